@@ -1,0 +1,180 @@
+"""People: names and passwords, browsers that are signed in, tokens for the API."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from argon2 import PasswordHasher
+from argon2.exceptions import VerificationError
+from sqlalchemy import select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from app.errors import Conflict, NotFound, NotSignedIn, Refused
+from app.models import SignIn, Token, User
+
+NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,38}[a-z0-9])?")
+MIN_PASSWORD_LENGTH = 8
+MAX_PASSWORD_LENGTH = 200  # argon2 would hash a megabyte as well, slowly
+
+# OWASP's second choice: 19 MiB a hash keeps a small machine's web process small.
+_hasher = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
+_nobody = _hasher.hash("no account has this password")
+
+
+@dataclass(frozen=True)
+class Viewer:
+    """Who looks: what a page or rule needs to know of the person, without a session attached."""
+
+    id: int
+    name: str
+    is_organiser: bool
+
+
+def hash_password(password: str) -> str:
+    """Refuse a weak password, else hash it. Slow on purpose: call it before a transaction begins."""
+    if len(password) < MIN_PASSWORD_LENGTH:
+        raise Refused(
+            f"The password is too short: {len(password)} characters, at least {MIN_PASSWORD_LENGTH} are needed."
+        )
+    if len(password) > MAX_PASSWORD_LENGTH:
+        raise Refused(f"The password is too long: at most {MAX_PASSWORD_LENGTH} characters.")
+    return _hasher.hash(password)
+
+
+def register(
+    session: Session, name: str, password_hash: str | None, *, now: datetime, is_organiser: bool = False
+) -> User:
+    """A new account; names are lower case, so that no two differ by case alone."""
+    name = name.strip().lower()
+    if not NAME.fullmatch(name):
+        raise Refused(
+            f"{name[:40]!r} cannot be a name: use 1 to 40 letters a-z, digits, dots, dashes and underscores, "
+            "beginning and ending with a letter or digit."
+        )
+    user = User(name=name, password_hash=password_hash, is_organiser=is_organiser, created_at=now)
+    try:
+        with session.begin_nested():
+            session.add(user)
+    except IntegrityError:
+        raise Conflict(f"The name {name} is taken; choose another.") from None
+    return user
+
+
+def authenticate(session: Session, name: str, password: str) -> User:
+    """The user with this name and password; an unknown name costs the same time as a wrong password."""
+    user = session.scalar(select(User).where(User.name == name.strip().lower()))
+    known = user.password_hash if user and user.password_hash else _nobody
+    try:
+        _hasher.verify(known, password[:MAX_PASSWORD_LENGTH])
+    except VerificationError:
+        user = None
+    if user is None or user.password_hash is None:
+        raise NotSignedIn("The name or the password is wrong.")
+    return user
+
+
+def by_name(session: Session, name: str) -> User:
+    user = session.scalar(select(User).where(User.name == name.strip().lower()))
+    if user is None:
+        raise NotFound(f"There is no user {name}; `heldout user add {name}` makes one.")
+    return user
+
+
+def sign_in(session: Session, user_id: int, *, now: datetime, days: int, browser: str = "") -> str:
+    """Begin a browser's session and return its secret, which only the cookie keeps."""
+    secret = secrets.token_urlsafe(32)
+    session.add(
+        SignIn(
+            user_id=user_id,
+            token_hash=_digest(secret),
+            browser=browser[:200],
+            created_at=now,
+            expires_at=now + timedelta(days=days),
+        )
+    )
+    return secret
+
+
+def by_sign_in(session: Session, secret: str, *, now: datetime) -> Viewer | None:
+    """Who this cookie's secret belongs to, or None if it was revoked or is too old."""
+    found = session.execute(
+        select(User.id, User.name, User.is_organiser)
+        .join(SignIn, SignIn.user_id == User.id)
+        .where(SignIn.token_hash == _digest(secret), SignIn.revoked_at.is_(None), SignIn.expires_at > now)
+    ).one_or_none()
+    return Viewer(*found) if found else None
+
+
+def sign_ins(session: Session, user_id: int, *, now: datetime) -> list[SignIn]:
+    live = SignIn.revoked_at.is_(None), SignIn.expires_at > now
+    return list(
+        session.scalars(select(SignIn).where(SignIn.user_id == user_id, *live).order_by(SignIn.id.desc()))
+    )
+
+
+def is_this_browser(row: SignIn, secret: str) -> bool:
+    """Whether the secret in a cookie is the one this row was made for."""
+    return secrets.compare_digest(row.token_hash, _digest(secret))
+
+
+def sign_out(session: Session, secret: str, *, now: datetime) -> None:
+    session.execute(update(SignIn).where(SignIn.token_hash == _digest(secret)).values(revoked_at=now))
+
+
+def revoke_sign_in(session: Session, user_id: int, sign_in_id: int, *, now: datetime) -> None:
+    mine = SignIn.id == sign_in_id, SignIn.user_id == user_id
+    if not session.execute(update(SignIn).where(*mine).values(revoked_at=now).returning(SignIn.id)).first():
+        raise NotFound("There is no such sign-in of yours.")
+
+
+def set_password(session: Session, user_id: int, password_hash: str, *, now: datetime) -> None:
+    """Change the password and sign every browser out."""
+    session.execute(update(User).where(User.id == user_id).values(password_hash=password_hash))
+    session.execute(
+        update(SignIn).where(SignIn.user_id == user_id, SignIn.revoked_at.is_(None)).values(revoked_at=now)
+    )
+
+
+def issue_token(session: Session, user_id: int, label: str, *, now: datetime) -> str:
+    """A new API token; the text is shown this once and cannot be had again."""
+    secret = "hld_" + secrets.token_urlsafe(32)
+    session.add(
+        Token(
+            user_id=user_id,
+            label=label.strip()[:60] or "token",
+            token_hash=_digest(secret),
+            hint=secret[:8],
+            created_at=now,
+        )
+    )
+    return secret
+
+
+def by_token(session: Session, secret: str) -> Viewer | None:
+    found = session.execute(
+        select(User.id, User.name, User.is_organiser)
+        .join(Token, Token.user_id == User.id)
+        .where(Token.token_hash == _digest(secret), Token.revoked_at.is_(None))
+    ).one_or_none()
+    return Viewer(*found) if found else None
+
+
+def tokens(session: Session, user_id: int) -> list[Token]:
+    live = select(Token).where(Token.user_id == user_id, Token.revoked_at.is_(None))
+    return list(session.scalars(live.order_by(Token.id.desc())))
+
+
+def revoke_token(session: Session, user_id: int, token_id: int, *, now: datetime) -> None:
+    mine = Token.id == token_id, Token.user_id == user_id
+    if not session.execute(update(Token).where(*mine).values(revoked_at=now).returning(Token.id)).first():
+        raise NotFound("There is no such token of yours.")
+
+
+def _digest(secret: str) -> bytes:
+    # The secrets are 256 random bits, so one fast hash keeps them; passwords get argon2.
+    return hashlib.sha256(secret.encode()).digest()

@@ -1,0 +1,118 @@
+"""Challenge versions: a folder becomes an immutable row, its public files downloads, its whole a vault entry."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import zipfile
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from app.errors import NotFound
+from app.models import Challenge, ChallengeVersion
+from app.storage import Storage
+
+if TYPE_CHECKING:
+    import scorer
+
+BUNDLE_DATE = (1980, 1, 1, 0, 0, 0)  # fixed, so that the same files give the same archive
+
+
+@dataclass(frozen=True)
+class Published:
+    version: ChallengeVersion
+    is_new: bool
+
+
+def store(challenge: scorer.Challenge, storage: Storage, vault: Path) -> dict[str, Any]:
+    """Copy a checked folder to where it will be served and scored from; the manifest for `publish`.
+
+    Files come first and the row after them: a crash between leaves an unused copy, never a version
+    without its files.
+    """
+    manifest: dict[str, Any] = challenge.manifest()
+    public = challenge.folder / "public"
+    for file in manifest["files"]:
+        storage.put_file(public / file["name"])
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as bundle:
+        for file in manifest["files"]:
+            entry = zipfile.ZipInfo(file["name"], BUNDLE_DATE)
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            entry.external_attr = 0o644 << 16
+            bundle.writestr(entry, (public / file["name"]).read_bytes())
+    with storage.receive(archive.getbuffer().nbytes) as incoming:
+        incoming.write(archive.getvalue())
+        blob = incoming.keep()
+    manifest["bundle"] = {"sha256": blob.sha256, "size": blob.size_bytes}
+
+    home = vault_folder(vault, challenge.digest)
+    if not home.exists():
+        beside = home.with_name(f".{home.name}.{os.getpid()}")
+        shutil.rmtree(beside, ignore_errors=True)
+        shutil.copytree(challenge.folder, beside, ignore=shutil.ignore_patterns(".*", "__pycache__"))
+        beside.rename(home)
+    return manifest
+
+
+def publish(
+    session: Session, challenge: scorer.Challenge, manifest: dict[str, Any], *, now: datetime
+) -> Published:
+    """The version row of a stored folder; the same digest twice is the same version."""
+    row = session.scalar(select(Challenge).where(Challenge.slug == challenge.slug))
+    if row is None:
+        row = Challenge(slug=challenge.slug, created_at=now)
+        session.add(row)
+        session.flush()
+    mine = ChallengeVersion.challenge_id == row.id
+    known = session.scalar(select(ChallengeVersion).where(mine, ChallengeVersion.digest == challenge.digest))
+    if known is not None:
+        return Published(known, is_new=False)
+    last = session.scalar(select(func.max(ChallengeVersion.number)).where(mine)) or 0
+    version = ChallengeVersion(
+        challenge=row,
+        number=last + 1,
+        digest=challenge.digest,
+        solution_digest=challenge.solution_digest,
+        metric_digest=challenge.metric_digest,
+        manifest=manifest,
+        created_at=now,
+    )
+    session.add(version)
+    session.flush()
+    return Published(version, is_new=True)
+
+
+def vault_folder(vault: Path, digest: str) -> Path:
+    return vault / digest
+
+
+def latest(session: Session, slug: str) -> ChallengeVersion:
+    version = session.scalar(
+        select(ChallengeVersion)
+        .join(Challenge)
+        .where(Challenge.slug == slug)
+        .order_by(ChallengeVersion.number.desc())
+    )
+    if version is None:
+        raise NotFound(f"There is no published challenge {slug}; `heldout challenge publish DIR` makes one.")
+    return version
+
+
+def listed(session: Session) -> list[ChallengeVersion]:
+    """The newest version of every challenge, by slug."""
+    newest = select(func.max(ChallengeVersion.id)).group_by(ChallengeVersion.challenge_id)
+    return list(
+        session.scalars(
+            select(ChallengeVersion)
+            .join(Challenge)
+            .where(ChallengeVersion.id.in_(newest))
+            .order_by(Challenge.slug)
+        )
+    )

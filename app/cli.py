@@ -1,0 +1,489 @@
+"""`heldout`: the operator's and organiser's command.
+
+Exit codes: 0 ok, 1 our fault, 2 the input is wrong (all problems listed), 3 quota or closed, 4 not signed in.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, fields, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+import scorer
+from app import (
+    accounts,
+    baselines,
+    challenges,
+    competitions,
+    config,
+    db,
+    demo,
+    events,
+    migrations,
+    publishing,
+    serve,
+)
+from app.config import Settings
+from app.db import Database
+from app.errors import Refused
+from app.installation import Installation
+from app.models import Competition
+
+out = Console(soft_wrap=True, highlight=False)
+err = Console(stderr=True, soft_wrap=True, highlight=False)
+
+
+pass_installation = click.make_pass_decorator(Installation)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="heldout")
+@click.pass_context
+def cli(context: click.Context) -> None:
+    """Self-hosted competitions with hidden labels. `heldout demo` shows everything on this machine."""
+    if context.resilient_parsing:
+        return
+    context.obj = Installation(config.load())
+
+
+def main() -> None:
+    """Run a command; every refusal is one clear block on stderr and the exit code it deserves."""
+    try:
+        code = cli.main(standalone_mode=False)
+    except Refused as refusal:
+        err.print(f"heldout: {refusal.message}", markup=False)
+        sys.exit(refusal.exit_code)
+    except (scorer.InvalidChallenge, scorer.InvalidSubmission) as refusal:
+        _print_problems(refusal.problems)
+        sys.exit(2)
+    except click.ClickException as wrong:
+        wrong.show()
+        sys.exit(wrong.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(130)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _print_problems(problems: Sequence[scorer.Problem]) -> None:
+    for problem in problems:
+        place = ":".join(
+            str(p) for p in (problem.file, problem.line if problem.file else None) if p is not None
+        )
+        err.print(f"{place + ': ' if place else ''}{problem.message}  [{problem.code}]", markup=False)
+    err.print(f"{len(problems)} problem{'s' if len(problems) != 1 else ''}.", markup=False)
+
+
+def _print_json(value: object) -> None:
+    click.echo(json.dumps(value, ensure_ascii=False, allow_nan=False))
+
+
+# -- running -----------------------------------------------------------------------------------
+
+
+@cli.command("serve")
+@click.option("--port", type=int, help="Port of the web server.")
+@click.option("--host", help="Address to listen on.")
+@click.option("--workers", type=int, help="How many scoring workers to run.")
+@pass_installation
+def serve_command(installation: Installation, port: int | None, host: str | None, workers: int | None) -> int:
+    """Everything on one machine, supervised: web, workers, sweeper and an embedded Valkey."""
+    given = {"port": port, "host": host, "workers": workers}
+    settings = replace(installation.settings, **{k: v for k, v in given.items() if v is not None})  # type: ignore[arg-type]  # each value has its own field's type
+    logging.basicConfig(
+        level=settings.log_level.upper(), format="%(asctime)s %(name)s %(levelname)s %(message)s"
+    )
+    return serve.Supervisor(settings).run(lambda address: click.echo(f"Heldout is ready on {address}"))
+
+
+@cli.command("demo")
+@click.option(
+    "--port", type=int, help="Port of the web server (default: the setting; a free one with --once)."
+)
+@click.option(
+    "--data-dir", type=click.Path(path_type=Path, file_okay=False), help="Where the demo keeps its data."
+)
+@click.option(
+    "--once", is_flag=True, help="Prove it: submit a sample over HTTP, wait, print the board, stop, exit 0."
+)
+@pass_installation
+def demo_command(installation: Installation, port: int | None, data_dir: Path | None, once: bool) -> int:
+    """Start everything with three real challenges whose baselines are scored before your eyes."""
+    return demo.run(installation.settings, port=port, data_dir=data_dir, once=once, console=out)
+
+
+def _become(module: str) -> None:
+    """Replace this process: a worker's memory is its own, and signals reach it directly."""
+    os.execv(sys.executable, [sys.executable, "-m", module])  # noqa: S606  no shell is wanted
+
+
+@cli.command("web")
+def web_command() -> None:
+    """Only the web server (for scaling out; `serve` runs everything)."""
+    _become("app.web")
+
+
+@cli.command("worker")
+def worker_command() -> None:
+    """Only a scoring worker."""
+    _become("worker")
+
+
+@cli.command("sweep")
+def sweep_command() -> None:
+    """Only the sweeper, which announces unfinished work again."""
+    _become("worker.sweeper")
+
+
+@cli.command("config")
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
+@pass_installation
+def config_command(installation: Installation, as_json: bool) -> None:
+    """Every setting with its value, default and meaning. Set it as HELDOUT_NAME or in heldout.toml."""
+    rows = [
+        {
+            "name": f"HELDOUT_{f.name.upper()}",
+            "value": "(set)"
+            if f.metadata["secret"] and getattr(installation.settings, f.name)
+            else str(getattr(installation.settings, f.name)),
+            "default": str(f.default),
+            "help": f.metadata["words"],
+        }
+        for f in fields(Settings)
+    ]
+    if as_json:
+        _print_json(rows)
+        return
+    for row in rows:
+        click.echo(f"{row['name']} = {row['value']!r}\n    {row['help']} Default: {row['default']!r}.")
+
+
+@cli.group("db")
+def db_group() -> None:
+    """The database."""
+
+
+@db_group.command("upgrade")
+@pass_installation
+def db_upgrade(installation: Installation) -> None:
+    """Bring the schema to this program's version."""
+    config.prepare_data_dir(installation.settings)
+    migrations.upgrade(Database(installation.settings.database))
+    click.echo("The database is up to date.")
+
+
+# -- people ------------------------------------------------------------------------------------
+
+
+@cli.group("user")
+def user_group() -> None:
+    """Accounts."""
+
+
+@user_group.command("add")
+@click.argument("name")
+@click.option("--organiser", is_flag=True, help="May author challenges and run competitions.")
+@click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
+@pass_installation
+def user_add(installation: Installation, name: str, organiser: bool, password_stdin: bool) -> None:
+    """Add a user; asks for a password, or reads it from standard input."""
+    if password_stdin:
+        password = sys.stdin.readline().rstrip("\n")
+    else:
+        password = click.prompt("Password", hide_input=True, confirmation_prompt=True)
+    hashed = accounts.hash_password(password)
+    with installation.database.begin() as session:
+        now = db.now(session)
+        user = accounts.register(session, name, hashed, now=now, is_organiser=organiser)
+        events.log(session, "command line", "user added", user.name, now=now, organiser=organiser)
+    click.echo(f"Added {user.name}{' as an organiser' if organiser else ''}.")
+
+
+@cli.command("token")
+@click.argument("name")
+@click.option("--label", default="command line", help="What the token is for, shown on the account page.")
+@pass_installation
+def token_command(installation: Installation, name: str, label: str) -> None:
+    """Make an API token for a user; it is the last line printed, and shown only this once."""
+    with installation.database.begin() as session:
+        user = accounts.by_name(session, name)
+        token = accounts.issue_token(session, user.id, label, now=db.now(session))
+    click.echo(f"API token of {user.name}; it cannot be shown again:", err=True)
+    click.echo(token)
+
+
+# -- challenges --------------------------------------------------------------------------------
+
+
+@cli.group("challenge")
+def challenge_group() -> None:
+    """Authoring: a folder with data, hidden labels, a metric and examples."""
+
+
+@challenge_group.command("new")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--title", help="Shown as the competition's name.")
+def challenge_new(folder: Path, title: str | None) -> None:
+    """Write a small challenge that already checks green, to be changed into yours."""
+    scorer.scaffold(folder, title=title)
+    click.echo(f"Wrote {folder}. Next: heldout challenge check {folder}")
+
+
+@challenge_group.command("check")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help='Print {"problems": [...], "findings": [...]}.')
+def challenge_check(folder: Path, as_json: bool) -> int:
+    """Score every example, run the self-test, list every problem with its file and line."""
+    result = _check(folder, quiet=as_json)
+    if as_json:
+        _print_json(
+            {
+                "problems": [p.as_dict() for p in result.problems],
+                "findings": [f.as_dict() for f in result.findings],
+            }
+        )
+        return 2 if result.problems else 0
+    for notice in result.notices:
+        out.print(f"note: {notice.message}", markup=False)
+    if result.problems:
+        _print_problems(result.problems)
+        return 2
+    for line in result.outcomes:
+        out.print(f"ok: {line}", markup=False)
+    out.print(f"{folder} is a sound challenge.", markup=False)
+    return 0
+
+
+def _check(folder: Path, *, quiet: bool) -> scorer.CheckResult:
+    try:
+        challenge = scorer.load(folder)
+    except scorer.InvalidChallenge as refusal:
+        return scorer.CheckResult(problems=refusal.problems)
+    if quiet or not err.is_terminal:
+        return scorer.check(challenge)
+    with err.status("") as status:
+        return scorer.check(challenge, progress=lambda step: status.update(step))
+
+
+@challenge_group.command("publish")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option(
+    "--rescore", is_flag=True, help="Score all submissions anew if the solution or the metric changed."
+)
+@click.option("--no-open", is_flag=True, help="Only publish the version; open no competition of it.")
+@click.option("--no-baselines", is_flag=True, help="Do not run and post the baselines.")
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
+@pass_installation
+def challenge_publish(
+    installation: Installation, folder: Path, rescore: bool, no_open: bool, no_baselines: bool, as_json: bool
+) -> int:
+    """Check the folder, make an immutable version of it, and open a competition unless there is one."""
+    installation.database.ping()  # refuse a wrong database before the work of checking
+    result = _check(folder, quiet=as_json)
+    if result.problems:
+        _print_problems(result.problems)
+        return 2
+    published = publishing.publish(
+        installation, folder, actor="command line", rescore=rescore, open_competition=not no_open
+    )
+    posted = []
+    if not (no_baselines or no_open):
+        scripts = baselines.scripts(folder)
+        with Progress(console=err, transient=True, disable=as_json or not err.is_terminal) as progress:
+            bar = progress.add_task("Running baselines", total=len(scripts))
+            posted = publishing.post_baselines(
+                installation, folder, published.competitions, done=lambda _name: progress.advance(bar)
+            )
+    if as_json:
+        _print_json({**asdict(published), "baselines": posted})
+        return 0
+    new = "" if published.is_new else " (already published)"
+    click.echo(f"{published.slug} version {published.version}, digest {published.digest[:12]}{new}")
+    for slug in published.rescoring:
+        click.echo(f"{slug}: rescoring; its board stays as it is until every submission is scored anew.")
+    for slug in published.competitions:
+        click.echo(f"{slug}: open at /competitions/{slug}; {len(posted)} baselines posted")
+    return 0
+
+
+@challenge_group.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
+@pass_installation
+def challenge_list(installation: Installation, as_json: bool) -> None:
+    """Published challenges and their newest versions."""
+    with installation.database.read() as session:
+        rows = [
+            {
+                "slug": v.challenge.slug,
+                "title": v.manifest["title"],
+                "version": v.number,
+                "metric": v.manifest["metric"]["name"],
+                "digest": v.digest,
+            }
+            for v in challenges.listed(session)
+        ]
+    _print_rows(rows, as_json=as_json)
+
+
+def _print_rows(rows: Sequence[dict[str, Any]], *, as_json: bool) -> None:
+    if as_json:
+        _print_json(rows)
+        return
+    if not rows:
+        click.echo("There are none yet.")
+        return
+    table = Table(*rows[0], box=None, pad_edge=False)
+    for row in rows:
+        table.add_row(*("" if value is None else str(value) for value in row.values()))
+    out.print(table)
+
+
+# -- competitions ------------------------------------------------------------------------------
+
+
+@cli.group("competition")
+def competition_group() -> None:
+    """Runs of a challenge."""
+
+
+@competition_group.command("open")
+@click.argument("challenge")
+@click.option("--slug", help="Name in the address; default: the challenge's.")
+@click.option("--title")
+@click.option(
+    "--opens-at",
+    type=click.DateTime(["%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M%z"]),
+    help="With offset, e.g. 2026-12-01T09:00+01:00.",
+)
+@click.option(
+    "--closes-at", type=click.DateTime(["%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M%z"]), help="With offset."
+)
+@click.option("--daily-limit", type=click.IntRange(1))
+@click.option("--final-picks", type=click.IntRange(1))
+@pass_installation
+def competition_open(
+    installation: Installation,
+    challenge: str,
+    slug: str | None,
+    title: str | None,
+    opens_at: datetime | None,
+    closes_at: datetime | None,
+    daily_limit: int | None,
+    final_picks: int | None,
+) -> None:
+    """Open a competition of a published challenge."""
+    with installation.database.begin() as session:
+        now = db.now(session)
+        competition = competitions.open_(
+            session,
+            challenges.latest(session, challenge),
+            now=now,
+            max_upload_bytes=installation.settings.max_upload_mb * 1_000_000,
+            slug=slug,
+            changes={
+                "title": title,
+                "opens_at": opens_at,
+                "closes_at": closes_at,
+                "daily_limit": daily_limit,
+                "final_picks": final_picks,
+            },
+        )
+        events.log(
+            session, "command line", "competition opened", competition.slug, now=now, challenge=challenge
+        )
+    click.echo(f"{competition.slug}: open at /competitions/{competition.slug}")
+
+
+@competition_group.command("close")
+@click.argument("slug")
+@pass_installation
+def competition_close(installation: Installation, slug: str) -> None:
+    """Close a competition now; its private board becomes visible."""
+    with installation.database.begin() as session:
+        now = db.now(session)
+        competition = competitions.by_slug(session, slug)
+        competitions.close(competition, now=now)
+        events.log(session, "command line", "competition closed", slug, now=now)
+    click.echo(f"{slug} is closed; its private board is visible.")
+
+
+@competition_group.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
+@pass_installation
+def competition_list(installation: Installation, as_json: bool) -> None:
+    """Every competition with its state."""
+    with installation.database.read() as session:
+        now = db.now(session)
+        rows = [
+            _competition_row(competition, teams, now) for competition, teams in competitions.listed(session)
+        ]
+    _print_rows(rows, as_json=as_json)
+
+
+def _competition_row(competition: Competition, teams: int, now: datetime) -> dict[str, Any]:
+    return {
+        "slug": competition.slug,
+        "title": competition.title,
+        "phase": str(competition.phase(now)),
+        "closes_at": competition.closes_at.isoformat() if competition.closes_at else None,
+        "teams": teams,
+        "metric": competition.version.manifest["metric"]["name"],
+    }
+
+
+@cli.command("rescore")
+@click.argument("competition")
+@pass_installation
+def rescore_command(installation: Installation, competition: str) -> None:
+    """Score every submission anew; the old board stands until the last one is done."""
+    with installation.database.begin() as session:
+        now = db.now(session)
+        found = competitions.by_slug(session, competition)
+        count = competitions.begin_rescore(
+            session, found, found.version, reason="asked for by command", now=now
+        )
+        events.log(session, "command line", "rescore begun", competition, now=now, submissions=count)
+    click.echo(
+        f"{competition}: {count} submissions will be scored anew; the board changes when all are done."
+    )
+
+
+# -- scoring offline ---------------------------------------------------------------------------
+
+
+@cli.command("score")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help='Print {"public":, "private":} or {"problems": [...]}.')
+def score_command(folder: Path, file: Path, as_json: bool) -> int:
+    """Score a file against a challenge folder, with the same code as the worker."""
+    if not file.is_file():
+        raise Refused(f"There is no file {file}.")
+    try:
+        report = scorer.score(scorer.load(folder), file)
+    except (scorer.InvalidSubmission, scorer.InvalidChallenge) as refusal:
+        if not as_json:
+            raise
+        _print_json({"problems": [p.as_dict() for p in refusal.problems], "total": refusal.total})
+        return 2
+    if as_json:
+        also = {name: dict(values) for name, values in report.also.items()}
+        notices = [notice.as_dict() for notice in report.notices]
+        _print_json({"public": report.public, "private": report.private, "also": also, "notices": notices})
+        return 0
+    for notice in report.notices:
+        err.print(f"note: {notice.message}", markup=False)
+    click.echo(f"public {report.public!r}\nprivate {report.private!r}")
+    for name, values in report.also.items():
+        click.echo(f"{name}: public {values['public']!r} private {values['private']!r}")
+    return 0

@@ -1,0 +1,215 @@
+"""Every setting of an installation: type, default, unit and help, read once at an edge.
+
+A value comes from the environment (`HELDOUT_PORT`), else from `heldout.toml` in the current
+folder (`port = 7777`), else from the default here. `heldout config` prints them all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import tempfile
+import tomllib
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from app.errors import Misconfigured
+from scorer.report import Problem
+
+
+def _setting(default: Any, words: str, *, secret: bool = False) -> Any:
+    return field(default=default, metadata={"help": words, "secret": secret})
+
+
+@dataclass(frozen=True)
+class Settings:
+    data_dir: Path = _setting(Path("data"), "Folder for everything this installation keeps.")
+    database_url: str = _setting("", "SQLAlchemy URL; empty: SQLite in the data folder.", secret=True)
+    redis_url: str = _setting("", "Redis or Valkey URL; empty: the embedded Valkey's socket.", secret=True)
+    storage_url: str = _setting("", "Where uploads live, file:///PATH; empty: the data folder.")
+    vault_dir: str = _setting("", "Hidden solutions; only workers need it; empty: the data folder.")
+    secret_key: str = _setting("", "Signs cookies and jobs; empty: made once, kept 0600.", secret=True)
+
+    host: str = _setting("127.0.0.1", "Address the web server listens on.")
+    port: int = _setting(7777, "Port the web server listens on; 0 takes a free one.")
+    web_processes: int = _setting(1, "Web processes; SQLite allows only 1 (its lock is unfair).")
+    web_threads: int = _setting(8, "Threads of each web process.")
+    workers: int = _setting(2, "Scoring workers that `heldout serve` runs.")
+    cookie_secure: bool = _setting(False, "Send cookies over HTTPS only; set it behind TLS.")
+    proxies: int = _setting(0, "Trusted reverse proxies in front of the web server.")
+    registration: str = _setting("open", "Who may sign up: open, or closed (accounts by command only).")
+    session_days: int = _setting(30, "Days until a browser must sign in again.")
+
+    max_upload_mb: int = _setting(100, "Largest upload, in MB; a competition may set less.")
+    job_seconds: int = _setting(300, "Time limit for scoring one submission, in seconds.")
+    job_memory_mb: int = _setting(4096, "Memory a scoring job may add to its worker's, in MB.")
+    lease_seconds: int = _setting(30, "A running evaluation silent for this long may be taken over.")
+    sweep_seconds: float = _setting(2.0, "Pause between two looks for unfinished work, in seconds.")
+    hint_seconds: int = _setting(15, "A queued evaluation is announced again after this long, in seconds.")
+    log_level: str = _setting("info", "debug, info, warning or error.")
+
+    @property
+    def database(self) -> str:
+        return self.database_url or f"sqlite:///{self.data_dir.resolve() / 'heldout.db'}"
+
+    @property
+    def redis(self) -> str:
+        return self.redis_url or f"unix://{self.redis_socket}"
+
+    @property
+    def redis_socket(self) -> Path:
+        """Where the embedded Valkey listens; the kernel cuts a socket's path at 107 bytes."""
+        path = self.run_dir / "valkey.sock"
+        if len(os.fsencode(path)) <= 100:
+            return path
+        name = hashlib.sha256(os.fsencode(self.run_dir)).hexdigest()[:16]
+        return Path(tempfile.gettempdir()) / f"heldout-{os.getuid()}-{name}" / "valkey.sock"
+
+    @property
+    def embedded_redis(self) -> bool:
+        return not self.redis_url
+
+    @property
+    def storage(self) -> Path:
+        """The folder of content-addressed uploads and public files."""
+        return Path(self.storage_url.removeprefix("file://")) if self.storage_url else self.data_dir / "blobs"
+
+    @property
+    def vault(self) -> Path:
+        """Published challenge versions with their hidden solutions; the web process never opens it."""
+        return Path(self.vault_dir) if self.vault_dir else self.data_dir / "vault"
+
+    @property
+    def run_dir(self) -> Path:
+        """Sockets, pid files and locks of running processes; mode 0700."""
+        return self.data_dir.resolve() / "run"
+
+
+def load(env: Mapping[str, str] | None = None, file: Path = Path("heldout.toml")) -> Settings:
+    """Read the environment over heldout.toml over the defaults; refuse with every problem at once."""
+    env = os.environ if env is None else env
+    problems: list[Problem] = []
+    from_file = _read_toml(file, problems)
+    known = {f.name: f for f in fields(Settings)}
+    problems += [
+        Problem("UNKNOWN_SETTING", f"{file}: there is no setting {key}.")
+        for key in from_file.keys() - known.keys()
+    ]
+    problems += [
+        Problem("UNKNOWN_SETTING", f"{name}: there is no such setting; `heldout config` lists all.")
+        for name in env
+        if name.startswith("HELDOUT_") and name.removeprefix("HELDOUT_").lower() not in known
+    ]
+    values: dict[str, Any] = {}
+    for name, spec in known.items():
+        default = spec.default
+        assert default is not MISSING
+        variable = f"HELDOUT_{name.upper()}"
+        raw = env.get(variable, from_file.get(name))
+        if raw is None:
+            continue
+        try:
+            values[name] = _convert(raw, type(default))
+        except ValueError as wrong:
+            problems.append(Problem("BAD_SETTING", f"{variable}: {wrong}"))
+    if problems:
+        raise Misconfigured("; ".join(p.message for p in problems), problems)
+    settings = Settings(**values)
+    _check(settings)
+    return settings
+
+
+def _read_toml(file: Path, problems: list[Problem]) -> dict[str, Any]:
+    if not file.is_file():
+        return {}
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as wrong:
+        problems.append(Problem("BAD_SETTING", f"{file}: {wrong}"))
+        return {}
+
+
+def _convert(raw: Any, kind: type) -> Any:
+    if kind is bool:
+        words = {
+            "1": True,
+            "true": True,
+            "yes": True,
+            "on": True,
+            "0": False,
+            "false": False,
+            "no": False,
+            "off": False,
+        }
+        if str(raw).lower() not in words:
+            raise ValueError(f"{raw!r} is neither true nor false")
+        return words[str(raw).lower()]
+    if kind in (int, float):
+        try:
+            return kind(raw)
+        except ValueError:
+            raise ValueError(f"{raw!r} is not a number") from None
+    return kind(raw)
+
+
+def _check(settings: Settings) -> None:
+    problems: list[str] = []
+    counts = (
+        "web_processes",
+        "web_threads",
+        "workers",
+        "max_upload_mb",
+        "job_seconds",
+        "lease_seconds",
+        "session_days",
+    )
+    problems += [f"HELDOUT_{n.upper()}: must be 1 or more" for n in counts if getattr(settings, n) < 1]
+    if not 0 <= settings.port <= 65535:
+        problems.append(f"HELDOUT_PORT: {settings.port} is not a port (0 to 65535)")
+    if settings.registration not in ("open", "closed"):
+        problems.append(f"HELDOUT_REGISTRATION: {settings.registration!r} is neither open nor closed")
+    if settings.log_level not in ("debug", "info", "warning", "error"):
+        problems.append(f"HELDOUT_LOG_LEVEL: {settings.log_level!r} is none of debug, info, warning, error")
+    if settings.storage_url and not settings.storage_url.startswith("file:///"):
+        problems.append(f"HELDOUT_STORAGE_URL: {settings.storage_url!r} does not start with file:///")
+    if problems:
+        raise Misconfigured("; ".join(problems), [Problem("BAD_SETTING", p) for p in problems])
+
+
+def prepare_data_dir(settings: Settings) -> None:
+    """Make the folders this installation writes to, or refuse with one clear line."""
+    try:
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        for folder in (settings.run_dir, settings.redis_socket.parent, settings.vault):
+            folder.mkdir(parents=True, exist_ok=True)
+            folder.chmod(0o700)
+        settings.storage.mkdir(parents=True, exist_ok=True)
+        probe = settings.data_dir / ".writable"
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as wrong:
+        raise Misconfigured(
+            f"The data folder {settings.data_dir} cannot be written: {wrong.strerror}. Set HELDOUT_DATA_DIR."
+        ) from wrong
+
+
+def secret_key(settings: Settings) -> str:
+    """The installation's secret: the setting, else one made on first use and kept 0600."""
+    if settings.secret_key:
+        return settings.secret_key
+    file = settings.data_dir / "secret_key"
+    try:
+        # O_EXCL: of two processes starting together one makes the key, the other reads it.
+        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as f:
+            f.write(secrets.token_hex(32))
+    except FileExistsError:
+        pass
+    except OSError as wrong:
+        raise Misconfigured(f"The secret key {file} cannot be made: {wrong.strerror}.") from wrong
+    key = file.read_text().strip()
+    if len(key) < 32:
+        raise Misconfigured(f"The secret key in {file} is too short; delete the file to make a new one.")
+    return key

@@ -1,0 +1,148 @@
+"""The database: engines, sessions, and its clock.
+
+SQLite and PostgreSQL give the same promises here. On SQLite every writing transaction begins
+IMMEDIATE, so two of them never both read before either writes (a deferred BEGIN loses that race
+with "database is locked"), and reads go through a second engine that cannot write.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import DateTime, Dialect, Engine, NullPool, create_engine, event, make_url, text
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
+from sqlalchemy.types import TypeDecorator
+
+from app.errors import Misconfigured
+
+
+class Base(DeclarativeBase):
+    pass
+
+
+class UtcTime(TypeDecorator[datetime]):
+    """Aware UTC in Python on both databases; a naive datetime is refused, never guessed."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"a naive datetime reached the database: {value!r}")
+        value = value.astimezone(UTC)
+        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Database:
+    """`begin()` writes, `read()` only reads; both are one transaction ended by their `with` block."""
+
+    def __init__(self, url: str, *, pooled: bool = True) -> None:
+        parsed = _parse(url)
+        self.url = parsed
+        self.is_sqlite = parsed.get_backend_name() == "sqlite"
+        # A forked child must not inherit connections, so workers take none from a pool.
+        options: dict[str, Any] = {} if pooled else {"poolclass": NullPool}
+        if self.is_sqlite:
+            self.engine = _sqlite(parsed, options, read_only=False)
+            reader = _sqlite(parsed, options, read_only=True)
+        else:
+            self.engine = reader = create_engine(parsed, pool_pre_ping=True, **options)
+        self._reader = reader
+        self._writing = sessionmaker(self.engine, expire_on_commit=False)
+        self._reading = sessionmaker(reader, expire_on_commit=False, autoflush=False)
+        # SQLite's own lock waiting is unfair (seconds at worst); threads of one process queue here instead.
+        self._turn: Any = threading.Lock() if self.is_sqlite else nullcontext()
+
+    @contextmanager
+    def begin(self) -> Iterator[Session]:
+        """One writing transaction: committed at the end of the block, rolled back on any exception."""
+        with self._turn, self._writing.begin() as session:
+            yield session
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """One reading transaction: a consistent view that never waits for writers."""
+        with self._reading() as session:
+            if not self.is_sqlite:
+                session.execute(text("SET TRANSACTION READ ONLY"))
+            yield session
+
+    def dispose(self) -> None:
+        self.engine.dispose()
+        self._reader.dispose()
+
+    def ping(self) -> None:
+        """Refuse with one clear line if the database does not answer."""
+        try:
+            with self.engine.connect() as connection:
+                connection.execute(text("SELECT 1"))
+        except DBAPIError as wrong:
+            reason = str(wrong.orig).strip().splitlines()[0]
+            shown = self.url.render_as_string(hide_password=True)
+            raise Misconfigured(
+                f"The database {shown} does not answer: {reason}. Set HELDOUT_DATABASE_URL."
+            ) from wrong
+
+
+def now(session: Session) -> datetime:
+    """The database's clock, the only one that decides anything. Aware UTC."""
+    if session.get_bind().dialect.name == "sqlite":
+        # SQLite runs inside this process and asks the same clock, so no statement is spent on it. The
+        # transaction must have begun all the same: a writer's clock is read once its lock is held.
+        session.connection()
+        return datetime.now(UTC)
+    moment: datetime = session.execute(text("SELECT clock_timestamp()")).scalar_one()
+    return moment.astimezone(UTC)
+
+
+def _parse(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+        if parsed.get_backend_name() == "postgresql" and parsed.drivername == "postgresql":
+            parsed = parsed.set(drivername="postgresql+psycopg")
+        parsed.get_dialect()
+    except (ArgumentError, NoSuchModuleError) as wrong:
+        # The text itself may hold a password, so it is not repeated.
+        raise Misconfigured(
+            "HELDOUT_DATABASE_URL is not a database URL; expected sqlite:////PATH or postgresql://USER:PASSWORD@HOST/NAME."
+        ) from wrong
+    if parsed.get_backend_name() not in ("sqlite", "postgresql"):
+        raise Misconfigured(
+            f"HELDOUT_DATABASE_URL: {parsed.get_backend_name()} is not supported; use sqlite or postgresql."
+        )
+    return parsed
+
+
+def _sqlite(url: URL, options: dict[str, Any], *, read_only: bool) -> Engine:
+    engine = create_engine(url, connect_args={"timeout": 30, "check_same_thread": False}, **options)
+
+    @event.listens_for(engine, "connect")
+    def _configure(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # the driver must not begin transactions by itself
+        connection.execute("PRAGMA busy_timeout = 30000")
+        connection.execute("PRAGMA foreign_keys = ON")
+        if read_only:
+            connection.execute("PRAGMA query_only = ON")
+        else:
+            connection.execute("PRAGMA journal_mode = WAL")
+            # FULL: an acknowledged upload survives a power cut, which NORMAL does not promise.
+            connection.execute("PRAGMA synchronous = FULL")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Any) -> None:
+        connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+
+    return engine

@@ -1,0 +1,205 @@
+"""The main job on embedded defaults: start everything, publish the real challenges, let baselines be scored.
+
+With `once` it also does what a participant does, over HTTP, and then stops: the proof that a fresh
+clone works.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.table import Table
+
+from app import accounts, baselines, config, db, publishing
+from app.config import Settings
+from app.errors import NotFound, Refused
+from app.installation import Installation
+from app.processes import die_with_parent
+
+CHALLENGES = Path(__file__).resolve().parents[1] / "challenges"
+SLUGS = ("biopsy", "diabetes", "digits")
+SCORED_WITHIN_SECONDS = 180.0
+READY = "Heldout is ready on "
+
+
+def run(settings: Settings, *, port: int | None, data_dir: Path | None, once: bool, console: Console) -> int:
+    """Serve until Ctrl-C, or with `once` until the sample submission is scored and the board printed."""
+    missing = [slug for slug in SLUGS if not (CHALLENGES / slug / "challenge.yaml").is_file()]
+    if missing:
+        raise Refused(
+            f"The demo's challenges {', '.join(missing)} are not in {CHALLENGES}; run it from the repository."
+        )
+    temporary = tempfile.TemporaryDirectory(prefix="heldout-demo-") if once and data_dir is None else None
+    with temporary or nullcontext(str(data_dir or settings.data_dir)) as folder:
+        settings = replace(
+            settings, data_dir=Path(folder), port=port if port is not None else 0 if once else settings.port
+        )
+        with _serving(settings) as (server, address):
+            console.print(f"Heldout is ready on {address}")
+            installation = Installation(settings)
+            _publish_all(installation, console)
+            if once:
+                _participate(installation, address, console)
+                return 0
+            _print_accounts(installation, address, console)
+            return server.wait()
+
+
+@contextmanager
+def _serving(settings: Settings) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """`heldout serve` as a child; stopped in order when the block ends, however it ends."""
+    config.prepare_data_dir(settings)
+    env = os.environ | {
+        "HELDOUT_DATA_DIR": str(settings.data_dir.resolve()),
+        "HELDOUT_PORT": str(settings.port),
+    }
+    server = subprocess.Popen(
+        [sys.executable, "-m", "app", "serve"],
+        env=env,
+        stdout=subprocess.PIPE,
+        text=True,
+        preexec_fn=die_with_parent,
+    )
+    try:
+        assert server.stdout is not None
+        line = server.stdout.readline()
+        if not line.startswith(READY):
+            # It has said why on stderr, in one line.
+            sys.exit(server.wait() or 1)
+        yield server, line.removeprefix(READY).strip()
+    finally:
+        if server.poll() is None:
+            server.send_signal(signal.SIGTERM)
+        # A Ctrl-C reached the child as well: it is already stopping.
+        server.wait(60)
+
+
+def _publish_all(installation: Installation, console: Console) -> None:
+    folders = [CHALLENGES / slug for slug in SLUGS]
+    total = sum(len(baselines.scripts(folder)) for folder in folders)
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        bar = progress.add_task("Running and scoring baselines", total=total)
+        for folder in folders:
+            published = publishing.publish(installation, folder, actor="demo")
+            names = publishing.post_baselines(
+                installation, folder, published.competitions, done=lambda _name: progress.advance(bar)
+            )
+            console.print(f"{published.slug}: published, {len(names)} baselines posted")
+
+
+def _print_accounts(installation: Installation, address: str, console: Console) -> None:
+    table = Table("sign in as", "password", "is", box=None, pad_edge=False)
+    for name, is_organiser in (("ada", False), ("grace", True)):
+        password = _account(installation, name, is_organiser=is_organiser)
+        table.add_row(name, password, "organiser" if is_organiser else "participant")
+    console.print(table)
+    console.print(
+        f"Open {address} in a browser. Ctrl-C stops everything; the data stays in {installation.settings.data_dir}."
+    )
+
+
+def _account(installation: Installation, name: str, *, is_organiser: bool) -> str:
+    """The demo account with a new password: no installation has one that a stranger could know."""
+    password = secrets.token_urlsafe(9)
+    hashed = accounts.hash_password(password)
+    with installation.database.begin() as session:
+        now = db.now(session)
+        try:
+            user = accounts.by_name(session, name)
+        except NotFound:
+            accounts.register(session, name, hashed, now=now, is_organiser=is_organiser)
+        else:
+            accounts.set_password(session, user.id, hashed, now=now)
+    return password
+
+
+# -- what a participant does -------------------------------------------------------------------
+
+
+def _participate(installation: Installation, address: str, console: Console) -> None:
+    slug = SLUGS[0]
+    _account(installation, "ada", is_organiser=False)
+    with installation.database.begin() as session:
+        token = accounts.issue_token(
+            session, accounts.by_name(session, "ada").id, "demo", now=db.now(session)
+        )
+    api = _Api(address, token)
+    api.call("POST", f"competitions/{slug}/join")
+    sample = api.fetch(f"competitions/{slug}/files/sample_submission.csv")
+    receipt = api.call("POST", f"competitions/{slug}/submissions?filename=sample_submission.csv", sample)
+    console.print(
+        f"submitted {slug}/sample_submission.csv: receipt {receipt['id']}, sha256 {receipt['sha256'][:12]}"
+    )
+    status = _wait_for_score(api, receipt["id"])
+    console.print(f"submission {receipt['id']}: {status['state']}, public score {status['public']:.5f}")
+    for each in SLUGS:
+        _wait_for_baselines(api, each, len(baselines.scripts(CHALLENGES / each)))
+        _print_board(api, each, console)
+
+
+class _Api:
+    def __init__(self, address: str, token: str) -> None:
+        self._base, self._token = f"{address}/api/v1/", token
+
+    def fetch(self, path: str, body: bytes | None = None, method: str = "GET") -> bytes:
+        headers = {"Authorization": f"Bearer {self._token}", "Content-Type": "text/csv"}
+        # The address is the one our own server has just printed.
+        request = urllib.request.Request(self._base + path, data=body, headers=headers, method=method)  # noqa: S310
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
+                content: bytes = answer.read()
+                return content
+        except urllib.error.HTTPError as wrong:
+            detail = wrong.read().decode(errors="replace")
+            raise RuntimeError(f"{method} {path} answered {wrong.code}: {detail}") from wrong
+
+    def call(self, method: str, path: str, body: bytes = b"") -> dict[str, Any]:
+        answer: dict[str, Any] = json.loads(self.fetch(path, body if method == "POST" else None, method))
+        return answer
+
+
+def _wait_for_score(api: _Api, submission_id: int) -> dict[str, Any]:
+    until = time.monotonic() + SCORED_WITHIN_SECONDS
+    while time.monotonic() < until:
+        status = api.call("GET", f"submissions/{submission_id}")
+        if status["state"] == "scored":
+            return status
+        if status["state"] in ("rejected", "failed"):
+            raise RuntimeError(f"the sample submission was {status['state']}: {status['problems']}")
+        time.sleep(0.1)
+    raise RuntimeError(f"the sample submission was not scored within {SCORED_WITHIN_SECONDS:g} s")
+
+
+def _wait_for_baselines(api: _Api, slug: str, count: int) -> None:
+    until = time.monotonic() + SCORED_WITHIN_SECONDS
+    while time.monotonic() < until:
+        rows = api.call("GET", f"competitions/{slug}/leaderboard")["rows"]
+        if sum(row["is_baseline"] for row in rows) >= count:
+            return
+        time.sleep(0.2)
+    raise RuntimeError(f"not all baselines of {slug} were scored within {SCORED_WITHIN_SECONDS:g} s")
+
+
+def _print_board(api: _Api, slug: str, console: Console) -> None:
+    table = Table("rank", "team", "public score", title=slug, title_justify="left", box=None, pad_edge=False)
+    for row in api.call("GET", f"competitions/{slug}/leaderboard")["rows"]:
+        name = f"{row['team']} (baseline)" if row["is_baseline"] else row["team"]
+        table.add_row("" if row["rank"] is None else str(row["rank"]), name, f"{row['score']:.5f}")
+    console.print(table)

@@ -1,0 +1,69 @@
+"""Everything a person can be refused, drawn as one tree.
+
+    Refused                  422  exit 2   a person asked for something that is not allowed
+    ├── NotFound             404  exit 2   or not theirs to see: we do not say which
+    ├── NotSignedIn          401  exit 4
+    ├── Forbidden            403  exit 4
+    ├── Conflict             409  exit 2   the name is taken, the version has submissions
+    ├── Closed               403  exit 3   not open yet, over, or paused
+    ├── QuotaExhausted       429  exit 3
+    ├── TooLarge             413  exit 2
+    └── Misconfigured        500  exit 2   a setting or the machine is wrong: one line for the operator
+
+A refusal is an answer, not a fault. Any other exception is our bug and stays loud.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from scorer.report import Problem
+
+
+class Refused(Exception):
+    """The text is written for the person who asked; `problems` lists details where there are several."""
+
+    status: ClassVar[int] = 422
+    exit_code: ClassVar[int] = 2
+
+    def __init__(self, message: str, problems: Sequence[Problem] = ()) -> None:
+        super().__init__(message)
+        self.message = message
+        self.problems = tuple(problems)
+
+
+class NotFound(Refused):
+    status = 404
+
+
+class NotSignedIn(Refused):
+    status = 401
+    exit_code = 4
+
+
+class Forbidden(Refused):
+    status = 403
+    exit_code = 4
+
+
+class Conflict(Refused):
+    status = 409
+
+
+class Closed(Refused):
+    status = 403
+    exit_code = 3
+
+
+class QuotaExhausted(Refused):
+    status = 429
+    exit_code = 3
+
+
+class TooLarge(Refused):
+    status = 413
+
+
+class Misconfigured(Refused):
+    status = 500

@@ -1,0 +1,34 @@
+"""Which workers and sweepers live, as the database saw them last."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
+
+from app.models import Heartbeat
+
+ALIVE = timedelta(seconds=30)
+FORGET = timedelta(hours=1)
+
+
+def beat(session: Session, name: str, kind: str, *, now: datetime) -> None:
+    row = session.get(Heartbeat, name)
+    if row is None:
+        session.add(Heartbeat(name=name, kind=kind, started_at=now, seen_at=now))
+        session.execute(delete(Heartbeat).where(Heartbeat.seen_at < now - FORGET))
+    else:
+        row.seen_at = now
+
+
+def gone(session: Session, name: str) -> None:
+    session.execute(delete(Heartbeat).where(Heartbeat.name == name))
+
+
+def alive(session: Session, *, now: datetime) -> list[Heartbeat]:
+    return list(
+        session.scalars(
+            select(Heartbeat).where(Heartbeat.seen_at > now - ALIVE).order_by(Heartbeat.kind, Heartbeat.name)
+        )
+    )

@@ -1,0 +1,33 @@
+"""One installation: its settings and the parts made from them, each when first asked for."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+from app import config, migrations, queue
+from app.config import Settings
+from app.db import Database
+from app.queue import Hints
+from app.storage import Storage
+
+
+class Installation:
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+    @cached_property
+    def database(self) -> Database:
+        """Refuses a database that does not answer or has another schema."""
+        config.prepare_data_dir(self.settings)
+        database = Database(self.settings.database)
+        migrations.check(database)
+        return database
+
+    @cached_property
+    def storage(self) -> Storage:
+        return Storage(self.settings.storage)
+
+    @cached_property
+    def hints(self) -> Hints:
+        connection = queue.connect(self.settings.redis)
+        return Hints(connection, config.secret_key(self.settings), job_seconds=self.settings.job_seconds)

@@ -1,0 +1,43 @@
+"""The database's schema through time: Alembic as package data, without an ini file."""
+
+from __future__ import annotations
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import text
+
+from app.db import Database
+from app.errors import Misconfigured
+
+UPGRADE_LOCK = 0x48454C44  # any fixed number: keeps two hosts from upgrading one PostgreSQL at once
+
+
+def upgrade(database: Database) -> None:
+    """Bring the schema to this program's version; nothing happens if it is there already."""
+    database.ping()
+    with database.engine.begin() as connection:
+        if not database.is_sqlite:
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": UPGRADE_LOCK})
+        config = _config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+
+
+def check(database: Database) -> None:
+    """Refuse to start on a schema that this program does not know."""
+    database.ping()
+    head = ScriptDirectory.from_config(_config()).get_current_head()
+    with database.engine.connect() as connection:
+        found = MigrationContext.configure(connection).get_current_revision()
+    if found != head:
+        has = f"is at version {found}" if found else "is empty"
+        raise Misconfigured(f"The database {has}, this program needs {head}: run `heldout db upgrade`.")
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", "app:migrations")
+    config.set_main_option("path_separator", "os")
+    return config

@@ -1,0 +1,15 @@
+"""Run by Alembic; the connection is given by app.migrations.upgrade."""
+
+from __future__ import annotations
+
+from alembic import context
+
+from app import models  # noqa: F401  its import fills the metadata
+from app.db import Base
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=Base.metadata,
+    render_as_batch=True,  # SQLite changes a table by copying it
+)
+context.run_migrations()

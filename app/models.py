@@ -1,0 +1,354 @@
+"""The tables. Rules that need only the row are methods here; rules that need a query are in noun modules."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from enum import StrEnum
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    CheckConstraint,
+    Date,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from app.db import Base, UtcTime
+
+Base.metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+# SQLite counts rowids only in columns declared INTEGER; PostgreSQL gets 64 bits.
+Id = BigInteger().with_variant(Integer, "sqlite")
+
+
+class Phase(StrEnum):
+    UPCOMING = "upcoming"
+    OPEN = "open"
+    CLOSED = "closed"
+
+
+class State(StrEnum):
+    """An evaluation's life; app.submissions holds the only code that moves it."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SCORED = "scored"
+    REJECTED = "rejected"
+    FAILED = "failed"
+
+    @property
+    def is_final(self) -> bool:
+        return self not in (State.QUEUED, State.RUNNING)
+
+
+class RoundState(StrEnum):
+    DRAFT = "draft"
+    ACTIVE = "active"
+    RETIRED = "retired"
+
+
+class User(Base):
+    __tablename__ = "user_account"  # "user" is a reserved word in PostgreSQL
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    name: Mapped[str] = mapped_column(String(40), unique=True)
+    password_hash: Mapped[str | None] = mapped_column(String(200))
+    is_organiser: Mapped[bool] = mapped_column(default=False)
+    created_at: Mapped[datetime] = mapped_column(UtcTime)
+
+
+class SignIn(Base):
+    """One browser that is signed in; revoking the row signs it out."""
+
+    __tablename__ = "sign_in"
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("user_account.id"), index=True)
+    token_hash: Mapped[bytes] = mapped_column(LargeBinary(32), unique=True)
+    browser: Mapped[str] = mapped_column(String(200), default="")
+    created_at: Mapped[datetime] = mapped_column(UtcTime)
+    expires_at: Mapped[datetime] = mapped_column(UtcTime)
+    revoked_at: Mapped[datetime | None] = mapped_column(UtcTime)
+
+
+class Token(Base):
+    """A bearer token for the API; shown once, only its hash is kept."""
+
+    __tablename__ = "token"
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("user_account.id"), index=True)
+    label: Mapped[str] = mapped_column(String(60))
+    token_hash: Mapped[bytes] = mapped_column(LargeBinary(32), unique=True)
+    hint: Mapped[str] = mapped_column(String(12))
+    created_at: Mapped[datetime] = mapped_column(UtcTime)
+    revoked_at: Mapped[datetime | None] = mapped_column(UtcTime)
+
+
+class Challenge(Base):
+    __tablename__ = "challenge"
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    slug: Mapped[str] = mapped_column(String(60), unique=True)
+    created_at: Mapped[datetime] = mapped_column(UtcTime)
+
+
+class ChallengeVersion(Base):
+    """One immutable state of a challenge's folder, named by its digest; the folder itself lies in the vault."""
+
+    __tablename__ = "challenge_version"
+    __table_args__ = (UniqueConstraint("challenge_id", "digest"), UniqueConstraint("challenge_id", "number"))
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    challenge_id: Mapped[int] = mapped_column(ForeignKey("challenge.id"))
+    number: Mapped[int]
+    digest: Mapped[str] = mapped_column(String(64))
+    solution_digest: Mapped[str] = mapped_column(String(64))
+    metric_digest: Mapped[str] = mapped_column(String(64))
+    manifest: Mapped[dict[str, Any]] = mapped_column(JSON)
+    """All that the web may know of the challenge; holds nothing of the hidden labels."""
+    created_at: Mapped[datetime] = mapped_column(UtcTime)
+
+    challenge: Mapped[Challenge] = relationship(lazy="joined", innerjoin=True)
+
+
+class Competition(Base):
+    __tablename__ = "competition"
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    slug: Mapped[str] = mapped_column(String(60), unique=True)
+    title: Mapped[str] = mapped_column(String(120))
+    version_id: Mapped[int] = mapped_column(ForeignKey("challenge_version.id"))
+    """The active round's version, repeated here so that a page needs one join less."""
+    opens_at: Mapped[datetime] = mapped_column(UtcTime)
+    closes_at: Mapped[datetime | None] = mapped_column(UtcTime)
+    timezone: Mapped[str] = mapped_column(String(64), default="UTC")
+    daily_limit: Mapped[int]
+    pending_limit: Mapped[int]
+    rejected_limit: Mapped[int]
+    final_picks: Mapped[int]
+    max_team_size: Mapped[int]
+    max_upload_bytes: Mapped[int] = mapped_column(BigInteger)
+    greater_is_better: Mapped[bool]
+    is_paused: Mapped[bool] = mapped_column(default=False)
+    created_at: Mapped[datetime] = mapped_column(UtcTime)
+
+    version: Mapped[ChallengeVersion] = relationship(lazy="joined", innerjoin=True)
+
+    def phase(self, now: datetime) -> Phase:
+        if now < self.opens_at:
+            return Phase.UPCOMING
+        return Phase.CLOSED if self.closes_at is not None and now >= self.closes_at else Phase.OPEN
+
+    def day(self, moment: datetime) -> date:
+        """The calendar day that a submission counts for, in the competition's own time zone."""
+        return moment.astimezone(ZoneInfo(self.timezone)).date()
+
+
+class Round(Base):
+    """One challenge version applied to all submissions of a competition. One is active; a rescore
+    prepares a draft beside it and takes its place in one statement."""
+
+    __tablename__ = "round"
+    __table_args__ = (
+        Index(
+            "ix_round_one_active", "competition_id", unique=True,
+            sqlite_where=text("state = 'active'"), postgresql_where=text("state = 'active'"),
+        ),
+        Index(
+            "ix_round_one_draft", "competition_id", unique=True,
+            sqlite_where=text("state = 'draft'"), postgresql_where=text("state = 'draft'"),
+        ),
+    )  # fmt: skip
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    competition_id: Mapped[int] = mapped_column(ForeignKey("competition.id"), index=True)
+    version_id: Mapped[int] = mapped_column(ForeignKey("challenge_version.id"))
+    state: Mapped[str] = mapped_column(String(10))
+    reason: Mapped[str] = mapped_column(String(200), default="")
+    created_at: Mapped[datetime] = mapped_column(UtcTime)
+
+
+class Team(Base):
+    """Who competes; a lone participant is a team of one. A baseline is a team without members."""
+
+    __tablename__ = "team"
+    __table_args__ = (UniqueConstraint("competition_id", "name"),)
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    competition_id: Mapped[int] = mapped_column(ForeignKey("competition.id"))
+    name: Mapped[str] = mapped_column(String(60))
+    is_baseline: Mapped[bool] = mapped_column(default=False)
+    created_at: Mapped[datetime] = mapped_column(UtcTime)
+
+
+class Membership(Base):
+    """A user in a team; the key allows one team a user in each competition."""
+
+    __tablename__ = "membership"
+
+    competition_id: Mapped[int] = mapped_column(ForeignKey("competition.id"), primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("user_account.id"), primary_key=True, index=True)
+    team_id: Mapped[int] = mapped_column(ForeignKey("team.id"), index=True)
+    joined_at: Mapped[datetime] = mapped_column(UtcTime)
+
+
+class Quota(Base):
+    """Uploads a team has used on a day; the CHECK holds even if the code above it were wrong."""
+
+    __tablename__ = "quota"
+    __table_args__ = (CheckConstraint("used >= 0 AND used <= lim", name="within"),)
+
+    team_id: Mapped[int] = mapped_column(ForeignKey("team.id"), primary_key=True)
+    day: Mapped[date] = mapped_column(Date, primary_key=True)
+    used: Mapped[int] = mapped_column(default=0)
+    lim: Mapped[int]
+
+
+class Submission(Base):
+    """One uploaded file of a team: facts that never change, but for `is_charged`."""
+
+    __tablename__ = "submission"
+    __table_args__ = (
+        UniqueConstraint("user_id", "idempotency_key"),
+        Index("ix_submission_team", "team_id", "id"),
+        Index("ix_submission_competition", "competition_id", "id"),
+    )
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    competition_id: Mapped[int] = mapped_column(ForeignKey("competition.id"))
+    team_id: Mapped[int] = mapped_column(ForeignKey("team.id"))
+    user_id: Mapped[int | None] = mapped_column(ForeignKey("user_account.id"))
+    received_at: Mapped[datetime] = mapped_column(UtcTime)
+    day: Mapped[date] = mapped_column(Date)
+    filename: Mapped[str] = mapped_column(String(200))
+    message: Mapped[str] = mapped_column(String(500), default="")
+    sha256: Mapped[str] = mapped_column(String(64))
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
+    idempotency_key: Mapped[str | None] = mapped_column(String(120))
+    is_charged: Mapped[bool]
+    """Counts against the day's quota; turned off, once, when the file is rejected or we failed."""
+
+
+class Evaluation(Base):
+    """A submission under one round: the outbox row, the lease and the outcome in one place."""
+
+    __tablename__ = "evaluation"
+    __table_args__ = (
+        Index(
+            "ix_evaluation_unfinished", "state", "next_try_at",
+            sqlite_where=text("state IN ('queued', 'running')"),
+            postgresql_where=text("state IN ('queued', 'running')"),
+        ),
+        Index("ix_evaluation_round_state", "round_id", "state"),
+    )  # fmt: skip
+
+    submission_id: Mapped[int] = mapped_column(ForeignKey("submission.id"), primary_key=True)
+    round_id: Mapped[int] = mapped_column(ForeignKey("round.id"), primary_key=True)
+    state: Mapped[str] = mapped_column(String(10))
+    attempt: Mapped[int] = mapped_column(default=0)
+    lease_token: Mapped[str | None] = mapped_column(String(80))
+    """Names the one run that may write the outcome: host, worker pid and a random part."""
+    lease_until: Mapped[datetime | None] = mapped_column(UtcTime)
+    next_try_at: Mapped[datetime] = mapped_column(UtcTime)
+    hinted_at: Mapped[datetime | None] = mapped_column(UtcTime)
+    started_at: Mapped[datetime | None] = mapped_column(UtcTime)
+    finished_at: Mapped[datetime | None] = mapped_column(UtcTime)
+    problems: Mapped[list[dict[str, Any]] | None] = mapped_column(JSON)
+    """Why it was rejected, for the participant: scorer.Problem.as_dict, at most 20."""
+    problem_count: Mapped[int] = mapped_column(default=0)
+    fault: Mapped[str | None] = mapped_column(Text)
+    """Why an attempt of ours failed, for the organiser only."""
+
+
+class Score(Base):
+    """The numbers of one evaluation; the key makes a second set impossible."""
+
+    __tablename__ = "score"
+
+    submission_id: Mapped[int] = mapped_column(ForeignKey("submission.id"), primary_key=True)
+    round_id: Mapped[int] = mapped_column(ForeignKey("round.id"), primary_key=True)
+    public: Mapped[float]
+    private: Mapped[float]
+    also: Mapped[dict[str, dict[str, float]]] = mapped_column(JSON)
+    notices: Mapped[list[dict[str, Any]]] = mapped_column(JSON)
+    provenance: Mapped[dict[str, Any]] = mapped_column(JSON)
+
+
+class FinalPick(Base):
+    __tablename__ = "final_pick"
+
+    team_id: Mapped[int] = mapped_column(ForeignKey("team.id"), primary_key=True)
+    submission_id: Mapped[int] = mapped_column(ForeignKey("submission.id"), primary_key=True)
+    picked_at: Mapped[datetime] = mapped_column(UtcTime)
+
+
+class Standing(Base):
+    """A team's row on the board, rewritten from its scores in the same transaction that changes them.
+
+    Keys sort ascending whatever the metric's direction (score, or minus score), so a page of the
+    board is an index range however many submissions there are.
+    """
+
+    __tablename__ = "standing"
+    __table_args__ = (
+        Index("ix_standing_public", "competition_id", "public_key", "public_at", "team_id"),
+        Index("ix_standing_private", "competition_id", "private_key", "private_at", "team_id"),
+    )
+
+    competition_id: Mapped[int] = mapped_column(ForeignKey("competition.id"), primary_key=True)
+    team_id: Mapped[int] = mapped_column(ForeignKey("team.id"), primary_key=True)
+    is_baseline: Mapped[bool]
+    entries: Mapped[int]
+    last_at: Mapped[datetime] = mapped_column(UtcTime)
+    public_key: Mapped[float]
+    public_at: Mapped[datetime] = mapped_column(UtcTime)
+    public_submission_id: Mapped[int] = mapped_column(ForeignKey("submission.id"))
+    public_also: Mapped[dict[str, float]] = mapped_column(JSON)
+    private_key: Mapped[float]
+    private_at: Mapped[datetime] = mapped_column(UtcTime)
+    private_submission_id: Mapped[int] = mapped_column(ForeignKey("submission.id"))
+    private_also: Mapped[dict[str, float]] = mapped_column(JSON)
+
+
+class Event(Base):
+    """What people and processes did that an organiser may have to explain; only ever appended to."""
+
+    __tablename__ = "event"
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    at: Mapped[datetime] = mapped_column(UtcTime)
+    actor: Mapped[str] = mapped_column(String(60))
+    action: Mapped[str] = mapped_column(String(60), index=True)
+    subject: Mapped[str] = mapped_column(String(120))
+    detail: Mapped[dict[str, Any]] = mapped_column(JSON)
+
+
+class Heartbeat(Base):
+    """A worker or sweeper that lives; pages read this instead of Redis, whose registry forgets the living."""
+
+    __tablename__ = "heartbeat"
+
+    name: Mapped[str] = mapped_column(String(120), primary_key=True)
+    kind: Mapped[str] = mapped_column(String(20))
+    started_at: Mapped[datetime] = mapped_column(UtcTime)
+    seen_at: Mapped[datetime] = mapped_column(UtcTime)

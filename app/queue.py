@@ -1,0 +1,84 @@
+"""The hint that there is work; the only module of the core that knows RQ.
+
+A hint may be lost, doubled or late: the database row is the truth and the sweeper announces again
+what is unfinished. The payload is a submission's id in signed JSON, because whoever can write to
+Redis could otherwise make a worker run any function (with pickle or with plain JSON alike).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import logging
+import time
+from typing import Any
+
+from redis import Redis
+from redis.exceptions import RedisError
+from rq import Queue
+from rq.exceptions import DuplicateJobError
+
+NAME = "scoring"
+JOB = "worker.jobs.score_submission"
+HINT_LIFE_SECONDS = 60
+
+log = logging.getLogger(__name__)
+
+
+class SignedJson:
+    """RQ's serializer protocol over JSON with an HMAC in front; a forged job never reaches a function."""
+
+    def __init__(self, key: str) -> None:
+        self._key = hashlib.sha256(b"heldout job " + key.encode()).digest()
+
+    def dumps(self, value: Any) -> bytes:
+        body = json.dumps(value).encode()
+        return hmac.digest(self._key, body, "sha256") + body
+
+    def loads(self, data: bytes) -> Any:
+        mac, body = data[:32], data[32:]
+        if not hmac.compare_digest(mac, hmac.digest(self._key, body, "sha256")):
+            raise ValueError("a job in the queue is not signed with this installation's key")
+        return json.loads(body)
+
+
+class Hints:
+    """Announces submissions to the workers. Failing to is no loss, only a delay, so it never raises."""
+
+    def __init__(self, redis: Redis, key: str, *, job_seconds: int) -> None:
+        self._queue = Queue(NAME, connection=redis, serializer=SignedJson(key))
+        self._timeout = job_seconds
+
+    def send(self, submission_id: int) -> bool:
+        """True if the hint reached Redis or was there already; call it after the commit, never before."""
+        # One hint for a submission in each quarter minute, whoever sends it.
+        job_id = f"s{submission_id}-{int(time.time() // 15)}"
+        try:
+            self._queue.enqueue(
+                JOB,
+                submission_id,
+                job_id=job_id,
+                unique=True,
+                job_timeout=self._timeout,
+                ttl=HINT_LIFE_SECONDS * 10,
+                result_ttl=0,
+                failure_ttl=HINT_LIFE_SECONDS,
+            )
+        except DuplicateJobError:
+            return True
+        except RedisError as wrong:
+            log.warning("no hint for submission %s, the sweeper will send one: %s", submission_id, wrong)
+            return False
+        return True
+
+    def depth(self) -> int | None:
+        """Hints waiting in Redis, or None while it is away."""
+        try:
+            return len(self._queue)
+        except RedisError:
+            return None
+
+
+def connect(url: str) -> Redis:
+    return Redis.from_url(url, socket_connect_timeout=2, health_check_interval=30)

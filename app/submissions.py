@@ -1,0 +1,894 @@
+"""A submission's whole life. The only code that moves an evaluation's state.
+
+        accept                  claim                       record_scored
+    ─────────────►  queued  ─────────────►  running  ─────────────────────►  scored
+                     ▲  ▲                    │ │ └──── record_rejected ────►  rejected  (the file is wrong; refunded)
+      give_back ─────┘  └── lease ran out ───┘ └────── third failure ──────►  failed    (our fault; refunded; `retry`)
+
+The row is the truth and the queue only a hint. Whoever claims gets a token, and only the holder of
+the token may record: a run that was slow, stopped or doubled finds its token gone and writes
+nothing. `now` is always the database's clock, read inside the same transaction.
+Locks are taken in one order everywhere: competition, team, quota, submission, evaluation.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Select, and_, func, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session, aliased
+
+from app import leaderboard, teams
+from app.errors import Closed, Conflict, Forbidden, NotFound, QuotaExhausted, Refused
+from app.models import (
+    ChallengeVersion,
+    Competition,
+    Evaluation,
+    FinalPick,
+    Membership,
+    Phase,
+    Quota,
+    Round,
+    RoundState,
+    Score,
+    State,
+    Submission,
+    Team,
+)
+from app.storage import Blob
+
+if TYPE_CHECKING:
+    from app.accounts import Viewer
+    from scorer.report import Problem, Report
+
+MAX_ATTEMPTS = 3
+BACKOFF = timedelta(seconds=5)
+UPLOAD_GRACE = timedelta(minutes=2)  # to finish sending a body that began in time
+MAX_MESSAGE_LENGTH = 500
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What the participant holds in hand: it is stored, it counts once, it will end with an answer."""
+
+    id: int
+    sha256: str
+    size_bytes: int
+    received_at: datetime
+    remaining_today: int
+    is_replay: bool = False
+
+
+@dataclass(frozen=True)
+class Allowance:
+    """What a team may still send today."""
+
+    limit: int
+    used: int
+    pending: int
+    pending_limit: int
+    resets_at: datetime
+    timezone: str
+
+    @property
+    def remaining(self) -> int:
+        return max(0, self.limit - self.used)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One evaluation that this run, and no other, may finish."""
+
+    submission_id: int
+    round_id: int
+    attempt: int
+    token: str
+    digest: str
+    sha256: str
+    size_bytes: int
+    filename: str
+
+
+class Fenced(Exception):
+    """The lease is gone: another run has taken this evaluation over, so nothing was written."""
+
+
+# -- accepting ---------------------------------------------------------------------------------
+
+
+def accept(
+    session: Session,
+    competition: Competition,
+    viewer: Viewer,
+    blob: Blob,
+    *,
+    filename: str,
+    message: str,
+    received_at: datetime,
+    now: datetime,
+    idempotency_key: str | None = None,
+) -> Receipt:
+    """Take one upload in, or refuse it with the reason; everything in the caller's one transaction.
+
+    `received_at` is when the request began, before its body was read: that decides whether it was in
+    time. A repeated `idempotency_key` gives the first receipt again and costs nothing.
+    """
+    # The lock keeps a deadline or a new round from changing between this check and the commit.
+    competition = session.scalars(
+        select(Competition)
+        .where(Competition.id == competition.id)
+        .with_for_update(read=True, of=Competition)
+        .execution_options(populate_existing=True)
+    ).one()
+    team = session.scalar(
+        select(Team)
+        .join(Membership, Membership.team_id == Team.id)
+        .where(Membership.competition_id == competition.id, Membership.user_id == viewer.id)
+        .with_for_update(of=Team)
+    )
+    if team is None:
+        raise Forbidden(f"Join {competition.title} before submitting to it.")
+    if idempotency_key is not None:
+        earlier = _receipt_of(session, competition, team, viewer.id, idempotency_key, blob, now=now)
+        if earlier is not None:
+            return earlier
+    _refuse_out_of_time(competition, received_at=received_at, now=now)
+    if len(message) > MAX_MESSAGE_LENGTH:
+        raise Refused(
+            f"The message is {len(message)} characters long; at most {MAX_MESSAGE_LENGTH} are kept."
+        )
+    _refuse_too_many_pending(session, competition, team)
+    _refuse_too_many_rejected(session, competition, team, received_at)
+    remaining = _charge(session, competition, team, received_at)
+    try:
+        with session.begin_nested():
+            submission = _insert(
+                session,
+                competition,
+                team,
+                blob,
+                user_id=viewer.id,
+                filename=filename,
+                message=message,
+                received_at=received_at,
+                now=now,
+                is_charged=True,
+                idempotency_key=idempotency_key,
+            )
+    except IntegrityError:
+        # The same key in another competition, or at the same moment: the caller's rollback undoes the charge.
+        raise Conflict("This Idempotency-Key was already used for another upload; use a new one.") from None
+    return Receipt(submission.id, blob.sha256, blob.size_bytes, received_at, remaining)
+
+
+def admit(
+    session: Session,
+    competition: Competition,
+    viewer: Viewer,
+    *,
+    received_at: datetime,
+    idempotency_key: str | None = None,
+) -> None:
+    """The refusals of `accept` that need no file, so that a hopeless upload is not read at all.
+
+    It reserves nothing: `accept` decides, once the file is here.
+    """
+    if idempotency_key is not None and _is_known_key(session, viewer.id, idempotency_key):
+        return
+    team = teams.of(session, competition, viewer.id)
+    if team is None:
+        raise Forbidden(f"Join {competition.title} before submitting to it.")
+    _refuse_out_of_time(competition, received_at=received_at, now=received_at)
+    _refuse_too_many_pending(session, competition, team)
+    _refuse_too_many_rejected(session, competition, team, received_at)
+    if allowance(session, competition, team, now=received_at).remaining == 0:
+        raise _all_used(competition, received_at)
+
+
+def post_baseline(
+    session: Session,
+    competition: Competition,
+    team: Team,
+    blob: Blob,
+    *,
+    filename: str,
+    message: str,
+    now: datetime,
+) -> int | None:
+    """Queue an organiser's baseline like anybody's file, without quota; None if the team already sent this file."""
+    same = Submission.team_id == team.id, Submission.sha256 == blob.sha256
+    if session.scalar(select(Submission.id).where(*same).limit(1)) is not None:
+        return None
+    submission = _insert(
+        session,
+        competition,
+        team,
+        blob,
+        user_id=None,
+        filename=filename,
+        message=message,
+        received_at=now,
+        now=now,
+        is_charged=False,
+        idempotency_key=None,
+    )
+    return submission.id
+
+
+def allowance(session: Session, competition: Competition, team: Team, *, now: datetime) -> Allowance:
+    day = competition.day(now)
+    used = session.scalar(select(Quota.used).where(Quota.team_id == team.id, Quota.day == day)) or 0
+    return Allowance(
+        limit=competition.daily_limit,
+        used=used,
+        pending=_pending_count(session, team),
+        pending_limit=competition.pending_limit,
+        resets_at=_midnight_after(competition, now),
+        timezone=competition.timezone,
+    )
+
+
+def _receipt_of(
+    session: Session,
+    competition: Competition,
+    team: Team,
+    user_id: int,
+    key: str,
+    blob: Blob,
+    *,
+    now: datetime,
+) -> Receipt | None:
+    found = session.scalar(
+        select(Submission).where(Submission.user_id == user_id, Submission.idempotency_key == key)
+    )
+    if found is None:
+        return None
+    if (found.sha256, found.competition_id) != (blob.sha256, competition.id):
+        raise Conflict("This Idempotency-Key was already used for another upload; use a new one.")
+    remaining = allowance(session, competition, team, now=now).remaining
+    return Receipt(found.id, found.sha256, found.size_bytes, found.received_at, remaining, is_replay=True)
+
+
+def _is_known_key(session: Session, user_id: int, key: str) -> bool:
+    known = select(Submission.id).where(Submission.user_id == user_id, Submission.idempotency_key == key)
+    return session.scalar(known) is not None
+
+
+def _refuse_out_of_time(competition: Competition, *, received_at: datetime, now: datetime) -> None:
+    phase = competition.phase(received_at)
+    if phase is Phase.UPCOMING:
+        raise Closed(f"{competition.title} opens on {_words(competition, competition.opens_at)}.")
+    late_body = competition.closes_at is not None and now > competition.closes_at + UPLOAD_GRACE
+    if phase is Phase.CLOSED or late_body:
+        assert competition.closes_at is not None
+        raise Closed(f"{competition.title} closed on {_words(competition, competition.closes_at)}.")
+    if competition.is_paused:
+        raise Closed(f"{competition.title} takes no submissions just now: the organiser has paused it.")
+
+
+def _refuse_too_many_pending(session: Session, competition: Competition, team: Team) -> None:
+    # Counting is safe here: the team's row is locked, so no second upload of theirs counts beside us.
+    pending = _pending_count(session, team)
+    if pending >= competition.pending_limit:
+        raise QuotaExhausted(
+            f"{pending} of your submissions are still waiting for a score, and {competition.pending_limit} may wait "
+            "at a time. Please wait for one of them to finish."
+        )
+
+
+def _pending_count(session: Session, team: Team) -> int:
+    waiting = (
+        select(func.count())
+        .select_from(Evaluation)
+        .join(Submission, Submission.id == Evaluation.submission_id)
+        .join(Round, Round.id == Evaluation.round_id)
+        .where(
+            Submission.team_id == team.id,
+            Round.state == RoundState.ACTIVE,
+            Evaluation.state.in_((State.QUEUED, State.RUNNING)),
+        )
+    )
+    return session.scalar(waiting) or 0
+
+
+def _refuse_too_many_rejected(
+    session: Session, competition: Competition, team: Team, received_at: datetime
+) -> None:
+    rejected = session.scalar(
+        select(func.count())
+        .select_from(Submission)
+        .join(Evaluation, Evaluation.submission_id == Submission.id)
+        .join(Round, Round.id == Evaluation.round_id)
+        .where(
+            Submission.team_id == team.id,
+            Submission.day == competition.day(received_at),
+            Round.state == RoundState.ACTIVE,
+            Evaluation.state == State.REJECTED,
+        )
+    )
+    if (rejected or 0) >= competition.rejected_limit:
+        raise QuotaExhausted(
+            f"{rejected} of your files were rejected today, which is the limit. "
+            f"Check files before uploading with `heldout score`, or try again {_reset_words(competition, received_at)}."
+        )
+
+
+def _charge(session: Session, competition: Competition, team: Team, received_at: datetime) -> int:
+    """Take one of today's uploads in a single guarded UPDATE: counting first and inserting then lets
+    two tabs both take the last one (measured: 12 accepted of a limit of 5)."""
+    day = competition.day(received_at)
+    limit = competition.daily_limit
+    make = _insert_or_ignore(session, Quota).values(team_id=team.id, day=day, used=0, lim=limit)
+    session.execute(make.on_conflict_do_nothing())
+    mine = Quota.team_id == team.id, Quota.day == day
+    # An organiser may have changed the limit since the row was made, but never below what is used.
+    session.execute(update(Quota).where(*mine, Quota.lim != limit, Quota.used <= limit).values(lim=limit))
+    used: int | None = session.scalar(
+        update(Quota)
+        .where(*mine, Quota.used < Quota.lim, Quota.used < limit)
+        .values(used=Quota.used + 1)
+        .returning(Quota.used)
+    )
+    if used is None:
+        raise _all_used(competition, received_at)
+    return limit - used
+
+
+def _all_used(competition: Competition, received_at: datetime) -> QuotaExhausted:
+    return QuotaExhausted(
+        f"All {competition.daily_limit} submissions of today are used. "
+        f"The next can be sent {_reset_words(competition, received_at)}."
+    )
+
+
+def _insert(
+    session: Session,
+    competition: Competition,
+    team: Team,
+    blob: Blob,
+    *,
+    user_id: int | None,
+    filename: str,
+    message: str,
+    received_at: datetime,
+    now: datetime,
+    is_charged: bool,
+    idempotency_key: str | None,
+) -> Submission:
+    """The submission and one queued evaluation for the active round and for a draft, if one is at work."""
+    submission = Submission(
+        competition_id=competition.id,
+        team_id=team.id,
+        user_id=user_id,
+        received_at=received_at,
+        day=competition.day(received_at),
+        filename=_safe_filename(filename),
+        message=" ".join(message.split()),
+        sha256=blob.sha256,
+        size_bytes=blob.size_bytes,
+        idempotency_key=idempotency_key,
+        is_charged=is_charged,
+    )
+    session.add(submission)
+    session.flush()
+    current = Round.competition_id == competition.id, Round.state.in_((RoundState.ACTIVE, RoundState.DRAFT))
+    for round_id in session.scalars(select(Round.id).where(*current)):
+        session.add(
+            Evaluation(
+                submission_id=submission.id,
+                round_id=round_id,
+                state=State.QUEUED,
+                next_try_at=now,
+                hinted_at=now,
+            )
+        )
+    session.flush()
+    return submission
+
+
+# -- scoring -----------------------------------------------------------------------------------
+
+
+def claim(
+    session: Session, worker: str, *, lease: timedelta, now: datetime, submission_id: int | None = None
+) -> Claim | None:
+    """Take the given submission, else the one that waits longest, under a new lease; None if nothing waits."""
+    due = or_(
+        and_(Evaluation.state == State.QUEUED, Evaluation.next_try_at <= now),
+        and_(
+            Evaluation.state == State.RUNNING, Evaluation.lease_until < now, Evaluation.attempt < MAX_ATTEMPTS
+        ),
+    )
+    waiting: Select[int, int] = (
+        select(Evaluation.submission_id, Evaluation.round_id)
+        .join(Round, Round.id == Evaluation.round_id)
+        .where(due, Round.state != RoundState.RETIRED)
+        # What people wait for comes before what is scored anew aside.
+        .order_by(Round.state == RoundState.DRAFT, Evaluation.next_try_at, Evaluation.submission_id)
+        .limit(1)
+        .with_for_update(skip_locked=True, of=Evaluation)
+    )
+    if submission_id is not None:
+        waiting = waiting.where(Evaluation.submission_id == submission_id)
+    row = session.execute(waiting).one_or_none()
+    if row is None:
+        return None
+    token = f"{worker}:{secrets.token_hex(8)}"
+    attempt = session.scalar(
+        update(Evaluation)
+        .where(Evaluation.submission_id == row.submission_id, Evaluation.round_id == row.round_id, due)
+        .values(
+            state=State.RUNNING,
+            lease_token=token,
+            lease_until=now + lease,
+            attempt=Evaluation.attempt + 1,
+            started_at=now,
+        )
+        .returning(Evaluation.attempt)
+    )
+    if attempt is None:
+        return None
+    facts = session.execute(
+        select(ChallengeVersion.digest, Submission.sha256, Submission.size_bytes, Submission.filename)
+        .select_from(Submission)
+        .join(Round, Round.id == row.round_id)
+        .join(ChallengeVersion, ChallengeVersion.id == Round.version_id)
+        .where(Submission.id == row.submission_id)
+    ).one()
+    return Claim(row.submission_id, row.round_id, attempt, token, *facts)
+
+
+def renew(session: Session, claim: Claim, *, lease: timedelta, now: datetime) -> None:
+    """Say that the run still lives; Fenced if it has lost its evaluation."""
+    _guarded(session, claim, {"lease_until": now + lease}, Evaluation.lease_until > now)
+
+
+def record_scored(session: Session, claim: Claim, report: Report, *, now: datetime) -> None:
+    """The score, the state and the team's standing, all or nothing; Fenced if the lease is gone."""
+    submission = _lock_team_of(session, claim)
+    done = {
+        "state": State.SCORED,
+        "lease_token": None,
+        "lease_until": None,
+        "finished_at": now,
+        "fault": None,
+    }
+    _guarded(session, claim, done)
+    session.add(
+        Score(
+            submission_id=claim.submission_id,
+            round_id=claim.round_id,
+            public=report.public,
+            private=report.private,
+            also={name: dict(values) for name, values in report.also.items()},
+            notices=[notice.as_dict() for notice in report.notices],
+            provenance=dict(report.provenance),
+        )
+    )
+    session.flush()
+    leaderboard.refresh(session, submission.team_id)
+
+
+def record_rejected(
+    session: Session, claim: Claim, problems: Sequence[Problem], total: int, *, now: datetime
+) -> None:
+    """The file is wrong: every problem is kept for the participant and the upload is given back."""
+    submission = _lock_team_of(session, claim)
+    _refund(session, submission)
+    done = {
+        "state": State.REJECTED,
+        "problems": [problem.as_dict() for problem in problems],
+        "problem_count": total,
+        "lease_token": None,
+        "lease_until": None,
+        "finished_at": now,
+        "fault": None,
+    }
+    _guarded(session, claim, done)
+
+
+def give_back(session: Session, claim: Claim, fault: str, *, now: datetime) -> State:
+    """An attempt failed for a reason of ours: try again soon, or after the third time tell the organiser."""
+    submission = _lock_team_of(session, claim)
+    again = claim.attempt < MAX_ATTEMPTS
+    if not again:
+        _refund(session, submission)
+    _guarded(
+        session,
+        claim,
+        {
+            "state": State.QUEUED if again else State.FAILED,
+            "next_try_at": now + BACKOFF * claim.attempt,
+            "hinted_at": None,
+            "lease_token": None,
+            "lease_until": None,
+            "finished_at": None if again else now,
+            "fault": fault[:4000],
+        },
+    )
+    return State.QUEUED if again else State.FAILED
+
+
+def _lock_team_of(session: Session, claim: Claim) -> Submission:
+    """Two files of one team may finish together; the lock lets the second see the first's score."""
+    submission = session.get_one(Submission, claim.submission_id)
+    session.execute(select(Team.id).where(Team.id == submission.team_id).with_for_update())
+    return submission
+
+
+def _guarded(session: Session, claim: Claim, values: Mapping[str, Any], *more: Any) -> None:
+    held = session.execute(
+        update(Evaluation)
+        .where(
+            Evaluation.submission_id == claim.submission_id,
+            Evaluation.round_id == claim.round_id,
+            Evaluation.state == State.RUNNING,
+            Evaluation.lease_token == claim.token,
+            *more,
+        )
+        .values(**values)
+        .returning(Evaluation.submission_id)
+    ).one_or_none()
+    if held is None:
+        raise Fenced(f"submission {claim.submission_id}, attempt {claim.attempt}")
+
+
+def _refund(session: Session, submission: Submission) -> None:
+    charged = session.execute(
+        update(Submission)
+        .where(Submission.id == submission.id, Submission.is_charged)
+        .values(is_charged=False)
+        .returning(Submission.team_id, Submission.day)
+    ).one_or_none()
+    if charged is not None:
+        session.execute(
+            update(Quota)
+            .where(Quota.team_id == charged.team_id, Quota.day == charged.day)
+            .values(used=Quota.used - 1)
+        )
+
+
+# -- sweeping ----------------------------------------------------------------------------------
+
+
+def unfinished(session: Session, *, now: datetime, hint_after: timedelta, limit: int = 500) -> list[int]:
+    """Submissions whose work is due and was not announced lately; marks them as announced.
+
+    One hint for each in `hint_after`: a sweeper that announced everything each time was measured to
+    flood the queue with jobs that find nothing to do.
+    """
+    due = or_(
+        and_(
+            Evaluation.state == State.QUEUED,
+            Evaluation.next_try_at <= now,
+            or_(Evaluation.hinted_at.is_(None), Evaluation.hinted_at < now - hint_after),
+        ),
+        and_(
+            Evaluation.state == State.RUNNING,
+            Evaluation.lease_until < now,
+            or_(Evaluation.hinted_at.is_(None), Evaluation.hinted_at < now - hint_after),
+        ),
+    )
+    rows = session.execute(
+        select(Evaluation.submission_id, Evaluation.round_id)
+        .join(Round, Round.id == Evaluation.round_id)
+        .where(due, Round.state != RoundState.RETIRED)
+        .order_by(Evaluation.next_try_at, Evaluation.submission_id)
+        .limit(limit)
+        .with_for_update(skip_locked=True, of=Evaluation)
+    ).all()
+    for submission_id, round_id in rows:
+        session.execute(
+            update(Evaluation)
+            .where(Evaluation.submission_id == submission_id, Evaluation.round_id == round_id)
+            .values(hinted_at=now)
+        )
+    return list(dict.fromkeys(submission_id for submission_id, _ in rows))
+
+
+def fail_exhausted(session: Session, *, now: datetime) -> list[int]:
+    """Evaluations whose last attempt went silent: visible to the organiser, given back to the team."""
+    lost = Evaluation.state == State.RUNNING, Evaluation.lease_until < now, Evaluation.attempt >= MAX_ATTEMPTS
+    candidates = session.scalars(select(Evaluation.submission_id).where(*lost)).all()
+    failed: list[int] = []
+    for submission_id in dict.fromkeys(candidates):
+        submission = session.get_one(Submission, submission_id)
+        session.execute(select(Team.id).where(Team.id == submission.team_id).with_for_update())
+        hit = session.scalars(
+            update(Evaluation)
+            .where(Evaluation.submission_id == submission_id, *lost)
+            .values(
+                state=State.FAILED,
+                lease_token=None,
+                lease_until=None,
+                finished_at=now,
+                fault=f"Its worker died or went silent {MAX_ATTEMPTS} times.",
+            )
+            .returning(Evaluation.submission_id)
+        ).all()
+        if hit:
+            _refund(session, submission)
+            failed.append(submission_id)
+    return failed
+
+
+def release(session: Session, holder: str, *, now: datetime) -> int:
+    """A holder of leases is known to be dead: end them at once instead of waiting for them to run out.
+
+    `holder` is a worker's HOST/PID or one work-horse's HOST/PID/PID. The last attempt is left to
+    `fail_exhausted`, which the ended lease makes due.
+    """
+    prefix = Evaluation.lease_token.startswith
+    hit = session.scalars(
+        update(Evaluation)
+        .where(
+            Evaluation.state == State.RUNNING,
+            or_(prefix(f"{holder}:", autoescape=True), prefix(f"{holder}/", autoescape=True)),
+        )
+        .values(lease_until=now - timedelta(milliseconds=1), hinted_at=None)
+        .returning(Evaluation.submission_id)
+    ).all()
+    return len(hit)
+
+
+def holders(session: Session, prefix: str) -> set[str]:
+    """The work-horses, HOST/PID/PID, that hold a lease and whose name begins with the prefix."""
+    tokens = session.scalars(
+        select(Evaluation.lease_token).where(
+            Evaluation.state == State.RUNNING, Evaluation.lease_token.startswith(prefix, autoescape=True)
+        )
+    )
+    return {token.rsplit(":", 1)[0] for token in tokens if token is not None}
+
+
+# -- people ------------------------------------------------------------------------------------
+
+
+def retry(session: Session, competition: Competition, submission_id: int, *, now: datetime) -> None:
+    """An organiser sends a failed submission round again, with three new attempts."""
+    hit = session.scalars(
+        update(Evaluation)
+        .where(
+            Evaluation.submission_id == submission_id,
+            Evaluation.state == State.FAILED,
+            Evaluation.submission_id.in_(
+                select(Submission.id).where(Submission.competition_id == competition.id)
+            ),
+            Evaluation.round_id.in_(select(Round.id).where(Round.state != RoundState.RETIRED)),
+        )
+        .values(state=State.QUEUED, attempt=0, next_try_at=now, hinted_at=now, finished_at=None)
+        .returning(Evaluation.submission_id)
+    ).all()
+    if not hit:
+        raise Conflict("Only a failed submission can be tried again.")
+
+
+def pick_final(
+    session: Session, competition: Competition, team: Team, submission_id: int, *, picked: bool, now: datetime
+) -> None:
+    """Choose or unchoose one of the team's scored files for the private board, before the close."""
+    if competition.phase(now) is Phase.CLOSED:
+        raise Closed("Final picks can be changed only until the competition closes.")
+    session.execute(select(Team.id).where(Team.id == team.id).with_for_update())
+    pick = session.get(FinalPick, (team.id, submission_id))
+    if not picked:
+        if pick is not None:
+            session.delete(pick)
+    elif pick is None:
+        _refuse_pick(session, competition, team, submission_id)
+        session.add(FinalPick(team_id=team.id, submission_id=submission_id, picked_at=now))
+    session.flush()
+    leaderboard.refresh(session, team.id)
+
+
+def _refuse_pick(session: Session, competition: Competition, team: Team, submission_id: int) -> None:
+    scored = session.scalar(
+        select(Submission.id)
+        .join(Score, Score.submission_id == Submission.id)
+        .join(Round, and_(Round.id == Score.round_id, Round.state == RoundState.ACTIVE))
+        .where(Submission.id == submission_id, Submission.team_id == team.id)
+    )
+    if scored is None:
+        raise NotFound("Only a scored submission of your own team can be a final pick.")
+    count = (
+        session.scalar(select(func.count()).select_from(FinalPick).where(FinalPick.team_id == team.id)) or 0
+    )
+    if count >= competition.final_picks:
+        raise Conflict(f"You have {count} final picks, which is the limit; take one back first.")
+
+
+@dataclass(frozen=True)
+class Status:
+    """A submission as its team or an organiser may see it; `private` stays None until the close."""
+
+    id: int
+    team_id: int
+    team: str
+    is_baseline: bool
+    user_id: int | None
+    received_at: datetime
+    filename: str
+    message: str
+    sha256: str
+    size_bytes: int
+    state: State
+    attempt: int
+    started_at: datetime | None
+    finished_at: datetime | None
+    problems: Sequence[Mapping[str, Any]]
+    problem_count: int
+    fault: str | None
+    public: float | None
+    private: float | None
+    public_also: Mapping[str, float]
+    private_also: Mapping[str, float]
+    notices: Sequence[Mapping[str, Any]]
+    provenance: Mapping[str, Any] | None
+    is_picked: bool
+
+
+def statuses(
+    session: Session,
+    competition: Competition,
+    *,
+    now: datetime,
+    team_id: int | None = None,
+    submission_id: int | None = None,
+    state: State | None = None,
+    for_organiser: bool = False,
+    limit: int = 50,
+    before_id: int | None = None,
+) -> list[Status]:
+    """Submissions under the active round, newest first. Private numbers and faults are filled in only
+    for whom they are: private after the close, faults for organisers, who also see private always."""
+    query = (
+        select(Submission, Team, Evaluation, Score, FinalPick.submission_id)
+        .join(Team, Team.id == Submission.team_id)
+        .join(
+            Round, and_(Round.competition_id == Submission.competition_id, Round.state == RoundState.ACTIVE)
+        )
+        .join(Evaluation, and_(Evaluation.submission_id == Submission.id, Evaluation.round_id == Round.id))
+        .outerjoin(Score, and_(Score.submission_id == Submission.id, Score.round_id == Round.id))
+        .outerjoin(
+            FinalPick, and_(FinalPick.submission_id == Submission.id, FinalPick.team_id == Submission.team_id)
+        )
+        .where(Submission.competition_id == competition.id)
+        .order_by(Submission.id.desc())
+        .limit(limit)
+    )
+    if team_id is not None:
+        query = query.where(Submission.team_id == team_id)
+    if submission_id is not None:
+        query = query.where(Submission.id == submission_id)
+    if state is not None:
+        query = query.where(Evaluation.state == state)
+    if before_id is not None:
+        query = query.where(Submission.id < before_id)
+    shows_private = for_organiser or competition.phase(now) is Phase.CLOSED
+    found = []
+    for submission, team, evaluation, score, picked in session.execute(query):
+        also = score.also if score else {}
+        found.append(
+            Status(
+                id=submission.id,
+                team_id=team.id,
+                team=team.name,
+                is_baseline=team.is_baseline,
+                user_id=submission.user_id,
+                received_at=submission.received_at,
+                filename=submission.filename,
+                message=submission.message,
+                sha256=submission.sha256,
+                size_bytes=submission.size_bytes,
+                state=State(evaluation.state),
+                attempt=evaluation.attempt,
+                started_at=evaluation.started_at,
+                finished_at=evaluation.finished_at,
+                problems=evaluation.problems or [],
+                problem_count=evaluation.problem_count,
+                fault=evaluation.fault if for_organiser else None,
+                public=score.public if score else None,
+                private=score.private if score and shows_private else None,
+                public_also={name: values["public"] for name, values in also.items()},
+                private_also={name: values["private"] for name, values in also.items()}
+                if shows_private
+                else {},
+                notices=score.notices if score else [],
+                provenance=score.provenance if score and for_organiser else None,
+                is_picked=picked is not None,
+            )
+        )
+    return found
+
+
+def visible(session: Session, viewer: Viewer, submission_id: int) -> tuple[Submission, Competition]:
+    """The submission, if it is the viewer's team's or the viewer organises; else NotFound, never a hint that it exists."""
+    submission = session.get(Submission, submission_id)
+    if submission is not None:
+        mine = select(Membership.user_id).where(
+            Membership.team_id == submission.team_id, Membership.user_id == viewer.id
+        )
+        if viewer.is_organiser or session.scalar(mine) is not None:
+            return submission, session.get_one(Competition, submission.competition_id)
+    raise NotFound(f"There is no submission {submission_id} of yours.")
+
+
+def place_in_queue(session: Session, submission_id: int) -> int | None:
+    """1 for the next to be scored; None if it is not waiting."""
+    mine = session.execute(
+        select(Evaluation.next_try_at)
+        .join(Round, and_(Round.id == Evaluation.round_id, Round.state == RoundState.ACTIVE))
+        .where(Evaluation.submission_id == submission_id, Evaluation.state == State.QUEUED)
+    ).scalar_one_or_none()
+    if mine is None:
+        return None
+    other = aliased(Evaluation)
+    ahead = session.scalar(
+        select(func.count())
+        .select_from(other)
+        .join(Round, and_(Round.id == other.round_id, Round.state == RoundState.ACTIVE))
+        .where(
+            other.state == State.QUEUED,
+            or_(
+                other.next_try_at < mine, and_(other.next_try_at == mine, other.submission_id < submission_id)
+            ),
+        )
+    )
+    return (ahead or 0) + 1
+
+
+def state_counts(
+    session: Session,
+    competition: Competition | None = None,
+    round_state: RoundState = RoundState.ACTIVE,
+) -> dict[State, int]:
+    """How many evaluations of active rounds (or drafts) are in each state; of all competitions, or of one."""
+    query = (
+        select(Evaluation.state, func.count())
+        .join(Round, and_(Round.id == Evaluation.round_id, Round.state == round_state))
+        .group_by(Evaluation.state)
+    )
+    if competition is not None:
+        query = query.where(Round.competition_id == competition.id)
+    counts = {State(state): count for state, count in session.execute(query)}
+    return {state: counts.get(state, 0) for state in State}
+
+
+# -- words -------------------------------------------------------------------------------------
+
+
+def _safe_filename(name: str) -> str:
+    """The name as a person gave it, without a path or control characters; only ever shown."""
+    name = name.replace("\\", "/").rsplit("/", 1)[-1]
+    name = "".join(c for c in name if c.isprintable()).strip()
+    return name[:200] or "submission.csv"
+
+
+def _midnight_after(competition: Competition, moment: datetime) -> datetime:
+    from_zone = moment.astimezone(_zone(competition))
+    tomorrow = (from_zone + timedelta(days=1)).date()
+    return datetime(tomorrow.year, tomorrow.month, tomorrow.day, tzinfo=_zone(competition))
+
+
+def _zone(competition: Competition) -> ZoneInfo:
+    return ZoneInfo(competition.timezone)
+
+
+def _reset_words(competition: Competition, moment: datetime) -> str:
+    return f"from {_midnight_after(competition, moment):%Y-%m-%d %H:%M} {competition.timezone}"
+
+
+def _words(competition: Competition, moment: datetime) -> str:
+    return f"{moment.astimezone(_zone(competition)):%Y-%m-%d at %H:%M} {competition.timezone}"
+
+
+def _insert_or_ignore(session: Session, table: type) -> Any:
+    dialect = session.get_bind().dialect.name
+    return (sqlite if dialect == "sqlite" else postgresql).insert(table)

@@ -1,0 +1,74 @@
+"""Names, passwords, browsers and tokens."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from app import accounts
+from app.errors import Conflict, NotFound, NotSignedIn, Refused
+from tests.app.conftest import NOON, World
+
+
+def test_names_are_lower_case_and_unique(world: World) -> None:
+    with world.database.begin() as session:
+        with pytest.raises(Conflict, match="The name ada is taken"):
+            accounts.register(session, " Ada ", None, now=NOON)
+        assert accounts.register(session, "ADA2", None, now=NOON).name == "ada2"
+
+
+@pytest.mark.parametrize("name", ["", "-a", "a b", "ä", "a" * 41, "<b>", "a/b", "a\n"])
+def test_odd_names_are_refused_in_words(world: World, name: str) -> None:
+    if name == "a\n":
+        name = "a\nb"
+    with world.database.begin() as session, pytest.raises(Refused, match="cannot be a name"):
+        accounts.register(session, name, None, now=NOON)
+
+
+def test_a_short_password_is_refused() -> None:
+    with pytest.raises(Refused, match="7 characters, at least 8"):
+        accounts.hash_password("1234567")
+
+
+def test_only_the_right_password_signs_in_and_an_account_without_one_never(world: World) -> None:
+    hashed = accounts.hash_password("correct horse")
+    with world.database.begin() as session:
+        user = accounts.register(session, "eve", hashed, now=NOON)
+        assert accounts.authenticate(session, "EVE", "correct horse").id == user.id
+        for name, password in (("eve", "wrong horse"), ("nobody", "correct horse"), ("ada", "")):
+            with pytest.raises(NotSignedIn, match="The name or the password is wrong"):
+                accounts.authenticate(session, name, password)
+
+
+def test_a_sign_in_ends_by_time_by_sign_out_and_by_a_new_password(world: World) -> None:
+    ada = world.viewer("ada")
+    with world.database.begin() as session:
+        old, out, kept = (accounts.sign_in(session, ada.id, now=NOON, days=1) for _ in range(3))
+        assert accounts.by_sign_in(session, kept, now=NOON) == ada
+        assert accounts.by_sign_in(session, old, now=NOON + timedelta(days=1)) is None
+        accounts.sign_out(session, out, now=NOON)
+        assert accounts.by_sign_in(session, out, now=NOON) is None
+        accounts.set_password(session, ada.id, accounts.hash_password("another one"), now=NOON)
+        assert accounts.by_sign_in(session, kept, now=NOON) is None
+
+
+def test_nobody_revokes_what_is_not_theirs(world: World) -> None:
+    ada, bob = world.viewer("ada"), world.viewer("bob")
+    with world.database.begin() as session:
+        token = accounts.issue_token(session, ada.id, "laptop", now=NOON)
+        (row,) = accounts.tokens(session, ada.id)
+        with pytest.raises(NotFound):
+            accounts.revoke_token(session, bob.id, row.id, now=NOON)
+        assert accounts.by_token(session, token) == ada
+        accounts.revoke_token(session, ada.id, row.id, now=NOON)
+        assert accounts.by_token(session, token) is None
+
+
+def test_secrets_are_not_in_the_database(world: World) -> None:
+    ada = world.viewer("ada")
+    with world.database.begin() as session:
+        token = accounts.issue_token(session, ada.id, "laptop", now=NOON)
+        (row,) = accounts.tokens(session, ada.id)
+        assert token.encode() not in row.token_hash
+        assert len(row.hint) < 10

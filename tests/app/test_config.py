@@ -1,0 +1,66 @@
+"""Settings: where they come from, and that every mistake is named at once."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from app import config
+from app.config import Settings
+from app.errors import Misconfigured
+
+NO_FILE = Path("/nonexistent/heldout.toml")
+
+
+def test_the_environment_wins_over_the_file_and_the_file_over_the_default(tmp_path: Path) -> None:
+    file = tmp_path / "heldout.toml"
+    file.write_text("port = 8000\nworkers = 4\ncookie_secure = true\n")
+    settings = config.load({"HELDOUT_PORT": "9000", "OTHER": "x"}, file)
+    assert (settings.port, settings.workers, settings.cookie_secure, settings.host) == (
+        9000,
+        4,
+        True,
+        "127.0.0.1",
+    )
+
+
+def test_every_mistake_is_named_at_once(tmp_path: Path) -> None:
+    file = tmp_path / "heldout.toml"
+    file.write_text("prot = 8000\n")
+    with pytest.raises(Misconfigured) as refused:
+        config.load({"HELDOUT_PORT": "http", "HELDOUT_COOKIE_SECURE": "maybe", "HELDOUT_WOKRERS": "2"}, file)
+    assert len(refused.value.problems) == 4
+    for word in ("prot", "HELDOUT_PORT: 'http' is not a number", "neither true nor false", "HELDOUT_WOKRERS"):
+        assert word in refused.value.message
+
+
+def test_values_out_of_range_are_named_at_once() -> None:
+    with pytest.raises(Misconfigured) as refused:
+        config.load(
+            {"HELDOUT_PORT": "70000", "HELDOUT_WORKERS": "0", "HELDOUT_REGISTRATION": "ajar"}, NO_FILE
+        )
+    assert len(refused.value.problems) == 3
+
+
+def test_the_secret_key_is_made_once_and_only_the_owner_reads_it(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path)
+    key = config.secret_key(settings)
+    assert config.secret_key(settings) == key
+    assert len(key) == 64
+    assert stat.S_IMODE((tmp_path / "secret_key").stat().st_mode) == 0o600
+
+
+def test_a_folder_that_cannot_be_written_is_one_clear_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(
+        Misconfigured, match=r"The data folder .* cannot be written: Not a directory. Set HELDOUT_DATA_DIR"
+    ):
+        config.prepare_data_dir(Settings(data_dir=tmp_path / "file" / "data"))
+
+
+def test_a_deep_data_folder_still_has_a_socket_the_kernel_accepts(tmp_path: Path) -> None:
+    deep = tmp_path / ("x" * 60) / ("y" * 60)
+    assert len(str(Settings(data_dir=deep).redis_socket)) < 107
+    assert Settings(data_dir=Path("/d")).redis == "unix:///d/run/valkey.sock"

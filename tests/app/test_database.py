@@ -1,0 +1,96 @@
+"""The schema, the clock, and the two databases keeping the same promises."""
+
+from __future__ import annotations
+
+import shutil
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+
+from app import db, migrations
+from app.db import Base, Database
+from app.errors import Misconfigured
+from app.models import Event
+
+
+def test_the_migrations_lead_to_the_models_exactly(database: Database) -> None:
+    with database.engine.connect() as connection:
+        context = MigrationContext.configure(
+            connection, opts={"compare_type": True, "compare_server_default": True}
+        )
+        assert compare_metadata(context, Base.metadata) == []
+
+
+def test_upgrading_twice_changes_nothing(database: Database) -> None:
+    migrations.upgrade(database)
+    migrations.check(database)
+
+
+def test_an_empty_database_is_refused_with_the_command_that_mends_it(tmp_path: Path) -> None:
+    with pytest.raises(Misconfigured, match=r"The database is empty.*heldout db upgrade"):
+        migrations.check(Database(f"sqlite:///{tmp_path / 'new.db'}"))
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("nonsense", "not a database URL"),
+        ("oracle://user:geheim@host/db", "not a database URL|not supported"),
+        ("postgresql://heldout:geheim@127.0.0.1:1/heldout", "does not answer"),
+        ("sqlite:////nonexistent/folder/x.db", "does not answer: unable to open"),
+    ],
+)
+def test_a_wrong_url_is_one_clear_line_without_the_password(url: str, words: str) -> None:
+    with pytest.raises(Misconfigured, match=words) as refused:
+        Database(url).ping()
+    assert "geheim" not in str(refused.value)
+    assert "\n" not in refused.value.message
+
+
+def test_the_databases_clock_is_aware_and_near(database: Database) -> None:
+    with database.read() as session:
+        told = db.now(session)
+    assert told.tzinfo is UTC
+    assert abs(told - datetime.now(UTC)) < timedelta(seconds=5)
+
+
+def test_a_time_comes_back_as_it_went_in(database: Database) -> None:
+    moment = datetime(2026, 3, 29, 1, 30, 0, 123456, tzinfo=UTC)
+    with database.begin() as session:
+        session.add(Event(at=moment, actor="a", action="b", subject="c", detail={}))
+    with database.read() as session:
+        assert session.query(Event).one().at == moment
+
+
+def test_a_naive_time_is_refused(database: Database) -> None:
+    naive = datetime(2026, 3, 29)  # noqa: DTZ001  the mistake that is refused
+    with pytest.raises(Exception, match="naive"), database.begin() as session:
+        session.add(Event(at=naive, actor="a", action="b", subject="c", detail={}))
+
+
+def test_a_reading_transaction_cannot_write(database: Database) -> None:
+    with pytest.raises(DBAPIError), database.read() as session:
+        session.execute(text("DELETE FROM event"))
+
+
+def test_an_exception_undoes_the_whole_block(database: Database) -> None:
+    with pytest.raises(ZeroDivisionError), database.begin() as session:
+        session.add(Event(at=db.now(session), actor="a", action="b", subject="c", detail={}))
+        session.flush()
+        raise ZeroDivisionError
+    with database.read() as session:
+        assert session.query(Event).count() == 0
+
+
+def test_sqlite_keeps_what_it_acknowledged_through_a_power_cut(sqlite_template: Path, tmp_path: Path) -> None:
+    shutil.copy(sqlite_template, tmp_path / "x.db")
+    database = Database(f"sqlite:///{tmp_path / 'x.db'}")
+    with database.begin() as session:
+        assert session.execute(text("PRAGMA journal_mode")).scalar_one() == "wal"
+        assert session.execute(text("PRAGMA synchronous")).scalar_one() == 2, "FULL"
+        assert session.execute(text("PRAGMA foreign_keys")).scalar_one() == 1

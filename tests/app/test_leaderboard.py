@@ -1,0 +1,168 @@
+"""The board: ranks, ties, baselines, search, sorting, and what is private until the close."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import event
+
+from app import accounts, competitions, leaderboard, submissions, teams
+from app.accounts import Viewer
+from app.leaderboard import BoardView, Sort
+from app.models import Competition, Standing, Team
+from app.storage import Blob
+from tests.app.conftest import NOON, World
+
+
+def board(world: World, *, closed: bool = False, **asked: Any) -> BoardView:
+    with world.database.read() as session:
+        competition = competitions.by_slug(session, world.slug)
+        now = NOON + timedelta(days=1)
+        competition.closes_at = now if closed else None
+        return leaderboard.board(session, competition, now=now, **asked)
+
+
+def add_people(world: World, scores: dict[str, float]) -> None:
+    with world.database.begin() as session:
+        competition = competitions.by_slug(session, world.slug)
+        for name in scores:
+            user = accounts.register(session, name, None, now=NOON)
+            teams.join(session, competition, Viewer(user.id, user.name, False), now=NOON)
+    for n, (name, score) in enumerate(scores.items()):
+        world.score(score, by=name, now=NOON + timedelta(seconds=n))
+
+
+def add_baseline(world: World, name: str, public: float) -> None:
+    with world.database.begin() as session:
+        competition = competitions.by_slug(session, world.slug)
+        team = teams.baseline(session, competition, name, now=NOON)
+        submission_id = submissions.post_baseline(
+            session, competition, team, Blob(f"{public:064.0f}", 1), filename="b.csv", message="", now=NOON
+        )
+    claim = world.claim(submission_id)
+    assert claim
+    world.record(claim, public)
+
+
+def test_lower_is_better_and_equal_scores_share_a_rank_with_the_earlier_first(world: World) -> None:
+    add_people(world, {"cy": 0.3, "di": 0.2, "ed": 0.3, "fay": 0.4})
+    assert [(row.rank, row.team) for row in board(world).rows] == [
+        (1, "di"),
+        (2, "cy"),
+        (2, "ed"),
+        (4, "fay"),
+    ]
+
+
+def test_greater_is_better_turns_the_board_round(world: World) -> None:
+    world.change(greater_is_better=True)
+    add_people(world, {"cy": 0.3, "di": 0.9})
+    assert [(row.team, row.score) for row in board(world).rows] == [("di", 0.9), ("cy", 0.3)]
+
+
+def test_a_baseline_stands_where_it_would_but_takes_no_rank(world: World) -> None:
+    add_people(world, {"cy": 0.3, "di": 0.5})
+    add_baseline(world, "Dummy", 0.4)
+    assert [(row.rank, row.team, row.is_baseline) for row in board(world).rows] == [
+        (1, "cy", False), (None, "Dummy", True), (2, "di", False),
+    ]  # fmt: skip
+
+
+def test_a_team_counts_by_its_best_file_and_shows_its_entries(world: World) -> None:
+    for n, score in enumerate((0.5, 0.3, 0.4)):
+        world.score(score, now=NOON + timedelta(hours=n))
+    (row,) = board(world).rows
+    assert (row.score, row.entries, row.last_at) == (0.3, 3, NOON + timedelta(hours=2))
+
+
+def test_the_own_row_is_known_on_every_page(world: World) -> None:
+    add_people(world, {f"p{n:02}": n / 100 for n in range(30)})
+    viewer = world.viewer("p25")
+    first = board(world, viewer_id=viewer.id, page_size=10)
+    assert first.mine
+    assert (first.mine.rank, first.mine_page, first.pages, first.total) == (26, 3, 3, 30)
+    assert not any(row.is_mine for row in first.rows)
+    third = board(world, viewer_id=viewer.id, page_size=10, page=3)
+    assert [row.team for row in third.rows if row.is_mine] == ["p25"]
+
+
+def test_a_search_keeps_the_ranks_of_the_whole_board(world: World) -> None:
+    add_people(world, {"anna": 0.1, "bert": 0.2, "joanna": 0.3, "percy": 0.4})
+    with world.database.begin() as session:
+        session.query(Team).filter(Team.name == "percy").one().name = "100%"
+    assert [(row.rank, row.team) for row in board(world, search="ANN").rows] == [(1, "anna"), (3, "joanna")]
+    assert [row.team for row in board(world, search="%").rows] == ["100%"]
+    assert board(world, search="nobody").rows == []
+
+
+@pytest.mark.parametrize(
+    ("sort", "expected"),
+    [
+        (Sort.RANK, ["Zed", "amy", "bo"]),
+        (Sort.TEAM, ["amy", "bo", "Zed"]),
+        (Sort.LAST, ["amy", "Zed", "bo"]),
+        (Sort.ENTRIES, ["Zed", "bo", "amy"]),
+    ],
+)
+def test_every_column_sorts_both_ways(world: World, sort: Sort, expected: list[str]) -> None:
+    add_people(world, {"amy": 0.2, "zed": 0.1, "bo": 0.3})
+    with world.database.begin() as session:
+        session.query(Team).filter(Team.name == "zed").one().name = "Zed"
+        session.query(Standing).filter(Standing.public_key == 0.2).one().entries = 9
+    assert [row.team for row in board(world, sort=sort).rows] == expected
+    assert [row.team for row in board(world, sort=sort, descending=True).rows] == expected[::-1]
+
+
+def test_private_scores_decide_after_the_close_and_moves_are_shown(world: World) -> None:
+    world.score(0.1, 0.9, by="ada")
+    world.score(0.2, 0.3, by="bob")
+    before = board(world)
+    assert [(row.team, row.moved) for row in before.rows] == [("ada", None), ("bob", None)]
+    after = board(world, closed=True)
+    assert [(row.rank, row.team, row.score, row.moved) for row in after.rows] == [
+        (1, "bob", 0.3, 1), (2, "ada", 0.9, -1),
+    ]  # fmt: skip
+
+
+def test_no_private_number_is_on_the_board_before_the_close(world: World) -> None:
+    world.score(0.1, 0.123456789)
+    assert "0.123456789" not in repr(board(world))
+    assert "0.123456789" in repr(board(world, closed=True))
+
+
+def test_without_picks_the_best_public_files_count_and_with_picks_only_those(world: World) -> None:
+    best, second = world.score(0.1, 0.5), world.score(0.2, 0.4)
+    unlikely = world.score(0.9, 0.1, now=NOON + timedelta(seconds=1))
+    assert board(world, closed=True).rows[0].submission_id == second, (
+        "two picks are allowed, so the two best public files"
+    )
+    with world.database.begin() as session:
+        competition = session.query(Competition).one()
+        team = session.query(Team).filter(Team.name == "ada").one()
+        submissions.pick_final(session, competition, team, unlikely, picked=True, now=NOON)
+    assert board(world, closed=True).rows[0].submission_id == unlikely
+    assert board(world).rows[0].submission_id == best, "picks say nothing of the public board"
+
+
+def test_a_page_is_one_statement_however_it_is_asked_for(world: World) -> None:
+    add_people(world, {"cy": 0.3, "di": 0.5})
+    viewer = world.viewer("cy")
+    for asked in ({}, {"search": "c"}, {"sort": Sort.TEAM}, {"page": 2, "page_size": 1}):
+        with world.database.read() as session:
+            competition = competitions.by_slug(session, world.slug)
+            statements: list[str] = []
+            engine = session.get_bind()
+            event.listen(engine, "before_cursor_execute", lambda *args, s=statements: s.append(args[2]))
+            leaderboard.board(session, competition, now=NOON, viewer_id=viewer.id, **asked)
+            assert len(statements) == 1
+
+
+def test_the_whole_board_made_anew_is_the_board_kept(world: World) -> None:
+    add_people(world, {"cy": 0.3, "di": 0.5, "ed": 0.3})
+    add_baseline(world, "Dummy", 0.4)
+    kept = board(world)
+    with world.database.begin() as session:
+        leaderboard.refresh_all(session, competitions.by_slug(session, world.slug))
+    assert board(world) == kept

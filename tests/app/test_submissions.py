@@ -1,0 +1,470 @@
+"""The life of a submission on both databases: every transition, every refusal, every race."""
+
+from __future__ import annotations
+
+import multiprocessing
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+
+from app import competitions, submissions
+from app.db import Database
+from app.errors import Closed, Conflict, Forbidden, NotFound, QuotaExhausted, Refused
+from app.models import Evaluation, Score, State, Submission
+from app.submissions import Fenced
+from tests.app.conftest import LEASE, NOON, World, add_version
+
+SECOND = timedelta(seconds=1)
+
+
+# -- accepting ---------------------------------------------------------------------------------
+
+
+def test_an_upload_gets_a_receipt_and_a_queued_evaluation(world: World) -> None:
+    receipt = world.submit()
+    assert receipt.received_at == NOON
+    assert receipt.remaining_today == 4
+    assert world.state(receipt.id) is State.QUEUED
+
+
+def test_the_sixth_upload_of_a_day_is_refused_in_words_with_the_reset_time(world: World) -> None:
+    for n in range(5):
+        world.submit(str(n))
+    with pytest.raises(
+        QuotaExhausted, match=r"All 5 submissions of today are used.*2026-03-29 00:00 Europe/Berlin"
+    ):
+        world.submit("sixth")
+    assert world.count() == 5
+
+
+def test_the_day_is_the_competitions_own(world: World) -> None:
+    before_midnight_in_berlin = datetime(2026, 3, 28, 22, 59, tzinfo=UTC)
+    for n in range(5):
+        world.submit(str(n), now=before_midnight_in_berlin)
+    world.submit("next day", now=before_midnight_in_berlin + timedelta(minutes=1))
+    assert world.used() == 6
+
+
+def test_a_day_of_23_hours_ends_when_the_clocks_have_gone_forward(world: World) -> None:
+    with world.database.read() as session:
+        competition = competitions.by_slug(session, "biopsy")
+    assert competition.day(datetime(2026, 3, 29, 21, 59, tzinfo=UTC)) == date(2026, 3, 29)
+    assert competition.day(datetime(2026, 3, 29, 22, 0, tzinfo=UTC)) == date(2026, 3, 30)
+
+
+def test_eight_processes_at_once_never_exceed_the_limit(world: World) -> None:
+    with multiprocessing.get_context("spawn").Pool(8) as pool:
+        outcomes = pool.starmap(
+            _submit_once, [(world.database.url.render_as_string(hide_password=False), n) for n in range(40)]
+        )
+    assert sorted(set(outcomes)) == ["QuotaExhausted", "accepted"]
+    assert outcomes.count("accepted") == 5
+    assert world.used() == 5
+    assert world.count() == 5
+
+
+def _submit_once(url: str, n: int) -> str:
+    world = World(Database(url, pooled=False))
+    try:
+        world.submit(f"file {n}")
+    except Refused as refusal:
+        return type(refusal).__name__
+    return "accepted"
+
+
+def test_a_stranger_must_join_first(world: World) -> None:
+    with pytest.raises(Forbidden, match="Join Biopsy triage"):
+        world.submit(by="grace")
+
+
+def test_before_the_opening_and_after_the_close_nothing_is_accepted(world: World) -> None:
+    world.change(opens_at=NOON + SECOND)
+    with pytest.raises(Closed, match="opens on 2026-03-28 at 13:00 Europe/Berlin"):
+        world.submit()
+    world.change(opens_at=NOON - SECOND, closes_at=NOON)
+    with pytest.raises(Closed, match="closed on 2026-03-28 at 13:00 Europe/Berlin"):
+        world.submit()
+    assert world.used() == 0
+
+
+def test_a_body_begun_in_time_may_finish_within_the_grace_but_not_later(world: World) -> None:
+    world.change(closes_at=NOON + SECOND)
+    world.submit(received_at=NOON, now=NOON + timedelta(seconds=100))
+    with pytest.raises(Closed):
+        world.submit(received_at=NOON, now=NOON + timedelta(seconds=200))
+
+
+def test_a_paused_competition_says_so(world: World) -> None:
+    world.change(is_paused=True)
+    with pytest.raises(Closed, match="paused"):
+        world.submit()
+
+
+def test_only_so_many_may_wait_at_a_time(world: World) -> None:
+    world.change(pending_limit=2)
+    world.submit("1")
+    world.submit("2")
+    with pytest.raises(QuotaExhausted, match="still waiting for a score"):
+        world.submit("3")
+    assert world.used() == 2
+
+
+def test_twenty_rejected_files_a_day_are_enough(world: World) -> None:
+    world.change(rejected_limit=2)
+    for n in range(2):
+        claim = world.claim(world.submit(str(n)).id)
+        assert claim
+        world.reject(claim)
+    with pytest.raises(QuotaExhausted, match="rejected today"):
+        world.submit("again")
+
+
+def test_a_repeated_idempotency_key_gives_the_first_receipt_and_costs_nothing(world: World) -> None:
+    first = world.submit(idempotency_key="k")
+    again = world.submit(idempotency_key="k")
+    assert (again.id, again.received_at, again.is_replay) == (first.id, first.received_at, True)
+    assert world.used() == 1
+
+
+def test_an_idempotency_key_is_not_good_for_another_file(world: World) -> None:
+    world.submit("a", idempotency_key="k")
+    with pytest.raises(Conflict, match="Idempotency-Key"):
+        world.submit("b", idempotency_key="k")
+    assert world.used() == 1
+
+
+def test_a_file_name_is_kept_without_its_path_or_control_characters(world: World) -> None:
+    assert submissions._safe_filename("..\\..\\etc/pass\x00wd\r\n.csv") == "passwd.csv"
+    assert submissions._safe_filename("///") == "submission.csv"
+
+
+# -- claiming and recording --------------------------------------------------------------------
+
+
+def test_a_score_is_recorded_once_and_the_standing_follows(world: World) -> None:
+    submission = world.score(0.4, 0.7)
+    assert world.state(submission) is State.SCORED
+    assert world.count(Score) == 1
+
+
+def test_a_second_worker_gets_nothing(world: World) -> None:
+    submission = world.submit().id
+    assert world.claim(submission) is not None
+    assert world.claim(submission) is None
+    assert world.claim() is None
+
+
+def test_workers_in_many_processes_claim_each_submission_once(world: World) -> None:
+    world.change(daily_limit=100, pending_limit=100)
+    ids = {world.submit(str(n)).id for n in range(20)}
+    url = world.database.url.render_as_string(hide_password=False)
+    with multiprocessing.get_context("spawn").Pool(4) as pool:
+        claimed = [i for part in pool.map(_claim_all, [url] * 4) for i in part]
+    assert len(claimed) == len(set(claimed)) == 20
+    assert set(claimed) == ids
+
+
+def _claim_all(url: str) -> list[int]:
+    world = World(Database(url, pooled=False))
+    mine = []
+    while (claim := world.claim()) is not None:
+        mine.append(claim.submission_id)
+    return mine
+
+
+def test_the_one_that_waits_longest_is_next(world: World) -> None:
+    first, second = world.submit("1").id, world.submit("2", now=NOON + SECOND).id
+    order = [claim.submission_id for _ in range(2) if (claim := world.claim(now=NOON + 2 * SECOND))]
+    assert order == [first, second]
+
+
+def test_a_lease_that_ran_out_is_taken_over_and_the_late_run_is_fenced(world: World) -> None:
+    submission = world.submit().id
+    late = world.claim(submission)
+    after = NOON + LEASE + SECOND
+    taken = world.claim(submission, now=after)
+    assert late
+    assert taken
+    assert taken.attempt == 2
+    with pytest.raises(Fenced):
+        world.record(late, 0.1, 0.1, now=after)
+    world.record(taken, 0.2, 0.2, now=after)
+    with world.database.read() as session:
+        assert session.query(Score).one().public == 0.2
+
+
+def test_a_late_run_cannot_reject_or_give_back_either(world: World) -> None:
+    late = world.claim(world.submit().id)
+    assert late
+    world.record(late)
+    with pytest.raises(Fenced):
+        world.reject(late)
+    with pytest.raises(Fenced):
+        world.give_back(late)
+    assert world.state(late.submission_id) is State.SCORED
+    assert world.used() == 1
+
+
+def test_a_renewed_lease_is_not_taken_over(world: World) -> None:
+    claim = world.claim(world.submit().id)
+    assert claim
+    with world.database.begin() as session:
+        submissions.renew(session, claim, lease=LEASE, now=NOON + LEASE - SECOND)
+    assert world.claim(now=NOON + LEASE + SECOND) is None
+
+
+def test_a_lease_that_ran_out_cannot_be_renewed(world: World) -> None:
+    claim = world.claim(world.submit().id)
+    assert claim
+    with pytest.raises(Fenced), world.database.begin() as session:
+        submissions.renew(session, claim, lease=LEASE, now=NOON + LEASE + SECOND)
+
+
+def test_a_rejected_file_is_refunded_once_with_its_problems(world: World) -> None:
+    claim = world.claim(world.submit().id)
+    assert claim
+    assert world.used() == 1
+    world.reject(claim)
+    assert world.used() == 0
+    assert world.state(claim.submission_id) is State.REJECTED
+    problems = world.evaluation(claim.submission_id).problems
+    assert problems
+    assert problems[0]["code"] == "MISSING_IDS"
+
+
+def test_our_failure_is_tried_three_times_then_shown_and_refunded(world: World) -> None:
+    submission = world.submit().id
+    now = NOON
+    for attempt in (1, 2, 3):
+        claim = world.claim(submission, now=now)
+        assert claim is not None
+        assert claim.attempt == attempt
+        assert world.used() == 1
+        world.give_back(claim, now=now)
+        assert world.claim(submission, now=now) is None, "it waits before the next try"
+        now += timedelta(minutes=1)
+    assert world.state(submission) is State.FAILED
+    assert world.used() == 0
+    assert world.evaluation(submission).fault == "boom"
+
+
+def test_an_organiser_may_retry_what_failed_and_nothing_else(world: World) -> None:
+    submission = world.submit().id
+    now = NOON
+    for _ in range(3):
+        claim = world.claim(submission, now=now)
+        assert claim
+        world.give_back(claim, now=now)
+        now += timedelta(minutes=1)
+    with world.database.begin() as session:
+        submissions.retry(session, world.competition(), submission, now=now)
+    claim = world.claim(submission, now=now)
+    assert claim
+    world.record(claim, now=now)
+    with pytest.raises(Conflict), world.database.begin() as session:
+        submissions.retry(session, world.competition(), submission, now=now)
+
+
+# -- sweeping ----------------------------------------------------------------------------------
+
+
+def _unfinished(world: World, now: datetime) -> list[int]:
+    with world.database.begin() as session:
+        return submissions.unfinished(session, now=now, hint_after=timedelta(seconds=15))
+
+
+def test_a_lost_hint_is_sent_again_once_in_its_interval(world: World) -> None:
+    submission = world.submit().id
+    assert _unfinished(world, NOON + SECOND) == [], "the web has just announced it"
+    assert _unfinished(world, NOON + 16 * SECOND) == [submission]
+    assert _unfinished(world, NOON + 17 * SECOND) == []
+    assert _unfinished(world, NOON + 32 * SECOND) == [submission]
+
+
+def test_a_dead_workers_evaluation_is_announced_at_once_when_its_death_is_known(world: World) -> None:
+    submission = world.submit().id
+    world.claim(submission, worker="host/1/2")
+    with world.database.begin() as session:
+        assert submissions.release(session, "host/11", now=NOON) == 0, "host/1 is not host/11"
+        assert submissions.holders(session, "host/") == {"host/1/2"}
+        assert submissions.release(session, "host/1", now=NOON) == 1
+    assert _unfinished(world, NOON + SECOND) == [submission]
+    assert world.claim(submission, now=NOON + SECOND) is not None
+
+
+def test_what_went_silent_three_times_fails_and_is_refunded(world: World) -> None:
+    submission = world.submit().id
+    now = NOON
+    for _ in range(3):
+        assert world.claim(submission, now=now) is not None
+        now += LEASE + SECOND
+    assert world.claim(submission, now=now) is None
+    with world.database.begin() as session:
+        assert submissions.fail_exhausted(session, now=now) == [submission]
+        assert submissions.fail_exhausted(session, now=now) == []
+    assert world.state(submission) is State.FAILED
+    assert world.used() == 0
+
+
+# -- rescoring ---------------------------------------------------------------------------------
+
+
+def test_the_old_board_stands_until_every_submission_is_scored_anew(world: World) -> None:
+    first, second = world.score(0.4), world.score(0.5, by="bob")
+    with world.database.begin() as session:
+        count = competitions.begin_rescore(
+            session,
+            competitions.by_slug(session, "biopsy"),
+            add_version(session, 2),
+            reason="labels mended",
+            now=NOON,
+        )
+        assert count == 2
+    for expected in (first, second):
+        with world.database.begin() as session:
+            assert competitions.activate_finished_drafts(session) == []
+        claim = world.claim()
+        assert claim
+        assert claim.submission_id == expected
+        assert claim.digest == f"{2:064x}"
+        world.record(claim, public=expected / 10)
+    with world.database.begin() as session:
+        assert competitions.activate_finished_drafts(session) == ["biopsy"]
+        assert competitions.activate_finished_drafts(session) == []
+    with world.database.read() as session:
+        competition = competitions.by_slug(session, "biopsy")
+        assert competition.version.number == 2
+        shown = {s.id: s.public for s in submissions.statuses(session, competition, now=NOON)}
+    assert shown == {first: first / 10, second: second / 10}
+
+
+def test_an_upload_during_a_rescore_is_scored_under_both(world: World) -> None:
+    world.score(0.4)
+    with world.database.begin() as session:
+        competitions.begin_rescore(
+            session, competitions.by_slug(session, "biopsy"), add_version(session, 2), reason="x", now=NOON
+        )
+    submission = world.submit("new", by="bob").id
+    digests = []
+    while (claim := world.claim(now=NOON + SECOND)) is not None:
+        digests.append((claim.submission_id, int(claim.digest, 16)))
+        world.record(claim)
+    assert digests[0] == (submission, 1), "what people wait for comes first"
+    assert (submission, 2) in digests
+
+
+def test_a_rescore_that_would_drop_a_score_waits_for_the_organiser(world: World) -> None:
+    world.score(0.4)
+    with world.database.begin() as session:
+        competitions.begin_rescore(
+            session, competitions.by_slug(session, "biopsy"), add_version(session, 2), reason="x", now=NOON
+        )
+    now = NOON
+    for _ in range(3):
+        claim = world.claim(now=now)
+        assert claim
+        world.give_back(claim, now=now)
+        now += timedelta(minutes=1)
+    with world.database.begin() as session:
+        assert competitions.activate_finished_drafts(session) == []
+    with world.database.read() as session:
+        assert competitions.by_slug(session, "biopsy").version.number == 1
+
+
+def test_a_changed_solution_under_submissions_needs_an_explicit_rescore(world: World) -> None:
+    world.score(0.4)
+    with world.database.begin() as session:
+        version = add_version(session, 2)
+    with (
+        pytest.raises(Conflict, match=r"The solution changed, and biopsy has 1 submissions.*--rescore"),
+        world.database.begin() as session,
+    ):
+        competitions.take_version(
+            session, competitions.by_slug(session, "biopsy"), version, rescore=False, now=NOON
+        )
+    with world.database.begin() as session:
+        assert competitions.take_version(
+            session, competitions.by_slug(session, "biopsy"), version, rescore=True, now=NOON
+        )
+
+
+def test_a_changed_description_takes_effect_at_once(world: World) -> None:
+    world.score(0.4)
+    with world.database.begin() as session:
+        version = add_version(session, 2, title="New words")
+        version.solution_digest = f"{1:064x}"
+        again = competitions.take_version(
+            session, competitions.by_slug(session, "biopsy"), version, rescore=False, now=NOON
+        )
+    assert again is False
+    assert world.competition().version.manifest["title"] == "New words"
+
+
+# -- people ------------------------------------------------------------------------------------
+
+
+def test_final_picks_are_the_teams_own_scored_files_and_limited(world: World) -> None:
+    mine = [world.score(0.1 * n, now=NOON) for n in range(1, 4)]
+    theirs = world.score(0.5, by="bob")
+    with world.database.read() as session:
+        competition = competitions.by_slug(session, "biopsy")
+        team = session.query(Submission).filter(Submission.id == mine[0]).one().team_id
+
+    def pick(submission_id: int, *, picked: bool = True, now: datetime = NOON) -> None:
+        with world.database.begin() as session:
+            from_team = session.get_one(submissions.Team, team)
+            submissions.pick_final(session, competition, from_team, submission_id, picked=picked, now=now)
+
+    with pytest.raises(NotFound):
+        pick(theirs)
+    pick(mine[0])
+    pick(mine[1])
+    with pytest.raises(Conflict, match="2 final picks"):
+        pick(mine[2])
+    pick(mine[0], picked=False)
+    pick(mine[2])
+    competition.closes_at = NOON
+    with pytest.raises(Closed):
+        pick(mine[1], picked=False)
+
+
+def test_others_see_neither_the_submission_nor_that_it_exists(world: World) -> None:
+    mine = world.submit().id
+    with world.database.read() as session:
+        assert submissions.visible(session, world.viewer("ada"), mine)[0].id == mine
+        assert submissions.visible(session, world.viewer("grace"), mine)[0].id == mine
+        for unseen in (mine, 10**6):
+            with pytest.raises(NotFound, match=f"no submission {unseen} of yours"):
+                submissions.visible(session, world.viewer("bob"), unseen)
+
+
+def test_private_numbers_and_faults_are_only_for_whom_they_are(world: World) -> None:
+    world.score(0.4, 0.123456789)
+    competition = world.competition()
+    with world.database.read() as session:
+        participant = submissions.statuses(session, competition, now=NOON)[0]
+        organiser = submissions.statuses(session, competition, now=NOON, for_organiser=True)[0]
+        competition.closes_at = NOON
+        after = submissions.statuses(session, competition, now=NOON)[0]
+    assert participant.private is None
+    assert organiser.private == after.private == 0.123456789
+
+
+def test_the_place_in_the_queue_counts_who_waits_before(world: World) -> None:
+    first, second = world.submit("1").id, world.submit("2", now=NOON + SECOND).id
+    with world.database.read() as session:
+        assert [submissions.place_in_queue(session, i) for i in (first, second)] == [1, 2]
+    world.claim(first)
+    with world.database.read() as session:
+        assert [submissions.place_in_queue(session, i) for i in (first, second)] == [None, 1]
+
+
+def test_every_state_is_counted(world: World) -> None:
+    world.score(0.4)
+    world.submit("waits")
+    with world.database.read() as session:
+        counts = submissions.state_counts(session, world.competition())
+    assert counts == {
+        State.QUEUED: 1, State.RUNNING: 0, State.SCORED: 1, State.REJECTED: 0, State.FAILED: 0,
+    }  # fmt: skip
+    assert world.count(Evaluation) == 2

@@ -1,0 +1,111 @@
+"""Real parts for every test: SQLite files, a throw-away PostgreSQL, an embedded Valkey."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, text
+
+from app import migrations
+from app.db import Database
+
+IN_CI = bool(os.environ.get("CI"))
+
+
+def missing(what: str, how: str) -> None:
+    """Skip with one clear line on a machine that lacks a part; never in CI."""
+    if IN_CI:
+        pytest.fail(f"{what} is missing in CI: {how}")
+    pytest.skip(f"{what} is not on this machine: {how}")
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """The URL, without a database name, of a PostgreSQL server that lives as long as the tests."""
+    initdb = shutil.which("initdb") or next(
+        map(str, sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), reverse=True)), None
+    )
+    if initdb is None:
+        missing("PostgreSQL", "apt-get install postgresql")
+        return
+    bin_dir = Path(initdb).resolve().parent
+    # A short path: a unix socket's name may have 107 bytes.
+    folder = Path(tempfile.mkdtemp(prefix="heldout-pg-"))
+    as_user: list[str] = []
+    if os.getuid() == 0:  # the server refuses to run as root
+        shutil.chown(folder, "postgres", "postgres")
+        as_user = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
+    data = folder / "data"
+    run = [*as_user, "env", "LC_ALL=C.UTF-8"]
+    options = f"-c listen_addresses='' -c unix_socket_directories={folder} -c fsync=off"
+    subprocess.run(
+        [*run, bin_dir / "initdb", "-D", data, "-U", "heldout", "-A", "trust", "-E", "UTF8"],
+        check=True,
+        capture_output=True,
+    )
+    subprocess.run(
+        [*run, bin_dir / "pg_ctl", "-D", data, "-w", "-l", folder / "log", "-o", options, "start"],
+        check=True,
+        capture_output=True,
+    )
+    try:
+        yield f"postgresql+psycopg://heldout@/{{name}}?host={folder}"
+    finally:
+        subprocess.run(
+            [*run, bin_dir / "pg_ctl", "-D", data, "-m", "immediate", "stop"], check=True, capture_output=True
+        )
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres: str) -> str:
+    """An upgraded database that each test's own is copied from."""
+    _admin(postgres, "CREATE DATABASE template_heldout")
+    database = Database(postgres.format(name="template_heldout"), pooled=False)
+    migrations.upgrade(database)
+    database.dispose()
+    return "template_heldout"
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("template") / "heldout.db"
+    database = Database(f"sqlite:///{path}", pooled=False)
+    migrations.upgrade(database)
+    database.dispose()
+    return path
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A fresh, upgraded database of each kind."""
+    if request.param == "sqlite":
+        shutil.copy(request.getfixturevalue("sqlite_template"), tmp_path / "heldout.db")
+        yield f"sqlite:///{tmp_path / 'heldout.db'}"
+        return
+    server = request.getfixturevalue("postgres")
+    template = request.getfixturevalue("postgres_template")
+    name = f"test_{os.urandom(6).hex()}"
+    _admin(server, f"CREATE DATABASE {name} TEMPLATE {template}")
+    yield server.format(name=name)
+    _admin(server, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    database = Database(database_url)
+    yield database
+    database.dispose()
+
+
+def _admin(server: str, statement: str) -> None:
+    engine = create_engine(server.format(name="postgres"), isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(statement))
+    engine.dispose()

@@ -1,0 +1,156 @@
+"""The job named by string in app.queue: claim, score, record. Runs in a forked work-horse of RQ.
+
+The parent process imports this module, and with it numpy, pandas and scikit-learn, but computes
+nothing: OpenMP and polars hang in a child whose parent has used them. The child computes once and
+ends, so whatever a file does to it is gone with it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import resource
+import socket
+import threading
+import time
+import traceback
+from datetime import timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import scorer
+import scorer.scoring  # by name, so that the heavy imports happen before the fork
+from app import challenges, db, submissions
+from app.config import Settings
+from app.db import Database
+from app.processes import die_with_parent
+from app.storage import Storage
+from app.submissions import Claim, Fenced
+
+DRAIN_SECONDS = 5.0
+"""One job goes on to whatever else waits for this long: a fork costs more than scoring a small file."""
+
+log = logging.getLogger(__name__)
+
+
+class Runner:
+    """What a work-horse needs, made once in the parent and inherited by every fork."""
+
+    def __init__(self, settings: Settings, database: Database) -> None:
+        self.settings = settings
+        self.database = database
+        self.storage = Storage(settings.storage)
+        self.lease = timedelta(seconds=settings.lease_seconds)
+        self.name = f"{socket.gethostname()}/{os.getpid()}"
+
+    def run(self, submission_id: int | None) -> int:
+        """Score the submission and then whatever else is due, for a short while; how many were finished."""
+        die_with_parent()
+        _limit_memory(self.settings.job_memory_mb)
+        horse = f"{self.name}/{os.getpid()}"
+        until = time.monotonic() + DRAIN_SECONDS
+        finished = 0
+        claim = self._claim(horse, submission_id)
+        if claim is None and submission_id is not None:
+            claim = self._claim(horse, None)
+        while claim is not None:
+            self.score(claim)
+            finished += 1
+            claim = self._claim(horse, None) if time.monotonic() < until else None
+        return finished
+
+    def score(self, claim: Claim) -> None:
+        """One evaluation from claim to record. No connection is held while numbers are crunched."""
+        try:
+            with _Lease(self.database, claim, self.lease):
+                outcome = self._measure(claim)
+            with self.database.begin() as session:
+                now = db.now(session)
+                if isinstance(outcome, scorer.Report):
+                    submissions.record_scored(session, claim, outcome, now=now)
+                else:
+                    submissions.record_rejected(session, claim, outcome.problems, outcome.total, now=now)
+        except Fenced as late:
+            log.warning("another run has taken over: %s", late)
+        except Exception as fault:  # ours or the organiser's: recorded for them, and tried again
+            log.exception("submission %s, attempt %s", claim.submission_id, claim.attempt)
+            self._give_back(claim, fault)
+
+    def _claim(self, horse: str, submission_id: int | None) -> Claim | None:
+        with self.database.begin() as session:
+            now = db.now(session)
+            return submissions.claim(session, horse, lease=self.lease, now=now, submission_id=submission_id)
+
+    def _measure(self, claim: Claim) -> scorer.Report | scorer.InvalidSubmission:
+        challenge = scorer.load(challenges.vault_folder(self.settings.vault, claim.digest))
+        try:
+            # The reader goes by the file's content, never by the name a person gave it.
+            return scorer.scoring.score(challenge, self.storage.path(claim.sha256))
+        except scorer.InvalidSubmission as refusal:
+            return refusal
+
+    def _give_back(self, claim: Claim, fault: Exception) -> None:
+        words = "".join(traceback.format_exception(fault, limit=-8))
+        try:
+            with self.database.begin() as session:
+                submissions.give_back(session, claim, words[-4000:], now=db.now(session))
+        except Fenced as late:
+            log.warning("another run has taken over: %s", late)
+
+
+class _Lease:
+    """Renews the claim from a thread while the block runs, so that a slow file is not taken for a dead worker."""
+
+    def __init__(self, database: Database, claim: Claim, lease: timedelta) -> None:
+        self._database, self._claim, self._lease = database, claim, lease
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._renew, daemon=True)
+
+    def _renew(self) -> None:
+        while not self._done.wait(self._lease.total_seconds() / 3):
+            try:
+                with self._database.begin() as session:
+                    submissions.renew(session, self._claim, lease=self._lease, now=db.now(session))
+            except Fenced:
+                # The outcome could no longer be written; the other run's will be.
+                log.warning("lease lost: submission %s", self._claim.submission_id)
+                return
+            except Exception:
+                # A database that is away for a moment may be back before the lease ends.
+                log.exception("lease of submission %s could not be renewed", self._claim.submission_id)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        self._done.set()
+        self._thread.join()
+
+
+def _limit_memory(add_mb: int) -> None:
+    """Let this process grow by so much and no more: a hostile file meets MemoryError, not the machine's OOM killer."""
+    pages = int(Path("/proc/self/statm").read_text().split()[0]) if Path("/proc/self/statm").exists() else 0
+    limit = pages * resource.getpagesize() + add_mb * 1024 * 1024
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    if pages and (hard == resource.RLIM_INFINITY or limit < hard):
+        resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
+
+
+_runner: Runner | None = None
+
+
+def configure(settings: Settings, database: Database) -> Runner:
+    """Give this process its settings; called by the worker before it forks its first work-horse."""
+    global _runner  # RQ calls the job by name alone, so what it needs lives in the module
+    _runner = Runner(settings, database)
+    return _runner
+
+
+def score_submission(submission_id: int) -> int:
+    """The job. The id is only where to begin; the database says what is to be done."""
+    assert _runner is not None, "worker.jobs.configure was not called before the fork"
+    return _runner.run(submission_id)
