@@ -6,7 +6,6 @@ Exit codes: 0 ok, 1 our fault, 2 the input is wrong (all problems listed), 3 quo
 from __future__ import annotations
 
 import json
-import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -30,6 +29,7 @@ from app import (
     db,
     demo,
     events,
+    logs,
     migrations,
     publishing,
     serve,
@@ -100,9 +100,7 @@ def serve_command(installation: Installation, port: int | None, host: str | None
     """Everything on one machine, supervised: web, workers, sweeper and an embedded Valkey."""
     given = {"port": port, "host": host, "workers": workers}
     settings = replace(installation.settings, **{k: v for k, v in given.items() if v is not None})  # type: ignore[arg-type]  # each value has its own field's type
-    logging.basicConfig(
-        level=settings.log_level.upper(), format="%(asctime)s %(name)s %(levelname)s %(message)s"
-    )
+    logs.begin(settings.log_level)
     return serve.Supervisor(settings).run(lambda address: click.echo(f"Heldout is ready on {address}"))
 
 

@@ -11,13 +11,11 @@ import hashlib
 import hmac
 import json
 import logging
-import time
 from typing import Any
 
 from redis import Redis
 from redis.exceptions import RedisError
 from rq import Queue
-from rq.exceptions import DuplicateJobError
 
 NAME = "scoring"
 JOB = "worker.jobs.score_submission"
@@ -26,47 +24,51 @@ HINT_LIFE_SECONDS = 60
 log = logging.getLogger(__name__)
 
 
-class SignedJson:
-    """RQ's serializer protocol over JSON with an HMAC in front; a forged job never reaches a function."""
+def signed_json(key: str) -> type:
+    """RQ's serializer over JSON with an HMAC in front; a forged job never reaches a function.
 
-    def __init__(self, key: str) -> None:
-        self._key = hashlib.sha256(b"heldout job " + key.encode()).digest()
+    A class, made for this key, because RQ wants one that it can name.
+    """
+    secret = hashlib.sha256(b"heldout job " + key.encode()).digest()
 
-    def dumps(self, value: Any) -> bytes:
-        body = json.dumps(value).encode()
-        return hmac.digest(self._key, body, "sha256") + body
+    class SignedJson:
+        @staticmethod
+        def dumps(value: Any) -> bytes:
+            body = json.dumps(value).encode()
+            return hmac.digest(secret, body, "sha256") + body
 
-    def loads(self, data: bytes) -> Any:
-        mac, body = data[:32], data[32:]
-        if not hmac.compare_digest(mac, hmac.digest(self._key, body, "sha256")):
-            raise ValueError("a job in the queue is not signed with this installation's key")
-        return json.loads(body)
+        @staticmethod
+        def loads(data: bytes) -> Any:
+            mac, body = data[:32], data[32:]
+            if not hmac.compare_digest(mac, hmac.digest(secret, body, "sha256")):
+                raise ValueError("a job in the queue is not signed with this installation's key")
+            return json.loads(body)
+
+    return SignedJson
 
 
 class Hints:
     """Announces submissions to the workers. Failing to is no loss, only a delay, so it never raises."""
 
     def __init__(self, redis: Redis, key: str, *, job_seconds: int) -> None:
-        self._queue = Queue(NAME, connection=redis, serializer=SignedJson(key))
+        self._queue = Queue(NAME, connection=redis, serializer=signed_json(key))
         self._timeout = job_seconds
 
     def send(self, submission_id: int) -> bool:
-        """True if the hint reached Redis or was there already; call it after the commit, never before."""
-        # One hint for a submission in each quarter minute, whoever sends it.
-        job_id = f"s{submission_id}-{int(time.time() // 15)}"
+        """True if the hint reached Redis; call it after the commit, never before.
+
+        Hints need no names to be bounded: the row's `hinted_at` says when the next one is due. (RQ's
+        unique jobs would even be wrong: a killed job's name stays taken, and its successor unsent.)
+        """
         try:
             self._queue.enqueue(
                 JOB,
                 submission_id,
-                job_id=job_id,
-                unique=True,
                 job_timeout=self._timeout,
                 ttl=HINT_LIFE_SECONDS * 10,
                 result_ttl=0,
                 failure_ttl=HINT_LIFE_SECONDS,
             )
-        except DuplicateJobError:
-            return True
         except RedisError as wrong:
             log.warning("no hint for submission %s, the sweeper will send one: %s", submission_id, wrong)
             return False

@@ -312,7 +312,7 @@ def _valkey_command(settings: Settings) -> list[str]:
         "appendonly": "yes",
         "appendfsync": "everysec",
         "save": "",
-        "loglevel": "warning",
+        "logfile": str(settings.run_dir / "valkey.log"),
     }
     return [
         str(get_binary_path()),

@@ -13,7 +13,7 @@ from rq import Queue, Worker
 from rq.job import Job
 from sqlalchemy.exc import DBAPIError
 
-from app import config, db, heartbeats, migrations, queue, submissions
+from app import config, db, heartbeats, logs, migrations, queue, submissions
 from app.db import Database
 from app.errors import Refused
 from worker import jobs
@@ -60,9 +60,7 @@ def release_the_dead(runner: jobs.Runner) -> None:
 def main() -> int:
     try:
         settings = config.load()
-        logging.basicConfig(
-            level=settings.log_level.upper(), format="%(asctime)s %(name)s %(levelname)s %(message)s"
-        )
+        logs.begin(settings.log_level)
         config.prepare_data_dir(settings)
         database = Database(settings.database, pooled=False)
         migrations.check(database)
@@ -73,7 +71,7 @@ def main() -> int:
     runner = jobs.configure(settings, database)
     release_the_dead(runner)
     connection = queue.connect(settings.redis)
-    serializer = queue.SignedJson(key)
+    serializer = queue.signed_json(key)
     ScoringWorker.runner = runner
     # One queue a worker: with two or more RQ pops without an intermediate list and a kill loses the job.
     worker = ScoringWorker(

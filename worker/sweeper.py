@@ -12,7 +12,7 @@ from datetime import timedelta
 
 from sqlalchemy.exc import DBAPIError
 
-from app import competitions, config, db, heartbeats, migrations, queue, submissions
+from app import competitions, config, db, heartbeats, logs, migrations, queue, submissions
 from app.config import Settings
 from app.db import Database
 from app.errors import Refused
@@ -52,9 +52,7 @@ def run(settings: Settings, database: Database, hints: Hints, stop: threading.Ev
 def main() -> int:
     try:
         settings = config.load()
-        logging.basicConfig(
-            level=settings.log_level.upper(), format="%(asctime)s %(name)s %(levelname)s %(message)s"
-        )
+        logs.begin(settings.log_level)
         config.prepare_data_dir(settings)
         database = Database(settings.database)
         migrations.check(database)

@@ -1,0 +1,66 @@
+"""The pure library: reads challenges, refuses or aligns submissions, computes scores.
+
+It knows nothing of users, rows in a database, the network or the clock. Names are loaded on first
+use (PEP 562) so that `scorer.report` stays importable without pandas or scikit-learn.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from scorer.report import (
+    Finding,
+    HeldoutError,
+    InvalidChallenge,
+    InvalidSubmission,
+    Notice,
+    Problem,
+    Report,
+    ScoringFailed,
+)
+
+if TYPE_CHECKING:
+    from scorer.challenge import Challenge, load
+    from scorer.checkup import CheckResult, check
+    from scorer.metrics import METRICS, Metric
+    from scorer.scaffolding import scaffold
+    from scorer.scoring import measure, score
+
+_HOME = {
+    "Challenge": "scorer.challenge",
+    "load": "scorer.challenge",
+    "CheckResult": "scorer.checkup",
+    "check": "scorer.checkup",
+    "METRICS": "scorer.metrics",
+    "Metric": "scorer.metrics",
+    "measure": "scorer.scoring",
+    "scaffold": "scorer.scaffolding",
+    "score": "scorer.scoring",
+}
+
+__all__ = [
+    "METRICS",
+    "Challenge",
+    "CheckResult",
+    "Finding",
+    "HeldoutError",
+    "InvalidChallenge",
+    "InvalidSubmission",
+    "Metric",
+    "Notice",
+    "Problem",
+    "Report",
+    "ScoringFailed",
+    "check",
+    "load",
+    "measure",
+    "scaffold",
+    "score",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'scorer' has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)

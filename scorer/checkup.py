@@ -1,0 +1,302 @@
+"""Does a challenge do what its author thinks? Scores every example, and turns the metric on itself.
+
+The module is not called `check` because importing it would then hide the function `scorer.check`.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from scorer.cells import Column
+from scorer.challenge import DEFINITION_FILE, SAMPLE_FILE, Challenge, Example
+from scorer.report import Finding, InvalidSubmission, Notice, Problem
+from scorer.scoring import evaluate, score
+from scorer.solution import classes_missing_in_split
+from scorer.submission import align, read_submission
+
+_TOLERANCE = 5e-5
+"""Of an expected score: what writing it with four decimals leaves open."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of one example, beside what its author expected."""
+
+    file: str
+    expected: Mapping[str, float | str]
+    """public and private, or refused."""
+    got: Mapping[str, float | str]
+    """The same keys; refused holds the codes, separated by commas."""
+    as_expected: bool
+
+    def __str__(self) -> str:
+        words = ", ".join(
+            f"{k} {v:.6g}" if isinstance(v, float) else f"{k}: {v}" for k, v in self.got.items()
+        )
+        return f"{self.file}: {words}"
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    problems: tuple[Problem, ...] = ()
+    """What must be mended before publishing."""
+    notices: tuple[Notice, ...] = ()
+    """What would make it better."""
+    findings: tuple[Finding, ...] = ()
+    """What an audit of the data says; empty until there is one."""
+    outcomes: tuple[Outcome, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        return not self.problems
+
+
+@dataclass(slots=True)
+class _Findings:
+    problems: list[Problem] = field(default_factory=list)
+    notices: list[Notice] = field(default_factory=list)
+    outcomes: list[Outcome] = field(default_factory=list)
+
+    def problem(
+        self, code: str, message: str, *, line: int | None = None, file: str = DEFINITION_FILE
+    ) -> None:
+        self.problems.append(Problem(code, message, line=line, file=file))
+
+    def notice(self, code: str, message: str) -> None:
+        self.notices.append(Notice(code, message))
+
+
+def check(challenge: Challenge, *, progress: Callable[[str], None] | None = None) -> CheckResult:
+    """Everything that can be found out about a loaded challenge without a participant.
+
+    Scores each example and compares it with its expectation, then the self-test: the truth as a
+    submission scores best; the sample submission is acceptable, finite and not perfect; permuted
+    rows and columns change nothing; a missing id, a NaN and a word are each the participant's
+    error; two calls agree.
+
+    Parameters
+    ----------
+    progress
+        Called with a short text before each step.
+    """
+    tell = progress or (lambda _: None)
+    found = _Findings()
+    tell("files")
+    _check_files(challenge, found)
+    _check_classes(challenge, found)
+    for number, example in enumerate(challenge.examples):
+        tell(f"example {example.file}")
+        _check_example(challenge, number, example, found)
+    tell("sample submission")
+    sample = _check_sample(challenge, found)
+    tell("self-test")
+    _self_test(challenge, sample, found)
+    return CheckResult(tuple(found.problems), tuple(found.notices), outcomes=tuple(found.outcomes))
+
+
+def _check_files(challenge: Challenge, found: _Findings) -> None:
+    wanted = (
+        (
+            "NOTICE_NO_TITLE",
+            ("title",) in challenge.lines,
+            "There is no title; the folder's name stands for it.",
+        ),
+        (
+            "NOTICE_NO_SUMMARY",
+            bool(challenge.summary),
+            "There is no summary: one sentence for the list of challenges.",
+        ),
+        (
+            "NOTICE_NO_DESCRIPTION",
+            bool(challenge.description),
+            "There is no description.md for the overview page.",
+        ),
+        (
+            "NOTICE_NO_SOURCE",
+            challenge.source is not None,
+            "There is no source: say where the data come from.",
+        ),
+        (
+            "NOTICE_NO_EXAMPLES",
+            bool(challenge.examples),
+            "There are no examples with known scores to check against.",
+        ),
+        (
+            "NOTICE_NO_BASELINES",
+            bool(challenge.baselines),
+            "There are no baselines, so the board will start empty.",
+        ),
+    )
+    for code, present, message in wanted:
+        if not present:
+            found.notice(code, message)
+    folder = challenge.folder / "examples"
+    listed = {example.file for example in challenge.examples}
+    for path in sorted(folder.glob("*.csv")) if folder.is_dir() else []:
+        if path.name not in listed:
+            found.notice("NOTICE_UNUSED_EXAMPLE", f"examples/{path.name} is not listed in {DEFINITION_FILE}.")
+
+
+def _check_classes(challenge: Challenge, found: _Findings) -> None:
+    for problem in classes_missing_in_split(challenge.solution):
+        # Accuracy means the same without a rare class; a split without positives is no test of probabilities.
+        if challenge.task.metric.kind == "label":
+            found.notice("NOTICE_CLASS_NOT_IN_SPLIT", problem.message)
+        else:
+            found.problems.append(problem)
+
+
+def _check_example(challenge: Challenge, number: int, example: Example, found: _Findings) -> None:
+    expected: dict[str, float | str] = {}
+    if example.refused is not None:
+        expected["refused"] = example.refused.upper()
+    if example.public is not None:
+        expected["public"] = example.public
+    if example.private is not None:
+        expected["private"] = example.private
+
+    got: dict[str, float | str]
+    refusal = ""
+    try:
+        report = score(challenge, challenge.folder / "examples" / example.file)
+        got = {"public": report.public, "private": report.private}
+    except InvalidSubmission as error:
+        got = {"refused": ",".join(dict.fromkeys(problem.code for problem in error.problems))}
+        refusal = f" ({error.problems[0].message})"
+
+    wrong = []
+    for key, value in expected.items():
+        place = ("examples", number, key)
+        line = challenge.lines.get(place)
+        if key not in got:
+            words = (
+                f"it was refused with {got['refused']}{refusal}" if "refused" in got else "it was accepted"
+            )
+            wrong.append((line, f"expected {key} {value}, but {words}"))
+        elif key == "refused":
+            if value not in str(got[key]).split(","):
+                wrong.append((line, f"expected a refusal with {value}, but got {got[key]}{refusal}"))
+        elif not _matches(float(got[key]), float(value), challenge.written.get(place, "")):
+            wrong.append(
+                (line, f"expected {key} {challenge.written.get(place, value)}, but it is {got[key]:.8g}")
+            )
+    for line, words in wrong:
+        found.problem("EXAMPLE_DIFFERS", f"Line {line}, examples/{example.file}: {words}.", line=line)
+    found.outcomes.append(Outcome(example.file, expected, got, not wrong))
+
+
+def _matches(got: float, expected: float, written: str) -> bool:
+    """Equal to the digits written: 0.6567 within 0.00005, 5421.3 within 0.05; never laxer for 0.0 or 1."""
+    mantissa = written.lower().partition("e")[0]
+    decimals = len(mantissa.partition(".")[2])
+    significant = len(mantissa.replace(".", "").lstrip("+-0"))
+    plain = "e" not in written.lower() and significant >= 3
+    tolerance = 0.5 * 10.0**-decimals if plain else _TOLERANCE
+    return abs(got - expected) <= tolerance + 1e-12 * abs(expected)
+
+
+def _check_sample(challenge: Challenge, found: _Findings) -> tuple[Column, ...] | None:
+    """The sample submission's columns, if it is the valid file it must be."""
+    path = challenge.folder / SAMPLE_FILE
+    if not path.is_file():
+        found.problem(
+            "FILE_MISSING", f"{SAMPLE_FILE} is missing; participants copy its form.", file=SAMPLE_FILE
+        )
+        return None
+    try:
+        columns = read_submission(path, challenge.solution, max_bytes=challenge.max_bytes).columns
+        values = evaluate(challenge.task, challenge.solution, columns)
+    except InvalidSubmission as error:
+        found.problems.extend(
+            Problem(
+                p.code,
+                f"The sample submission is refused. {p.message}",
+                line=p.line,
+                count=p.count,
+                file=SAMPLE_FILE,
+            )
+            for p in error.problems
+        )
+        return None
+    best = challenge.task.metric.best
+    if any(_is_best(value, best) for value in values.values()):
+        message = "The sample submission has the best possible score; it must not hold the true values."
+        found.problem("SAMPLE_IS_PERFECT", message, file=SAMPLE_FILE)
+    return columns
+
+
+def _self_test(challenge: Challenge, sample: tuple[Column, ...] | None, found: _Findings) -> None:
+    solution, task = challenge.solution, challenge.task
+    truth = [_complete(column, solution.scored) for column in solution.truth]
+    perfect = _write(truth)
+    for split, value in _score_texts(challenge, perfect).items():
+        if not _is_best(value, task.metric.best):
+            message = f"The true values score {value:.8g} on the {split} rows; the best {task.metric.name} is {task.metric.best:g}."
+            found.problem("TRUTH_NOT_BEST", message)
+
+    texts = perfect if sample is None else _write(sample)
+    values = _score_texts(challenge, texts)
+    if _score_texts(challenge, texts) != values:
+        found.problem("NOT_REPRODUCIBLE", "Scoring one file twice gave two results.")
+    if _score_texts(challenge, texts, permute=True) != values:
+        found.problem("ORDER_MATTERS", "The order of rows or columns changes the score.")
+
+    hole = "" if task.metric.kind == "label" else "NaN"
+    words = () if task.metric.kind == "label" else (("a word", "abc"),)
+    for what, text in (("a missing value", hole), *words):
+        broken = [[text, *column[1:]] for column in texts]
+        _expect_refusal(challenge, broken, what, found)
+    _expect_refusal(challenge, texts, "a missing id", found, n_rows=len(solution.ids) - 1)
+
+
+def _complete(column: Column, scored: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> Column:
+    """The truth with some allowed value where rows are Ignored and have none."""
+    filled = column.copy()
+    filled[~scored] = column[scored][0]
+    return filled
+
+
+def _write(columns: Sequence[Column]) -> list[list[str]]:
+    return [
+        [value if isinstance(value, str) else repr(value) for value in column.tolist()] for column in columns
+    ]
+
+
+def _score_texts(
+    challenge: Challenge, texts: Sequence[Sequence[str]], *, n_rows: int | None = None, permute: bool = False
+) -> dict[str, float]:
+    """Score columns of text as if they had come in a file."""
+    solution = challenge.solution
+    names = [solution.id_column, *challenge.columns]
+    columns = [solution.ids, *texts]
+    order = list(range(len(solution.ids)))[:n_rows]
+    if permute:
+        random.Random(0).shuffle(order)  # noqa: S311 - an order, not a secret
+        names.reverse()
+        columns.reverse()
+    records = ((line, [column[row] for column in columns]) for line, row in enumerate(order, start=2))
+    aligned, _ = align(names, records, solution)
+    return evaluate(challenge.task, solution, aligned)
+
+
+def _expect_refusal(
+    challenge: Challenge,
+    texts: Sequence[Sequence[str]],
+    what: str,
+    found: _Findings,
+    *,
+    n_rows: int | None = None,
+) -> None:
+    try:
+        _score_texts(challenge, texts, n_rows=n_rows)
+    except InvalidSubmission:
+        return
+    found.problem("MISTAKE_ACCEPTED", f"A submission with {what} was accepted.")
+
+
+def _is_best(value: float, best: float) -> bool:
+    return abs(value - best) <= 1e-9

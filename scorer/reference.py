@@ -1,0 +1,181 @@
+"""The reference pages that are written from the code: `python -m scorer.reference docs/reference`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+from scorer.metrics import METRICS
+from scorer.metrics.registry import Metric
+
+SUBMISSION_CODES: Mapping[str, str] = MappingProxyType(
+    {
+        "TOO_LARGE": "The file, or what it unpacks to, is larger than the challenge allows.",
+        "NOT_CSV": "The content is something else: a workbook, Parquet, JSON, a web page, a damaged or nested archive.",
+        "SEVERAL_FILES": "The zip holds more than one file.",
+        "EMPTY_FILE": "There is nothing in the file.",
+        "ENCODING": "A byte is not UTF-8, or the file is UTF-16 or holds NUL bytes.",
+        "LINE_TOO_LONG": "One line is longer than 1 MB.",
+        "UNCLOSED_QUOTE": "A quoted value starts and never ends.",
+        "BAD_QUOTE": "Text follows a closing quote.",
+        "NO_HEADER": "The first line is data, a comment or blank instead of the column names.",
+        "SEPARATOR": "Columns are separated by semicolons, tabs or bars.",
+        "COLUMN_NAME": "A required column is missing or spelt otherwise.",
+        "EXTRA_COLUMN": "There are columns nobody asked for.",
+        "INDEX_COLUMN": "The first column has no name: the index pandas writes by default.",
+        "DUPLICATE_COLUMN": "A column name appears twice.",
+        "FIELD_COUNT": "A line has more or fewer values than the header.",
+        "EMPTY_ROWS": "There are more empty rows than a worksheet has.",
+        "REPEATED_HEADER": "The header appears again further down.",
+        "DUPLICATE_IDS": "An id appears more than once.",
+        "UNKNOWN_IDS": "An id is not in the test set.",
+        "MISSING_IDS": "A required id does not appear.",
+        "ID_FORMAT": "Ids are the right numbers spelt otherwise: 1.0 or 0001 for 1.",
+        "EMPTY_VALUE": "A cell is empty.",
+        "NOT_A_NUMBER": "A cell does not hold a number in plain ASCII digits with a decimal point.",
+        "NOT_FINITE": "A cell holds nan or inf, or a number too large for 64 bits.",
+        "NOT_WHOLE": "A cell holds a fraction where a whole number is asked for.",
+        "OUT_OF_RANGE": "A number is outside what the metric allows, such as a probability of 1.2.",
+        "VALUE_TOO_LARGE": "A number, or the score computed from it, is beyond all measure.",
+        "ROW_SUM": "The probabilities of a row are all 0, or do not sum to 1 where the challenge insists on it.",
+    }
+)
+
+NOTICE_CODES: Mapping[str, str] = MappingProxyType(
+    {
+        "NOTICE_DECOMPRESSED": "The file was unpacked.",
+        "NOTICE_HEADER_SPACES": "Spaces around column names were ignored.",
+        "NOTICE_COLUMN_ORDER": "Columns were matched by name.",
+        "NOTICE_ID_SPACES": "Spaces around ids were ignored.",
+        "NOTICE_EMPTY_ROWS": "Empty rows were ignored.",
+        "NOTICE_CONSTANT": "All predictions are equal.",
+        "NOTICE_HARD_LABELS": "All predictions are 0 or 1 although the metric rewards probabilities.",
+        "NOTICE_RENORMALISED": "Rows of probabilities were divided by their sum.",
+    }
+)
+
+CHALLENGE_CODES: Mapping[str, str] = MappingProxyType(
+    {
+        "FILE_MISSING": "A file the challenge needs or names is not there.",
+        "FOLDER_NOT_EMPTY": "A new challenge is only written into an empty folder.",
+        "OUTSIDE_FOLDER": "A link or a name leads out of the challenge's folder.",
+        "YAML_SYNTAX": "challenge.yaml is not YAML, or uses anchors, aliases or deep nesting.",
+        "DUPLICATE_KEY": "A key appears twice.",
+        "UNKNOWN_KEY": "A key is not known; probably misspelt.",
+        "MISSING_KEY": "A required key is missing.",
+        "WRONG_TYPE": "A value is of another type than asked for.",
+        "BAD_VALUE": "A value is of the right type and still impossible.",
+        "UNKNOWN_METRIC": "There is no metric of that name.",
+        "BAD_METRIC_PARAM": "A metric's parameter is unknown, missing or out of range, or does not suit the columns.",
+        "BAD_ALSO": "A metric under `also` does not fit the predictions or the truth, or is listed twice.",
+        "MISSING_COLUMN": "The solution lacks the id, a target column or Usage.",
+        "BAD_ID": "An id in the solution is empty or has spaces around it.",
+        "BAD_USAGE": "Usage is something other than Public, Private or Ignored.",
+        "NO_ROWS": "The solution has no rows.",
+        "EMPTY_SPLIT": "No row is Public, or none is Private.",
+        "UNKNOWN_CLASS": "A true class has no prediction column.",
+        "CLASS_NOT_IN_SPLIT": "A class has rows in one split only.",
+        "METRIC_UNDEFINED": "The metric has no value on a split, such as AUC with one class.",
+        "EXAMPLE_DIFFERS": "An example did not have the expected outcome.",
+        "SAMPLE_IS_PERFECT": "The sample submission scores as well as the truth.",
+        "TRUTH_NOT_BEST": "The truth, sent in as a submission, does not have the best score.",
+        "ORDER_MATTERS": "The order of rows or columns changes a score.",
+        "NOT_REPRODUCIBLE": "Scoring one file twice gave two results.",
+        "MISTAKE_ACCEPTED": "A file with a hole, a word or a missing id was accepted.",
+        "NOTICE_NO_TITLE": "There is no title.",
+        "NOTICE_NO_SUMMARY": "There is no summary.",
+        "NOTICE_NO_DESCRIPTION": "There is no description.md.",
+        "NOTICE_NO_SOURCE": "Nothing says where the data come from.",
+        "NOTICE_NO_EXAMPLES": "No example pins a score.",
+        "NOTICE_NO_BASELINES": "No baseline will be on the board.",
+        "NOTICE_UNUSED_EXAMPLE": "A file in examples/ is not listed.",
+        "NOTICE_CLASS_NOT_IN_SPLIT": "A class has rows in one split only, which this metric can bear.",
+    }
+)
+
+
+def metrics_page() -> str:
+    """docs/reference/metrics.md."""
+    lines = [
+        "# Metrics",
+        "",
+        "Written from the code by `python -m scorer.reference docs/reference`; edit the metric, not this page.",
+        "",
+        "A metric is chosen in `challenge.yaml`, alone (`metric: log_loss`) or with parameters",
+        "(`metric: {name: f1, average: macro}`). Its name, version and parameters are stored with every score.",
+        "Every number is read as a 64-bit float from plain ASCII digits; a score is always finite.",
+        "",
+        "| name | is | better | range | a cell holds |",
+        "|---|---|---|---|---|",
+    ]
+    for metric in METRICS.values():
+        better = "higher" if metric.greater_is_better else "lower"
+        lines.append(
+            f"| [{metric.name}](#{metric.name}) | {metric.title} | {better} | {_range(metric)} | {_cell(metric)} |"
+        )
+    for metric in METRICS.values():
+        lines += [
+            "",
+            f"## {metric.name}",
+            "",
+            f"{metric.help.split(chr(10) * 2)[0]}",
+            "",
+            metric.convention,
+            "",
+        ]
+        lines.append(f"Version {metric.version}; predicts: {metric.kind}; range {_range(metric)}.")
+        fields = metric.parameters.model_fields
+        if fields:
+            lines += ["", "| parameter | default | means |", "|---|---|---|"]
+            for name, field in fields.items():
+                default = "required" if name in metric.required else f"`{field.default}`"
+                lines.append(f"| `{name}` | {default} | {field.description} |")
+    return "\n".join(lines) + "\n"
+
+
+def problems_page() -> str:
+    """docs/reference/problems.md."""
+    lines = [
+        "# Problem codes",
+        "",
+        "Written from the code by `python -m scorer.reference docs/reference`.",
+        "",
+        "A refused file comes with every problem found: a code from this page, a message, and where known the line",
+        "(the header is line 1), the id, the column and the received text. Codes do not change; messages may.",
+    ]
+    for title, codes in (
+        ("Submissions that are refused", SUBMISSION_CODES),
+        ("Notices about accepted submissions", NOTICE_CODES),
+        ("Challenges", CHALLENGE_CODES),
+    ):
+        lines += ["", f"## {title}", "", "| code | means |", "|---|---|"]
+        lines += [f"| `{code}` | {meaning} |" for code, meaning in codes.items()]
+    return "\n".join(lines) + "\n"
+
+
+PAGES = MappingProxyType({"metrics.md": metrics_page, "problems.md": problems_page})
+
+
+def _range(metric: Metric) -> str:
+    low, high = (
+        ("-" if bound < 0 else "") + "∞" if abs(bound) == float("inf") else f"{bound:g}"
+        for bound in metric.bounds
+    )
+    return f"{low} to {high}"
+
+
+def _cell(metric: Metric) -> str:
+    return metric.predicted_cells(metric.parameters()).words
+
+
+def main(folder: str) -> None:
+    for name, page in PAGES.items():
+        path = Path(folder, name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(page(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,133 @@
+"""Real processes for tests: an embedded Valkey, `heldout serve`, and how to find and wait for things."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from app import queue, serve
+from app.config import Settings, prepare_data_dir
+
+ROOT = Path(__file__).resolve().parents[1]
+T = TypeVar("T")
+
+
+def eventually(look: Callable[[], T], seconds: float = 30.0, *, what: str = "it") -> T:
+    """Look again and again until the answer is true."""
+    until = time.monotonic() + seconds
+    while True:
+        found = look()
+        if found:
+            return found
+        if time.monotonic() > until:
+            raise AssertionError(f"{what} did not happen within {seconds:g} s; last seen: {found!r}")
+        time.sleep(0.05)
+
+
+def environment(data_dir: Path, more: Mapping[str, str] | None = None) -> dict[str, str]:
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("HELDOUT_")}
+    return kept | {"HELDOUT_DATA_DIR": str(data_dir), "PYTHONPATH": str(ROOT)} | dict(more or {})
+
+
+def heldout(data_dir: Path, *words: str, stdin: str = "", **env: str) -> subprocess.CompletedProcess[str]:
+    """Run the command in a process of its own, as a person does."""
+    return subprocess.run(
+        [sys.executable, "-m", "app", *words],
+        env=environment(data_dir, env), cwd=data_dir.parent, input=stdin, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+@contextmanager
+def valkey(data_dir: Path) -> Iterator[str]:
+    """The embedded Valkey on its unix socket; its URL."""
+    settings = Settings(data_dir=data_dir)
+    prepare_data_dir(settings)
+    server = subprocess.Popen(serve._valkey_command(settings))
+    client = queue.connect(settings.redis)
+    try:
+        eventually(lambda: _pings(client), what="Valkey's answer")
+        yield settings.redis
+    finally:
+        client.close()
+        server.kill()
+        server.wait()
+
+
+def _pings(client: object) -> bool:
+    try:
+        return bool(client.ping())  # type: ignore[attr-defined]
+    except Exception:  # noqa: BLE001  not there yet, whatever the reason
+        return False
+
+
+@dataclass
+class Served:
+    process: subprocess.Popen[str]
+    address: str
+    data_dir: Path
+    log: Path
+    env: dict[str, str] = field(default_factory=dict)
+
+    def children(self, module: str) -> list[int]:
+        """Pids of the direct children whose command line names the module."""
+        return [pid for pid in pids_of(module) if parent_of(pid) == self.process.pid]
+
+
+@contextmanager
+def served(data_dir: Path, *words: str, **env: str) -> Iterator[Served]:
+    """`heldout serve` on a free port; stopped in order at the end."""
+    data_dir.mkdir(parents=True, exist_ok=True)
+    log = data_dir.parent / f"{data_dir.name}.log"
+    with log.open("ab") as errors:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "app", "serve", *words],
+            env=environment(data_dir, {"HELDOUT_PORT": "0", **env}), stdout=subprocess.PIPE, stderr=errors, text=True,
+        )  # fmt: skip
+        try:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            match = re.search(r"http://\S+", line)
+            assert match, f"serve did not start: {line!r}\n{log.read_text()}"
+            yield Served(process, match[0], data_dir, log)
+        finally:
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+            process.wait(30)
+            assert process.stdout is not None
+            process.stdout.close()
+
+
+def pids_of(*parts: str) -> list[int]:
+    """Processes of this machine whose command line holds every part."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                command = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
+            except OSError:
+                continue  # it has just ended
+            if all(part in command or any(part in word for word in command) for part in parts):
+                found.append(int(entry.name))
+    return found
+
+
+def parent_of(pid: int) -> int | None:
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
+    except OSError:
+        return None
+
+
+def children_of(pid: int) -> list[int]:
+    return [
+        int(e.name) for e in Path("/proc").iterdir() if e.name.isdigit() and parent_of(int(e.name)) == pid
+    ]

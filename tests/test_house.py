@@ -1,0 +1,135 @@
+"""The arrows between the rooms, and the names that are only strings."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from app import queue
+
+ROOT = Path(__file__).resolve().parents[1]
+HEAVY = ("numpy", "pandas", "pyarrow", "scipy", "sklearn")
+
+# room -> what nothing in it may import; the longest matching room decides.
+NEVER = {
+    "scorer": ("app", "worker", "flask", "sqlalchemy", "rq", "redis"),
+    "app": ("flask", "werkzeug", "worker", "app.web", *HEAVY),
+    "app/queue.py": ("flask", "werkzeug", "worker", "app.web", *HEAVY),
+    "app/web": (
+        "worker",
+        "app.cli",
+        "app.demo",
+        "app.publishing",
+        "scorer.challenge",
+        "scorer.scoring",
+        *HEAVY,
+    ),
+    "worker": ("app.web", "app.cli", "flask"),
+}
+# Only these may name RQ: the hint's module and the worker that takes it.
+MAY_NAME_RQ = ("app/queue.py", "worker/__main__.py")
+
+
+def modules(room: str) -> list[Path]:
+    return sorted(
+        p for p in (ROOT / room).rglob("*.py") if "migrations" not in p.parts and "scaffold" not in p.parts
+    )
+
+
+def imports(path: Path) -> Iterator[tuple[int, str]]:
+    """Every imported name outside `if TYPE_CHECKING:` blocks, as `line, dotted.name`."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    skipped = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+        for inner in ast.walk(node)
+    }
+    for node in ast.walk(tree):
+        if id(node) in skipped:
+            continue
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.lineno, node.module
+            yield from ((node.lineno, f"{node.module}.{alias.name}") for alias in node.names)
+
+
+def room_of(path: Path) -> str:
+    name = path.relative_to(ROOT).as_posix()
+    return max((room for room in NEVER if name == room or name.startswith(room + "/")), key=len)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [p for r in ("scorer", "app", "worker") for p in modules(r)],
+    ids=lambda p: str(p.relative_to(ROOT)),
+)
+def test_imports_point_the_way_of_the_house(path: Path) -> None:
+    banned = NEVER[room_of(path)]
+    wrong = [
+        f"line {line}: {name}"
+        for line, name in imports(path)
+        if any(name == b or name.startswith(b + ".") for b in banned)
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize(
+    "path",
+    [p for r in ("scorer", "app", "worker") for p in modules(r)],
+    ids=lambda p: str(p.relative_to(ROOT)),
+)
+def test_only_the_queue_and_the_worker_name_rq(path: Path) -> None:
+    named = [name for _, name in imports(path) if name.split(".")[0] == "rq"]
+    assert named == [] or path.relative_to(ROOT).as_posix() in MAY_NAME_RQ
+
+
+def test_the_job_named_by_string_resolves() -> None:
+    module, name = queue.JOB.rsplit(".", 1)
+    assert callable(getattr(importlib.import_module(module), name))
+
+
+@pytest.mark.parametrize("start", ["import app.web", "import worker.sweeper", "import scorer.report, scorer"])
+def test_what_must_stay_light_loads_no_numeric_library(start: str) -> None:
+    code = f"{start}\nimport sys\nprint([m for m in {HEAVY!r} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_core_never_commits() -> None:
+    """Transactions begin and end at edges, visible as one `with`."""
+    committing = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path in modules("app") + modules("worker")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute) and node.attr in ("commit", "rollback")
+    ]
+    assert committing == []
+
+
+def test_only_one_module_moves_an_evaluations_state() -> None:
+    movers = {
+        path.relative_to(ROOT).as_posix()
+        for path in modules("app") + modules("worker")
+        if "update(Evaluation)" in path.read_text(encoding="utf-8")
+    }
+    assert movers == {"app/submissions.py"}
+
+
+def test_every_template_is_named_after_its_view() -> None:
+    templates = ROOT / "app/web/templates"
+    lost = [
+        str(t.relative_to(templates))
+        for t in templates.rglob("*.html")
+        if t.parent != templates
+        and not t.name.startswith("_")
+        and not (ROOT / f"app/web/{t.parent.name}.py").exists()
+    ]
+    assert lost == []

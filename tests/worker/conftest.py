@@ -1,0 +1,79 @@
+"""A published challenge with its hidden solution in a vault, and people who submit to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+import scorer
+from app import accounts, challenges, competitions, db, publishing, submissions, teams
+from app.accounts import Viewer
+from app.config import Settings
+from app.db import Database
+from app.installation import Installation
+from app.submissions import Status
+
+
+@pytest.fixture(scope="session")
+def challenge_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("challenges") / "coins"
+    scorer.scaffold(folder, title="Coins")
+    return folder
+
+
+@dataclass
+class Platform:
+    installation: Installation
+    folder: Path
+
+    @property
+    def database(self) -> Database:
+        return self.installation.database
+
+    def sample(self) -> bytes:
+        return (self.folder / "public/sample_submission.csv").read_bytes()
+
+    def submit(self, content: bytes, *, by: str = "ada") -> int:
+        with self.installation.storage.receive(10**8) as incoming:
+            incoming.write(content)
+            blob = incoming.keep()
+        with self.database.begin() as session:
+            now = db.now(session)
+            competition = competitions.by_slug(session, "coins")
+            user = accounts.by_name(session, by)
+            viewer = Viewer(user.id, user.name, user.is_organiser)
+            teams.join(session, competition, viewer, now=now)
+            return submissions.accept(
+                session, competition, viewer, blob, filename="s.csv", message="", received_at=now, now=now
+            ).id
+
+    def status(self, submission_id: int) -> Status:
+        with self.database.read() as session:
+            competition = competitions.by_slug(session, "coins")
+            (status,) = submissions.statuses(
+                session, competition, now=db.now(session), submission_id=submission_id, for_organiser=True
+            )
+            return status
+
+
+@pytest.fixture
+def platform(database_url: str, challenge_folder: Path, tmp_path: Path) -> Iterator[Platform]:
+    settings = Settings(
+        data_dir=tmp_path / "data", database_url=database_url, lease_seconds=5, hint_seconds=1
+    )
+    installation = Installation(settings)
+    publishing.publish(installation, challenge_folder, actor="test")
+    with installation.database.begin() as session:
+        now = db.now(session)
+        accounts.register(session, "ada", None, now=now)
+        accounts.register(session, "bob", None, now=now)
+        competition = competitions.by_slug(session, "coins")
+        competition.daily_limit = competition.pending_limit = 1000
+    yield Platform(installation, challenge_folder)
+    installation.database.dispose()
+
+
+__all__ = ["Platform", "challenges"]

@@ -1,0 +1,109 @@
+"""One run of a work-horse: from claim to record, on both databases, without a queue."""
+
+from __future__ import annotations
+
+import gzip
+import multiprocessing
+import shutil
+import time
+from multiprocessing.queues import SimpleQueue
+
+import pytest
+
+import scorer
+from app import challenges
+from app.models import Quota, Score, State
+from tests.worker.conftest import Platform
+from worker.jobs import Runner
+
+
+def run(platform: Platform, submission_id: int | None = None) -> int:
+    """The job in a process of its own, as it always is: it limits its memory and dies with its parent."""
+    forking = multiprocessing.get_context("fork")
+    answer = forking.SimpleQueue()
+    platform.database.dispose()  # a child must not inherit connections
+    child = forking.Process(target=_run, args=(platform, submission_id, answer))
+    child.start()
+    child.join(60)
+    assert child.exitcode == 0
+    return answer.get()
+
+
+def _run(platform: Platform, submission_id: int | None, answer: SimpleQueue[int]) -> None:
+    answer.put(Runner(platform.installation.settings, platform.database).run(submission_id))
+
+
+def test_a_good_file_is_scored_with_its_provenance(platform: Platform) -> None:
+    submission = platform.submit(platform.sample())
+    assert run(platform, submission) == 1
+    status = platform.status(submission)
+    expected = scorer.score(scorer.load(platform.folder), platform.folder / "public/sample_submission.csv")
+    assert status.state is State.SCORED
+    assert (status.public, status.private) == (expected.public, expected.private)
+    assert status.provenance
+    assert status.provenance["file_sha256"] == status.sha256
+
+
+def test_a_compressed_file_scores_the_same(platform: Platform) -> None:
+    plain, packed = platform.submit(platform.sample()), platform.submit(gzip.compress(platform.sample()))
+    run(platform)
+    assert platform.status(plain).public == platform.status(packed).public
+
+
+def test_a_bad_file_is_rejected_with_every_problem_and_refunded(platform: Platform) -> None:
+    lines = platform.sample().decode().splitlines()
+    lines[1] = lines[1].split(",")[0] + ",seven"
+    lines[2] = lines[2].split(",")[0] + ",1.5"
+    submission = platform.submit("\n".join(lines[:-1]).encode())
+    run(platform, submission)
+    status = platform.status(submission)
+    assert status.state is State.REJECTED
+    assert {p["code"] for p in status.problems} == {"MISSING_IDS", "NOT_A_NUMBER", "OUT_OF_RANGE"}
+    with platform.database.read() as session:
+        assert session.query(Quota).one().used == 0
+
+
+def test_one_job_takes_along_what_else_waits(platform: Platform) -> None:
+    first, second = platform.submit(platform.sample()), platform.submit(platform.sample(), by="bob")
+    assert run(platform, second) == 2
+    assert platform.status(first).state is platform.status(second).state is State.SCORED
+
+
+def test_a_hint_for_what_is_done_does_nothing(platform: Platform) -> None:
+    submission = platform.submit(platform.sample())
+    run(platform, submission)
+    assert run(platform, submission) == 0
+    with platform.database.read() as session:
+        assert session.query(Score).count() == 1
+
+
+def test_a_missing_vault_is_our_fault_and_is_tried_again(platform: Platform) -> None:
+    digest = scorer.load(platform.folder).digest
+    home = challenges.vault_folder(platform.installation.settings.vault, digest)
+    shutil.move(home, home.with_name("away"))
+    submission = platform.submit(platform.sample())
+    run(platform, submission)
+    status = platform.status(submission)
+    assert (status.state, status.attempt) == (State.QUEUED, 1)
+    assert status.fault
+    shutil.move(home.with_name("away"), home)
+    time.sleep(5.1)
+    run(platform, submission)
+    assert platform.status(submission).state is State.SCORED
+
+
+def test_a_lease_is_renewed_while_a_slow_file_is_measured(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one stand-in here: a metric that takes longer than the lease, which no small real file does."""
+    measure = Runner._measure
+
+    def slowly(self: Runner, claim: object) -> object:
+        time.sleep(7)
+        return measure(self, claim)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Runner, "_measure", slowly)
+    submission = platform.submit(platform.sample())
+    run(platform, submission)
+    status = platform.status(submission)
+    assert (status.state, status.attempt) == (State.SCORED, 1)

@@ -1,0 +1,195 @@
+"""Real workers on a real Valkey: hints, forgeries, and death at every place."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from app import config, db, heartbeats, publishing, queue
+from app.models import Evaluation, Score, State
+from app.queue import Hints
+from tests.servers import ROOT, children_of, environment, eventually, valkey
+from tests.worker.conftest import Platform
+
+# A queue and its workers are the same whatever the database; the kills below run on both.
+on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+
+ROWS = 120_000  # takes a work-horse long enough to be killed at it
+
+
+@pytest.fixture
+def redis_url(platform: Platform) -> Iterator[str]:
+    with valkey(platform.installation.settings.data_dir) as url:
+        yield url
+
+
+@contextmanager
+def process(platform: Platform, module: str) -> Iterator[subprocess.Popen[bytes]]:
+    settings = platform.installation.settings
+    env = environment(
+        settings.data_dir,
+        {
+            "HELDOUT_DATABASE_URL": settings.database,
+            "HELDOUT_LEASE_SECONDS": str(settings.lease_seconds),
+            "HELDOUT_HINT_SECONDS": "1",
+            "HELDOUT_SWEEP_SECONDS": "0.2",
+        },
+    )
+    with subprocess.Popen([sys.executable, "-m", module], env=env, cwd=ROOT) as running:
+        try:
+            yield running
+        finally:
+            running.terminate()
+            try:
+                running.wait(20)
+            except subprocess.TimeoutExpired:
+                running.kill()
+
+
+def done(platform: Platform, *ids: int) -> bool:
+    return all(platform.status(i).state.is_final for i in ids)
+
+
+@on_sqlite
+def test_a_hint_makes_a_worker_score_at_once_without_a_sweeper(platform: Platform, redis_url: str) -> None:
+    with process(platform, "worker"):
+        submission = platform.submit(platform.sample())
+        assert platform.installation.hints.send(submission)
+        eventually(lambda: done(platform, submission), what="the score")
+    assert platform.status(submission).state is State.SCORED
+
+
+@on_sqlite
+def test_a_lost_hint_is_found_by_the_sweeper(platform: Platform, redis_url: str) -> None:
+    submission = platform.submit(platform.sample())
+    with process(platform, "worker"), process(platform, "worker.sweeper"):
+        eventually(lambda: done(platform, submission), what="the score")
+
+
+@on_sqlite
+def test_a_flushed_redis_loses_nothing(platform: Platform, redis_url: str) -> None:
+    submissions = [platform.submit(platform.sample() + b"\n" * n) for n in range(5)]
+    for submission in submissions:
+        platform.installation.hints.send(submission)
+    with Redis.from_url(redis_url) as redis:
+        redis.flushall()
+    with process(platform, "worker"), process(platform, "worker.sweeper"):
+        eventually(lambda: done(platform, *submissions), what="the scores")
+
+
+@on_sqlite
+def test_a_worker_is_alive_for_the_organiser_and_gone_when_it_stopped(
+    platform: Platform, redis_url: str
+) -> None:
+    def alive() -> list[str]:
+        with platform.database.read() as session:
+            return [h.kind for h in heartbeats.alive(session, now=db.now(session))]
+
+    with process(platform, "worker"):
+        eventually(lambda: alive() == ["worker"], what="the heartbeat")
+    assert alive() == []
+
+
+@pytest.mark.parametrize("victim", ["work-horse", "worker", "both"])
+def test_kill_9_while_scoring_and_the_file_is_scored_once_by_another_attempt(
+    big: Platform, redis_url: str, victim: str
+) -> None:
+    submission = big.submit((big.folder / "public/sample_submission.csv").read_bytes())
+    with ExitStack() as stack:
+        stack.enter_context(process(big, "worker.sweeper"))
+        first = stack.enter_context(process(big, "worker"))
+        big.installation.hints.send(submission)
+        horse = eventually(lambda: _scoring_horse(big, submission, first.pid), what="a work-horse at work")
+        if victim != "work-horse":
+            os.kill(first.pid, signal.SIGKILL)
+        if victim != "worker":
+            _kill(horse)
+        if victim != "work-horse":
+            first.wait()
+            # What `heldout serve` does when a worker dies: it starts another.
+            stack.enter_context(process(big, "worker"))
+        eventually(lambda: done(big, submission), 60, what="the score")
+    status = big.status(submission)
+    assert (status.state, status.attempt) == (State.SCORED, 2)
+    with big.database.read() as session:
+        assert session.query(Score).count() == 1
+        assert session.query(Evaluation).one().lease_token is None
+
+
+def _scoring_horse(platform: Platform, submission_id: int, worker_pid: int) -> int | None:
+    if platform.status(submission_id).state is not State.RUNNING:
+        return None
+    horses = children_of(worker_pid)
+    return horses[0] if horses else None
+
+
+def _kill(pid: int) -> None:
+    with suppress(ProcessLookupError):  # it may have died with its worker
+        os.kill(pid, signal.SIGKILL)
+
+
+@pytest.fixture
+def big(platform: Platform) -> Platform:
+    """The same platform with a test set that takes seconds to read."""
+    folder = platform.installation.settings.data_dir.parent / "coins"
+    _write_big_challenge(platform.folder, folder)
+    publishing.publish(platform.installation, folder, actor="test", rescore=True)
+    return Platform(platform.installation, folder)
+
+
+def _write_big_challenge(template: Path, folder: Path) -> None:
+    for part in ("public", "private"):
+        (folder / part).mkdir(parents=True)
+    ids = [f"r{n:07}" for n in range(ROWS)]
+    (folder / "challenge.yaml").write_text(
+        "format: 1\ntitle: Coins\nmetric: log_loss\nsubmission: {id: id, columns: [target]}\n"
+        "competition: {daily_limit: 1000, pending_limit: 1000}\n"
+    )
+    (folder / "public/sample_submission.csv").write_text("id,target\n" + "".join(f"{i},0.5\n" for i in ids))
+    (folder / "private/solution.csv").write_text(
+        "id,target,Usage\n"
+        + "".join(f"{i},{n % 2},{'Public' if n % 3 else 'Private'}\n" for n, i in enumerate(ids))
+    )
+
+
+# -- forgeries ---------------------------------------------------------------------------------
+
+
+@on_sqlite
+@pytest.mark.parametrize("kind", ["json", "pickle", "another key"])
+def test_who_can_write_to_redis_still_cannot_make_a_worker_run_anything(
+    platform: Platform, redis_url: str, tmp_path: Path, kind: str
+) -> None:
+    proof = tmp_path / "owned"
+    settings = platform.installation.settings
+    with Redis.from_url(redis_url) as redis, process(platform, "worker"):
+        forged = Hints(redis, "not the key", job_seconds=10)._queue
+        job = forged.enqueue("os.system", f"touch {proof}", result_ttl=0)
+        if kind == "json":
+            redis.hset(job.key, "data", json.dumps(["os.system", None, [f"touch {proof}"], {}]).encode())
+        elif kind == "pickle":
+            redis.hset(
+                job.key, "data", b"\x80\x04cposix\nsystem\n(S'touch " + str(proof).encode() + b"'\ntR."
+            )
+        # Work that came the right way is still done by the same worker.
+        submission = platform.submit(platform.sample())
+        Hints(redis, config.secret_key(settings), job_seconds=10).send(submission)
+        eventually(lambda: done(platform, submission), what="the score")
+        time.sleep(0.3)
+    assert not proof.exists()
+
+
+def test_a_hint_never_raises_when_redis_is_away(tmp_path: Path) -> None:
+    hints = Hints(queue.connect(f"unix://{tmp_path}/nobody.sock"), "k", job_seconds=10)
+    assert hints.send(1) is False
+    assert hints.depth() is None
