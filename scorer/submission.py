@@ -137,19 +137,19 @@ def _match_header(
 
 def _header_problems(names: Sequence[str], expected: Sequence[str], solution: Solution) -> list[Problem]:
     wanted, found = _list_names(expected), _list_names(names)
-    present = set(names)
+    present, required = set(names), set(expected)
 
     if len(names) == 1:
         for separator, word in ((";", '";"'), ("\t", "tabs"), ("|", '"|"')):
             parts = {part.strip(SPACES + '"') for part in names[0].split(separator)}
-            if len(parts) > 1 and (parts & set(expected) or len(parts) == len(expected)):
+            if len(parts) > 1 and (parts & required or len(parts) == len(expected)):
                 message = (
                     f'Columns are separated by {word}; use "," between columns and "." in decimals '
                     f"(in pandas: df.to_csv(path, index=False))."
                 )
                 return [Problem("SEPARATOR", message, line=1)]
 
-    if not present & set(expected) and _no_header(names, expected, solution):
+    if not present & required and _no_header(names, expected, solution):
         if is_blank(names):
             return [
                 Problem("NO_HEADER", f"Line 1: expected the header {wanted} but the line is blank.", line=1)
@@ -163,7 +163,7 @@ def _header_problems(names: Sequence[str], expected: Sequence[str], solution: So
         message = f"Line 1: column {show(name)} appears twice."
         problems.append(Problem("DUPLICATE_COLUMN", message, line=1, column=show(name)))
     missing_names = [name for name in expected if name not in present]
-    extra = [name for name in names if name not in set(expected)]
+    extra = [name for name in names if name not in required]
     if not missing_names and extra:
         if names[0] in ("", "Unnamed: 0") and len(extra) == 1:
             message = (

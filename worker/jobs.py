@@ -83,7 +83,8 @@ class Runner:
             return submissions.claim(session, horse, lease=self.lease, now=now, submission_id=submission_id)
 
     def _measure(self, claim: Claim) -> scorer.Report | scorer.InvalidSubmission:
-        challenge = scorer.load(challenges.vault_folder(self.settings.vault, claim.digest))
+        home = challenges.vault_folder(self.settings.vault, claim.digest)
+        challenge = scorer.load(home, digest=claim.digest)
         try:
             # The reader goes by the file's content, never by the name a person gave it.
             return scorer.scoring.score(challenge, self.storage.path(claim.sha256))
