@@ -155,7 +155,7 @@ def config_command(installation: Installation, as_json: bool) -> None:
             if f.metadata["secret"] and getattr(installation.settings, f.name)
             else str(getattr(installation.settings, f.name)),
             "default": str(f.default),
-            "help": f.metadata["words"],
+            "help": f.metadata["help"],
         }
         for f in fields(Settings)
     ]

@@ -16,6 +16,7 @@ from typing import Any
 from redis import Redis
 from redis.exceptions import RedisError
 from rq import Queue
+from rq.serializers import Serializer
 
 NAME = "scoring"
 JOB = "worker.jobs.score_submission"
@@ -24,7 +25,7 @@ HINT_LIFE_SECONDS = 60
 log = logging.getLogger(__name__)
 
 
-def signed_json(key: str) -> type:
+def signed_json(key: str) -> Serializer:
     """RQ's serializer over JSON with an HMAC in front; a forged job never reaches a function.
 
     A class, made for this key, because RQ wants one that it can name.

@@ -7,11 +7,12 @@ import os
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from difflib import get_close_matches
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 from zoneinfo import ZoneInfo
 
 import yaml
@@ -62,6 +63,9 @@ def _aware(text: str) -> datetime:
 
 Text = Annotated[str, BeforeValidator(_as_text), Field(min_length=1)]
 Moment = Annotated[str, Field(min_length=1), AfterValidator(lambda text: _aware(text).isoformat())]
+
+
+PartT = TypeVar("PartT", bound=BaseModel)
 
 
 class _Part(BaseModel):
@@ -276,14 +280,11 @@ def load(folder: Path | str, *, digest: str | None = None) -> Challenge:
     if outside:
         raise InvalidChallenge(outside)
     definition, document = _read_definition(folder)
-    task, also = _read_tasks(definition, document)
-    problems = _check_references(folder, definition, document)
-
-    path = folder / SOLUTION_FILE
-    if not path.is_file():
-        problems.append(Problem("FILE_MISSING", f"{SOLUTION_FILE} is missing.", file=SOLUTION_FILE))
-    if problems:
+    task, also, problems = _read_tasks(definition, document)
+    problems.extend(_check_references(folder, document))
+    if task is None or problems:
         raise InvalidChallenge(problems)
+    path = folder / SOLUTION_FILE
 
     solution, solution_digest = _read_solution(path, task, definition.submission.id)
     for i, side in enumerate(also):
@@ -496,8 +497,9 @@ def _read_definition(folder: Path) -> tuple[Definition, _Document]:
     except ValidationError as error:
         document.problems.extend(_schema_problems(error, document))
     if document.problems:
-        # Bad metrics are looked for even so: whoever writes the file wants to hear of everything.
+        # The rest is looked at even so: whoever writes the file wants to hear of everything.
         document.problems.extend(_metric_problems(document))
+        document.problems.extend(_check_references(folder, document))
         raise InvalidChallenge(_once(document.problems))
     return definition, document
 
@@ -554,7 +556,7 @@ def _once(problems: Sequence[Problem]) -> list[Problem]:
     return sorted(by_place.values(), key=lambda p: p.line or 0)
 
 
-def _read_tasks(definition: Definition, document: _Document) -> tuple[Task, list[Task]]:
+def _read_tasks(definition: Definition, document: _Document) -> tuple[Task | None, list[Task], list[Problem]]:
     problems: list[Problem] = []
     columns = tuple(definition.submission.columns)
     task = _read_task(definition.metric, columns, document, problems, "metric")
@@ -567,9 +569,7 @@ def _read_tasks(definition: Definition, document: _Document) -> tuple[Task, list
         for name, times in Counter(names).items()
         if times > 1
     )
-    if task is None or problems:
-        raise InvalidChallenge(problems)
-    return task, [side for side in also if side]
+    return task, [side for side in also if side], problems
 
 
 def _metric_problems(document: _Document) -> list[Problem]:
@@ -630,9 +630,41 @@ def _read_task(
     return Task(metric, parameters, columns)
 
 
-def _check_references(folder: Path, definition: Definition, document: _Document) -> list[Problem]:
-    """Names in the file that do not fit each other or the folder."""
-    form = definition.submission
+def _check_references(folder: Path, document: _Document) -> list[Problem]:
+    """Names in the file that do not fit each other or the folder, as far as its parts are sound."""
+    problems: list[Problem] = []
+    for form in _sound_parts(SubmissionForm, document.value.get("submission")).values():
+        problems.extend(_column_name_problems(form, document))
+    for run in _sound_parts(CompetitionDefaults, document.value.get("competition")).values():
+        opens_at, closes_at = run.opens_at, run.closes_at
+        if opens_at and closes_at and datetime.fromisoformat(closes_at) <= datetime.fromisoformat(opens_at):
+            words = "closes_at must be later than opens_at"
+            problems.append(document.problem("BAD_VALUE", words, "competition", "closes_at"))
+    for i, example in _sound_parts(Example, document.value.get("examples")).items():
+        scored = example.public is not None or example.private is not None
+        if scored == (example.refused is not None):
+            words = "expect either scores (public, private) or a refusal (refused: CODE)"
+            problems.append(document.problem("BAD_VALUE", words, "examples", i))
+        problems.extend(_missing_file(folder, "examples", example.file, document, "examples", i, "file"))
+    for i, baseline in _sound_parts(Baseline, document.value.get("baselines")).items():
+        problems.extend(
+            _missing_file(folder, "baselines", baseline.script, document, "baselines", i, "script")
+        )
+    if not (folder / SOLUTION_FILE).is_file():
+        problems.append(Problem("FILE_MISSING", f"{SOLUTION_FILE} is missing.", file=SOLUTION_FILE))
+    return problems
+
+
+def _sound_parts(kind: type[PartT], value: object) -> dict[int, PartT]:
+    """The entries of a list, or a single one, that read as `kind`, by position; what is wrong with the others is told elsewhere."""
+    found = {}
+    for i, entry in enumerate(value if isinstance(value, list) else [value]):
+        with suppress(ValidationError):
+            found[i] = kind.model_validate(entry)
+    return found
+
+
+def _column_name_problems(form: SubmissionForm, document: _Document) -> list[Problem]:
     names = [form.id, *form.columns] if form.id is not None else list(form.columns)
     problems = [
         document.problem("BAD_VALUE", f"the column {show(name)} is listed twice", "submission")
@@ -644,20 +676,6 @@ def _check_references(folder: Path, definition: Definition, document: _Document)
         for name in names
         if name != name.strip() or name == USAGE_COLUMN or any(c in name for c in '\r\n"')
     )
-    opens_at, closes_at = definition.competition.opens_at, definition.competition.closes_at
-    if opens_at and closes_at and datetime.fromisoformat(closes_at) <= datetime.fromisoformat(opens_at):
-        words = "closes_at must be later than opens_at"
-        problems.append(document.problem("BAD_VALUE", words, "competition", "closes_at"))
-    for i, example in enumerate(definition.examples):
-        scored = example.public is not None or example.private is not None
-        if scored == (example.refused is not None):
-            words = "expect either scores (public, private) or a refusal (refused: CODE)"
-            problems.append(document.problem("BAD_VALUE", words, "examples", i))
-        problems.extend(_missing_file(folder, "examples", example.file, document, "examples", i, "file"))
-    for i, baseline in enumerate(definition.baselines or []):
-        problems.extend(
-            _missing_file(folder, "baselines", baseline.script, document, "baselines", i, "script")
-        )
     return problems
 
 
