@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-import ast
+import json
 import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sqlalchemy.orm import Session
 
 from app import submissions, teams
 from app.errors import Refused
 from app.models import Competition
+from app.processes import die_with_parent
 from app.storage import Blob
 
-LIMIT_SECONDS = 600
+if TYPE_CHECKING:
+    import scorer
 
 
 @dataclass(frozen=True)
@@ -28,30 +32,30 @@ class Made:
     file: Path
 
 
-def scripts(folder: Path) -> list[Path]:
-    return sorted((folder / "baselines").glob("[!_.]*.py"))
+def run(challenge: scorer.Challenge) -> Iterator[Made]:
+    """Run every baseline script of the challenge; each file is there until the next is asked for.
 
-
-def run(folder: Path, script: Path) -> Made:
-    """Run `python baselines/NAME.py OUT.csv` in the challenge's folder; its docstring's first line names the row."""
-    handle, out = tempfile.mkstemp(prefix=f"{script.stem}-", suffix=".csv")
-    os.close(handle)
-    done = subprocess.run(
-        [sys.executable, str(script.resolve()), out],
-        cwd=folder,
-        env=_bare_environment(),
-        capture_output=True,
-        text=True,
-        errors="replace",
-        timeout=LIMIT_SECONDS,
-        check=False,
-    )
-    if done.returncode != 0 or not Path(out).stat().st_size:
-        Path(out).unlink()
-        last = (done.stderr.strip().splitlines() or ["it wrote nothing"])[-1]
-        raise Refused(f"The baseline {script.name} failed: {last}")
-    doc = ast.get_docstring(ast.parse(script.read_text(encoding="utf-8"))) or script.stem
-    return Made(doc.splitlines()[0].rstrip(".")[:60], f"{script.stem}.csv", Path(out))
+    The scripts are the organiser's own code and run with the rights of whoever publishes, but without
+    the installation's settings and secrets in their environment.
+    """
+    names = {baseline.script: baseline.name or baseline.script for baseline in challenge.baselines}
+    if not names:
+        return
+    with tempfile.TemporaryDirectory(prefix="heldout-baselines-") as out:
+        command = [sys.executable, "-m", "scorer.baselines", str(challenge.folder), out, *names]
+        with subprocess.Popen(
+            command, env=_bare_environment(), stdout=subprocess.PIPE, text=True, preexec_fn=die_with_parent
+        ) as runner:
+            assert runner.stdout is not None
+            for line in runner.stdout:
+                ended = json.loads(line)
+                script = ended["script"]
+                if ended["error"] is not None:
+                    runner.kill()
+                    raise Refused(f"The baseline {script} failed: {ended['error']}")
+                yield Made(names[script][:60], f"{Path(script).stem}.csv", Path(out) / f"{script}.csv")
+        if runner.returncode != 0:
+            raise Refused("The baselines could not be run; the message is above.")
 
 
 def post(session: Session, competition: Competition, made: Made, blob: Blob, *, now: datetime) -> int | None:
@@ -64,5 +68,11 @@ def post(session: Session, competition: Competition, made: Made, blob: Blob, *, 
 
 def _bare_environment() -> dict[str, str]:
     """No secret of the installation, and one thread: several of these may run beside a busy server."""
+    root = str(Path(__file__).resolve().parents[1])
     kept = {k: v for k, v in os.environ.items() if k in ("PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV")}
-    return kept | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    return kept | {
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONPATH": root,
+    }

@@ -22,7 +22,6 @@ from rich.table import Table
 import scorer
 from app import (
     accounts,
-    baselines,
     challenges,
     competitions,
     config,
@@ -291,16 +290,16 @@ def challenge_publish(
     if result.problems:
         _print_problems(result.problems)
         return 2
+    challenge = scorer.load(folder)
     published = publishing.publish(
-        installation, folder, actor="command line", rescore=rescore, open_competition=not no_open
+        installation, challenge, actor="command line", rescore=rescore, open_competition=not no_open
     )
     posted = []
     if not (no_baselines or no_open):
-        scripts = baselines.scripts(folder)
         with Progress(console=err, transient=True, disable=as_json or not err.is_terminal) as progress:
-            bar = progress.add_task("Running baselines", total=len(scripts))
+            bar = progress.add_task("Running baselines", total=len(challenge.baselines))
             posted = publishing.post_baselines(
-                installation, folder, published.competitions, done=lambda _name: progress.advance(bar)
+                installation, challenge, published.competitions, done=lambda _name: progress.advance(bar)
             )
     if as_json:
         _print_json({**asdict(published), "baselines": posted})

@@ -26,7 +26,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
-from app import accounts, baselines, config, db, publishing
+import scorer
+from app import accounts, config, db, publishing
 from app.config import Settings
 from app.errors import NotFound, Refused
 from app.installation import Installation
@@ -91,15 +92,15 @@ def _serving(settings: Settings) -> Iterator[tuple[subprocess.Popen[str], str]]:
 
 
 def _publish_all(installation: Installation, console: Console) -> None:
-    folders = [CHALLENGES / slug for slug in SLUGS]
-    total = sum(len(baselines.scripts(folder)) for folder in folders)
+    challenges = [scorer.load(CHALLENGES / slug) for slug in SLUGS]
+    total = sum(len(challenge.baselines) for challenge in challenges)
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         bar = progress.add_task("Running and scoring baselines", total=total)
-        for folder in folders:
-            published = publishing.publish(installation, folder, actor="demo")
+        for challenge in challenges:
+            published = publishing.publish(installation, challenge, actor="demo")
             names = publishing.post_baselines(
-                installation, folder, published.competitions, done=lambda _name: progress.advance(bar)
+                installation, challenge, published.competitions, done=lambda _name: progress.advance(bar)
             )
             console.print(f"{published.slug}: published, {len(names)} baselines posted")
 
@@ -150,7 +151,7 @@ def _participate(installation: Installation, address: str, console: Console) -> 
     status = _wait_for_score(api, receipt["id"])
     console.print(f"submission {receipt['id']}: {status['state']}, public score {status['public']:.5f}")
     for each in SLUGS:
-        _wait_for_baselines(api, each, len(baselines.scripts(CHALLENGES / each)))
+        _wait_for_baselines(api, each, len(list((CHALLENGES / each / "baselines").glob("*.py"))))
         _print_board(api, each, console)
 
 

@@ -5,14 +5,15 @@ An edge, shared by the command and the demo: the transactions begin and end here
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-import scorer
 from app import baselines, challenges, competitions, db, events
 from app.installation import Installation
+
+if TYPE_CHECKING:
+    import scorer
 
 
 @dataclass(frozen=True)
@@ -27,14 +28,13 @@ class Publication:
 
 def publish(
     installation: Installation,
-    folder: Path,
+    challenge: scorer.Challenge,
     *,
     actor: str,
     rescore: bool = False,
     open_competition: bool = True,
 ) -> Publication:
     """Store the folder, make its version, move the challenge's competitions to it or open the first one."""
-    challenge = scorer.load(folder)
     manifest = challenges.store(challenge, installation.storage, installation.settings.vault)
     with installation.database.begin() as session:
         now = db.now(session)
@@ -66,18 +66,15 @@ def publish(
 
 def post_baselines(
     installation: Installation,
-    folder: Path,
+    challenge: scorer.Challenge,
     slugs: Sequence[str],
     *,
     done: Callable[[str], None] = lambda _name: None,
 ) -> list[str]:
-    """Run every baseline script, two at a time, and post its file to each competition; their names, in order."""
+    """Run every baseline script and post its file to each competition as soon as it is made; their names."""
     names = []
-    for made in _runs(folder):
-        try:
-            blob = installation.storage.put_file(made.file)
-        finally:
-            made.file.unlink()
+    for made in baselines.run(challenge):
+        blob = installation.storage.put_file(made.file)
         for slug in slugs:
             with installation.database.begin() as session:
                 competition = competitions.by_slug(session, slug)
@@ -87,8 +84,3 @@ def post_baselines(
         names.append(made.name)
         done(made.name)
     return names
-
-
-def _runs(folder: Path) -> Iterator[baselines.Made]:
-    with ThreadPoolExecutor(2) as pool:
-        yield from pool.map(lambda script: baselines.run(folder, script), baselines.scripts(folder))

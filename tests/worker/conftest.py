@@ -65,7 +65,7 @@ def platform(database_url: str, challenge_folder: Path, tmp_path: Path) -> Itera
         data_dir=tmp_path / "data", database_url=database_url, lease_seconds=5, hint_seconds=1
     )
     installation = Installation(settings)
-    publishing.publish(installation, challenge_folder, actor="test")
+    publishing.publish(installation, scorer.load(challenge_folder), actor="test")
     with installation.database.begin() as session:
         now = db.now(session)
         accounts.register(session, "ada", None, now=now)

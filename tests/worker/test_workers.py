@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
+import scorer
 from app import config, db, heartbeats, publishing, queue
 from app.models import Evaluation, Score, State
 from app.queue import Hints
@@ -143,7 +144,7 @@ def big(platform: Platform) -> Platform:
     """The same platform with a test set that takes seconds to read."""
     folder = platform.installation.settings.data_dir.parent / "coins"
     _write_big_challenge(platform.folder, folder)
-    publishing.publish(platform.installation, folder, actor="test", rescore=True)
+    publishing.publish(platform.installation, scorer.load(folder), actor="test", rescore=True)
     return Platform(platform.installation, folder)
 
 
