@@ -41,6 +41,7 @@ def run(challenge: scorer.Challenge) -> Iterator[Made]:
     names = {baseline.script: baseline.name or baseline.script for baseline in challenge.baselines}
     if not names:
         return
+    failed: list[str] = []
     with tempfile.TemporaryDirectory(prefix="heldout-baselines-") as out:
         command = [sys.executable, "-m", "scorer.baselines", str(challenge.folder), out, *names]
         with subprocess.Popen(
@@ -51,11 +52,13 @@ def run(challenge: scorer.Challenge) -> Iterator[Made]:
                 ended = json.loads(line)
                 script = ended["script"]
                 if ended["error"] is not None:
-                    runner.kill()
-                    raise Refused(f"The baseline {script} failed: {ended['error']}")
+                    failed.append(f"The baseline {script} failed: {ended['error']}")
+                    continue
                 yield Made(names[script][:60], f"{Path(script).stem}.csv", Path(out) / f"{script}.csv")
         if runner.returncode != 0:
-            raise Refused("The baselines could not be run; the message is above.")
+            failed.append("The baselines could not be run; the message is above.")
+    if failed:
+        raise Refused(" ".join(failed))
 
 
 def post(session: Session, competition: Competition, made: Made, blob: Blob, *, now: datetime) -> int | None:

@@ -39,7 +39,8 @@ from app.errors import Refused
 from app.installation import Installation
 from app.models import Competition
 
-out = Console(soft_wrap=True, highlight=False)
+# Into a pipe nothing is cut to the width of a screen that is not there.
+out = Console(soft_wrap=True, highlight=False, width=None if sys.stdout.isatty() else 1000)
 err = Console(stderr=True, soft_wrap=True, highlight=False)
 
 

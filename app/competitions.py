@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import func, insert, literal, select, update
 from sqlalchemy.orm import Session, aliased
 
 from app import leaderboard
-from app.errors import Conflict, NotFound
+from app.errors import Conflict, NotFound, Refused
 from app.models import (
     ChallengeVersion,
     Competition,
@@ -41,12 +41,21 @@ def open_(
     defaults = dict(version.manifest["competition"])
     defaults.update({k: v for k, v in (changes or {}).items() if v is not None})
     upload_mb = defaults.get("max_upload_mb")
+    opens_at = _moment(defaults.get("opens_at")) or now
+    closes_at = _moment(defaults.get("closes_at"))
+    if closes_at is None and defaults.get("duration_days"):
+        closes_at = opens_at + timedelta(days=defaults["duration_days"])
+    if closes_at is not None and closes_at <= max(opens_at, now):
+        raise Refused(
+            f"{slug} would close on {closes_at:%Y-%m-%d %H:%M %Z}, which is not after its opening and now; "
+            "choose a later --closes-at."
+        )
     competition = Competition(
         slug=slug,
         title=defaults.get("title") or version.manifest["title"],
         version_id=version.id,
-        opens_at=_moment(defaults.get("opens_at")) or now,
-        closes_at=_moment(defaults.get("closes_at")),
+        opens_at=opens_at,
+        closes_at=closes_at,
         timezone=defaults["timezone"],
         daily_limit=defaults["daily_limit"],
         pending_limit=defaults["pending_limit"],

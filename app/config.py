@@ -181,6 +181,8 @@ def _check(settings: Settings) -> None:
 
 def prepare_data_dir(settings: Settings) -> None:
     """Make the folders this installation writes to, or refuse with one clear line."""
+    # Password hashes, uploads and hidden labels: what this process writes is for its owner alone.
+    os.umask(0o077)
     try:
         settings.data_dir.mkdir(parents=True, exist_ok=True)
         for folder in (settings.run_dir, settings.redis_socket.parent, settings.vault):

@@ -315,8 +315,8 @@ def _refuse_too_many_rejected(
     )
     if (rejected or 0) >= competition.rejected_limit:
         raise QuotaExhausted(
-            f"{rejected} of your files were rejected today, which is the limit. "
-            f"Check files before uploading with `heldout score`, or try again {_reset_words(competition, received_at)}."
+            f"{rejected} of your files were rejected today, which is the limit; your submissions page lists every "
+            f"problem of each. The next can be sent {_reset_words(competition, received_at)}."
         )
 
 

@@ -710,7 +710,11 @@ def _find_baselines(folder: Path, definition: Definition) -> tuple[Baseline, ...
     """Those listed, else every script in baselines/; without a name the first docstring line is it."""
     listed = definition.baselines
     if listed is None:
-        scripts = [name for name in _belonging_files(folder / "baselines") if name.endswith(".py")]
+        scripts = [
+            name
+            for name in _belonging_files(folder / "baselines")
+            if name.endswith(".py") and not name.startswith("_")
+        ]
         listed = [Baseline(script=name) for name in scripts if "/" not in name]
     return tuple(
         Baseline(name=b.name or _docstring_line(folder / "baselines" / b.script), script=b.script)

@@ -1,4 +1,4 @@
-"""The same probability for everyone: the share of responders in the training data."""
+"""The training share for everyone."""
 
 import csv
 import sys

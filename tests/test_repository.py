@@ -1,0 +1,258 @@
+"""The files around the code: what a container may do, what is locked, what a stranger is told to type.
+
+Docker itself is not run here; its files are read and held to what the documentation promises.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from app.db import Database, now
+from app.heartbeats import beat
+from tests.servers import ROOT, environment
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
+SERVICES: Mapping[str, Mapping[str, Any]] = COMPOSE["services"]
+OURS = ("migrate", "web", "worker", "sweeper")
+SECRET_VALUE = re.compile(r"\$\{([A-Z_]+):\?[^}]+\}")
+
+# An address, or a name that needs one to be found, does not belong into what builds the thing.
+BUILD_FILES = (
+    "Makefile", "Dockerfile", "docker-compose.yml", "pyproject.toml", "requirements.lock", ".ci/run",
+    ".github/workflows/ci.yml", "tools/lock.sh",
+)  # fmt: skip
+
+
+def text(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+# -- containers --------------------------------------------------------------------------------
+
+
+def mounts(service: str) -> dict[str, str]:
+    """Where a service mounts what: {target: source}."""
+    pairs = (entry.split(":") for entry in SERVICES[service].get("volumes", []))
+    return {parts[1]: parts[0] for parts in pairs}
+
+
+def test_only_the_worker_mounts_the_hidden_solutions() -> None:
+    holders = {name for name in SERVICES for source in mounts(name).values() if source == "vault"}
+    assert holders == {"worker"}
+    assert SERVICES["worker"]["environment"]["HELDOUT_VAULT_DIR"] == "/vault"
+    challenges = {name for name in SERVICES for source in mounts(name).values() if "challenges" in source}
+    assert challenges == {"worker"}, "challenges/ holds private/ as well"
+
+
+def test_the_web_reads_and_writes_the_uploads_and_nothing_else() -> None:
+    assert mounts("web") == {"/storage": "storage"}
+    assert mounts("worker")["/storage"] == "storage"
+
+
+def test_no_service_but_the_web_publishes_a_port() -> None:
+    assert {name for name, service in SERVICES.items() if service.get("ports")} == {"web"}
+    [port] = SERVICES["web"]["ports"]
+    assert port == "${PUBLISH:-127.0.0.1:7777}:7777", "this machine only, until somebody says otherwise"
+    outside = {name for name, service in SERVICES.items() if "outside" in service["networks"]}
+    assert outside == {"web"}
+    assert COMPOSE["networks"]["inside"]["internal"] is True
+    assert not any("network_mode" in service or service.get("privileged") for service in SERVICES.values())
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_every_service_is_confined(name: str) -> None:
+    service = SERVICES[name]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert "cap_add" not in service
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    # Ours get their user from the image, the others from here; nobody is root.
+    assert name in OURS or service["user"] not in ("root", "0")
+
+
+def test_no_secret_has_a_value_here_and_none_has_a_default() -> None:
+    for name, service in SERVICES.items():
+        for variable, value in service.get("environment", {}).items():
+            if re.search("PASSWORD|SECRET|DATABASE_URL|REDIS_URL", variable):
+                found = SECRET_VALUE.findall(str(value))
+                assert len(found) == 1, f"{name}: {variable} must come from ${{NAME:?message}}"
+                literal = SECRET_VALUE.sub("", str(value))
+                allowed = ("", "postgresql://heldout:@postgres/heldout", "redis://:@redis:6379/0")
+                assert literal in allowed, f"{name}: {variable}"
+    # In a command line everybody on the host could read it.
+    for service in SERVICES.values():
+        assert not SECRET_VALUE.search(f"{service.get('command')} {service.get('healthcheck')}")
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_every_service_is_watched_or_ends_by_itself(name: str) -> None:
+    if name == "migrate":
+        assert SERVICES[name]["restart"] == "no"
+        assert "healthcheck" not in SERVICES[name]
+    else:
+        assert SERVICES[name]["restart"] == "unless-stopped"
+        assert SERVICES[name]["healthcheck"]["test"][0] in ("CMD", "CMD-SHELL")
+
+
+def test_nothing_of_ours_starts_before_the_schema_is_there() -> None:
+    assert SERVICES["migrate"]["command"] == ["heldout", "db", "upgrade"]
+    assert SERVICES["migrate"]["depends_on"] == {"postgres": {"condition": "service_healthy"}}
+    for name in ("web", "worker", "sweeper"):
+        waits = SERVICES[name]["depends_on"]
+        assert waits["migrate"] == {"condition": "service_completed_successfully"}
+        assert waits["postgres"] == waits["redis"] == {"condition": "service_healthy"}
+
+
+def test_every_setting_in_the_compose_file_exists() -> None:
+    from app.config import load
+
+    for name in OURS:
+        given = {k: str(v) for k, v in SERVICES[name]["environment"].items()}
+        defaults = {k: re.sub(r"\$\{[A-Z_]+:-([^}]*)\}", r"\1", v) for k, v in given.items()}
+        settings = load(defaults, ROOT / "no-such-file.toml")
+        assert settings.storage == Path("/storage")
+        assert settings.vault == Path("/vault" if name == "worker" else "data/vault")
+
+
+def test_the_worker_is_healthy_while_the_database_has_seen_it(tmp_path: Path, sqlite_template: Path) -> None:
+    import socket
+
+    shutil.copy(sqlite_template, tmp_path / "heldout.db")
+    database = Database(f"sqlite:///{tmp_path / 'heldout.db'}", pooled=False)
+    check, words, program = SERVICES["worker"]["healthcheck"]["test"][1:]
+    assert (check, words) == ("python", "-c")
+
+    def verdict() -> int:
+        command = [sys.executable, "-c", program]
+        return subprocess.run(command, env=environment(tmp_path), cwd=tmp_path, check=False).returncode
+
+    assert verdict() == 1, "nobody has been seen yet"
+    with database.begin() as session:
+        beat(session, f"{socket.gethostname()}/7", "worker", now=now(session))
+    database.dispose()
+    assert verdict() == 0
+
+
+def test_the_image_is_installed_from_the_lock_and_runs_as_nobody_special() -> None:
+    lines = text("Dockerfile").splitlines()
+    bases = [line.split()[1] for line in lines if line.startswith("FROM ")]
+    assert set(bases) == {"python:3.12-slim"}
+    assert "RUN pip install --require-hashes -r requirements.lock" in lines
+    last_stage = lines[max(i for i, line in enumerate(lines) if line.startswith("FROM ")) :]
+    [user] = [line.split()[1] for line in last_stage if line.startswith("USER ")]
+    assert all(int(part) >= 1000 for part in user.split(":"))
+    assert not re.search("(?i)password|secret_key|token", text("Dockerfile").partition("FROM")[2])
+
+
+def test_nothing_reaches_the_image_that_was_not_named() -> None:
+    wanted = [line for line in text(".dockerignore").splitlines() if line and line[0] not in "#"]
+    assert wanted[0] == "*", "everything is left out first"
+    taken = {line[1:] for line in wanted if line.startswith("!")}
+    assert taken == {"requirements.lock", "pyproject.toml", "README.md", "LICENSE", "app", "scorer", "worker"}
+    copied = re.findall(r"^COPY (?!--from)(.+) \S+$", text("Dockerfile"), re.MULTILINE)
+    assert {name for line in copied for name in line.split()} == taken
+
+
+# -- the package -------------------------------------------------------------------------------
+
+
+def test_the_wheel_holds_every_file_the_program_reads(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    litter = shutil.ignore_patterns("__pycache__", "*.pyc", "*.egg-info")
+    for room in ("app", "scorer", "worker"):
+        shutil.copytree(ROOT / room, source / room, ignore=litter)
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    wanted = {
+        path.relative_to(source).as_posix()
+        for room in ("app", "scorer", "worker")
+        for path in (source / room).rglob("*")
+        if path.is_file()
+    }
+    build = "from setuptools import build_meta; import sys; print(build_meta.build_wheel(sys.argv[1]))"
+    subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", build, tmp_path],
+        cwd=source, check=True, capture_output=True, env={**os.environ, "PYTHONPATH": ""},
+    )  # fmt: skip
+    [wheel] = tmp_path.glob("heldout-*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        missing = wanted - set(archive.namelist())
+    assert not missing, f"[tool.setuptools.package-data] leaves out {sorted(missing)}"
+
+
+def test_every_locked_package_has_an_exact_version_and_hashes() -> None:
+    entries = re.split(r"\n(?=\S)", text("requirements.lock").replace("\\\n", " ").strip())
+    assert len(entries) > 40
+    for entry in entries:
+        assert re.match(r"[a-z0-9.-]+(\[[a-z,]+\])?==[^ ]+ ", entry), entry[:80]
+        assert "--hash=sha256:" in entry, entry[:80]
+
+
+def test_the_lock_covers_what_the_project_asks_for() -> None:
+    locked = set(re.findall(r"^([a-z0-9.-]+)", text("requirements.lock"), re.MULTILINE))
+    asked = [*PROJECT["project"]["dependencies"], *PROJECT["dependency-groups"]["dev"]]
+    names = {re.match(r"[A-Za-z0-9_.-]+", line)[0].lower().replace("_", "-") for line in asked}  # type: ignore[index]
+    assert names <= locked
+
+
+@pytest.mark.parametrize("name", BUILD_FILES)
+def test_what_builds_the_project_names_no_address(name: str) -> None:
+    assert not re.search(
+        r"(?i)\b(?:https?|git|ssh)://(?!127\.0\.0\.1\b)|--(?:extra-)?index-url|--find-links", text(name)
+    )
+
+
+def test_the_licence_is_the_one_the_package_declares() -> None:
+    assert PROJECT["project"]["license"] == "Apache-2.0"
+    assert "Apache License\n                           Version 2.0" in text("LICENSE")
+
+
+def test_the_changelog_speaks_of_this_version() -> None:
+    assert re.search(rf"^## \[?{re.escape(PROJECT['project']['version'])}\]?", text("CHANGELOG.md"), re.M)
+
+
+# -- what is typed -----------------------------------------------------------------------------
+
+
+def targets() -> set[str]:
+    return set(re.findall(r"^([a-z]+):", text("Makefile"), re.MULTILINE))
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", ".ci/run", "docs/index.md"])
+def test_every_make_target_that_is_named_exists(name: str) -> None:
+    prose = "\n".join(re.findall(r"`[^`\n]+`|^ {4}.*|^step .*|^\$ .*", text(name), re.MULTILINE))
+    assert set(re.findall(r"\bmake ([a-z]+)", prose)) <= targets()
+
+
+def test_the_ci_script_is_sound_and_does_what_everybody_can_do() -> None:
+    script = ROOT / ".ci/run"
+    assert os.access(script, os.X_OK)
+    assert script.read_text(encoding="utf-8").startswith("#!/usr/bin/env bash\n")
+    assert "set -euo pipefail" in script.read_text(encoding="utf-8")
+    subprocess.run(["bash", "-n", script], check=True)
+    steps = re.findall(r'^step "([^"]+)" (.+)$', script.read_text(encoding="utf-8"), re.MULTILINE)
+    assert [command for _, command in steps[1:]] == ["make test", "make lint", "make bench ARGS=--smoke"]
+
+
+def test_the_workflow_runs_the_same_script_on_every_python_we_claim() -> None:
+    workflow = yaml.safe_load(text(".github/workflows/ci.yml"))
+    job = workflow["jobs"]["everything"]
+    assert [step["run"] for step in job["steps"] if "run" in step] == [".ci/run"]
+    versions = job["strategy"]["matrix"]["python"]
+    lowest = PROJECT["project"]["requires-python"].removeprefix(">=")
+    assert versions[0] == lowest
+    assert all(isinstance(version, str) for version in versions), "3.10 as a number is 3.1"
+    assert workflow["permissions"] == {"contents": "read"}
