@@ -64,7 +64,9 @@ def refresh() -> None:
     for package in packages():
         archive = pack(f"{package['npm']}@{package['version']}")
         if integrity(archive) != package["integrity"]:
-            sys.exit(f"{package['npm']}: the registry's archive is {integrity(archive)}, not the recorded one")
+            sys.exit(
+                f"{package['npm']}: the registry's archive is {integrity(archive)}, not the recorded one"
+            )
         folder = VENDOR / package["folder"]
         folder.mkdir(exist_ok=True)
         with tarfile.open(fileobj=io.BytesIO(archive)) as tar:

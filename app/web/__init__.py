@@ -1,0 +1,147 @@
+"""All of HTTP, and only HTTP: one blueprint a noun, views of a few lines over the core."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import timedelta
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from flask import Flask, Response, g, request
+from flask_wtf.csrf import CSRFProtect
+from jinja2 import StrictUndefined
+from werkzeug.middleware.proxy_fix import ProxyFix
+from werkzeug.routing import BaseConverter
+
+from app import config, queue
+from app.config import Settings
+from app.db import Database
+from app.storage import Storage
+from app.web import (
+    accounts,
+    api,
+    competitions,
+    errors,
+    formats,
+    leaderboard,
+    markdown,
+    organise,
+    pages,
+    submissions,
+    teams,
+    uploads,
+)
+from app.web.context import Parts
+from app.web.throttle import Throttle
+
+FORM_LIMIT_BYTES = 1_000_000  # of every request but an upload, which sets its own
+A_YEAR_SECONDS = 365 * 86400
+
+POLICY = {
+    "default-src": "'self'",
+    "img-src": "'self' data:",  # the marks inside Pico's form controls are data: pictures
+    "object-src": "'none'",
+    "base-uri": "'none'",
+    "form-action": "'self'",
+    "frame-ancestors": "'none'",
+}
+
+
+def create_app(settings: Settings, *, database: Database | None = None) -> Flask:
+    """The web of one installation. It opens no connection yet; the first request does."""
+    app = Flask(__name__)
+    app.request_class = uploads.StreamingRequest
+    app.config.update(
+        SECRET_KEY=config.secret_key(settings),
+        SESSION_COOKIE_NAME="heldout",
+        SESSION_COOKIE_HTTPONLY=True,
+        SESSION_COOKIE_SAMESITE="Lax",
+        SESSION_COOKIE_SECURE=settings.cookie_secure,
+        PERMANENT_SESSION_LIFETIME=timedelta(days=settings.session_days),
+        SESSION_REFRESH_EACH_REQUEST=False,
+        MAX_CONTENT_LENGTH=FORM_LIMIT_BYTES,
+        WTF_CSRF_TIME_LIMIT=None,  # a page may stay open overnight; the token dies with the sign-in
+    )
+    app.json.sort_keys = False  # type: ignore[attr-defined]  # Flask's default provider has it
+    app.extensions["heldout"] = Parts(
+        settings=settings,
+        database=database or Database(settings.database),
+        storage=Storage(settings.storage),
+        hints=queue.Hints(
+            queue.connect(settings.redis), config.secret_key(settings), job_seconds=settings.job_seconds
+        ),
+        throttle=Throttle(),
+    )
+    if settings.proxies:
+        n = settings.proxies
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=n, x_proto=n, x_host=n)  # type: ignore[method-assign]
+
+    csrf = CSRFProtect(app)
+    csrf.exempt(api.blueprint)  # tokens in a header, never cookies
+    csrf.exempt(submissions.create)  # checks by itself, after the file has gone to storage
+    app.url_map.converters["slug"] = SlugConverter
+    for module in (pages, accounts, competitions, teams, submissions, leaderboard, organise, api):
+        app.register_blueprint(module.blueprint)
+    errors.register(app)
+    app.after_request(_secure)
+    app.after_request(_cache)
+    app.url_defaults(_version_static)
+    _prepare_templates(app)
+    return app
+
+
+class SlugConverter(BaseConverter):
+    """Only what a slug can be reaches the database; PostgreSQL faults on a NUL in a text."""
+
+    regex = "[A-Za-z0-9][A-Za-z0-9._-]{0,59}"
+
+
+def _prepare_templates(app: Flask) -> None:
+    app.jinja_env.undefined = StrictUndefined
+    app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
+    app.jinja_env.filters.update(
+        number=formats.number,
+        count=formats.count,
+        size=formats.size,
+        moment=formats.moment,
+        exact=formats.exact,
+        clock=formats.clock,
+        relative=formats.relative,
+        markdown=markdown.render,
+    )
+    app.jinja_env.globals.update(plural=formats.plural, settings=app.extensions["heldout"].settings)
+    app.context_processor(lambda: {"viewer": g.get("viewer")})
+
+
+def _secure(response: Response) -> Response:
+    uploads.drain()
+    headers = response.headers
+    headers["Content-Security-Policy"] = "; ".join(f"{what} {whence}" for what, whence in POLICY.items())
+    headers["X-Content-Type-Options"] = "nosniff"
+    headers["X-Frame-Options"] = "DENY"
+    headers["Referrer-Policy"] = "same-origin"
+    headers["Cross-Origin-Opener-Policy"] = "same-origin"
+    headers["Cross-Origin-Resource-Policy"] = "same-origin"
+    return response
+
+
+def _cache(response: Response) -> Response:
+    """Static files are named by their content and kept for a year; everything else is asked for again."""
+    if request.endpoint == "static" and response.status_code in (200, 304):
+        if request.args.get("v") or request.path.startswith("/static/vendor/"):
+            response.headers["Cache-Control"] = f"public, max-age={A_YEAR_SECONDS}, immutable"
+    elif "Cache-Control" not in response.headers:
+        # Not stored at all: the back button after signing out must not show what was someone's.
+        response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def _version_static(endpoint: str, values: dict[str, Any]) -> None:
+    if endpoint == "static" and "filename" in values and not values["filename"].startswith("vendor/"):
+        values["v"] = _fingerprint(values["filename"])
+
+
+@lru_cache(maxsize=256)
+def _fingerprint(filename: str) -> str:
+    return hashlib.sha256((Path(__file__).parent / "static" / filename).read_bytes()).hexdigest()[:12]

@@ -1,0 +1,61 @@
+"""`python -m app.web`: the pages under gunicorn, alone or as a child of `heldout serve`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+from gunicorn.app.base import BaseApplication
+
+from app import config, migrations
+from app.config import Settings
+from app.db import Database
+from app.errors import Refused
+from app.web import create_app
+
+
+class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        super().__init__()
+
+    def load_config(self) -> None:
+        settings = self.settings
+        inherited = os.environ.get("HELDOUT_LISTEN_FD")
+        options: dict[str, Any] = {
+            "bind": f"fd://{inherited}" if inherited else f"{settings.host}:{settings.port}",
+            "workers": settings.web_processes,
+            "worker_class": "gthread",
+            "threads": settings.web_threads,
+            "timeout": 120,
+            "graceful_timeout": 10,
+            "keepalive": 5,
+            "loglevel": "warning" if settings.log_level == "info" else settings.log_level,
+            "control_socket_disable": True,
+        }
+        for name, value in options.items():
+            if name in self.cfg.settings:
+                self.cfg.set(name, value)
+
+    def load(self) -> Any:
+        return create_app(self.settings)
+
+
+def main() -> int:
+    try:
+        # The supervisor's own variable is no setting of a person's.
+        settings = config.load({k: v for k, v in os.environ.items() if k != "HELDOUT_LISTEN_FD"})
+        config.prepare_data_dir(settings)
+        database = Database(settings.database)
+        migrations.check(database)
+        database.dispose()
+    except Refused as refusal:
+        print(f"heldout web: {refusal.message}", file=sys.stderr)
+        return refusal.exit_code
+    Server(settings).run()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

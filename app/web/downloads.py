@@ -1,0 +1,56 @@
+"""Files that leave the house: a competition's public ones, and a participant's own."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from flask import Response, send_file
+
+from app.accounts import Viewer
+from app.errors import Closed, NotFound
+from app.models import Competition, Phase, Submission
+from app.web.context import parts
+
+
+def is_available(competition: Competition, me: Viewer | None, now: datetime) -> bool:
+    """The data is everybody's from the opening on; organisers may look before."""
+    return competition.phase(now) is not Phase.UPCOMING or (me is not None and me.is_organiser)
+
+
+def refuse_before_opening(competition: Competition, me: Viewer | None, now: datetime) -> None:
+    if not is_available(competition, me, now):
+        raise Closed(f"The data of {competition.title} can be had once it opens.")
+
+
+def send_public(competition: Competition, name: str) -> Response:
+    """The public file of this name. The name only ever finds an entry of the manifest, it is never a path."""
+    for file in competition.version.manifest.get("files", []):
+        if file["name"] == name:
+            # The same for everybody, but a new version may replace it: asked each time whether it changed.
+            return _send(file["sha256"], name.rsplit("/", 1)[-1], "no-cache")
+    raise NotFound(f"{competition.title} has no file {name[:80]}.")
+
+
+def send_bundle(competition: Competition) -> Response:
+    bundle: dict[str, Any] | None = competition.version.manifest.get("bundle")
+    if bundle is None:
+        raise NotFound("This competition has no archive of all its files.")
+    return _send(bundle["sha256"], f"{competition.slug}.zip", "no-cache")
+
+
+def send_upload(submission: Submission) -> Response:
+    return _send(submission.sha256, submission.filename, "private, no-cache")
+
+
+def _send(sha256: str, download_name: str, cache: str) -> Response:
+    """Always a download, whatever the bytes are: shown in the browser they could be somebody's page."""
+    response = send_file(
+        parts().storage.path(sha256),
+        mimetype="application/octet-stream",
+        as_attachment=True,
+        download_name=download_name,
+        etag=sha256,
+    )
+    response.headers["Cache-Control"] = cache
+    return response

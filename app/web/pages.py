@@ -1,0 +1,48 @@
+"""Pages that belong to no noun: is it up, and whose work is in it."""
+
+from __future__ import annotations
+
+import tomllib
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from flask import Blueprint, jsonify, render_template
+from flask.typing import ResponseReturnValue
+from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
+
+from app import db
+from app.models import Competition
+from app.web.context import parts, viewer
+
+blueprint = Blueprint("pages", __name__)
+
+VENDOR = Path(__file__).parent / "static" / "vendor"
+
+
+@blueprint.get("/healthz")
+def healthz() -> ResponseReturnValue:
+    """Up means: this process answers and its database has our tables."""
+    try:
+        with parts().database.read() as session:
+            session.execute(select(Competition.id).limit(1))
+    except SQLAlchemyError:
+        return jsonify(status="the database does not answer"), 503
+    return jsonify(status="ok")
+
+
+@blueprint.get("/licences")
+def licences() -> ResponseReturnValue:
+    with parts().database.read() as session:
+        viewer(session, db.now(session))
+    return render_template("pages/licences.html", packages=_packages())
+
+
+@lru_cache(maxsize=1)
+def _packages() -> list[dict[str, Any]]:
+    packages = tomllib.loads((VENDOR / "vendor.toml").read_text(encoding="utf-8"))["package"]
+    for package in packages:
+        name = next(n for n in package["files"] if n.startswith("LICENSE"))
+        package["licence_text"] = (VENDOR / package["folder"] / name).read_text(encoding="utf-8")
+    return list(packages)

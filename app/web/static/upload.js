@@ -1,0 +1,119 @@
+// Sends the form's file with a true progress bar: only XMLHttpRequest tells how much has left.
+const form = document.getElementById("upload");
+if (form) {
+  const input = form.querySelector("#file");
+  const drop = form.querySelector("[data-drop]");
+  const chosen = form.querySelector("[data-chosen]");
+  const send = form.querySelector("[data-send]");
+  const sending = form.querySelector("[data-sending]");
+  const bar = sending.querySelector("progress");
+  const words = sending.querySelector("[data-progress-words]");
+  const refusal = form.querySelector("[data-refusal]");
+  const maxBytes = Number(form.dataset.maxBytes);
+
+  const size = (bytes) =>
+    bytes < 1e3 ? `${bytes} bytes` : bytes < 1e6 ? `${(bytes / 1e3).toPrecision(3)} kB` : `${(bytes / 1e6).toPrecision(3)} MB`;
+
+  const refuse = (message, problems = []) => {
+    refusal.replaceChildren();
+    const paragraph = document.createElement("p");
+    paragraph.textContent = message;
+    refusal.append(paragraph);
+    for (const problem of problems) {
+      const line = document.createElement("p");
+      line.textContent = problem.message;
+      refusal.append(line);
+    }
+    refusal.hidden = false;
+    sending.hidden = true;
+    send.disabled = false;
+  };
+
+  const show = () => {
+    const file = input.files[0];
+    refusal.hidden = true;
+    drop.classList.toggle("has-file", Boolean(file));
+    chosen.textContent = file ? `${file.name}, ${size(file.size)}` : "";
+    if (!file) return true;
+    if (file.size > maxBytes) {
+      refuse(`This file has ${size(file.size)}; the limit is ${form.dataset.maxWords}. A .csv.gz of it may fit.`);
+      return false;
+    }
+    if (file.size === 0) {
+      refuse("This file is empty.");
+      return false;
+    }
+    return true;
+  };
+
+  input.addEventListener("change", show);
+  drop.querySelector("[data-drop-hint]").prepend("Drop it here, or choose ");
+  for (const name of ["dragenter", "dragover"]) {
+    drop.addEventListener(name, (event) => {
+      event.preventDefault();
+      drop.classList.add("over");
+    });
+  }
+  for (const name of ["dragleave", "drop"]) {
+    drop.addEventListener(name, (event) => {
+      event.preventDefault();
+      if (name === "drop" || !drop.contains(event.relatedTarget)) drop.classList.remove("over");
+    });
+  }
+  drop.addEventListener("drop", (event) => {
+    if (event.dataTransfer.files.length > 1) return refuse("One file at a time, please.");
+    if (event.dataTransfer.files.length === 1) {
+      input.files = event.dataTransfer.files;
+      show();
+    }
+  });
+  // A file that misses the box must not replace the page.
+  for (const name of ["dragover", "drop"]) document.addEventListener(name, (event) => event.preventDefault());
+
+  // One key for one chosen file: sent again after a lost answer, it gives the first receipt and costs nothing.
+  let key = null;
+  input.addEventListener("change", () => (key = null));
+  const newKey = () => [...crypto.getRandomValues(new Uint8Array(16))].map((b) => b.toString(16).padStart(2, "0")).join("");
+
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    if (!input.files[0] || !show()) return;
+    key ??= newKey();
+    send.disabled = true;
+    sending.hidden = false;
+    refusal.hidden = true;
+    bar.value = 0;
+    words.textContent = "Sending…";
+
+    const request = new XMLHttpRequest();
+    request.open("POST", form.action);
+    request.setRequestHeader("Accept", "application/json");
+    request.setRequestHeader("Idempotency-Key", key);
+    request.upload.addEventListener("progress", (progress) => {
+      if (!progress.lengthComputable) return bar.removeAttribute("value");
+      bar.value = (100 * progress.loaded) / progress.total;
+      words.textContent = `${size(progress.loaded)} of ${size(progress.total)}`;
+    });
+    request.upload.addEventListener("load", () => {
+      words.textContent = "All sent; storing it safely…";
+    });
+    request.addEventListener("load", () => {
+      let answer = {};
+      try {
+        answer = JSON.parse(request.responseText);
+      } catch {
+        // a proxy's own page; its status still says something
+      }
+      if (request.status === 201) {
+        words.textContent = "Received.";
+        location.assign(answer.links.page);
+      } else if (request.status === 401) {
+        refuse("You have been signed out meanwhile. Sign in in another tab, then send again.");
+      } else {
+        refuse(answer.detail ?? `The server answered ${request.status}. Please try again.`, answer.problems);
+      }
+    });
+    request.addEventListener("error", () => refuse("The connection broke. Nothing was counted twice: just send again."));
+    request.send(new FormData(form));
+  });
+}

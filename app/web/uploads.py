@@ -1,0 +1,150 @@
+"""A file on its way from the network to storage: never whole in memory, never twice on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import IO, cast
+from urllib.parse import unquote
+
+from flask import Request, g, request
+from sqlalchemy.orm import Session
+from werkzeug.exceptions import RequestEntityTooLarge
+
+from app import competitions, db, submissions
+from app.accounts import Viewer
+from app.errors import Refused, TooLarge
+from app.storage import Incoming, Storage
+from app.submissions import Receipt
+from app.web.context import parts
+
+FORM_BYTES = 64 * 1024  # what a form may add to its file: boundaries, headers, the message
+MAX_KEY_LENGTH = 120
+DRAIN_BYTES = 8 << 20
+
+
+@dataclass(frozen=True)
+class Upload:
+    incoming: Incoming
+    filename: str
+    message: str
+
+
+class StreamingRequest(Request):
+    """Once a view has said where files go, a form's file is written there while it arrives."""
+
+    file_sink: Callable[[], Incoming] | None = None
+
+    def _get_file_stream(
+        self,
+        total_content_length: int | None,
+        content_type: str | None,
+        filename: str | None = None,
+        content_length: int | None = None,
+    ) -> IO[bytes]:
+        if self.file_sink is None:
+            return super()._get_file_stream(total_content_length, content_type, filename, content_length)
+        return cast("IO[bytes]", self.file_sink())
+
+
+@contextmanager
+def receiving(storage: Storage, limit_bytes: int) -> Iterator[Upload]:
+    """Read the request's body, a form with one file or the bare file; what is not kept is gone afterwards."""
+    _refuse_announced_size(limit_bytes)
+    request.max_content_length = limit_bytes + FORM_BYTES
+    g.body_begun = True
+    with ExitStack() as stack:
+        try:
+            if request.mimetype == "multipart/form-data":
+                upload = _from_form(lambda: stack.enter_context(storage.receive(limit_bytes)))
+            else:
+                upload = _bare(stack.enter_context(storage.receive(limit_bytes)))
+        except RequestEntityTooLarge:
+            raise _too_large(limit_bytes) from None
+        if upload.incoming.size_bytes == 0:
+            raise Refused("The file is empty: choose a file with predictions in it.")
+        yield upload
+
+
+def _refuse_announced_size(limit_bytes: int) -> None:
+    """A body that says it is too large is refused before a byte of it is read."""
+    if (request.content_length or 0) > limit_bytes + FORM_BYTES:
+        raise _too_large(limit_bytes)
+
+
+def _idempotency_key() -> str | None:
+    key = request.headers.get("Idempotency-Key")
+    if key is not None and not (0 < len(key) <= MAX_KEY_LENGTH and key.isprintable()):
+        raise Refused(f"An Idempotency-Key has 1 to {MAX_KEY_LENGTH} printable characters.")
+    return key
+
+
+def drain() -> None:
+    """Throw away a small body nobody read: closing a socket with bytes unread resets it, and our answer is lost."""
+    length = request.content_length or 0
+    if g.get("body_begun") or "form" in request.__dict__ or not 0 < length <= DRAIN_BYTES:
+        return
+    stream = request.environ["wsgi.input"]
+    while length > 0 and (chunk := stream.read(min(length, 1 << 16))):
+        length -= len(chunk)
+
+
+def _from_form(sink: Callable[[], Incoming]) -> Upload:
+    cast("StreamingRequest", request).file_sink = sink
+    files = request.files.getlist("file")
+    if len(files) != 1 or len(list(request.files.values())) != 1:
+        raise Refused("Send exactly one file, in the form's field `file`.")
+    if not files[0].filename:
+        raise Refused("No file was chosen.")
+    return Upload(cast("Incoming", files[0].stream), files[0].filename, request.form.get("message", ""))
+
+
+def _bare(incoming: Incoming) -> Upload:
+    while chunk := request.stream.read(1 << 16):
+        incoming.write(chunk)
+    # Headers are ASCII in practice, so other characters come percent-encoded.
+    filename = request.args.get("filename") or unquote(request.headers.get("X-Filename", ""))
+    message = request.args.get("message") or unquote(request.headers.get("X-Message", ""))
+    return Upload(incoming, filename or "submission.csv", message)
+
+
+def _too_large(limit_bytes: int) -> TooLarge:
+    return TooLarge(f"The file is larger than the limit of {limit_bytes / 1e6:g} MB.")
+
+
+def take(
+    slug: str,
+    identify: Callable[[Session, datetime], Viewer],
+    *,
+    check_form: Callable[[], None] | None = None,
+) -> Receipt:
+    """One upload from its first byte to its receipt: admitted, streamed to storage, accepted, announced.
+
+    The clock is read before the body: a file that takes minutes to arrive counts from when it began.
+    """
+    with parts().database.read() as session:
+        received_at = db.now(session)
+        who = identify(session, received_at)
+        competition = competitions.by_slug(session, slug)
+        key = _idempotency_key()
+        submissions.admit(session, competition, who, received_at=received_at, idempotency_key=key)
+    with receiving(parts().storage, competition.max_upload_bytes) as upload:
+        if check_form is not None:
+            check_form()
+        blob = upload.incoming.keep()
+    with parts().database.begin() as session:
+        receipt = submissions.accept(
+            session,
+            competition,
+            who,
+            blob,
+            filename=upload.filename,
+            message=upload.message,
+            received_at=received_at,
+            now=db.now(session),
+            idempotency_key=key,
+        )
+    parts().hints.send(receipt.id)  # after the commit, or a fast worker would look for a row not there yet
+    return receipt

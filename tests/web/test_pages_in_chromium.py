@@ -1,0 +1,380 @@
+"""Every page in a real browser: nothing breaks its policy, axe has nothing serious to say, nothing scrolls sideways."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from werkzeug.serving import make_server
+
+from scorer.report import Problem
+from tests.web.house import House, build
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+PHONE: Any = {"width": 320, "height": 720}
+BOARD_FITS = "(box => box.scrollWidth <= box.clientWidth)(document.querySelector('.board-scroll'))"
+DESKTOP: Any = {"width": 1280, "height": 860}
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    if CHROMIUM is None:
+        if os.environ.get("CI"):
+            pytest.fail("Chromium is missing in CI: apt-get install chromium")
+        pytest.skip("Chromium is not on this machine: apt-get install chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """An installation with some life in it: a board of two pages, baselines, ties, every state."""
+    house = build(tmp_path_factory.mktemp("town"))
+    house.change(daily_limit=20, pending_limit=10)
+    for i, name in enumerate(
+        (
+            "Prior only",
+            "Logistic regression",
+            "Nearest neighbours",
+            "Decision tree",
+            "SVM",
+            "MLP",
+            "Random forest",
+        )
+    ):
+        house.baseline(name, [0.6604, 0.1107, 0.2315, 0.3372, 0.0951, 0.1012, 0.1420][i], 0.2)
+    dice = random.Random(7)
+    for i in range(64):
+        name = f"team-{i:02}"
+        house.user(name)
+        house.join(name)
+        score = 0.1107 if i in (3, 4) else round(dice.uniform(0.09, 0.5), 5)
+        house.score(house.submit(name, f"id,target\n{i},0.5\n".encode()), score, dice.uniform(0.09, 0.5))
+    for i, public in enumerate((0.6931, 0.4112, 0.5033, 0.2960, 0.3015, 0.2488)):
+        house.score(
+            house.submit("ada", f"id,target\n{i},0.4\n".encode(), f"model_{i}.csv", f"try {i}"), public, 0.2
+        )
+    longest = "Wissenschaftsgemeinschaftsmitgliederversammlungsteilnehmende"[:60]
+    assert house.browser("team-63").post("/competitions/biopsy/team", {"name": longest}).status_code == 303
+    house.reject(
+        house.submit("ada", b"id,target\n1,abc\n", "broken.csv"),
+        Problem(
+            "NOT_A_NUMBER", "`12%` is not a plain number. Write 0.12.", 17, "842302", "target", "12%", 20
+        ),
+        Problem(
+            "MISSING_IDS",
+            "3 ids of the test file are missing, the first is 91594602.",
+            id="91594602",
+            count=3,
+        ),
+    )
+    house.fail(house.submit("ada", b"id,target\n1,0.11\n", "unlucky.csv"))
+    yield house
+    house.database.dispose()
+
+
+@pytest.fixture(scope="module")
+def address(town: House) -> Iterator[str]:
+    server = make_server("127.0.0.1", 0, town.app, threaded=True)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join(10)
+    server.server_close()
+
+
+@pytest.fixture
+def visit(chromium: Browser, town: House, address: str) -> Iterator[Callable[..., Page]]:
+    """Open a browser as somebody; at the end, no page may have broken its policy or thrown."""
+    contexts: list[BrowserContext] = []
+    wrong: list[str] = []
+
+    def open_(who: str | None = None, *, scheme: Any = "light", **options: Any) -> Page:
+        # Colours are measured, so none may be caught halfway through a transition.
+        context = chromium.new_context(
+            base_url=address, color_scheme=scheme, reduced_motion="reduce", **options
+        )
+        contexts.append(context)
+        context.add_init_script(
+            "addEventListener('securitypolicyviolation',"
+            " e => console.error('POLICY ' + e.violatedDirective + ' ' + e.blockedURI))"
+        )
+        if who is not None:
+            client = town.browser(who).client
+            cookie = client.get_cookie("heldout")
+            assert cookie is not None
+            context.add_cookies([{"name": "heldout", "value": cookie.value, "url": address}])
+        page = context.new_page()
+        page.on("pageerror", lambda error: wrong.append(f"{page.url}: {error}"))
+        page.on(
+            "console",
+            lambda message: (
+                wrong.append(f"{page.url}: {message.text}")
+                if "POLICY" in message.text or "Content Security Policy" in message.text
+                else None
+            ),
+        )
+        return page
+
+    yield open_
+    for context in contexts:
+        context.close()
+    assert wrong == []
+
+
+def picture(page: Page, name: str) -> None:
+    """A screenshot to look at, for whoever asks for an album; taking them all takes a minute."""
+    if album := os.environ.get("HELDOUT_TEST_ALBUM"):
+        page.screenshot(path=Path(album) / f"{name}.png", full_page=True)
+
+
+PAGES = {
+    "competitions": (None, "/"),
+    "overview": ("bob", "/competitions/biopsy"),
+    "data": ("ada", "/competitions/biopsy/data"),
+    "submit": ("ada", "/competitions/biopsy/submit"),
+    "join": ("bob", "/competitions/biopsy/submit"),
+    "submissions": ("ada", "/competitions/biopsy/submissions"),
+    "empty": ("bob", "/competitions/biopsy/submissions"),
+    "board": ("ada", "/competitions/biopsy/leaderboard"),
+    "board-2": ("ada", "/competitions/biopsy/leaderboard?page=2"),
+    "no-match": (None, "/competitions/biopsy/leaderboard?q=nobody"),
+    "organise": ("grace", "/competitions/biopsy/organise"),
+    "account": ("ada", "/account"),
+    "sign-in": (None, "/sign-in"),
+    "sign-up": (None, "/sign-up"),
+    "licences": (None, "/licences"),
+    "not-found": (None, "/competitions/none"),
+}
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_is_accessible_and_fits_a_phone(name: str, visit: Callable[..., Page]) -> None:
+    who, path = PAGES[name]
+    page = visit(who, viewport=DESKTOP)
+    page.goto(path)
+    picture(page, f"{name}-light-desktop")
+    assert serious(page) == []
+    page.emulate_media(color_scheme="dark")
+    picture(page, f"{name}-dark-desktop")
+    assert serious(page, only=["color-contrast"]) == []
+    page.set_viewport_size(PHONE)
+    picture(page, f"{name}-dark-phone")
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    small = page.eval_on_selector_all(
+        "button, .button, summary, input:not([type=hidden]), nav a, label a",
+        "all => all.filter(e => e.checkVisibility()).map(e => [e.outerHTML.slice(0, 90), e.getBoundingClientRect()])"
+        ".filter(([_, box]) => box.width && (box.height < 24 || box.width < 24)).map(([html]) => html)",
+    )
+    assert small == []
+    if os.environ.get("HELDOUT_TEST_ALBUM"):
+        page.emulate_media(color_scheme="light")
+        picture(page, f"{name}-light-phone")
+
+
+def serious(page: Page, only: list[str] | None = None) -> list[str]:
+    """What axe finds serious. Without preload: it would copy our style sheets into inline ones, which the policy forbids."""
+    options: dict[str, object] = {"preload": False}
+    if only:
+        options["runOnly"] = only
+    found = Axe().run(page, options=options).response["violations"]
+    return [
+        f"{v['id']}: {v['nodes'][0]['html'][:160]} {v['nodes'][0].get('failureSummary', '')[:300]}"
+        for v in found
+        if v["impact"] in ("serious", "critical")
+    ]
+
+
+def test_nothing_is_loaded_from_elsewhere(visit: Callable[..., Page], address: str) -> None:
+    page = visit("ada")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    for _, path in PAGES.values():
+        page.goto(path)
+    assert asked
+    assert [url for url in asked if not url.startswith((address, "data:"))] == []
+
+
+def test_a_file_is_sent_with_a_progress_bar_and_its_score_appears_by_itself(
+    visit: Callable[..., Page], town: House, tmp_path: Path
+) -> None:
+    file = tmp_path / "mine.csv"
+    file.write_bytes(b"id,target\n" + b"1,0.5\n" * 20_000)
+    page = visit("ada", viewport=DESKTOP)
+    page.goto("/competitions/biopsy/submit")
+    page.set_input_files("#file", file)
+    expect(page.locator("[data-chosen]")).to_have_text("mine.csv, 120 kB")
+    page.fill("#message", "by hand")
+    page.get_by_role("button", name="Send").click()
+    page.wait_for_url("**/submissions/*")
+    expect(page.locator(".state")).to_contain_text("queued")
+    submission_id = int(page.url.rsplit("/", 1)[1])
+    page.goto("/competitions/biopsy/submissions")
+    left = page.locator("#summary .figures dd").first.inner_text()
+    town.run(submission_id)
+    entry = page.locator(f"#submission-{submission_id}")
+    expect(entry.locator(".state")).to_contain_text("scoring", timeout=10_000)
+    with town.database.begin() as session:
+        session.connection().exec_driver_sql(
+            "UPDATE evaluation SET lease_until = '2000-01-01 00:00:00.000000'"
+        )
+    town.score(submission_id, 0.0777)
+    expect(entry.locator(".state")).to_contain_text("scored", timeout=10_000)
+    expect(entry).to_contain_text("0.07770")
+    expect(page.locator("#announce")).to_have_text(
+        f"Submission {submission_id}: scored, public score 0.07770."
+    )
+    expect(page.locator(".chart circle title").last).to_have_text(f"#{submission_id}: 0.07770")
+    assert page.locator("#summary .figures dd").first.inner_text() == left
+
+
+def test_a_file_can_be_dropped(visit: Callable[..., Page]) -> None:
+    page = visit("ada")
+    page.goto("/competitions/biopsy/submit")
+    drop = """names => {
+        const data = new DataTransfer();
+        for (const name of names) data.items.add(new File(["id,target\\n1,0.5\\n"], name));
+        document.querySelector("[data-drop]").dispatchEvent(
+            new DragEvent("drop", {dataTransfer: data, bubbles: true, cancelable: true}));
+    }"""
+    page.evaluate(drop, ["a.csv", "b.csv"])
+    expect(page.get_by_role("alert")).to_have_text("One file at a time, please.")
+    page.evaluate(drop, ["a.csv"])
+    expect(page.locator("[data-chosen]")).to_contain_text("a.csv")
+    assert page.evaluate("document.getElementById('file').files.length") == 1
+
+
+def test_a_file_over_the_limit_is_not_even_sent(visit: Callable[..., Page], tmp_path: Path) -> None:
+    file = tmp_path / "large.csv"
+    file.write_bytes(b"x" * 300_000)
+    page = visit("ada")
+    page.goto("/competitions/biopsy/submit")
+    page.set_input_files("#file", file)
+    expect(page.get_by_role("alert")).to_contain_text("This file has 300 kB; the limit is 200 kB.")
+    posted: list[str] = []
+    page.on("request", lambda request: posted.append(request.method))
+    page.get_by_role("button", name="Send").click()
+    expect(page.get_by_role("alert")).to_be_visible()
+    assert "POST" not in posted
+
+
+def test_a_refusal_is_shown_beside_the_form(visit: Callable[..., Page], town: House, tmp_path: Path) -> None:
+    file = tmp_path / "mine.csv"
+    file.write_bytes(b"id,target\n")
+    page = visit("ada")
+    page.goto("/competitions/biopsy/submit")
+    page.set_input_files("#file", file)
+    town.change(is_paused=True)
+    try:
+        page.get_by_role("button", name="Send").click()
+        expect(page.get_by_role("alert")).to_contain_text("the organiser has paused it")
+    finally:
+        town.change(is_paused=False)
+
+
+def test_everything_works_without_scripts(visit: Callable[..., Page], town: House, tmp_path: Path) -> None:
+    file = tmp_path / "plain.csv"
+    file.write_bytes(b"id,target\n1,0.5\n")
+    page = visit("ada", java_script_enabled=False)
+    page.goto("/competitions/biopsy/submit")
+    page.set_input_files("#file", file)
+    page.get_by_role("button", name="Send").click()
+    expect(page.locator(".state")).to_contain_text("queued")
+    town.score(int(page.url.rsplit("/", 1)[1]), 0.4)
+    expect(page.locator(".state")).to_contain_text("scored", timeout=10_000)  # the page asks again by itself
+    page.goto("/competitions/biopsy/leaderboard")
+    page.fill("#q", "team-0")
+    page.get_by_role("button", name="Find").click()
+    assert page.locator(".board tbody tr").count() == 10
+
+
+def test_the_colours_are_chosen_and_kept(visit: Callable[..., Page]) -> None:
+    page = visit(scheme="light")
+    page.goto("/")
+    paper = "getComputedStyle(document.body).backgroundColor"
+    light = page.evaluate(paper)
+    page.get_by_role("button", name="Dark colours").click()
+    dark = page.evaluate(paper)
+    assert dark != light
+    page.goto("/sign-in")
+    assert page.evaluate(paper) == dark
+    expect(page.get_by_role("button", name="Dark colours")).to_have_attribute("aria-pressed", "true")
+    page.get_by_role("button", name="Colours as the system has them").click()
+    assert page.evaluate(paper) == light
+    page.emulate_media(color_scheme="dark")
+    assert page.evaluate(paper) == dark
+
+
+def test_a_team_is_found_while_typing(visit: Callable[..., Page]) -> None:
+    page = visit("ada", viewport=DESKTOP)
+    page.goto("/competitions/biopsy/leaderboard")
+    page.locator("#q").press_sequentially("team-1")
+    expect(page.locator(".board tbody tr")).to_have_count(10)
+    assert page.url.endswith("?q=team-1")
+    expect(page.locator("#q")).to_be_focused()
+    expect(page.locator(".pinned")).to_contain_text("you")
+
+
+def test_the_board_can_be_walked_by_keyboard(visit: Callable[..., Page]) -> None:
+    page = visit("ada", viewport=DESKTOP)
+    page.goto("/competitions/biopsy/leaderboard")
+    page.keyboard.press("Tab")
+    expect(page.locator(".skip")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator("main")).to_be_focused()
+    page.get_by_role("link", name="Entries").press("Enter")
+    page.wait_for_url("**sort=entries")
+    heading = page.locator("th", has=page.get_by_role("link", name="Entries"))
+    expect(heading).to_have_attribute("aria-sort", "ascending")
+    page.get_by_role("link", name="Jump to me").press("Enter")
+    page.wait_for_url("**#me")
+    expect(page.locator("#me")).to_be_in_viewport()
+
+
+def test_a_phone_shows_rank_team_and_score(visit: Callable[..., Page]) -> None:
+    page = visit("ada", viewport=PHONE)
+    page.goto("/competitions/biopsy/leaderboard")
+    shown = page.locator(".board thead th").evaluate_all(
+        "all => all.filter(e => e.checkVisibility()).map(e => e.className)"
+    )
+    assert shown == ["num rank", "team", "num score"]
+    assert page.evaluate(BOARD_FITS)
+
+
+def test_a_closed_board_with_its_shifts_is_accessible_too(visit: Callable[..., Page], town: House) -> None:
+    """Last in this file: nothing can be sent any more after it."""
+    town.close()
+    page = visit("ada", viewport=DESKTOP)
+    page.goto("/competitions/biopsy/leaderboard")
+    assert serious(page) == []
+    picture(page, "closed-board-light-desktop")
+    page.emulate_media(color_scheme="dark")
+    page.set_viewport_size(PHONE)
+    picture(page, "closed-board-dark-phone")
+    assert page.evaluate(BOARD_FITS)
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    page.goto("/competitions/biopsy/submissions")
+    assert serious(page) == []
+    picture(page, "closed-submissions-dark-phone")

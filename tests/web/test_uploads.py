@@ -1,0 +1,248 @@
+from __future__ import annotations
+
+import gzip
+import io
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from werkzeug.test import TestResponse
+
+from app import db
+from tests.web.house import CSV, House
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer as Buffer
+
+FORM = "/competitions/biopsy/submissions"
+API = "/api/v1/competitions/biopsy/submissions"
+
+
+def send_form(house: House, content: bytes = CSV, filename: str = "guess.csv", **more: Any) -> TestResponse:
+    return house.browser("ada").post(
+        FORM,
+        {"file": (io.BytesIO(content), filename), "message": "first try"},
+        content_type="multipart/form-data",
+        **more,
+    )
+
+
+def send_raw(
+    house: House, content: bytes = CSV, name: str = "ada", headers: dict[str, str] | None = None
+) -> TestResponse:
+    return house.stranger().client.post(
+        API, data=content, content_type="text/csv", headers={**house.token(name), **(headers or {})}
+    )
+
+
+def leftovers(house: House) -> list[str]:
+    folder = house.storage.folder / "incoming"
+    return [path.name for path in folder.iterdir()] if folder.exists() else []
+
+
+def test_a_form_is_received_and_leads_to_the_submissions_page(house: House) -> None:
+    answer = send_form(house)
+    assert (answer.status_code, answer.location) == (303, "/submissions/1")
+    page = house.browser("ada").get("/submissions/1").text
+    assert "guess.csv" in page
+    assert "first try" in page
+    assert "queued" in page
+    assert house.browser("ada").get("/submissions/1/file").data == CSV
+
+
+def test_a_script_gets_a_receipt(house: House) -> None:
+    answer = send_form(house, headers={"Accept": "application/json"})
+    assert answer.status_code == 201
+    assert answer.json is not None
+    assert answer.json["links"]["page"] == "/submissions/1"
+
+
+def test_the_bare_file_is_received_with_its_name_and_message(house: House) -> None:
+    answer = send_raw(house, headers={"X-Filename": "b%C3%A4r.csv", "X-Message": "from a notebook"})
+    assert answer.status_code == 201
+    receipt = answer.json
+    assert receipt is not None
+    assert receipt["size_bytes"] == len(CSV)
+    assert receipt["state"] == "queued"
+    assert receipt["remaining_today"] == 4
+    shown = house.stranger().client.get(receipt["links"]["self"], headers=house.token("ada")).json
+    assert shown is not None
+    assert (shown["filename"], shown["message"]) == ("bär.csv", "from a notebook")
+    assert (shown["state"], shown["place_in_queue"]) == ("queued", 1)
+
+
+def test_the_api_takes_a_form_too(house: House) -> None:
+    answer = house.stranger().client.post(
+        API, data={"file": (io.BytesIO(CSV), "a.csv")}, headers=house.token("ada")
+    )
+    assert answer.status_code == 201
+
+
+def test_a_gzip_file_is_stored_as_it_came(house: House) -> None:
+    packed = gzip.compress(CSV)
+    receipt = send_raw(house, packed).json
+    assert receipt is not None
+    stored = house.stranger().client.get(receipt["links"]["file"], headers=house.token("ada")).data
+    assert stored == packed
+
+
+@pytest.mark.parametrize("announced", [True, False])
+def test_a_file_over_the_limit_is_refused_in_words_and_leaves_nothing(house: House, announced: bool) -> None:
+    content = b"x" * 300_000
+    if announced:
+        answer = send_raw(house, content)
+    else:  # chunked: nothing says beforehand how long it is
+        answer = house.stranger().client.post(
+            API,
+            input_stream=io.BytesIO(content),
+            content_type="text/csv",
+            headers=house.token("ada"),
+            environ_overrides={"wsgi.input_terminated": True},
+        )
+    assert answer.status_code == 413
+    assert answer.json is not None
+    assert answer.json["detail"] == "The file is larger than the limit of 0.2 MB."
+    form = send_form(house, b"x" * 230_000)
+    assert form.status_code == 413
+    assert "larger than the limit of 0.2 MB" in form.text
+    assert leftovers(house) == []
+
+
+def test_the_largest_file_allowed_is_taken(house: House) -> None:
+    assert send_raw(house, b"x" * 200_000).status_code == 201
+    assert send_form(house, b"y" * 200_000).status_code == 303
+    assert send_form(house, b"y" * 200_001).status_code == 413
+
+
+def test_a_form_without_a_file_an_empty_one_and_two_are_refused(house: House) -> None:
+    assert "No file was chosen" in send_form(house, b"", "").text
+    assert "The file is empty" in send_form(house, b"").text
+    two = house.browser("ada").post(
+        FORM,
+        {"file": [(io.BytesIO(CSV), "a.csv"), (io.BytesIO(CSV), "b.csv")]},
+        content_type="multipart/form-data",
+    )
+    assert two.status_code == 422
+    assert send_raw(house, b"").status_code == 422
+    assert leftovers(house) == []
+
+
+def test_a_broken_form_leaves_nothing(house: House) -> None:
+    body = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.csv"\r\n\r\nid,target\n1,0.'
+    answer = house.browser("ada").client.post(FORM, data=body, content_type="multipart/form-data; boundary=x")
+    assert answer.status_code == 422
+    assert leftovers(house) == []
+
+
+def test_a_repeated_idempotency_key_gives_the_first_receipt(house: House) -> None:
+    first = send_raw(house, headers={"Idempotency-Key": "k1"}).json
+    again = send_raw(house, headers={"Idempotency-Key": "k1"}).json
+    assert first is not None
+    assert again is not None
+    assert first["id"] == again["id"]
+    assert (first["is_replay"], again["is_replay"]) == (False, True)
+    assert again["remaining_today"] == 4
+    assert send_raw(house, b"id,target\n", headers={"Idempotency-Key": "k1"}).status_code == 409
+
+
+def test_a_key_is_honoured_even_when_the_day_is_used_up(house: House) -> None:
+    house.change(daily_limit=1)
+    first = send_raw(house, headers={"Idempotency-Key": "k1"})
+    again = send_raw(house, headers={"Idempotency-Key": "k1"})
+    assert first.json is not None
+    assert again.json is not None
+    assert again.json["id"] == first.json["id"]
+
+
+def test_a_used_up_day_is_refused_with_when_it_resets(house: House) -> None:
+    house.change(daily_limit=1)
+    send_raw(house)
+    refused = send_raw(house)
+    assert refused.status_code == 429
+    assert refused.json is not None
+    assert refused.json["detail"].startswith(
+        "All 1 submissions of today are used. The next can be sent from 20"
+    )
+    assert refused.json["detail"].endswith("00:00 Europe/Berlin.")
+    page = house.browser("ada").get("/competitions/biopsy/submit").text
+    assert "<b>0 of 1</b> left today, resets" in page
+    assert 'id="upload"' not in page
+
+
+def test_what_is_left_is_told_before_sending(house: House) -> None:
+    house.submit("ada")
+    page = house.browser("ada").get("/competitions/biopsy/submit").text
+    assert "<b>4 of 5</b> left today, resets" in page
+    assert "00:00</time> Europe/Berlin" in page
+
+
+class Unread(io.BytesIO):
+    """A body that must not be touched."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        raise AssertionError("the body was read")
+
+    def readinto(self, buffer: object) -> int:
+        raise AssertionError("the body was read")
+
+
+@pytest.mark.parametrize("why", ["not a member", "closed", "paused", "upcoming", "too large", "no token"])
+def test_a_hopeless_upload_is_refused_unread(house: House, why: str) -> None:
+    headers = house.token("bob" if why == "not a member" else "ada") if why != "no token" else {}
+    length = 150_000_000
+    if why == "closed":
+        house.close()
+    if why == "paused":
+        house.change(is_paused=True)
+    if why == "upcoming":
+        with house.database.read() as session:
+            house.change(opens_at=db.now(session) + timedelta(days=1))
+    answer = house.stranger().client.post(
+        API,
+        input_stream=Unread(),
+        environ_overrides={"CONTENT_LENGTH": str(length)},
+        content_type="text/csv",
+        headers=headers,
+    )
+    expected = {
+        "not a member": 403,
+        "closed": 403,
+        "paused": 403,
+        "upcoming": 403,
+        "too large": 413,
+        "no token": 401,
+    }
+    assert answer.status_code == expected[why]
+    assert answer.json is not None
+    assert answer.json["detail"]
+    assert leftovers(house) == []
+
+
+def test_a_small_refused_body_is_thrown_away_so_that_the_answer_arrives(house: House) -> None:
+    body = io.BytesIO(CSV)
+    house.stranger().client.post(API, input_stream=body, content_type="text/csv", headers=house.token("bob"))
+    assert body.tell() == len(CSV)
+
+
+def test_a_file_that_began_in_time_counts_although_it_ends_after_the_close(house: House) -> None:
+    closing = house
+
+    class Slow(io.BytesIO):
+        def readinto(self, buffer: Buffer) -> int:
+            if self.tell() == 0:
+                closing.close()
+            return super().readinto(buffer)
+
+    answer = house.stranger().client.post(
+        API,
+        input_stream=Slow(CSV),
+        content_type="text/csv",
+        headers=house.token("ada"),
+    )
+    assert answer.status_code == 201
+    assert send_raw(house).status_code == 403
+
+
+def test_a_message_that_is_too_long_is_refused(house: House) -> None:
+    answer = send_raw(house, headers={"X-Message": "m" * 501})
+    assert answer.status_code == 422
