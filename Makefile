@@ -22,7 +22,7 @@ demo: $(STAMP)  ## start everything on this machine with real challenges (ARGS=-
 	$(BIN)/heldout demo $(ARGS)
 
 test: $(STAMP)  ## the whole test suite
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses auto --dist loadgroup $(ARGS)
 
 lint: $(STAMP)  ## ruff and mypy strict
 	$(BIN)/ruff check .

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
+import threading
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -23,6 +24,8 @@ MAX_PASSWORD_LENGTH = 200  # argon2 would hash a megabyte as well, slowly
 
 # OWASP's second choice: 19 MiB a hash keeps a small machine's web process small.
 _hasher = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
+# As many at a time as a small machine has cores: more would only be slower together, and larger.
+_hashing = threading.BoundedSemaphore(2)
 _nobody = _hasher.hash("no account has this password")
 
 
@@ -43,7 +46,8 @@ def hash_password(password: str) -> str:
         )
     if len(password) > MAX_PASSWORD_LENGTH:
         raise Refused(f"The password is too long: at most {MAX_PASSWORD_LENGTH} characters.")
-    return _hasher.hash(password)
+    with _hashing:
+        return _hasher.hash(password)
 
 
 def register(
@@ -70,7 +74,8 @@ def authenticate(session: Session, name: str, password: str) -> User:
     user = session.scalar(select(User).where(User.name == name.strip().lower()))
     known = user.password_hash if user and user.password_hash else _nobody
     try:
-        _hasher.verify(known, password[:MAX_PASSWORD_LENGTH])
+        with _hashing:
+            _hasher.verify(known, password[:MAX_PASSWORD_LENGTH])
     except VerificationError:
         user = None
     if user is None or user.password_hash is None:

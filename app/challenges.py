@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from app.errors import NotFound
+from app.errors import Conflict, NotFound
 from app.models import Challenge, ChallengeVersion
-from app.storage import Storage
+from app.storage import Storage, fsync_folder
 
 if TYPE_CHECKING:
     import scorer
@@ -39,7 +39,8 @@ def store(challenge: scorer.Challenge, storage: Storage, vault: Path) -> dict[st
     manifest: dict[str, Any] = challenge.manifest()
     public = challenge.folder / "public"
     for file in manifest["files"]:
-        storage.put_file(public / file["name"])
+        if storage.put_file(public / file["name"]).sha256 != file["sha256"]:
+            raise Conflict(f"{file['name']} changed while it was being published; publish again.")
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as bundle:
         for file in manifest["files"]:
@@ -54,10 +55,12 @@ def store(challenge: scorer.Challenge, storage: Storage, vault: Path) -> dict[st
 
     home = vault_folder(vault, challenge.digest)
     if not home.exists():
+        for abandoned in vault.glob(f".{home.name}.*"):
+            shutil.rmtree(abandoned, ignore_errors=True)
         beside = home.with_name(f".{home.name}.{os.getpid()}")
-        shutil.rmtree(beside, ignore_errors=True)
-        shutil.copytree(challenge.folder, beside, ignore=shutil.ignore_patterns(".*", "__pycache__"))
+        challenge.copy_to(beside)
         beside.rename(home)
+        fsync_folder(vault)
     return manifest
 
 

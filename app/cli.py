@@ -18,6 +18,7 @@ import click
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
+from sqlalchemy.orm import Session
 
 import scorer
 from app import (
@@ -406,7 +407,7 @@ def competition_open(
 @click.argument("slug")
 @pass_installation
 def competition_close(installation: Installation, slug: str) -> None:
-    """Close a competition now; its private board becomes visible."""
+    """Close a competition now, uploads on their way included; its private board becomes visible."""
     with installation.database.begin() as session:
         now = db.now(session)
         competition = competitions.by_slug(session, slug)
@@ -441,19 +442,41 @@ def _competition_row(competition: Competition, teams: int, now: datetime) -> dic
 
 @cli.command("rescore")
 @click.argument("competition")
+@click.option("--discard", is_flag=True, help="Give up the rescore at work; the board stays as it is.")
+@click.option(
+    "--apply", "accept_losses", is_flag=True, help="Take a finished rescore although it drops scores."
+)
 @pass_installation
-def rescore_command(installation: Installation, competition: str) -> None:
+def rescore_command(installation: Installation, competition: str, discard: bool, accept_losses: bool) -> None:
     """Score every submission anew; the old board stands until the last one is done."""
+    if discard and accept_losses:
+        raise click.UsageError("--discard and --apply exclude each other.")
     with installation.database.begin() as session:
         now = db.now(session)
         found = competitions.by_slug(session, competition)
-        count = competitions.begin_rescore(
-            session, found, found.version, reason="asked for by command", now=now
-        )
-        events.log(session, "command line", "rescore begun", competition, now=now, submissions=count)
-    click.echo(
-        f"{competition}: {count} submissions will be scored anew; the board changes when all are done."
-    )
+        if discard or accept_losses:
+            words = _end_rescore(session, found, accept_losses=accept_losses)
+            action = "rescore applied" if accept_losses else "rescore discarded"
+        else:
+            count = competitions.begin_rescore(
+                session, found, found.version, reason="asked for by command", now=now
+            )
+            words = f"{count} submissions will be scored anew; the board changes when all are done."
+            action = "rescore begun"
+        events.log(session, "command line", action, competition, now=now)
+    click.echo(f"{competition}: {words}")
+
+
+def _end_rescore(session: Session, competition: Competition, *, accept_losses: bool) -> str:
+    draft = competitions.draft_round(session, competition)
+    if draft is None:
+        raise Refused(f"No rescore of {competition.slug} is at work.")
+    if not accept_losses:
+        competitions.discard_rescore(session, competition)
+        return "the rescore is given up; the board stays as it is."
+    if competitions.activate(session, draft.id, accept_losses=True) is None:
+        raise Refused(f"The rescore of {competition.slug} is not finished; wait for it, or use --discard.")
+    return "the board shows the new scores."
 
 
 # -- scoring offline ---------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import func, insert, literal, select, update
+from sqlalchemy import and_, delete, func, insert, literal, select
 from sqlalchemy.orm import Session, aliased
 
 from app import leaderboard
@@ -17,6 +17,7 @@ from app.models import (
     Evaluation,
     Round,
     RoundState,
+    Score,
     State,
     Submission,
     Team,
@@ -103,12 +104,13 @@ def listed(session: Session) -> list[tuple[Competition, int]]:
 
 
 def close(competition: Competition, *, now: datetime) -> None:
-    """End it now. Files being uploaded at this moment were received in time and still count."""
+    """End it now, without the grace that a closing date known beforehand gives to uploads on their way."""
     if competition.closes_at is not None and competition.closes_at <= now:
         raise Conflict(
             f"{competition.slug} has been closed since {competition.closes_at:%Y-%m-%d %H:%M} UTC."
         )
     competition.closes_at = now
+    competition.grace_seconds = 0
 
 
 def of_challenge(session: Session, version: ChallengeVersion) -> list[Competition]:
@@ -129,18 +131,14 @@ def take_version(
 ) -> bool:
     """Move a competition to another version of its challenge; True if that began a rescore.
 
-    Words and baselines change at once. A changed solution or metric would change what the scores on
-    the board mean, so once there are submissions it needs an explicit rescore.
+    Words and baselines change at once. A change of what scores mean needs an explicit rescore once there
+    are submissions. A rescore towards yet another version, if one is at work, is given up.
     """
-    old = competition.version
-    changed = [
-        what
-        for what, differs in (
-            ("solution", old.solution_digest != version.solution_digest),
-            ("metric", old.metric_digest != version.metric_digest),
-        )
-        if differs
-    ]
+    _lock(session, competition)
+    draft = draft_round(session, competition)
+    if draft is not None and draft.version_id != version.id:
+        _discard(session, draft)
+    changed = _changes_of_meaning(competition.version, version)
     entries = _submission_count(session, competition)
     if changed and entries and not rescore:
         raise Conflict(
@@ -150,12 +148,25 @@ def take_version(
     if changed and entries:
         begin_rescore(session, competition, version, reason=f"new {' and '.join(changed)}", now=now)
         return True
-    active = active_round(session, competition)
-    active.version_id = version.id
-    competition.version_id = version.id
-    competition.version = version
-    competition.greater_is_better = version.manifest["metric"]["greater_is_better"]
+    active_round(session, competition).version_id = version.id
+    _show_version(competition, version)
     return False
+
+
+def _changes_of_meaning(old: ChallengeVersion, new: ChallengeVersion) -> list[str]:
+    """What of a version makes scores incomparable, in words; empty if only texts and files changed."""
+
+    def form(version: ChallengeVersion) -> tuple[Any, Any]:
+        submission = version.manifest.get("submission", {})
+        return submission.get("id"), submission.get("columns")
+
+    differences = {
+        "solution": old.solution_digest != new.solution_digest,
+        "metric": old.metric_digest != new.metric_digest,
+        "submission's columns": form(old) != form(new),
+        "metrics shown beside it": old.manifest.get("also") != new.manifest.get("also"),
+    }
+    return [what for what, differs in differences.items() if differs]
 
 
 def begin_rescore(
@@ -165,12 +176,7 @@ def begin_rescore(
 
     Returns how many submissions will be scored. A draft still at work is replaced.
     """
-    session.execute(select(Competition.id).where(Competition.id == competition.id).with_for_update())
-    session.execute(
-        update(Round)
-        .where(Round.competition_id == competition.id, Round.state == RoundState.DRAFT)
-        .values(state=RoundState.RETIRED)
-    )
+    discard_rescore(session, competition)
     draft = Round(
         competition_id=competition.id,
         version_id=version.id,
@@ -193,44 +199,83 @@ def begin_rescore(
     return _submission_count(session, competition)
 
 
-def activate_finished_drafts(session: Session) -> list[str]:
-    """Put every draft round whose work is done in the place of its active one; the competitions moved.
+def discard_rescore(session: Session, competition: Competition) -> bool:
+    """Give up a rescore at work; the board stays as it is. True if there was one."""
+    _lock(session, competition)
+    draft = draft_round(session, competition)
+    if draft is not None:
+        _discard(session, draft)
+    return draft is not None
 
-    A draft with a submission that has a score today and failed there waits for the organiser: taking
-    it would silently drop that team from the board.
-    """
-    drafts = session.scalars(select(Round).where(Round.state == RoundState.DRAFT)).all()
-    return [slug for draft in drafts if (slug := _activate(session, draft))]
+
+def _discard(session: Session, draft: Round) -> None:
+    """The round stays in the history; its rows go, so that nobody works on them or walks over them."""
+    session.execute(delete(Score).where(Score.round_id == draft.id))
+    session.execute(delete(Evaluation).where(Evaluation.round_id == draft.id))
+    draft.state = RoundState.RETIRED
+    session.flush()
 
 
-def _activate(session: Session, draft: Round) -> str | None:
-    competition = session.scalars(
-        select(Competition).where(Competition.id == draft.competition_id).with_for_update()
-    ).one()
-    active = active_round(session, competition)
-    new, old = aliased(Evaluation), aliased(Evaluation)
-    unready = session.scalar(
-        select(func.count())
-        .select_from(new)
-        .outerjoin(old, (old.submission_id == new.submission_id) & (old.round_id == active.id))
-        .where(
-            new.round_id == draft.id,
-            new.state.in_((State.QUEUED, State.RUNNING))
-            | ((new.state == State.FAILED) & (old.state == State.SCORED)),
-        )
+def finished_drafts(session: Session) -> list[int]:
+    """Draft rounds in which nothing waits for a score any more."""
+    waiting = (
+        select(Evaluation.submission_id)
+        .where(Evaluation.round_id == Round.id, Evaluation.state.in_((State.QUEUED, State.RUNNING)))
+        .exists()
     )
-    if unready:
+    return list(session.scalars(select(Round.id).where(Round.state == RoundState.DRAFT, ~waiting)))
+
+
+def activate(session: Session, draft_id: int, *, accept_losses: bool = False) -> str | None:
+    """Put a finished draft in the place of its competition's active round; the competition's slug.
+
+    None, and nothing changes, if work is left or the draft was replaced meanwhile. Submissions that have
+    a score today and none in the draft would drop from the board without a word: such a draft waits
+    until the organiser accepts the losses or gives the rescore up.
+    """
+    draft = session.get_one(Round, draft_id)
+    competition = session.get_one(Competition, draft.competition_id)
+    _lock(session, competition)
+    session.refresh(draft)
+    if draft.state != RoundState.DRAFT or draft_id not in finished_drafts(session):
+        return None
+    active = active_round(session, competition)
+    if not accept_losses and losses(session, draft, active):
         return None
     active.state = RoundState.RETIRED
     session.flush()  # the old round leaves before the new one enters: only one may be active
     draft.state = RoundState.ACTIVE
-    version = session.get_one(ChallengeVersion, draft.version_id)
-    competition.version_id = version.id
-    competition.version = version
-    competition.greater_is_better = version.manifest["metric"]["greater_is_better"]
+    _show_version(competition, session.get_one(ChallengeVersion, draft.version_id))
     session.flush()
     leaderboard.refresh_all(session, competition)
     return competition.slug
+
+
+def losses(session: Session, draft: Round, active: Round) -> int:
+    """Submissions with a score in the active round that were rejected or failed in the draft."""
+    new, old = aliased(Evaluation), aliased(Evaluation)
+    lost = (
+        select(func.count())
+        .select_from(new)
+        .join(old, and_(old.submission_id == new.submission_id, old.round_id == active.id))
+        .where(
+            new.round_id == draft.id,
+            new.state.in_((State.FAILED, State.REJECTED)),
+            old.state == State.SCORED,
+        )
+    )
+    return session.scalar(lost) or 0
+
+
+def _show_version(competition: Competition, version: ChallengeVersion) -> None:
+    competition.version_id = version.id
+    competition.version = version
+    competition.greater_is_better = version.manifest["metric"]["greater_is_better"]
+
+
+def _lock(session: Session, competition: Competition) -> None:
+    """No upload is accepted and no score recorded beside what follows, until the transaction ends."""
+    session.execute(select(Competition.id).where(Competition.id == competition.id).with_for_update())
 
 
 def active_round(session: Session, competition: Competition) -> Round:

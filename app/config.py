@@ -150,7 +150,7 @@ def _convert(raw: Any, kind: type) -> Any:
     if kind in (int, float):
         try:
             return kind(raw)
-        except ValueError:
+        except (ValueError, TypeError):
             raise ValueError(f"{raw!r} is not a number") from None
     return kind(raw)
 
@@ -167,6 +167,13 @@ def _check(settings: Settings) -> None:
         "session_days",
     )
     problems += [f"HELDOUT_{n.upper()}: must be 1 or more" for n in counts if getattr(settings, n) < 1]
+    for name in ("sweep_seconds", "hint_seconds", "job_memory_mb"):
+        if getattr(settings, name) <= 0:
+            problems.append(f"HELDOUT_{name.upper()}: must be more than 0")
+    if settings.secret_key and len(settings.secret_key) < 32:
+        problems.append(
+            "HELDOUT_SECRET_KEY: must have 32 characters or more; leave it empty to have one made"
+        )
     if not 0 <= settings.port <= 65535:
         problems.append(f"HELDOUT_PORT: {settings.port} is not a port (0 to 65535)")
     if settings.registration not in ("open", "closed"):

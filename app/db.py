@@ -77,7 +77,7 @@ class Database:
         """One reading transaction: a consistent view that never waits for writers."""
         with self._reading() as session:
             if not self.is_sqlite:
-                session.execute(text("SET TRANSACTION READ ONLY"))
+                session.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
             yield session
 
     def dispose(self) -> None:

@@ -36,6 +36,7 @@ from app.processes import die_with_parent
 CHALLENGES = Path(__file__).resolve().parents[1] / "challenges"
 SLUGS = ("biopsy", "diabetes", "digits")
 SCORED_WITHIN_SECONDS = 180.0
+NOT_EMBEDDED = ("database_url", "redis_url", "storage_url", "vault_dir")
 READY = "Heldout is ready on "
 
 
@@ -48,8 +49,15 @@ def run(settings: Settings, *, port: int | None, data_dir: Path | None, once: bo
         )
     temporary = tempfile.TemporaryDirectory(prefix="heldout-demo-") if once and data_dir is None else None
     with temporary or nullcontext(str(data_dir or settings.data_dir)) as folder:
+        # Embedded parts only: whatever database a shell's settings name is somebody's real one.
         settings = replace(
-            settings, data_dir=Path(folder), port=port if port is not None else 0 if once else settings.port
+            settings,
+            data_dir=Path(folder),
+            port=port if port is not None else 0 if once else settings.port,
+            database_url="",
+            redis_url="",
+            storage_url="",
+            vault_dir="",
         )
         with _serving(settings) as (server, address):
             console.print(f"Heldout is ready on {address}")
@@ -66,7 +74,8 @@ def run(settings: Settings, *, port: int | None, data_dir: Path | None, once: bo
 def _serving(settings: Settings) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """`heldout serve` as a child; stopped in order when the block ends, however it ends."""
     config.prepare_data_dir(settings)
-    env = os.environ | {
+    kept = {k: v for k, v in os.environ.items() if k.removeprefix("HELDOUT_").lower() not in NOT_EMBEDDED}
+    env = kept | {
         "HELDOUT_DATA_DIR": str(settings.data_dir.resolve()),
         "HELDOUT_PORT": str(settings.port),
     }

@@ -6,21 +6,35 @@ an index range and nothing ever has to be invalidated.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Subquery, and_, delete, func, literal, null, select, union_all
-from sqlalchemy import false as never
-from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy import (
+    CTE,
+    ColumnElement,
+    CompoundSelect,
+    Integer,
+    Select,
+    Subquery,
+    and_,
+    case,
+    cast,
+    delete,
+    func,
+    literal,
+    or_,
+    select,
+    union_all,
+)
+from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
 from app.models import (
     Competition,
     FinalPick,
     Membership,
-    Phase,
     Round,
     RoundState,
     Score,
@@ -45,8 +59,6 @@ class Row:
     """One line of the board. A baseline has no rank: it shows where it would stand."""
 
     rank: int | None
-    place: int
-    """1, 2, 3 ... through teams and baselines together, without ties; finds the page a row is on."""
     team_id: int
     team: str
     is_baseline: bool
@@ -65,6 +77,8 @@ class BoardView:
     rows: Sequence[Row]
     mine: Row | None
     """The viewer's own row, wherever it stands."""
+    mine_place: int | None
+    """1, 2, 3 ... through teams and baselines together, without ties; finds the page the own row is on."""
     total: int
     """Rows that match the search, on all pages."""
     page: int
@@ -78,7 +92,7 @@ class BoardView:
     @property
     def mine_page(self) -> int | None:
         """The page of the unfiltered board, by rank, that holds the own row."""
-        return -(-self.mine.place // self.page_size) if self.mine else None
+        return None if self.mine_place is None else -(-self.mine_place // self.page_size)
 
     @property
     def also(self) -> Sequence[str]:
@@ -100,45 +114,60 @@ def board(
     """A page of the board as the viewer may see it: public scores until the close, private after.
 
     Equal scores share a rank (1, 1, 3); among them the earlier file stands first. It is one statement
-    over the teams' rows, so its cost does not grow with the number of submissions.
+    over the teams' rows, so its cost does not grow with the number of submissions; only the rows that
+    are shown are ranked, by counting along the index.
     """
-    is_private = competition.phase(now) is Phase.CLOSED
+    is_private = competition.is_settled(now)
     page = max(1, page)
     page_size = max(1, min(page_size, MAX_PAGE_SIZE))
     matches = Team.name.icontains(search.strip(), autoescape=True) if search.strip() else None
+    here = Standing.competition_id == competition.id
 
-    ranked = _ranked(competition, is_private=is_private)
-    # Names are joined last, to the rows of one page, unless they decide which rows those are.
-    listed = select(ranked).order_by(*_order(ranked, sort, descending=descending))
+    # Only ids are sorted; what a row shows is looked up for one page of them, and names only decide if asked to.
+    picked = select(Standing.team_id).where(here)
+    count = select(func.count()).select_from(Standing).where(here)
     if matches is not None or sort is Sort.TEAM:
-        listed = listed.join(Team, Team.id == ranked.c.team_id)
+        picked = picked.join(Team, Team.id == Standing.team_id)
     if matches is not None:
-        listed = listed.where(matches)
-    wanted = listed.limit(page_size).offset((page - 1) * page_size).subquery()
-
-    count = select(func.count()).select_from(Standing).where(Standing.competition_id == competition.id)
-    if matches is not None:
+        picked = picked.where(matches)
         count = count.join(Team, Team.id == Standing.team_id).where(matches)
-    own_team = select(Membership.team_id).where(
-        Membership.competition_id == competition.id, Membership.user_id == viewer_id
+    picked = picked.order_by(*_order(sort, is_private=is_private, descending=descending))
+    wanted = picked.limit(page_size).offset((page - 1) * page_size).subquery()
+    rows: Select[Any] | CompoundSelect[Any] = (
+        _rows(is_private=is_private, is_own=False)
+        .where(here)
+        .join(wanted, wanted.c.team_id == Standing.team_id)
     )
-    own = ranked.c.team_id == own_team.scalar_subquery() if viewer_id is not None else never()
-    sought = union_all(
-        select(wanted, literal(False).label("is_own")),
-        select(ranked, literal(True).label("is_own")).where(own),
-    ).subquery()
-    statement = select(sought, Team.name, count.scalar_subquery().label("total")).join(
-        Team, Team.id == sought.c.team_id
-    )
+    if viewer_id is not None:
+        my_team = select(Membership.team_id).where(
+            Membership.competition_id == competition.id, Membership.user_id == viewer_id
+        )
+        own = _rows(is_private=is_private, is_own=True).where(
+            here, Standing.team_id == my_team.scalar_subquery()
+        )
+        rows = union_all(rows, own)
+    shown = rows.cte("shown")
 
+    ranks = _ranks(shown, "key", competition, is_private=is_private)
+    statement = (
+        select(shown, Team.name, ranks.c.rank, count.scalar_subquery().label("total"))
+        .join(Team, Team.id == shown.c.team_id)
+        .join(ranks, ranks.c.value == shown.c.key)
+    )
+    if is_private:
+        public_ranks = _ranks(shown, "public_key", competition, is_private=False)
+        statement = statement.add_columns(public_ranks.c.rank.label("public_rank")).join(
+            public_ranks, public_ranks.c.value == shown.c.public_key
+        )
     found = session.execute(statement).all()
+
     mine = next((r for r in found if r.is_own), None)
     mine_id = mine.team_id if mine else None
-    rows = [_row(r, competition, mine_id) for r in found if not r.is_own]
-    rows.sort(key=_python_order(sort), reverse=descending)
+    listed = sorted((r for r in found if not r.is_own), key=_python_order(sort), reverse=descending)
     return BoardView(
-        rows=rows,
-        mine=_row(mine, competition, mine_id) if mine else None,
+        rows=[_row(r, competition, mine_id, is_private=is_private) for r in listed],
+        mine=_row(mine, competition, mine_id, is_private=is_private) if mine else None,
+        mine_place=mine.place if mine else None,
         total=found[0].total if found else 0,
         page=page,
         page_size=page_size,
@@ -148,7 +177,7 @@ def board(
 
 def baselines(session: Session, competition: Competition, *, now: datetime) -> list[tuple[str, float]]:
     """The baselines' names and scores as the board shows them at this moment, best first."""
-    key = Standing.private_key if competition.phase(now) is Phase.CLOSED else Standing.public_key
+    key = Standing.private_key if competition.is_settled(now) else Standing.public_key
     found = session.execute(
         select(Team.name, key)
         .join(Team, Team.id == Standing.team_id)
@@ -159,62 +188,96 @@ def baselines(session: Session, competition: Competition, *, now: datetime) -> l
     return [(name, sign * value) for name, value in found]
 
 
-def _ranked(competition: Competition, *, is_private: bool) -> Subquery:
-    """Every team's row with its place and rank; baselines are ranked apart, so they displace nobody."""
-    key, at = (
-        (Standing.private_key, Standing.private_at)
-        if is_private
-        else (Standing.public_key, Standing.public_at)
-    )
-
-    def rank(by: InstrumentedAttribute[float]) -> ColumnElement[int]:
-        return func.rank().over(partition_by=Standing.is_baseline, order_by=by)
-
-    return (
-        select(
-            Standing.team_id,
-            Standing.is_baseline,
-            Standing.entries,
-            Standing.last_at,
-            key.label("key"),
-            (Standing.private_also if is_private else Standing.public_also).label("also"),
-            (Standing.private_submission_id if is_private else Standing.public_submission_id).label(
-                "submission_id"
-            ),
-            func.row_number().over(order_by=(key, at, Standing.team_id)).label("place"),
-            rank(key).label("rank"),
-            (rank(Standing.public_key) if is_private else null()).label("public_rank"),
+def _rows(*, is_private: bool, is_own: bool) -> Select[Any]:
+    """The columns of the board's rows; the own one also knows how many rows stand up to it."""
+    key, at = _keys(Standing, is_private=is_private)
+    place: ColumnElement[int] = literal(0)
+    if is_own:
+        other = aliased(Standing)
+        other_key, other_at = _keys(other, is_private=is_private)
+        stands_before = or_(
+            other_key < key, other_at < at, and_(other_at == at, other.team_id <= Standing.team_id)
         )
-        .where(Standing.competition_id == competition.id)
-        .subquery("ranked")
+        place = (
+            select(func.count())
+            .where(other.competition_id == Standing.competition_id, other_key <= key, stands_before)
+            .scalar_subquery()
+        )
+    columns: tuple[ColumnElement[Any] | InstrumentedAttribute[Any], ...] = (
+        Standing.team_id,
+        Standing.is_baseline,
+        Standing.entries,
+        Standing.last_at,
+        key.label("key"),
+        at.label("at"),
+        Standing.public_key.label("public_key"),
+        (Standing.private_also if is_private else Standing.public_also).label("also"),
+        (Standing.private_submission_id if is_private else Standing.public_submission_id).label(
+            "submission_id"
+        ),
+        literal(is_own).label("is_own"),
+        place.label("place"),
     )
+    return select(*columns)
 
 
-def _order(ranked: Subquery, sort: Sort, *, descending: bool) -> tuple[ColumnElement[Any], ...]:
-    first: ColumnElement[Any] = {
-        Sort.RANK: ranked.c.place,
-        Sort.TEAM: func.lower(Team.name),
-        Sort.ENTRIES: ranked.c.entries,
-        Sort.LAST: ranked.c.last_at,
-    }[sort]
-    return (first.desc(), ranked.c.place.desc()) if descending else (first, ranked.c.place)
+def _ranks(shown: CTE, column: str, competition: Competition, *, is_private: bool) -> Subquery:
+    """Every key among the shown rows with its rank: one more than the teams before it; baselines displace nobody.
+
+    The teams are counted from each shown key to the next, so that no row is counted twice however
+    the rows were chosen.
+    """
+    distinct = select(shown.c[column].label("value")).distinct().subquery()
+    before = func.lag(distinct.c.value).over(order_by=distinct.c.value)
+    steps = select(distinct.c.value, before.label("before")).subquery()
+    key, _ = _keys(Standing, is_private=is_private)
+    teams = select(func.count()).where(
+        Standing.competition_id == competition.id, Standing.is_baseline.is_(False), key < steps.c.value
+    )
+    between = case(
+        (steps.c.before.is_(None), teams.scalar_subquery()),
+        else_=teams.where(key >= steps.c.before).scalar_subquery(),
+    )
+    counted = select(steps.c.value, between.label("teams")).subquery()
+    ahead = func.sum(counted.c.teams).over(order_by=counted.c.value)
+    return select(counted.c.value, (1 + cast(ahead, Integer)).label("rank")).subquery()
 
 
-def _python_order(sort: Sort) -> Any:
-    """The same order again for one page: a UNION does not promise to keep it."""
-    return {
-        Sort.RANK: lambda row: row.place,
-        Sort.TEAM: lambda row: (row.team.lower(), row.place),
-        Sort.ENTRIES: lambda row: (row.entries, row.place),
-        Sort.LAST: lambda row: (row.last_at, row.place),
-    }[sort]
+def _keys(
+    table: type[Standing], *, is_private: bool
+) -> tuple[InstrumentedAttribute[float], InstrumentedAttribute[datetime]]:
+    """What the board is ordered by: the score's key, then who was earlier; the team's id decides what is left."""
+    if is_private:
+        return table.private_key, table.private_at
+    return table.public_key, table.public_at
 
 
-def _row(found: Any, competition: Competition, mine_id: int | None) -> Row:
-    rank = None if found.is_baseline else found.rank
+def _order(sort: Sort, *, is_private: bool, descending: bool) -> list[ColumnElement[Any]]:
+    by_rank = (*_keys(Standing, is_private=is_private), Standing.team_id)
+    first: dict[Sort, tuple[Any, ...]] = {
+        Sort.RANK: (),
+        Sort.TEAM: (func.lower(Team.name),),
+        Sort.ENTRIES: (Standing.entries,),
+        Sort.LAST: (Standing.last_at,),
+    }
+    return [column.desc() if descending else column.asc() for column in (*first[sort], *by_rank)]
+
+
+def _python_order(sort: Sort) -> Callable[[Any], tuple[Any, ...]]:
+    """The same order again for one page: a UNION and a join do not promise to keep it."""
+    first: dict[Sort, Callable[[Any], Any]] = {
+        Sort.RANK: lambda row: row.key,
+        Sort.TEAM: lambda row: row.name.lower(),
+        Sort.ENTRIES: lambda row: row.entries,
+        Sort.LAST: lambda row: row.last_at,
+    }
+    return lambda row: (first[sort](row), row.key, row.at, row.team_id)
+
+
+def _row(found: Any, competition: Competition, mine_id: int | None, *, is_private: bool) -> Row:
+    is_ranked = not found.is_baseline
     return Row(
-        rank=rank,
-        place=found.place,
+        rank=found.rank if is_ranked else None,
         team_id=found.team_id,
         team=found.name,
         is_baseline=found.is_baseline,
@@ -224,7 +287,7 @@ def _row(found: Any, competition: Competition, mine_id: int | None) -> Row:
         entries=found.entries,
         last_at=found.last_at,
         submission_id=found.submission_id,
-        moved=found.public_rank - rank if rank is not None and found.public_rank is not None else None,
+        moved=found.public_rank - found.rank if is_private and is_ranked else None,
     )
 
 
@@ -288,8 +351,10 @@ def _standing(competition: Competition, team: Team, entries: Sequence[Any]) -> S
     as may be picked, taken by public score: what Kaggle does for those who forget."""
     sign = -1.0 if competition.greater_is_better else 1.0
     # Python's sort is stable and entries come in order of time: the earlier of two equals wins.
-    by_public = sorted(entries, key=lambda e: sign * e.public)
-    finals = [e for e in entries if e.is_picked] or by_public[: competition.final_picks]
+    # A baseline is what its script writes today: a mended one takes the place of its older file.
+    counting = entries[-1:] if team.is_baseline else entries
+    by_public = sorted(counting, key=lambda e: sign * e.public)
+    finals = [e for e in counting if e.is_picked] or by_public[: competition.final_picks]
     best, final = by_public[0], min(finals, key=lambda e: sign * e.private)
     return Standing(
         competition_id=competition.id,

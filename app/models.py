@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -150,6 +150,8 @@ class Competition(Base):
     max_upload_bytes: Mapped[int] = mapped_column(BigInteger)
     greater_is_better: Mapped[bool]
     is_paused: Mapped[bool] = mapped_column(default=False)
+    grace_seconds: Mapped[int] = mapped_column(default=120)
+    """How long after the close a body begun in time may still arrive; private scores wait as long."""
     created_at: Mapped[datetime] = mapped_column(UtcTime)
 
     version: Mapped[ChallengeVersion] = relationship(lazy="joined", innerjoin=True)
@@ -159,9 +161,18 @@ class Competition(Base):
             return Phase.UPCOMING
         return Phase.CLOSED if self.closes_at is not None and now >= self.closes_at else Phase.OPEN
 
+    def is_settled(self, now: datetime) -> bool:
+        """No upload can come any more, so private scores may be shown: while one is still on its way,
+        whoever sends it could look at them first and choose its last bytes."""
+        return self.closes_at is not None and now >= self.closes_at + timedelta(seconds=self.grace_seconds)
+
+    @property
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.timezone)
+
     def day(self, moment: datetime) -> date:
         """The calendar day that a submission counts for, in the competition's own time zone."""
-        return moment.astimezone(ZoneInfo(self.timezone)).date()
+        return moment.astimezone(self.zone).date()
 
 
 class Round(Base):
@@ -254,19 +265,16 @@ class Evaluation(Base):
 
     __tablename__ = "evaluation"
     __table_args__ = (
-        Index(
-            "ix_evaluation_unfinished", "state", "next_try_at",
-            sqlite_where=text("state IN ('queued', 'running')"),
-            postgresql_where=text("state IN ('queued', 'running')"),
-        ),
-        Index("ix_evaluation_round_state", "round_id", "state"),
-    )  # fmt: skip
+        # Not partial: SQLite would not use it for a state that is a bound value.
+        Index("ix_evaluation_due", "state", "next_try_at"),
+        Index("ix_evaluation_round_due", "round_id", "state", "next_try_at", "submission_id"),
+    )
 
     submission_id: Mapped[int] = mapped_column(ForeignKey("submission.id"), primary_key=True)
     round_id: Mapped[int] = mapped_column(ForeignKey("round.id"), primary_key=True)
     state: Mapped[str] = mapped_column(String(10))
     attempt: Mapped[int] = mapped_column(default=0)
-    lease_token: Mapped[str | None] = mapped_column(String(80))
+    lease_token: Mapped[str | None] = mapped_column(String(200))
     """Names the one run that may write the outcome: host, worker pid and a random part."""
     lease_until: Mapped[datetime | None] = mapped_column(UtcTime)
     next_try_at: Mapped[datetime] = mapped_column(UtcTime)
@@ -338,8 +346,8 @@ class Event(Base):
     id: Mapped[int] = mapped_column(Id, primary_key=True)
     at: Mapped[datetime] = mapped_column(UtcTime)
     actor: Mapped[str] = mapped_column(String(60))
-    action: Mapped[str] = mapped_column(String(60), index=True)
-    subject: Mapped[str] = mapped_column(String(120))
+    action: Mapped[str] = mapped_column(String(60))
+    subject: Mapped[str] = mapped_column(String(120), index=True)
     detail: Mapped[dict[str, Any]] = mapped_column(JSON)
 
 

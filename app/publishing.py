@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from app import baselines, challenges, competitions, db, events
 from app.installation import Installation
+from app.models import Phase
 
 if TYPE_CHECKING:
     import scorer
@@ -39,14 +40,15 @@ def publish(
     with installation.database.begin() as session:
         now = db.now(session)
         published = challenges.publish(session, challenge, manifest, now=now)
-        running = competitions.of_challenge(session, published.version)
+        every = competitions.of_challenge(session, published.version)
+        # What is over stays as it ended; only `heldout rescore` changes it.
+        running = [competition for competition in every if competition.phase(now) is not Phase.CLOSED]
         rescoring = [
             competition.slug
             for competition in running
-            if competition.version_id != published.version.id
-            and competitions.take_version(session, competition, published.version, rescore=rescore, now=now)
+            if competitions.take_version(session, competition, published.version, rescore=rescore, now=now)
         ]
-        if open_competition and not running:
+        if open_competition and not every:
             limit = installation.settings.max_upload_mb * 1_000_000
             running = [competitions.open_(session, published.version, now=now, max_upload_bytes=limit)]
         publication = Publication(

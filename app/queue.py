@@ -16,6 +16,7 @@ from typing import Any
 from redis import Redis
 from redis.exceptions import RedisError
 from rq import Queue
+from rq.job import Job
 from rq.serializers import Serializer
 
 NAME = "scoring"
@@ -46,6 +47,15 @@ def signed_json(key: str) -> Serializer:
             return json.loads(body)
 
     return SignedJson
+
+
+class Hint(Job):
+    """A job of which only the signed part is believed: callbacks and webhooks lie unsigned beside it in Redis."""
+
+    def restore(self, raw_data: Any) -> None:
+        super().restore(raw_data)
+        self._success_callback_name = self._failure_callback_name = self._stopped_callback_name = None
+        self.webhooks = []
 
 
 class Hints:

@@ -31,11 +31,16 @@ from app.config import Settings
 from app.db import Database
 from app.errors import Misconfigured
 from app.processes import die_with_parent
+from app.storage import Storage
 
 STOP_SECONDS = 15.0
 START_SECONDS = 60.0
 STALE_PORT_SECONDS = 10.0
 LISTEN_FD_VARIABLE = "HELDOUT_LISTEN_FD"  # from the supervisor to the web process only
+
+# Large blocks go back to the kernel when freed: each password check needs 19 MiB in whatever thread it
+# runs, and malloc's arenas would keep all of them.
+WEB_MEMORY = {"MALLOC_MMAP_THRESHOLD_": "1048576", "MALLOC_ARENA_MAX": "2"}
 
 log = logging.getLogger("heldout.serve")
 
@@ -135,6 +140,7 @@ class Supervisor:
         config.prepare_data_dir(settings)
         was_clean = self._take_lock()
         config.secret_key(settings)
+        Storage(settings.storage).forget_broken_uploads(older_than_seconds=24 * 3600)
         database = Database(settings.database)
         if database.is_sqlite and settings.web_processes > 1:
             raise Misconfigured("HELDOUT_WEB_PROCESSES: with SQLite it must be 1; use PostgreSQL for more.")
@@ -183,7 +189,7 @@ class Supervisor:
             Child(
                 "web",
                 [*python, "app.web"],
-                {**env, LISTEN_FD_VARIABLE: str(fd)},
+                {**env, **WEB_MEMORY, LISTEN_FD_VARIABLE: str(fd)},
                 pass_fds=(fd,),
                 stop_first=True,
             ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Self
@@ -41,17 +42,24 @@ class Incoming:
         self._hash.update(chunk)
         return self._file.write(chunk)
 
+    @property
+    def sha256(self) -> str:
+        """Of what was written so far."""
+        return self._hash.hexdigest()
+
     def keep(self) -> Blob:
         """Make it durable: the name exists only once every byte is on disk."""
         self._file.flush()
         os.fsync(self._file.fileno())
         self._file.close()
-        blob = Blob(self._hash.hexdigest(), self.size_bytes)
+        blob = Blob(self.sha256, self.size_bytes)
         target = _path(self._folder, blob.sha256)
-        target.parent.mkdir(parents=True, exist_ok=True)
+        if not target.parent.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            fsync_folder(self._folder)
         self._path.chmod(0o600)
         self._path.replace(target)
-        _fsync_folder(target.parent)
+        fsync_folder(target.parent)
         return blob
 
     # Werkzeug reads back what it has written to a form's file; nobody here does.
@@ -76,6 +84,14 @@ class Storage:
     def receive(self, limit_bytes: int) -> Incoming:
         return Incoming(self.folder, limit_bytes)
 
+    def forget_broken_uploads(self, *, older_than_seconds: float) -> int:
+        """Remove what a process that was killed had begun to receive; how many files."""
+        oldest = time.time() - older_than_seconds
+        broken = [p for p in (self.folder / "incoming").glob("*") if p.stat().st_mtime < oldest]
+        for path in broken:
+            path.unlink(missing_ok=True)
+        return len(broken)
+
     def put_file(self, source: Path) -> Blob:
         with source.open("rb") as stream, self.receive(source.stat().st_size) as incoming:
             while chunk := stream.read(1 << 20):
@@ -96,7 +112,8 @@ def _path(folder: Path, sha256: str) -> Path:
     return folder / sha256[:2] / sha256
 
 
-def _fsync_folder(folder: Path) -> None:
+def fsync_folder(folder: Path) -> None:
+    """Make the names in it survive a power cut."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -18,9 +18,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
-from zoneinfo import ZoneInfo
 
-from sqlalchemy import Select, and_, func, or_, select, update
+from sqlalchemy import and_, func, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, aliased
@@ -50,7 +49,6 @@ if TYPE_CHECKING:
 
 MAX_ATTEMPTS = 3
 BACKOFF = timedelta(seconds=5)
-UPLOAD_GRACE = timedelta(minutes=2)  # to finish sending a body that began in time
 MAX_MESSAGE_LENGTH = 500
 
 
@@ -91,9 +89,8 @@ class Claim:
     attempt: int
     token: str
     digest: str
+    """Of the challenge version to score under."""
     sha256: str
-    size_bytes: int
-    filename: str
 
 
 class Fenced(Exception):
@@ -175,13 +172,14 @@ def admit(
     *,
     received_at: datetime,
     idempotency_key: str | None = None,
-) -> None:
+) -> str | None:
     """The refusals of `accept` that need no file, so that a hopeless upload is not read at all.
 
-    It reserves nothing: `accept` decides, once the file is here.
+    It reserves nothing: `accept` decides, once the file is here. For an `idempotency_key` that is known
+    it returns the sha256 of that upload: only the very same file can be a repetition worth keeping.
     """
-    if idempotency_key is not None and _is_known_key(session, viewer.id, idempotency_key):
-        return
+    if idempotency_key is not None and (known := _known_upload(session, viewer.id, idempotency_key)):
+        return known
     team = teams.of(session, competition, viewer.id)
     if team is None:
         raise Forbidden(f"Join {competition.title} before submitting to it.")
@@ -190,6 +188,7 @@ def admit(
     _refuse_too_many_rejected(session, competition, team, received_at)
     if allowance(session, competition, team, now=received_at).remaining == 0:
         raise _all_used(competition, received_at)
+    return None
 
 
 def post_baseline(
@@ -256,17 +255,17 @@ def _receipt_of(
     return Receipt(found.id, found.sha256, found.size_bytes, found.received_at, remaining, is_replay=True)
 
 
-def _is_known_key(session: Session, user_id: int, key: str) -> bool:
-    known = select(Submission.id).where(Submission.user_id == user_id, Submission.idempotency_key == key)
-    return session.scalar(known) is not None
+def _known_upload(session: Session, user_id: int, key: str) -> str | None:
+    """The sha256 of what this user sent with this key before."""
+    known = select(Submission.sha256).where(Submission.user_id == user_id, Submission.idempotency_key == key)
+    return session.scalar(known)
 
 
 def _refuse_out_of_time(competition: Competition, *, received_at: datetime, now: datetime) -> None:
     phase = competition.phase(received_at)
     if phase is Phase.UPCOMING:
         raise Closed(f"{competition.title} opens on {_words(competition, competition.opens_at)}.")
-    late_body = competition.closes_at is not None and now > competition.closes_at + UPLOAD_GRACE
-    if phase is Phase.CLOSED or late_body:
+    if phase is Phase.CLOSED or competition.is_settled(now):
         assert competition.closes_at is not None
         raise Closed(f"{competition.title} closed on {_words(competition, competition.closes_at)}.")
     if competition.is_paused:
@@ -370,7 +369,7 @@ def _insert(
         received_at=received_at,
         day=competition.day(received_at),
         filename=_safe_filename(filename),
-        message=" ".join(message.split()),
+        message=" ".join("".join(c if c.isprintable() else " " for c in message).split()),
         sha256=blob.sha256,
         size_bytes=blob.size_bytes,
         idempotency_key=idempotency_key,
@@ -400,30 +399,13 @@ def claim(
     session: Session, worker: str, *, lease: timedelta, now: datetime, submission_id: int | None = None
 ) -> Claim | None:
     """Take the given submission, else the one that waits longest, under a new lease; None if nothing waits."""
-    due = or_(
-        and_(Evaluation.state == State.QUEUED, Evaluation.next_try_at <= now),
-        and_(
-            Evaluation.state == State.RUNNING, Evaluation.lease_until < now, Evaluation.attempt < MAX_ATTEMPTS
-        ),
-    )
-    waiting: Select[int, int] = (
-        select(Evaluation.submission_id, Evaluation.round_id)
-        .join(Round, Round.id == Evaluation.round_id)
-        .where(due, Round.state != RoundState.RETIRED)
-        # What people wait for comes before what is scored anew aside.
-        .order_by(Round.state == RoundState.DRAFT, Evaluation.next_try_at, Evaluation.submission_id)
-        .limit(1)
-        .with_for_update(skip_locked=True, of=Evaluation)
-    )
-    if submission_id is not None:
-        waiting = waiting.where(Evaluation.submission_id == submission_id)
-    row = session.execute(waiting).one_or_none()
+    row = _next_due(session, now=now, submission_id=submission_id)
     if row is None:
         return None
     token = f"{worker}:{secrets.token_hex(8)}"
     attempt = session.scalar(
         update(Evaluation)
-        .where(Evaluation.submission_id == row.submission_id, Evaluation.round_id == row.round_id, due)
+        .where(Evaluation.submission_id == row[0], Evaluation.round_id == row[1])
         .values(
             state=State.RUNNING,
             lease_token=token,
@@ -433,16 +415,46 @@ def claim(
         )
         .returning(Evaluation.attempt)
     )
-    if attempt is None:
-        return None
-    facts = session.execute(
-        select(ChallengeVersion.digest, Submission.sha256, Submission.size_bytes, Submission.filename)
+    assert attempt is not None, "the row was locked by _next_due"
+    digest, sha256 = session.execute(
+        select(ChallengeVersion.digest, Submission.sha256)
         .select_from(Submission)
-        .join(Round, Round.id == row.round_id)
+        .join(Round, Round.id == row[1])
         .join(ChallengeVersion, ChallengeVersion.id == Round.version_id)
-        .where(Submission.id == row.submission_id)
+        .where(Submission.id == row[0])
     ).one()
-    return Claim(row.submission_id, row.round_id, attempt, token, *facts)
+    return Claim(row[0], row[1], attempt, token, digest, sha256)
+
+
+def _next_due(session: Session, *, now: datetime, submission_id: int | None) -> tuple[int, int] | None:
+    """The next submission and round to score, locked.
+
+    First what a dead worker left, then what people wait for, then what is scored anew aside. Each look
+    follows an index: with one ORDER BY over all of them a rescore of 200,000 files took half a second
+    for every single claim.
+    """
+    queued = Evaluation.state == State.QUEUED, Evaluation.next_try_at <= now
+    lost = Evaluation.state == State.RUNNING, Evaluation.lease_until < now, Evaluation.attempt < MAX_ATTEMPTS
+    rounds = session.execute(select(Round.id, Round.state).where(Round.state != RoundState.RETIRED)).all()
+    active = [id_ for id_, state in rounds if state == RoundState.ACTIVE]
+    drafts = [[id_] for id_, state in rounds if state == RoundState.DRAFT]
+    looks = [
+        (lost, active),
+        (queued, active),
+        *((lost, draft) for draft in drafts),
+        *((queued, draft) for draft in drafts),
+    ]
+    for conditions, round_ids in looks:
+        due = select(Evaluation.submission_id, Evaluation.round_id).where(
+            Evaluation.round_id.in_(round_ids), *conditions
+        )
+        if submission_id is not None:
+            due = due.where(Evaluation.submission_id == submission_id)
+        first = due.order_by(Evaluation.next_try_at, Evaluation.submission_id).limit(1)
+        row = session.execute(first.with_for_update(skip_locked=True)).one_or_none()
+        if row is not None:
+            return row.submission_id, row.round_id
+    return None
 
 
 def renew(session: Session, claim: Claim, *, lease: timedelta, now: datetime) -> None:
@@ -452,7 +464,7 @@ def renew(session: Session, claim: Claim, *, lease: timedelta, now: datetime) ->
 
 def record_scored(session: Session, claim: Claim, report: Report, *, now: datetime) -> None:
     """The score, the state and the team's standing, all or nothing; Fenced if the lease is gone."""
-    submission = _lock_team_of(session, claim)
+    submission, counts = _lock_for(session, claim)
     done = {
         "state": State.SCORED,
         "lease_token": None,
@@ -473,15 +485,17 @@ def record_scored(session: Session, claim: Claim, report: Report, *, now: dateti
         )
     )
     session.flush()
-    leaderboard.refresh(session, submission.team_id)
+    if counts:
+        leaderboard.refresh(session, submission.team_id)
 
 
 def record_rejected(
     session: Session, claim: Claim, problems: Sequence[Problem], total: int, *, now: datetime
 ) -> None:
     """The file is wrong: every problem is kept for the participant and the upload is given back."""
-    submission = _lock_team_of(session, claim)
-    _refund(session, submission)
+    submission, counts = _lock_for(session, claim)
+    if counts:
+        _refund(session, submission)
     done = {
         "state": State.REJECTED,
         "problems": [problem.as_dict() for problem in problems],
@@ -496,9 +510,9 @@ def record_rejected(
 
 def give_back(session: Session, claim: Claim, fault: str, *, now: datetime) -> State:
     """An attempt failed for a reason of ours: try again soon, or after the third time tell the organiser."""
-    submission = _lock_team_of(session, claim)
+    submission, counts = _lock_for(session, claim)
     again = claim.attempt < MAX_ATTEMPTS
-    if not again:
+    if counts and not again:
         _refund(session, submission)
     _guarded(
         session,
@@ -516,11 +530,21 @@ def give_back(session: Session, claim: Claim, fault: str, *, now: datetime) -> S
     return State.QUEUED if again else State.FAILED
 
 
-def _lock_team_of(session: Session, claim: Claim) -> Submission:
-    """Two files of one team may finish together; the lock lets the second see the first's score."""
+def _lock_for(session: Session, claim: Claim) -> tuple[Submission, bool]:
+    """The submission, and whether its round is the one that counts; both hold until the transaction ends.
+
+    The competition's lock keeps a rescore from taking over meanwhile. Two files of one team may finish
+    together: the team's lock lets the second see the first's score.
+    """
     submission = session.get_one(Submission, claim.submission_id)
-    session.execute(select(Team.id).where(Team.id == submission.team_id).with_for_update())
-    return submission
+    _lock(session, submission.competition_id, submission.team_id)
+    state = session.scalar(select(Round.state).where(Round.id == claim.round_id))
+    return submission, state == RoundState.ACTIVE
+
+
+def _lock(session: Session, competition_id: int, team_id: int) -> None:
+    session.execute(select(Competition.id).where(Competition.id == competition_id).with_for_update(read=True))
+    session.execute(select(Team.id).where(Team.id == team_id).with_for_update())
 
 
 def _guarded(session: Session, claim: Claim, values: Mapping[str, Any], *more: Any) -> None:
@@ -558,52 +582,50 @@ def _refund(session: Session, submission: Submission) -> None:
 # -- sweeping ----------------------------------------------------------------------------------
 
 
-def unfinished(session: Session, *, now: datetime, hint_after: timedelta, limit: int = 500) -> list[int]:
+def unfinished(session: Session, *, now: datetime, hint_after: timedelta, limit: int = 100) -> list[int]:
     """Submissions whose work is due and was not announced lately; marks them as announced.
 
     One hint for each in `hint_after`: a sweeper that announced everything each time was measured to
     flood the queue with jobs that find nothing to do.
     """
-    due = or_(
-        and_(
-            Evaluation.state == State.QUEUED,
-            Evaluation.next_try_at <= now,
-            or_(Evaluation.hinted_at.is_(None), Evaluation.hinted_at < now - hint_after),
-        ),
-        and_(
-            Evaluation.state == State.RUNNING,
-            Evaluation.lease_until < now,
-            or_(Evaluation.hinted_at.is_(None), Evaluation.hinted_at < now - hint_after),
-        ),
-    )
-    rows = session.execute(
-        select(Evaluation.submission_id, Evaluation.round_id)
-        .join(Round, Round.id == Evaluation.round_id)
-        .where(due, Round.state != RoundState.RETIRED)
-        .order_by(Evaluation.next_try_at, Evaluation.submission_id)
-        .limit(limit)
-        .with_for_update(skip_locked=True, of=Evaluation)
-    ).all()
-    for submission_id, round_id in rows:
-        session.execute(
-            update(Evaluation)
-            .where(Evaluation.submission_id == submission_id, Evaluation.round_id == round_id)
-            .values(hinted_at=now)
+    unannounced = or_(Evaluation.hinted_at.is_(None), Evaluation.hinted_at < now - hint_after)
+    found: list[tuple[int, int]] = []
+    for due in (
+        (Evaluation.state == State.RUNNING, Evaluation.lease_until < now),
+        (Evaluation.state == State.QUEUED, Evaluation.next_try_at <= now),
+    ):
+        rows = session.execute(
+            select(Evaluation.submission_id, Evaluation.round_id)
+            .where(*due, unannounced)
+            .order_by(Evaluation.next_try_at)
+            .limit(limit)
+            .with_for_update(skip_locked=True)
         )
-    return list(dict.fromkeys(submission_id for submission_id, _ in rows))
+        found += [(row.submission_id, row.round_id) for row in rows]
+    if found:
+        session.execute(
+            update(Evaluation),
+            [{"submission_id": s, "round_id": r, "hinted_at": now} for s, r in found],
+        )
+    return list(dict.fromkeys(submission_id for submission_id, _ in found))
 
 
 def fail_exhausted(session: Session, *, now: datetime) -> list[int]:
     """Evaluations whose last attempt went silent: visible to the organiser, given back to the team."""
     lost = Evaluation.state == State.RUNNING, Evaluation.lease_until < now, Evaluation.attempt >= MAX_ATTEMPTS
-    candidates = session.scalars(select(Evaluation.submission_id).where(*lost)).all()
+    candidates = session.execute(
+        select(Submission, Evaluation.round_id, Round.state)
+        .join(Evaluation, Evaluation.submission_id == Submission.id)
+        .join(Round, Round.id == Evaluation.round_id)
+        .where(*lost)
+        .limit(100)
+    ).all()
     failed: list[int] = []
-    for submission_id in dict.fromkeys(candidates):
-        submission = session.get_one(Submission, submission_id)
-        session.execute(select(Team.id).where(Team.id == submission.team_id).with_for_update())
-        hit = session.scalars(
+    for submission, round_id, round_state in candidates:
+        _lock(session, submission.competition_id, submission.team_id)
+        hit = session.scalar(
             update(Evaluation)
-            .where(Evaluation.submission_id == submission_id, *lost)
+            .where(Evaluation.submission_id == submission.id, Evaluation.round_id == round_id, *lost)
             .values(
                 state=State.FAILED,
                 lease_token=None,
@@ -612,10 +634,11 @@ def fail_exhausted(session: Session, *, now: datetime) -> list[int]:
                 fault=f"Its worker died or went silent {MAX_ATTEMPTS} times.",
             )
             .returning(Evaluation.submission_id)
-        ).all()
-        if hit:
-            _refund(session, submission)
-            failed.append(submission_id)
+        )
+        if hit is not None:
+            if round_state == RoundState.ACTIVE:
+                _refund(session, submission)
+            failed.append(submission.id)
     return failed
 
 
@@ -676,7 +699,7 @@ def pick_final(
     """Choose or unchoose one of the team's scored files for the private board, before the close."""
     if competition.phase(now) is Phase.CLOSED:
         raise Closed("Final picks can be changed only until the competition closes.")
-    session.execute(select(Team.id).where(Team.id == team.id).with_for_update())
+    _lock(session, competition.id, team.id)
     pick = session.get(FinalPick, (team.id, submission_id))
     if not picked:
         if pick is not None:
@@ -771,7 +794,7 @@ def statuses(
         query = query.where(Evaluation.state == state)
     if before_id is not None:
         query = query.where(Submission.id < before_id)
-    shows_private = for_organiser or competition.phase(now) is Phase.CLOSED
+    shows_private = for_organiser or competition.is_settled(now)
     found = []
     for submission, team, evaluation, score, picked in session.execute(query):
         also = score.also if score else {}
@@ -872,13 +895,9 @@ def _safe_filename(name: str) -> str:
 
 
 def _midnight_after(competition: Competition, moment: datetime) -> datetime:
-    from_zone = moment.astimezone(_zone(competition))
+    from_zone = moment.astimezone(competition.zone)
     tomorrow = (from_zone + timedelta(days=1)).date()
-    return datetime(tomorrow.year, tomorrow.month, tomorrow.day, tzinfo=_zone(competition))
-
-
-def _zone(competition: Competition) -> ZoneInfo:
-    return ZoneInfo(competition.timezone)
+    return datetime(tomorrow.year, tomorrow.month, tomorrow.day, tzinfo=competition.zone)
 
 
 def _reset_words(competition: Competition, moment: datetime) -> str:
@@ -886,7 +905,7 @@ def _reset_words(competition: Competition, moment: datetime) -> str:
 
 
 def _words(competition: Competition, moment: datetime) -> str:
-    return f"{moment.astimezone(_zone(competition)):%Y-%m-%d at %H:%M} {competition.timezone}"
+    return f"{moment.astimezone(competition.zone):%Y-%m-%d at %H:%M} {competition.timezone}"
 
 
 def _insert_or_ignore(session: Session, table: type) -> Any:

@@ -62,12 +62,14 @@ def rename(session: Session, team: Team, name: str) -> None:
 
 def baseline(session: Session, competition: Competition, name: str, *, now: datetime) -> Team:
     """The memberless team that holds a baseline's row."""
-    named = Team.competition_id == competition.id, Team.name == name
-    team = session.scalar(select(Team).where(*named))
-    if team is not None and team.is_baseline:
-        return team
+    name = name[:48]
+    # A person may have taken the plain name first.
+    named = Team.competition_id == competition.id, Team.name.in_([name, f"{name} (baseline)"])
+    team = session.scalar(select(Team).where(*named, Team.is_baseline))
     if team is not None:
-        name = _free_name(session, competition, f"{name} (baseline)")
+        return team
+    if session.scalar(select(Team.id).where(*named).limit(1)) is not None:
+        name = f"{name} (baseline)"
     team = Team(competition_id=competition.id, name=name, is_baseline=True, created_at=now)
     session.add(team)
     session.flush()

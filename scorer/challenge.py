@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -204,6 +205,19 @@ class Challenge:
     def public_files(self) -> tuple[PublicFile, ...]:
         """Everything in public/, by name, with size, sha256 and for CSV files a table of columns."""
         return describe_public(self.folder / "public", _belonging_files(self.folder / "public"))
+
+    def copy_to(self, folder: Path) -> None:
+        """Copy the whole folder and flush it to disk; refused if it is no longer what was read."""
+        junk = shutil.ignore_patterns(".*", "__pycache__")
+        shutil.copytree(self.folder, folder, ignore=junk)
+        if folder_digest(folder) != self.digest:
+            shutil.rmtree(folder)
+            words = "The folder changed while it was being copied; nothing was published. Publish it again."
+            raise InvalidChallenge([Problem("FOLDER_CHANGED", words)])
+        for path in (folder, *folder.rglob("*")):
+            handle = os.open(path, os.O_RDONLY)
+            os.fsync(handle)
+            os.close(handle)
 
     def manifest(self) -> dict[str, Any]:
         """All that the web may know, ready for JSON. Of the hidden labels only row counts are in it.

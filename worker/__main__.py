@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import re
+import secrets
 import sys
 import time
 from typing import Any
@@ -76,13 +78,18 @@ def main() -> int:
     # One queue a worker: with two or more RQ pops without an intermediate list and a kill loses the job.
     worker = ScoringWorker(
         [Queue(queue.NAME, connection=connection, serializer=serializer)],
-        name=re.sub("[^A-Za-z0-9_-]", "-", runner.name),
+        # With a random end: a container that restarts has the same host and pid as the one that was killed.
+        name=f"{re.sub('[^A-Za-z0-9_-]', '-', runner.name)}-{secrets.token_hex(4)}",
+        job_class=queue.Hint,
         connection=connection,
         serializer=serializer,
         worker_ttl=20,  # how often an idle worker wakes to say that it lives: 15 seconds before this
         job_monitoring_interval=5,
         maintenance_interval=60,
     )
+    # Without this every fork's first full collection walks, and thereby copies, all that was imported.
+    gc.collect()
+    gc.freeze()
     worker.log.setLevel(logging.WARNING if settings.log_level == "info" else settings.log_level.upper())
     worker.work(logging_level=None, with_scheduler=False)
     with database.begin() as session:

@@ -42,7 +42,7 @@ class Runner:
         self.database = database
         self.storage = Storage(settings.storage)
         self.lease = timedelta(seconds=settings.lease_seconds)
-        self.name = f"{socket.gethostname()}/{os.getpid()}"
+        self.name = f"{this_host()}/{os.getpid()}"
 
     def run(self, submission_id: int | None) -> int:
         """Score the submission and then whatever else is due, for a short while; how many were finished."""
@@ -98,6 +98,15 @@ class Runner:
                 submissions.give_back(session, claim, words[-4000:], now=db.now(session))
         except Fenced as late:
             log.warning("another run has taken over: %s", late)
+
+
+def this_host() -> str:
+    """The machine and its process ids' own world: two containers may share a host name, but not their pids."""
+    namespace = Path("/proc/self/ns/pid")
+    world = namespace.stat().st_ino if namespace.exists() else 0
+    boot = Path("/proc/sys/kernel/random/boot_id")
+    machine = boot.read_text()[:8] if boot.exists() else "0"
+    return f"{socket.gethostname()[:60]}-{machine}-{world}"
 
 
 class _Lease:

@@ -8,9 +8,8 @@ import signal
 import socket
 import sys
 import threading
+from collections.abc import Callable
 from datetime import timedelta
-
-from sqlalchemy.exc import DBAPIError
 
 from app import competitions, config, db, heartbeats, logs, migrations, queue, submissions
 from app.config import Settings
@@ -18,32 +17,70 @@ from app.db import Database
 from app.errors import Refused
 from app.queue import Hints
 
+ENOUGH_HINTS = 50
+
 log = logging.getLogger("worker.sweeper")
 
 
 def sweep(database: Database, hints: Hints, *, hint_after: timedelta, name: str = "sweeper") -> int:
     """One look: give up what failed three times, finish rescores, send hints; how many hints were sent."""
+    # Each step in a transaction of its own: one that fails, or waits for a lock, holds up no other.
+    steps: list[Callable[[], int]] = [
+        lambda: _announce(database, hints, hint_after),
+        lambda: _give_up(database),
+        lambda: _finish_rescores(database),
+        lambda: _beat(database, name),
+    ]
+    counts = []
+    for step in steps:
+        try:
+            counts.append(step())
+        except Exception:
+            # A database that restarts, or one competition in disorder, must find its sweeper alive.
+            log.exception("a step of this sweep failed; the next sweep tries again")
+            counts.append(0)
+    return counts[0]
+
+
+def _announce(database: Database, hints: Hints, hint_after: timedelta) -> int:
+    depth = hints.depth()
+    if depth is None or depth > ENOUGH_HINTS:
+        # One job drains many rows, so more hints than workers can take are only work for nothing.
+        return 0
     with database.begin() as session:
-        now = db.now(session)
-        failed = submissions.fail_exhausted(session, now=now)
-        due = submissions.unfinished(session, now=now, hint_after=hint_after)
-        moved = competitions.activate_finished_drafts(session)
-        heartbeats.beat(session, name, "sweeper", now=now)
+        due = submissions.unfinished(session, now=db.now(session), hint_after=hint_after)
+    return sum(hints.send(submission_id) for submission_id in due)
+
+
+def _give_up(database: Database) -> int:
+    with database.begin() as session:
+        failed = submissions.fail_exhausted(session, now=db.now(session))
     for submission_id in failed:
         log.error("submission %s failed three times; its organiser must look at it", submission_id)
-    for slug in moved:
-        log.warning("the rescore of %s is finished; its board shows the new scores", slug)
-    return sum(hints.send(submission_id) for submission_id in due)
+    return len(failed)
+
+
+def _finish_rescores(database: Database) -> int:
+    with database.read() as session:
+        finished = competitions.finished_drafts(session)
+    for draft_id in finished:
+        with database.begin() as session:
+            slug = competitions.activate(session, draft_id)
+        if slug is not None:
+            log.warning("the rescore of %s is finished; its board shows the new scores", slug)
+    return len(finished)
+
+
+def _beat(database: Database, name: str) -> int:
+    with database.begin() as session:
+        heartbeats.beat(session, name, "sweeper", now=db.now(session))
+    return 1
 
 
 def run(settings: Settings, database: Database, hints: Hints, stop: threading.Event) -> None:
     name = f"{socket.gethostname()}/{os.getpid()}"
     while not stop.is_set():
-        try:
-            sweep(database, hints, hint_after=timedelta(seconds=settings.hint_seconds), name=name)
-        except DBAPIError:
-            # A database that restarts must find its sweeper alive.
-            log.exception("this sweep failed; the next one follows")
+        sweep(database, hints, hint_after=timedelta(seconds=settings.hint_seconds), name=name)
         stop.wait(settings.sweep_seconds)
     with database.begin() as session:
         heartbeats.gone(session, name)

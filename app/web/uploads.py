@@ -15,7 +15,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from app import competitions, db, submissions
 from app.accounts import Viewer
-from app.errors import Refused, TooLarge
+from app.errors import Conflict, Refused, TooLarge
 from app.storage import Incoming, Storage
 from app.submissions import Receipt
 from app.web.context import parts
@@ -129,10 +129,13 @@ def take(
         who = identify(session, received_at)
         competition = competitions.by_slug(session, slug)
         key = _idempotency_key()
-        submissions.admit(session, competition, who, received_at=received_at, idempotency_key=key)
+        known = submissions.admit(session, competition, who, received_at=received_at, idempotency_key=key)
     with receiving(parts().storage, competition.max_upload_bytes) as upload:
         if check_form is not None:
             check_form()
+        if known is not None and known != upload.incoming.sha256:
+            # Not kept, or a known key would be a way to fill the disk.
+            raise Conflict("This Idempotency-Key was already used for another upload; use a new one.")
         blob = upload.incoming.keep()
     with parts().database.begin() as session:
         receipt = submissions.accept(

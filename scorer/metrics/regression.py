@@ -111,6 +111,8 @@ def r2_score(
     """
     del force_finite
     residual = float(np.sum((truth - predicted) ** 2))
-    if np.all(truth == truth[0]):
+    total = float(np.sum((truth - np.mean(truth)) ** 2))
+    # Equal values may still leave a rounding error in their mean, and tiny differences square to 0.
+    if np.all(truth == truth[0]) or total == 0.0:
         return 1.0 if residual == 0.0 else 0.0
-    return 1.0 - residual / float(np.sum((truth - np.mean(truth)) ** 2))
+    return 1.0 - residual / total

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import timedelta
 from typing import Any
 
@@ -20,7 +21,7 @@ def board(world: World, *, closed: bool = False, **asked: Any) -> BoardView:
     with world.database.read() as session:
         competition = competitions.by_slug(session, world.slug)
         now = NOON + timedelta(days=1)
-        competition.closes_at = now if closed else None
+        competition.closes_at = now - timedelta(seconds=competition.grace_seconds) if closed else None
         return leaderboard.board(session, competition, now=now, **asked)
 
 
@@ -39,7 +40,13 @@ def add_baseline(world: World, name: str, public: float) -> None:
         competition = competitions.by_slug(session, world.slug)
         team = teams.baseline(session, competition, name, now=NOON)
         submission_id = submissions.post_baseline(
-            session, competition, team, Blob(f"{public:064.0f}", 1), filename="b.csv", message="", now=NOON
+            session,
+            competition,
+            team,
+            Blob(hashlib.sha256(f"{name}{public}".encode()).hexdigest(), 1),
+            filename="b.csv",
+            message="",
+            now=NOON,
         )
     claim = world.claim(submission_id)
     assert claim
@@ -68,6 +75,21 @@ def test_a_baseline_stands_where_it_would_but_takes_no_rank(world: World) -> Non
     assert [(row.rank, row.team, row.is_baseline) for row in board(world).rows] == [
         (1, "cy", False), (None, "Dummy", True), (2, "di", False),
     ]  # fmt: skip
+
+
+def test_a_mended_baseline_takes_the_place_of_its_older_file(world: World) -> None:
+    add_baseline(world, "Tree", 0.1)
+    add_baseline(world, "Tree", 0.4)
+    (row,) = board(world).rows
+    assert (row.score, row.entries) == (0.4, 2)
+
+
+def test_a_baseline_keeps_its_row_although_a_person_took_its_name(world: World) -> None:
+    with world.database.begin() as session:
+        session.query(Team).filter(Team.name == "ada").one().name = "Tree"
+    for score in (0.1, 0.2, 0.3):
+        add_baseline(world, "Tree", score)
+    assert [row.team for row in board(world).rows] == ["Tree (baseline)"]
 
 
 def test_a_team_counts_by_its_best_file_and_shows_its_entries(world: World) -> None:

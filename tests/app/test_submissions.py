@@ -6,6 +6,7 @@ import multiprocessing
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
+from sqlalchemy.orm import Session
 
 from app import competitions, submissions
 from app.db import Database
@@ -309,6 +310,12 @@ def test_what_went_silent_three_times_fails_and_is_refunded(world: World) -> Non
 # -- rescoring ---------------------------------------------------------------------------------
 
 
+def finish(session: Session, *, accept_losses: bool = False) -> list[str]:
+    drafts = competitions.finished_drafts(session)
+    moved = [competitions.activate(session, draft, accept_losses=accept_losses) for draft in drafts]
+    return [slug for slug in moved if slug is not None]
+
+
 def test_the_old_board_stands_until_every_submission_is_scored_anew(world: World) -> None:
     first, second = world.score(0.4), world.score(0.5, by="bob")
     with world.database.begin() as session:
@@ -322,15 +329,15 @@ def test_the_old_board_stands_until_every_submission_is_scored_anew(world: World
         assert count == 2
     for expected in (first, second):
         with world.database.begin() as session:
-            assert competitions.activate_finished_drafts(session) == []
+            assert finish(session) == []
         claim = world.claim()
         assert claim
         assert claim.submission_id == expected
         assert claim.digest == f"{2:064x}"
         world.record(claim, public=expected / 10)
     with world.database.begin() as session:
-        assert competitions.activate_finished_drafts(session) == ["biopsy"]
-        assert competitions.activate_finished_drafts(session) == []
+        assert finish(session) == ["biopsy"]
+        assert finish(session) == []
     with world.database.read() as session:
         competition = competitions.by_slug(session, "biopsy")
         assert competition.version.number == 2
@@ -366,7 +373,7 @@ def test_a_rescore_that_would_drop_a_score_waits_for_the_organiser(world: World)
         world.give_back(claim, now=now)
         now += timedelta(minutes=1)
     with world.database.begin() as session:
-        assert competitions.activate_finished_drafts(session) == []
+        assert finish(session) == []
     with world.database.read() as session:
         assert competitions.by_slug(session, "biopsy").version.number == 1
 
@@ -398,6 +405,71 @@ def test_a_changed_description_takes_effect_at_once(world: World) -> None:
         )
     assert again is False
     assert world.competition().version.manifest["title"] == "New words"
+
+
+def begin_rescore(world: World) -> None:
+    with world.database.begin() as session:
+        version = add_version(session, 2)
+        competitions.begin_rescore(
+            session, competitions.by_slug(session, "biopsy"), version, reason="x", now=NOON
+        )
+
+
+def test_a_rescore_that_rejects_a_scored_file_waits_too_and_the_organiser_decides(world: World) -> None:
+    submission = world.score(0.4)
+    begin_rescore(world)
+    claim = world.claim()
+    assert claim
+    world.reject(claim)
+    with world.database.begin() as session:
+        assert finish(session) == []
+        assert finish(session, accept_losses=True) == ["biopsy"]
+    assert world.state(submission) is State.REJECTED
+
+
+def test_a_rescore_never_refunds_what_counts(world: World) -> None:
+    world.score(0.4)
+    begin_rescore(world)
+    claim = world.claim()
+    assert claim
+    world.reject(claim)
+    assert world.used() == 1
+
+
+def test_a_rescore_can_be_given_up_and_leaves_nothing_to_do(world: World) -> None:
+    world.score(0.4)
+    begin_rescore(world)
+    late = world.claim()
+    assert late
+    with world.database.begin() as session:
+        assert competitions.discard_rescore(session, competitions.by_slug(session, "biopsy"))
+        assert finish(session) == []
+    assert world.claim(now=NOON + timedelta(hours=1)) is None
+    with pytest.raises(Fenced):
+        world.record(late)
+    assert world.competition().version.number == 1
+
+
+def test_a_rescore_that_was_replaced_is_not_activated(world: World) -> None:
+    world.score(0.4)
+    begin_rescore(world)
+    claim = world.claim()
+    assert claim
+    world.record(claim)
+    with world.database.begin() as session:
+        (draft,) = competitions.finished_drafts(session)
+        competitions.discard_rescore(session, competitions.by_slug(session, "biopsy"))
+        assert competitions.activate(session, draft) is None
+
+
+def test_other_columns_in_the_file_change_what_scores_mean(world: World) -> None:
+    world.score(0.4)
+    with pytest.raises(Conflict, match="The submission's columns changed"), world.database.begin() as session:
+        version = add_version(session, 2, submission={"id": "id", "columns": [{"name": "other"}]})
+        version.solution_digest = f"{1:064x}"
+        competitions.take_version(
+            session, competitions.by_slug(session, "biopsy"), version, rescore=False, now=NOON
+        )
 
 
 # -- people ------------------------------------------------------------------------------------
@@ -444,9 +516,11 @@ def test_private_numbers_and_faults_are_only_for_whom_they_are(world: World) -> 
     with world.database.read() as session:
         participant = submissions.statuses(session, competition, now=NOON)[0]
         organiser = submissions.statuses(session, competition, now=NOON, for_organiser=True)[0]
-        competition.closes_at = NOON
+        competition.closes_at = NOON - timedelta(seconds=119)
+        settling = submissions.statuses(session, competition, now=NOON)[0]
+        competition.closes_at = NOON - timedelta(seconds=120)
         after = submissions.statuses(session, competition, now=NOON)[0]
-    assert participant.private is None
+    assert participant.private is settling.private is None, "a body begun in time may still be on its way"
     assert organiser.private == after.private == 0.123456789
 
 

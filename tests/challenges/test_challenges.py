@@ -40,6 +40,10 @@ def baselines_of(slug: str) -> list[Path]:
     return sorted((CHALLENGES / slug / "baselines").glob("*.py"))
 
 
+# The baselines are fitted once: tests that share them stay in one process when several run at a time.
+pytestmark = pytest.mark.xdist_group("challenges")
+
+
 def run_recipe(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(CHALLENGES / "recipe.py"), *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)

@@ -2,14 +2,14 @@ from __future__ import annotations
 
 import gzip
 import io
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from werkzeug.test import TestResponse
 
 from app import db
-from tests.web.house import CSV, House
+from tests.web.house import CSV, PRIVATE_CANARY, House
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer as Buffer
@@ -230,7 +230,7 @@ def test_a_file_that_began_in_time_counts_although_it_ends_after_the_close(house
     class Slow(io.BytesIO):
         def readinto(self, buffer: Buffer) -> int:
             if self.tell() == 0:
-                closing.close()
+                closing.change(closes_at=datetime.now(UTC))
             return super().readinto(buffer)
 
     answer = house.stranger().client.post(
@@ -246,3 +246,22 @@ def test_a_file_that_began_in_time_counts_although_it_ends_after_the_close(house
 def test_a_message_that_is_too_long_is_refused(house: House) -> None:
     answer = send_raw(house, headers={"X-Message": "m" * 501})
     assert answer.status_code == 422
+
+
+def test_private_scores_wait_until_no_body_can_be_on_its_way(house: House) -> None:
+    """Else whoever holds an upload open over the close could look first and choose its last bytes."""
+    house.score(house.submit("ada"), 0.5)
+    house.change(closes_at=datetime.now(UTC) - timedelta(seconds=60))
+    assert str(PRIVATE_CANARY) not in house.browser("ada").get("/competitions/biopsy/leaderboard").text
+    house.change(closes_at=datetime.now(UTC) - timedelta(seconds=121))
+    assert "0.12346" in house.browser("ada").get("/competitions/biopsy/leaderboard").text
+
+
+def test_a_known_key_with_another_file_keeps_nothing(house: House) -> None:
+    headers = house.token("ada") | {"Idempotency-Key": "k"}
+    first = house.stranger().client.post(API, data=CSV, content_type="text/csv", headers=headers)
+    assert first.status_code == 201
+    kept = sorted(house.storage.folder.rglob("*"))
+    other = house.stranger().client.post(API, data=CSV + b"\n", content_type="text/csv", headers=headers)
+    assert other.status_code == 409
+    assert sorted(house.storage.folder.rglob("*")) == kept

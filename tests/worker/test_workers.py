@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from app.models import Evaluation, Score, State
 from app.queue import Hints
 from tests.servers import ROOT, children_of, environment, eventually, valkey
 from tests.worker.conftest import Platform
+from worker.sweeper import ENOUGH_HINTS, sweep
 
 # A queue and its workers are the same whatever the database; the kills below run on both.
 on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -35,7 +37,7 @@ def redis_url(platform: Platform) -> Iterator[str]:
 
 
 @contextmanager
-def process(platform: Platform, module: str) -> Iterator[subprocess.Popen[bytes]]:
+def process(platform: Platform, module: str, **more: str) -> Iterator[subprocess.Popen[bytes]]:
     settings = platform.installation.settings
     env = environment(
         settings.data_dir,
@@ -44,6 +46,7 @@ def process(platform: Platform, module: str) -> Iterator[subprocess.Popen[bytes]
             "HELDOUT_LEASE_SECONDS": str(settings.lease_seconds),
             "HELDOUT_HINT_SECONDS": "1",
             "HELDOUT_SWEEP_SECONDS": "0.2",
+            **more,
         },
     )
     with subprocess.Popen([sys.executable, "-m", module], env=env, cwd=ROOT) as running:
@@ -188,6 +191,35 @@ def test_who_can_write_to_redis_still_cannot_make_a_worker_run_anything(
         eventually(lambda: done(platform, submission), what="the score")
         time.sleep(0.3)
     assert not proof.exists()
+
+
+@on_sqlite
+def test_only_the_signed_part_of_a_hint_is_believed(
+    platform: Platform, redis_url: str, tmp_path: Path
+) -> None:
+    proof = tmp_path / "owned"
+    (tmp_path / "evil.py").write_text(f"def f(*_):\n    open({str(proof)!r}, 'w')\n")
+    submission = platform.submit(platform.sample())
+    platform.installation.hints.send(submission)
+    with Redis.from_url(redis_url) as redis:
+        (key,) = redis.keys("rq:job:*")
+        redis.hset(key, "success_callback_name", "evil.f")
+    with process(platform, "worker", PYTHONPATH=f"{ROOT}:{tmp_path}"):
+        eventually(lambda: done(platform, submission), what="the score")
+        time.sleep(0.3)
+    assert not proof.exists()
+
+
+@on_sqlite
+def test_the_sweeper_sends_no_flood_of_hints(platform: Platform, redis_url: str) -> None:
+    hints = platform.installation.hints
+    ids = [platform.submit(platform.sample() + b"\n" * n) for n in range(3)]
+    for _ in range(ENOUGH_HINTS + 1):
+        hints.send(ids[0])
+    assert sweep(platform.database, hints, hint_after=timedelta(0)) == 0
+    with Redis.from_url(redis_url) as redis:
+        redis.flushall()
+    assert sweep(platform.database, hints, hint_after=timedelta(0)) == 3
 
 
 def test_a_hint_never_raises_when_redis_is_away(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_event")),
     )
     with op.batch_alter_table("event", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_event_action"), ["action"], unique=False)
+        batch_op.create_index(batch_op.f("ix_event_subject"), ["subject"], unique=False)
 
     op.create_table(
         "heartbeat",
@@ -119,6 +119,7 @@ def upgrade() -> None:
         sa.Column("max_upload_bytes", sa.BigInteger(), nullable=False),
         sa.Column("greater_is_better", sa.Boolean(), nullable=False),
         sa.Column("is_paused", sa.Boolean(), nullable=False),
+        sa.Column("grace_seconds", sa.Integer(), nullable=False),
         sa.Column("created_at", UtcTime(), nullable=False),
         sa.ForeignKeyConstraint(
             ["version_id"], ["challenge_version.id"], name=op.f("fk_competition_version_id")
@@ -225,7 +226,7 @@ def upgrade() -> None:
         sa.Column("round_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("state", sa.String(length=10), nullable=False),
         sa.Column("attempt", sa.Integer(), nullable=False),
-        sa.Column("lease_token", sa.String(length=80), nullable=True),
+        sa.Column("lease_token", sa.String(length=200), nullable=True),
         sa.Column("lease_until", UtcTime(), nullable=True),
         sa.Column("next_try_at", UtcTime(), nullable=False),
         sa.Column("hinted_at", UtcTime(), nullable=True),
@@ -241,13 +242,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("submission_id", "round_id", name=op.f("pk_evaluation")),
     )
     with op.batch_alter_table("evaluation", schema=None) as batch_op:
-        batch_op.create_index("ix_evaluation_round_state", ["round_id", "state"], unique=False)
+        batch_op.create_index("ix_evaluation_due", ["state", "next_try_at"], unique=False)
         batch_op.create_index(
-            "ix_evaluation_unfinished",
-            ["state", "next_try_at"],
-            unique=False,
-            sqlite_where=sa.text("state IN ('queued', 'running')"),
-            postgresql_where=sa.text("state IN ('queued', 'running')"),
+            "ix_evaluation_round_due", ["round_id", "state", "next_try_at", "submission_id"], unique=False
         )
 
     op.create_table(
@@ -323,12 +320,8 @@ def downgrade() -> None:
     op.drop_table("score")
     op.drop_table("final_pick")
     with op.batch_alter_table("evaluation", schema=None) as batch_op:
-        batch_op.drop_index(
-            "ix_evaluation_unfinished",
-            sqlite_where=sa.text("state IN ('queued', 'running')"),
-            postgresql_where=sa.text("state IN ('queued', 'running')"),
-        )
-        batch_op.drop_index("ix_evaluation_round_state")
+        batch_op.drop_index("ix_evaluation_round_due")
+        batch_op.drop_index("ix_evaluation_due")
 
     op.drop_table("evaluation")
     with op.batch_alter_table("submission", schema=None) as batch_op:
@@ -370,7 +363,7 @@ def downgrade() -> None:
     op.drop_table("user_account")
     op.drop_table("heartbeat")
     with op.batch_alter_table("event", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_event_action"))
+        batch_op.drop_index(batch_op.f("ix_event_subject"))
 
     op.drop_table("event")
     op.drop_table("challenge")
