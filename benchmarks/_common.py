@@ -10,7 +10,6 @@ import os
 import platform
 import secrets
 import signal
-import socket
 import statistics
 import subprocess
 import sys
@@ -214,12 +213,14 @@ def _tail(log: Path, lines: int = 30) -> str:
 
 def wait_for_workers(server: Server) -> None:
     """Until every worker has said that it lives: heavy imports are over and jobs are taken."""
-    want = {f"{socket.gethostname()}/{pid}" for pid in server.find_all("worker", server.workers)}
+    want = {str(pid) for pid in server.find_all("worker", server.workers)}
     database = server.installation.database
     until = time.monotonic() + WAIT_SECONDS
     while time.monotonic() < until:
         with database.read() as session:
-            alive = {beat.name for beat in session.query(Heartbeat) if beat.kind == "worker"}
+            alive = {
+                beat.name.rsplit("/", 1)[1] for beat in session.query(Heartbeat) if beat.kind == "worker"
+            }
         if want <= alive:
             database.dispose()
             return

@@ -112,11 +112,11 @@ def _parse_labels(texts: Sequence[str | None]) -> Parsed:
 
 
 def canonical_label(text: str) -> str:
-    """One spelling of a label: no outer spaces, '1.0' as '1', 'true' as 'True'."""
+    """One spelling of a label: no outer spaces, '1.0' as '1', '-0.0' as '0', 'true' as 'True'."""
     label = text.strip(SPACES)
     whole, point, zeros = label.partition(".")
     if point and not zeros.strip("0") and whole.isascii() and whole.removeprefix("-").isdecimal():
-        return whole
+        return "0" if whole == "-0" else whole  # what rounding -0.3 gives
     return label.capitalize() if label.lower() in ("true", "false") else label
 
 
@@ -135,6 +135,8 @@ def say_fault(code: str, text: str, cells: Cells) -> str:
     if code == "OUT_OF_RANGE":
         return f"{show(text.strip(SPACES))} is outside {_range(cells)}."
     if code == "NOT_WHOLE":
+        return f"{shown} is not {cells.words}."
+    if cells.kind == "flag":
         return f"{shown} is not {cells.words}."
     return f"{shown} is not a number{_hint(text.strip(SPACES))}."
 
@@ -159,6 +161,8 @@ def _hint(text: str) -> str:
         return " - write 1 for True and 0 for False"
     if text[:1] in ("\u2212", "\u2013", "\u2014"):
         return ' - the minus must be the plain "-" of the keyboard'
+    if any(character.isdecimal() and not character.isascii() for character in text):
+        return " - use the digits 0 to 9"
     if text.lower() in ("na", "n/a", "null", "none", "-", "?"):
         return " - every row needs a prediction"
     return ""

@@ -60,6 +60,7 @@ CHALLENGE_CODES: Mapping[str, str] = MappingProxyType(
     {
         "FILE_MISSING": "A file the challenge needs or names is not there.",
         "FOLDER_NOT_EMPTY": "A new challenge is only written into an empty folder.",
+        "FOLDER_CHANGED": "A file changed while the folder was being copied for publishing; publish it again.",
         "OUTSIDE_FOLDER": "A link or a name leads out of the challenge's folder.",
         "YAML_SYNTAX": "challenge.yaml is not YAML, or uses anchors, aliases or deep nesting.",
         "DUPLICATE_KEY": "A key appears twice.",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import platform
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -83,8 +83,9 @@ def measure(
 ) -> float:
     """One metric over two frames in memory, through the same checks and code as a submitted file.
 
-    Rows are aligned by id and columns by name, so neither order matters. The first column of the
-    solution is the id unless `id` names it. Of a solution with a Usage column the Ignored rows are
+    Rows are aligned by id and columns by name, so neither order matters. The id is the column that
+    `id` names, else one called "id", else the first of the solution; there 1.0 is the same id as 1,
+    as pandas makes floats of whole numbers. Of a solution with a Usage column the Ignored rows are
     dropped and all others scored together. For log_loss of several classes the solution holds
     either one 0/1 column per class or a single column with the class of each row.
 
@@ -98,20 +99,21 @@ def measure(
         If there is no such metric, or a parameter is wrong (BadParameters).
     """
     metric = find_metric(name)
-    parameters = metric.read_parameters(params)
+    plain = {key: value.item() if isinstance(value, np.generic) else value for key, value in params.items()}
+    parameters = metric.read_parameters(plain)
     header = [str(column) for column in solution_frame.columns]
-    id_column = header[0] if id is None else id
+    id_column = id or ("id" if "id" in header else header[0])
     columns = _prediction_columns(metric, solution_frame, submission_frame, id_column)
     fault = column_faults(parameters, len(columns))
     if fault:
         raise ValueError(f"{name}: {fault}")
     task = Task(metric, parameters, tuple(columns))
-    solution = prepare(
-        header, _frame_records(solution_frame), task, id_column=id_column, split_required=False
-    )
-    predicted, _ = align(
-        [str(c) for c in submission_frame.columns], _frame_records(submission_frame), solution
-    )
+    # A truth of booleans may also be one of classes, which keep their names.
+    records = _frame_records(solution_frame, id_column, flags=metric.kind in ("number", "ordinal"))
+    solution = prepare(header, records, task, id_column=id_column, split_required=False)
+    received = [str(column) for column in submission_frame.columns]
+    records = _frame_records(submission_frame, id_column, flags=metric.kind != "label")
+    predicted, _ = align(received, records, solution)
     return _evaluate(task, solution, predicted, {"all": solution.scored})["all"]
 
 
@@ -166,20 +168,29 @@ def _prediction_columns(
     if metric.layout != "classes" or len(targets) != 1 or targets[0] in received:
         return targets
     rows = solution[solution[USAGE_COLUMN] != "Ignored"] if USAGE_COLUMN in solution else solution
-    labels = {canonical_label(text) for text in _texts(rows[targets[0]])}
+    labels = {canonical_label(text) for text in _texts(rows[targets[0]], _text)}
     named = {canonical_label(name) for name in received}
     # Without any class among the columns it is a 0/1 target whose column has another name.
     return [*received, *sorted(labels - named)] if labels & named else targets
 
 
-def _frame_records(frame: pd.DataFrame) -> Iterator[tuple[int, list[str]]]:
-    """The frame as a CSV reader would yield it: numbers written so that they read back exactly."""
-    columns = [_texts(frame.iloc[:, i]) for i in range(frame.shape[1])]
+def _frame_records(
+    frame: pd.DataFrame, id_column: str, *, flags: bool = False
+) -> Iterator[tuple[int, list[str]]]:
+    """The frame as a CSV reader would yield it: numbers written so that they read back exactly.
+
+    With `flags` the booleans outside the id are written as the numbers 1 and 0.
+    """
+    cell_text = _flag_text if flags else _text
+    columns = [
+        _texts(frame.iloc[:, i], _id_text if str(name) == id_column else cell_text)
+        for i, name in enumerate(frame.columns)
+    ]
     return ((line, list(fields)) for line, fields in enumerate(zip(*columns, strict=True), start=2))
 
 
-def _texts(column: pd.Series[Any]) -> list[str]:
-    return ["" if _is_missing(value) else _text(value) for value in column.tolist()]
+def _texts(column: pd.Series[Any], text: Callable[[Any], str]) -> list[str]:
+    return ["" if _is_missing(value) else text(value) for value in column.tolist()]
 
 
 def _is_missing(value: Any) -> bool:
@@ -189,3 +200,12 @@ def _is_missing(value: Any) -> bool:
 def _text(value: Any) -> str:
     # np.float32 prints fewer digits than the float64 it stands for.
     return repr(float(value)) if isinstance(value, float | np.floating) else str(value)
+
+
+def _id_text(value: Any) -> str:
+    whole = isinstance(value, float | np.floating) and float(value).is_integer()
+    return str(int(value)) if whole else _text(value)
+
+
+def _flag_text(value: Any) -> str:
+    return str(int(value)) if isinstance(value, bool | np.bool_) else _text(value)

@@ -140,7 +140,8 @@ def _header_problems(names: Sequence[str], expected: Sequence[str], solution: So
     present, required = set(names), set(expected)
 
     if len(names) == 1:
-        for separator, word in ((";", '";"'), ("\t", "tabs"), ("|", '"|"')):
+        separators = ((";", '";"'), ("\t", "tabs"), ("|", '"|"')) if not names[0].startswith("#") else ()
+        for separator, word in separators:
             parts = {part.strip(SPACES + '"') for part in names[0].split(separator)}
             if len(parts) > 1 and (parts & required or len(parts) == len(expected)):
                 message = (
@@ -154,8 +155,10 @@ def _header_problems(names: Sequence[str], expected: Sequence[str], solution: So
             return [
                 Problem("NO_HEADER", f"Line 1: expected the header {wanted} but the line is blank.", line=1)
             ]
-        missing = " - the header line is missing" if len(names) == len(expected) else ""
-        message = f'Line 1: expected the header {wanted} but found "{found}"{missing}.'
+        hint = " - the header line is missing" if len(names) == len(expected) else ""
+        if _is_preamble(names[0]):
+            hint = " - delete this line; the first line must be the header"
+        message = f'Line 1: expected the header {wanted} but found "{found}"{hint}.'
         return [Problem("NO_HEADER", message, line=1)]
 
     problems = []
@@ -174,13 +177,18 @@ def _header_problems(names: Sequence[str], expected: Sequence[str], solution: So
         else:
             what = "columns" if len(extra) > 1 else "column"
             unnamed = [name or "(no name)" for name in extra]
-            message = f"Line 1: unexpected {what} {_list_names(unnamed)}. The file must have exactly the columns {wanted}."
+            message = f"Line 1: unexpected {what} {_list_names(unnamed)}. The file must have exactly the columns {wanted}"
+            message += "." if names[-1] else " (trailing comma?)."
             problems.append(Problem("EXTRA_COLUMN", message, line=1, column=show(extra[0]), count=len(extra)))
     if missing_names:
         message = f"Line 1: expected the columns {wanted} but found {found}"
         lowered = {name.lower() for name in names}
         if all(name.lower() in lowered for name in missing_names):
             message += " (names are case-sensitive)"
+        elif missing_names == [solution.id_column] and names[0] == "":
+            message += (
+                f"; the first column has no name (in pandas: df.to_csv(path, index_label={expected[0]!r}))"
+            )
         problems.append(Problem("COLUMN_NAME", message + ".", line=1, column=show(missing_names[0])))
     return problems
 
@@ -193,7 +201,11 @@ def _no_header(names: Sequence[str], expected: Sequence[str], solution: Solution
     if is_blank(names) or len(names) == 1:
         return True
     data = any(NUMBER.fullmatch(name) for name in names[:1000])
-    return data or names[0] in solution.index or names[0].startswith(("#", "sep="))
+    return data or names[0] in solution.index or _is_preamble(names[0])
+
+
+def _is_preamble(name: str) -> bool:
+    return name.lower().startswith(("#", "sep="))
 
 
 def _list_names(names: Sequence[str]) -> str:
@@ -219,14 +231,14 @@ class _Rows:
         self.duplicates: dict[int, list[int]] = {}
         """Row -> the later lines with its id."""
         self.unknown: list[tuple[str, int]] = []
-        self.ragged: dict[int, list[int]] = {}
-        """Number of values -> lines that have so many."""
+        self.ragged: dict[tuple[int, bool], list[int]] = {}
+        """(Number of values, whether the last is empty) -> lines of that kind."""
         self.repeated_headers: list[int] = []
         self.without_id: list[int] = []
         self.unplaced = 0
         """Ragged lines of which nobody can say which row they were meant for."""
         self.spaced_ids = False
-        self.n_blank, self.first_blank, self.last_blank = 0, 0, 0
+        self.n_blank, self.n_blank_cells, self.first_blank, self.last_blank = 0, 0, 0, 0
         self.complete = True
         """Whether the file was read to its end, so that an id not seen is an id not there."""
         self.broken: tuple[Problem, ...] = ()
@@ -246,12 +258,14 @@ class _Rows:
                         for texts, position in targets:
                             texts[row] = fields[position]
                 elif is_blank(fields):
-                    self.first_blank = self.first_blank or line
-                    self.last_blank = line
                     self.n_blank += 1
+                    if fields:  # a row of empty cells, as Excel leaves behind; a blank line means nothing
+                        self.first_blank = self.first_blank or line
+                        self.last_blank = line
+                        self.n_blank_cells += 1
                     if self.n_blank > MAX_BLANK_ROWS:
                         message = f"There are more than {MAX_BLANK_ROWS} empty rows; delete them."
-                        raise UnreadableTable(Problem("EMPTY_ROWS", message, line=self.first_blank))
+                        raise UnreadableTable(Problem("EMPTY_ROWS", message, line=line))
                     continue
                 else:
                     self._take_odd(line, fields)
@@ -269,7 +283,7 @@ class _Rows:
         if len(fields) == len(self.names) and [name.strip(SPACES) for name in fields] == self.names:
             self.repeated_headers.append(line)
         elif len(fields) != len(self.names):
-            self.ragged.setdefault(len(fields), []).append(line)
+            self.ragged.setdefault((len(fields), not fields[-1].strip(SPACES)), []).append(line)
             if row is None:
                 self.unplaced += 1
             elif not self.lines[row]:
@@ -291,12 +305,14 @@ class _Rows:
 
     def _line_problems(self) -> list[Problem]:
         problems = []
-        for n_values, lines in list(self.ragged.items())[:_LISTED]:
+        for (n_values, ends_empty), lines in list(self.ragged.items())[:_LISTED]:
             where = _lines(lines)
             have = "have" if len(lines) > 1 else "has"
             values = "value" if n_values == 1 else "values"
             message = f"{where} {have} {n_values} {values}, expected {len(self.names)}"
-            message += " (trailing comma?)." if n_values == len(self.names) + 1 and len(lines) > 1 else "."
+            if n_values == len(self.names) + 1:
+                message += " (trailing comma?)" if ends_empty else " (a comma inside a value?)"
+            message += "."
             problems.append(Problem("FIELD_COUNT", message, line=lines[0], count=len(lines)))
         if self.repeated_headers:
             verb = "repeat" if len(self.repeated_headers) > 1 else "repeats"
@@ -328,13 +344,13 @@ class _Rows:
         notices = []
         if self.spaced_ids:
             notices.append(Notice("NOTICE_ID_SPACES", "Spaces around ids were ignored."))
-        if self.n_blank:
+        if self.n_blank_cells:
             first, last = self.first_blank, self.last_blank
             at = f"line {first}" if first == last else f"lines {first}-{last}"
-            if last - first + 1 != self.n_blank:
+            if last - first + 1 != self.n_blank_cells:
                 at = f"between lines {first} and {last}"
-            rows = "empty row was" if self.n_blank == 1 else "empty rows were"
-            notices.append(Notice("NOTICE_EMPTY_ROWS", f"{self.n_blank} {rows} ignored ({at})."))
+            rows = "empty row was" if self.n_blank_cells == 1 else "empty rows were"
+            notices.append(Notice("NOTICE_EMPTY_ROWS", f"{self.n_blank_cells} {rows} ignored ({at})."))
         return notices
 
 
@@ -386,7 +402,8 @@ def _id_problems(rows: _Rows, solution: Solution) -> list[Problem]:
         respelt, unknown, missing = _match_spelling(unknown, missing, solution)
         if respelt:
             received, line, row = respelt[0]
-            how_many = f"all {len(respelt)}" if len(respelt) == len(rows.lines) else f"{len(respelt)} ids"
+            noun = "id" if len(respelt) == 1 else "ids"
+            how_many = f"all {len(respelt)}" if len(respelt) == len(rows.lines) else f"{len(respelt)} {noun}"
             message = (
                 f"Ids look like {show(received)} where {show(solution.ids[row])} is expected ({how_many}). "
                 f"Write ids exactly as in the test set{_spelling_hint(solution, received, row)}."

@@ -189,7 +189,7 @@ _OTHER_FORMATS = (
     (b"\x80\x05", "a Python pickle"),
 )
 
-_JSON_START = re.compile(rb'(?:\[\s*)+[{"]|\{\s*["}]')
+_JSON_START = re.compile(rb'(?:\[\s*)+[{"]|\[\s*\[|\{\s*["}]')
 
 _UNPACKING_ERRORS = (
     OSError,
@@ -276,7 +276,7 @@ def _refuse_other_formats(data: bytes) -> None:
         if data.startswith(magic):
             raise UnreadableTable(Problem("NOT_CSV", f"The file is {name}, not CSV; upload CSV."))
     start = data[:1000].removeprefix(b"\xef\xbb\xbf").lstrip().lower()
-    if start.startswith((b"<!doctype", b"<html", b"<?xml", b"<head", b"<body")):
+    if start.startswith((b"<!doctype", b"<!--", b"<html", b"<?xml", b"<head", b"<body", b"<table")):
         message = "The file is a web page (HTML or XML), not CSV. Was a login page saved instead of the file?"
         raise UnreadableTable(Problem("NOT_CSV", message))
     if _JSON_START.match(start):

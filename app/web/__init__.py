@@ -12,7 +12,7 @@ from flask import Flask, Response, g, request
 from flask_wtf.csrf import CSRFProtect
 from jinja2 import StrictUndefined
 from werkzeug.middleware.proxy_fix import ProxyFix
-from werkzeug.routing import BaseConverter
+from werkzeug.routing import BaseConverter, IntegerConverter, Map
 
 from app import config, queue
 from app.config import Settings
@@ -33,7 +33,7 @@ from app.web import (
     uploads,
 )
 from app.web.context import Parts
-from app.web.throttle import Throttle
+from app.web.throttle import Throttle, UnderWay
 
 FORM_LIMIT_BYTES = 1_000_000  # of every request but an upload, which sets its own
 A_YEAR_SECONDS = 365 * 86400
@@ -72,6 +72,7 @@ def create_app(settings: Settings, *, database: Database | None = None) -> Flask
             queue.connect(settings.redis), config.secret_key(settings), job_seconds=settings.job_seconds
         ),
         throttle=Throttle(),
+        under_way=UnderWay(),
     )
     if settings.proxies:
         n = settings.proxies
@@ -80,7 +81,7 @@ def create_app(settings: Settings, *, database: Database | None = None) -> Flask
     csrf = CSRFProtect(app)
     csrf.exempt(api.blueprint)  # tokens in a header, never cookies
     csrf.exempt(submissions.create)  # checks by itself, after the file has gone to storage
-    app.url_map.converters["slug"] = SlugConverter
+    app.url_map.converters.update(slug=SlugConverter, id=IdConverter)
     for module in (pages, accounts, competitions, teams, submissions, leaderboard, organise, api):
         app.register_blueprint(module.blueprint)
     errors.register(app)
@@ -95,6 +96,15 @@ class SlugConverter(BaseConverter):
     """Only what a slug can be reaches the database; PostgreSQL faults on a NUL in a text."""
 
     regex = "[A-Za-z0-9][A-Za-z0-9._-]{0,59}"
+
+
+class IdConverter(IntegerConverter):
+    """Only what fits the database's column is an id; SQLite's driver faults on more."""
+
+    regex = r"\d{1,19}"
+
+    def __init__(self, url_map: Map) -> None:
+        super().__init__(url_map, max=2**63 - 1)
 
 
 def _prepare_templates(app: Flask) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import socket
+import struct
 import sys
 from typing import Any
 
@@ -13,6 +15,18 @@ from app.config import Settings
 from app.db import Database
 from app.errors import Refused
 from app.web import create_app
+
+PATIENCE_SECONDS = 60
+
+
+def limit_patience(worker: Any) -> None:
+    """Give up on a client that sends nothing for a minute: eight of them would hold every thread for good.
+
+    gunicorn waits without end for the rest of a request. A connection inherits this option from its listener.
+    """
+    limit = struct.pack("@ll", PATIENCE_SECONDS, 0)
+    for listener in worker.sockets:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
 
 
 class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
@@ -33,6 +47,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
             "keepalive": 5,
             "loglevel": "warning" if settings.log_level == "info" else settings.log_level,
             "control_socket_disable": True,
+            "post_worker_init": limit_patience,
         }
         for name, value in options.items():
             if name in self.cfg.settings:

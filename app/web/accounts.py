@@ -87,7 +87,7 @@ def change_password() -> ResponseReturnValue:
     return redirect(url_for("accounts.show"), 303)
 
 
-@blueprint.post("/account/browsers/<int:sign_in_id>/revoke")
+@blueprint.post("/account/browsers/<id:sign_in_id>/revoke")
 def revoke_browser(sign_in_id: int) -> ResponseReturnValue:
     with parts().database.begin() as session:
         now = db.now(session)
@@ -107,7 +107,7 @@ def create_token() -> ResponseReturnValue:
         return _account(session, me, now, new_token=secret)
 
 
-@blueprint.post("/account/tokens/<int:token_id>/revoke")
+@blueprint.post("/account/tokens/<id:token_id>/revoke")
 def revoke_token(token_id: int) -> ResponseReturnValue:
     with parts().database.begin() as session:
         now = db.now(session)

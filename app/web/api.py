@@ -20,8 +20,6 @@ from app.web.context import bearer, number_argument, parts
 
 blueprint = Blueprint("api", __name__, url_prefix="/api/v1")
 
-ID = "int(max=9223372036854775807)"
-
 
 @blueprint.get("/me")
 def me() -> ResponseReturnValue:
@@ -149,7 +147,7 @@ def submission_index(slug: str) -> ResponseReturnValue:
     return jsonify(submissions=[_submission(e, competition, places.get(e.id)) for e in entries])
 
 
-@blueprint.get(f"/submissions/<{ID}:submission_id>")
+@blueprint.get("/submissions/<id:submission_id>")
 def submission_show(submission_id: int) -> ResponseReturnValue:
     with parts().database.read() as session:
         now = db.now(session)
@@ -164,7 +162,7 @@ def submission_show(submission_id: int) -> ResponseReturnValue:
     return jsonify(_submission(found[0], competition, place))
 
 
-@blueprint.get(f"/submissions/<{ID}:submission_id>/file")
+@blueprint.get("/submissions/<id:submission_id>/file")
 def submission_file(submission_id: int) -> ResponseReturnValue:
     with parts().database.read() as session:
         submission, _ = submissions.visible(session, bearer(session), submission_id)

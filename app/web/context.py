@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from urllib.parse import urlsplit
 
 from flask import current_app, g, request
 from flask import session as cookie
@@ -17,7 +16,7 @@ from app.db import Database
 from app.errors import NotFound, NotSignedIn
 from app.queue import Hints
 from app.storage import Storage
-from app.web.throttle import Throttle
+from app.web.throttle import Throttle, UnderWay
 
 
 @dataclass(frozen=True)
@@ -29,6 +28,7 @@ class Parts:
     storage: Storage
     hints: Hints
     throttle: Throttle
+    under_way: UnderWay
 
 
 def parts() -> Parts:
@@ -83,10 +83,7 @@ def number_argument(name: str, default: int, largest: int = 10**9) -> int:
 
 def safe_next(target: str | None, otherwise: str) -> str:
     """A place on this site to go on to. Browsers read `//host` and `/\\host` as another site."""
-    if not target or not target.startswith("/") or target.startswith(("//", "/\\")):
+    if not target or not target.startswith("/") or target.startswith("//"):
         return otherwise
-    split = urlsplit(target)
     # Browsers drop tabs and line ends from addresses, which would turn "/<tab>/host" into "//host".
-    if split.scheme or split.netloc or any(c < " " or c == "\\" for c in target):
-        return otherwise
-    return target
+    return otherwise if any(c < " " or c == "\\" for c in target) else target

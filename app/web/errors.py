@@ -10,11 +10,11 @@ from flask import Flask, Response, g, jsonify, make_response, redirect, render_t
 from flask.typing import ResponseReturnValue
 from flask_wtf.csrf import CSRFError
 from sqlalchemy.exc import SQLAlchemyError
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import BadHost, HTTPException
 
 from app import db
 from app.errors import NotSignedIn, Refused
-from app.web.context import parts, viewer
+from app.web.context import parts, safe_next, viewer
 from scorer.report import Problem
 
 log = logging.getLogger(__name__)
@@ -43,12 +43,16 @@ WORDS = {
 def register(app: Flask) -> None:
     app.register_error_handler(Refused, refused)
     app.register_error_handler(CSRFError, forged)
+    app.register_error_handler(BadHost, lost)
     app.register_error_handler(HTTPException, http)
     app.register_error_handler(Exception, fault)
 
 
 def refused(refusal: Refused) -> ResponseReturnValue:
     if isinstance(refusal, NotSignedIn) and not wants_json():
+        if "HX-Request" in request.headers:
+            # A part that asks again by itself: the whole page must go, or it would show the form inside itself.
+            return "", 401, {"HX-Refresh": "true"}
         here = request.full_path.rstrip("?") if request.method == "GET" else None
         return redirect(url_for("accounts.sign_in", next=here), 303)
     return answer(refusal.status, refusal.message, refusal.problems)
@@ -71,6 +75,11 @@ def http(error: HTTPException) -> ResponseReturnValue:
             if name == "Allow":
                 answered.headers[name] = value
     return answered
+
+
+def lost(_error: BadHost) -> ResponseReturnValue:
+    """A Host header that is no name: without one not even a page's links can be made."""
+    return Response("The request's Host header is not a host's name.\n", 400, content_type="text/plain")
 
 
 def fault(error: Exception) -> ResponseReturnValue:
@@ -130,7 +139,10 @@ def _find_viewer() -> None:
 
 def _came_from() -> str | None:
     """The page a refused form was sent from, if it is one of ours."""
-    referrer = urlsplit(request.referrer or "")
+    try:
+        referrer = urlsplit(request.referrer or "")
+    except ValueError:  # anybody may send anything
+        return None
     if request.method == "GET" or referrer.netloc != request.host:
         return None
-    return referrer.path + (f"?{referrer.query}" if referrer.query else "")
+    return safe_next(referrer.path + (f"?{referrer.query}" if referrer.query else ""), "") or None

@@ -53,7 +53,7 @@ def show(slug: str) -> ResponseReturnValue:
     )
 
 
-@blueprint.post("/competitions/<slug:slug>/organise/retry/<int(max=9223372036854775807):submission_id>")
+@blueprint.post("/competitions/<slug:slug>/organise/retry/<id:submission_id>")
 def retry(slug: str, submission_id: int) -> ResponseReturnValue:
     with parts().database.begin() as session:
         now = db.now(session)

@@ -33,7 +33,6 @@ blueprint = Blueprint("submissions", __name__)
 
 PAGE_SIZE = 50
 HISTORY = 500  # points a chart can still show apart
-ID = "int(max=9223372036854775807)"  # what fits the database's column; anything larger is no submission
 
 
 @blueprint.get("/competitions/<slug:slug>/submit")
@@ -81,7 +80,7 @@ def index(slug: str) -> ResponseReturnValue:
     )
 
 
-@blueprint.get(f"/submissions/<{ID}:submission_id>")
+@blueprint.get("/submissions/<id:submission_id>")
 def show(submission_id: int) -> ResponseReturnValue:
     """One submission; `?part=entry` is only its row, which asks again each second until it is final."""
     with parts().database.read() as session:
@@ -100,7 +99,7 @@ def show(submission_id: int) -> ResponseReturnValue:
     return fragment
 
 
-@blueprint.get(f"/submissions/<{ID}:submission_id>/file")
+@blueprint.get("/submissions/<id:submission_id>/file")
 def download(submission_id: int) -> ResponseReturnValue:
     with parts().database.read() as session:
         me = signed_in(session, db.now(session))
@@ -108,7 +107,7 @@ def download(submission_id: int) -> ResponseReturnValue:
     return send_upload(submission)
 
 
-@blueprint.post(f"/submissions/<{ID}:submission_id>/pick")
+@blueprint.post("/submissions/<id:submission_id>/pick")
 def pick(submission_id: int) -> ResponseReturnValue:
     picked = request.form.get("picked") == "1"
     with parts().database.begin() as session:

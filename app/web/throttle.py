@@ -1,10 +1,10 @@
-"""A brake on guessing passwords, taken before the costly hash."""
+"""Brakes: on guessing passwords, taken before the costly hash, and on uploads that hold a thread each."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -12,10 +12,37 @@ from app.errors import Refused
 
 WINDOW_SECONDS = 60.0
 MAX_NAMES = 10_000
+UPLOADS_AT_ONCE = 2
 
 
 class TooManyTries(Refused):
     status = 429
+
+
+class UnderWay:
+    """Few uploads of one person at once: as many slow ones as there are threads would leave none for anybody else.
+
+    Like the throttle, each web process counts for itself.
+    """
+
+    def __init__(self) -> None:
+        self._uploads: Counter[int] = Counter()
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def upload(self, user_id: int) -> Iterator[None]:
+        with self._lock:
+            if self._uploads[user_id] >= UPLOADS_AT_ONCE:
+                raise TooManyTries(
+                    f"{UPLOADS_AT_ONCE} uploads of yours are still on their way. Please send the next when one is here."
+                )
+            self._uploads[user_id] += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._uploads[user_id] -= 1
+                self._uploads += Counter()  # drops who has none
 
 
 class Throttle:

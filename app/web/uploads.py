@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import IO, cast
@@ -23,6 +23,7 @@ from app.web.context import parts
 FORM_BYTES = 64 * 1024  # what a form may add to its file: boundaries, headers, the message
 MAX_KEY_LENGTH = 120
 DRAIN_BYTES = 8 << 20
+ONE_FILE = "Send exactly one file, in the form's field `file`."
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class StreamingRequest(Request):
     """Once a view has said where files go, a form's file is written there while it arrives."""
 
     file_sink: Callable[[], Incoming] | None = None
+    has_file = False
 
     def _get_file_stream(
         self,
@@ -46,6 +48,9 @@ class StreamingRequest(Request):
     ) -> IO[bytes]:
         if self.file_sink is None:
             return super()._get_file_stream(total_content_length, content_type, filename, content_length)
+        if self.has_file:  # a form of a thousand files would open a thousand of ours
+            raise Refused(ONE_FILE)
+        self.has_file = True
         return cast("IO[bytes]", self.file_sink())
 
 
@@ -86,16 +91,18 @@ def drain() -> None:
     length = request.content_length or 0
     if g.get("body_begun") or "form" in request.__dict__ or not 0 < length <= DRAIN_BYTES:
         return
+    g.body_begun = True
     stream = request.environ["wsgi.input"]
-    while length > 0 and (chunk := stream.read(min(length, 1 << 16))):
-        length -= len(chunk)
+    with suppress(OSError):  # who does not even send it is not answered
+        while length > 0 and (chunk := stream.read(min(length, 1 << 16))):
+            length -= len(chunk)
 
 
 def _from_form(sink: Callable[[], Incoming]) -> Upload:
     cast("StreamingRequest", request).file_sink = sink
     files = request.files.getlist("file")
-    if len(files) != 1 or len(list(request.files.values())) != 1:
-        raise Refused("Send exactly one file, in the form's field `file`.")
+    if len(files) != 1:
+        raise Refused(ONE_FILE)
     if not files[0].filename:
         raise Refused("No file was chosen.")
     return Upload(cast("Incoming", files[0].stream), files[0].filename, request.form.get("message", ""))
@@ -130,12 +137,18 @@ def take(
         competition = competitions.by_slug(session, slug)
         key = _idempotency_key()
         known = submissions.admit(session, competition, who, received_at=received_at, idempotency_key=key)
-    with receiving(parts().storage, competition.max_upload_bytes) as upload:
+    with (
+        parts().under_way.upload(who.id),
+        receiving(parts().storage, competition.max_upload_bytes) as upload,
+    ):
         if check_form is not None:
             check_form()
         if known is not None and known != upload.incoming.sha256:
             # Not kept, or a known key would be a way to fill the disk.
             raise Conflict("This Idempotency-Key was already used for another upload; use a new one.")
+        if len(upload.message) > submissions.MAX_MESSAGE_LENGTH:
+            # Before `accept` says so too: what is refused after this line stays on the disk and costs no quota.
+            raise Refused(f"The message is longer than {submissions.MAX_MESSAGE_LENGTH} characters.")
         blob = upload.incoming.keep()
     with parts().database.begin() as session:
         receipt = submissions.accept(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from scorer.cells import LARGEST, Cells, FloatArray, LabelArray, canonical_label
 from scorer.metrics.registry import ANY_FINITE, FLAG, LABEL, PROBABILITY, RowFault, metric
@@ -157,6 +157,26 @@ def balanced_accuracy_score(
     return (recall - chance) / (1.0 - chance) if adjusted and chance < 1.0 else recall
 
 
+def _positive_label(positive: str, classes: Collection[str]) -> str:
+    """The label that counts as found; where the classes are True and False, a 1 means True."""
+    label = canonical_label(positive)
+    return "True" if label == "1" and "True" in classes and "1" not in classes else label
+
+
+def _not_two_classes(truth: LabelArray, parameters: Any) -> str | None:
+    if parameters.average != "binary":
+        return None
+    present = set(truth.tolist())
+    positive = _positive_label(parameters.positive, present)
+    if len(present | {positive}) <= 2:
+        return None
+    listed = ", ".join(sorted(present)[:5]) + (", ..." if len(present) > 5 else "")
+    return (
+        f'average: binary compares "{positive}" with one other class, and the classes are {listed}; '
+        "state positive, or average: macro"
+    )
+
+
 @metric(
     "f1",
     version=1,
@@ -164,6 +184,7 @@ def balanced_accuracy_score(
     bounds=(0.0, 1.0),
     kind="label",
     cells=LABEL,
+    undefined=_not_two_classes,
     needs_every_class=True,
     convention="""0/0 is 0. macro is the plain mean over the classes of the challenge, so a class that was only
     predicted adds no term of its own (scikit-learn would take the union), yet costs the class it was taken from.
@@ -181,14 +202,16 @@ def f1_score(
         ),
     ] = "binary",
     positive: Annotated[
-        str, Field(description="With average: binary, the label that counts as found.")
+        str,
+        BeforeValidator(lambda label: str(label) if isinstance(label, bool | int | float) else label),
+        Field(description="With average: binary, the label that counts as found."),
     ] = "1",
 ) -> float:
     """Harmonic mean of precision and recall; higher is better, 1 is perfect."""
     if average == "micro":
         return float(np.mean(truth == predicted))
     if average == "binary":
-        classes = [canonical_label(positive)]
+        classes = [_positive_label(positive, classes)]
     hit, true, called = _counts(truth, predicted, classes)
     total = true + called
     return float(np.mean(np.divide(2.0 * hit, total, out=np.zeros(len(classes)), where=total > 0)))

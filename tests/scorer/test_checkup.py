@@ -95,8 +95,7 @@ def test_a_split_without_a_rare_label_is_a_remark_for_accuracy(write: Write) -> 
 
 
 def test_truth_that_cannot_score_best_is_a_problem(write: Write) -> None:
-    yaml = YAML.replace("log_loss", "{name: f1, positive: other}")
-    folder = write(yaml)
+    folder = write(YAML.replace("log_loss", "{name: f1, positive: 1}"), columns=(IDS, ["0"] * 20, USAGE))
     assert "TRUTH_NOT_BEST" in {problem.code for problem in scorer.check(scorer.load(folder)).problems}
 
 

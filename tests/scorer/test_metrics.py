@@ -311,7 +311,34 @@ def test_a_class_without_a_column_is_the_participants_mistake() -> None:
 def test_f1_of_the_positive_class() -> None:
     solution, submission = as_frames(["yes", "yes", "no", "no"], ["yes", "no", "yes", "no"])
     assert scorer.measure("f1", solution, submission, positive="yes") == pytest.approx(0.5)
-    assert scorer.measure("f1", solution, submission) == 0.0  # "1" never occurs: 0/0 is 0
+    with pytest.raises(scorer.InvalidChallenge, match="the classes are no, yes; state positive"):
+        scorer.measure("f1", solution, submission)
+    with pytest.raises(scorer.InvalidChallenge, match="the classes are 0, 1, 2"):
+        scorer.measure("f1", *as_frames([0, 1, 2], [0, 1, 2]))
+
+
+@pytest.mark.parametrize("kind", [int, float, bool, lambda number: str(bool(number)), str])
+def test_f1_finds_ones_however_they_are_typed(kind: Callable[[int], Any]) -> None:
+    solution, submission = as_frames([kind(x) for x in [1, 1, 0]], [kind(x) for x in [1, 0, 0]])
+    assert scorer.measure("f1", solution, submission) == pytest.approx(2 / 3)
+    assert scorer.measure("f1", solution, submission, positive=1) == pytest.approx(2 / 3)
+
+
+def test_frames_may_hold_any_type_that_means_the_number() -> None:
+    truth = [1, 0, 1]
+    same: list[list[Any]] = [[True, False, True], ["1", "0", "1.0"], [np.float32(1), np.int8(0), np.True_]]
+    for predicted in same:
+        assert scorer.measure("mse", *as_frames(truth, predicted)) == 0.0
+        assert scorer.measure("log_loss", *as_frames(truth, predicted)) < 1e-9
+    assert scorer.measure("mse", *as_frames([True, False], [1, 0])) == 0.0
+    ratings: dict[str, Any] = {"min_rating": np.int64(0), "max_rating": np.int64(1)}
+    assert scorer.measure("qwk", *as_frames(truth, truth), **ratings) == 1.0
+
+
+def test_the_id_is_found_by_name_and_whole_floats_are_whole_numbers() -> None:
+    solution = pd.DataFrame({"y": [0.5, 2.0], "id": [2**53 + 1, 7]})
+    submission = pd.DataFrame({"id": pd.Series([7.0, 2**53 + 1], dtype=object), "y": [2.0, 0.5]})
+    assert scorer.measure("mse", solution, submission) == 0.0
 
 
 def test_adjusted_balanced_accuracy_gives_guessing_zero() -> None:
@@ -320,7 +347,9 @@ def test_adjusted_balanced_accuracy_gives_guessing_zero() -> None:
     assert scorer.measure("balanced_accuracy", solution, submission, adjusted=True) == 0.0
 
 
-@pytest.mark.parametrize(("one", "other"), [("1", "1.0"), ("True", "true"), (1, True), ("x", " x ")])
+@pytest.mark.parametrize(
+    ("one", "other"), [("1", "1.0"), ("True", "true"), (1, True), ("x", " x "), (0, -0.0)]
+)
 def test_labels_are_compared_in_one_spelling(one: Any, other: Any) -> None:
     expected = 0.0 if (one, other) == (1, True) else 1.0
     assert scorer.measure("accuracy", *as_frames([one], [other])) == expected

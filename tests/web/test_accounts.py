@@ -156,6 +156,7 @@ def test_a_token_is_shown_once_works_and_can_be_revoked(house: House) -> None:
         "/\\evil.example",
         "/\t/evil.example",
         "/\n/evil.example",
+        "/\t/[",
         "\\/evil.example",
         "javascript:alert(1)",
         "evil.example",

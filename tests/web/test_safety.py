@@ -219,6 +219,7 @@ def test_no_address_leads_out_of_the_public_files(name: str, house: House) -> No
     "address",
     [
         "/submissions/99999999999999999999999",
+        "/submissions/" + "9" * 5000,
         "/competitions/%00",
         "/competitions/biopsy/leaderboard?q=%00&page=-1&sort=;drop",
         "/competitions/biopsy/leaderboard?page=99999999999999999999",
@@ -230,6 +231,45 @@ def test_no_address_leads_out_of_the_public_files(name: str, house: House) -> No
 )
 def test_odd_addresses_are_answered_without_a_fault(address: str, house: House) -> None:
     assert house.browser("grace").get(address).status_code < 500
+
+
+@pytest.mark.parametrize("address", ["/account/browsers/{}/revoke", "/account/tokens/{}/revoke"])
+def test_a_number_no_column_can_hold_is_no_id(address: str, house: House) -> None:
+    ada = house.browser("ada")
+    for number in (2**63, 10**30):
+        assert ada.post(address.format(number)).status_code == 404
+    assert ada.post(address.format(2**63 - 1)).status_code == 404
+
+
+@pytest.mark.parametrize("referrer", ["http://[", "//[", "http://localhost:99999999/"])
+def test_an_odd_referrer_does_not_break_an_error_page(referrer: str, house: House) -> None:
+    ada = house.browser("ada").client
+    assert ada.get("/nowhere", headers={"Referer": referrer}).status_code == 404
+    assert ada.post("/sign-out", headers={"Referer": referrer}).status_code == 400
+
+
+def test_the_way_back_from_an_error_stays_on_this_site(house: House) -> None:
+    ada = house.browser("ada").client
+    back = 'href="/competitions/biopsy/submit"'
+    assert (
+        back in ada.post("/sign-out", headers={"Referer": "http://localhost/competitions/biopsy/submit"}).text
+    )
+    assert "evil" not in ada.post("/sign-out", headers={"Referer": "http://localhost//evil.example/x"}).text
+
+
+@pytest.mark.parametrize("host", ["x" * 70, "a..b", "."])
+def test_a_host_that_is_no_name_is_refused(host: str, house: House) -> None:
+    for path in ("/", "/api/v1/me"):
+        answer = house.stranger().get(path, headers={"Host": host})
+        assert answer.status_code == 400
+
+
+def test_a_part_of_a_page_does_not_become_the_sign_in_form(house: House) -> None:
+    """htmx would follow a redirect and put that whole page where the part was."""
+    address = f"/submissions/{house.submit('ada')}?part=entry"
+    answer = house.stranger().get(address, headers={"HX-Request": "true"})
+    assert (answer.status_code, answer.headers["HX-Refresh"], answer.text) == (401, "true", "")
+    assert house.stranger().get(address).status_code == 303
 
 
 def test_a_fault_of_ours_is_told_in_words_and_without_details(house: House) -> None:

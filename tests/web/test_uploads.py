@@ -2,13 +2,18 @@ from __future__ import annotations
 
 import gzip
 import io
+import socket
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from werkzeug.test import TestResponse
 
 from app import db
+from app.storage import Incoming, Storage
+from app.web import __main__ as server
 from tests.web.house import CSV, PRIVATE_CANARY, House
 
 if TYPE_CHECKING:
@@ -244,8 +249,11 @@ def test_a_file_that_began_in_time_counts_although_it_ends_after_the_close(house
 
 
 def test_a_message_that_is_too_long_is_refused(house: House) -> None:
+    """Before the file is kept, or long messages would be a way to fill the disk without any quota."""
+    before = sorted(house.storage.folder.rglob("*"))
     answer = send_raw(house, headers={"X-Message": "m" * 501})
     assert answer.status_code == 422
+    assert sorted(house.storage.folder.rglob("*")) == before
 
 
 def test_private_scores_wait_until_no_body_can_be_on_its_way(house: House) -> None:
@@ -265,3 +273,78 @@ def test_a_known_key_with_another_file_keeps_nothing(house: House) -> None:
     other = house.stranger().client.post(API, data=CSV + b"\n", content_type="text/csv", headers=headers)
     assert other.status_code == 409
     assert sorted(house.storage.folder.rglob("*")) == kept
+
+
+def test_a_form_of_many_files_opens_only_one(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = []
+    receive = Storage.receive
+
+    def counting(storage: Storage, limit_bytes: int) -> Incoming:
+        opened.append(1)
+        return receive(storage, limit_bytes)
+
+    monkeypatch.setattr(Storage, "receive", counting)
+    files = [(io.BytesIO(b"a"), f"{i}.csv") for i in range(50)]
+    answer = house.browser("ada").post(FORM, {"file": files}, content_type="multipart/form-data")
+    assert answer.status_code == 422
+    assert "Send exactly one file" in answer.text
+    assert len(opened) == 1
+    assert leftovers(house) == []
+
+
+def test_one_person_sends_two_files_at_once_and_no_more(house: House) -> None:
+    house.join("bob")
+    answers: list[tuple[str, int]] = []
+
+    def send(nr: str, meanwhile: Callable[[], None] = lambda: None) -> None:
+        class Body(io.BytesIO):
+            def readinto(self, buffer: Buffer) -> int:
+                if self.tell() == 0:
+                    meanwhile()
+                return super().readinto(buffer)
+
+        answer = house.stranger().client.post(
+            API, input_stream=Body(CSV), content_type="text/csv", headers=house.token(nr.split()[0])
+        )
+        answers.append((nr, answer.status_code))
+
+    def third() -> None:
+        send("ada 3")
+        send("bob 1")
+
+    send("ada 1", lambda: send("ada 2", third))
+    send("ada 4")
+    assert answers == [("ada 3", 429), ("bob 1", 201), ("ada 2", 201), ("ada 1", 201), ("ada 4", 201)]
+
+
+class Silent(io.BytesIO):
+    """A client that announced a body and sends none, until the server has waited long enough."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        raise BlockingIOError
+
+    def readinto(self, buffer: object) -> int:
+        raise BlockingIOError
+
+
+@pytest.mark.parametrize("name", ["ada", "bob"])
+def test_a_body_that_never_comes_is_no_fault_of_ours(house: House, name: str) -> None:
+    answer = house.stranger().client.post(
+        API,
+        input_stream=Silent(),
+        environ_overrides={"CONTENT_LENGTH": "1000"},
+        content_type="text/csv",
+        headers=house.token(name),
+    )
+    assert answer.status_code == (400 if name == "ada" else 403)
+    assert leftovers(house) == []
+
+
+def test_a_connection_that_says_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "PATIENCE_SECONDS", 1)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server.limit_patience(SimpleNamespace(sockets=[listener]))
+        with socket.create_connection(listener.getsockname()):
+            connection, _ = listener.accept()
+            with connection, pytest.raises(BlockingIOError):
+                connection.recv(1)
