@@ -321,6 +321,8 @@ class Standing(Base):
     __table_args__ = (
         Index("ix_standing_public", "competition_id", "public_key", "public_at", "team_id"),
         Index("ix_standing_private", "competition_id", "private_key", "private_at", "team_id"),
+        Index("ix_standing_entries", "competition_id", "entries"),
+        Index("ix_standing_last", "competition_id", "last_at"),
     )
 
     competition_id: Mapped[int] = mapped_column(ForeignKey("competition.id"), primary_key=True)

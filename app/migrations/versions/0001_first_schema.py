@@ -303,6 +303,8 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("competition_id", "team_id", name=op.f("pk_standing")),
     )
     with op.batch_alter_table("standing", schema=None) as batch_op:
+        batch_op.create_index("ix_standing_entries", ["competition_id", "entries"], unique=False)
+        batch_op.create_index("ix_standing_last", ["competition_id", "last_at"], unique=False)
         batch_op.create_index(
             "ix_standing_private", ["competition_id", "private_key", "private_at", "team_id"], unique=False
         )
@@ -315,6 +317,8 @@ def downgrade() -> None:
     with op.batch_alter_table("standing", schema=None) as batch_op:
         batch_op.drop_index("ix_standing_public")
         batch_op.drop_index("ix_standing_private")
+        batch_op.drop_index("ix_standing_last")
+        batch_op.drop_index("ix_standing_entries")
 
     op.drop_table("standing")
     op.drop_table("score")
