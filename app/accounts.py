@@ -24,7 +24,7 @@ MAX_PASSWORD_LENGTH = 200  # argon2 would hash a megabyte as well, slowly
 
 # OWASP's second choice: 19 MiB a hash keeps a small machine's web process small.
 _hasher = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
-# As many at a time as a small machine has cores: more would only be slower together, and larger.
+# A hash takes 19 MiB: more at a time than a small machine has cores would only be slower, and larger.
 _hashing = threading.BoundedSemaphore(2)
 _nobody = _hasher.hash("no account has this password")
 

@@ -46,7 +46,7 @@ class UnderWay:
 
 
 class Throttle:
-    """At most `per_name` tries a minute for one account, `in_all` for the whole process, and few hashes at once.
+    """At most `per_name` tries a minute for one account and `in_all` for the whole process.
 
     It lives in this process only: with several web processes each counts for itself.
     """
@@ -56,24 +56,20 @@ class Throttle:
         *,
         per_name: int = 5,
         in_all: int = 600,
-        at_once: int = 2,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._per_name, self._in_all, self._clock = per_name, in_all, clock
         self._tries: OrderedDict[str, deque[float]] = OrderedDict()
         self._all: deque[float] = deque()
         self._lock = threading.Lock()
-        # A hash takes 19 MiB; eight threads hashing together would double the process.
-        self._hashing = threading.BoundedSemaphore(at_once)
 
     @contextmanager
     def attempt(self, name: str | None = None) -> Iterator[None]:
-        """Count a try, refuse one too many, and let few through at a time. A try that succeeds is forgotten."""
+        """Count a try and refuse one too many. A try that succeeds is forgotten."""
         name = name.strip().lower()[:64] if name is not None else None
         with self._lock:
             self._count(name)
-        with self._hashing:
-            yield
+        yield
         with self._lock:
             if name is not None:
                 self._tries.pop(name, None)
