@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
+from scorer.columns import Column, Labels, Lists, Vocabulary
 from scorer.tables import SPACES, show
-
-FloatArray = NDArray[np.float64]
-LabelArray = NDArray[np.object_]
-Column = FloatArray | LabelArray
 
 LARGEST = 1e100
 """Bound on the size of any number: squares of it, summed over any file, still fit in a float64."""
@@ -25,20 +22,33 @@ NUMBER = re.compile(r"[ \t\r\n]*[+-]?(?:\d++(?:\.\d*+)?|\.\d++)(?:[eE][+-]?\d++)
 
 _NOT_FINITE = re.compile(r"[+-]?(?:nan|inf|infinity)", re.IGNORECASE | re.ASCII)
 
+NUMERIC_KINDS = ("number", "integer", "flag")
+
 
 @dataclass(frozen=True, slots=True)
 class Cells:
     """What one cell of a column must hold."""
 
-    kind: Literal["number", "integer", "flag", "label"]
+    kind: Literal["number", "integer", "flag", "label", "list", "text"]
     low: float = -LARGEST
     high: float = LARGEST
+    split: str = " "
+    """Between the tokens of a list; runs of it count as one."""
+    take: Literal["first"] | None = None
+    """For labels: the first token of a list is the label."""
+    grammar: str = ""
+    """For text: the name of one of `GRAMMARS`, which every cell must follow."""
 
     @property
     def words(self) -> str:
         """For people: 'a number in [0, 1]'."""
+        between = "spaces" if self.split == " " else f'"{self.split}"'
         if self.kind == "label":
-            return "a class label (text)"
+            return f"labels separated by {between}, best first" if self.take else "a class label (text)"
+        if self.kind == "list":
+            return f"a list of labels separated by {between}"
+        if self.kind == "text":
+            return GRAMMARS[self.grammar].words if self.grammar else "text"
         if self.kind == "flag":
             return "0 or 1"
         noun = "a whole number" if self.kind == "integer" else "a number"
@@ -46,69 +56,198 @@ class Cells:
             return f"{noun} in [{self.low:g}, {self.high:g}]"
         return f"{noun}, {self.low:g} or more" if self.low > -LARGEST else noun
 
+    @property
+    def may_be_empty(self) -> bool:
+        """A list of nothing and a mask of no pixels are answers; a missing number is not."""
+        return self.kind in ("list", "text")
+
     def within(self, other: Cells) -> bool:
-        """Whether everything allowed here is allowed there too."""
-        if "label" in (self.kind, other.kind):
-            return self.kind == other.kind
+        """Whether everything allowed here is allowed there too, and means the same."""
+        if self.kind not in NUMERIC_KINDS or other.kind not in NUMERIC_KINDS:
+            return self == other
         whole = other.kind == "number" or self.kind != "number"
         return whole and other.low <= self.low and self.high <= other.high
 
 
 @dataclass(frozen=True, slots=True)
-class Parsed:
-    """One column: the values (nan or "" where there is none) and the faulty rows by problem code."""
+class Grammar:
+    """A form that a text must have."""
 
-    values: Column
-    faults: dict[str, list[int]]
+    words: str
+    fault: Callable[[str], str | None]
+    """What is wrong with a text, as 'is not ...', or None."""
 
 
-def parse_column(texts: Sequence[str | None], cells: Cells) -> Parsed:
-    """Read a column of received texts; None stands for a row that was never received."""
-    if cells.kind == "label":
-        return _parse_labels(texts)
-    faults: dict[str, list[int]] = {}
-    is_number = NUMBER.fullmatch
-    numbers: list[float] = []
-    for row, text in enumerate(texts):
-        if text is None:
-            numbers.append(math.nan)
-        elif is_number(text):
-            numbers.append(float(text))
-        elif cells.kind == "flag" and canonical_label(text) in ("True", "False"):
-            numbers.append(float(canonical_label(text) == "True"))
-        else:
-            numbers.append(math.nan)
-            bare = text.strip(SPACES)
-            code = (
-                "EMPTY_VALUE" if not bare else "NOT_FINITE" if _NOT_FINITE.fullmatch(bare) else "NOT_A_NUMBER"
+EMPTY_MASKS = frozenset({"", "-", "-1", "1 0"})
+"""The ways in which competitions write a mask of no pixels; none of them is a run."""
+
+
+def _rle_fault(text: str) -> str | None:
+    """Run-length encoding as Kaggle writes it: 1-based start and length, in pairs, in rising order."""
+    if text in EMPTY_MASKS:
+        return None
+    numbers = text.split()
+    if len(numbers) % 2:
+        return "has a start without a length; runs are pairs of start and length"
+    end = 0
+    for start, length in zip(numbers[::2], numbers[1::2], strict=True):
+        if not (_WHOLE.fullmatch(start) and _WHOLE.fullmatch(length)):
+            return f'has the run "{show(f"{start} {length}")}"; start and length are whole numbers from 1 on'
+        if int(start) <= end:
+            return (
+                f"has a run at {int(start)} that overlaps or precedes the one before it, which ends at {end}"
             )
-            faults.setdefault(code, []).append(row)
-
-    values = np.array(numbers, dtype=np.float64)
-    infinite = np.isinf(values)  # a number was read, so it is one like 1e400
-    above = (values > LARGEST) & (cells.high == LARGEST)
-    below = (values < -LARGEST) & (cells.low == -LARGEST)
-    too_large = ~infinite & (above | below)
-    outside = ~infinite & ~too_large & ((values < cells.low) | (values > cells.high))
-    broken = np.zeros(len(values), dtype=bool)
-    if cells.kind in ("integer", "flag"):
-        broken = ~infinite & ~too_large & ~outside & ~np.isnan(values) & (values != np.floor(values))
-    for code, mask in (
-        ("NOT_FINITE", infinite),
-        ("VALUE_TOO_LARGE", too_large),
-        ("OUT_OF_RANGE", outside),
-        ("NOT_WHOLE", broken),
-    ):
-        if mask.any():
-            faults.setdefault(code, []).extend(np.flatnonzero(mask).tolist())
-    return Parsed(values, faults)
+        end = int(start) + int(length) - 1
+    return None
 
 
-def _parse_labels(texts: Sequence[str | None]) -> Parsed:
-    labels = np.empty(len(texts), dtype=np.object_)
-    labels[:] = ["" if text is None else canonical_label(text) for text in texts]
-    empty = [row for row, text in enumerate(texts) if text is not None and labels[row] == ""]
-    return Parsed(labels, {"EMPTY_VALUE": empty} if empty else {})
+def _number_fault(text: str) -> str | None:
+    if not text:
+        return "is empty"
+    return None if NUMBER.fullmatch(text) and math.isfinite(float(text)) else "is not a finite number"
+
+
+def _box_fault(text: str) -> str | None:
+    """Detections: label, confidence and four corners, over and over."""
+    parts = text.split()
+    if len(parts) % 6:
+        return f"has {len(parts)} values; every detection takes 6: label, confidence, and four numbers of the box"
+    for at in range(0, len(parts), 6):
+        for number in parts[at + 1 : at + 6]:
+            if not NUMBER.fullmatch(number) or abs(float(number)) > LARGEST:
+                return f'has "{show(number)}" where a number is expected'
+    return None
+
+
+def _true_box_fault(text: str) -> str | None:
+    parts = text.split()
+    if len(parts) % 5:
+        return f"has {len(parts)} values; every object takes 5: label and four numbers of the box"
+    for at in range(0, len(parts), 5):
+        for number in parts[at + 1 : at + 5]:
+            if not NUMBER.fullmatch(number) or abs(float(number)) > LARGEST:
+                return f'has "{show(number)}" where a number is expected'
+    return None
+
+
+_WHOLE = re.compile(r"[1-9]\d{0,14}", re.ASCII)
+
+GRAMMARS: Mapping[str, Grammar] = MappingProxyType(
+    {
+        "rle": Grammar('run lengths "start length start length ...", empty for an empty mask', _rle_fault),
+        "number": Grammar("a number", _number_fault),
+        "boxes": Grammar('detections "label confidence x y x y ...", empty for none', _box_fault),
+        "true_boxes": Grammar('objects "label x y x y ...", empty for none', _true_box_fault),
+    }
+)
+
+
+@dataclass(slots=True)
+class Fault:
+    """All cells of a column that are wrong in one way: how many, and the first."""
+
+    row: int
+    text: str
+    words: str | None = None
+    """What is wrong, where the code alone does not say it."""
+    count: int = 1
+
+
+@dataclass(slots=True)
+class ColumnBuilder:
+    """Reads a column cell by cell, exactly; the columnar fast path must agree with it on every text."""
+
+    cells: Cells
+    n_rows: int
+    vocabulary: Vocabulary
+    """For labels and lists; new names are added as they come."""
+    faults: dict[str, Fault] = field(default_factory=dict)
+    """By problem code."""
+    _numbers: np.ndarray[tuple[int], np.dtype[np.float64]] = field(init=False)
+    _texts: np.ndarray[tuple[int], np.dtype[np.object_]] = field(init=False)
+    _codes: np.ndarray[tuple[int], np.dtype[np.int32]] = field(init=False)
+    _lists: list[list[int]] = field(init=False)
+    put: Callable[[int, str], None] = field(init=False)
+    """Read one cell into its row."""
+
+    def __post_init__(self) -> None:
+        kind = self.cells.kind
+        if kind in NUMERIC_KINDS:
+            self._numbers = np.full(self.n_rows, math.nan)
+            self.put = self._put_number
+        elif kind == "label":
+            self._codes = np.full(self.n_rows, -1, dtype=np.int32)
+            self.put = self._put_label
+        elif kind == "list":
+            self._lists = [[] for _ in range(self.n_rows)]
+            self.put = self._put_list
+        else:
+            self._texts = np.full(self.n_rows, "", dtype=np.object_)
+            self.put = self._put_text
+
+    def column(self) -> Column:
+        kind = self.cells.kind
+        if kind in NUMERIC_KINDS:
+            return self._numbers
+        if kind == "label":
+            return Labels(self._codes)
+        return Lists.build(self._lists) if kind == "list" else self._texts
+
+    def _fault(self, code: str, row: int, text: str, words: str | None = None) -> None:
+        if code in self.faults:
+            self.faults[code].count += 1
+        else:
+            self.faults[code] = Fault(row, text, words)
+
+    def _put_number(self, row: int, text: str) -> None:
+        cells = self.cells
+        if NUMBER.fullmatch(text):
+            value = float(text)
+        elif cells.kind == "flag" and canonical_label(text) in ("True", "False"):
+            value = float(canonical_label(text) == "True")
+        else:
+            bare = text.strip(SPACES)
+            not_finite = "NOT_FINITE" if _NOT_FINITE.fullmatch(bare) else "NOT_A_NUMBER"
+            return self._fault(not_finite if bare else "EMPTY_VALUE", row, text)
+        self._numbers[row] = value
+        if cells.low <= value <= cells.high and abs(value) != math.inf:
+            if cells.kind != "number" and value != math.floor(value):
+                self._fault("NOT_WHOLE", row, text)
+        elif abs(value) == math.inf:  # a number was read, so it is one like 1e400
+            self._fault("NOT_FINITE", row, text)
+        elif (value > LARGEST and cells.high == LARGEST) or (value < -LARGEST and cells.low == -LARGEST):
+            self._fault("VALUE_TOO_LARGE", row, text)
+        else:
+            self._fault("OUT_OF_RANGE", row, text)
+        return None
+
+    def _put_label(self, row: int, text: str) -> None:
+        if self.cells.take == "first":
+            tokens = split_tokens(text, self.cells.split)
+            text = tokens[0] if tokens else ""
+        label = canonical_label(text)
+        if label:
+            self._codes[row] = self.vocabulary.code(label)
+        else:
+            self._fault("EMPTY_VALUE", row, text)
+
+    def _put_list(self, row: int, text: str) -> None:
+        code = self.vocabulary.code
+        self._lists[row] = [code(token) for token in split_tokens(text, self.cells.split)]
+
+    def _put_text(self, row: int, text: str) -> None:
+        bare = text.strip(SPACES)
+        self._texts[row] = bare
+        if self.cells.grammar:
+            words = GRAMMARS[self.cells.grammar].fault(bare)
+            if words:
+                self._fault("BAD_FORM", row, text, words)
+
+
+def split_tokens(text: str, separator: str) -> list[str]:
+    """The tokens of a list cell, spelt like labels; what is empty between separators is no token."""
+    tokens = (canonical_label(token) for token in text.split(separator))
+    return [token for token in tokens if token]
 
 
 def canonical_label(text: str) -> str:
@@ -120,9 +259,12 @@ def canonical_label(text: str) -> str:
     return label.capitalize() if label.lower() in ("true", "false") else label
 
 
-def say_fault(code: str, text: str, cells: Cells) -> str:
+def say_fault(code: str, fault: Fault, cells: Cells) -> str:
     """What is wrong with a received text and how to mend it, as the second half of a message."""
+    text = fault.text
     shown = f'"{show(text.strip(SPACES))}"'
+    if fault.words:
+        return f"{shown} {fault.words}."
     if code == "EMPTY_VALUE":
         return "the value is empty."
     if code == "NOT_FINITE":

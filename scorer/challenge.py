@@ -19,14 +19,18 @@ from zoneinfo import ZoneInfo
 import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from scorer.custom import CustomMetric, UnreadableMetric
 from scorer.metrics import METRICS
-from scorer.metrics.registry import BadParameters, column_faults
+from scorer.metrics.registry import BadParameters
+from scorer.prepared import open_ as open_prepared
+from scorer.prepared import save as save_prepared
 from scorer.publication import PublicFile, describe_public
 from scorer.report import InvalidChallenge, Problem
 from scorer.solution import FILE as SOLUTION_FILE
-from scorer.solution import USAGE_COLUMN, Solution, Task, prepare, side_metric_faults
+from scorer.solution import USAGE_COLUMN, Solution, prepare_table, side_task_faults
 from scorer.submission import MIN_UNPACKED_BYTES
-from scorer.tables import UnreadableTable, read_content, read_records, show
+from scorer.tables import Table, UnreadableTable, open_table, show
+from scorer.task import Part, Task, combined_faults, find_metric, read_part
 
 DEFINITION_FILE = "challenge.yaml"
 SAMPLE_FILE = "public/sample_submission.csv"
@@ -82,9 +86,13 @@ class Source(_Part):
 
 
 class SubmissionForm(_Part):
-    id: Text | None = None
-    """Default: the first column of the solution."""
+    id: Text | Annotated[list[Text], Field(min_length=1)] | None = None
+    """Default: the first column of the solution. Several columns make an id together."""
     columns: Annotated[list[Text], Field(min_length=1)]
+    extra_ids: Literal["refuse", "ignore"] = "refuse"
+    """Rows whose id is not in the solution."""
+    parquet: bool = False
+    """Whether Parquet files are taken beside CSV."""
     max_bytes: Annotated[int, Field(ge=1000)] | None = None
     """Of the unpacked file; default: 4 times the sample submission and 1 MB, at least 10 MB."""
 
@@ -159,10 +167,6 @@ class Challenge:
     description: str
     """Markdown; empty if there is no description.md."""
     source: Source | None
-    task: Task
-    also_tasks: tuple[Task, ...]
-    """Metrics shown beside the ranking one."""
-    id_column: str
     columns: tuple[str, ...]
     max_bytes: int
     """Limit of an unpacked submission."""
@@ -182,25 +186,38 @@ class Challenge:
     """How each scalar of challenge.yaml is spelt, which says how many digits were meant."""
 
     @property
+    def task(self) -> Task:
+        return self.solution.task
+
+    @property
+    def also_tasks(self) -> tuple[Task, ...]:
+        """Metrics shown beside the ranking one."""
+        return self.solution.tasks[1:]
+
+    @property
+    def id_column(self) -> str:
+        return self.solution.id_column
+
+    @property
     def metric(self) -> str:
-        return self.task.metric.name
+        return self.task.name
 
     @property
     def metric_params(self) -> dict[str, Any]:
-        return self.task.parameters.model_dump(mode="json")
+        return self.task.parameters
 
     @property
     def also(self) -> tuple[str, ...]:
-        return tuple(task.metric.name for task in self.also_tasks)
+        return tuple(task.name for task in self.also_tasks)
 
     @property
     def greater_is_better(self) -> bool:
-        return self.task.metric.greater_is_better
+        return self.task.greater_is_better
 
     @property
     def metric_digest(self) -> str:
         """sha256 of the metric's name, version and parameters."""
-        return self.task.metric.digest(self.task.parameters)
+        return self.task.digest()
 
     def public_files(self) -> tuple[PublicFile, ...]:
         """Everything in public/, by name, with size, sha256 and for CSV files a table of columns."""
@@ -225,7 +242,6 @@ class Challenge:
         Neither `digest` nor `solution_digest` is: against a hash of twenty labels a million guesses
         can be tried at home.
         """
-        cells = self.task.metric.predicted_cells(self.task.parameters)
         return {
             "format": 1,
             "slug": self.slug,
@@ -238,8 +254,9 @@ class Challenge:
             "also": [_describe_task(side) for side in self.also_tasks],
             "submission": {
                 "id": self.id_column,
-                "columns": [{"name": name, "holds": cells.words} for name in self.columns],
+                "columns": [{"name": name, "holds": self.task.cells(name).words} for name in self.columns],
                 "max_bytes": self.max_bytes,
+                "parquet": self.task.parquet,
             },
             "competition": self.competition.model_dump(),
             "split": self.split.model_dump(),
@@ -250,26 +267,24 @@ class Challenge:
 
 
 def _describe_task(task: Task) -> dict[str, Any]:
-    metric = task.metric
-    finite = [
-        bound if abs(bound) != float("inf") else None for bound in metric.bounds
-    ]  # JSON has no infinity
-    low, high = finite
+    low, high = (
+        None if abs(bound) == float("inf") else bound for bound in task.bounds
+    )  # JSON has no infinity
     return {
-        "name": metric.name,
-        "title": metric.title,
-        "params": task.parameters.model_dump(mode="json"),
-        "version": metric.version,
-        "greater_is_better": metric.greater_is_better,
-        "bounds": finite,
-        "best": high if metric.greater_is_better else low,
-        "worst": low if metric.greater_is_better else high,
-        "kind": metric.kind,
-        "convention": metric.convention,
+        "name": task.name,
+        "title": task.title,
+        "params": task.parameters,
+        "version": task.version,
+        "greater_is_better": task.greater_is_better,
+        "bounds": [low, high],
+        "best": high if task.greater_is_better else low,
+        "worst": low if task.greater_is_better else high,
+        "kind": task.kind,
+        "convention": task.convention,
     }
 
 
-def load(folder: Path | str, *, digest: str | None = None) -> Challenge:
+def load(folder: Path | str, *, digest: str | None = None, prepared: Path | None = None) -> Challenge:
     """Read a challenge's folder.
 
     Indispensable are challenge.yaml with a metric and the submission's columns, and
@@ -281,6 +296,9 @@ def load(folder: Path | str, *, digest: str | None = None) -> Challenge:
     digest
         The version's digest where it is known already, as for a copy kept under that name: saves
         hashing all public files.
+    prepared
+        A folder where prepared solutions are kept, by digest: the one of this version is mapped
+        into memory if it is there, else written for whoever comes next.
 
     Raises
     ------
@@ -294,19 +312,20 @@ def load(folder: Path | str, *, digest: str | None = None) -> Challenge:
     if outside:
         raise InvalidChallenge(outside)
     definition, document = _read_definition(folder)
-    task, also, problems = _read_tasks(definition, document)
+    tasks, problems = _read_tasks(folder, definition, document)
     problems.extend(_check_references(folder, document))
-    if task is None or problems:
-        raise InvalidChallenge(problems)
-    path = folder / SOLUTION_FILE
-
-    solution, solution_digest = _read_solution(path, task, definition.submission.id)
-    for i, side in enumerate(also):
-        problems.extend(
-            document.problem("BAD_ALSO", words, "also", i) for words in side_metric_faults(solution, side)
-        )
     if problems:
         raise InvalidChallenge(problems)
+    path = folder / SOLUTION_FILE
+    digest = digest or folder_digest(folder)
+    solution_digest = file_sha256(path)
+    # What the arrays hold depends on the metrics too, and these may change with the program.
+    key = ",".join([digest, *(task.digest() for task in tasks)])
+    solution = None if prepared is None else open_prepared(prepared / digest, tasks, key=key)
+    if solution is None:
+        solution = _read_solution(path, tasks, definition.submission, document)
+        if prepared is not None:
+            save_prepared(solution, prepared / digest, key=key)
 
     description = folder / "description.md"
     sample = folder / SAMPLE_FILE
@@ -320,17 +339,14 @@ def load(folder: Path | str, *, digest: str | None = None) -> Challenge:
         summary=definition.summary,
         description=_read_text(description) if description.is_file() else "",
         source=definition.source,
-        task=task,
-        also_tasks=tuple(also),
-        id_column=solution.id_column,
-        columns=task.columns,
+        columns=solution.task.columns,
         max_bytes=definition.submission.max_bytes or max(MIN_UNPACKED_BYTES, 4 * typical_bytes + 1_000_000),
         competition=definition.competition,
         split=definition.split,
         examples=tuple(definition.examples),
         baselines=_find_baselines(folder, definition),
         solution=solution,
-        digest=digest or folder_digest(folder),
+        digest=digest,
         solution_digest=solution_digest,
         lines=document.lines,
         written=document.written,
@@ -512,7 +528,7 @@ def _read_definition(folder: Path) -> tuple[Definition, _Document]:
         document.problems.extend(_schema_problems(error, document))
     if document.problems:
         # The rest is looked at even so: whoever writes the file wants to hear of everything.
-        document.problems.extend(_metric_problems(document))
+        document.problems.extend(_metric_problems(folder, document))
         document.problems.extend(_check_references(folder, document))
         raise InvalidChallenge(_once(document.problems))
     return definition, document
@@ -570,78 +586,196 @@ def _once(problems: Sequence[Problem]) -> list[Problem]:
     return sorted(by_place.values(), key=lambda p: p.line or 0)
 
 
-def _read_tasks(definition: Definition, document: _Document) -> tuple[Task | None, list[Task], list[Problem]]:
+def _read_tasks(
+    folder: Path, definition: Definition, document: _Document
+) -> tuple[list[Task], list[Problem]]:
+    """The ranking task and those beside it; without any if there are problems."""
     problems: list[Problem] = []
-    columns = tuple(definition.submission.columns)
-    task = _read_task(definition.metric, columns, document, problems, "metric")
-    also = [
-        _read_task(entry, columns, document, problems, "also", i) for i, entry in enumerate(definition.also)
+    form = definition.submission
+    tasks = [_read_task(folder, definition.metric, form, document, problems, "metric")]
+    tasks += [
+        _read_task(folder, entry, form, document, problems, "also", i)
+        for i, entry in enumerate(definition.also)
     ]
-    names = [side.metric.name for side in (task, *also) if side]
+    sound = [task for task in tasks if task is not None]
     problems.extend(
         document.problem("BAD_ALSO", f"{name} is already listed", "also")
-        for name, times in Counter(names).items()
+        for name, times in Counter(task.name for task in sound).items()
         if times > 1
     )
-    return task, [side for side in also if side], problems
+    if not problems:
+        for i, side in enumerate(sound[1:]):
+            faults = side_task_faults(sound[0], side)
+            if side.custom is not None or sound[0].custom is not None:
+                faults = ["an own function stands alone; it cannot be shown beside another metric"]
+            problems.extend(document.problem("BAD_ALSO", words, "also", i) for words in faults)
+    return sound, problems
 
 
-def _metric_problems(document: _Document) -> list[Problem]:
+def _metric_problems(folder: Path, document: _Document) -> list[Problem]:
     """What can be said of the metrics while other parts of the file are still wrong."""
     problems: list[Problem] = []
     value = document.value
     if isinstance(value.get("metric"), str | dict):
-        _read_task(value["metric"], None, document, problems, "metric")
+        _read_task(folder, value["metric"], None, document, problems, "metric")
     if isinstance(value.get("also"), list):
         for i, entry in enumerate(value["also"]):
             if isinstance(entry, str | dict):
-                _read_task(entry, None, document, problems, "also", i)
+                _read_task(folder, entry, None, document, problems, "also", i)
     return problems
 
 
 def _read_task(
+    folder: Path,
     entry: str | dict[str, Any],
-    columns: tuple[str, ...] | None,
+    form: SubmissionForm | None,
     document: _Document,
     problems: list[Problem],
     *where: str | int,
 ) -> Task | None:
-    given = {} if isinstance(entry, str) else {key: value for key, value in entry.items() if key != "name"}
-    name = entry if isinstance(entry, str) else entry.get("name")
+    """A metric by name, several combined, or a file of the organiser's own."""
+    given = {"name": entry} if isinstance(entry, str) else dict(entry)
+    before = len(problems)
+    columns = None if form is None else tuple(form.columns)
+    stated = given.pop("greater_is_better", None) if {"file", "combine"} & set(given) else None
+    if stated is not None and not isinstance(stated, bool):
+        problems.append(document.problem("WRONG_TYPE", "must be true or false", *where, "greater_is_better"))
+        return None
+    if "file" in given:
+        return _read_custom(folder, given, stated, form, document, problems, *where)
+    parts = []
+    if "combine" in given:
+        parts = _read_combined(given, columns, document, problems, *where)
+        if columns is not None and len(problems) == before:
+            problems.extend(
+                document.problem("BAD_METRIC_PARAM", words, *where)
+                for words in combined_faults(parts, stated)
+            )
+    else:
+        part = _read_part(given, columns, document, problems, *where)
+        parts = [part] if part else []
+    if form is None or len(problems) > before:
+        return None
+    return Task(
+        tuple(form.columns),
+        tuple(parts),
+        stated_direction=stated,
+        ignore_unknown_ids=form.extra_ids == "ignore",
+        parquet=form.parquet,
+    )
+
+
+def _read_combined(
+    given: Mapping[str, Any],
+    columns: tuple[str, ...] | None,
+    document: _Document,
+    problems: list[Problem],
+    *where: str | int,
+) -> list[Part]:
+    entries = given["combine"]
+    if not isinstance(entries, list) or len(entries) < 2 or not all(isinstance(e, dict) for e in entries):
+        words = "combine is a list of two or more metrics, each like {name: mae, coefficient: 0.5}"
+        problems.append(document.problem("WRONG_TYPE", words, *where, "combine"))
+        return []
+    problems.extend(
+        document.problem("UNKNOWN_KEY", f"unknown key {show(key)}; beside combine only greater_is_better may stand", *where, key)
+        for key in given
+        if key != "combine"
+    )  # fmt: skip
+    parts = []
+    for i, entry in enumerate(entries):
+        rest = dict(entry)
+        coefficient = rest.pop("coefficient", 1.0)
+        place = (*where, "combine", i)
+        if (
+            isinstance(coefficient, bool)
+            or not isinstance(coefficient, int | float)
+            or not coefficient
+            or abs(coefficient) > 1e6
+        ):
+            words = "coefficient must be a number other than 0"
+            problems.append(document.problem("WRONG_TYPE", words, *place, "coefficient"))
+            continue
+        part = _read_part(rest, columns, document, problems, *place, coefficient=float(coefficient))
+        parts.extend([part] if part else [])
+    return parts
+
+
+def _read_part(
+    entry: Mapping[str, Any],
+    columns: tuple[str, ...] | None,
+    document: _Document,
+    problems: list[Problem],
+    *where: str | int,
+    coefficient: float = 1.0,
+) -> Part | None:
+    given = {key: value for key, value in entry.items() if key != "name"}
+    name = entry.get("name")
     if name is None:
-        words = "metric.py files of one's own are not supported yet; name" if "file" in given else "name"
-        problems.append(document.problem("MISSING_KEY", f"{words} one of {', '.join(METRICS)}", *where))
+        words = f"name one of {', '.join(sorted(METRICS))}; or file: metric.py, or combine: [...]"
+        problems.append(document.problem("MISSING_KEY", words, *where))
         return None
-    if name not in METRICS:
-        near = get_close_matches(str(name), METRICS, n=1)
-        hint = f"did you mean {near[0]}? Known are" if near else "known are"
-        words = f'there is no metric "{show(str(name))}"; {hint} {", ".join(METRICS)}'
-        problems.append(document.problem("UNKNOWN_METRIC", words, *where))
-        return None
-    metric = METRICS[name]
     try:
-        parameters = metric.read_parameters(given)
+        metric = find_metric(str(name))
+    except ValueError as error:
+        problems.append(document.problem("UNKNOWN_METRIC", str(error), *where))
+        return None
+    try:
+        return read_part(metric, given, columns, coefficient=coefficient)
     except BadParameters as error:
         for parameter, words in error.faults:
             place = (*where, parameter) if parameter else where
             problems.append(document.problem("BAD_METRIC_PARAM", words, *place))
         return None
-    missing = [parameter for parameter in metric.required if getattr(parameters, parameter) is None]
-    problems.extend(
-        document.problem("BAD_METRIC_PARAM", f"{name} needs the parameter {parameter}", *where)
-        for parameter in missing
-    )
-    low, high = getattr(parameters, "min_rating", None), getattr(parameters, "max_rating", None)
-    if low is not None and high is not None and low >= high:
-        problems.append(document.problem("BAD_METRIC_PARAM", "min_rating must be below max_rating", *where))
-    if columns is None or missing:
+
+
+def _read_custom(
+    folder: Path,
+    given: Mapping[str, Any],
+    greater_is_better: bool | None,
+    form: SubmissionForm | None,
+    document: _Document,
+    problems: list[Problem],
+    *where: str | int,
+) -> Task | None:
+    """private/metric.py in Kaggle's form; what else stands beside `file` are its own parameters."""
+    params = {
+        key: value for key, value in given.items() if key not in ("name", "file", "complete_submission")
+    }
+    complete = given.get("complete_submission", False)
+    before = len(problems)
+    if greater_is_better is None:
+        words = "a metric of one's own must state greater_is_better: true or false"
+        problems.append(document.problem("MISSING_KEY", words, *where))
+    if not isinstance(complete, bool):
+        problems.append(
+            document.problem("WRONG_TYPE", "must be true or false", *where, "complete_submission")
+        )
+    if form is not None and isinstance(form.id, list) and len(form.id) > 1:
+        problems.append(document.problem("BAD_VALUE", "a metric of one's own takes one id column", *where))
+    missing = _missing_file(folder, "private", str(given["file"]), document, *where, "file")
+    problems.extend(missing)
+    if missing:
         return None
-    fault = column_faults(parameters, len(columns))
-    if metric.max_columns is not None and len(columns) > metric.max_columns:
-        fault = f"{name} scores one column, the submission has {len(columns)}"
-    if fault:
-        problems.append(document.problem("BAD_METRIC_PARAM", fault, *where))
-    return Task(metric, parameters, columns)
+    try:
+        custom = CustomMetric.read(folder / "private" / str(given["file"]), params)
+    except UnreadableMetric as error:
+        file = f"private/{given['file']}"
+        problems.extend(
+            Problem("BAD_METRIC_FILE", f"{file}, line {line}: {words}." if line else f"{file}: {words}.", line=line, file=file)
+            for words, line in error.faults
+        )  # fmt: skip
+        return None
+    if form is None or len(problems) > before:
+        return None
+    return Task(
+        tuple(form.columns),
+        custom=custom,
+        stated_direction=greater_is_better,
+        ignore_unknown_ids=form.extra_ids == "ignore",
+        parquet=form.parquet,
+        complete=complete,
+    )
 
 
 def _check_references(folder: Path, document: _Document) -> list[Problem]:
@@ -679,7 +813,8 @@ def _sound_parts(kind: type[PartT], value: object) -> dict[int, PartT]:
 
 
 def _column_name_problems(form: SubmissionForm, document: _Document) -> list[Problem]:
-    names = [form.id, *form.columns] if form.id is not None else list(form.columns)
+    ids = [form.id] if isinstance(form.id, str) else form.id or []
+    names = [*ids, *form.columns]
     problems = [
         document.problem("BAD_VALUE", f"the column {show(name)} is listed twice", "submission")
         for name, times in Counter(names).items()
@@ -704,16 +839,25 @@ def _missing_file(
     return []
 
 
-def _read_solution(path: Path, task: Task, id_column: str | None) -> tuple[Solution, str]:
+def _read_solution(path: Path, tasks: Sequence[Task], form: SubmissionForm, document: _Document) -> Solution:
+    ids = [form.id] if isinstance(form.id, str) else form.id
     try:
-        # No participant wrote this file, so no tight limit; the packed forms are refused by name.
-        content = read_content(path, max_bytes=MAX_SOLUTION_BYTES)
-        records = read_records(content.data)
-        _, header = next(records)
-        solution = prepare(header, records, task, id_column=id_column)
+        # No participant wrote this file, so no tight limit.
+        table = open_table(path, max_bytes=MAX_SOLUTION_BYTES)
+        return _prepare(table, tasks, ids, document)
     except UnreadableTable as error:
         raise InvalidChallenge([_with_file(problem) for problem in error.problems]) from None
-    return solution, content.sha256
+
+
+def _prepare(table: Table, tasks: Sequence[Task], ids: Sequence[str] | None, document: _Document) -> Solution:
+    try:
+        return prepare_table(table, tasks, id_columns=ids)
+    except InvalidChallenge as error:
+        if len(tasks) == 1:
+            raise
+        prepare_table(table, tasks[:1], id_columns=ids)  # raises if the ranking metric is at fault
+        words = [problem.message.rstrip(".") for problem in error.problems]
+        raise InvalidChallenge([document.problem("BAD_ALSO", each, "also") for each in words]) from None
 
 
 def _with_file(problem: Problem) -> Problem:

@@ -6,20 +6,22 @@ The module is not called `check` because importing it would then hide the functi
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-import numpy as np
-
-from scorer.cells import Column
+from scorer.cells import NUMERIC_KINDS, Cells
 from scorer.challenge import DEFINITION_FILE, SAMPLE_FILE, Challenge, Example
+from scorer.columns import Column, Labels, Lists, Vocabulary
 from scorer.report import Finding, InvalidSubmission, Notice, Problem
 from scorer.scoring import evaluate, score
-from scorer.solution import classes_missing_in_split
-from scorer.submission import align, read_submission
+from scorer.solution import ID_JOINT, classes_missing_in_split, truth_as_predictions
+from scorer.submission import Collected, align, read_submission
 
 _TOLERANCE = 5e-5
 """Of an expected score: what writing it with four decimals leaves open."""
+
+Texts = dict[str, list[str]]
+"""Prediction columns as they would stand in a file, rows in the solution's order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +146,7 @@ def _check_files(challenge: Challenge, found: _Findings) -> None:
 def _check_classes(challenge: Challenge, found: _Findings) -> None:
     for problem in classes_missing_in_split(challenge.solution):
         # Accuracy means the same without a rare class; a split without positives is no test of probabilities.
-        if challenge.task.metric.kind == "label":
+        if challenge.task.kind == "label":
             found.notice("NOTICE_CLASS_NOT_IN_SPLIT", problem.message)
         else:
             found.problems.append(problem)
@@ -199,17 +201,19 @@ def _matches(got: float, expected: float, written: str) -> bool:
     return abs(got - expected) <= tolerance + 1e-12 * abs(expected)
 
 
-def _check_sample(challenge: Challenge, found: _Findings) -> tuple[Column, ...] | None:
-    """The sample submission's columns, if it is the valid file it must be."""
+def _check_sample(challenge: Challenge, found: _Findings) -> Texts | None:
+    """The sample submission's cells as text, if it is the valid file it must be."""
     path = challenge.folder / SAMPLE_FILE
     if not path.is_file():
         found.problem(
             "FILE_MISSING", f"{SAMPLE_FILE} is missing; participants copy its form.", file=SAMPLE_FILE
         )
         return None
+    kept = Collected(len(challenge.solution.ids))
     try:
-        columns = read_submission(path, challenge.solution, max_bytes=challenge.max_bytes).columns
-        values = evaluate(challenge.task, challenge.solution, columns)
+        read_submission(path, challenge.solution, kept, max_bytes=challenge.max_bytes)
+        columns = kept.columns()
+        values = evaluate(challenge.solution, columns, kept.vocabulary)
     except InvalidSubmission as error:
         found.problems.extend(
             Problem(
@@ -222,80 +226,98 @@ def _check_sample(challenge: Challenge, found: _Findings) -> tuple[Column, ...] 
             for p in error.problems
         )
         return None
-    best = challenge.task.metric.best
-    if any(_is_best(value, best) for value in values.values()):
+    if any(_is_best(value, challenge.task.best) for value in values.values()):
         message = "The sample submission has the best possible score; it must not hold the true values."
         found.problem("SAMPLE_IS_PERFECT", message, file=SAMPLE_FILE)
-    return columns
+    return {
+        name: _write(column, kept.vocabulary, challenge.task.cells(name)) for name, column in columns.items()
+    }
 
 
-def _self_test(challenge: Challenge, sample: tuple[Column, ...] | None, found: _Findings) -> None:
-    solution, task = challenge.solution, challenge.task
-    truth = [_complete(column, solution.scored) for column in solution.truth]
-    perfect = _write(truth)
-    for split, value in _score_texts(challenge, perfect).items():
-        if not _is_best(value, task.metric.best):
-            message = f"The true values score {value:.8g} on the {split} rows; the best {task.metric.name} is {task.metric.best:g}."
-            found.problem("TRUTH_NOT_BEST", message)
+def _self_test(challenge: Challenge, sample: Texts | None, found: _Findings) -> None:
+    task = challenge.task
+    perfect = _truth_texts(challenge, sample)
+    if perfect is not None and task.truth_is_best:
+        for split, value in _score_texts(challenge, perfect).items():
+            if _is_best(value, task.best):
+                continue
+            if any(part.metric.kind in ("labels", "boxes", "mask") for part in task.parts):
+                words = f"The true values score {value:.8g} on the {split} rows, so nobody can reach {task.best:g}."
+                found.notice("NOTICE_TRUTH_NOT_BEST", words + " Rows with empty truth may be marked Ignored.")
+            else:
+                message = f"The true values score {value:.8g} on the {split} rows; the best {task.name} is {task.best:g}."
+                found.problem("TRUTH_NOT_BEST", message)
 
-    texts = perfect if sample is None else _write(sample)
+    texts = perfect if sample is None else sample
+    if texts is None or task.complete:
+        return
     values = _score_texts(challenge, texts)
     if _score_texts(challenge, texts) != values:
         found.problem("NOT_REPRODUCIBLE", "Scoring one file twice gave two results.")
     if _score_texts(challenge, texts, permute=True) != values:
         found.problem("ORDER_MATTERS", "The order of rows or columns changes the score.")
-
-    hole = "" if task.metric.kind == "label" else "NaN"
-    words = () if task.metric.kind == "label" else (("a word", "abc"),)
-    for what, text in (("a missing value", hole), *words):
-        broken = [[text, *column[1:]] for column in texts]
-        _expect_refusal(challenge, broken, what, found)
-    _expect_refusal(challenge, texts, "a missing id", found, n_rows=len(solution.ids) - 1)
-
-
-def _complete(column: Column, scored: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> Column:
-    """The truth with some allowed value where rows are Ignored and have none."""
-    filled = column.copy()
-    filled[~scored] = column[scored][0]
-    return filled
+    for name in challenge.columns:
+        cells = task.cells(name)
+        if not cells.may_be_empty:
+            _expect_refusal(challenge, texts | {name: ["", *texts[name][1:]]}, "a missing value", found)
+        if cells.kind in NUMERIC_KINDS:
+            _expect_refusal(challenge, texts | {name: ["abc", *texts[name][1:]]}, "a word", found)
+            _expect_refusal(challenge, texts | {name: ["NaN", *texts[name][1:]]}, "a NaN", found)
+    _expect_refusal(challenge, texts, "a missing id", found, n_rows=len(challenge.solution.ids) - 1)
 
 
-def _write(columns: Sequence[Column]) -> list[list[str]]:
-    return [
-        [value if isinstance(value, str) else repr(value) for value in column.tolist()] for column in columns
-    ]
+def _truth_texts(challenge: Challenge, sample: Texts | None) -> Texts | None:
+    """The truth as a file; None if it cannot be one."""
+    solution, task = challenge.solution, challenge.task
+    columns = truth_as_predictions(solution)
+    if columns is None:
+        return None
+    texts = {name: _write(column, solution.vocabulary, task.cells(name)) for name, column in columns.items()}
+    unscored = [name for name in task.columns if name not in texts]
+    if unscored and sample is None:
+        return None
+    return texts | {name: sample[name] for name in unscored if sample is not None}
+
+
+def _write(column: Column, vocabulary: Vocabulary, cells: Cells) -> list[str]:
+    names = vocabulary.names
+    if isinstance(column, Labels):
+        return [names[code] for code in column.codes.tolist()]
+    if isinstance(column, Lists):
+        return [
+            cells.split.join(names[code] for code in column.of(row).tolist()) for row in range(len(column))
+        ]
+    return [value if isinstance(value, str) else repr(float(value)) for value in column.tolist()]
 
 
 def _score_texts(
-    challenge: Challenge, texts: Sequence[Sequence[str]], *, n_rows: int | None = None, permute: bool = False
+    challenge: Challenge, texts: Texts, *, n_rows: int | None = None, permute: bool = False
 ) -> dict[str, float]:
     """Score columns of text as if they had come in a file."""
     solution = challenge.solution
-    names = [solution.id_column, *challenge.columns]
-    columns = [solution.ids, *texts]
-    order = list(range(len(solution.ids)))[:n_rows]
+    ids = [key.split(ID_JOINT) for key in solution.ids]
+    columns = {name: [key[i] for key in ids] for i, name in enumerate(solution.id_columns)} | dict(texts)
+    order = list(range(len(ids)))[:n_rows]
+    names = list(columns)
     if permute:
         random.Random(0).shuffle(order)  # noqa: S311 - an order, not a secret
         names.reverse()
-        columns.reverse()
-    records = ((line, [column[row] for column in columns]) for line, row in enumerate(order, start=2))
-    aligned, _ = align(names, records, solution)
-    return evaluate(challenge.task, solution, aligned)
+    records = ((line, [columns[name][row] for name in names]) for line, row in enumerate(order, start=2))
+    kept = Collected(len(ids))
+    align(names, records, solution, kept)
+    return evaluate(solution, kept.columns(), kept.vocabulary)
 
 
 def _expect_refusal(
-    challenge: Challenge,
-    texts: Sequence[Sequence[str]],
-    what: str,
-    found: _Findings,
-    *,
-    n_rows: int | None = None,
+    challenge: Challenge, texts: Texts, what: str, found: _Findings, *, n_rows: int | None = None
 ) -> None:
     try:
         _score_texts(challenge, texts, n_rows=n_rows)
     except InvalidSubmission:
         return
-    found.problem("MISTAKE_ACCEPTED", f"A submission with {what} was accepted.")
+    message = f"A submission with {what} was accepted."
+    if all(problem.message != message for problem in found.problems):
+        found.problem("MISTAKE_ACCEPTED", message)
 
 
 def _is_best(value: float, best: float) -> bool:

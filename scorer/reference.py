@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
+from pydantic.fields import FieldInfo
+
 from scorer.metrics import METRICS
 from scorer.metrics.registry import Metric
+from scorer.task import Modifiers
 
 SUBMISSION_CODES: Mapping[str, str] = MappingProxyType(
     {
         "TOO_LARGE": "The file, or what it unpacks to, is larger than the challenge allows.",
-        "NOT_CSV": "The content is something else: a workbook, Parquet, JSON, a web page, a damaged or nested archive.",
+        "NOT_CSV": "The content is something else: a workbook, JSON, a web page, a damaged or nested archive.",
         "SEVERAL_FILES": "The zip holds more than one file.",
         "EMPTY_FILE": "There is nothing in the file.",
         "ENCODING": "A byte is not UTF-8, or the file is UTF-16 or holds NUL bytes.",
@@ -38,8 +41,13 @@ SUBMISSION_CODES: Mapping[str, str] = MappingProxyType(
         "NOT_FINITE": "A cell holds nan or inf, or a number too large for 64 bits.",
         "NOT_WHOLE": "A cell holds a fraction where a whole number is asked for.",
         "OUT_OF_RANGE": "A number is outside what the metric allows, such as a probability of 1.2.",
+        "BAD_FORM": "A cell does not follow the form asked for, such as run lengths or boxes.",
+        "NOT_AN_ORDERING": "A list is not an order of exactly the items of its row.",
+        "NOT_A_BOX": "A box ends before it starts.",
+        "OUTSIDE_IMAGE": "A mask reaches beyond its image.",
         "VALUE_TOO_LARGE": "A number, or the score computed from it, is beyond all measure.",
         "ROW_SUM": "The probabilities of a row are all 0, or do not sum to 1 where the challenge insists on it.",
+        "METRIC_REFUSED": "The organiser's own metric refused the file, in its own words.",
     }
 )
 
@@ -70,6 +78,7 @@ CHALLENGE_CODES: Mapping[str, str] = MappingProxyType(
         "BAD_VALUE": "A value is of the right type and still impossible.",
         "UNKNOWN_METRIC": "There is no metric of that name.",
         "BAD_METRIC_PARAM": "A metric's parameter is unknown, missing or out of range, or does not suit the columns.",
+        "BAD_METRIC_FILE": "The organiser's own metric.py cannot be used; the message says why.",
         "BAD_ALSO": "A metric under `also` does not fit the predictions or the truth, or is listed twice.",
         "MISSING_COLUMN": "The solution lacks the id, a target column or Usage.",
         "BAD_ID": "An id in the solution is empty or has spaces around it.",
@@ -92,6 +101,7 @@ CHALLENGE_CODES: Mapping[str, str] = MappingProxyType(
         "NOTICE_NO_EXAMPLES": "No example pins a score.",
         "NOTICE_NO_BASELINES": "No baseline will be on the board.",
         "NOTICE_UNUSED_EXAMPLE": "A file in examples/ is not listed.",
+        "NOTICE_TRUTH_NOT_BEST": "The truth itself cannot reach the best score, as where true lists are empty.",
         "NOTICE_CLASS_NOT_IN_SPLIT": "A class has rows in one split only, which this metric can bear.",
     }
 )
@@ -104,19 +114,40 @@ def metrics_page() -> str:
         "",
         "Written from the code by `python -m scorer.reference docs/reference`; edit the metric, not this page.",
         "",
-        "A metric is chosen in `challenge.yaml`, alone (`metric: log_loss`) or with parameters",
-        "(`metric: {name: f1, average: macro}`). Its name, version and parameters are stored with every score.",
-        "Every number is read as a 64-bit float from plain ASCII digits; a score is always finite.",
+        "A metric is chosen in `challenge.yaml`, alone (`metric: log_loss`) or with parameters and",
+        "[modifiers](#modifiers) (`metric: {name: f1, average: macro}`). Its name, version and parameters are",
+        "stored with every score. Every number is read as a 64-bit float from plain ASCII digits; a score is",
+        "always finite. A metric marked + is a sum over rows: it is summed exactly, so that neither the order of",
+        "the rows nor the size of the file can change a digit, and files of any size are scored in little memory.",
         "",
         "| name | is | better | range | a cell holds |",
         "|---|---|---|---|---|",
     ]
-    for metric in METRICS.values():
+    for metric in _sorted():
         better = "higher" if metric.greater_is_better else "lower"
+        mark = " +" if metric.decomposable else ""
         lines.append(
-            f"| [{metric.name}](#{metric.name}) | {metric.title} | {better} | {_range(metric)} | {_cell(metric)} |"
+            f"| [{metric.name}](#{metric.name}){mark} | {metric.title} | {better} | {_range(metric)} | {_cell(metric)} |"
         )
-    for metric in METRICS.values():
+    lines += [
+        "",
+        "## Modifiers",
+        "",
+        "They stand beside a metric's own parameters and work the same for all. From the inside out: the score of",
+        "each group and column, raised to the floor, transformed, combined over columns, then over groups.",
+        "",
+        "| modifier | default | means |",
+        "|---|---|---|",
+        *_parameters(Modifiers.model_fields.items(), ()),
+        "",
+        "Rows with `Usage` Ignored must be predicted and are not scored. Several metrics are summed with `combine`:",
+        "",
+        "    metric:",
+        "      combine:",
+        "        - {name: mae, targets: [price], coefficient: 0.5}",
+        "        - {name: roc_auc, targets: [sold], transform: 1-x, coefficient: 0.5}",
+    ]
+    for metric in _sorted():
         lines += [
             "",
             f"## {metric.name}",
@@ -126,14 +157,30 @@ def metrics_page() -> str:
             metric.convention,
             "",
         ]
-        lines.append(f"Version {metric.version}; predicts: {metric.kind}; range {_range(metric)}.")
+        best, worst = (_bound(bound) for bound in (metric.best, metric.worst))
+        words = f"Version {metric.version}; predicts: {metric.kind}; best {best}, worst {worst}; a cell holds {_cell(metric)}."
+        if not metric.takes_weights:
+            words += " Takes no `weight`."
+        lines.append(words)
+        for role, what in {**metric.truth_roles, **metric.side_roles}.items():
+            optional = " (may be absent)" if what.optional else ""
+            lines.append(f"The solution has a column `{role}` with {what.help}{optional}.")
         fields = metric.parameters.model_fields
         if fields:
             lines += ["", "| parameter | default | means |", "|---|---|---|"]
-            for name, field in fields.items():
-                default = "required" if name in metric.required else f"`{field.default}`"
-                lines.append(f"| `{name}` | {default} | {field.description} |")
+            lines += _parameters(fields.items(), metric.required)
     return "\n".join(lines) + "\n"
+
+
+def _sorted() -> list[Metric]:
+    return [METRICS[name] for name in sorted(METRICS)]
+
+
+def _parameters(fields: Iterable[tuple[str, FieldInfo]], required: Sequence[str]) -> list[str]:
+    return [
+        f"| `{name}` | {'required' if name in required else f'`{field.default}`'} | {field.description} |"
+        for name, field in fields
+    ]
 
 
 def problems_page() -> str:
@@ -160,11 +207,12 @@ PAGES = MappingProxyType({"metrics.md": metrics_page, "problems.md": problems_pa
 
 
 def _range(metric: Metric) -> str:
-    low, high = (
-        ("-" if bound < 0 else "") + "∞" if abs(bound) == float("inf") else f"{bound:g}"
-        for bound in metric.bounds
-    )
+    low, high = (_bound(bound) for bound in metric.bounds)
     return f"{low} to {high}"
+
+
+def _bound(bound: float) -> str:
+    return ("-" if bound < 0 else "") + "∞" if abs(bound) == float("inf") else f"{bound:g}"
 
 
 def _cell(metric: Metric) -> str:

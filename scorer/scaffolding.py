@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from scorer.metrics.classification import log_loss
+from scorer.metrics.probability import log_loss
 from scorer.report import InvalidChallenge, Problem
 
 _N_TRAIN, _N_TEST = 200, 100
@@ -85,8 +85,7 @@ def scaffold(folder: Path | str, *, title: str | None = None) -> Path:
 
 
 def _constant_loss(truth: np.ndarray[tuple[int], np.dtype[np.int_]], share: float) -> str:
-    column = truth.astype(np.float64).reshape(-1, 1)
-    return f"{log_loss(column, np.full_like(column, share)):.4f}"
+    return f"{np.mean(log_loss(truth.astype(np.float64), np.full(len(truth), share))):.4f}"
 
 
 def _quoted(text: str) -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import platform
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from difflib import get_close_matches
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -13,24 +13,51 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from scorer.cells import Column, canonical_label
+from scorer import sandbox
+from scorer.cells import NUMBER, canonical_label
 from scorer.challenge import Challenge
-from scorer.metrics import METRICS
-from scorer.metrics.registry import Metric, column_faults
+from scorer.columns import Column, FloatArray, Labels, Lists, Rows, Vocabulary, take
+from scorer.custom import CustomMetric, ParticipantRefusal
+from scorer.exact import ExactSum
+from scorer.metrics.registry import Metric
 from scorer.report import InvalidSubmission, Problem, Report, ScoringFailed
-from scorer.solution import USAGE_COLUMN, Mask, Solution, Task, prepare
-from scorer.submission import align, read_submission
+from scorer.solution import (
+    PRIVATE,
+    PUBLIC,
+    USAGE_COLUMN,
+    Given,
+    Mask,
+    Solution,
+    part_predicted,
+    part_truth,
+    prepare,
+    truth_as_predictions,
+    widened,
+)
+from scorer.submission import Collected, Received, align, read_complete, read_submission
+from scorer.task import Part, Task, find_metric, read_part
+
+_PIECE = 65_536
+"""Rows whose terms are computed at once: their arrays fit into the processor's cache."""
 
 
-def score(challenge: Challenge, path: Path | str | bytes, *, solution: Solution | None = None) -> Report:
+def score(
+    challenge: Challenge,
+    path: Path | str | bytes,
+    *,
+    solution: Solution | None = None,
+    allow_weak_sandbox: bool = False,
+) -> Report:
     """Score one submission file on the public and the private rows of a challenge.
 
     Parameters
     ----------
     path
-        The CSV file (plain, gzip, or a zip of one file), or its bytes.
+        The file (CSV, gzip, a zip of one CSV, or Parquet), or its bytes.
     solution
         The challenge's prepared solution, if the caller keeps one; default: the challenge's own.
+    allow_weak_sandbox
+        Run an organiser's own metric even where this machine cannot isolate it well.
 
     Raises
     ------
@@ -41,30 +68,45 @@ def score(challenge: Challenge, path: Path | str | bytes, *, solution: Solution 
     """
     solution = challenge.solution if solution is None else solution
     source = path if isinstance(path, bytes) else Path(path)
-    submission = read_submission(source, solution, max_bytes=challenge.max_bytes)
     splits = {"public": solution.public, "private": solution.private}
-    task = challenge.task
-    # Both splits before any refusal, so that a refusal is the same whichever split it came from.
-    values = _evaluate(task, solution, submission.columns, splits)
-    also = {
-        side.metric.name: _evaluate(side, solution, submission.columns, splits)
-        for side in challenge.also_tasks
-    }
+    isolation: str | None = None
+    if solution.task.custom is not None:
+        values, received = _score_custom(
+            solution, solution.task.custom, source, challenge.max_bytes, allow_weak=allow_weak_sandbox
+        )
+        isolation = sandbox.isolation().level
+    elif all(task.streams for task in solution.tasks):
+        sums = _Sums(solution)
+        received = read_submission(source, solution, sums, max_bytes=challenge.max_bytes)
+        values = [sums.values(number) for number in range(len(solution.tasks))]
+    else:
+        kept = Collected(len(solution.ids))
+        received = read_submission(source, solution, kept, max_bytes=challenge.max_bytes)
+        columns = kept.columns()
+        values = [
+            _values(solution, number, columns, kept.vocabulary, splits)
+            for number in range(len(solution.tasks))
+        ]
+    # Every task on both splits before any refusal, so that a refusal is the same wherever it came from.
+    for number, found in enumerate(values):
+        _refuse_unless_finite(solution, number, found, splits)
+    task = solution.task
     return Report(
-        public=values["public"],
-        private=values["private"],
-        also=also,
+        public=values[0]["public"],
+        private=values[0]["private"],
+        also={side.name: found for side, found in zip(solution.tasks[1:], values[1:], strict=True)},
         rows=solution.n_rows,
-        notices=submission.notices,
+        notices=received.notices,
         provenance={
-            "file_sha256": submission.sha256,
-            "file_bytes": submission.size_bytes,
+            "file_sha256": received.sha256,
+            "file_bytes": received.size_bytes,
             "challenge": challenge.digest,
             "solution": challenge.solution_digest,
-            "metric": task.metric.name,
-            "metric_version": task.metric.version,
-            "metric_params": task.parameters.model_dump(mode="json"),
+            "metric": task.name,
+            "metric_version": task.version,
+            "metric_params": task.parameters,
             "metric_digest": challenge.metric_digest,
+            **({} if isolation is None else {"isolation": isolation}),
             "python": platform.python_version(),
             "numpy": np.__version__,
             "pandas": pd.__version__,
@@ -78,16 +120,25 @@ def measure(
     solution_frame: pd.DataFrame,
     submission_frame: pd.DataFrame,
     *,
-    id: str | None = None,  # noqa: A002 - reads as what it is at the call
+    id: str | Sequence[str] | None = None,  # noqa: A002 - reads as what it is at the call
+    target: str | None = None,
     **params: Any,
 ) -> float:
     """One metric over two frames in memory, through the same checks and code as a submitted file.
 
-    Rows are aligned by id and columns by name, so neither order matters. The id is the column that
-    `id` names, else one called "id", else the first of the solution; there 1.0 is the same id as 1,
-    as pandas makes floats of whole numbers. Of a solution with a Usage column the Ignored rows are
+    Rows are aligned by id and columns by name, so neither order matters. The id is what `id` names,
+    else a column called "id", else the first of the solution; there 1.0 is the same id as 1, as
+    pandas makes floats of whole numbers. Of a solution with a Usage column the Ignored rows are
     dropped and all others scored together. For log_loss of several classes the solution holds
     either one 0/1 column per class or a single column with the class of each row.
+
+    Parameters
+    ----------
+    target, targets
+        The scored columns of the submission; default: all but the id.
+    **params
+        Parameters of the metric and modifiers (`columns`, `weight`, `group_by`, `split`, ...), as in
+        challenge.yaml.
 
     Raises
     ------
@@ -99,54 +150,337 @@ def measure(
         If there is no such metric, or a parameter is wrong (BadParameters).
     """
     metric = find_metric(name)
-    plain = {key: value.item() if isinstance(value, np.generic) else value for key, value in params.items()}
-    parameters = metric.read_parameters(plain)
+    given = {key: _plain(value) for key, value in params.items()}
+    if target is not None:
+        given.setdefault("targets", [target])
+    separator = _separator(solution_frame, submission_frame)
+    if separator is not None:
+        given.setdefault("split", separator)
     header = [str(column) for column in solution_frame.columns]
-    id_column = id or ("id" if "id" in header else header[0])
-    columns = _prediction_columns(metric, solution_frame, submission_frame, id_column)
-    fault = column_faults(parameters, len(columns))
-    if fault:
-        raise ValueError(f"{name}: {fault}")
-    task = Task(metric, parameters, tuple(columns))
+    ids = (
+        ("id" if "id" in header else header[0],)
+        if id is None
+        else (id,)
+        if isinstance(id, str)
+        else tuple(id)
+    )
+    columns = _prediction_columns(metric, given, solution_frame, submission_frame, ids)
+    task = Task(tuple(columns), (read_part(metric, given, columns, for_challenge=False),))
+    split = str(given.get("split") or " ")
     # A truth of booleans may also be one of classes, which keep their names.
-    records = _frame_records(solution_frame, id_column, flags=metric.kind in ("number", "ordinal"))
-    solution = prepare(header, records, task, id_column=id_column, split_required=False)
+    records = _frame_records(solution_frame, ids, flags=metric.kind in ("number", "ordinal"), split=split)
+    solution = prepare(header, records, [task], id_columns=ids, split_required=False)
     received = [str(column) for column in submission_frame.columns]
-    records = _frame_records(submission_frame, id_column, flags=metric.kind != "label")
-    predicted, _ = align(received, records, solution)
-    return _evaluate(task, solution, predicted, {"all": solution.scored})["all"]
+    records = _frame_records(submission_frame, ids, flags=metric.kind != "label", split=split)
+    kept = Collected(len(solution.ids))
+    align(received, records, solution, kept)
+    splits = {"all": solution.scored}
+    values = _values(solution, 0, kept.columns(), kept.vocabulary, splits)
+    _refuse_unless_finite(solution, 0, values, splits)
+    return values["all"]
 
 
-def find_metric(name: str) -> Metric:
-    """The metric of that name, or a ValueError that lists all of them and the nearest."""
-    if name in METRICS:
-        return METRICS[name]
-    near = get_close_matches(name, METRICS, n=1)
-    hint = f" Did you mean {near[0]}?" if near else ""
-    raise ValueError(f"There is no metric {name!r}.{hint} Known are: {', '.join(METRICS)}.")
-
-
-def evaluate(task: Task, solution: Solution, predicted: Sequence[Column]) -> dict[str, float]:
-    """The metric over aligned columns, by split: {"public": x, "private": y}; every value is finite."""
-    return _evaluate(task, solution, predicted, {"public": solution.public, "private": solution.private})
-
-
-def _evaluate(
-    task: Task, solution: Solution, predicted: Sequence[Column], splits: Mapping[str, Mask]
+def evaluate(
+    solution: Solution, columns: Mapping[str, Column], vocabulary: Vocabulary, *, task: int = 0
 ) -> dict[str, float]:
-    def compute(columns: Sequence[Column], mask: Mask) -> float:
-        truth, rows = ([column[mask] for column in side] for side in (solution.truth, columns))
-        return task.metric.compute(truth, rows, task.parameters, solution.classes)
+    """A task's value over aligned columns, by split: {"public": x, "private": y}; every value is finite."""
+    metric = solution.tasks[task].custom
+    if metric is not None:
+        return custom_values(solution, metric, _texts_of(columns))
+    splits = {"public": solution.public, "private": solution.private}
+    values = _values(solution, task, columns, vocabulary, splits)
+    _refuse_unless_finite(solution, task, values, splits)
+    return values
 
-    # Every split before any refusal, so that a refusal is the same whichever split it came from.
-    values = {split: compute(predicted, mask) for split, mask in splits.items()}
-    if all(math.isfinite(value) for value in values.values()):
+
+# --- values ---------------------------------------------------------------------------------------
+
+
+def _values(
+    solution: Solution,
+    task: int,
+    columns: Mapping[str, Column],
+    vocabulary: Vocabulary,
+    splits: Mapping[str, Mask],
+) -> dict[str, float]:
+    """May be non-finite, if finite predictions overflow."""
+    parts, givens = solution.tasks[task].parts, solution.given[task]
+    values = {}
+    for split, mask in splits.items():
+        rows = np.flatnonzero(mask)
+        values[split] = _sum_of_parts(
+            parts,
+            [
+                _part_value(part, given, [columns[name] for name in part.columns], rows, solution, vocabulary)
+                for part, given in zip(parts, givens, strict=True)
+            ],
+        )
+    return values
+
+
+def _sum_of_parts(parts: Sequence[Part], values: Sequence[float]) -> float:
+    if not all(math.isfinite(value) for value in values):
+        return math.nan
+    total = math.fsum(part.coefficient * value for part, value in zip(parts, values, strict=True))
+    return total + 0.0  # never -0.0, which a board would show
+
+
+def _part_value(
+    part: Part,
+    given: Given,
+    columns: Sequence[Column],
+    rows: Rows,
+    solution: Solution,
+    vocabulary: Vocabulary,
+) -> float:
+    if given.groups is None:
+        return part.over_columns(_column_values(part, given, columns, rows, solution, vocabulary))
+    codes = given.groups.codes[rows]
+    order = np.argsort(codes, kind="stable")
+    borders = np.flatnonzero(np.diff(codes[order])) + 1
+    return part.over_groups(
+        [
+            part.over_columns(_column_values(part, given, columns, rows[own], solution, vocabulary))
+            for own in np.split(order, borders)
+        ]
+    )
+
+
+def _column_values(
+    part: Part,
+    given: Given,
+    columns: Sequence[Column],
+    rows: Rows,
+    solution: Solution,
+    vocabulary: Vocabulary,
+) -> list[float]:
+    if part.metric.decomposable:
+        sums = _PartSums(part, weighted=given.weights is not None)
+        for start in range(0, len(rows), _PIECE):
+            piece = rows[start : start + _PIECE]
+            for number, (terms, weights) in enumerate(
+                _terms(part, given, [take(column, piece) for column in columns], piece, solution, vocabulary)
+            ):
+                sums.add(number, terms, weights)
+        return sums.column_values()
+    truth = part_truth(part, given, rows)
+    predicted = part_predicted(part, [take(column, rows) for column in columns])
+    return [float(value) for value in _calls(part, given, truth, predicted, rows, solution, vocabulary)]
+
+
+def _terms(
+    part: Part,
+    given: Given,
+    columns: Sequence[Column],
+    rows: Rows,
+    solution: Solution,
+    vocabulary: Vocabulary,
+) -> Iterator[tuple[FloatArray, FloatArray | None]]:
+    """Of each scored column (or of all together): terms of shape (n, m), already weighted, and the weights."""
+    truth = part_truth(part, given, rows)
+    weights = _weights(part, given, rows)
+    for value in _calls(part, given, truth, part_predicted(part, columns), rows, solution, vocabulary):
+        terms = np.asarray(value, dtype=np.float64)
+        terms = terms.reshape(len(terms), -1)
+        yield (terms if weights is None else terms * weights[:, np.newaxis]), weights
+
+
+def _calls(
+    part: Part,
+    given: Given,
+    truth: Sequence[Any],
+    predicted: Sequence[Any],
+    rows: Rows,
+    solution: Solution,
+    vocabulary: Vocabulary,
+) -> Iterator[Any]:
+    classes = solution.classes(given, vocabulary)
+    sides = {role: None if side is None else widened(take(side, rows)) for role, side in given.sides.items()}
+    weights = _weights(part, given, rows)
+    for t, p in zip(truth, predicted, strict=True):
+        yield part.metric.call(t, p, part.parameters, weights=weights, classes=classes, sides=sides)
+
+
+def _weights(part: Part, given: Given, rows: Rows) -> FloatArray | None:
+    if given.weights is None:
+        return None
+    weights = np.asarray(given.weights[rows], dtype=np.float64)
+    pooled = part.layout == "columns" and part.modifiers.columns == "pooled"
+    return np.tile(weights, len(part.columns)) if pooled else weights
+
+
+class _PartSums:
+    """The sums of one decomposable part over some rows: exact, so that their order does not matter."""
+
+    def __init__(self, part: Part, *, weighted: bool) -> None:
+        self.part, self._weighted = part, weighted
+        self._terms: list[list[ExactSum]] = []
+        """Of each column, or of all together; of each term."""
+        self._weights: list[ExactSum] = []
+        self._n: list[int] = []
+
+    def add(self, number: int, terms: FloatArray, weights: FloatArray | None) -> None:
+        if len(self._terms) <= number:
+            self._terms.append([ExactSum() for _ in range(terms.shape[1])])
+            self._weights.append(ExactSum())
+            self._n.append(0)
+        self._n[number] += len(terms)
+        for j, total in enumerate(self._terms[number]):
+            total.add(np.ascontiguousarray(terms[:, j]))
+        if weights is not None:
+            self._weights[number].add(weights)
+
+    def column_values(self) -> list[float]:
+        finish = self.part.metric.finish
+        assert finish is not None
+        values = []
+        for terms, weights, n in zip(self._terms, self._weights, self._n, strict=True):
+            sums = np.array([total.value() for total in terms])
+            weight = weights.value() if self._weighted else float(n)
+            finite = bool(np.isfinite(sums).all())
+            with np.errstate(all="ignore"):
+                values.append(finish(sums, weight, self.part.parameters) if finite else math.nan)
         return values
-    if not all(math.isfinite(compute(solution.truth, mask)) for mask in splits.values()):
-        raise ScoringFailed(f"{task.metric.name} is not finite even for the true values.")
+
+
+class _Sums:
+    """Scores while the file is read, if every metric is decomposable: no column is ever kept."""
+
+    def __init__(self, solution: Solution) -> None:
+        self._solution = solution
+        self.restart()
+
+    def restart(self) -> None:
+        self._sums = [
+            {
+                split: [
+                    _PartSums(part, weighted=given.weights is not None)
+                    for part, given in zip(task.parts, givens, strict=True)
+                ]
+                for split in _SPLITS
+            }
+            for task, givens in zip(self._solution.tasks, self._solution.given, strict=True)
+        ]
+
+    def add(self, rows: Rows, columns: Mapping[str, Column], vocabulary: Vocabulary) -> None:
+        for start in range(0, len(rows), _PIECE):
+            piece = rows[start : start + _PIECE]
+            place = slice(start, start + _PIECE)
+            self._add(piece, {name: _slice(column, place) for name, column in columns.items()}, vocabulary)
+
+    def _add(self, rows: Rows, columns: Mapping[str, Column], vocabulary: Vocabulary) -> None:
+        solution = self._solution
+        usage = solution.usage[rows]
+        picks = {split: usage == code for split, code in _SPLITS.items()}
+        for task, givens, sums in zip(solution.tasks, solution.given, self._sums, strict=True):
+            for i, (part, given) in enumerate(zip(task.parts, givens, strict=True)):
+                own = [columns[name] for name in part.columns]
+                for number, (terms, weights) in enumerate(
+                    _terms(part, given, own, rows, solution, vocabulary)
+                ):
+                    for split, pick in picks.items():
+                        mine = np.tile(pick, len(terms) // len(pick)) if len(terms) > len(pick) else pick
+                        picked = None if weights is None else weights[mine]
+                        sums[split][i].add(number, terms[mine], picked)
+
+    def values(self, task: int) -> dict[str, float]:
+        parts = self._solution.tasks[task].parts
+        return {
+            split: _sum_of_parts(parts, [own.part.over_columns(own.column_values()) for own in sums])
+            for split, sums in self._sums[task].items()
+        }
+
+
+_SPLITS = {"public": PUBLIC, "private": PRIVATE}
+
+
+def _slice(column: Column, place: slice) -> Column:
+    if isinstance(column, Labels):
+        return Labels(column.codes[place])
+    if isinstance(column, Lists):
+        return column.take(np.arange(*place.indices(len(column))))
+    return column[place]
+
+
+def _refuse_unless_finite(
+    solution: Solution, task: int, values: Mapping[str, float], splits: Mapping[str, Mask]
+) -> None:
+    if all(math.isfinite(value) for value in values.values()):
+        return
+    truth = truth_as_predictions(solution, task)
+    exact = {} if truth is None else _values(solution, task, truth, solution.vocabulary, splits)
+    if not all(math.isfinite(value) for value in exact.values()):
+        raise ScoringFailed(f"{solution.tasks[task].name} is not finite even for the true values.")
     # Finite for the truth, so it is the size of the predictions that overflows.
     message = "The predictions are so large that the score cannot be computed. Check their unit."
     raise InvalidSubmission([Problem("VALUE_TOO_LARGE", message)])
+
+
+# --- an organiser's own function ------------------------------------------------------------------
+
+
+def _score_custom(
+    solution: Solution, metric: CustomMetric, source: Path | bytes, max_bytes: int, *, allow_weak: bool
+) -> tuple[list[dict[str, float]], Received]:
+    if solution.task.complete:
+        texts, received = read_complete(source, solution, max_bytes=max_bytes)
+    else:
+        kept = Collected(len(solution.ids))
+        received = read_submission(source, solution, kept, max_bytes=max_bytes)
+        texts = _texts_of(kept.columns())
+    return [custom_values(solution, metric, texts, allow_weak=allow_weak)], received
+
+
+def custom_values(
+    solution: Solution,
+    metric: CustomMetric,
+    texts: Mapping[str, Sequence[str]],
+    *,
+    allow_weak: bool = False,
+) -> dict[str, float]:
+    """An own function on both splits, given the submission's columns as texts."""
+    (id_column,) = solution.id_columns
+    truth = {name: typed(column.tolist()) for name, column in solution.frame.items()}
+    predicted = {name: typed(column) for name, column in texts.items()}
+    if not solution.task.complete:
+        predicted[id_column] = truth[id_column]
+    # Kaggle's order of columns: that of the sample submission.
+    names = [id_column, *solution.task.columns]
+    try:
+        return metric.evaluate(
+            pd.DataFrame(truth),
+            pd.DataFrame({name: predicted[name] for name in names}),
+            id_column,
+            {"public": solution.public, "private": solution.private},
+            complete=solution.task.complete,
+            allow_weak=allow_weak,
+        )
+    except ParticipantRefusal as refusal:
+        raise InvalidSubmission([Problem("METRIC_REFUSED", refusal.text)]) from None
+
+
+def _texts_of(columns: Mapping[str, Column]) -> dict[str, list[str]]:
+    return {name: column.tolist() for name, column in columns.items() if isinstance(column, np.ndarray)}
+
+
+def typed(texts: Sequence[str]) -> Any:
+    """A column as pandas would read it, for functions written for that: whole numbers, numbers, or text.
+
+    Only what follows our grammar of numbers is one; an empty cell among numbers is nan, and text is
+    never turned into anything else, "NA" included.
+    """
+    filled = [text for text in texts if text]
+    if not filled or not all(NUMBER.fullmatch(text) for text in filled):
+        return np.array(texts, dtype=np.object_)
+    if len(filled) == len(texts) and all(_WHOLE.fullmatch(text) for text in texts):
+        numbers = [int(text) for text in texts]
+        if all(-(2**63) <= number < 2**63 for number in numbers):
+            return np.array(numbers, dtype=np.int64)
+        return np.array(texts, dtype=np.object_)  # as floats, neighbouring ids would merge
+    return np.array([float(text) if text else math.nan for text in texts])
+
+
+_WHOLE = re.compile(r"-?(?:0|[1-9]\d*)", re.ASCII)
 
 
 def _own_version() -> str:
@@ -159,34 +493,83 @@ def _own_version() -> str:
 # --- frames ---------------------------------------------------------------------------------------
 
 
+def _plain(value: Any) -> Any:
+    """A parameter as YAML would have given it."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray | tuple):
+        return [_plain(each) for each in value]
+    return value
+
+
 def _prediction_columns(
-    metric: Metric, solution: pd.DataFrame, submission: pd.DataFrame, id_column: str
+    metric: Metric,
+    given: Mapping[str, Any],
+    solution: pd.DataFrame,
+    submission: pd.DataFrame,
+    ids: Sequence[str],
 ) -> list[str]:
     """What a submission to this frame must have; for a column of class labels, a column per class."""
-    targets = [str(name) for name in solution.columns if str(name) not in (id_column, USAGE_COLUMN)]
-    received = [str(name) for name in submission.columns if str(name) != id_column]
-    if metric.layout != "classes" or len(targets) != 1 or targets[0] in received:
-        return targets
-    rows = solution[solution[USAGE_COLUMN] != "Ignored"] if USAGE_COLUMN in solution else solution
-    labels = {canonical_label(text) for text in _texts(rows[targets[0]], _text)}
-    named = {canonical_label(name) for name in received}
-    # Without any class among the columns it is a 0/1 target whose column has another name.
-    return [*received, *sorted(labels - named)] if labels & named else targets
+    received = [str(name) for name in submission.columns if str(name) not in ids]
+    in_solution = [str(name) for name in solution.columns]
+    reserved = {*ids, USAGE_COLUMN, given.get("weight"), given.get("group_by")}
+    reserved |= {str(given.get(role, role)) for role in metric.side_roles}
+    others = [name for name in in_solution if name not in reserved]
+    if metric.truth_roles or metric.n_truth is not None or "truth" in given:
+        return received
+    if given.get("targets"):
+        return [*received, *(name for name in given["targets"] if name not in received)]
+    classes = metric.layout(metric.read_parameters(_own(metric, given))) == "classes"
+    if classes and len(others) == 1 and others[0] not in received:
+        rows = solution[solution[USAGE_COLUMN] != "Ignored"] if USAGE_COLUMN in solution else solution
+        labels = {canonical_label(text) for text in _texts(rows[others[0]], _text)}
+        named = {canonical_label(name) for name in received}
+        # Without any class among the columns it is a 0/1 target whose column has another name.
+        # Sorted, so that sums over a row's classes do not depend on how the columns stand.
+        return sorted({*received, *(labels - named)}) if labels & named else others
+    return others
+
+
+def _own(metric: Metric, given: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in given.items() if key in metric.parameters.model_fields}
 
 
 def _frame_records(
-    frame: pd.DataFrame, id_column: str, *, flags: bool = False
+    frame: pd.DataFrame, ids: Sequence[str], *, flags: bool = False, split: str = " "
 ) -> Iterator[tuple[int, list[str]]]:
     """The frame as a CSV reader would yield it: numbers written so that they read back exactly.
 
-    With `flags` the booleans outside the id are written as the numbers 1 and 0.
+    With `flags` the booleans outside the id are written as the numbers 1 and 0. Lists are joined
+    by `split`.
     """
-    cell_text = _flag_text if flags else _text
+    scalar_text = _flag_text if flags else _text
+
+    def cell_text(value: Any) -> str:
+        return split.join(map(_text, value)) if isinstance(value, _LISTS) else scalar_text(value)
+
     columns = [
-        _texts(frame.iloc[:, i], _id_text if str(name) == id_column else cell_text)
+        _texts(frame.iloc[:, i], _id_text if str(name) in ids else cell_text)
         for i, name in enumerate(frame.columns)
     ]
     return ((line, list(fields)) for line, fields in enumerate(zip(*columns, strict=True), start=2))
+
+
+_LISTS = (list, tuple, np.ndarray)
+
+
+def _separator(*frames: pd.DataFrame) -> str | None:
+    """What can stand between the items of the frames' lists; None if no cell is a list."""
+    cells = [
+        cell
+        for frame in frames
+        for name in frame.columns
+        if frame[name].dtype == np.object_
+        for cell in frame[name]
+        if isinstance(cell, _LISTS)
+    ]
+    if not cells:
+        return None
+    return "\x1f" if any(" " in _text(item) for cell in cells for item in cell) else " "
 
 
 def _texts(column: pd.Series[Any], text: Callable[[Any], str]) -> list[str]:

@@ -11,23 +11,27 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
-from scorer.cells import NUMBER, Column, parse_column, say_fault
+from scorer.cells import NUMBER, NUMERIC_KINDS, Cells, ColumnBuilder, say_fault
+from scorer.columnar import NotPlain, read_plain
+from scorer.columns import Column, FloatArray, Labels, Lists, Rows, Vocabulary, take
 from scorer.report import InvalidSubmission, Notice, Problem
-from scorer.solution import Solution
+from scorer.solution import ID_JOINT, Solution, part_predicted, part_truth, show_id, widened
 from scorer.tables import (
     MAX_LINE_BYTES,
     MAX_SHOWN_PROBLEMS,
     SPACES,
+    Table,
     UnreadableTable,
     is_blank,
-    read_content,
-    read_records,
+    open_table,
     show,
 )
 
@@ -37,29 +41,90 @@ MIN_UNPACKED_BYTES = 10_000_000
 MAX_BLANK_ROWS = 1_048_576
 """As many as a worksheet has; Excel is known to save them all."""
 
+MAX_RECORDS = 10**9
+"""Of files that may hold more ids than are asked for; the limit on bytes comes first."""
+
+_PIECE = 65_536
+"""Rows looked at as wholes at a time; a file may be wrong in all of its rows."""
+
 _LISTED = 5
 _NUMERIC_ID = re.compile(r"([+-]?)(\d+)(?:\.(\d*))?(?:[eE]([+-]?\d{1,6}))?", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Submission:
-    """An accepted file: one array of shape (n_rows,) per prediction column, rows in the solution's order."""
+class Sink(Protocol):
+    """Takes predictions as they are read, each row once."""
 
-    columns: tuple[Column, ...]
+    def restart(self) -> None:
+        """Forget everything: the file is read again from its start."""
+
+    def add(self, rows: Rows, columns: Mapping[str, Column], vocabulary: Vocabulary) -> None:
+        """Predictions by column for these positions in the solution."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Received:
+    """What is known of an accepted file beside its predictions."""
+
     notices: tuple[Notice, ...]
-    sha256: str | None = None
-    """Of the file as received; None for frames in memory."""
-    size_bytes: int | None = None
+    sha256: str
+    """Of the file as received."""
+    size_bytes: int
+
+
+class Collected:
+    """A sink that keeps every column, rows in the solution's order."""
+
+    def __init__(self, n_rows: int) -> None:
+        self._n_rows = n_rows
+        self.restart()
+
+    def restart(self) -> None:
+        self._pieces: list[tuple[Rows, Mapping[str, Column]]] = []
+        self.vocabulary = Vocabulary()
+
+    def add(self, rows: Rows, columns: Mapping[str, Column], vocabulary: Vocabulary) -> None:
+        self._pieces.append((rows, columns))
+        self.vocabulary = vocabulary
+
+    def columns(self) -> dict[str, Column]:
+        """One array per prediction column, n_rows long."""
+        names = list(self._pieces[0][1])
+        return {name: self._column(name) for name in names}
+
+    def _column(self, name: str) -> Column:
+        pieces = [(rows, columns[name]) for rows, columns in self._pieces]
+        first = pieces[0][1]
+        if isinstance(first, Lists):
+            order = np.argsort(np.concatenate([rows for rows, _ in pieces]), kind="stable")
+            lists = [column for _, column in pieces if isinstance(column, Lists)]
+            lengths = np.concatenate([column.lengths for column in lists])
+            offsets = np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)
+            return Lists(np.concatenate([column.codes for column in lists]), offsets).take(order)
+        if isinstance(first, Labels):
+            codes = np.empty(self._n_rows, dtype=np.int32)
+            for rows, column in pieces:
+                assert isinstance(column, Labels)
+                codes[rows] = column.codes
+            return Labels(codes)
+        values: FloatArray = np.empty(self._n_rows, dtype=first.dtype)
+        for rows, column in pieces:
+            values[rows] = cast(FloatArray, column)
+        return values
 
 
 def read_submission(
     source: Path | bytes,
     solution: Solution,
+    sink: Sink,
     *,
     max_bytes: int = MIN_UNPACKED_BYTES,
     max_line_bytes: int = MAX_LINE_BYTES,
-) -> Submission:
-    """Read a CSV file (plain, gzip or a zip of one file) as a submission to `solution`.
+) -> Received:
+    """Read a file (CSV, gzip, a zip of one CSV, or Parquet) as a submission to `solution`, into `sink`.
+
+    A file without anything odd is read by columns; at the first sign of anything else it is read
+    again, record by record, by the exact reader, which alone refuses and remarks. Both give the
+    same values, bit for bit.
 
     Raises
     ------
@@ -67,54 +132,135 @@ def read_submission(
         With every problem of the first stage that has one, at most 20 of them.
     """
     try:
-        content = read_content(source, max_bytes=max_bytes)
-        records = read_records(content.data, max_line_bytes=max_line_bytes)
-        _, header = next(records)
+        table = open_table(source, max_bytes=max_bytes, parquet=solution.task.parquet)
+        remarks = _Remarks(solution)
+        notices = _read_plain(table, solution, sink, remarks)
+        if notices is None:
+            records = table.records(max_line_bytes=max_line_bytes)
+            _, header = next(records)
+            notices = align(header, records, solution, sink)
+        else:
+            notices = (*notices, *remarks.notices())
+        return Received((*table.notices, *notices), table.sha256, table.size_bytes)
     except UnreadableTable as error:
         raise InvalidSubmission(error.problems) from None
-    columns, notices = align(header, records, solution)
-    return Submission(columns, content.notices + notices, content.sha256, content.size_bytes)
+
+
+def _read_plain(table: Table, solution: Solution, sink: Sink, remarks: _Remarks) -> tuple[Notice, ...] | None:
+    """Read by columns; None if the exact reader must look at it."""
+    task = solution.task
+    if len(solution.id_columns) > 1 or task.complete:
+        return None
+    wanted = {name: task.cells(name) for name in task.columns}
+    vocabulary = solution.vocabulary.copy()
+    seen = np.zeros(len(solution.ids), dtype=np.uint8)
+    n_received = 0
+    sink.restart()
+    try:
+        header = table.header()
+        if sorted(header) != sorted((solution.id_column, *task.columns)):
+            return None
+        blocks = read_plain(
+            table,
+            header,
+            wanted,
+            dict.fromkeys(wanted, vocabulary),
+            id_column=solution.id_column,
+            numeric_ids=solution.ids.numeric,
+        )
+        for block in blocks:
+            ids, columns = block.ids, block.columns
+            found = (
+                solution.ids.rows_of_numbers(ids)
+                if isinstance(ids, np.ndarray)
+                else solution.ids.rows_of_texts(ids)
+            )
+            if len(found) and int(found.min()) < 0:
+                if not task.ignore_unknown_ids:
+                    return None
+                known = np.flatnonzero(found >= 0)
+                found, columns = found[known], {name: take(column, known) for name, column in columns.items()}
+            n_received += len(found)
+            if n_received > len(seen):
+                return None
+            seen[found] = 1
+            if _row_faults(columns, found, solution):
+                return None
+            remarks.add(columns)
+            sink.add(found, columns, vocabulary)
+    except NotPlain:
+        return None
+    if n_received != len(seen) or not seen.all():
+        return None
+    ordered = header == [solution.id_column, *task.columns]
+    return () if ordered else (Notice("NOTICE_COLUMN_ORDER", "Columns were matched by name."),)
+
+
+def read_complete(
+    source: Path | bytes, solution: Solution, *, max_bytes: int = MIN_UNPACKED_BYTES
+) -> tuple[dict[str, list[str]], Received]:
+    """Every row of a file as texts by column, for a function that matches rows by itself.
+
+    The form is checked as ever, the ids are not.
+    """
+    columns = (*solution.id_columns, *solution.task.columns)
+    try:
+        table = open_table(source, max_bytes=max_bytes, parquet=solution.task.parquet)
+        records = table.records()
+        _, header = next(records)
+        names, notices = _match_header(header, columns, solution)
+        kept: list[Sequence[str]] = []
+        for line, fields in records:
+            if is_blank(fields):
+                continue
+            if len(fields) != len(names):
+                message = f"Line {line} has {len(fields)} values, expected {len(names)}."
+                raise UnreadableTable(Problem("FIELD_COUNT", message, line=line))
+            kept.append(fields)
+    except UnreadableTable as error:
+        raise InvalidSubmission(error.problems) from None
+    if not kept:
+        raise InvalidSubmission([Problem("MISSING_IDS", "The file has no rows.")])
+    texts = dict(zip(names, map(list, zip(*kept, strict=True)), strict=True))
+    return texts, Received((*table.notices, *notices), table.sha256, table.size_bytes)
 
 
 def align(
-    header: Sequence[str], records: Iterable[tuple[int, Sequence[str]]], solution: Solution
-) -> tuple[tuple[Column, ...], tuple[Notice, ...]]:
-    """Columns and notices of an already split table; raises InvalidSubmission like `read_submission`."""
-    expected = (solution.id_column, *solution.task.columns)
-    names, notices = _match_header(header, expected, solution)
+    header: Sequence[str], records: Iterable[tuple[int, Sequence[str]]], solution: Solution, sink: Sink
+) -> tuple[Notice, ...]:
+    """Read an already split table exactly; gives its notices, or raises InvalidSubmission like `read_submission`."""
+    task = solution.task
+    names, notices = _match_header(header, (*solution.id_columns, *task.columns), solution)
     rows = _Rows(names, solution)
     rows.read(records)
     problems = rows.problems(solution)
-
-    columns: list[Column] = []
-    cells = solution.task.metric.predicted_cells(solution.task.parameters)
-    for name, texts in zip(solution.task.columns, rows.texts, strict=True):
-        parsed = parse_column(texts, cells)
-        columns.append(parsed.values)
-        for code, faulty in parsed.faults.items():
-            first = min(faulty, key=rows.lines.__getitem__)
-            text = texts[first] or ""
-            key = show(solution.ids[first])
-            message = (
-                f"Column {show(name)}, line {rows.lines[first]} (id {key}): {say_fault(code, text, cells)}"
-            )
+    for name, builder in rows.builders.items():
+        for code, fault in builder.faults.items():
+            line, key = int(rows.lines[fault.row]), show_id(solution.ids.text(fault.row))
+            message = f"Column {show(name)}, line {line} (id {key}): {say_fault(code, fault, builder.cells)}"
             problems.append(
                 Problem(
                     code,
-                    message + _how_many(len(faulty)),
-                    line=rows.lines[first],
+                    message + _how_many(fault.count),
+                    line=line,
                     id=key,
                     column=show(name),
-                    value=show(text),
-                    count=len(faulty),
+                    value=show(fault.text),
+                    count=fault.count,
                 )
             )
+    columns: dict[str, Column] = {}
     if not problems:
+        columns = {name: builder.column() for name, builder in rows.builders.items()}
         problems.extend(_row_problems(columns, rows.lines, solution))
     if problems:
         total = sum(problem.count for problem in problems)
         raise InvalidSubmission(problems[:MAX_SHOWN_PROBLEMS], total)
-    return tuple(columns), (*notices, *rows.notices(), *_remarks(columns, solution))
+    sink.restart()
+    sink.add(np.arange(len(solution.ids)), columns, rows.vocabulary)
+    remarks = _Remarks(solution)
+    remarks.add(columns)
+    return (*notices, *rows.notices(), *remarks.notices())
 
 
 # --- header ---------------------------------------------------------------------------------------
@@ -185,7 +331,7 @@ def _header_problems(names: Sequence[str], expected: Sequence[str], solution: So
         lowered = {name.lower() for name in names}
         if all(name.lower() in lowered for name in missing_names):
             message += " (names are case-sensitive)"
-        elif missing_names == [solution.id_column] and names[0] == "":
+        elif missing_names == [expected[0]] and names[0] == "":
             message += (
                 f"; the first column has no name (in pandas: df.to_csv(path, index_label={expected[0]!r}))"
             )
@@ -201,7 +347,7 @@ def _no_header(names: Sequence[str], expected: Sequence[str], solution: Solution
     if is_blank(names) or len(names) == 1:
         return True
     data = any(NUMBER.fullmatch(name) for name in names[:1000])
-    return data or names[0] in solution.index or _is_preamble(names[0])
+    return data or names[0] in solution.ids or _is_preamble(names[0])
 
 
 def _is_preamble(name: str) -> bool:
@@ -220,14 +366,18 @@ class _Rows:
     """One pass over the records, each put where the solution has its id; what does not fit is kept apart."""
 
     def __init__(self, names: Sequence[str], solution: Solution) -> None:
-        n_rows = len(solution.ids)
+        n_rows, task = len(solution.ids), solution.task
         self.names = list(names)
-        self.index = solution.index
-        self.lines = [0] * n_rows
+        self.find = solution.ids.finder()
+        self.ignore_unknown = task.ignore_unknown_ids
+        self.lines = np.zeros(n_rows, dtype=np.int64)
         """By the solution's row: the line its id was received on, 0 if it was not."""
-        self.texts: list[list[str | None]] = [[None] * n_rows for _ in solution.task.columns]
-        self.id_position = self.names.index(solution.id_column)
-        self.positions = [self.names.index(name) for name in solution.task.columns]
+        self.vocabulary = solution.vocabulary.copy()
+        self.builders = {
+            name: ColumnBuilder(task.cells(name), n_rows, self.vocabulary) for name in task.columns
+        }
+        self.id_positions = [self.names.index(name) for name in solution.id_columns]
+        self.positions = [self.names.index(name) for name in task.columns]
         self.duplicates: dict[int, list[int]] = {}
         """Row -> the later lines with its id."""
         self.unknown: list[tuple[str, int]] = []
@@ -245,18 +395,15 @@ class _Rows:
 
     def read(self, records: Iterable[tuple[int, Sequence[str]]]) -> None:
         # A longer file is wrong by the pigeonhole; reading on would only cost time and memory.
-        records_left = 2 * len(self.lines) + 1000
-        targets = list(zip(self.texts, self.positions, strict=True))
-        width, index, lines = len(self.names), self.index, self.lines
+        records_left = 2 * len(self.lines) + 1000 if not self.ignore_unknown else MAX_RECORDS
+        width, find, lines = len(self.names), self.find, self.lines
         try:
             for line, fields in records:
-                if len(fields) == width and (row := index.get(fields[self.id_position])) is not None:
+                if len(fields) == width and (row := find(self._key(fields))) is not None:
                     if lines[row]:
                         self.duplicates.setdefault(row, []).append(line)
                     else:
-                        lines[row] = line
-                        for texts, position in targets:
-                            texts[row] = fields[position]
+                        self._put(row, line, fields)
                 elif is_blank(fields):
                     self.n_blank += 1
                     if fields:  # a row of empty cells, as Excel leaves behind; a blank line means nothing
@@ -277,9 +424,20 @@ class _Rows:
             self.broken = error.problems
             self.complete = False
 
+    def _key(self, fields: Sequence[str]) -> str:
+        if len(self.id_positions) == 1:
+            return fields[self.id_positions[0]]
+        return ID_JOINT.join(fields[position] for position in self.id_positions)
+
+    def _put(self, row: int, line: int, fields: Sequence[str]) -> None:
+        self.lines[row] = line
+        for builder, position in zip(self.builders.values(), self.positions, strict=True):
+            builder.put(row, fields[position])
+
     def _take_odd(self, line: int, fields: Sequence[str]) -> None:
-        key = fields[self.id_position].strip(SPACES) if self.id_position < len(fields) else ""
-        row = self.index.get(key)
+        keys = [fields[position].strip(SPACES) for position in self.id_positions if position < len(fields)]
+        key = ID_JOINT.join(keys) if len(keys) == len(self.id_positions) and all(keys) else ""
+        row = self.find(key) if key else None
         if len(fields) == len(self.names) and [name.strip(SPACES) for name in fields] == self.names:
             self.repeated_headers.append(line)
         elif len(fields) != len(self.names):
@@ -291,14 +449,13 @@ class _Rows:
         elif not key:
             self.without_id.append(line)
         elif row is None:
-            self.unknown.append((fields[self.id_position], line))
+            if not self.ignore_unknown:
+                self.unknown.append((self._key(fields), line))
         elif self.lines[row]:
             self.duplicates.setdefault(row, []).append(line)
         else:
             self.spaced_ids = True
-            self.lines[row] = line
-            for texts, position in zip(self.texts, self.positions, strict=True):
-                texts[row] = fields[position]
+            self._put(row, line, fields)
 
     def problems(self, solution: Solution) -> list[Problem]:
         return [*self.broken, *self._line_problems(), *_id_problems(self, solution)]
@@ -326,7 +483,7 @@ class _Rows:
                 )
             )
         if self.without_id:
-            column = self.names[self.id_position]
+            column = self.names[self.id_positions[0]]
             message = f"Column {show(column)}, line {self.without_id[0]}: the id is empty."
             message += _how_many(len(self.without_id))
             problems.append(
@@ -377,10 +534,10 @@ def _id_problems(rows: _Rows, solution: Solution) -> list[Problem]:
         listed = []
         for row, later in list(rows.duplicates.items())[:_LISTED]:
             times = "twice" if len(later) == 1 else f"{len(later) + 1} times"
-            lines = [rows.lines[row], *later]
+            lines = [int(rows.lines[row]), *later]
             at = (" and " if len(lines) == 2 else ", ").join(map(str, lines[:_LISTED]))
             more = ", ..." if len(lines) > _LISTED else ""
-            listed.append(f"Id {show(solution.ids[row])} appears {times} (lines {at}{more}).")
+            listed.append(f"Id {show_id(solution.ids.text(row))} appears {times} (lines {at}{more}).")
         if len(rows.duplicates) > _LISTED:
             listed.append(f"{len(rows.duplicates) - _LISTED} more ids appear more than once.")
         row, later = next(iter(rows.duplicates.items()))
@@ -390,13 +547,13 @@ def _id_problems(rows: _Rows, solution: Solution) -> list[Problem]:
                 "DUPLICATE_IDS",
                 " ".join(listed),
                 line=later[0],
-                id=show(solution.ids[row]),
+                id=show_id(solution.ids.text(row)),
                 column=show(solution.id_column),
                 count=count,
             )
         )
 
-    missing = [row for row, line in enumerate(rows.lines) if not line]
+    missing = np.flatnonzero(rows.lines == 0).tolist()
     unknown = rows.unknown
     if unknown and missing:
         respelt, unknown, missing = _match_spelling(unknown, missing, solution)
@@ -405,7 +562,7 @@ def _id_problems(rows: _Rows, solution: Solution) -> list[Problem]:
             noun = "id" if len(respelt) == 1 else "ids"
             how_many = f"all {len(respelt)}" if len(respelt) == len(rows.lines) else f"{len(respelt)} {noun}"
             message = (
-                f"Ids look like {show(received)} where {show(solution.ids[row])} is expected ({how_many}). "
+                f"Ids look like {show(received)} where {show(solution.ids.text(row))} is expected ({how_many}). "
                 f"Write ids exactly as in the test set{_spelling_hint(solution, received, row)}."
             )
             problems.append(
@@ -422,7 +579,7 @@ def _id_problems(rows: _Rows, solution: Solution) -> list[Problem]:
     off_by_one = " (Are your ids off by one?)" if _is_off_by_one(unknown, missing, solution) else ""
     if unknown:
         received, line = unknown[0]
-        listing = ", ".join(f"{show(key)} (line {at})" for key, at in unknown[:_LISTED])
+        listing = ", ".join(f"{show_id(key)} (line {at})" for key, at in unknown[:_LISTED])
         noun = "id is" if len(unknown) == 1 else "ids are"
         more = ", ..." if len(unknown) > _LISTED else ""
         message = f"{len(unknown)} {noun} not in the test set: {listing}{more}."
@@ -436,7 +593,7 @@ def _id_problems(rows: _Rows, solution: Solution) -> list[Problem]:
                 "UNKNOWN_IDS",
                 message + off_by_one,
                 line=line,
-                id=show(received),
+                id=show_id(received),
                 column=show(solution.id_column),
                 count=len(unknown),
             )
@@ -444,7 +601,7 @@ def _id_problems(rows: _Rows, solution: Solution) -> list[Problem]:
     # A ragged line whose id cannot be read may be the very row that seems to be missing.
     if rows.complete and len(missing) > rows.unplaced:
         n_ids = len(solution.ids)
-        listing = ", ".join(show(solution.ids[row]) for row in missing[:_LISTED])
+        listing = ", ".join(show_id(solution.ids.text(row)) for row in missing[:_LISTED])
         more = ", ..." if len(missing) > _LISTED else ""
         if len(missing) == n_ids and not unknown:
             message = f"The file has no rows; {n_ids} ids are required: {listing}{more}."
@@ -456,7 +613,7 @@ def _id_problems(rows: _Rows, solution: Solution) -> list[Problem]:
             Problem(
                 "MISSING_IDS",
                 message,
-                id=show(solution.ids[missing[0]]),
+                id=show_id(solution.ids.text(missing[0])),
                 column=show(solution.id_column),
                 count=len(missing),
             )
@@ -468,7 +625,7 @@ def _match_spelling(
     unknown: list[tuple[str, int]], missing: list[int], solution: Solution
 ) -> tuple[list[tuple[str, int, int]], list[tuple[str, int]], list[int]]:
     """Pair unknown with missing ids that are the same number: (received, line, row), and what is left of both."""
-    wanted = {key: row for row in missing if (key := _number_key(solution.ids[row])) is not None}
+    wanted = {key: row for row in missing if (key := _number_key(solution.ids.text(row))) is not None}
     respelt, strangers = [], []
     for received, line in unknown:
         key = _number_key(received.strip(SPACES))
@@ -494,7 +651,7 @@ def _number_key(text: str) -> tuple[str, str, int] | None:
 
 
 def _spelling_hint(solution: Solution, received: str, row: int) -> str:
-    expected = solution.ids[row]
+    expected = solution.ids.text(row)
     column = show(solution.id_column)
     if expected.isdecimal() and (expected == "0" or not expected.startswith("0")):
         return f" - in pandas: df[{column!r}] = df[{column!r}].astype(int)"
@@ -505,7 +662,7 @@ def _is_off_by_one(unknown: Sequence[tuple[str, int]], missing: Sequence[int], s
     if not unknown or len(unknown) != len(missing) or len(unknown) > 1000:
         return False
     received = [key for key, _ in unknown]
-    lost = [solution.ids[row] for row in missing]
+    lost = [solution.ids.text(row) for row in missing]
     if not all(key.isascii() and key.isdecimal() and len(key) < 20 for key in [*received, *lost]):
         return False
     gone = set(lost)
@@ -513,8 +670,8 @@ def _is_off_by_one(unknown: Sequence[tuple[str, int]], missing: Sequence[int], s
     for step in (1, -1):
         before = [str(int(key) - step) for key in received]
         after = [str(int(key) + step) for key in lost]
-        if all(key in solution.index for key in before) and all(
-            key in present or (key in solution.index and key not in gone) for key in after
+        if all(key in solution.ids for key in before) and all(
+            key in present or (key in solution.ids and key not in gone) for key in after
         ):
             return True
     return False
@@ -530,33 +687,82 @@ def _invisible(text: str) -> str | None:
 # --- rows as wholes, and remarks ------------------------------------------------------------------
 
 
-def _row_problems(columns: Sequence[Column], lines: Sequence[int], solution: Solution) -> list[Problem]:
-    task = solution.task
-    if task.metric.row_faults is None:
-        return []
-    faults = task.metric.row_faults(np.column_stack(columns), task.parameters)
+def _row_faults(columns: Mapping[str, Column], rows: Rows, solution: Solution) -> list[tuple[str, int, str]]:
+    """(code, position among `rows`, words) of what is wrong with a row as a whole."""
+    faults: list[tuple[str, int, str]] = []
+    for part, given in zip(solution.task.parts, solution.given[0], strict=True):
+        if part.metric.row_faults is None:
+            continue
+        predicted = part_predicted(part, [columns[name] for name in part.columns])
+        truth: list[Any] = [None] * len(predicted)
+        if part.metric.faults_need_truth:
+            truth = part_truth(part, given, rows)
+        sides = {
+            role: None if side is None else widened(take(side, rows)) for role, side in given.sides.items()
+        }
+        for t, p in zip(truth, predicted, strict=True):
+            found = part.metric.row_faults(p, part.parameters, truth=t, **sides)
+            # Pooled columns stand below each other.
+            faults.extend((fault.code, fault.row % max(len(rows), 1), fault.message) for fault in found)
+    return faults
+
+
+def _row_problems(
+    columns: Mapping[str, Column], lines: NDArray[np.int64], solution: Solution
+) -> list[Problem]:
+    found: dict[str, tuple[int, tuple[int, int, str]]] = {}
+    """By code: how many rows, and the line, row and words of the first."""
+    for start in range(0, len(lines), _PIECE):
+        rows = np.arange(start, min(start + _PIECE, len(lines)))
+        piece = {name: take(column, rows) for name, column in columns.items()}
+        for code, at, words in _row_faults(piece, rows, solution):
+            row = start + at
+            mine = (int(lines[row]), row, words)
+            count, first = found.get(code, (0, mine))
+            found[code] = (count + 1, min(first, mine))
     problems = []
-    for code in dict.fromkeys(fault.code for fault in faults):
-        same = [fault for fault in faults if fault.code == code]
-        first = min(same, key=lambda fault: lines[fault.row])
-        line, key = lines[first.row], show(solution.ids[first.row])
-        message = f"Line {line} (id {key}): {first.message}.{_how_many(len(same))}"
-        problems.append(Problem(code, message, line=line, id=key, count=len(same)))
+    for code, (count, (line, row, words)) in found.items():
+        key = show_id(solution.ids.text(row))
+        message = f"Line {line} (id {key}): {words}.{_how_many(count)}"
+        problems.append(Problem(code, message, line=line, id=key, count=count))
     return problems
 
 
-def _remarks(columns: Sequence[Column], solution: Solution) -> list[Notice]:
-    """What is allowed and yet probably not meant."""
-    notices = []
-    task = solution.task
-    if len(solution.ids) > 1 and all(bool((column == column[0]).all()) for column in columns):
-        notices.append(Notice("NOTICE_CONSTANT", "All predictions are equal."))
-    elif task.metric.kind == "probability" and all(np.isin(column, (0.0, 1.0)).all() for column in columns):
-        words = "All predictions are 0 or 1; this metric rewards probabilities."
-        notices.append(Notice("NOTICE_HARD_LABELS", words))
-    if task.metric.layout == "classes" and len(columns) > 1:
-        n_off = int(np.sum(np.abs(np.sum(np.column_stack(columns), axis=1) - 1.0) > 1e-3))
-        if n_off:
-            words = f"{n_off} rows did not sum to 1; every row was divided by its sum."
+class _Remarks:
+    """What is allowed and yet probably not meant, gathered while a file is read."""
+
+    def __init__(self, solution: Solution) -> None:
+        self._parts = solution.task.parts
+        self._several = len(solution.ids) > 1
+        self._cells: dict[str, Cells] = {name: solution.task.cells(name) for name in solution.task.columns}
+        self._first: dict[str, Any] = {}
+        self._constant = dict.fromkeys(self._cells, True)
+        self._hard = True
+        self._n_off = 0
+
+    def add(self, columns: Mapping[str, Column]) -> None:
+        for name, column in columns.items():
+            if isinstance(column, Lists) or len(column) == 0:
+                self._constant[name] = False
+            elif self._constant[name]:
+                values = column.codes if isinstance(column, Labels) else column
+                first = self._first.setdefault(name, values[0])
+                self._constant[name] = bool((values == first).all())
+            if self._hard and self._cells[name].kind in NUMERIC_KINDS and isinstance(column, np.ndarray):
+                self._hard = bool(((column == 0.0) | (column == 1.0)).all())
+        for part in self._parts:
+            if part.layout == "classes":
+                sums = np.sum(part_predicted(part, [columns[name] for name in part.columns])[0], axis=1)
+                self._n_off += int(np.sum(np.abs(sums - 1.0) > 1e-3))
+
+    def notices(self) -> list[Notice]:
+        notices = []
+        if self._several and self._constant and all(self._constant.values()):
+            notices.append(Notice("NOTICE_CONSTANT", "All predictions are equal."))
+        elif self._hard and self._parts and all(part.metric.kind == "probability" for part in self._parts):
+            words = "All predictions are 0 or 1; this metric rewards probabilities."
+            notices.append(Notice("NOTICE_HARD_LABELS", words))
+        if self._n_off:
+            words = f"{self._n_off} rows did not sum to 1; every row was divided by its sum."
             notices.append(Notice("NOTICE_RENORMALISED", words))
-    return notices
+        return notices

@@ -84,7 +84,7 @@ class Runner:
 
     def _measure(self, claim: Claim) -> scorer.Report | scorer.InvalidSubmission:
         home = challenges.vault_folder(self.settings.vault, claim.digest)
-        challenge = scorer.load(home, digest=claim.digest)
+        challenge = scorer.load(home, digest=claim.digest, prepared=self.settings.vault / "prepared")
         try:
             # The reader goes by the file's content, never by the name a person gave it.
             return scorer.scoring.score(challenge, self.storage.path(claim.sha256))

@@ -2,24 +2,26 @@
 
 A metric here is a definition of our own: its direction, range and conventions are declared, its
 parameters are typed, and its version is stored with every score. The function below the decorator
-sees aligned arrays only; reading files, matching columns and refusing nonsense is done before it.
+sees aligned arrays only; reading files, matching columns and refusing nonsense is done before it,
+and weights, groups, several columns and transforms (`scorer.task`) are done around it.
 """
 
 from __future__ import annotations
 
-import hashlib
 import inspect
-import json
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Annotated, Any, Literal, get_type_hints
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
-from scorer.cells import Cells, Column, FloatArray
+from scorer.cells import Cells
+from scorer.columns import CodeArray, Column, FloatArray
 
 ANY_NUMBER = Cells("number")
 ANY_FINITE = Cells("number", low=-math.inf, high=math.inf)
@@ -27,6 +29,14 @@ NOT_NEGATIVE = Cells("number", low=0.0)
 PROBABILITY = Cells("number", low=0.0, high=1.0)
 FLAG = Cells("flag", low=0.0, high=1.0)
 LABEL = Cells("label")
+LIST = Cells("list")
+TEXT = Cells("text")
+RLE = Cells("text", grammar="rle")
+
+Layout = Literal["columns", "classes", "matrix"]
+Kind = Literal["probability", "score", "label", "labels", "number", "ordinal", "text", "mask", "boxes"]
+
+INFINITY = math.inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +48,54 @@ class RowFault:
     message: str
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Classes:
+    """The classes of a challenge: every label or token that a scored row of the truth has."""
+
+    codes: CodeArray
+    """Ascending."""
+    names: Sequence[str]
+    """Of every code there is, also of labels that were only predicted; len(names) bounds all codes."""
+
+    def code(self, name: str) -> int | None:
+        """The code of a class by its name."""
+        return next((int(code) for code in self.codes if self.names[code] == name), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """A column of the solution that a metric needs beside the truth."""
+
+    cells: Cells
+    help: str
+    optional: bool = False
+
+
 class BadParameters(ValueError):
     """`faults` says of each parameter what is wrong, as (name or None, words)."""
 
     def __init__(self, faults: Sequence[tuple[str | None, str]]) -> None:
         self.faults = tuple(faults)
         super().__init__("; ".join(words for _, words in faults))
+
+
+Finish = Callable[[FloatArray, float, Any], float]
+"""(sums of the terms, sum of the weights, parameters) -> value."""
+
+
+def _mean(sums: FloatArray, weight: float, _: Any) -> float:
+    return float(sums[0] / weight)
+
+
+def _root_mean(sums: FloatArray, weight: float, _: Any) -> float:
+    return math.sqrt(sums[0] / weight)
+
+
+def _total(sums: FloatArray, _: float, __: Any) -> float:
+    return float(sums[0])
+
+
+FINISHES: Mapping[str, Finish] = MappingProxyType({"mean": _mean, "root_mean": _root_mean, "sum": _total})
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,25 +108,60 @@ class Metric:
     """Rises whenever any file could get another number than before."""
     greater_is_better: bool
     bounds: tuple[float, float]
-    kind: str
-    """What is predicted: probability, score, label, number or ordinal."""
+    kind: Kind
+    """What is predicted."""
     convention: str
     """What happens where published definitions differ, and whose convention that is."""
-    function: Callable[..., float]
+    function: Callable[..., Any]
     parameters: type[BaseModel]
     required: tuple[str, ...]
     """Parameters a challenge must state although the function has a default."""
-    layout: Literal["columns", "classes"]
-    """columns: each predicted column is compared with the truth of the same name, one at a time.
-    classes: one probability column per class, compared as a whole; a single column means binary."""
-    max_columns: int | None
-    predicted_cells: Callable[[BaseModel], Cells]
-    truth_cells: Callable[[BaseModel], Cells]
-    row_faults: Callable[[FloatArray, BaseModel], list[RowFault]] | None
-    undefined: Callable[[Column, BaseModel], str | None] | None
-    """Why the metric has no value for this column of truth, or None if it has."""
+    layout: Callable[[Any], Layout]
+    predicted_cells: Callable[[Any], Cells]
+    truth_cells: Callable[[Any], Cells]
+    n_truth: int | None
+    """How many truth columns there are, where not one for each predicted column."""
+    predicted_roles: tuple[str, ...]
+    """What the predicted columns are, in the order in which the function takes them."""
+    truth_roles: Mapping[str, Role]
+    """The truth columns by name, where they are not those of the submission."""
+    side_roles: Mapping[str, Role]
+    """Columns of the solution that are given to the function by keyword."""
+    finish: Finish | None
+    """Of decomposable metrics: makes the value of the summed terms."""
+    check: Callable[[Any, int], str | None] | None
+    """What is wrong with the parameters together, given the number of predicted columns."""
+    row_faults: Callable[..., list[RowFault]] | None
+    undefined: Callable[..., str | None] | None
+    """Why the metric has no value for this truth, or None if it has."""
     needs_every_class: bool
     """Whether a class without rows in a split makes that split's score meaningless."""
+    lists: bool
+    """Whether `split` may turn its labels or texts into lists."""
+    attainable: bool
+    """Whether the truth itself, sent in, scores `best`."""
+    _asks: frozenset[str] = field(repr=False)
+
+    @property
+    def decomposable(self) -> bool:
+        """Whether the value is made of sums over rows, so that a file can be scored in pieces."""
+        return self.finish is not None
+
+    @property
+    def faults_need_truth(self) -> bool:
+        return self.row_faults is not None and "truth" in inspect.signature(self.row_faults).parameters
+
+    def why_undefined(self, truth: Any, parameters: BaseModel, classes: Classes) -> str | None:
+        """Why there is no value for this truth, whatever is predicted; None if there is one."""
+        if self.undefined is None:
+            return None
+        if "classes" in inspect.signature(self.undefined).parameters:
+            return self.undefined(truth, parameters, classes=classes)
+        return self.undefined(truth, parameters)
+
+    @property
+    def takes_weights(self) -> bool:
+        return self.decomposable or "weights" in self._asks
 
     @property
     def best(self) -> float:
@@ -94,79 +181,59 @@ class Metric:
         try:
             return self.parameters.model_validate(dict(given))
         except ValidationError as error:
-            faults = []
-            for detail in error.errors(include_url=False):
-                name = str(detail["loc"][0]) if detail["loc"] else None
-                if detail["type"] == "extra_forbidden":
-                    known = ", ".join(self.parameters.model_fields) or "none"
-                    words = f"{self.name} has no parameter {name!r}; it has: {known}"
-                else:
-                    words = f"{name}: {detail['msg'][:1].lower()}{detail['msg'][1:]}, got {detail['input']!r}"
-                faults.append((name, words))
-            raise BadParameters(faults) from None
+            raise BadParameters(parameter_faults(error, self.name, self.parameters)) from None
 
-    def digest(self, parameters: BaseModel) -> str:
-        """sha256 of what decides the number: name, version and every parameter that is not the default."""
-        identity = [self.name, self.version, parameters.model_dump(mode="json", exclude_defaults=True)]
-        return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
-
-    def compute(
+    def call(
         self,
-        truth: Sequence[Column],
-        predicted: Sequence[Column],
+        truth: Any,
+        predicted: Any,
         parameters: BaseModel,
-        classes: Sequence[str] = (),
-    ) -> float:
-        """The metric over aligned columns; may be non-finite if finite predictions overflow.
+        *,
+        weights: FloatArray | None,
+        classes: Classes,
+        sides: Mapping[str, Column | None],
+    ) -> Any:
+        """The function itself: a float, or for a decomposable metric its terms, shape (n_rows,) or (n_rows, m).
 
-        Parameters
-        ----------
-        truth, predicted : equally many arrays of shape (n_rows,)
-            Column by column in the same order, n_rows >= 1.
-        classes
-            For labels: every class of the challenge, also those without a row here.
+        `weights` is None where every row counts the same; terms are weighted by whoever sums them.
         """
-        options = {name: getattr(parameters, name) for name in type(parameters).model_fields}
-        modifier = options.pop("columns", "mean")
-        weights = options.pop("column_weights", None)
-        if self.kind == "label":
+        options = {
+            name: getattr(parameters, name) for name in self._asks & set(type(parameters).model_fields)
+        }
+        if "weights" in self._asks:
+            options["weights"] = weights
+        if "classes" in self._asks:
             options["classes"] = classes
+        options.update({name: column for name, column in sides.items() if name in self._asks})
         with np.errstate(all="ignore"):
-            if self.layout == "classes":
-                value = self.function(np.column_stack(truth), np.column_stack(predicted), **options)
-            elif modifier == "pooled":
-                value = self.function(np.concatenate(truth), np.concatenate(predicted), **options)
-            else:
-                each = [self.function(t, p, **options) for t, p in zip(truth, predicted, strict=True)]
-                value = each[0] if len(each) == 1 else float(np.average(each, weights=weights))
-        return float(value) + 0.0  # never -0.0, which a board would show
+            return self.function(truth, predicted, **options)
 
 
-class _Parameters(BaseModel):
+def parameter_faults(
+    error: ValidationError, owner: str, model: type[BaseModel]
+) -> list[tuple[str | None, str]]:
+    faults: dict[str | None, str] = {}
+    for detail in error.errors(include_url=False):
+        name = str(detail["loc"][0]) if detail["loc"] else None
+        if detail["type"] == "extra_forbidden":
+            known = ", ".join(model.model_fields) or "none"
+            words = f"{owner} has no parameter {name!r}; it has: {known}"
+        elif detail["type"] == "value_error":
+            words = f"{name}: {detail['ctx']['error']}" if name else str(detail["ctx"]["error"])
+        else:
+            words = f"{name}: {detail['msg'][:1].lower()}{detail['msg'][1:]}, got {detail['input']!r}"
+        faults.setdefault(name, words)  # a union reports a wrong value once per member
+    return list(faults.items())
+
+
+class Parameters(BaseModel):
     # Strict, because `beta: "2"` in a challenge is a slip somebody should hear of.
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
-_COLUMN_MODIFIER: dict[str, Any] = {
-    "columns": (
-        Annotated[
-            Literal["mean", "weighted", "pooled"],
-            Field(
-                description="Several columns: mean of their scores, weighted mean, or all cells as one column."
-            ),
-        ],
-        "mean",
-    ),
-    "column_weights": (
-        Annotated[
-            list[Annotated[float, Field(ge=0, allow_inf_nan=False)]] | None,
-            Field(description="With columns: weighted, one weight per column in the order of the challenge."),
-        ],
-        None,
-    ),
-}
-
 METRICS: dict[str, Metric] = {}
+
+ColumnName = Annotated[str, Field(min_length=1)]
 
 
 def metric(
@@ -175,36 +242,79 @@ def metric(
     version: int,
     greater_is_better: bool,
     bounds: tuple[float, float],
-    kind: Literal["probability", "score", "label", "number", "ordinal"],
+    kind: Kind,
     convention: str,
     cells: Cells | Callable[[Any], Cells],
     truth: Cells | Callable[[Any], Cells] | None = None,
-    layout: Literal["columns", "classes"] = "columns",
+    layout: Layout | Callable[[Any], Layout] = "columns",
+    finish: Literal["mean", "root_mean", "sum"] | Finish | None = None,
+    n_truth: int | None = None,
+    predicted_roles: tuple[str, ...] = (),
+    truth_roles: Mapping[str, Role] | None = None,
+    side_roles: Mapping[str, Role] | None = None,
     required: tuple[str, ...] = (),
-    row_faults: Callable[[FloatArray, Any], list[RowFault]] | None = None,
-    undefined: Callable[[Any, Any], str | None] | None = None,
+    check: Callable[[Any, int], str | None] | None = None,
+    row_faults: Callable[..., list[RowFault]] | None = None,
+    undefined: Callable[..., str | None] | None = None,
     needs_every_class: bool = False,
-) -> Callable[[Callable[..., float]], Callable[..., float]]:
+    lists: bool = False,
+    attainable: bool = True,
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Register the function below as a metric.
 
     The function takes truth and predicted (positional), then its own parameters, keyword-only,
-    annotated, with defaults; `Annotated[..., Field(...)]` adds bounds and help. A label metric also
-    takes `classes`. The first line of its docstring is the metric's title. The arrays are aligned
-    and hold what `truth` and `cells` promise; layout "classes" gives shape (n_rows, n_columns),
-    "columns" gives shape (n_rows,) and is called once per column.
+    annotated, with defaults; `Annotated[..., Field(...)]` adds bounds and help. The first line of
+    its docstring is the metric's title. Truth and predicted are aligned and hold what `truth` and
+    `cells` promise. By layout they are
+
+    columns
+        one column each, called once per column: float array, Labels, Lists or array of str.
+    classes
+        one predicted column per class: truth is an integer array of shape (n_rows,), the number of
+        the true class's column, and predicted a float array of shape (n_rows, n_columns). With a
+        single column: as "columns", truth being 0 or 1.
+    matrix
+        float arrays of shapes (n_rows, n_truth_columns) and (n_rows, n_columns).
+
+    It may further ask, keyword-only and without default, for
+
+    weights
+        float array or None: how much each row counts; a weight of 2 must equal a repeated row.
+    classes
+        Classes, for labels and lists.
+    the names in `side_roles`
+        columns of the solution; None if optional and absent.
+
+    With `finish` the metric is decomposable: the function returns terms, one number per row (or
+    m numbers, shape (n_rows, m)), which are multiplied by the weights, summed exactly and turned
+    into the value, so that neither the order nor the division into pieces can matter.
+
+    Further arguments: `truth_roles` and `side_roles` name columns of the solution, and each gets a
+    parameter of its name to say what the column is called; `predicted_roles` likewise for the
+    submission. `check(parameters, n_columns)`, `undefined(truth, parameters)`, with
+    classes= if it asks for them -> words or None;
+    `row_faults(predicted, parameters, **sides)`, with truth= if it asks for it -> faults of rows as wholes, which must
+    depend on nothing that participants may not know. Nothing may be nan for an acceptable file:
+    say what 0/0 is. `lists=True`: where the challenge states `split`, the function gets Lists
+    instead of Labels or texts. `attainable=False`: the truth itself cannot score `best`.
     """
 
-    def register(function: Callable[..., float]) -> Callable[..., float]:
+    def register(function: Callable[..., Any]) -> Callable[..., Any]:
         hints = get_type_hints(function, include_extras=True)
-        own: dict[str, Any] = {
-            p.name: (hints[p.name], p.default)
+        asks = {
+            p.name: p.default
             for p in inspect.signature(function).parameters.values()
-            if p.kind is inspect.Parameter.KEYWORD_ONLY and p.name != "classes"
+            if p.kind is inspect.Parameter.KEYWORD_ONLY
         }
-        single = layout == "classes" or kind == "label"
-        fields = own if single else own | _COLUMN_MODIFIER
-        parameters = create_model(f"{name}_parameters", __base__=_Parameters, **fields)
-        predicted_cells = cells if callable(cells) else _always(cells)
+        sides, truths = dict(side_roles or {}), dict(truth_roles or {})
+        given = {"weights", "classes", *sides}
+        fields: dict[str, Any] = {key: (hints[key], asks[key]) for key in asks if key not in given}
+        for role, what in (truths | sides).items():
+            words = f"The solution's column with {what.help}." + (" May be absent." if what.optional else "")
+            fields[role] = (Annotated[ColumnName, Field(description=words)], role)
+        for position, role in enumerate(predicted_roles):
+            words = f"The submission's column with the {role}; default: the one of that name, else column {position + 1}."
+            fields[role] = (Annotated[ColumnName | None, Field(description=words)], None)
         METRICS[name] = Metric(
             name=name,
             title=re.split(r"[;:.\n]", inspect.getdoc(function) or name)[0],
@@ -214,30 +324,39 @@ def metric(
             kind=kind,
             convention=" ".join(convention.split()),
             function=function,
-            parameters=parameters,
+            parameters=create_model(f"{name}_parameters", __base__=Parameters, **fields),
             required=required,
-            layout=layout,
-            max_columns=1 if kind == "label" else None,
-            predicted_cells=predicted_cells,
-            truth_cells=predicted_cells if truth is None else truth if callable(truth) else _always(truth),
+            layout=_always(layout),
+            predicted_cells=_always(cells),
+            truth_cells=_always(cells if truth is None else truth),
+            n_truth=len(truths) if truths else n_truth,
+            predicted_roles=predicted_roles,
+            truth_roles=MappingProxyType(truths),
+            side_roles=MappingProxyType(sides),
+            finish=FINISHES[finish] if isinstance(finish, str) else finish,
+            check=check,
             row_faults=row_faults,
             undefined=undefined,
             needs_every_class=needs_every_class,
+            lists=lists,
+            attainable=attainable,
+            _asks=frozenset(asks),
         )
         return function
 
     return register
 
 
-def _always(cells: Cells) -> Callable[[Any], Cells]:
-    return lambda _: cells
+def _always(value: Any) -> Callable[[Any], Any]:
+    return value if callable(value) else lambda _: value
 
 
-def column_faults(parameters: BaseModel, n_columns: int) -> str | None:
-    """What is wrong with the columns modifier for so many columns, in words."""
-    modifier, weights = getattr(parameters, "columns", "mean"), getattr(parameters, "column_weights", None)
-    if modifier != "weighted":
-        return "column_weights needs columns: weighted" if weights is not None else None
-    if weights is None or len(weights) != n_columns or not math.fsum(weights) > 0:
-        return f"columns: weighted needs column_weights with {n_columns} numbers that are not all 0"
-    return None
+def weighted_mean(values: NDArray[Any], weights: FloatArray | None) -> float:
+    return float(np.mean(values) if weights is None else np.sum(values * weights) / np.sum(weights))
+
+
+def counts(codes: CodeArray, n_codes: int, weights: FloatArray | None) -> FloatArray:
+    """How many rows have each code, as floats; codes below 0 are left out."""
+    present = codes >= 0
+    weighed = None if weights is None else weights[present]
+    return np.asarray(np.bincount(codes[present], weighed, n_codes), dtype=np.float64)

@@ -105,7 +105,7 @@ examples:
         ("format: 1", "format: 2", "BAD_VALUE", "format"),
         ("metric: log_loss\n", "", "MISSING_KEY", "the key metric is missing"),
         ("metric: log_loss", "metric: {eps: 1}", "MISSING_KEY", "name one of accuracy"),
-        ("metric: log_loss", "metric: {file: metric.py}", "MISSING_KEY", "not supported"),
+        ("metric: log_loss", "metric: {file: metric.py}", "MISSING_KEY", "must state greater_is_better"),
         ("metric: log_loss", "metric: {name: log_loss, eps: 2}", "BAD_METRIC_PARAM", "less than 0.1"),
         ("metric: log_loss", "metric: {name: log_loss, epsilon: 1}", "BAD_METRIC_PARAM", "no parameter 'epsilon'"),
         ("metric: log_loss", "metric: qwk", "BAD_METRIC_PARAM", "needs the parameter min_rating"),
@@ -206,7 +206,7 @@ def test_a_solution_that_is_no_csv_is_named(write: Write) -> None:
 
 def test_the_solutions_own_column_order_does_not_matter(write: Write) -> None:
     challenge = scorer.load(write(header=("Usage", "target", "id"), columns=(USAGE, TRUTH, IDS)))
-    assert challenge.solution.ids == tuple(IDS)
+    assert list(challenge.solution.ids) == IDS
     assert challenge.solution.n_rows == {"public": 8, "private": 12, "ignored": 0}
 
 

@@ -36,7 +36,7 @@ def test_the_report_says_what_was_scored_by_what(challenge: scorer.Challenge) ->
     assert provenance["challenge"] == challenge.digest
     assert provenance["solution"] == challenge.solution_digest
     assert provenance["metric"] == "log_loss"
-    assert provenance["metric_version"] == 1
+    assert provenance["metric_version"] == 2
     assert provenance["metric_params"] == {"eps": 1e-15, "rows": "renormalise"}
     assert provenance["metric_digest"] == challenge.metric_digest
     assert provenance["numpy"] == np.__version__
@@ -124,7 +124,7 @@ def test_any_column_type_is_read(dtype: str) -> None:
 
 
 def test_an_unknown_metric_is_answered_with_the_nearest() -> None:
-    with pytest.raises(ValueError, match="Did you mean rmse"):
+    with pytest.raises(ValueError, match="did you mean rmse"):
         scorer.measure("rmsee", SOLUTION, SOLUTION)
 
 

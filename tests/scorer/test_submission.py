@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 import scorer
 from scorer.reference import SUBMISSION_CODES
-from scorer.submission import read_submission
+from scorer.submission import Collected, read_submission
 from tests.scorer.conftest import IDS, TRUTH, USAGE, YAML, Write, csv_text
 
 CASES = json.loads((Path(__file__).parent / "vectors/bad_submissions.json").read_text(encoding="utf-8"))[
@@ -295,7 +295,7 @@ def test_a_hostile_file_is_refused_in_seconds(challenge: scorer.Challenge, name:
     data = HOSTILE[name]()
     start = time.process_time()
     with pytest.raises(scorer.InvalidSubmission):
-        read_submission(data, challenge.solution, max_bytes=40_000_000)
+        read_submission(data, challenge.solution, Collected(20), max_bytes=40_000_000)
     assert time.process_time() - start < 20
 
 
@@ -306,7 +306,7 @@ def test_a_hostile_file_is_refused_in_bounded_memory(challenge: scorer.Challenge
     data = HOSTILE[name]()
     tracemalloc.start()
     with pytest.raises(scorer.InvalidSubmission):
-        read_submission(data, challenge.solution, max_bytes=40_000_000)
+        read_submission(data, challenge.solution, Collected(20), max_bytes=40_000_000)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 4 * 40_000_000
@@ -334,7 +334,9 @@ def test_a_hostile_file_is_refused_in_bounded_memory(challenge: scorer.Challenge
 )
 def test_any_bytes_are_a_submission_or_refused(challenge: scorer.Challenge, data: bytes) -> None:
     try:
-        lengths = [len(column) for column in read_submission(data, challenge.solution).columns]
+        kept = Collected(20)
+        read_submission(data, challenge.solution, kept)
+        lengths = [len(column) for column in kept.columns().values()]
         problems: Sequence[scorer.Problem] = ()
     except scorer.InvalidSubmission as refusal:
         lengths, problems = [], refusal.problems

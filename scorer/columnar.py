@@ -1,0 +1,438 @@
+"""The fast half of the reader: whole columns at a time, for files with nothing odd in them.
+
+Two speeds, one truth. What is read here has, bit for bit, the values that the exact reader
+(`Table.records` and `scorer.cells.ColumnBuilder`) would give; at the first sign of anything it would
+refuse, remark on, or that this module was not made for, it gives up with NotPlain, and the caller
+reads the file again exactly. Giving up is always right; accepting needs a reason, given where it is
+not plain to see.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute
+import pyarrow.csv
+from numpy.typing import NDArray
+
+from scorer.cells import GRAMMARS, NUMERIC_KINDS, Cells, canonical_label, split_tokens
+from scorer.columns import Column, FloatArray, Labels, Lists, TextArray, Vocabulary
+from scorer.ids import canonical_numbers, string_buffers
+from scorer.tables import MAX_LINE_BYTES, SPACES, Table, UnreadableTable, as_text, first_record
+
+_THREADS = 2
+_MOST_AHEAD = 4
+"""Blocks under way at a time; this bounds the memory."""
+
+_MOST_BLANK_LINES = 1000
+"""They mean nothing, but the exact reader refuses a file of millions of them."""
+
+_MOST_STRING_BYTES = 50_000_000
+"""Of one batch; a dictionary may point a million times at one long string."""
+
+_BOM = b"\xef\xbb\xbf"
+_LF, _CR, _QUOTE, _COMMA, _ZERO, _MINUS = b'\n\r",0-'
+
+_PLAIN = pyarrow.csv.ParseOptions(quote_char=False)
+_QUOTED = pyarrow.csv.ParseOptions(quote_char='"', double_quote=False, newlines_in_values=False)
+
+
+class NotPlain(Exception):
+    """Only the exact reader can tell what this file holds."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Block:
+    """Some consecutive rows of a file, in its own order."""
+
+    ids: NDArray[np.int64] | pa.StringArray
+    columns: dict[str, Column]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+def read_plain(
+    table: Table,
+    header: Sequence[str],
+    wanted: Mapping[str, Cells],
+    vocabularies: Mapping[str, Vocabulary],
+    *,
+    id_column: str,
+    numeric_ids: bool,
+) -> Iterator[Block]:
+    """Yield a file's rows in blocks of a few MB.
+
+    Parameters
+    ----------
+    header
+        Every column of the file in its order; those neither wanted nor the id are skipped.
+    vocabularies
+        By column, for labels and lists; several columns may share one. They grow with every name
+        that is new, also by rows before the one that is NotPlain.
+    numeric_ids
+        Whether ids must be whole numbers in canonical spelling, and come as such.
+
+    Raises
+    ------
+    NotPlain
+        Possibly after some blocks.
+    """
+    if len(set(header)) != len(header) or not {id_column, *wanted} <= set(header):
+        raise NotPlain("columns are missing or named twice")
+    if table.packing == "parquet":
+        raw = _parquet_blocks(table, wanted, id_column, numeric_ids=numeric_ids)
+    else:
+        parse = _CsvParser(header, wanted, id_column, numeric_ids=numeric_ids)
+        raw = _in_order(parse, _body(table, header), beside=lambda: table.sha256)
+    makers = {name: _maker(cells, vocabularies.get(name)) for name, cells in wanted.items()}
+    n_blank = 0
+    try:
+        for block in raw:
+            n_blank += block.n_blank
+            if n_blank > _MOST_BLANK_LINES:
+                raise NotPlain("many blank lines")
+            columns = {name: make(block.columns[name]) for name, make in makers.items()}
+            yield Block(block.ids, columns)
+    except (pa.ArrowException, UnreadableTable) as error:
+        raise NotPlain(str(error)) from None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Raw:
+    """A block before names became codes, which must happen in the order of the file."""
+
+    ids: Any
+    columns: dict[str, Any]
+    """Numbers as float64, labels as a dictionary array, lists as (tokens, offsets), texts as objects."""
+    n_blank: int = 0
+
+
+def _in_order(parse: _CsvParser, blocks: Iterator[bytes], *, beside: Callable[[], object]) -> Iterator[_Raw]:
+    """Every block parsed, by threads of this call if there are several; `beside` runs along with them."""
+    first = next(blocks, None)
+    if first is None:
+        return
+    second = next(blocks, None)
+    if second is None:
+        yield parse(first)
+        return
+    pool = ThreadPoolExecutor(_THREADS)
+    under_way: deque[Future[_Raw]] = deque()
+    try:
+        under_way.extend(pool.submit(parse, block) for block in (first, second))
+        pool.submit(beside)
+        for block in blocks:
+            if len(under_way) >= _MOST_AHEAD:
+                yield under_way.popleft().result()
+            under_way.append(pool.submit(parse, block))
+        while under_way:
+            yield under_way.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+# --- CSV ------------------------------------------------------------------------------------------
+
+
+def _body(table: Table, header: Sequence[str]) -> Iterator[bytes]:
+    """The blocks of a file after its header."""
+    first = True
+    for block in table.blocks():
+        if first:
+            first = False
+            names, length = first_record(block)
+            if [name.strip(SPACES) for name in names] != [name.strip(SPACES) for name in header]:
+                raise NotPlain("the header is not the first line")
+            block = block[length:]
+        if block:
+            yield block
+
+
+class _CsvParser:
+    """Turns a block of whole lines into columns; may be called by several threads at once."""
+
+    def __init__(
+        self, header: Sequence[str], wanted: Mapping[str, Cells], id_column: str, *, numeric_ids: bool
+    ) -> None:
+        self._wanted, self._id_column, self._numeric_ids = wanted, id_column, numeric_ids
+        self._id_first = header[0] == id_column
+        self._read = pyarrow.csv.ReadOptions(use_threads=False, column_names=list(header), block_size=1 << 30)
+        types = {name: _arrow_type(cells) for name, cells in wanted.items()}
+        self._number_ids = self._convert(types | {id_column: pa.int64()})
+        self._text_ids = self._convert(types | {id_column: pa.string()})
+
+    def _convert(self, types: Mapping[str, pa.DataType]) -> pyarrow.csv.ConvertOptions:
+        return pyarrow.csv.ConvertOptions(
+            column_types=types,
+            include_columns=list(types),
+            null_values=[],
+            true_values=[],
+            false_values=[],
+            strings_can_be_null=False,
+            check_utf8=False,  # the whole block has been checked
+        )
+
+    def __call__(self, block: bytes) -> _Raw:
+        data = np.frombuffer(block, dtype=np.uint8)
+        breaks = data == _LF
+        n_lines = int(np.count_nonzero(breaks)) + (data[-1] != _LF)
+        quoted = _check_bytes(block, data, breaks)
+        # Arrow reads " 5", "007" and "0x1F" as numbers, which as ids are other texts.
+        as_numbers = self._numeric_ids and self._id_first and not quoted and _is_bare(block, data, breaks)
+        table = pyarrow.csv.read_csv(
+            pa.BufferReader(block),
+            read_options=self._read,
+            parse_options=_QUOTED if quoted else _PLAIN,
+            convert_options=self._number_ids if as_numbers else self._text_ids,
+        )
+        arrays = {name: _one_array(table.column(name)) for name in table.column_names}
+        ids = arrays[self._id_column]
+        if as_numbers:
+            ids = ids.to_numpy()
+        elif self._numeric_ids:
+            ids = _known(canonical_numbers(ids))
+        else:
+            _check_text_ids(ids)
+        columns = {name: _read_column(arrays[name], cells) for name, cells in self._wanted.items()}
+        return _Raw(ids, columns, n_lines - table.num_rows)
+
+
+def _arrow_type(cells: Cells) -> pa.DataType:
+    if cells.kind in NUMERIC_KINDS:
+        return pa.float64()
+    return pa.dictionary(pa.int32(), pa.string()) if cells.kind == "label" else pa.string()
+
+
+def _one_array(column: pa.ChunkedArray) -> pa.Array:
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+
+
+def _check_bytes(block: bytes, data: NDArray[np.uint8], breaks: NDArray[np.bool_]) -> bool:
+    """Whether there are quotes; NotPlain unless Arrow and the csv module cut the block alike."""
+    # Arrow would take a byte order mark at the start of any block for one of the file.
+    if b"\x00" in block or block.startswith(_BOM):
+        raise NotPlain("a NUL or a second byte order mark")
+    if not block.isascii():
+        try:
+            block.decode()
+        except UnicodeDecodeError:
+            raise NotPlain("not UTF-8") from None
+    # In characters a line is never longer than in bytes, and in those the limit is meant.
+    start = 0
+    while len(block) - start > MAX_LINE_BYTES:
+        start = block.rfind(b"\n", start, start + MAX_LINE_BYTES) + 1
+        if not start:
+            raise NotPlain("a long line")
+    if b"\r" in block:
+        returns = data == _CR
+        if np.count_nonzero(returns) != np.count_nonzero(returns[:-1] & breaks[1:]):
+            raise NotPlain("a lone carriage return")
+    if b'"' not in block:
+        return False
+    if not _quotes_are_simple(data, breaks):
+        raise NotPlain("quotes within a value")
+    return True
+
+
+def _quotes_are_simple(data: NDArray[np.uint8], breaks: NDArray[np.bool_]) -> bool:
+    """Whether every quote opens or closes a whole value, and no value holds a line end.
+
+    Then quotes come in pairs, first one that opens, then one that closes, and inside and outside of
+    quotes is the same for every parser.
+    """
+    at = np.flatnonzero(data == _QUOTE)
+    if len(at) % 2:
+        return False
+    opening, closing = at[::2], at[1::2]
+    before = data[np.maximum(opening - 1, 0)]
+    after = data[np.minimum(closing + 1, len(data) - 1)]
+    opens = (before == _COMMA) | (before == _LF) | (opening == 0)
+    closes = (after == _COMMA) | (after == _LF) | (after == _CR) | (closing == len(data) - 1)
+    lines = np.flatnonzero(breaks)
+    within_line = np.searchsorted(lines, opening) == np.searchsorted(lines, closing)
+    return bool(opens.all() and closes.all() and within_line.all())
+
+
+def _is_bare(block: bytes, data: NDArray[np.uint8], breaks: NDArray[np.bool_]) -> bool:
+    """Whether each id in the first column is spelt as int64 prints it, if Arrow reads it as one."""
+    if b" " in block or b"\t" in block or b"x" in block or b"X" in block or len(block) < 3:
+        return False
+    if block[0] == _LF or block[0] == _CR or (block[0] == _ZERO and block[1] != _COMMA):
+        return False
+    if block[0] == _MINUS and block[1] == _ZERO:
+        return False
+    starts, first, second = breaks[:-2], data[1:-1], data[2:]
+    padded = starts & (first == _ZERO) & (second != _COMMA)
+    negative = starts & (first == _MINUS) & (second == _ZERO)
+    return not (padded.any() or negative.any())
+
+
+# --- Parquet --------------------------------------------------------------------------------------
+
+
+def _parquet_blocks(
+    table: Table, wanted: Mapping[str, Cells], id_column: str, *, numeric_ids: bool
+) -> Iterator[_Raw]:
+    for batch in table.batches([id_column, *wanted]):
+        if any(column.null_count for column in batch.columns):
+            raise NotPlain("a hole")
+        ids = _typed_ids(batch.column(id_column), numeric_ids=numeric_ids)
+        columns = {
+            name: _read_column(_typed_column(batch.column(name), cells), cells)
+            for name, cells in wanted.items()
+        }
+        yield _Raw(ids, columns)
+
+
+def _typed_ids(column: pa.Array, *, numeric_ids: bool) -> Any:
+    if numeric_ids and pa.types.is_integer(column.type):
+        return column.cast(pa.int64()).to_numpy(zero_copy_only=False)
+    texts = _strings(column)
+    if numeric_ids:
+        return _known(canonical_numbers(texts))
+    _check_text_ids(texts)
+    return texts
+
+
+def _typed_column(column: pa.Array, cells: Cells) -> pa.Array:
+    """The column as a CSV file of the same content would give it."""
+    kind = column.type
+    if cells.kind in NUMERIC_KINDS:
+        if pa.types.is_boolean(kind) and cells.kind == "flag":
+            return column.cast(pa.int8()).cast(pa.float64())
+        if pa.types.is_integer(kind) or pa.types.is_float32(kind) or pa.types.is_float64(kind):
+            # To the nearest float64, as reading the digits would; Arrow's own cast refuses 2**53 + 1.
+            return pa.array(column.to_numpy(zero_copy_only=False).astype(np.float64))
+        raise NotPlain("numbers in another form")
+    if cells.kind == "label" and not pa.types.is_dictionary(kind):
+        texts = pa.array([as_text(value) for value in column.to_pylist()], type=pa.string())
+        return texts.dictionary_encode()
+    return _dictionary(column) if cells.kind == "label" else _strings(column)
+
+
+def _dictionary(column: pa.Array) -> pa.DictionaryArray:
+    """Strings as a dictionary of those that occur, all of them text without NUL."""
+    if not pa.types.is_dictionary(column.type) or not (
+        pa.types.is_string(column.type.value_type) or pa.types.is_large_string(column.type.value_type)
+    ):
+        raise NotPlain("not strings")
+    used, codes = np.unique(column.indices.to_numpy(zero_copy_only=False), return_inverse=True)
+    names = column.dictionary.take(pa.array(used)).cast(pa.string())
+    names.validate(full=True)
+    offsets, data = string_buffers(names)
+    if names.null_count or (data[offsets[0] : offsets[-1]] == 0).any():
+        raise NotPlain("a hole or a NUL")
+    return pa.DictionaryArray.from_arrays(pa.array(codes.astype(np.int32)), names)
+
+
+def _strings(column: pa.Array) -> pa.StringArray:
+    encoded = _dictionary(column)
+    lengths = np.diff(string_buffers(encoded.dictionary)[0])
+    n_bytes = int(lengths[encoded.indices.to_numpy()].sum()) if len(encoded) else 0
+    if n_bytes > _MOST_STRING_BYTES:
+        raise NotPlain("long strings")
+    return encoded.dictionary_decode()
+
+
+# --- columns --------------------------------------------------------------------------------------
+
+
+def _known(numbers: NDArray[np.int64] | None) -> NDArray[np.int64]:
+    if numbers is None:
+        raise NotPlain("an id is no whole number in canonical spelling")
+    return numbers
+
+
+def _check_text_ids(texts: pa.StringArray) -> None:
+    offsets, data = string_buffers(texts)
+    if len(texts) and (np.diff(offsets).min() == 0 or _has_outer_spaces(offsets, data)):
+        raise NotPlain("an id is empty or has spaces around it")
+
+
+def _has_outer_spaces(offsets: NDArray[np.int64], data: NDArray[np.uint8]) -> bool:
+    """Of texts none of which is empty."""
+    spaces = np.frombuffer(SPACES.encode(), dtype=np.uint8)
+    return bool(np.isin(data[offsets[:-1]], spaces).any() or np.isin(data[offsets[1:] - 1], spaces).any())
+
+
+def _read_column(array: pa.Array, cells: Cells) -> Any:
+    """What can be done of a column before names become codes."""
+    if cells.kind in NUMERIC_KINDS:
+        return _checked_numbers(array.to_numpy(zero_copy_only=False), cells)
+    if cells.kind == "label":
+        return array
+    if cells.kind == "list":
+        tokens = pyarrow.compute.split_pattern(array, pattern=cells.split)
+        return tokens.flatten().dictionary_encode(), tokens.offsets.to_numpy().astype(np.int64)
+    return _checked_texts(array.to_pylist(), cells)
+
+
+def _checked_numbers(values: FloatArray, cells: Cells) -> FloatArray:
+    if not len(values):
+        return values
+    # A nan makes both extremes nan, and no comparison with it holds.
+    low, high = float(values.min()), float(values.max())
+    if not (cells.low <= low and high <= cells.high and math.isfinite(low) and math.isfinite(high)):
+        raise NotPlain("a number out of range")
+    if cells.kind != "number" and (values != np.floor(values)).any():
+        raise NotPlain("a number with a fraction")
+    return values
+
+
+def _checked_texts(texts: Iterable[str], cells: Cells) -> TextArray:
+    bare = [text.strip(SPACES) for text in texts]
+    if cells.grammar:
+        fault = GRAMMARS[cells.grammar].fault
+        if any(fault(text) for text in set(bare)):
+            raise NotPlain("a text of another form")
+    values = np.empty(len(bare), dtype=np.object_)
+    values[:] = bare
+    return values
+
+
+def _maker(cells: Cells, vocabulary: Vocabulary | None) -> Callable[[Any], Column]:
+    """Turns what `_read_column` gave into a column; for labels and lists one block after the other."""
+    if cells.kind in (*NUMERIC_KINDS, "text"):
+        return lambda values: values
+    assert vocabulary is not None
+    return _LabelMaker(cells, vocabulary) if cells.kind == "label" else _ListMaker(vocabulary)
+
+
+class _LabelMaker:
+    def __init__(self, cells: Cells, vocabulary: Vocabulary) -> None:
+        self._cells, self._vocabulary = cells, vocabulary
+
+    def __call__(self, array: pa.DictionaryArray) -> Labels:
+        codes = np.array([self._code(text) for text in array.dictionary.to_pylist()], dtype=np.int32)
+        return Labels(codes[array.indices.to_numpy()])
+
+    def _code(self, text: str) -> int:
+        if self._cells.take == "first":
+            tokens = split_tokens(text, self._cells.split)
+            text = tokens[0] if tokens else ""
+        label = canonical_label(text)
+        if not label:
+            raise NotPlain("an empty label")
+        return self._vocabulary.code(label)
+
+
+class _ListMaker:
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self._vocabulary = vocabulary
+
+    def __call__(self, lists: tuple[pa.DictionaryArray, NDArray[np.int64]]) -> Lists:
+        array, offsets = lists
+        names = [canonical_label(text) for text in array.dictionary.to_pylist()]
+        by_index = np.array([self._vocabulary.code(name) if name else -1 for name in names], dtype=np.int32)
+        codes = by_index[array.indices.to_numpy()]
+        kept = codes >= 0
+        n_kept = np.concatenate(([0], np.cumsum(kept)))
+        return Lists(codes[kept], n_kept[offsets].astype(np.int64))

@@ -1,0 +1,444 @@
+"""What is predicted and how it becomes one number: metrics and the modifiers around them.
+
+A challenge's `metric:` is read into a Task of one Part, or of several with coefficients (`combine`),
+or into an organiser's own function. Modifiers work the same for every metric: from the inside out a
+part's value is computed per group and column, raised to the floor, transformed, combined over the
+columns, then over the groups.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from types import MappingProxyType
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, Field, ValidationError
+
+from scorer.cells import NUMERIC_KINDS, Cells
+from scorer.custom import CustomMetric
+from scorer.metrics import METRICS
+from scorer.metrics.registry import BadParameters, Layout, Metric, Parameters, parameter_faults
+
+TRANSFORMS: Mapping[str, Callable[[float], float]] = MappingProxyType(
+    {
+        "1-x": lambda x: 1.0 - x,
+        "2x-1": lambda x: 2.0 * x - 1.0,
+        "log": lambda x: math.log(x) if x > 0.0 else -math.inf,
+        "sqrt": lambda x: math.sqrt(x) if x >= 0.0 else math.nan,
+    }
+)
+
+_Names = Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1)]
+
+
+class Modifiers(Parameters):
+    """What may stand beside a metric's own parameters, whichever metric it is."""
+
+    columns: Annotated[
+        Literal["mean", "weighted", "pooled"],
+        Field(
+            description="Several columns: mean of their scores, weighted mean, or all cells as one column."
+        ),
+    ] = "mean"
+    column_weights: Annotated[
+        list[Annotated[float, Field(ge=0, allow_inf_nan=False)]] | None,
+        Field(description="With columns: weighted, one weight per column in the order of the challenge."),
+    ] = None
+    group_by: Annotated[
+        str | None,
+        Field(min_length=1, description="A column of the solution: score each of its groups, then average."),
+    ] = None
+    group_aggregate: Annotated[
+        Literal["mean", "mean_minus_std"],
+        Field(
+            description="Of the groups' scores: their mean, or it minus their standard deviation (Kaggle's stratified C-index)."
+        ),
+    ] = "mean"
+    weight: Annotated[
+        str | None,
+        Field(min_length=1, description="A column of the solution: how much each row counts, 0 or more."),
+    ] = None
+    split: Annotated[
+        str | None,
+        Field(min_length=1, max_length=5, description="Cells are lists of labels separated by this text."),
+    ] = None
+    take: Annotated[
+        Literal["first"] | None, Field(description="With split: only the first label counts.")
+    ] = None
+    transform: Annotated[
+        Literal["1-x", "2x-1", "log", "sqrt"] | None,
+        Field(description="Applied to the score of each group and column."),
+    ] = None
+    floor: Annotated[
+        float | None,
+        Field(allow_inf_nan=False, description="Lower bound of a score, before it is transformed."),
+    ] = None
+    truth: Annotated[
+        str | _Names | None,
+        Field(description="The solution's columns with the truth, where not named like the submission's."),
+    ] = None
+    targets: Annotated[
+        _Names | None, Field(description="Which of the submission's columns are scored; default: all.")
+    ] = None
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One metric with its parameters and modifiers, over some of the submission's columns."""
+
+    metric: Metric
+    parameters: BaseModel
+    modifiers: Modifiers
+    columns: tuple[str, ...]
+    """Predicted columns, in the order in which the metric takes them."""
+    coefficient: float = 1.0
+
+    @property
+    def layout(self) -> Layout:
+        layout = self.metric.layout(self.parameters)
+        return "columns" if layout == "classes" and len(self.columns) == 1 else layout
+
+    @property
+    def greater_is_better(self) -> bool:
+        return self.metric.greater_is_better != (self.modifiers.transform == "1-x")
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        low, high = (self.transformed(bound) for bound in self.metric.bounds)
+        return (min(low, high), max(low, high))
+
+    @property
+    def streams(self) -> bool:
+        """Whether it can be scored in pieces."""
+        return self.metric.decomposable and self.modifiers.group_by is None
+
+    @property
+    def predicted_cells(self) -> Cells:
+        return self._listed(self.metric.predicted_cells(self.parameters))
+
+    @property
+    def truth_cells(self) -> Cells:
+        cells = self.metric.truth_cells(self.parameters)
+        # A list that is predicted for a single true label leaves the label alone.
+        alike = cells.kind == self.metric.predicted_cells(self.parameters).kind
+        return self._listed(cells) if alike else cells
+
+    def _listed(self, cells: Cells) -> Cells:
+        split, take = self.modifiers.split, self.modifiers.take
+        if split is None or cells.kind in NUMERIC_KINDS or cells.grammar:
+            return cells
+        return Cells("label", split=split, take=take) if take else Cells("list", split=split)
+
+    def transformed(self, value: float) -> float:
+        if self.modifiers.floor is not None:
+            value = max(value, self.modifiers.floor)
+        return TRANSFORMS[self.modifiers.transform](value) if self.modifiers.transform else value
+
+    def over_columns(self, values: Sequence[float]) -> float:
+        """One value of the columns' values."""
+        each = [self.transformed(value) for value in values]
+        if len(each) == 1:
+            return each[0]
+        weights = self.modifiers.column_weights
+        if weights is None:
+            return math.fsum(each) / len(each)
+        return math.fsum(w * v for w, v in zip(weights, each, strict=True)) / math.fsum(weights)
+
+    def over_groups(self, values: Sequence[float]) -> float:
+        mean = math.fsum(values) / len(values)
+        if self.modifiers.group_aggregate == "mean":
+            return mean
+        return mean - float(np.std(values))
+
+    def describe(self) -> dict[str, Any]:
+        """Parameters and modifiers that are set, as they would stand in challenge.yaml."""
+        stated = self.modifiers.model_dump(mode="json", exclude_defaults=True)
+        return self.parameters.model_dump(mode="json", exclude_none=True) | stated
+
+    def identity(self) -> list[Any]:
+        """What decides the number: name, version and everything that is not the default."""
+        own = self.parameters.model_dump(mode="json", exclude_defaults=True)
+        modifiers = self.modifiers.model_dump(mode="json", exclude_defaults=True)
+        identity = [self.metric.name, self.metric.version, own | modifiers]
+        return identity if self.coefficient == 1.0 else [*identity, self.coefficient]
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What a submission must hold, and the number it gets."""
+
+    columns: tuple[str, ...]
+    """The prediction columns a submission must have beside the id."""
+    parts: tuple[Part, ...] = ()
+    custom: CustomMetric | None = None
+    """An organiser's own function; there are no parts then."""
+    stated_direction: bool | None = None
+    """greater_is_better where the challenge states it."""
+    ignore_unknown_ids: bool = False
+    """Whether rows nobody asked for are left out instead of refused."""
+    parquet: bool = False
+    """Whether a submission may also be a Parquet file."""
+    complete: bool = False
+    """Whether an own function matches rows by itself, so that ids are not checked."""
+    numeric: frozenset[str] = frozenset()
+    """Of an own function: the columns that hold numbers in the solution, and so must in a submission."""
+    _cells: Mapping[str, Cells] = field(init=False, repr=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        found: dict[str, Cells] = {}
+        for part in self.parts:
+            for name in part.columns:
+                cells = part.predicted_cells
+                if name not in found or cells.within(found[name]):
+                    found[name] = cells
+        found |= {name: Cells("text", grammar="number") for name in self.numeric}
+        default = self.parts[0].predicted_cells if self.parts else Cells("text")
+        object.__setattr__(self, "_cells", {name: found.get(name, default) for name in self.columns})
+
+    def cells(self, column: str) -> Cells:
+        """What a cell of that prediction column must hold."""
+        return self._cells[column]
+
+    @property
+    def name(self) -> str:
+        if self.custom is not None:
+            return self.custom.name
+        return self.parts[0].metric.name if len(self.parts) == 1 else "combine"
+
+    @property
+    def title(self) -> str:
+        if self.custom is not None:
+            return self.custom.title
+        if len(self.parts) == 1:
+            return self.parts[0].metric.title
+        return "Weighted sum of " + ", ".join(part.metric.name for part in self.parts)
+
+    @property
+    def version(self) -> int:
+        return 1 if self.custom is not None else max(part.metric.version for part in self.parts)
+
+    @property
+    def kind(self) -> str:
+        kinds = {part.metric.kind for part in self.parts}
+        return kinds.pop() if len(kinds) == 1 else "several"
+
+    @property
+    def convention(self) -> str:
+        if self.custom is not None:
+            return "The organiser's own function; see its description."
+        return " ".join(dict.fromkeys(part.metric.convention for part in self.parts))
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        if self.custom is not None:
+            return dict(self.custom.params)
+        if len(self.parts) == 1:
+            return self.parts[0].describe()
+        return {
+            "combine": [
+                {"name": part.metric.name, "coefficient": part.coefficient, **part.describe()}
+                for part in self.parts
+            ]
+        }
+
+    @property
+    def greater_is_better(self) -> bool:
+        if self.stated_direction is not None:
+            return self.stated_direction
+        return self.parts[0].greater_is_better == (self.parts[0].coefficient > 0)
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        if self.custom is not None:
+            return (-math.inf, math.inf)
+        ends = [sorted(part.coefficient * bound for bound in part.bounds) for part in self.parts]
+        return (math.fsum(low for low, _ in ends), math.fsum(high for _, high in ends))
+
+    @property
+    def best(self) -> float:
+        return self.bounds[1] if self.greater_is_better else self.bounds[0]
+
+    @property
+    def worst(self) -> float:
+        return self.bounds[0] if self.greater_is_better else self.bounds[1]
+
+    @property
+    def truth_is_best(self) -> bool:
+        """Whether the truth, sent in, must score `best`."""
+        return self.custom is None and all(
+            part.metric.attainable and part.modifiers.group_aggregate == "mean" for part in self.parts
+        )
+
+    @property
+    def streams(self) -> bool:
+        return bool(self.parts) and all(part.streams for part in self.parts)
+
+    def digest(self) -> str:
+        """sha256 of what decides the number; spelt-out defaults change nothing."""
+        if self.custom is not None:
+            identity: Any = ["custom", self.custom.sha256, dict(self.custom.params), self.complete]
+        else:
+            identity = [part.identity() for part in self.parts]
+            identity = identity[0] if len(identity) == 1 else identity
+        return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+
+
+def find_metric(name: str) -> Metric:
+    """The metric of that name, or a ValueError that lists all of them and the nearest."""
+    if name in METRICS:
+        return METRICS[name]
+    near = get_close_matches(name, METRICS, n=1)
+    hint = f"did you mean {near[0]}? Known are" if near else "known are"
+    raise ValueError(f'there is no metric "{name}"; {hint} {", ".join(sorted(METRICS))}')
+
+
+def read_part(
+    metric: Metric,
+    given: Mapping[str, Any],
+    columns: Sequence[str] | None,
+    *,
+    coefficient: float = 1.0,
+    for_challenge: bool = True,
+) -> Part:
+    """A part from what stands beside a metric's name; raises BadParameters with everything wrong with it.
+
+    Without `columns` (the submission's are not known yet) only what can be said then is. What a
+    challenge must state, such as the range of ratings, may be left out of a single measurement.
+    """
+    own = {key: value for key, value in given.items() if key not in Modifiers.model_fields}
+    faults: list[tuple[str | None, str]] = []
+    modifiers, parameters = Modifiers(), None
+    try:
+        modifiers = Modifiers.model_validate({k: v for k, v in given.items() if k in Modifiers.model_fields})
+    except ValidationError as error:
+        faults.extend(parameter_faults(error, metric.name, Modifiers))
+    try:
+        parameters = metric.read_parameters(own)
+    except BadParameters as error:
+        faults.extend(error.faults)
+    if parameters is None or faults:
+        raise BadParameters(faults)
+    faults.extend(
+        (None, f"{metric.name} needs the parameter {name}")
+        for name in metric.required
+        if for_challenge and getattr(parameters, name) is None
+    )
+    faults.extend(_modifier_faults(metric, modifiers))
+    scored = tuple(columns or ())
+    if columns is not None:
+        unknown = [name for name in modifiers.targets or () if name not in columns]
+        if unknown:
+            faults.append(("targets", f"the submission has no column {', '.join(unknown)}"))
+        else:
+            scored = tuple(modifiers.targets or columns)
+            scored, words = _in_order_of_roles(metric, parameters, scored)
+            faults.extend(
+                (None, fault) for fault in words or _column_faults(metric, parameters, modifiers, scored)
+            )
+    if faults:
+        raise BadParameters(faults)
+    return Part(metric, parameters, modifiers, scored, coefficient)
+
+
+def _modifier_faults(metric: Metric, modifiers: Modifiers) -> list[tuple[str | None, str]]:
+    faults: list[tuple[str | None, str]] = []
+    if modifiers.weight is not None and not metric.takes_weights:
+        faults.append(("weight", f"{metric.name} takes no weights"))
+    if modifiers.take is not None and modifiers.split is None:
+        faults.append(("take", "take: first needs split"))
+    if modifiers.group_aggregate != "mean" and modifiers.group_by is None:
+        faults.append(("group_aggregate", "group_aggregate needs group_by"))
+    if modifiers.column_weights is not None and modifiers.columns != "weighted":
+        faults.append(("column_weights", "column_weights needs columns: weighted"))
+    if modifiers.transform in ("log", "sqrt") and modifiers.floor is None:
+        low = metric.bounds[0]
+        if low < 0.0 or (low == 0.0 and modifiers.transform == "log"):
+            faults.append(
+                ("transform", f"transform: {modifiers.transform} needs a floor, such as floor: 1e-9")
+            )
+    if modifiers.transform == "log" and modifiers.floor is not None and modifiers.floor <= 0.0:
+        faults.append(("floor", "with transform: log the floor must be above 0"))
+    if modifiers.transform == "sqrt" and modifiers.floor is not None and modifiers.floor < 0.0:
+        faults.append(("floor", "with transform: sqrt the floor must be 0 or more"))
+    return faults
+
+
+def _in_order_of_roles(
+    metric: Metric, parameters: BaseModel, columns: tuple[str, ...]
+) -> tuple[tuple[str, ...], list[str]]:
+    """The columns in the order of the metric's roles, named or by position."""
+    roles = metric.predicted_roles
+    if not roles:
+        return columns, []
+    if len(columns) != len(roles):
+        listed = " and ".join(roles)
+        return columns, [
+            f"{metric.name} scores {len(roles)} columns ({listed}), the submission has {len(columns)}"
+        ]
+    named = [getattr(parameters, role) for role in roles]
+    if not any(named):
+        # A column that carries a role's own name is that role, wherever it stands.
+        return (roles, []) if set(roles) == set(columns) else (columns, [])
+    ordered = tuple(name or columns[i] for i, name in enumerate(named))
+    if sorted(ordered) != sorted(columns):
+        return columns, [
+            f"{role}: the submission has no column {name}" for role, name in zip(roles, named, strict=True) if name and name not in columns
+        ] or [f"the columns {', '.join(ordered)} are not those of the submission"]  # fmt: skip
+    return ordered, []
+
+
+def _column_faults(
+    metric: Metric, parameters: BaseModel, modifiers: Modifiers, columns: tuple[str, ...]
+) -> list[str]:
+    faults = []
+    if metric.check is not None:
+        words = metric.check(parameters, len(columns))
+        faults.extend([words] if words else [])
+    weights = modifiers.column_weights
+    if modifiers.columns == "weighted" and (
+        weights is None or len(weights) != len(columns) or not math.fsum(weights) > 0
+    ):
+        faults.append(
+            f"columns: weighted needs column_weights with {len(columns)} numbers that are not all 0"
+        )
+    apart = metric.layout(parameters) == "columns"
+    if modifiers.columns != "mean" and not apart:
+        faults.append(
+            f"{metric.name} looks at all columns together, so columns: {modifiers.columns} means nothing"
+        )
+    if modifiers.split is not None:
+        cells = metric.predicted_cells(parameters)
+        listable = cells.kind == "list" or metric.lists
+        if modifiers.take and cells.kind == "list":
+            faults.append(f"{metric.name} scores lists, so take: first means nothing")
+        elif not listable and not (cells.kind in ("label", "text") and modifiers.take):
+            faults.append(
+                f"{metric.name} does not score lists, so split means nothing; with take: first it would"
+            )
+    return faults
+
+
+def combined_faults(parts: Sequence[Part], stated_direction: bool | None) -> list[str]:
+    """What is wrong with several parts together."""
+    faults = []
+    directions = {part.greater_is_better == (part.coefficient > 0) for part in parts}
+    if len(directions) > 1:
+        faults.append(
+            "some of the combined metrics rise and others fall as predictions get better; turn one with "
+            "transform: 1-x or a negative coefficient"
+        )
+    elif stated_direction is not None and stated_direction not in directions:
+        faults.append(f"greater_is_better: {str(stated_direction).lower()} contradicts the combined metrics")
+    cells: dict[str, Cells] = {}
+    for part in parts:
+        for name in part.columns:
+            mine, other = part.predicted_cells, cells.setdefault(name, part.predicted_cells)
+            if not (mine.within(other) or other.within(mine)):
+                faults.append(f"column {name} cannot hold both {other.words} and {mine.words}")
+    return faults
