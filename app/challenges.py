@@ -119,3 +119,9 @@ def listed(session: Session) -> list[ChallengeVersion]:
             .order_by(Challenge.slug)
         )
     )
+
+
+def any_with_own_metric(session: Session) -> bool:
+    """Whether some version's metric is a function of the organiser's."""
+    own = ChallengeVersion.manifest["metric"]["own"].as_boolean()
+    return session.scalar(select(ChallengeVersion.id).where(own).limit(1)) is not None

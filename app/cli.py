@@ -68,6 +68,11 @@ def main() -> None:
     except (scorer.InvalidChallenge, scorer.InvalidSubmission) as refusal:
         _print_problems(refusal.problems)
         sys.exit(2)
+    except scorer.HeldoutError as failure:  # an own metric that fails, a sandbox that cannot be had
+        err.print(str(failure), markup=False)
+        if log := getattr(failure, "log", ""):
+            err.print(log, markup=False)
+        sys.exit(1)
     except click.ClickException as wrong:
         wrong.show()
         sys.exit(wrong.exit_code)
@@ -268,10 +273,11 @@ def _check(folder: Path, *, quiet: bool) -> scorer.CheckResult:
         challenge = scorer.load(folder)
     except scorer.InvalidChallenge as refusal:
         return scorer.CheckResult(problems=refusal.problems)
+    weak = config.load().allow_weak_sandbox
     if quiet or not err.is_terminal:
-        return scorer.check(challenge)
+        return scorer.check(challenge, allow_weak_sandbox=weak)
     with err.status("") as status:
-        return scorer.check(challenge, progress=lambda step: status.update(step))
+        return scorer.check(challenge, progress=lambda step: status.update(step), allow_weak_sandbox=weak)
 
 
 @challenge_group.command("publish")
@@ -491,7 +497,7 @@ def score_command(folder: Path, file: Path, as_json: bool) -> int:
     if not file.is_file():
         raise Refused(f"There is no file {file}.")
     try:
-        report = scorer.score(scorer.load(folder), file)
+        report = scorer.score(scorer.load(folder), file, allow_weak_sandbox=config.load().allow_weak_sandbox)
     except (scorer.InvalidSubmission, scorer.InvalidChallenge) as refusal:
         if not as_json:
             raise

@@ -46,6 +46,9 @@ class Settings:
     max_upload_mb: int = _setting(100, "Largest upload, in MB; a competition may set less.")
     job_seconds: int = _setting(300, "Time limit for scoring one submission, in seconds.")
     job_memory_mb: int = _setting(4096, "Memory a scoring job may add to its worker's, in MB.")
+    allow_weak_sandbox: bool = _setting(
+        False, "Run organisers' own metrics even where this machine cannot isolate them well."
+    )
     lease_seconds: int = _setting(30, "A running evaluation silent for this long may be taken over.")
     sweep_seconds: float = _setting(2.0, "Pause between two looks for unfinished work, in seconds.")
     hint_seconds: int = _setting(15, "A queued evaluation is announced again after this long, in seconds.")

@@ -911,3 +911,15 @@ def _words(competition: Competition, moment: datetime) -> str:
 def _insert_or_ignore(session: Session, table: type) -> Any:
     dialect = session.get_bind().dialect.name
     return (sqlite if dialect == "sqlite" else postgresql).insert(table)
+
+
+def latest_isolation(session: Session, competition: Competition) -> str | None:
+    """How well the organiser's own metric was isolated when it last ran; None for every other metric."""
+    latest = (
+        select(Score.provenance)
+        .join(Submission, Submission.id == Score.submission_id)
+        .where(Submission.competition_id == competition.id)
+        .order_by(Score.submission_id.desc())
+        .limit(1)
+    )
+    return (session.scalar(latest) or {}).get("isolation")

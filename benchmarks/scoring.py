@@ -271,11 +271,17 @@ def main() -> None:
                 if n_rows > 2_000_000 and name in ("map_at_k", "log_loss, 10 classes"):
                     continue
                 for string_ids in (False, True):
+                    # The peers' merge on ten million texts takes a minute each time: once is enough of that.
+                    if n_rows > 2_000_000 and string_ids and name != "log_loss":
+                        continue
                     folder = write_challenge(
                         Path(home, "challenge"), KINDS[name], n_rows, string_ids=string_ids
                     )
                     ways = Ways(folder, KINDS[name])
                     ours, peers, floor = in_turns([ways.ours(), ways.peers(), ways.floor()], given.times)
+                    common.console.print(
+                        f"{name}, {n_rows:,} rows: {ours:.3f} s, {peers:.3f} s, {floor:.3f} s"
+                    )
                     rows.append(
                         [name, f"{n_rows:,}", "text" if string_ids else "integer", ms(ours), ms(peers), ms(floor),
                          f"{peers / ours:.1f}", f"{ours / floor:.2f}"]

@@ -23,9 +23,10 @@ from scorer.report import (
 if TYPE_CHECKING:
     from scorer.challenge import Challenge, load
     from scorer.checkup import CheckResult, check
+    from scorer.frames import measure
     from scorer.metrics import METRICS, Metric
     from scorer.scaffolding import scaffold
-    from scorer.scoring import measure, score
+    from scorer.scoring import score
 
 _HOME = {
     "Challenge": "scorer.challenge",
@@ -34,7 +35,7 @@ _HOME = {
     "check": "scorer.checkup",
     "METRICS": "scorer.metrics",
     "Metric": "scorer.metrics",
-    "measure": "scorer.scoring",
+    "measure": "scorer.frames",
     "scaffold": "scorer.scaffolding",
     "score": "scorer.scoring",
 }

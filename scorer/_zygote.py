@@ -38,6 +38,7 @@ from typing import Any, NoReturn
 
 MAX_FDS = 16
 MAX_TEXT = 2000
+MAX_TRACEBACK = 10_000
 SETUP_FAILED = 70
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -292,7 +293,8 @@ def outcome(job: Mapping[str, Any], source: bytes, frame_fds: Sequence[int]) -> 
         result = {"value": json.loads(json.dumps(value, default=plain_number))}
     except BaseException as error:  # noqa: BLE001 - foreign code may raise SystemExit or what it likes
         with contextlib.suppress(Exception):
-            traceback.print_exception(error)
+            # Cut, as the text may quote a submission's cell of any length.
+            print("".join(traceback.format_exception(error))[-MAX_TRACEBACK:], file=sys.stderr)
         # numpy has a subclass of its own.
         name = "MemoryError" if isinstance(error, MemoryError) else type(error).__name__
         result = {"raised": name, "text": text_of(error)}

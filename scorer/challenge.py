@@ -272,6 +272,7 @@ def _describe_task(task: Task) -> dict[str, Any]:
     )  # JSON has no infinity
     return {
         "name": task.name,
+        "own": task.custom is not None,
         "title": task.title,
         "params": task.parameters,
         "version": task.version,
@@ -320,12 +321,14 @@ def load(folder: Path | str, *, digest: str | None = None, prepared: Path | None
     digest = digest or folder_digest(folder)
     solution_digest = file_sha256(path)
     # What the arrays hold depends on the metrics too, and these may change with the program.
-    key = ",".join([digest, *(task.digest() for task in tasks)])
-    solution = None if prepared is None else open_prepared(prepared / digest, tasks, key=key)
+    key = hashlib.sha256(",".join([digest, *(task.digest() for task in tasks)]).encode()).hexdigest()
+    solution = None if prepared is None else open_prepared(prepared / key, tasks)
     if solution is None:
         solution = _read_solution(path, tasks, definition.submission, document)
         if prepared is not None:
-            save_prepared(solution, prepared / digest, key=key)
+            with suppress(OSError):  # a vault that may only be read, or a full disk: as good, only slower
+                save_prepared(solution, prepared / key)
+            solution = open_prepared(prepared / key, tasks) or solution
 
     description = folder / "description.md"
     sample = folder / SAMPLE_FILE
@@ -422,6 +425,10 @@ _Loader.yaml_implicit_resolvers = {
     ]
     for first, resolvers in _BaseLoader.yaml_implicit_resolvers.items()
 }
+# As in JSON and YAML 1.2: 1e-9 is a number without a point too.
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+[eE][-+]?[0-9]+$"), list("-+0123456789")
+)
 _Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("^(?:true|false)$"), list("tf"))
 
 
@@ -522,6 +529,7 @@ def _read_definition(folder: Path) -> tuple[Definition, _Document]:
         document.problems.append(_definition_problem("YAML_SYNTAX", message, 1))
     if not isinstance(document.value, dict):
         raise InvalidChallenge(document.problems)
+    _spell_columns(document)
     try:
         definition = Definition.model_validate(document.value)
     except ValidationError as error:
@@ -532,6 +540,17 @@ def _read_definition(folder: Path) -> tuple[Definition, _Document]:
         document.problems.extend(_check_references(folder, document))
         raise InvalidChallenge(_once(document.problems))
     return definition, document
+
+
+def _spell_columns(document: _Document) -> None:
+    """Columns called 1e3 or 007 keep their names, although YAML reads numbers."""
+    form = document.value.get("submission")
+    columns: object = form.get("columns") if isinstance(form, dict) else None
+    if not isinstance(columns, list):
+        return
+    for i, name in enumerate(columns):
+        if isinstance(name, int | float) and not isinstance(name, bool):
+            columns[i] = document.written[("submission", "columns", i)]
 
 
 def _schema_problems(error: ValidationError, document: _Document) -> list[Problem]:
@@ -691,7 +710,7 @@ def _read_combined(
             isinstance(coefficient, bool)
             or not isinstance(coefficient, int | float)
             or not coefficient
-            or abs(coefficient) > 1e6
+            or not abs(coefficient) <= 1e6  # also if it is nan
         ):
             words = "coefficient must be a number other than 0"
             problems.append(document.problem("WRONG_TYPE", words, *place, "coefficient"))
@@ -716,7 +735,7 @@ def _read_part(
         problems.append(document.problem("MISSING_KEY", words, *where))
         return None
     try:
-        metric = find_metric(str(name))
+        metric, given = find_metric(str(name), given)
     except ValueError as error:
         problems.append(document.problem("UNKNOWN_METRIC", str(error), *where))
         return None
@@ -739,9 +758,7 @@ def _read_custom(
     *where: str | int,
 ) -> Task | None:
     """private/metric.py in Kaggle's form; what else stands beside `file` are its own parameters."""
-    params = {
-        key: value for key, value in given.items() if key not in ("name", "file", "complete_submission")
-    }
+    params = {key: value for key, value in given.items() if key not in ("file", "complete_submission")}
     complete = given.get("complete_submission", False)
     before = len(problems)
     if greater_is_better is None:
@@ -834,7 +851,7 @@ def _missing_file(
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or "\\" in name or not name.isprintable():
         return [document.problem("OUTSIDE_FOLDER", f'"{show(name)}" does not name a file in {part}/', *where)]
-    if not (folder / part / path).is_file():
+    if name not in _belonging_files(folder / part):  # dotfiles and leftovers of editors are not published
         return [document.problem("FILE_MISSING", f"there is no file {part}/{show(name)}", *where)]
     return []
 

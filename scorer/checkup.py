@@ -9,10 +9,12 @@ import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from scorer import sandbox
 from scorer.cells import NUMERIC_KINDS, Cells
 from scorer.challenge import DEFINITION_FILE, SAMPLE_FILE, Challenge, Example
 from scorer.columns import Column, Labels, Lists, Vocabulary
-from scorer.report import Finding, InvalidSubmission, Notice, Problem
+from scorer.custom import MetricFailed
+from scorer.report import Finding, InvalidSubmission, Notice, Problem, ScoringFailed
 from scorer.scoring import evaluate, score
 from scorer.solution import ID_JOINT, classes_missing_in_split, truth_as_predictions
 from scorer.submission import Collected, align, read_submission
@@ -59,6 +61,7 @@ class CheckResult:
 
 @dataclass(slots=True)
 class _Findings:
+    allow_weak_sandbox: bool = False
     problems: list[Problem] = field(default_factory=list)
     notices: list[Notice] = field(default_factory=list)
     outcomes: list[Outcome] = field(default_factory=list)
@@ -72,7 +75,12 @@ class _Findings:
         self.notices.append(Notice(code, message))
 
 
-def check(challenge: Challenge, *, progress: Callable[[str], None] | None = None) -> CheckResult:
+def check(
+    challenge: Challenge,
+    *,
+    progress: Callable[[str], None] | None = None,
+    allow_weak_sandbox: bool = False,
+) -> CheckResult:
     """Everything that can be found out about a loaded challenge without a participant.
 
     Scores each example and compares it with its expectation, then the self-test: the truth as a
@@ -84,19 +92,29 @@ def check(challenge: Challenge, *, progress: Callable[[str], None] | None = None
     ----------
     progress
         Called with a short text before each step.
+    allow_weak_sandbox
+        Run an organiser's own metric even where this machine cannot isolate it well.
     """
     tell = progress or (lambda _: None)
-    found = _Findings()
+    found = _Findings(allow_weak_sandbox)
     tell("files")
     _check_files(challenge, found)
     _check_classes(challenge, found)
-    for number, example in enumerate(challenge.examples):
-        tell(f"example {example.file}")
-        _check_example(challenge, number, example, found)
-    tell("sample submission")
-    sample = _check_sample(challenge, found)
-    tell("self-test")
-    _self_test(challenge, sample, found)
+    if challenge.task.custom is not None:
+        tell("isolation")
+        _check_isolation(found)
+    try:
+        if not found.problems or challenge.task.custom is None:
+            for number, example in enumerate(challenge.examples):
+                tell(f"example {example.file}")
+                _check_example(challenge, number, example, found)
+            tell("sample submission")
+            sample = _check_sample(challenge, found)
+            tell("self-test")
+            _self_test(challenge, sample, found)
+    except ScoringFailed as failure:
+        log = failure.log.strip() if isinstance(failure, MetricFailed) else ""
+        found.problem("METRIC_FAILED", f"{failure}\n{log}".strip())
     return CheckResult(tuple(found.problems), tuple(found.notices), outcomes=tuple(found.outcomes))
 
 
@@ -143,6 +161,19 @@ def _check_files(challenge: Challenge, found: _Findings) -> None:
             found.notice("NOTICE_UNUSED_EXAMPLE", f"examples/{path.name} is not listed in {DEFINITION_FILE}.")
 
 
+def _check_isolation(found: _Findings) -> None:
+    """What this machine does to hold the organiser's own metric, found by attacking it."""
+    isolation = sandbox.isolation()
+    if isolation.is_enough:
+        words = f"The metric runs in a sandbox; this machine isolates it at level {isolation.level}."
+        found.notice("NOTICE_ISOLATION", words)
+    elif found.allow_weak_sandbox and isolation.layers:
+        words = f"This machine isolates the metric at level {isolation.level} only, which its settings allow."
+        found.notice("NOTICE_ISOLATION", words)
+    else:
+        found.problem("SANDBOX_TOO_WEAK", sandbox.too_weak(isolation))
+
+
 def _check_classes(challenge: Challenge, found: _Findings) -> None:
     for problem in classes_missing_in_split(challenge.solution):
         # Accuracy means the same without a rare class; a split without positives is no test of probabilities.
@@ -164,7 +195,8 @@ def _check_example(challenge: Challenge, number: int, example: Example, found: _
     got: dict[str, float | str]
     refusal = ""
     try:
-        report = score(challenge, challenge.folder / "examples" / example.file)
+        path = challenge.folder / "examples" / example.file
+        report = score(challenge, path, allow_weak_sandbox=found.allow_weak_sandbox)
         got = {"public": report.public, "private": report.private}
     except InvalidSubmission as error:
         got = {"refused": ",".join(dict.fromkeys(problem.code for problem in error.problems))}
@@ -211,9 +243,14 @@ def _check_sample(challenge: Challenge, found: _Findings) -> Texts | None:
         return None
     kept = Collected(len(challenge.solution.ids))
     try:
+        if challenge.task.complete:
+            score(challenge, path, allow_weak_sandbox=found.allow_weak_sandbox)
+            return None
         read_submission(path, challenge.solution, kept, max_bytes=challenge.max_bytes)
         columns = kept.columns()
-        values = evaluate(challenge.solution, columns, kept.vocabulary)
+        values = evaluate(
+            challenge.solution, columns, kept.vocabulary, allow_weak_sandbox=found.allow_weak_sandbox
+        )
     except InvalidSubmission as error:
         found.problems.extend(
             Problem(
@@ -238,7 +275,7 @@ def _self_test(challenge: Challenge, sample: Texts | None, found: _Findings) -> 
     task = challenge.task
     perfect = _truth_texts(challenge, sample)
     if perfect is not None and task.truth_is_best:
-        for split, value in _score_texts(challenge, perfect).items():
+        for split, value in _score_texts(challenge, perfect, found).items():
             if _is_best(value, task.best):
                 continue
             if any(part.metric.kind in ("labels", "boxes", "mask") for part in task.parts):
@@ -251,10 +288,10 @@ def _self_test(challenge: Challenge, sample: Texts | None, found: _Findings) -> 
     texts = perfect if sample is None else sample
     if texts is None or task.complete:
         return
-    values = _score_texts(challenge, texts)
-    if _score_texts(challenge, texts) != values:
+    values = _score_texts(challenge, texts, found)
+    if _score_texts(challenge, texts, found) != values:
         found.problem("NOT_REPRODUCIBLE", "Scoring one file twice gave two results.")
-    if _score_texts(challenge, texts, permute=True) != values:
+    if _score_texts(challenge, texts, found, permute=True) != values:
         found.problem("ORDER_MATTERS", "The order of rows or columns changes the score.")
     for name in challenge.columns:
         cells = task.cells(name)
@@ -291,7 +328,7 @@ def _write(column: Column, vocabulary: Vocabulary, cells: Cells) -> list[str]:
 
 
 def _score_texts(
-    challenge: Challenge, texts: Texts, *, n_rows: int | None = None, permute: bool = False
+    challenge: Challenge, texts: Texts, found: _Findings, *, n_rows: int | None = None, permute: bool = False
 ) -> dict[str, float]:
     """Score columns of text as if they had come in a file."""
     solution = challenge.solution
@@ -305,14 +342,14 @@ def _score_texts(
     records = ((line, [columns[name][row] for name in names]) for line, row in enumerate(order, start=2))
     kept = Collected(len(ids))
     align(names, records, solution, kept)
-    return evaluate(solution, kept.columns(), kept.vocabulary)
+    return evaluate(solution, kept.columns(), kept.vocabulary, allow_weak_sandbox=found.allow_weak_sandbox)
 
 
 def _expect_refusal(
     challenge: Challenge, texts: Texts, what: str, found: _Findings, *, n_rows: int | None = None
 ) -> None:
     try:
-        _score_texts(challenge, texts, n_rows=n_rows)
+        _score_texts(challenge, texts, found, n_rows=n_rows)
     except InvalidSubmission:
         return
     message = f"A submission with {what} was accepted."

@@ -284,12 +284,21 @@ def _parquet_blocks(
     for batch in table.batches([id_column, *wanted]):
         if any(column.null_count for column in batch.columns):
             raise NotPlain("a hole")
+        if any(_longest(column) > MAX_LINE_BYTES // batch.num_columns for column in batch.columns):
+            raise NotPlain("a row that may be too long")
         ids = _typed_ids(batch.column(id_column), numeric_ids=numeric_ids)
         columns = {
             name: _read_column(_typed_column(batch.column(name), cells), cells)
             for name, cells in wanted.items()
         }
         yield _Raw(ids, columns)
+
+
+def _longest(column: pa.Array) -> int:
+    """Bytes of the longest string there may be in the column."""
+    if not pa.types.is_dictionary(column.type) or not len(column.dictionary):
+        return 0
+    return int(pa.compute.max(pa.compute.binary_length(column.dictionary)).as_py())
 
 
 def _typed_ids(column: pa.Array, *, numeric_ids: bool) -> Any:

@@ -27,6 +27,8 @@ class Vocabulary:
     def __init__(self, names: Iterable[str] = ()) -> None:
         self.names: list[str] = []
         self._codes: dict[str, int] = {}
+        self.n_inherited = 0
+        """How many names a copy had when it was made; the rest came with the file."""
         for name in names:
             self.code(name)
 
@@ -45,6 +47,7 @@ class Vocabulary:
     def copy(self) -> Vocabulary:
         twin = Vocabulary()
         twin.names, twin._codes = list(self.names), dict(self._codes)
+        twin.n_inherited = len(self.names)
         return twin
 
 

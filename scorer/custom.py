@@ -123,7 +123,11 @@ class CustomMetric:
             )
             raise UnreadableMetric([(words, getattr(named[-1], "lineno", None) if named else None)])
         function = named[-1]
-        faults = [*_signature_faults(function), *_parameter_faults(function, params)]
+        try:
+            faults = [*_signature_faults(function), *_parameter_faults(function, params)]
+        except RecursionError as error:
+            words = f"the signature of {FUNCTION} is nested too deeply"
+            raise UnreadableMetric([(words, function.lineno)]) from error
         if faults:
             raise UnreadableMetric(faults)
         text = inspect.cleandoc(ast.get_docstring(function) or ast.get_docstring(tree) or "")

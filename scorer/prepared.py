@@ -7,8 +7,11 @@ takes ten megabytes of shared memory and not eighty of each job's own.
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,65 +28,94 @@ from scorer.solution import Given, Solution
 from scorer.task import Task
 
 FORMAT = 1
-"""Rises whenever the files below change; older folders are then made anew."""
+"""Rises whenever the files below change; older folders are then not read."""
 
 _SMALL = (np.uint8, np.int8, np.int16, np.int32)
 
+_ABANDONED_SECONDS = 3600.0
 
-def save(solution: Solution, folder: Path, *, key: str) -> None:
+_DAMAGED = (OSError, ValueError, KeyError, EOFError, TypeError, AttributeError, pa.ArrowException)
+"""What reading a folder can raise that was half written when the power failed."""
+
+
+def save(solution: Solution, folder: Path) -> None:
     """Write a solution to `folder`, all at once: another process sees the whole of it or nothing.
 
-    `key` names what it was made from; `open_` refuses the folder for any other.
+    The folder's name must say what the solution was made from; one that can be read is left alone.
     """
+    _remove_abandoned(folder)
     draft = folder.with_name(f".{folder.name}-{uuid4().hex}")
     draft.mkdir(parents=True)
-    files = _Files(draft)
-    solution.ids.save(draft / "ids")
+    try:
+        _write(solution, draft)
+        for path in (*draft.rglob("*"), draft):
+            _flush(path)
+        try:
+            draft.rename(folder)
+        except OSError:  # another process was faster, or what is there is damaged
+            if open_(folder, solution.tasks) is None:
+                folder.rename(draft.with_name(f"{draft.name}-damaged"))
+                draft.rename(folder)
+        _flush(folder.parent)
+    finally:
+        for rest in folder.parent.glob(f"{draft.name}*"):
+            shutil.rmtree(rest, ignore_errors=True)
+
+
+def open_(folder: Path, tasks: Sequence[Task]) -> Solution | None:
+    """The solution saved there, memory-mapped; None if there is none that can be read."""
+    try:
+        meta = json.loads((folder / "solution.json").read_text(encoding="utf-8"))
+        sizes = {path.relative_to(folder).as_posix(): path.stat().st_size for path in folder.rglob("*.*")}
+        if meta["format"] != FORMAT or {**meta["sizes"], "solution.json": sizes["solution.json"]} != sizes:
+            return None
+        files = _Files(folder)
+        return Solution(
+            tuple(meta["id_columns"]),
+            IdIndex.open(folder / "ids"),
+            files.load("usage"),
+            tuple(
+                replace(task, numeric=frozenset(meta["numeric"])) if task.custom else task for task in tasks
+            ),
+            tuple(tuple(files.load_given(part) for part in parts) for parts in meta["given"]),
+            Vocabulary(meta["vocabulary"]),
+            {name: files.load_column(entry) for name, entry in meta["frame"].items()},
+        )
+    except _DAMAGED:
+        return None
+
+
+def _write(solution: Solution, folder: Path) -> None:
+    files = _Files(folder)
+    solution.ids.save(folder / "ids")
     files.array("usage", solution.usage)
-    given = [[files.given(part) for part in parts] for parts in solution.given]
     meta = {
         "format": FORMAT,
-        "key": key,
         "id_columns": solution.id_columns,
         "vocabulary": solution.vocabulary.names,
-        "given": given,
+        "given": [[files.given(part) for part in parts] for parts in solution.given],
         "numeric": sorted(solution.task.numeric),
         "frame": {name: files.column(column) for name, column in solution.frame.items()},
     }
-    (draft / "solution.json").write_text(json.dumps(meta), encoding="utf-8")
+    meta["sizes"] = {path.relative_to(folder).as_posix(): path.stat().st_size for path in folder.rglob("*.*")}
+    (folder / "solution.json").write_text(json.dumps(meta), encoding="utf-8")
+
+
+def _flush(path: Path) -> None:
+    """To the disk: a rename must not outlive what was renamed."""
+    handle = os.open(path, os.O_RDONLY)
     try:
-        draft.replace(folder)
-    except OSError:  # another process was faster, or an older format is in the way
-        if _readable(folder, key):
-            shutil.rmtree(draft)
-        else:
-            shutil.rmtree(folder)
-            draft.replace(folder)
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
-def open_(folder: Path, tasks: Sequence[Task], *, key: str) -> Solution | None:
-    """The solution saved under that key, memory-mapped; None if there is none."""
-    meta = _readable(folder, key)
-    if meta is None:
-        return None
-    files = _Files(folder)
-    return Solution(
-        tuple(meta["id_columns"]),
-        IdIndex.open(folder / "ids"),
-        files.load("usage"),
-        tuple(replace(task, numeric=frozenset(meta["numeric"])) if task.custom else task for task in tasks),
-        tuple(tuple(files.load_given(part) for part in parts) for parts in meta["given"]),
-        Vocabulary(meta["vocabulary"]),
-        {name: files.load_column(entry) for name, entry in meta["frame"].items()},
-    )
-
-
-def _readable(folder: Path, key: str) -> dict[str, Any] | None:
-    try:
-        meta = json.loads((folder / "solution.json").read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    return meta if meta.get("format") == FORMAT and meta.get("key") == key else None
+def _remove_abandoned(folder: Path) -> None:
+    """Drafts of processes that were killed hold labels and help nobody."""
+    for draft in folder.parent.glob(".*-*"):
+        with suppress(OSError):
+            if time.time() - draft.stat().st_mtime > _ABANDONED_SECONDS:
+                shutil.rmtree(draft)
 
 
 class _Files:
@@ -156,13 +188,13 @@ class _Files:
 
 
 def _compact(values: NDArray[Any]) -> NDArray[Any]:
-    """The same whole numbers in fewer bytes; nan, which only ignored rows hold, as 0."""
-    whole = np.nan_to_num(values, nan=0.0) if values.dtype == np.float64 else values
-    if not len(whole) or (whole.dtype == np.float64 and bool((np.floor(whole) != whole).any())):
+    """The same whole numbers in fewer bytes; as they are if any is not whole, or is missing."""
+    whole = values.dtype != np.float64 or not bool((np.floor(values) != values).any())
+    if not len(values) or not whole or not np.isfinite(values).all():
         return values
-    low, high = whole.min(), whole.max()
+    low, high = values.min(), values.max()
     for small in _SMALL:
         limits = np.iinfo(small)
         if limits.min <= low and high <= limits.max:
-            return whole.astype(small)
+            return values.astype(small)
     return values

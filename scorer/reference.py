@@ -79,6 +79,8 @@ CHALLENGE_CODES: Mapping[str, str] = MappingProxyType(
         "UNKNOWN_METRIC": "There is no metric of that name.",
         "BAD_METRIC_PARAM": "A metric's parameter is unknown, missing or out of range, or does not suit the columns.",
         "BAD_METRIC_FILE": "The organiser's own metric.py cannot be used; the message says why.",
+        "METRIC_FAILED": "The organiser's own metric gave no finite number for an acceptable file.",
+        "SANDBOX_TOO_WEAK": "This machine cannot isolate an organiser's own metric well enough to run it.",
         "BAD_ALSO": "A metric under `also` does not fit the predictions or the truth, or is listed twice.",
         "MISSING_COLUMN": "The solution lacks the id, a target column or Usage.",
         "BAD_ID": "An id in the solution is empty or has spaces around it.",
@@ -101,6 +103,7 @@ CHALLENGE_CODES: Mapping[str, str] = MappingProxyType(
         "NOTICE_NO_EXAMPLES": "No example pins a score.",
         "NOTICE_NO_BASELINES": "No baseline will be on the board.",
         "NOTICE_UNUSED_EXAMPLE": "A file in examples/ is not listed.",
+        "NOTICE_ISOLATION": "How well this machine isolates the organiser's own metric.",
         "NOTICE_TRUTH_NOT_BEST": "The truth itself cannot reach the best score, as where true lists are empty.",
         "NOTICE_CLASS_NOT_IN_SPLIT": "A class has rows in one split only, which this metric can bear.",
     }

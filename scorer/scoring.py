@@ -1,11 +1,12 @@
-"""Numbers for an accepted file: `score` for a challenge on disk, `measure` for two frames in memory."""
+"""Numbers for an accepted file: reading it, the metrics with their modifiers, the report."""
 
 from __future__ import annotations
 
 import math
 import platform
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -14,28 +15,26 @@ import numpy as np
 import pandas as pd
 
 from scorer import sandbox
-from scorer.cells import NUMBER, canonical_label
+from scorer.cells import NUMBER
 from scorer.challenge import Challenge
 from scorer.columns import Column, FloatArray, Labels, Lists, Rows, Vocabulary, take
 from scorer.custom import CustomMetric, ParticipantRefusal
 from scorer.exact import ExactSum
-from scorer.metrics.registry import Metric
 from scorer.report import InvalidSubmission, Problem, Report, ScoringFailed
 from scorer.solution import (
     PRIVATE,
     PUBLIC,
-    USAGE_COLUMN,
     Given,
     Mask,
     Solution,
     part_predicted,
+    part_sides,
     part_truth,
-    prepare,
+    split_groups,
     truth_as_predictions,
-    widened,
 )
-from scorer.submission import Collected, Received, align, read_complete, read_submission
-from scorer.task import Part, Task, find_metric, read_part
+from scorer.submission import Collected, Received, read_complete, read_submission
+from scorer.task import Part
 
 _PIECE = 65_536
 """Rows whose terms are computed at once: their arrays fit into the processor's cache."""
@@ -115,79 +114,30 @@ def score(
     )
 
 
-def measure(
-    name: str,
-    solution_frame: pd.DataFrame,
-    submission_frame: pd.DataFrame,
-    *,
-    id: str | Sequence[str] | None = None,  # noqa: A002 - reads as what it is at the call
-    target: str | None = None,
-    **params: Any,
-) -> float:
-    """One metric over two frames in memory, through the same checks and code as a submitted file.
-
-    Rows are aligned by id and columns by name, so neither order matters. The id is what `id` names,
-    else a column called "id", else the first of the solution; there 1.0 is the same id as 1, as
-    pandas makes floats of whole numbers. Of a solution with a Usage column the Ignored rows are
-    dropped and all others scored together. For log_loss of several classes the solution holds
-    either one 0/1 column per class or a single column with the class of each row.
-
-    Parameters
-    ----------
-    target, targets
-        The scored columns of the submission; default: all but the id.
-    **params
-        Parameters of the metric and modifiers (`columns`, `weight`, `group_by`, `split`, ...), as in
-        challenge.yaml.
-
-    Raises
-    ------
-    InvalidSubmission
-        With the problems a file of the same content would have; line 2 is the first row.
-    InvalidChallenge
-        If the solution frame cannot be scored by this metric.
-    ValueError
-        If there is no such metric, or a parameter is wrong (BadParameters).
-    """
-    metric = find_metric(name)
-    given = {key: _plain(value) for key, value in params.items()}
-    if target is not None:
-        given.setdefault("targets", [target])
-    separator = _separator(solution_frame, submission_frame)
-    if separator is not None:
-        given.setdefault("split", separator)
-    header = [str(column) for column in solution_frame.columns]
-    ids = (
-        ("id" if "id" in header else header[0],)
-        if id is None
-        else (id,)
-        if isinstance(id, str)
-        else tuple(id)
-    )
-    columns = _prediction_columns(metric, given, solution_frame, submission_frame, ids)
-    task = Task(tuple(columns), (read_part(metric, given, columns, for_challenge=False),))
-    split = str(given.get("split") or " ")
-    # A truth of booleans may also be one of classes, which keep their names.
-    records = _frame_records(solution_frame, ids, flags=metric.kind in ("number", "ordinal"), split=split)
-    solution = prepare(header, records, [task], id_columns=ids, split_required=False)
-    received = [str(column) for column in submission_frame.columns]
-    records = _frame_records(submission_frame, ids, flags=metric.kind != "label", split=split)
-    kept = Collected(len(solution.ids))
-    align(received, records, solution, kept)
-    splits = {"all": solution.scored}
-    values = _values(solution, 0, kept.columns(), kept.vocabulary, splits)
-    _refuse_unless_finite(solution, 0, values, splits)
-    return values["all"]
-
-
 def evaluate(
-    solution: Solution, columns: Mapping[str, Column], vocabulary: Vocabulary, *, task: int = 0
+    solution: Solution,
+    columns: Mapping[str, Column],
+    vocabulary: Vocabulary,
+    *,
+    task: int = 0,
+    allow_weak_sandbox: bool = False,
 ) -> dict[str, float]:
     """A task's value over aligned columns, by split: {"public": x, "private": y}; every value is finite."""
     metric = solution.tasks[task].custom
     if metric is not None:
-        return custom_values(solution, metric, _texts_of(columns))
+        return custom_values(solution, metric, _texts_of(columns), allow_weak=allow_weak_sandbox)
     splits = {"public": solution.public, "private": solution.private}
+    return task_values(solution, task, columns, vocabulary, splits)
+
+
+def task_values(
+    solution: Solution,
+    task: int,
+    columns: Mapping[str, Column],
+    vocabulary: Vocabulary,
+    splits: Mapping[str, Mask],
+) -> dict[str, float]:
+    """A task's finite value on each of the splits, which are masks over the rows."""
     values = _values(solution, task, columns, vocabulary, splits)
     _refuse_unless_finite(solution, task, values, splits)
     return values
@@ -233,15 +183,14 @@ def _part_value(
     solution: Solution,
     vocabulary: Vocabulary,
 ) -> float:
+    if given.weights is not None:
+        rows = rows[given.weights[rows] > 0.0]  # a row that counts for nothing is not there
     if given.groups is None:
         return part.over_columns(_column_values(part, given, columns, rows, solution, vocabulary))
-    codes = given.groups.codes[rows]
-    order = np.argsort(codes, kind="stable")
-    borders = np.flatnonzero(np.diff(codes[order])) + 1
     return part.over_groups(
         [
-            part.over_columns(_column_values(part, given, columns, rows[own], solution, vocabulary))
-            for own in np.split(order, borders)
+            part.over_columns(_column_values(part, given, columns, own, solution, vocabulary))
+            for own in split_groups(given.groups, rows)
         ]
     )
 
@@ -258,9 +207,8 @@ def _column_values(
         sums = _PartSums(part, weighted=given.weights is not None)
         for start in range(0, len(rows), _PIECE):
             piece = rows[start : start + _PIECE]
-            for number, (terms, weights) in enumerate(
-                _terms(part, given, [take(column, piece) for column in columns], piece, solution, vocabulary)
-            ):
+            own = [take(column, piece) for column in columns]
+            for number, (terms, weights) in enumerate(_terms(part, given, own, piece, solution, vocabulary)):
                 sums.add(number, terms, weights)
         return sums.column_values()
     truth = part_truth(part, given, rows)
@@ -275,14 +223,14 @@ def _terms(
     rows: Rows,
     solution: Solution,
     vocabulary: Vocabulary,
-) -> Iterator[tuple[FloatArray, FloatArray | None]]:
-    """Of each scored column (or of all together): terms of shape (n, m), already weighted, and the weights."""
+) -> Iterator[tuple[list[FloatArray], FloatArray | None]]:
+    """Of each scored column (or of all together): its m terms of each row, already weighted, and the weights."""
     truth = part_truth(part, given, rows)
     weights = _weights(part, given, rows)
     for value in _calls(part, given, truth, part_predicted(part, columns), rows, solution, vocabulary):
-        terms = np.asarray(value, dtype=np.float64)
-        terms = terms.reshape(len(terms), -1)
-        yield (terms if weights is None else terms * weights[:, np.newaxis]), weights
+        by_row = np.asarray(value, dtype=np.float64)
+        terms = [by_row] if by_row.ndim == 1 else list(by_row.T)
+        yield (terms if weights is None else [term * weights for term in terms]), weights
 
 
 def _calls(
@@ -295,7 +243,7 @@ def _calls(
     vocabulary: Vocabulary,
 ) -> Iterator[Any]:
     classes = solution.classes(given, vocabulary)
-    sides = {role: None if side is None else widened(take(side, rows)) for role, side in given.sides.items()}
+    sides = part_sides(part, given, rows)
     weights = _weights(part, given, rows)
     for t, p in zip(truth, predicted, strict=True):
         yield part.metric.call(t, p, part.parameters, weights=weights, classes=classes, sides=sides)
@@ -319,14 +267,14 @@ class _PartSums:
         self._weights: list[ExactSum] = []
         self._n: list[int] = []
 
-    def add(self, number: int, terms: FloatArray, weights: FloatArray | None) -> None:
+    def add(self, number: int, terms: Sequence[FloatArray], weights: FloatArray | None) -> None:
         if len(self._terms) <= number:
-            self._terms.append([ExactSum() for _ in range(terms.shape[1])])
+            self._terms.append([ExactSum() for _ in terms])
             self._weights.append(ExactSum())
             self._n.append(0)
-        self._n[number] += len(terms)
-        for j, total in enumerate(self._terms[number]):
-            total.add(np.ascontiguousarray(terms[:, j]))
+        self._n[number] += len(terms[0])
+        for total, term in zip(self._terms[number], terms, strict=True):
+            total.add(term)
         if weights is not None:
             self._weights[number].add(weights)
 
@@ -378,10 +326,11 @@ class _Sums:
                 for number, (terms, weights) in enumerate(
                     _terms(part, given, own, rows, solution, vocabulary)
                 ):
+                    times = len(terms[0]) // max(len(rows), 1)  # pooled columns stand below each other
                     for split, pick in picks.items():
-                        mine = np.tile(pick, len(terms) // len(pick)) if len(terms) > len(pick) else pick
+                        mine = np.tile(pick, times) if times > 1 else pick
                         picked = None if weights is None else weights[mine]
-                        sums[split][i].add(number, terms[mine], picked)
+                        sums[split][i].add(number, [term[mine] for term in terms], picked)
 
     def values(self, task: int) -> dict[str, float]:
         parts = self._solution.tasks[task].parts
@@ -444,6 +393,10 @@ def custom_values(
     predicted = {name: typed(column) for name, column in texts.items()}
     if not solution.task.complete:
         predicted[id_column] = truth[id_column]
+    elif truth[id_column].dtype != predicted[id_column].dtype:
+        # Ids of two kinds cannot be matched, and one stray text among a participant's makes them texts.
+        truth[id_column] = solution.frame[id_column]
+        predicted[id_column] = np.array(texts[id_column], dtype=np.object_)
     # Kaggle's order of columns: that of the sample submission.
     names = [id_column, *solution.task.columns]
     try:
@@ -483,112 +436,9 @@ def typed(texts: Sequence[str]) -> Any:
 _WHOLE = re.compile(r"-?(?:0|[1-9]\d*)", re.ASCII)
 
 
+@cache
 def _own_version() -> str:
     try:
         return version("heldout")
     except PackageNotFoundError:
         return "not installed"
-
-
-# --- frames ---------------------------------------------------------------------------------------
-
-
-def _plain(value: Any) -> Any:
-    """A parameter as YAML would have given it."""
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, np.ndarray | tuple):
-        return [_plain(each) for each in value]
-    return value
-
-
-def _prediction_columns(
-    metric: Metric,
-    given: Mapping[str, Any],
-    solution: pd.DataFrame,
-    submission: pd.DataFrame,
-    ids: Sequence[str],
-) -> list[str]:
-    """What a submission to this frame must have; for a column of class labels, a column per class."""
-    received = [str(name) for name in submission.columns if str(name) not in ids]
-    in_solution = [str(name) for name in solution.columns]
-    reserved = {*ids, USAGE_COLUMN, given.get("weight"), given.get("group_by")}
-    reserved |= {str(given.get(role, role)) for role in metric.side_roles}
-    others = [name for name in in_solution if name not in reserved]
-    if metric.truth_roles or metric.n_truth is not None or "truth" in given:
-        return received
-    if given.get("targets"):
-        return [*received, *(name for name in given["targets"] if name not in received)]
-    classes = metric.layout(metric.read_parameters(_own(metric, given))) == "classes"
-    if classes and len(others) == 1 and others[0] not in received:
-        rows = solution[solution[USAGE_COLUMN] != "Ignored"] if USAGE_COLUMN in solution else solution
-        labels = {canonical_label(text) for text in _texts(rows[others[0]], _text)}
-        named = {canonical_label(name) for name in received}
-        # Without any class among the columns it is a 0/1 target whose column has another name.
-        # Sorted, so that sums over a row's classes do not depend on how the columns stand.
-        return sorted({*received, *(labels - named)}) if labels & named else others
-    return others
-
-
-def _own(metric: Metric, given: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in given.items() if key in metric.parameters.model_fields}
-
-
-def _frame_records(
-    frame: pd.DataFrame, ids: Sequence[str], *, flags: bool = False, split: str = " "
-) -> Iterator[tuple[int, list[str]]]:
-    """The frame as a CSV reader would yield it: numbers written so that they read back exactly.
-
-    With `flags` the booleans outside the id are written as the numbers 1 and 0. Lists are joined
-    by `split`.
-    """
-    scalar_text = _flag_text if flags else _text
-
-    def cell_text(value: Any) -> str:
-        return split.join(map(_text, value)) if isinstance(value, _LISTS) else scalar_text(value)
-
-    columns = [
-        _texts(frame.iloc[:, i], _id_text if str(name) in ids else cell_text)
-        for i, name in enumerate(frame.columns)
-    ]
-    return ((line, list(fields)) for line, fields in enumerate(zip(*columns, strict=True), start=2))
-
-
-_LISTS = (list, tuple, np.ndarray)
-
-
-def _separator(*frames: pd.DataFrame) -> str | None:
-    """What can stand between the items of the frames' lists; None if no cell is a list."""
-    cells = [
-        cell
-        for frame in frames
-        for name in frame.columns
-        if frame[name].dtype == np.object_
-        for cell in frame[name]
-        if isinstance(cell, _LISTS)
-    ]
-    if not cells:
-        return None
-    return "\x1f" if any(" " in _text(item) for cell in cells for item in cell) else " "
-
-
-def _texts(column: pd.Series[Any], text: Callable[[Any], str]) -> list[str]:
-    return ["" if _is_missing(value) else text(value) for value in column.tolist()]
-
-
-def _is_missing(value: Any) -> bool:
-    return value is None or value is pd.NA or value is pd.NaT
-
-
-def _text(value: Any) -> str:
-    # np.float32 prints fewer digits than the float64 it stands for.
-    return repr(float(value)) if isinstance(value, float | np.floating) else str(value)
-
-
-def _id_text(value: Any) -> str:
-    whole = isinstance(value, float | np.floating) and float(value).is_integer()
-    return str(int(value)) if whole else _text(value)
-
-
-def _flag_text(value: Any) -> str:
-    return str(int(value)) if isinstance(value, bool | np.bool_) else _text(value)

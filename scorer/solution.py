@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -57,7 +58,7 @@ class Given:
         return "Given(...)"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Solution:
     """The truth of a challenge by row. Nothing in it is ever changed."""
 
@@ -87,19 +88,19 @@ class Solution:
         """The name for messages and files with one id column."""
         return "+".join(self.id_columns)
 
-    @property
+    @cached_property
     def public(self) -> Mask:
         return np.asarray(self.usage == PUBLIC)
 
-    @property
+    @cached_property
     def private(self) -> Mask:
         return np.asarray(self.usage == PRIVATE)
 
-    @property
+    @cached_property
     def scored(self) -> Mask:
         return np.asarray(self.usage != IGNORED)
 
-    @property
+    @cached_property
     def n_rows(self) -> dict[str, int]:
         ignored, public, private = np.bincount(self.usage, minlength=3).tolist()
         return {"public": public, "private": private, "ignored": ignored}
@@ -117,6 +118,9 @@ class _Wanted:
 
     name: str
     cells: Cells
+    known: bool = False
+    """Whether participants may know it, as the size of an image: then also what ignored rows hold is kept,
+    since leaving it out would tell which rows these are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +201,8 @@ def _prepare_plain(
     table: Table, header: Sequence[str], plan: _Plan, tasks: Sequence[Task], names: tuple[str, ...]
 ) -> Solution:
     """The same by columns, for a file without anything odd in it."""
-    if len(set(plan.wanted)) != len({wanted.name for wanted in plan.wanted}) or plan.usage is None:
+    named = {wanted.name for wanted in plan.wanted}
+    if len(plan.wanted) != len(named) or names[0] in named or plan.usage is None:
         raise NotPlain("a column is read in two ways, or there is no Usage")
     vocabulary, usage_names = Vocabulary(), Vocabulary(USAGES)
     wanted = {w.name: w.cells for w in plan.wanted} | {USAGE_COLUMN: Cells("label")}
@@ -206,6 +211,8 @@ def _prepare_plain(
         blocks = list(read_plain(table, header, wanted, vocabularies, id_column=names[0], numeric_ids=True))
         ids = IdIndex.build(np.concatenate([block.ids for block in blocks]) if blocks else [])
     except NotPlain:
+        vocabulary = Vocabulary()
+        vocabularies = dict.fromkeys(wanted, vocabulary) | {USAGE_COLUMN: usage_names}
         blocks = list(read_plain(table, header, wanted, vocabularies, id_column=names[0], numeric_ids=False))
         ids = IdIndex.build(pa.chunked_array([block.ids for block in blocks], type=pa.string()))
     if len(usage_names) > len(USAGES) or not blocks:
@@ -214,12 +221,16 @@ def _prepare_plain(
     usages = merged.pop(USAGE_COLUMN)
     assert isinstance(usages, Labels)
     usage = usages.codes.astype(np.uint8)
-    columns = {w: _blank(merged[w.name], usage == IGNORED) for w in plan.wanted}
-    problems = _split_problems(usage, split_required=True)
-    return _assemble(
-        names, ids, usage, tasks, plan, columns, vocabulary, problems,
-        where=lambda row: (row + 2, show(ids.text(row))), strict=True, frame={},
-    )  # fmt: skip
+    columns = {
+        w: merged[w.name] if w.known else _blank(merged[w.name], usage == IGNORED) for w in plan.wanted
+    }
+    try:
+        return _assemble(
+            names, ids, usage, tasks, plan, columns, vocabulary, _split_problems(usage, split_required=True),
+            where=lambda row: (row + 2, show(ids.text(row))), strict=True, frame={},
+        )  # fmt: skip
+    except InvalidChallenge:
+        raise NotPlain("blank lines are not counted here, so the lines to name are not known") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,6 +253,12 @@ def _plan(header: Sequence[str], tasks: Sequence[Task], ids: Sequence[str], *, s
         if name not in header:
             message = f"The id column {show(name)} is missing; the columns are {listed}."
             problems.append(_problem("MISSING_COLUMN", message, line=1, column=show(name)))
+    if USAGE_COLUMN in ids:
+        message = f"{USAGE_COLUMN} cannot be the id; state submission: {{id: ...}} or put the id first."
+        problems.append(_problem("MISSING_COLUMN", message, line=1, column=USAGE_COLUMN))
+    for name in sorted({name for task in tasks for name in task.columns} & set(ids)):
+        message = f"The column {show(name)} is the id, and submission.columns names it too."
+        problems.append(_problem("DUPLICATE_COLUMN", message, line=1, column=show(name)))
     if split_required and USAGE_COLUMN not in header:
         message = f"The column {USAGE_COLUMN} is missing; it says of each row Public, Private or Ignored."
         problems.append(_problem("MISSING_COLUMN", message, line=1, column=USAGE_COLUMN))
@@ -253,12 +270,14 @@ def _plan(header: Sequence[str], tasks: Sequence[Task], ids: Sequence[str], *, s
             own = _part_columns(header, part, tuple(ids), problems)
             parts.append(own)
             truth = Cells("label") if own.one_label else part.truth_cells
-            wanted.update(dict.fromkeys(_Wanted(name, truth) for name in own.truth))
+            known = part.metric.faults_need_truth
+            wanted.update(dict.fromkeys(_Wanted(name, truth, known) for name in own.truth))
             for role, name in own.sides.items():
-                cells = part.metric.side_roles.get(role)
-                wanted[
-                    _Wanted(name, _WEIGHT if role == "weight" else _GROUP if cells is None else cells.cells)
-                ] = None
+                what = part.metric.side_roles.get(role)
+                if what is None:
+                    wanted[_Wanted(name, _WEIGHT if role == "weight" else _GROUP)] = None
+                else:
+                    wanted[_Wanted(name, what.cells, True)] = None
         found.append(tuple(parts))
     if problems:
         raise InvalidChallenge(_merge(problems))
@@ -299,7 +318,10 @@ def _part_columns(
         )
         problems.append(_problem("MISSING_COLUMN", message, line=1))
     for name in [*truth, *sides.values()]:
-        if name not in header:
+        if name == USAGE_COLUMN:
+            message = f"{metric.name} cannot use {USAGE_COLUMN}, which says what a row is for."
+            problems.append(_problem("MISSING_COLUMN", message, line=1, column=USAGE_COLUMN))
+        elif name not in header:
             message = f"The target column {show(name)} is missing; the columns are {show(', '.join(header))}."
             if name in sides.values():
                 message = f"The column {show(name)}, which {metric.name} asks for, is missing."
@@ -327,7 +349,9 @@ class _Records:
 
     def read(self, records: Iterable[tuple[int, Sequence[str]]]) -> None:
         index: dict[str, int] = {}
-        targets = [(texts, self.header.index(wanted.name)) for wanted, texts in self.texts.items()]
+        targets = [
+            (texts, self.header.index(wanted.name), wanted.known) for wanted, texts in self.texts.items()
+        ]
         for line, fields in records:
             if is_blank(fields):
                 continue
@@ -336,7 +360,7 @@ class _Records:
                 self.problems.append(_problem("FIELD_COUNT", message, line=line))
                 continue
             key = self._key(line, fields)
-            usage = "Public" if self._usage is None else fields[self._usage]
+            usage = "Public" if self._usage is None else fields[self._usage].strip(SPACES)
             if key in index:
                 message = f"Id {show_id(key)} appears twice (lines {self.lines[index[key]]} and {line})."
                 self.problems.append(_problem("DUPLICATE_IDS", message, line=line, id=show_id(key)))
@@ -352,8 +376,9 @@ class _Records:
             self.ids.append(key)
             self.lines.append(line)
             self.usages.append(usage)
-            for column, position in targets:
-                column.append(None if usage == "Ignored" else fields[position])
+            for column, position, known in targets:
+                kept = usage != "Ignored" or (known and fields[position].strip(SPACES))
+                column.append(fields[position] if kept else None)
             if self.keep_rows:
                 self.rows.append(fields)
         if not self.ids and not self.problems:
@@ -413,11 +438,12 @@ def _assemble(
         found = []
         for part, place in zip(task.parts, places, strict=True):
             cells = Cells("label") if place.one_label else part.truth_cells
-            truth = tuple(columns[_Wanted(name, cells)] for name in place.truth)
+            known = part.metric.faults_need_truth
+            truth = tuple(columns[_Wanted(name, cells, known)] for name in place.truth)
             if part.layout == "classes" and not problems:
                 truth = _true_class(part, place, truth, scored, vocabulary, where, problems)
             sides: dict[str, Column | None] = {
-                role: columns[_Wanted(place.sides[role], what.cells)] if role in place.sides else None
+                role: columns[_Wanted(place.sides[role], what.cells, True)] if role in place.sides else None
                 for role, what in part.metric.side_roles.items()
             }
             weight, group = place.sides.get("weight"), place.sides.get("group_by")
@@ -537,8 +563,17 @@ def part_truth(part: Part, given: Given, rows: Rows | None = None) -> list[Any]:
     if part.layout == "matrix":
         return [_matrix(columns)]
     if part.modifiers.columns == "pooled":
-        return [_concatenate(columns)]
+        return [_concatenate([widened(column) for column in columns])]
     return [widened(column) for column in columns]
+
+
+def part_sides(part: Part, given: Given, rows: Rows) -> dict[str, Column | None]:
+    """What the solution holds beside the truth, repeated where pooled columns stand below each other."""
+    times = len(part.columns) if part.layout == "columns" and part.modifiers.columns == "pooled" else 1
+    return {
+        role: None if side is None else _concatenate([widened(take(side, rows))] * times)
+        for role, side in given.sides.items()
+    }
 
 
 def part_predicted(part: Part, columns: Sequence[Column]) -> list[Any]:
@@ -594,6 +629,13 @@ def truth_as_predictions(solution: Solution, task: int = 0) -> dict[str, Column]
     return columns if solution.tasks[task].parts else None
 
 
+def split_groups(groups: Labels, rows: NDArray[np.intp]) -> list[NDArray[np.intp]]:
+    """The rows of each group, groups in the order of their codes."""
+    codes = groups.codes[rows]
+    order = np.argsort(codes, kind="stable")
+    return np.split(rows[order], np.flatnonzero(np.diff(codes[order])) + 1)
+
+
 def _undefined(solution: Solution, *, strict: bool) -> list[Problem]:
     """Why a metric has no value, or none worth ranking by, on some split."""
     problems = []
@@ -609,21 +651,21 @@ def _undefined(solution: Solution, *, strict: bool) -> list[Problem]:
 
 def _undefined_part(part: Part, given: Given, split: str, mask: Mask, classes: Classes) -> list[Problem]:
     where = f"{part.metric.name} on the {split} rows" if split else part.metric.name
-    if given.weights is not None and mask.any() and not np.any(given.weights[mask] > 0.0):
-        message = f"{where}: the weights in {show(part.modifiers.weight or '')} are all 0."
-        return [_problem("METRIC_UNDEFINED", message, column=show(part.modifiers.weight or ""))]
+    weighed = mask if given.weights is None else mask & (given.weights > 0.0)
+    rows = np.flatnonzero(mask)
+    groups = [("", rows)]
+    if given.groups is not None:
+        groups = [(f", group {i + 1}", own) for i, own in enumerate(split_groups(given.groups, rows))]
+    for label, own in groups:
+        if len(own) and not weighed[own].any():
+            message = f"{where}{label}: the weights in {show(part.modifiers.weight or '')} are all 0."
+            return [_problem("METRIC_UNDEFINED", message, column=show(part.modifiers.weight or ""))]
     if part.metric.undefined is None or not mask.any():
         return []
-    groups: Iterable[tuple[str, Mask]] = [("", mask)]
-    if given.groups is not None:
-        codes = given.groups.codes
-        groups = [
-            (f", group {i + 1}", mask & (codes == code)) for i, code in enumerate(np.unique(codes[mask]))
-        ]
     problems = []
     names = part.columns if part.layout == "columns" and part.modifiers.columns != "pooled" else ("",)
-    for label, rows in groups:
-        for name, truth in zip(names, part_truth(part, given, rows), strict=True):
+    for label, own in groups:
+        for name, truth in zip(names, part_truth(part, given, own[weighed[own]]), strict=True):
             why = part.metric.why_undefined(truth, part.parameters, classes)
             if why:
                 column = f", column {show(name)}" if name else ""

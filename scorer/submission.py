@@ -19,11 +19,11 @@ from typing import Any, Protocol, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from scorer.cells import NUMBER, NUMERIC_KINDS, Cells, ColumnBuilder, say_fault
+from scorer.cells import NUMBER, NUMERIC_KINDS, Cells, ColumnBuilder, Fault, say_fault
 from scorer.columnar import NotPlain, read_plain
 from scorer.columns import Column, FloatArray, Labels, Lists, Rows, Vocabulary, take
 from scorer.report import InvalidSubmission, Notice, Problem
-from scorer.solution import ID_JOINT, Solution, part_predicted, part_truth, show_id, widened
+from scorer.solution import ID_JOINT, Solution, part_predicted, part_sides, part_truth, show_id
 from scorer.tables import (
     MAX_LINE_BYTES,
     MAX_SHOWN_PROBLEMS,
@@ -80,6 +80,7 @@ class Collected:
 
     def restart(self) -> None:
         self._pieces: list[tuple[Rows, Mapping[str, Column]]] = []
+        self._order: NDArray[np.int32] = np.empty(0, dtype=np.int32)
         self.vocabulary = Vocabulary()
 
     def add(self, rows: Rows, columns: Mapping[str, Column], vocabulary: Vocabulary) -> None:
@@ -88,8 +89,22 @@ class Collected:
 
     def columns(self) -> dict[str, Column]:
         """One array per prediction column, n_rows long."""
-        names = list(self._pieces[0][1])
-        return {name: self._column(name) for name in names}
+        self._sort_new_names()
+        return {name: self._column(name) for name in self._pieces[0][1]}
+
+    def _sort_new_names(self) -> None:
+        """Number the labels that only the file has by their spelling, not by where they stand in it.
+
+        Sums over labels would else run in another order for the same rows in another order.
+        """
+        names, n_old = self.vocabulary.names, self.vocabulary.n_inherited
+        new = sorted(range(n_old, len(names)), key=names.__getitem__)
+        order = np.arange(len(names) + 1, dtype=np.int32)
+        order[new] = np.arange(n_old, len(names), dtype=np.int32)
+        order[-1] = -1  # no label at all
+        self._order = order
+        self.vocabulary = Vocabulary([*names[:n_old], *(names[i] for i in new)])
+        self.vocabulary.n_inherited = len(names)
 
     def _column(self, name: str) -> Column:
         pieces = [(rows, columns[name]) for rows, columns in self._pieces]
@@ -99,12 +114,13 @@ class Collected:
             lists = [column for _, column in pieces if isinstance(column, Lists)]
             lengths = np.concatenate([column.lengths for column in lists])
             offsets = np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)
-            return Lists(np.concatenate([column.codes for column in lists]), offsets).take(order)
+            codes = self._order[np.concatenate([column.codes for column in lists])]
+            return Lists(codes, offsets).take(order)
         if isinstance(first, Labels):
             codes = np.empty(self._n_rows, dtype=np.int32)
             for rows, column in pieces:
                 assert isinstance(column, Labels)
-                codes[rows] = column.codes
+                codes[rows] = self._order[column.codes]
             return Labels(codes)
         values: FloatArray = np.empty(self._n_rows, dtype=first.dtype)
         for rows, column in pieces:
@@ -178,6 +194,8 @@ def _read_plain(table: Table, solution: Solution, sink: Sink, remarks: _Remarks)
             if len(found) and int(found.min()) < 0:
                 if not task.ignore_unknown_ids:
                     return None
+                if not isinstance(ids, np.ndarray) and solution.id_column in ids.to_pylist():
+                    return None  # a header repeated among the rows is no row to leave out
                 known = np.flatnonzero(found >= 0)
                 found, columns = found[known], {name: take(column, known) for name, column in columns.items()}
             n_received += len(found)
@@ -209,6 +227,7 @@ def read_complete(
         records = table.records()
         _, header = next(records)
         names, notices = _match_header(header, columns, solution)
+        lines: list[int] = []
         kept: list[Sequence[str]] = []
         for line, fields in records:
             if is_blank(fields):
@@ -216,12 +235,24 @@ def read_complete(
             if len(fields) != len(names):
                 message = f"Line {line} has {len(fields)} values, expected {len(names)}."
                 raise UnreadableTable(Problem("FIELD_COUNT", message, line=line))
+            lines.append(line)
             kept.append(fields)
     except UnreadableTable as error:
         raise InvalidSubmission(error.problems) from None
     if not kept:
         raise InvalidSubmission([Problem("MISSING_IDS", "The file has no rows.")])
     texts = dict(zip(names, map(list, zip(*kept, strict=True)), strict=True))
+    problems = []
+    for name in solution.task.columns:
+        builder = ColumnBuilder(solution.task.cells(name), len(kept), Vocabulary())
+        for row, text in enumerate(texts[name]):
+            builder.put(row, text)
+        for code, fault in builder.faults.items():
+            line, key = lines[fault.row], show(texts[solution.id_column][fault.row])
+            words = say_fault(code, fault, builder.cells)
+            problems.append(_cell_problem(code, fault, line=line, key=key, column=name, words=words))
+    if problems:
+        raise InvalidSubmission(problems)
     return texts, Received((*table.notices, *notices), table.sha256, table.size_bytes)
 
 
@@ -237,18 +268,8 @@ def align(
     for name, builder in rows.builders.items():
         for code, fault in builder.faults.items():
             line, key = int(rows.lines[fault.row]), show_id(solution.ids.text(fault.row))
-            message = f"Column {show(name)}, line {line} (id {key}): {say_fault(code, fault, builder.cells)}"
-            problems.append(
-                Problem(
-                    code,
-                    message + _how_many(fault.count),
-                    line=line,
-                    id=key,
-                    column=show(name),
-                    value=show(fault.text),
-                    count=fault.count,
-                )
-            )
+            words = say_fault(code, fault, builder.cells)
+            problems.append(_cell_problem(code, fault, line=line, key=key, column=name, words=words))
     columns: dict[str, Column] = {}
     if not problems:
         columns = {name: builder.column() for name, builder in rows.builders.items()}
@@ -261,6 +282,12 @@ def align(
     remarks = _Remarks(solution)
     remarks.add(columns)
     return (*notices, *rows.notices(), *remarks.notices())
+
+
+def _cell_problem(code: str, fault: Fault, *, line: int, key: str, column: str, words: str) -> Problem:
+    message = f"Column {show(column)}, line {line} (id {key}): {words}{_how_many(fault.count)}"
+    value = show(fault.text)
+    return Problem(code, message, line=line, id=key, column=show(column), value=value, count=fault.count)
 
 
 # --- header ---------------------------------------------------------------------------------------
@@ -688,23 +715,23 @@ def _invisible(text: str) -> str | None:
 
 
 def _row_faults(columns: Mapping[str, Column], rows: Rows, solution: Solution) -> list[tuple[str, int, str]]:
-    """(code, position among `rows`, words) of what is wrong with a row as a whole."""
-    faults: list[tuple[str, int, str]] = []
-    for part, given in zip(solution.task.parts, solution.given[0], strict=True):
-        if part.metric.row_faults is None:
-            continue
-        predicted = part_predicted(part, [columns[name] for name in part.columns])
-        truth: list[Any] = [None] * len(predicted)
-        if part.metric.faults_need_truth:
-            truth = part_truth(part, given, rows)
-        sides = {
-            role: None if side is None else widened(take(side, rows)) for role, side in given.sides.items()
-        }
-        for t, p in zip(truth, predicted, strict=True):
-            found = part.metric.row_faults(p, part.parameters, truth=t, **sides)
-            # Pooled columns stand below each other.
-            faults.extend((fault.code, fault.row % max(len(rows), 1), fault.message) for fault in found)
-    return faults
+    """(code, position among `rows`, words) of what is wrong with a row as a whole, for any of the metrics."""
+    faults: dict[tuple[str, int, str], None] = {}
+    for task, givens in zip(solution.tasks, solution.given, strict=True):
+        for part, given in zip(task.parts, givens, strict=True):
+            if part.metric.row_faults is None:
+                continue
+            predicted = part_predicted(part, [columns[name] for name in part.columns])
+            truth: list[Any] = [None] * len(predicted)
+            if part.metric.faults_need_truth:
+                truth = part_truth(part, given, rows)
+            sides = part_sides(part, given, rows)
+            for t, p in zip(truth, predicted, strict=True):
+                asked = {"truth": t} if part.metric.faults_need_truth else {}
+                for fault in part.metric.row_faults(p, part.parameters, **asked, **sides):
+                    # Pooled columns stand below each other.
+                    faults[(fault.code, fault.row % max(len(rows), 1), fault.message)] = None
+    return list(faults)
 
 
 def _row_problems(
@@ -742,7 +769,9 @@ class _Remarks:
 
     def add(self, columns: Mapping[str, Column]) -> None:
         for name, column in columns.items():
-            if isinstance(column, Lists) or len(column) == 0:
+            if len(column) == 0:
+                continue
+            if isinstance(column, Lists):
                 self._constant[name] = False
             elif self._constant[name]:
                 values = column.codes if isinstance(column, Labels) else column

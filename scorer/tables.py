@@ -476,7 +476,8 @@ class _Parquet:
         if len(self.names) > _MAX_PARQUET_COLUMNS:
             message = f"The file has {len(self.names)} columns; at most {_MAX_PARQUET_COLUMNS} can be read."
             raise UnreadableTable(Problem("TOO_LARGE", message))
-        if claimed > max_bytes:
+        # A value of CSV takes two bytes at the least; here a million equal rows may take a few in all.
+        if claimed > max_bytes or metadata.num_rows * 2 * len(self.names) > max_bytes:
             message = f"The file unpacks to more than the limit of {megabytes(max_bytes)}."
             raise UnreadableTable(Problem("TOO_LARGE", message))
         for name, kind in zip(self.names, schema.types, strict=True):
@@ -486,9 +487,11 @@ class _Parquet:
                     "Convert it, or save the predictions as CSV."
                 )
                 raise UnreadableTable(Problem("NOT_CSV", message, column=show(name)))
+        self._max_rows = metadata.num_rows
         self._strings = [name for name, kind in zip(self.names, schema.types, strict=True) if _is_text(kind)]
 
     def batches(self, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        rows_left = self._max_rows
         with self._open(self._strings) as file:
             batches = file.iter_batches(BATCH_ROWS, columns=list(names), use_threads=False)
             while True:
@@ -502,6 +505,9 @@ class _Parquet:
                     raise UnreadableTable(_damaged("Parquet")) from None
                 if batch is None:
                     return
+                rows_left -= batch.num_rows
+                if rows_left < 0:  # more than the file said it had
+                    raise UnreadableTable(_damaged("Parquet"))
                 yield batch
 
     def records(self, max_line_bytes: int) -> Iterator[tuple[int, list[str]]]:

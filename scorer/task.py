@@ -25,14 +25,20 @@ from scorer.custom import CustomMetric
 from scorer.metrics import METRICS
 from scorer.metrics.registry import BadParameters, Layout, Metric, Parameters, parameter_faults
 
+LOG_FLOOR = 1e-9
+"""Scores below have the logarithm of this: Kaggle's, for a perfect file (champs-scalar-coupling)."""
+
 TRANSFORMS: Mapping[str, Callable[[float], float]] = MappingProxyType(
     {
         "1-x": lambda x: 1.0 - x,
         "2x-1": lambda x: 2.0 * x - 1.0,
-        "log": lambda x: math.log(x) if x > 0.0 else -math.inf,
+        "log": lambda x: math.log(max(x, LOG_FLOOR)),
         "sqrt": lambda x: math.sqrt(x) if x >= 0.0 else math.nan,
     }
 )
+
+_UNEVEN = (math.sqrt(2.0) - 1.0) / 2.0
+"""How far a mean minus the standard deviation may be below values between 0 and 1."""
 
 _Names = Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1)]
 
@@ -48,7 +54,9 @@ class Modifiers(Parameters):
     ] = "mean"
     column_weights: Annotated[
         list[Annotated[float, Field(ge=0, allow_inf_nan=False)]] | None,
-        Field(description="With columns: weighted, one weight per column in the order of the challenge."),
+        Field(
+            description="With columns: weighted, one weight per column in the order of targets, or of submission.columns."
+        ),
     ] = None
     group_by: Annotated[
         str | None,
@@ -110,8 +118,11 @@ class Part:
 
     @property
     def bounds(self) -> tuple[float, float]:
-        low, high = (self.transformed(bound) for bound in self.metric.bounds)
-        return (min(low, high), max(low, high))
+        ends = [self.transformed(bound) for bound in self.metric.bounds_for(self.parameters)]
+        low, high = min(ends), max(ends)
+        if self.modifiers.group_aggregate == "mean_minus_std":
+            low -= (high - low) * _UNEVEN
+        return (low, high)
 
     @property
     def streams(self) -> bool:
@@ -136,6 +147,10 @@ class Part:
         return Cells("label", split=split, take=take) if take else Cells("list", split=split)
 
     def transformed(self, value: float) -> float:
+        low, high = self.metric.bounds_for(self.parameters)
+        inside = min(max(value, low), high)
+        if abs(inside - value) <= 1e-9:  # rounding may step over a bound by some digits
+            value = inside
         if self.modifiers.floor is not None:
             value = max(value, self.modifiers.floor)
         return TRANSFORMS[self.modifiers.transform](value) if self.modifiers.transform else value
@@ -289,11 +304,36 @@ class Task:
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
 
-def find_metric(name: str) -> Metric:
-    """The metric of that name, or a ValueError that lists all of them and the nearest."""
+ALIASES: Mapping[str, tuple[str, Mapping[str, Any]]] = MappingProxyType(
+    {
+        "cost_matrix": ("expected_cost", {}),
+        "gaussian_ll": ("gaussian_log_likelihood", {}),
+        "interval": ("interval_score", {}),
+        "laplace_ll": ("laplace_log_likelihood", {}),
+        "rmse_pooled_columns": ("rmse", {"columns": "pooled"}),
+        "stratified_cindex": (
+            "c_index",
+            {
+                "time": "efs_time",
+                "event": "efs",
+                "group_by": "race_group",
+                "group_aggregate": "mean_minus_std",
+            },
+        ),
+        "wrmsse": ("rmsse", {}),
+    }
+)
+"""Other names that published metrics go by, with what they imply."""
+
+
+def find_metric(name: str, given: Mapping[str, Any]) -> tuple[Metric, dict[str, Any]]:
+    """The metric of that name with its parameters, or a ValueError that lists all names and the nearest."""
+    if name in ALIASES:
+        own, implied = ALIASES[name]
+        return METRICS[own], {**implied, **given}
     if name in METRICS:
-        return METRICS[name]
-    near = get_close_matches(name, METRICS, n=1)
+        return METRICS[name], dict(given)
+    near = get_close_matches(name, [*METRICS, *ALIASES], n=1)
     hint = f"did you mean {near[0]}? Known are" if near else "known are"
     raise ValueError(f'there is no metric "{name}"; {hint} {", ".join(sorted(METRICS))}')
 
@@ -332,8 +372,12 @@ def read_part(
     faults.extend(_modifier_faults(metric, modifiers))
     scored = tuple(columns or ())
     if columns is not None:
-        unknown = [name for name in modifiers.targets or () if name not in columns]
-        if unknown:
+        targets = modifiers.targets or []
+        unknown = [name for name in targets if name not in columns]
+        twice = sorted({name for name in targets if targets.count(name) > 1})
+        if twice:
+            faults.append(("targets", f"{', '.join(twice)} is listed twice"))
+        elif unknown:
             faults.append(("targets", f"the submission has no column {', '.join(unknown)}"))
         else:
             scored = tuple(modifiers.targets or columns)
@@ -354,18 +398,22 @@ def _modifier_faults(metric: Metric, modifiers: Modifiers) -> list[tuple[str | N
         faults.append(("take", "take: first needs split"))
     if modifiers.group_aggregate != "mean" and modifiers.group_by is None:
         faults.append(("group_aggregate", "group_aggregate needs group_by"))
+    highest = metric.bounds[1]
+    if modifiers.floor is not None and modifiers.floor >= highest:
+        faults.append(
+            ("floor", f"a floor of {modifiers.floor:g} leaves nothing of a score up to {highest:g}")
+        )
+    if modifiers.group_aggregate == "mean_minus_std" and (
+        metric.greater_is_better == (modifiers.transform == "1-x")
+    ):
+        words = "mean_minus_std would reward uneven groups where lower is better"
+        faults.append(("group_aggregate", words))
     if modifiers.column_weights is not None and modifiers.columns != "weighted":
         faults.append(("column_weights", "column_weights needs columns: weighted"))
-    if modifiers.transform in ("log", "sqrt") and modifiers.floor is None:
-        low = metric.bounds[0]
-        if low < 0.0 or (low == 0.0 and modifiers.transform == "log"):
-            faults.append(
-                ("transform", f"transform: {modifiers.transform} needs a floor, such as floor: 1e-9")
-            )
-    if modifiers.transform == "log" and modifiers.floor is not None and modifiers.floor <= 0.0:
-        faults.append(("floor", "with transform: log the floor must be above 0"))
-    if modifiers.transform == "sqrt" and modifiers.floor is not None and modifiers.floor < 0.0:
-        faults.append(("floor", "with transform: sqrt the floor must be 0 or more"))
+    low = metric.bounds[0] if modifiers.floor is None else modifiers.floor
+    if modifiers.transform in ("log", "sqrt") and low < 0.0:
+        words = f"transform: {modifiers.transform} needs a floor of 0 or more, as scores may be negative"
+        faults.append(("transform", words))
     return faults
 
 
@@ -383,8 +431,10 @@ def _in_order_of_roles(
         ]
     named = [getattr(parameters, role) for role in roles]
     if not any(named):
-        # A column that carries a role's own name is that role, wherever it stands.
-        return (roles, []) if set(roles) == set(columns) else (columns, [])
+        # A column called like a role, or nearly so (lat, az), is that role wherever it stands.
+        claims = [[name for name in columns if name.lower().startswith(role[:2])] for role in roles]
+        alike = all(len(claim) == 1 for claim in claims) and len({claim[0] for claim in claims}) == len(roles)
+        return (tuple(claim[0] for claim in claims) if alike else columns), []
     ordered = tuple(name or columns[i] for i, name in enumerate(named))
     if sorted(ordered) != sorted(columns):
         return columns, [

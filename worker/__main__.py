@@ -15,9 +15,10 @@ from rq import Queue, Worker
 from rq.job import Job
 from sqlalchemy.exc import DBAPIError
 
-from app import config, db, heartbeats, logs, migrations, queue, submissions
+from app import challenges, config, db, heartbeats, logs, migrations, queue, submissions
 from app.db import Database
 from app.errors import Refused
+from scorer import sandbox
 from worker import jobs
 
 HEARTBEAT_SECONDS = 5.0
@@ -36,9 +37,14 @@ class ScoringWorker(Worker):
         try:
             with self.runner.database.begin() as session:
                 heartbeats.beat(session, self.runner.name, "worker", now=db.now(session))
+                own_metrics = challenges.any_with_own_metric(session)
         except DBAPIError:
             # Not seen for a while is what the page would say, and rightly so.
             self.log.exception("the heartbeat was not written")
+            return
+        if own_metrics:
+            # Here and not in a work-horse: starting takes seconds, and every fork from here shares what was started.
+            sandbox.isolation()
 
     def handle_work_horse_killed(self, job: Job, retpid: int, ret_val: int, rusage: Any) -> None:
         """Do not wait for the lease to run out: the process that held it is known to be dead."""

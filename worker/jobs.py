@@ -27,6 +27,7 @@ from app.db import Database
 from app.processes import die_with_parent
 from app.storage import Storage
 from app.submissions import Claim, Fenced
+from scorer.custom import MetricFailed
 
 DRAIN_SECONDS = 5.0
 """One job goes on to whatever else waits for this long: a fork costs more than scoring a small file."""
@@ -87,12 +88,19 @@ class Runner:
         challenge = scorer.load(home, digest=claim.digest, prepared=self.settings.vault / "prepared")
         try:
             # The reader goes by the file's content, never by the name a person gave it.
-            return scorer.scoring.score(challenge, self.storage.path(claim.sha256))
+            return scorer.scoring.score(
+                challenge,
+                self.storage.path(claim.sha256),
+                allow_weak_sandbox=self.settings.allow_weak_sandbox,
+            )
         except scorer.InvalidSubmission as refusal:
             return refusal
 
     def _give_back(self, claim: Claim, fault: Exception) -> None:
         words = "".join(traceback.format_exception(fault, limit=-8))
+        if isinstance(fault, MetricFailed):
+            words = f"{fault.log[-3000:]}\n\n{fault}"  # the end is what is kept
+        words = words.encode("utf-8", "replace").decode()  # a lone surrogate is no text for a database
         try:
             with self.database.begin() as session:
                 submissions.give_back(session, claim, words[-4000:], now=db.now(session))

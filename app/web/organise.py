@@ -34,6 +34,7 @@ def show(slug: str) -> ResponseReturnValue:
             "draft": draft,
             "draft_counts": submissions.state_counts(session, competition, RoundState.DRAFT) if draft else {},
             "hints": parts().hints.depth(),
+            "isolation": submissions.latest_isolation(session, competition),
         }
         if request.args.get("part") == "pulse":
             return render_template("organise/_pulse.html", **page)

@@ -13,7 +13,7 @@ from pydantic import Field
 from scorer.cells import Cells, canonical_label
 from scorer.columns import CodeArray, FloatArray, TextArray, Vocabulary
 from scorer.metrics.masks import IouThresholds, iou_thresholds
-from scorer.metrics.registry import RowFault, metric
+from scorer.metrics.registry import WHOLE, RowFault, metric
 
 IntArray = NDArray[np.int64]
 
@@ -122,7 +122,10 @@ def detection_mean_average_precision(
     ] = "xyxy",
     max_detections: Annotated[
         int | None,
-        Field(ge=1, description="Of each image and class only so many count, the most confident ones."),
+        Field(
+            ge=1, le=10**6, description="Of each image and class only so many count, the most confident ones."
+        ),
+        WHOLE,
     ] = None,
 ) -> float:
     """Mean average precision of detected boxes; higher is better, 1 is perfect."""

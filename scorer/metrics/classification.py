@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import AliasChoices, BeforeValidator, Field
+from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field
 
 from scorer.cells import LARGEST, Cells, canonical_label
 from scorer.columns import CodeArray, FloatArray, Labels, Lists
@@ -18,16 +18,14 @@ from scorer.metrics.registry import (
     INFINITY,
     LABEL,
     LIST,
+    WHOLE,
     Classes,
+    LabelText,
     counts,
     metric,
+    spelt,
     weighted_mean,
 )
-
-LabelText = Annotated[
-    str, BeforeValidator(lambda label: str(label) if isinstance(label, bool | int | float) else label)
-]
-"""A label as YAML may hold it: 1 and true are labels as well as words."""
 
 _SPELLING = """Labels are compared as text after one canonical spelling: 1, 1.0 and "1" are the same label, so
 are True and true; everything else must match exactly, also in case."""
@@ -101,7 +99,7 @@ def top_k_accuracy_score(
     truth: Labels,
     predicted: Lists,
     *,
-    k: Annotated[int, Field(ge=1, le=10**6, description="How many guesses of a row count.")] = 5,
+    k: Annotated[int, Field(ge=1, le=10**6, description="How many guesses of a row count."), WHOLE] = 5,
 ) -> FloatArray:
     """Share of rows with the true label among the first k guesses; higher is better, 1 is perfect."""
     rows = predicted.rows
@@ -201,10 +199,16 @@ def _not_two_classes(
     )
 
 
-def _not_probabilistic(parameters: Any, _: int) -> str | None:
+def _classes_of_one(parameters: Any, _: int) -> str | None:
+    if parameters.average == "binary" and not isinstance(parameters.labels, str):
+        return "average: binary scores the positive class alone, so a list of labels means nothing"
+    return None
+
+
+def _wrong_average(parameters: Any, n_columns: int) -> str | None:
     if parameters.probabilistic and parameters.average != "binary":
         return f"probabilistic scores a 0/1 column, so average: {parameters.average} means nothing"
-    return None
+    return _classes_of_one(parameters, n_columns)
 
 
 Average = Annotated[
@@ -214,28 +218,41 @@ Average = Annotated[
         "weighted: the same, classes weighing as many rows as they have; samples: mean over rows."
     ),
 ]
-Positive = Annotated[LabelText, Field(description="With average: binary, the label that counts as found.")]
+Positive = Annotated[
+    LabelText,
+    Field(
+        validation_alias=AliasChoices("positive", "pos_label"),
+        description="With average: binary, the label that counts as found (also pos_label).",
+    ),
+]
 ClassChoice = Annotated[
-    Literal["challenge", "union"],
+    Literal["challenge", "union"]
+    | Annotated[list[LabelText], AfterValidator(lambda labels: sorted({*map(canonical_label, labels)}))],
     # Configurations in circulation explain it in the same breath: "union of truth and prediction".
     BeforeValidator(
         lambda words: "union" if isinstance(words, str) and words.startswith("union ") else words
     ),
     Field(
-        description="Which classes macro averages over: those of the challenge, or also those only predicted."
+        validation_alias=AliasChoices("labels", "vocabulary"),
+        description="Which classes macro averages over: those of the challenge, or also those only predicted "
+        "(union). A list names the only labels that count at all, true or predicted (also vocabulary).",
     ),
+]
+ZeroDivision = Annotated[
+    Literal[0], Field(description="Only 0, which is what 0/0 counts; known from scikit-learn."), WHOLE
 ]
 Probabilistic = Annotated[
     bool,
     Field(description="Predictions are probabilities of 1 and count as that much of a find (RSNA's pF1)."),
 ]
 
-_AVERAGES = """0/0 is 0, except that nothing to find and nothing called is 1: for a row's two empty lists (samples)
-and for lists that are all empty (micro, macro). samples reads every cell as a list, the others do with split. macro
-is the mean over the challenge's classes, so a class that was only predicted adds no term of its own, yet costs the
-class it was taken from; labels: union gives it a term of 0, as scikit-learn does. A class without a row on either
-side adds no term. micro counts every label, known or not (mle-bench lets unknown tags go unpunished), and equals
-accuracy when each row has one label. In a list a repeated label counts once."""
+_AVERAGES = """0/0 is 0, except that nothing to find and nothing called is 1: for a row's two empty lists
+(samples) and where no counted label occurs on either side (micro, macro, weighted). samples reads every cell as
+a list, the others do with split. macro is the mean over the challenge's classes, so a class that was only
+predicted adds no term of its own, yet costs the class it was taken from; labels: union gives it a term of 0, as
+scikit-learn does. A class without a row on either side adds no term. micro counts every label, known or not
+(mle-bench lets unknown tags go unpunished), and equals accuracy when each row has one label. labels may also be
+a list, of the only labels that count at all. In a list a repeated label counts once."""
 
 
 def _overlap(
@@ -246,7 +263,7 @@ def _overlap(
     of_called: float,
     average: str,
     positive: str,
-    labels: str,
+    labels: str | list[str],
     weights: FloatArray | None,
     classes: Classes,
 ) -> float:
@@ -260,6 +277,10 @@ def _overlap(
         whole = of_true * true + of_called * called
         return np.divide((of_true + of_called) * hit, whole, out=np.zeros(len(hit)), where=whole > 0)
 
+    if isinstance(labels, list):
+        named = {_positive_name(label, classes.names) for label in labels}
+        known = np.fromiter((name in named for name in classes.names), np.bool_, len(classes.names))
+        truth, predicted = (_only(known, column) for column in (truth, predicted))
     if average == "samples":
         assert isinstance(truth, Lists)
         assert isinstance(predicted, Lists)
@@ -283,6 +304,14 @@ def _overlap(
         return float(np.mean(shares)) if len(shares) else 0.0
     support = tally.true[present]
     return float(np.dot(shares, support) / np.sum(support)) if np.any(support) else 0.0
+
+
+def _only(known: NDArray[np.bool_], column: Labels | Lists) -> Labels | Lists:
+    """The column without the labels that are not known."""
+    if isinstance(column, Labels):
+        return Labels(np.where(known[column.codes], column.codes, np.int32(-1)))
+    kept = known[column.codes]
+    return Lists(column.codes[kept], np.concatenate(([0], np.cumsum(kept)))[column.offsets])
 
 
 def _sizes(truth: Lists, predicted: Lists, n_codes: int) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -324,7 +353,7 @@ def _fbeta_truth(parameters: Any) -> Cells:
     kind="label",
     cells=_fbeta_cells,
     truth=_fbeta_truth,
-    check=_not_probabilistic,
+    check=_wrong_average,
     undefined=_not_two_classes,
     needs_every_class=True,
     lists=True,
@@ -343,6 +372,7 @@ def fbeta_score(
     average: Average = "binary",
     positive: Positive = "1",
     labels: ClassChoice = "challenge",
+    zero_division: ZeroDivision = 0,
     probabilistic: Probabilistic = False,
 ) -> float:
     """Weighted harmonic mean of precision and recall; higher is better, 1 is perfect.
@@ -350,6 +380,7 @@ def fbeta_score(
     Truth and predicted are Labels or Lists; with `probabilistic` float arrays of shape (n_rows,),
     the truth 0 or 1.
     """
+    del zero_division
     if probabilistic:
         return _probabilistic_fbeta(truth, predicted, beta, weights)
     return _overlap(
@@ -366,7 +397,7 @@ def fbeta_score(
     kind="label",
     cells=_fbeta_cells,
     truth=_fbeta_truth,
-    check=_not_probabilistic,
+    check=_wrong_average,
     undefined=_not_two_classes,
     needs_every_class=True,
     lists=True,
@@ -381,9 +412,11 @@ def f1_score(
     average: Average = "binary",
     positive: Positive = "1",
     labels: ClassChoice = "challenge",
+    zero_division: ZeroDivision = 0,
     probabilistic: Probabilistic = False,
 ) -> float:
     """Harmonic mean of precision and recall; higher is better, 1 is perfect."""
+    del zero_division
     value = fbeta_score(
         truth, predicted, weights=weights, classes=classes, beta=1.0, average=average, positive=positive,
         labels=labels, probabilistic=probabilistic,
@@ -398,6 +431,7 @@ def f1_score(
     bounds=(0.0, 1.0),
     kind="label",
     cells=_label_cells,
+    check=_classes_of_one,
     undefined=_not_two_classes,
     needs_every_class=True,
     lists=True,
@@ -412,8 +446,10 @@ def precision_score(
     average: Average = "binary",
     positive: Positive = "1",
     labels: ClassChoice = "challenge",
+    zero_division: ZeroDivision = 0,
 ) -> float:
     """Share of what was called that is true; higher is better, 1 is perfect."""
+    del zero_division
     return _overlap(
         truth, predicted, of_true=0.0, of_called=1.0, average=average, positive=positive, labels=labels,
         weights=weights, classes=classes,
@@ -427,6 +463,7 @@ def precision_score(
     bounds=(0.0, 1.0),
     kind="label",
     cells=_label_cells,
+    check=_classes_of_one,
     undefined=_not_two_classes,
     needs_every_class=True,
     lists=True,
@@ -441,8 +478,10 @@ def recall_score(
     average: Average = "binary",
     positive: Positive = "1",
     labels: ClassChoice = "challenge",
+    zero_division: ZeroDivision = 0,
 ) -> float:
     """Share of what is true that was called; higher is better, 1 is perfect."""
+    del zero_division
     return _overlap(
         truth, predicted, of_true=1.0, of_called=0.0, average=average, positive=positive, labels=labels,
         weights=weights, classes=classes,
@@ -469,8 +508,31 @@ def mean_f1_of_sets(truth: Lists, predicted: Lists, *, classes: Classes) -> Floa
 # --- agreement beyond chance --------------------------------------------------------------------------
 
 
-def _one_label(truth: Labels, _: Any) -> str | None:
-    return "every row has the same class" if np.all(truth.codes == truth.codes[0]) else None
+class _Agreement:
+    """How much weight rows have, by class: told alike, taken for another class, and taken for this one.
+
+    Everything below is made of sums of what is 0 or more; differences from a square would lose the light rows.
+    """
+
+    def __init__(
+        self, truth: Labels, predicted: Labels, weights: FloatArray | None, classes: Classes
+    ) -> None:
+        n_codes = len(classes.names)
+        # Weights near the smallest number have no products.
+        weights = None if weights is None else weights / np.max(weights)
+        right = truth.codes == predicted.codes
+        self.hit, self.missed, self.wrong = (
+            counts(codes[rows], n_codes, None if weights is None else weights[rows])
+            for codes, rows in ((truth.codes, right), (truth.codes, ~right), (predicted.codes, ~right))
+        )
+        self.true, self.called = self.hit + self.missed, self.hit + self.wrong
+
+
+def _of_others(side: FloatArray) -> FloatArray:
+    """The weight of all other classes, for each class."""
+    before, after = (np.concatenate(([0.0], np.cumsum(part)[:-1])) for part in (side, side[::-1]))
+    others: FloatArray = before + after[::-1]
+    return others
 
 
 @metric(
@@ -480,27 +542,34 @@ def _one_label(truth: Labels, _: Any) -> str | None:
     bounds=(-1.0, 1.0),
     kind="label",
     cells=LABEL,
-    undefined=_one_label,
+    needs_every_class=True,
     convention="""For two classes Matthews' coefficient, for more Gorodkin's (as scikit-learn). 0 if every prediction is
-    the same label; a split with one true class only is an error of the challenge.""",
+    the same label, or every true one; a challenge needs every class in both splits.""",
 )
 def matthews_correlation(
     truth: Labels, predicted: Labels, *, weights: FloatArray | None, classes: Classes
 ) -> float:
     """Correlation of predicted and true labels; higher is better, 1 is perfect, 0 is chance."""
-    tally = _Tally(truth, predicted, weights, classes)
-    # Asked before dividing, because rounded weights leave a margin that is almost 0.
-    if min(np.count_nonzero(tally.true), np.count_nonzero(tally.called)) <= 1:
+    both = _Agreement(truth, predicted, weights, classes)
+    # The covariance can be written from either side; from that of the smaller spread it loses nothing.
+    (smaller, others, side, excess), (larger, *_) = sorted(
+        (
+            (float(np.dot(side, _of_others(side))), _of_others(side), side, excess)
+            for side, excess in ((both.true, both.wrong), (both.called, both.missed))
+        ),
+        key=lambda each: each[0],
+    )
+    if smaller == 0.0:
         return 0.0
-    n = np.sum(tally.true)
-    shared = n * np.sum(tally.hit) - np.dot(tally.true, tally.called)
-    spreads = [n**2 - np.dot(side, side) for side in (tally.true, tally.called)]
-    return float(shared / (math.sqrt(spreads[0]) * math.sqrt(spreads[1])))
+    shared = float(np.dot(both.hit, others) - np.dot(side, excess))
+    return shared / smaller * math.sqrt(smaller / larger)
 
 
-LowestRating = Annotated[int | None, Field(ge=-(10**6), le=10**6, description="The lowest rating there is.")]
+LowestRating = Annotated[
+    int | None, Field(ge=-(10**6), le=10**6, description="The lowest rating there is."), WHOLE
+]
 HighestRating = Annotated[
-    int | None, Field(ge=-(10**6), le=10**6, description="The highest rating there is.")
+    int | None, Field(ge=-(10**6), le=10**6, description="The highest rating there is."), WHOLE
 ]
 
 
@@ -567,8 +636,6 @@ def _kappa_check(parameters: Any, n_columns: int) -> str | None:
     given = [parameters.min_rating is not None, parameters.max_rating is not None]
     if parameters.weighting == "none":
         return "min_rating and max_rating belong to weighting: linear or quadratic" if any(given) else None
-    if not all(given):
-        return f"weighting: {parameters.weighting} needs min_rating and max_rating"
     return _empty_range(parameters, n_columns)
 
 
@@ -581,8 +648,8 @@ def _kappa_check(parameters: Any, n_columns: int) -> str | None:
     cells=lambda parameters: LABEL if parameters.weighting == "none" else _rating_cells(parameters),
     check=_kappa_check,
     convention="""Without weighting any labels, equal or not. linear and quadratic weigh by the distance of the
-    ratings themselves, which are whole numbers in a stated range (scikit-learn's default takes the distance between
-    the ratings that happen to occur); quadratic is qwk. If every label on both sides is the same, 0/0 is 1.""",
+    ratings themselves, which are whole numbers (scikit-learn's default takes the distance between the ratings that
+    happen to occur); quadratic is qwk. Predictions outside a stated range are refused. If every label on both sides is the same, 0/0 is 1.""",
 )
 def cohen_kappa_score(
     truth: Any,
@@ -595,8 +662,9 @@ def cohen_kappa_score(
         # scikit-learn's name for it, which here is the rows' weights.
         Field(
             validation_alias=AliasChoices("weighting", "weights"),
-            description="How much a disagreement counts: all the same, or by the ratings' distance.",
+            description="How much a disagreement counts: all the same, or by the ratings' distance (also weights).",
         ),
+        spelt({None: "none"}),
     ] = "none",
     min_rating: LowestRating = None,
     max_rating: HighestRating = None,
@@ -606,20 +674,26 @@ def cohen_kappa_score(
     Truth and predicted are Labels; with a weighting float arrays of shape (n_rows,), whole numbers.
     """
     if weighting == "none":
-        tally = _Tally(truth, predicted, weights, classes)
-        n = float(np.sum(tally.true))
-        by_chance = float(np.dot(tally.true, tally.called))
-        return (n * float(np.sum(tally.hit)) - by_chance) / (n**2 - by_chance) if by_chance < n**2 else 1.0
+        both = _Agreement(truth, predicted, weights, classes)
+        apart = float(np.sum(both.true) * np.sum(both.missed))
+        by_chance = float(np.dot(both.true, _of_others(both.called)))
+        return 1.0 - apart / by_chance if by_chance > 0.0 else 1.0
+    del min_rating, max_rating  # they decide which predictions are allowed, not the value
     w = np.ones(len(truth)) if weights is None else weights
     if weighting == "quadratic":
-        return _quadratic_kappa(w @ _rating_terms(truth, predicted, min_rating, max_rating), float(np.sum(w)))
+        # Counted from a rating that occurs, the squares stay small.
+        terms = _rating_terms(truth - truth[0], predicted - truth[0], None, None)
+        return _quadratic_kappa(w @ terms, float(np.sum(w)))
     ratings = np.unique(np.concatenate([truth, predicted]))
-    below = [
-        np.cumsum(np.bincount(np.searchsorted(ratings, side), w, len(ratings)))[:-1] / np.sum(w)
+    shares = [
+        np.bincount(np.searchsorted(ratings, side), w, len(ratings)) / np.sum(w)
         for side in (truth, predicted)
     ]
+    (below, below_p), (above, above_p) = (
+        [np.cumsum(share[::step])[:-1][::step] for share in shares] for step in (1, -1)
+    )
     # Two independent draws lie apart across each gap of which one falls below and one above.
-    expected = float(np.dot(np.diff(ratings), below[0] * (1.0 - below[1]) + below[1] * (1.0 - below[0])))
+    expected = float(np.dot(np.diff(ratings), below * above_p + below_p * above))
     return 1.0 - weighted_mean(np.abs(truth - predicted), weights) / expected if expected > 0.0 else 1.0
 
 

@@ -92,7 +92,7 @@ def normalized_mutual_information(
         return float(of_true == of_called)
     mean = {
         "arithmetic": (of_true + of_called) / 2.0,
-        "geometric": math.sqrt(of_true * of_called),
+        "geometric": math.sqrt(of_true) * math.sqrt(of_called),
         "min": min(of_true, of_called),
         "max": max(of_true, of_called),
     }[average]

@@ -15,7 +15,7 @@ from pydantic import Field
 
 from scorer.cells import Cells
 from scorer.columns import FloatArray
-from scorer.metrics.registry import ANY_NUMBER, INFINITY, PROBABILITY, Role, metric
+from scorer.metrics.registry import ANY_NUMBER, INFINITY, PROBABILITY, WHOLE, Role, metric
 from scorer.metrics.regression import all_zero, relative
 
 _POSITIVE = Cells("number", low=1e-100)
@@ -25,7 +25,7 @@ _POSITIVE = Cells("number", low=1e-100)
     "smape",
     version=1,
     greater_is_better=False,
-    bounds=(0.0, 200.0),
+    bounds=lambda parameters: (0.0, float(parameters.scale)),
     kind="number",
     cells=ANY_NUMBER,
     finish="mean",
@@ -37,7 +37,9 @@ def symmetric_mean_absolute_percentage_error(
     predicted: FloatArray,
     *,
     scale: Annotated[
-        Literal[200, 100, 2], Field(description="The largest value a row can have; the unit of the score.")
+        Literal[200, 100, 2],
+        Field(description="The largest value a row can have; the unit of the score."),
+        WHOLE,
     ] = 200,
 ) -> FloatArray:
     """Mean absolute error relative to the sizes of truth and prediction; lower is better, 0 is perfect."""
@@ -80,7 +82,7 @@ def mean_absolute_scaled_error(truth: FloatArray, predicted: FloatArray, *, scal
     finish="mean",
     convention="""The M5 competition's: one row per series, one column per step ahead; the root is taken per series.
     scale is the mean squared one-step difference of the series' training part. With the modifier weight
-    it is M5's WRMSSE.""",
+    it is M5's WRMSSE. Errors below 1e-154 have no square and count as 0.""",
 )
 def root_mean_squared_scaled_error(
     truth: FloatArray, predicted: FloatArray, *, scale: FloatArray

@@ -46,11 +46,15 @@ def _no_latitude(predicted: FloatArray, _: Any, **__: Any) -> list[RowFault]:
 
 
 def _quantile(values: FloatArray, quantile: float, weights: FloatArray | None) -> float:
-    """numpy's linear quantile of the values, each repeated as often as it weighs."""
+    """numpy's linear quantile of the values, each repeated as often as it weighs in units of the lightest."""
     if weights is None:
         return float(np.quantile(values, quantile))
+    if np.any(weights % 1.0):
+        # No row counts as more than 1e15 others, so that places among them can still be told apart.
+        weights = weights / max(np.min(weights[weights > 0.0]), np.max(weights) * 1e-15)
     order = np.argsort(values)
-    reached = np.cumsum(weights[order])
+    # Ten times 0.1 sums to less than 1, and places are whole.
+    reached = np.round(np.cumsum(weights[order]), 9)
     place = max(0.0, (reached[-1] - 1.0) * quantile)
     whole = np.floor(place)
     both = np.searchsorted(reached, [whole, whole + 1.0], side="right")
@@ -70,7 +74,9 @@ def _quantile(values: FloatArray, quantile: float, weights: FloatArray | None) -
     row_faults=_no_latitude,
     convention="""Degrees in, metres out, on a sphere with the mean radius of the Earth. quantiles replaces the mean
     distance by the mean of those quantiles, interpolated as numpy does: Kaggle's Smartphone Decimeter
-    Challenge is [0.5, 0.95] with group_by the phone. Weights are counts of repeated rows.""",
+    Challenge is [0.5, 0.95] with group_by the phone. Whole weights are counts of repeated rows there, so twice
+    the weight everywhere is twice the rows, whose interpolated quantiles differ a little. If any weight is a fraction,
+    all are counted in units of the lightest, so fractions that are all equal weigh nothing.""",
 )
 def haversine_distance(
     truth: FloatArray,

@@ -18,7 +18,7 @@ from pydantic import AfterValidator, Field
 
 from scorer.cells import EMPTY_MASKS, Cells
 from scorer.columns import FloatArray, TextArray
-from scorer.metrics.registry import RLE, Role, RowFault, metric
+from scorer.metrics.registry import RLE, Role, RowFault, metric, spelt
 
 _SIZE = MappingProxyType(
     {
@@ -42,7 +42,8 @@ _EmptyToken = Annotated[
     ),
 ]
 _Order = Annotated[
-    Literal["column", "row", "column-major, 1-based", "row-major, 1-based"],
+    Literal["column", "row"],
+    spelt({f"{way}-major{base}": way for way in ("column", "row") for base in ("", ", 1-based")}),
     Field(
         description="Whether pixels are counted down the columns or along the rows. It tells participants what to "
         "write; truth and prediction are counted alike, so no score depends on it."

@@ -8,9 +8,10 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import AliasChoices, Field
 from scipy.special import rel_entr
 
+from scorer.cells import canonical_label
 from scorer.columns import CodeArray, FloatArray
 from scorer.metrics.registry import (
     ANY_FINITE,
@@ -18,19 +19,24 @@ from scorer.metrics.registry import (
     INFINITY,
     NOT_NEGATIVE,
     PROBABILITY,
+    LabelText,
     RowFault,
     metric,
+    spelt,
 )
 
 _ROW_SUM_TOLERANCE = 1e-3 + 1e-9
 """How far a row of probabilities may be from 1: what rounding to three digits does, 0.333 three times included."""
+
+_KAGGLE_SUM_TOLERANCE = 1e-5 + 1e-8
+"""np.allclose's, by which Kaggle's notebooks refuse rows."""
 
 _TRUE_SUM_TOLERANCE = 1e-6
 
 _BLOCK = 2**20
 """Cells ranked at a time, so that sorting every row of a wide file needs little memory."""
 
-Eps = Annotated[float, Field(gt=0, lt=0.1, description="Probabilities are clipped to [eps, 1 - eps].")]
+_CLIPPED = "Probabilities are clipped to [eps, 1 - eps]."
 SumRule = Annotated[
     Literal["renormalise", "reject"],
     Field(
@@ -39,14 +45,16 @@ SumRule = Annotated[
 ]
 
 
-def _row_sum_faults(predicted: FloatArray, *, reject: bool) -> list[RowFault]:
+def _row_sum_faults(
+    predicted: FloatArray, *, reject: bool, tolerance: float = _ROW_SUM_TOLERANCE
+) -> list[RowFault]:
     if predicted.ndim == 1:
         return []
     sums = predicted.sum(axis=1)
     if reject:
         return [
             RowFault("ROW_SUM", int(row), f"the probabilities sum to {sums[row]:.6g} instead of 1")
-            for row in np.flatnonzero(np.abs(sums - 1.0) > _ROW_SUM_TOLERANCE)
+            for row in np.flatnonzero(np.abs(sums - 1.0) > tolerance)
         ]
     return [
         RowFault("ROW_SUM", int(row), "the probabilities are all 0, so they cannot be made to sum to 1")
@@ -57,18 +65,18 @@ def _row_sum_faults(predicted: FloatArray, *, reject: bool) -> list[RowFault]:
 def _log_loss_faults(predicted: FloatArray, parameters: Any, **_: Any) -> list[RowFault]:
     if parameters.rows == "independent":
         return []
-    return _row_sum_faults(
-        predicted, reject=parameters.rows == "reject" or parameters.normalize_rows is False
-    )
+    return _row_sum_faults(predicted, reject=parameters.rows == "reject")
 
 
-def _contradicting_rows(parameters: Any, _: int) -> str | None:
-    means = {None: parameters.rows, True: "renormalise", False: "reject"}[parameters.normalize_rows]
-    # The default says nothing, so that normalize_rows may be stated alone.
-    if parameters.rows in ("renormalise", means):
+def _wrong_labels(parameters: Any, n_columns: int) -> str | None:
+    if parameters.labels is None:
         return None
-    stated = str(parameters.normalize_rows).lower()
-    return f"rows: {parameters.rows} contradicts normalize_rows: {stated}; state rows alone"
+    labels = sorted(canonical_label(label) for label in parameters.labels)
+    if n_columns == 1 or parameters.rows == "independent":
+        return None if labels == ["0", "1"] else "labels of a column of probabilities of 1 are [0, 1]"
+    if len(set(labels)) < len(labels):
+        return "labels names a class twice"
+    return None if len(labels) == n_columns else f"{len(labels)} labels are stated for {n_columns} columns"
 
 
 @metric(
@@ -81,7 +89,7 @@ def _contradicting_rows(parameters: Any, _: int) -> str | None:
     truth=FLAG,
     layout=lambda parameters: "columns" if parameters.rows == "independent" else "classes",
     finish="mean",
-    check=_contradicting_rows,
+    check=_wrong_labels,
     row_faults=_log_loss_faults,
     convention="""Natural logarithm, float64, probabilities clipped to [eps, 1 - eps] with eps = 1e-15 (Kaggle's
     legacy metric; scikit-learn clips at 2.2e-16). Class columns are matched by name, never by order. Rows are
@@ -94,16 +102,24 @@ def log_loss(
     truth: FloatArray | CodeArray,
     predicted: FloatArray,
     *,
-    eps: Eps = 1e-15,
+    # Below, 1 - eps would be 1 and the logarithm of the other side infinite.
+    eps: Annotated[float, Field(ge=1e-16, lt=0.1, description=_CLIPPED)] = 1e-15,
     rows: Annotated[
         Literal["renormalise", "reject", "independent"],
+        spelt({True: "renormalise", False: "reject", None: "renormalise"}),
         Field(
-            description="Rows of several columns not summing to 1: divide them by their sum, or refuse the file. "
-            "independent: columns are separate yes/no questions."
+            validation_alias=AliasChoices("rows", "normalize_rows"),
+            description="Rows of several columns not summing to 1: divide them by their sum, or refuse the file "
+            "(also normalize_rows: true or false). independent: columns are separate yes/no questions.",
         ),
     ] = "renormalise",
-    normalize_rows: Annotated[
-        bool | None, Field(description="Another spelling: true is rows: renormalise, false is rows: reject.")
+    labels: Annotated[
+        list[LabelText] | None,
+        # Columns are found by their names, so this decides nothing, and two challenges do not differ by it.
+        Field(
+            exclude=True,
+            description="The classes, which must be as many as the columns; of one column [0, 1].",
+        ),
     ] = None,
 ) -> FloatArray:
     """Mean negative log-likelihood of the true class; lower is better, 0 is perfect.
@@ -115,7 +131,7 @@ def log_loss(
     predicted : float array of shape (n_rows,) or (n_rows, n_columns)
         Probabilities in [0, 1]; a single column is the probability of 1.
     """
-    del rows, normalize_rows  # what is not refused is treated alike from here on
+    del rows, labels  # what is not refused is treated alike from here on
     if predicted.ndim == 1:
         p = np.clip(predicted, eps, 1.0 - eps)
         p = np.where(truth == 1.0, p, 1.0 - p)
@@ -189,17 +205,19 @@ def _untrue_distribution(truth: FloatArray, parameters: Any) -> str | None:
     layout="matrix",
     finish="mean",
     undefined=_untrue_distribution,
-    row_faults=lambda predicted, _, **__: _row_sum_faults(predicted, reject=True),
+    row_faults=lambda predicted, _, **__: _row_sum_faults(
+        predicted, reject=True, tolerance=_KAGGLE_SUM_TOLERANCE
+    ),
     convention="""Kullback-Leibler divergence of the truth from the prediction, natural logarithm, summed over the
     columns; 0 log 0 is 0, predictions are clipped to [eps, 1 - eps] (Kaggle's notebook). Predicted rows further
-    than 1e-3 from a sum of 1 are refused, the others divided by their sum, so that no row can fall below 0.
-    In Kaggle's notebook an empty cell passes the check of the sums and scores as perfect; here it is refused.""",
+    than 1e-5 from a sum of 1 are refused, as there, and the others scored as they stand; what that takes a row below
+    0 counts as 0. In Kaggle's notebook an empty cell passes the check of the sums and scores as perfect; here it is refused.""",
 )
 def kullback_leibler_divergence(
     truth: FloatArray,
     predicted: FloatArray,
     *,
-    eps: Eps = 1e-15,
+    eps: Annotated[float, Field(ge=1e-300, lt=0.1, description=_CLIPPED)] = 1e-15,
     normalize_truth: Annotated[
         bool, Field(description="Divide the truth's rows, such as votes, by their sums.")
     ] = False,
@@ -209,8 +227,8 @@ def kullback_leibler_divergence(
     Both are float arrays of shape (n_rows, n_columns); the truth is 0 or more.
     """
     t = truth / truth.sum(axis=1, keepdims=True) if normalize_truth else truth
-    p = np.clip(predicted / predicted.sum(axis=1, keepdims=True), eps, 1.0 - eps)
-    # Clipping up adds to a row's sum, which can take an almost perfect one below 0.
+    p = np.clip(predicted, eps, 1.0 - eps)
+    # Where the sum is a little above 1, by rounding or by clipping, an almost perfect row would fall below 0.
     divergence: FloatArray = np.maximum(np.sum(rel_entr(t, p), axis=1), 0.0)
     return divergence
 
@@ -338,23 +356,24 @@ def _roc_curve(
     truth: FloatArray, predicted: FloatArray, weights: FloatArray | None
 ) -> tuple[FloatArray, FloatArray]:
     """False and true positive rates from (0, 0) to (1, 1), one point for each distinct score, best first."""
-    found, called = _called_at_each_score(truth, predicted, weights)
-    wrong = called - found
+    found, wrong = _called_at_each_score(truth, predicted, weights)
     return np.append(0.0, wrong / wrong[-1]), np.append(0.0, found / found[-1])
 
 
 def _called_at_each_score(
     truth: FloatArray, predicted: FloatArray, weights: FloatArray | None
 ) -> tuple[FloatArray, FloatArray]:
-    """Calling 1 all from a score up: weight of the ones among them, and of all; highest score first."""
+    """Calling 1 all from a score up: weight of the ones among them, and of the zeros; highest score first."""
     order = np.argsort(predicted)[::-1]
     score = predicted[order]
     last = np.append(np.flatnonzero(score[1:] != score[:-1]), len(score) - 1)
     one = truth[order]
     if weights is None:
-        return np.cumsum(one)[last], last + 1.0
+        found = np.cumsum(one)[last]
+        return found, last + 1.0 - found
+    # Each summed by itself: all less the ones would lose zeros that weigh little beside them.
     weight = weights[order]
-    return np.cumsum(one * weight)[last], np.cumsum(weight)[last]
+    return np.cumsum(one * weight)[last], np.cumsum((1.0 - one) * weight)[last]
 
 
 @metric(
@@ -376,7 +395,8 @@ def average_precision_score(truth: FloatArray, predicted: FloatArray, *, weights
 
     A constant gets the share of ones. `truth` holds 0 and 1; both arrays have shape (n_rows,).
     """
-    found, called = _called_at_each_score(truth, predicted, weights)
+    found, wrong = _called_at_each_score(truth, predicted, weights)
+    called = found + wrong
     precision = np.divide(found, called, out=np.zeros(len(found)), where=called > 0)
     return float(np.dot(np.diff(found, prepend=0.0), precision) / found[-1])
 

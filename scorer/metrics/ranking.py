@@ -15,11 +15,13 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from scorer.columns import FloatArray, Lists
-from scorer.metrics.registry import LIST, Classes, RowFault, metric
+from scorer.metrics.registry import LIST, WHOLE, Classes, RowFault, metric, spelt
 
 IntArray = NDArray[np.int64]
 
-_FirstK = Annotated[int | None, Field(ge=1, description="Only the first k items of a list count.")]
+_FirstK = Annotated[
+    int | None, Field(ge=1, le=10**6, description="Only the first k items of a list count."), WHOLE
+]
 _Denominator = Annotated[
     Literal["capped", "items"],
     Field(
@@ -270,7 +272,8 @@ def ndcg_at_k(
     k: _FirstK = None,
     gain: Annotated[
         Literal["linear", "exponential"],
-        Field(description="What a found item is worth: its grade, or 2^grade - 1."),
+        spelt({"2^rel-1": "exponential", "2^rel - 1": "exponential"}),
+        Field(description="What a found item is worth: its grade, or 2^grade - 1 (also 2^rel-1)."),
     ] = "linear",
     graded: Annotated[
         bool,

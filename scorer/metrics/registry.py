@@ -18,7 +18,16 @@ from typing import Annotated, Any, Literal, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    create_model,
+)
+from pydantic.fields import FieldInfo
 
 from scorer.cells import Cells
 from scorer.columns import CodeArray, Column, FloatArray
@@ -34,6 +43,7 @@ TEXT = Cells("text")
 RLE = Cells("text", grammar="rle")
 
 Layout = Literal["columns", "classes", "matrix"]
+Bounds = tuple[float, float]
 Kind = Literal["probability", "score", "label", "labels", "number", "ordinal", "text", "mask", "boxes"]
 
 INFINITY = math.inf
@@ -107,7 +117,10 @@ class Metric:
     version: int
     """Rises whenever any file could get another number than before."""
     greater_is_better: bool
-    bounds: tuple[float, float]
+    bounds: Bounds
+    """With the parameters left at their defaults."""
+    bounds_for: Callable[[Any], Bounds]
+    """With these parameters."""
     kind: Kind
     """What is predicted."""
     convention: str
@@ -140,16 +153,14 @@ class Metric:
     """Whether `split` may turn its labels or texts into lists."""
     attainable: bool
     """Whether the truth itself, sent in, scores `best`."""
+    faults_need_truth: bool
+    """Whether `row_faults` asks for the truth."""
     _asks: frozenset[str] = field(repr=False)
 
     @property
     def decomposable(self) -> bool:
         """Whether the value is made of sums over rows, so that a file can be scored in pieces."""
         return self.finish is not None
-
-    @property
-    def faults_need_truth(self) -> bool:
-        return self.row_faults is not None and "truth" in inspect.signature(self.row_faults).parameters
 
     def why_undefined(self, truth: Any, parameters: BaseModel, classes: Classes) -> str | None:
         """Why there is no value for this truth, whatever is predicted; None if there is one."""
@@ -217,7 +228,12 @@ def parameter_faults(
         name = str(detail["loc"][0]) if detail["loc"] else None
         if detail["type"] == "extra_forbidden":
             known = ", ".join(model.model_fields) or "none"
-            words = f"{owner} has no parameter {name!r}; it has: {known}"
+            meant = next((key for key, field in model.model_fields.items() if name in _aliases(field)), None)
+            words = (
+                f"{owner} has no parameter {name!r}; it has: {known}"
+                if meant is None
+                else f"{name} is another word for {meant}; state one of them"
+            )
         elif detail["type"] == "value_error":
             words = f"{name}: {detail['ctx']['error']}" if name else str(detail["ctx"]["error"])
         else:
@@ -226,14 +242,38 @@ def parameter_faults(
     return list(faults.items())
 
 
+def _aliases(field: FieldInfo) -> Sequence[object]:
+    choices = field.validation_alias
+    return choices.choices if isinstance(choices, AliasChoices) else ()
+
+
 class Parameters(BaseModel):
     # Strict, because `beta: "2"` in a challenge is a slip somebody should hear of.
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
+def _whole(value: Any) -> Any:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+WHOLE = BeforeValidator(_whole)
+"""Takes 12.0 for 12, as JSON, numpy and pandas may write it; put after the Field of a whole number."""
+
+
+def spelt(meant: Mapping[str | bool | None, str]) -> BeforeValidator:
+    """Takes other words for the ones that are meant, so that challenges which mean the same have one digest."""
+    return BeforeValidator(
+        lambda value: meant.get(value, value) if isinstance(value, str | bool | None) else value
+    )
+
+
 METRICS: dict[str, Metric] = {}
 
 ColumnName = Annotated[str, Field(min_length=1)]
+LabelText = Annotated[
+    str, BeforeValidator(lambda label: str(label) if isinstance(label, bool | int | float) else label)
+]
+"""A label as YAML may hold it: 1 and true are labels as well as words."""
 
 
 def metric(
@@ -241,7 +281,7 @@ def metric(
     *,
     version: int,
     greater_is_better: bool,
-    bounds: tuple[float, float],
+    bounds: Bounds | Callable[[Any], Bounds],
     kind: Kind,
     convention: str,
     cells: Cells | Callable[[Any], Cells],
@@ -315,16 +355,19 @@ def metric(
         for position, role in enumerate(predicted_roles):
             words = f"The submission's column with the {role}; default: the one of that name, else column {position + 1}."
             fields[role] = (Annotated[ColumnName | None, Field(description=words)], None)
+        parameters = create_model(f"{name}_parameters", __base__=Parameters, **fields)
+        bounds_for = _always(bounds)
         METRICS[name] = Metric(
             name=name,
             title=re.split(r"[;:.\n]", inspect.getdoc(function) or name)[0],
             version=version,
             greater_is_better=greater_is_better,
-            bounds=bounds,
+            bounds=bounds_for(parameters()),
+            bounds_for=bounds_for,
             kind=kind,
             convention=" ".join(convention.split()),
             function=function,
-            parameters=create_model(f"{name}_parameters", __base__=Parameters, **fields),
+            parameters=parameters,
             required=required,
             layout=_always(layout),
             predicted_cells=_always(cells),
@@ -340,6 +383,7 @@ def metric(
             needs_every_class=needs_every_class,
             lists=lists,
             attainable=attainable,
+            faults_need_truth=row_faults is not None and "truth" in inspect.signature(row_faults).parameters,
             _asks=frozenset(asks),
         )
         return function

@@ -42,7 +42,7 @@ def total(values: FloatArray, weights: FloatArray | None) -> float:
     cells=ANY_NUMBER,
     finish="sum",
     convention="""A sum, so it grows with the number of rows: public and private values of one model are
-    not comparable. Show mse beside it (also: [mse]).""",
+    not comparable. Show mse beside it (also: [mse]). Errors below 1e-154 have no square and count as 0.""",
 )
 def sum_of_squared_errors(truth: FloatArray, predicted: FloatArray) -> FloatArray:
     """Sum of squared errors; lower is better, 0 is perfect, in the target's unit squared."""
@@ -57,7 +57,8 @@ def sum_of_squared_errors(truth: FloatArray, predicted: FloatArray) -> FloatArra
     kind="number",
     cells=ANY_NUMBER,
     finish="mean",
-    convention="Divided by the number of rows. Several columns: mean of the columns' values (as scikit-learn).",
+    convention="""Divided by the number of rows. Several columns: mean of the columns' values (as scikit-learn).
+    Errors below 1e-154 have no square and count as 0.""",
 )
 def mean_squared_error(truth: FloatArray, predicted: FloatArray) -> FloatArray:
     """Mean squared error; lower is better, 0 is perfect, in the target's unit squared."""
@@ -73,7 +74,7 @@ def mean_squared_error(truth: FloatArray, predicted: FloatArray) -> FloatArray:
     cells=ANY_NUMBER,
     finish="root_mean",
     convention="""Several columns: mean of the columns' roots (Kaggle's MCRMSE); columns: pooled takes one root
-    over all cells (Kaggle's NFL 2025).""",
+    over all cells (Kaggle's NFL 2025). Errors below 1e-154 have no square and count as 0.""",
 )
 def root_mean_squared_error(truth: FloatArray, predicted: FloatArray) -> FloatArray:
     """Root of the mean squared error; lower is better, 0 is perfect, in the target's unit."""
@@ -257,7 +258,16 @@ def relative_absolute_error(truth: FloatArray, predicted: FloatArray, *, weights
 
 
 def _unexplained(truth: FloatArray, errors: FloatArray, weights: FloatArray | None) -> float:
-    return relative(total(errors**2, weights), total(centred(truth, weights) ** 2, weights))
+    (errors, size), (spread, truth_size) = (_scaled(values) for values in (errors, centred(truth, weights)))
+    whole = total(spread**2, weights)
+    ratio = relative(total(errors**2, weights), whole)
+    return float(np.ldexp(ratio, 2 * (size - truth_size))) if whole > 0.0 else ratio
+
+
+def _scaled(values: FloatArray) -> tuple[FloatArray, int]:
+    """The values, the largest made about 1 so that their squares do not vanish, and the power of two taken off."""
+    exponent = math.frexp(float(np.max(np.abs(values))))[1]
+    return np.ldexp(values, -exponent), exponent
 
 
 def all_zero(truth: FloatArray, _: Any) -> str | None:
@@ -277,9 +287,12 @@ def _root_relative(sums: FloatArray, _: float, __: Any) -> float:
     kind="number",
     cells=ANY_NUMBER,
     finish=_root_relative,
-    undefined=all_zero,
+    undefined=lambda truth, _: (
+        None if np.any(truth**2) else "all true values are 0, or too small to be squared"
+    ),
     convention="""Length of the vector of errors by the length of the vector of true values (Kaggle's notebooks
-    built on its metric template). The target's zero matters: shifting all values changes the score.""",
+    built on its metric template). The target's zero matters: shifting all values changes the score.
+    Errors below 1e-154 have no square and count as 0.""",
 )
 def relative_l2_error(truth: FloatArray, predicted: FloatArray) -> FloatArray:
     """Euclidean norm of the errors relative to that of the truth; lower is better, 0 is perfect."""

@@ -14,7 +14,7 @@ from rapidfuzz.distance import Levenshtein
 from rapidfuzz.process import cpdist
 
 from scorer.columns import FloatArray, Lists, TextArray
-from scorer.metrics.registry import INFINITY, TEXT, metric
+from scorer.metrics.registry import INFINITY, TEXT, metric, spelt
 
 
 def _edits_divided(sums: FloatArray, weight: float, _: Any) -> float:
@@ -43,6 +43,7 @@ def mean_levenshtein_distance(
     *,
     normalize: Annotated[
         Literal["none", "max_length", "total_truth_length"],
+        spelt({"max_len": "max_length", "total_truth": "total_truth_length", None: "none"}),
         Field(
             description="Divide each row's edits by the longer of its texts, or all edits by the length of all true texts."
         ),

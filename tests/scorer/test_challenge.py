@@ -348,3 +348,9 @@ def test_many_rows_load_and_score(write: Write) -> None:
     challenge = scorer.load(write(columns=(ids, truth, ["Public", "Private"] * (n // 2))))
     report = scorer.score(challenge, csv_text(("id", "target"), ids, ["0.25"] * n).encode())
     assert 0.2 < report.public < 1.0
+
+
+def test_a_column_named_like_a_number_keeps_its_name(write: Write) -> None:
+    yaml = YAML.replace("[target]", "[1e3, 007]").replace("log_loss", "rmse")
+    folder = write(yaml, header=("id", "1e3", "007", "Usage"), columns=(IDS, TRUTH, TRUTH, USAGE))
+    assert scorer.load(folder).columns == ("1e3", "007")

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import scorer
+from scorer.metrics import METRICS
 from scorer.metrics.masks import iou_thresholds
 from tests.scorer.metric_cases.boxes import images, with_certainty
 
@@ -42,6 +43,11 @@ def test_rows_with_two_empty_masks_can_be_left_out() -> None:
     assert measure("mask_fbeta", truth, predicted, both_empty=0) == 0.25
     assert measure("mask_fbeta", truth, predicted, both_empty="skip") == 0.5
     assert measure("mask_fbeta", ["", ""], ["", ""], both_empty="skip") == 1.0
+
+
+def test_ways_to_say_the_order_of_pixels_are_one_challenge() -> None:
+    for said, meant in (("column-major", "column"), ("row-major", "row"), ("row-major, 1-based", "row")):
+        assert METRICS["dice"].read_parameters({"order": said}).model_dump()["order"] == meant
 
 
 def test_touching_runs_are_one_mask_and_size_costs_nothing() -> None:

@@ -83,7 +83,7 @@ def measure(
 
 @pytest.mark.parametrize(("name", "number"), SETTINGS)
 @pytest.mark.filterwarnings("ignore::UserWarning", "ignore::RuntimeWarning")  # of the references, on odd data
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(data=st.data())
 def test_the_laws_of_every_metric(name: str, number: int, data: st.DataObject) -> None:
     case, metric = CASES[name][number], METRICS[name]
@@ -314,8 +314,7 @@ def test_adjusted_balanced_accuracy_gives_guessing_zero() -> None:
     ("one", "other"), [("1", "1.0"), ("True", "true"), (1, True), ("x", " x "), (0, -0.0)]
 )
 def test_labels_are_compared_in_one_spelling(one: Any, other: Any) -> None:
-    expected = 0.0 if (one, other) == (1, True) else 1.0
-    assert scorer.measure("accuracy", *as_frames([one], [other])) == expected
+    assert scorer.measure("accuracy", *as_frames([one], [other])) == 1.0
 
 
 @pytest.mark.parametrize(("one", "other"), [("01", "1"), ("A", "a"), ("1.5", "1"), ("-", "-0")])

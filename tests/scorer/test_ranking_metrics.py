@@ -67,6 +67,19 @@ def test_gain_of_a_grade_is_itself_or_a_power_of_two(gain: str, expected: float)
     assert got == pytest.approx(expected, abs=1e-12)
 
 
+def test_an_exponential_gain_may_be_spelt_as_its_formula() -> None:
+    both = ["first:3 second:2"], ["second first"]
+    assert measure("ndcg_at_k", *both, gain="2^rel-1", graded=True) == pytest.approx(0.8339912323981488)
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_k_is_a_whole_number_however_it_is_typed_and_not_beyond_all_lists(name: str) -> None:
+    assert measure(name, ["A"], ["A"], k=1.0) == 1.0
+    for wrong in (2.5, 2**63, 10**20, 0):
+        with pytest.raises(ValueError, match="k: "):
+            measure(name, ["A"], ["A"], k=wrong)
+
+
 def test_order_of_the_list_leaves_no_ties_to_break() -> None:
     # edge/ndcg/ties: of two equal scores, scikit-learn takes the mean of both orders.
     assert measure("ndcg_at_k", ["A"], ["B A"]) == pytest.approx(0.6309297535714574, abs=1e-12)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -48,6 +49,21 @@ def test_tiny_and_huge_values_neither_vanish_nor_overflow_in_a_correlation() -> 
     assert measure("spearman", [1, 2, 3], [-1e308, 0, 1e308]) == pytest.approx(1.0)
 
 
+@pytest.mark.parametrize(
+    "name", ["r2", "rse", "rrse", "explained_variance", "rae", "pearson", "normalized_gini"]
+)
+def test_errors_too_small_to_be_squared_still_count(name: str) -> None:
+    truth, predicted = np.array([1.0, 2, 4]), np.array([1.0, 2.5, 3])
+    expected = measure(name, truth, predicted)
+    for factor in (1e-170, 1e-300, 1e95):
+        assert measure(name, truth * factor, predicted * factor) == pytest.approx(expected, rel=1e-9)
+
+
+def test_a_truth_too_small_to_be_squared_is_the_organisers_mistake_in_relative_l2() -> None:
+    with pytest.raises(scorer.InvalidChallenge, match="too small to be squared"):
+        measure("relative_l2", [1e-170, 2e-170], [1e-170, 1e-170])
+
+
 def test_equal_predictions_share_their_ranks_in_gini() -> None:
     # The classic code gives 0.125 or 0.1, by which of the two rows that are predicted alike stands first.
     assert measure("gini", [2, 1, 4, 3], [0, 0, 2, 1]) == pytest.approx(0.1125)
@@ -74,7 +90,14 @@ def test_a_true_zero_must_be_decided_by_the_challenge(name: str) -> None:
 
 def test_truth_and_prediction_both_zero_are_no_error_in_smape() -> None:
     assert measure("smape", [0, 1], [0, 1]) == 0.0
-    assert [measure("smape", [0, 1], [5, 1], scale=scale) for scale in (200, 100, 2)] == [100, 50, 1]
+    assert [measure("smape", [0, 1], [5, 1], scale=scale) for scale in (200, 100, 2.0)] == [100, 50, 1]
+
+
+def test_no_smape_is_above_its_scale() -> None:
+    smape = METRICS["smape"]
+    for scale in (200, 100, 2):
+        low, high = smape.bounds_for(smape.read_parameters({"scale": scale}))
+        assert (low, measure("smape", [1], [-5], scale=scale)) == (0.0, high)
 
 
 def test_weights_of_a_median_need_not_be_whole_numbers() -> None:
@@ -170,6 +193,27 @@ def test_median_and_95th_percentile_of_each_phone_are_averaged() -> None:
     degree = 6_371_000 * math.radians(1)
     got = measure("haversine", truth, guess, quantiles=[0.5, 0.95], group_by="phone", targets=["lat", "lon"])
     assert got == pytest.approx(degree * ((0.5 + 0.95) / 2 + 2) / 2)
+
+
+def test_weights_of_quantiles_are_repeated_rows_or_else_in_units_of_the_lightest() -> None:
+    apart = [0.0, 1.0, 2.0, 7.0]
+
+    def quantiles(degrees: Sequence[float], weights: Sequence[float] | None = None) -> float:
+        zeros = {"lat": [0.0] * len(degrees), "lon": [0.0] * len(degrees)}
+        where = {"lat": list(degrees), "lon": [0.0] * len(degrees)}
+        params: dict[str, Any] = {"quantiles": [0.5, 0.95], "targets": ["lat", "lon"]}
+        if weights is None:
+            return measure("haversine", zeros, where, **params)
+        return measure("haversine", {**zeros, "w": weights}, where, weight="w", **params)
+
+    plain = quantiles(apart)
+    for equal in (1.0, 0.25, 0.1, 1e-200):
+        assert quantiles(apart, [equal] * 4) == pytest.approx(plain)
+    repeated = quantiles([0.0, 0.0, 1.0, 2.0, 2.0, 2.0, 7.0])
+    for weights in ([2, 1, 3, 1], [0.2, 0.1, 0.3, 0.1], [0.5, 0.25, 0.75, 0.25]):
+        assert quantiles(apart, weights) == pytest.approx(repeated)
+    assert quantiles(apart, [10] * 4) == pytest.approx(quantiles(apart * 10))
+    assert math.isfinite(quantiles(apart, [1e15, 0.5, 1e-300, 1.0]))
 
 
 def test_of_equal_times_only_an_event_and_an_end_of_watching_can_be_compared() -> None:

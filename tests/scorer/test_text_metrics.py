@@ -22,6 +22,14 @@ def test_two_texts_without_words_are_alike() -> None:
     assert measure("levenshtein", ["", "ab"], ["", "ab"], normalize="max_length") == 0.0
 
 
+@pytest.mark.parametrize(
+    ("said", "meant"), [("max_len", "max_length"), ("total_truth", "total_truth_length"), (None, "none")]
+)
+def test_ways_to_divide_edits_have_other_words(said: str | None, meant: str) -> None:
+    both = ["kitten", "sit"], ["sitting", ""]
+    assert measure("levenshtein", *both, normalize=said) == measure("levenshtein", *both, normalize=meant)
+
+
 def test_edits_of_tokens_are_divided_by_all_true_tokens() -> None:
     # The three examples on the page of Kaggle's gesture challenge: distances 2, 1 and 2.
     truth, predicted = ["1 2 4 5 3", "1 2 3 4", "3 1"], ["2 4 5 1 3", "1 3 4", "1 3"]

@@ -164,7 +164,7 @@ def averaged(name: str, function: Callable[..., Any], **options: Any) -> list[Me
     """The cases that precision, recall and the F-scores share."""
     union = {"average": "macro", "labels": "union"}
     return [
-        MetricCase(yes_no, options, of_columns(function, pos_label="1", zero_division=0, **options)),
+        MetricCase(yes_no, {"zero_division": 0, **options}, of_columns(function, pos_label="1", zero_division=0, **options)),
         MetricCase(
             frames(flags.map({"0": "no", "1": "yes"}.get), flags.map({"0": "no", "1": "yes"}.get), always=["yes"]),
             {"positive": "yes", **options},
@@ -183,6 +183,10 @@ def averaged(name: str, function: Callable[..., Any], **options: Any) -> list[Me
         MetricCase(
             lists, {"average": "micro", "split": " ", **options},
             over_tokens(function, average="micro", **options),
+        ),
+        MetricCase(
+            two_labels, {"average": "weighted", "vocabulary": ["b", "a"], **options},
+            of_columns(function, average="weighted", labels=["a", "b"], zero_division=0, **options),
         ),
         MetricCase(
             lists, {"average": "macro", "split": " ", "labels": "union", **options},

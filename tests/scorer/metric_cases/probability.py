@@ -121,10 +121,12 @@ BANDS: dict[str, Any] = {"tpr_thresholds": [0, 0.4, 1], "tpr_weights": [2, 1]}
 CASES: dict[str, list[MetricCase]] = {
     "log_loss": [
         MetricCase(frames(bits, inner), {}, of_columns(sklearn.metrics.log_loss, labels=[0, 1])),
-        MetricCase(frames(bits, probabilities), {"eps": 1e-12}),
+        MetricCase(frames(bits, probabilities), {"eps": 1e-12, "labels": [0, 1]}),
         MetricCase(labelled, {}, by_hand(1e-15), perfect=one_hot),
-        MetricCase(frames(hot, unscaled, names=CLASSES), {"normalize_rows": True}, by_hand(1e-15)),
-        MetricCase(summed, {"rows": "reject"}, by_hand(1e-15)),
+        MetricCase(
+            frames(hot, unscaled, names=CLASSES), {"normalize_rows": True, "labels": CLASSES}, by_hand(1e-15)
+        ),
+        MetricCase(summed, {"normalize_rows": False}, by_hand(1e-15)),
         MetricCase(
             frames(several_bits, st.tuples(inner, inner, inner), names=CLASSES),
             {"rows": "independent"},

@@ -1,0 +1,303 @@
+"""An organiser's private/metric.py from the folder to the score: what is refused, by whom it is read, where it runs."""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+
+import pytest
+
+import scorer
+from scorer import sandbox
+from scorer.custom import MetricFailed
+from tests.conftest import missing
+from tests.scorer.conftest import IDS, USAGE, Write, csv_text
+
+SPLIT = ["Public", "Public", "Private", "Private", "Ignored"]
+"""Few rows: every run costs a process, whatever it computes."""
+TRUTH = ["1", "2", "3", "4", "5"]
+GUESS = ["1.5", "2", "3", "8", "9"]
+
+HEAD = """\
+import pandas as pd
+from pandas.api.types import is_numeric_dtype
+
+class ParticipantVisibleError(Exception):
+    pass
+
+"""
+POWER = (
+    HEAD
+    + '''\
+def score(solution: pd.DataFrame, submission: pd.DataFrame, row_id_column_name: str, power: float, scale: float = 1.0) -> float:
+    """Mean error to a power.
+
+    Lower is better.
+    """
+    assert list(solution.columns) == list(submission.columns) == [row_id_column_name, "y"]
+    del solution[row_id_column_name]
+    del submission[row_id_column_name]
+    if (submission["y"] < 0).any():
+        raise ParticipantVisibleError("y must not be negative")
+    print("rows", len(solution))
+    return float(((solution["y"] - submission["y"]).abs() ** power).mean() * scale)
+'''
+)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def locked_in() -> None:
+    if not sandbox.isolation().is_enough:
+        missing("A sandbox of level standard", sandbox.too_weak(sandbox.isolation()))
+
+
+def folder(
+    write: Write,
+    program: str,
+    *,
+    params: str = "",
+    truth: list[str] = TRUTH,
+    sample: str = "",
+    greater_is_better: str = ", greater_is_better: false",
+) -> Path:
+    yaml = (
+        f"title: Own\nmetric: {{file: metric.py{greater_is_better}{params}}}\n"
+        "submission: {id: id, columns: [y]}\n"
+    )
+    files = {"private/metric.py": program, "public/sample_submission.csv": sample or sent(["0.5"] * 5)}
+    return write(yaml, header=("id", "y", "Usage"), columns=(IDS[:5], truth, SPLIT), files=files)
+
+
+def body(text: str) -> str:
+    line = "def score(solution, submission, row_id_column_name):\n"
+    return HEAD + line + textwrap.indent(textwrap.dedent(text), "    ")
+
+
+def sent(values: list[str], ids: list[str] | None = None) -> str:
+    return csv_text(("id", "y"), ids or IDS[:5], values)
+
+
+def refused(challenge: scorer.Challenge, text: str) -> list[scorer.Problem]:
+    with pytest.raises(scorer.InvalidSubmission) as caught:
+        scorer.score(challenge, text.encode())
+    return list(caught.value.problems)
+
+
+# --- a sound one ----------------------------------------------------------------------------------
+
+
+def test_a_metric_in_kaggles_form_is_checked_and_scores(write: Write) -> None:
+    challenge = scorer.load(folder(write, POWER, params=", power: 2, scale: 10"))
+    assert (challenge.metric, challenge.metric_params) == ("metric", {"power": 2, "scale": 10})
+    assert (
+        challenge.manifest()["metric"]
+        | {
+            "title": "Mean error to a power.",
+            "own": True,
+            "greater_is_better": False,
+            "bounds": [None, None],
+        }
+        == challenge.manifest()["metric"]
+    )
+    result = scorer.check(challenge)
+    assert result.problems == ()
+    (notice,) = [notice for notice in result.notices if notice.code == "NOTICE_ISOLATION"]
+    assert sandbox.isolation().level in notice.message
+    report = scorer.score(challenge, sent(GUESS).encode())
+    assert (report.public, report.private) == (1.25, 80.0)
+    assert report.rows == {"public": 2, "private": 2, "ignored": 1}
+    assert report.provenance["isolation"] == sandbox.isolation().level
+    assert report.provenance["metric_digest"] == challenge.metric_digest
+    shuffled = sent(GUESS[::-1], IDS[:5][::-1])
+    assert scorer.score(challenge, shuffled.encode()).private == 80.0
+
+
+def test_the_program_and_its_parameters_decide_the_digest(write: Write) -> None:
+    digests = [
+        scorer.load(folder(write, program, params=params)).metric_digest
+        for program, params in (
+            (POWER, ", power: 2"),
+            (POWER, ", power: 3"),
+            (POWER + "\n", ", power: 2"),
+            (POWER, ", power: 2, complete_submission: true"),
+        )
+    ]
+    assert len(set(digests)) == 4
+
+
+def test_a_saved_solution_gives_the_function_the_same_frames(write: Write, tmp_path: Path) -> None:
+    """Every bit of them, as the function sees them: names, kinds and values."""
+    program = body("""
+        seen = solution.to_json(double_precision=15) + submission.to_json(double_precision=15)
+        seen += str(solution.dtypes.tolist()) + str(submission.dtypes.tolist())
+        raise ParticipantVisibleError(seen[:280])
+        """)
+    home = folder(write, program, truth=["1", "0.30000000000000004", "3", "NA", ""])
+    said = []
+    for _ in range(2):
+        challenge = scorer.load(home, prepared=tmp_path / "kept")
+        said.append(refused(challenge, sent(["a", "", "007", "1e3", "x"]))[0].message)
+    said.append(refused(scorer.load(home), sent(["a", "", "007", "1e3", "x"]))[0].message)
+    assert len(set(said)) == 1
+    assert '"id":{"0":' in said[0]
+
+
+# --- what is refused when the folder is read ------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("params", "direction", "code", "place", "words"),
+    [
+        (", power: 2", "", "MISSING_KEY", ("challenge.yaml", 2), "must state greater_is_better: true or false"),
+        (", power: 2", ", greater_is_better: 'yes'", "WRONG_TYPE", ("challenge.yaml", 2), "must be true or false"),
+        ("", ", greater_is_better: true", "BAD_METRIC_FILE", ("private/metric.py", 7), "power has no default"),
+        (", power: high", ", greater_is_better: true", "BAD_METRIC_FILE", ("private/metric.py", 7), "must be float"),
+        (", power: 2, sclae: 1", ", greater_is_better: true", "BAD_METRIC_FILE", ("private/metric.py", 7), "no parameter 'sclae'; its parameters are: power, scale"),
+        (", power: 2, complete_submission: 1", ", greater_is_better: true", "WRONG_TYPE", ("challenge.yaml", 2), "true or false"),
+    ],
+)  # fmt: skip
+def test_a_mistake_around_a_metric_is_named_with_its_place(
+    write: Write, params: str, direction: str, code: str, place: tuple[str, int], words: str
+) -> None:
+    with pytest.raises(scorer.InvalidChallenge) as caught:
+        scorer.load(folder(write, POWER, params=params, greater_is_better=direction))
+    (problem,) = caught.value.problems
+    assert (problem.code, (problem.file, problem.line)) == (code, place)
+    assert words in problem.message
+
+
+def test_a_metric_file_lies_in_private(write: Write) -> None:
+    home = folder(write, POWER, params=", power: 2")
+    (home / "private/metric.py").rename(home / "public/metric.py")
+    with pytest.raises(scorer.InvalidChallenge, match=r"there is no file private/metric\.py"):
+        scorer.load(home)
+    yaml = (home / "challenge.yaml").read_text()
+    (home / "challenge.yaml").write_text(yaml.replace("metric.py", "../public/metric.py"))
+    with pytest.raises(scorer.InvalidChallenge, match="does not name a file in private/"):
+        scorer.load(home)
+
+
+# --- what participants are told -------------------------------------------------------------------
+
+
+def test_a_refusal_of_the_metric_is_the_same_whichever_split_it_came_from(write: Write) -> None:
+    challenge = scorer.load(folder(write, POWER, params=", power: 2"))
+    said = {
+        str([problem.as_dict() for problem in refused(challenge, sent(values))])
+        for values in (["-1", *GUESS[1:]], [*GUESS[:3], "-1", "9"], ["-1"] * 5)
+    }
+    assert said == {str([{"code": "METRIC_REFUSED", "message": "y must not be negative", "count": 1}])}
+
+
+def test_nothing_else_that_it_raises_reaches_a_participant(write: Write) -> None:
+    program = body("""
+        print("label", solution["y"][0])
+        raise ValueError(f"secret {solution['y'].tolist()}")
+        """)
+    challenge = scorer.load(folder(write, program))
+    with pytest.raises(scorer.ScoringFailed) as caught:
+        scorer.score(challenge, sent(GUESS).encode())
+    assert not isinstance(caught.value, scorer.InvalidSubmission)
+    assert isinstance(caught.value, MetricFailed)
+    assert "On the private rows the metric raised ValueError: secret [3, 4]" in str(caught.value)
+    assert "label 1" in caught.value.log
+    assert "label 3" in caught.value.log
+    (problem,) = scorer.check(challenge).problems
+    assert problem.code == "METRIC_FAILED"
+    assert "secret [1, 2]" in problem.message
+    assert "label 1" in problem.message
+
+
+@pytest.mark.parametrize("result", ["float('nan')", "None", "'0.5'"])
+def test_what_is_no_finite_number_is_no_score(write: Write, result: str) -> None:
+    challenge = scorer.load(folder(write, body(f"return {result}")))
+    with pytest.raises(scorer.ScoringFailed, match="On the public rows the metric returned"):
+        scorer.score(challenge, sent(GUESS).encode())
+
+
+@pytest.mark.parametrize("hole", ["NaN", "", "inf", "NA", "1e400", "word", "1_0"])
+@pytest.mark.parametrize("complete", ["", ", complete_submission: true"])
+def test_a_hole_is_refused_where_the_solution_has_numbers(write: Write, hole: str, complete: str) -> None:
+    """Most metrics skip a nan in their means, so that whoever sends only holes would be perfect."""
+    challenge = scorer.load(folder(write, POWER, params=f", power: 2{complete}"))
+    (problem,) = refused(challenge, sent([*GUESS[:2], hole, *GUESS[3:]]))
+    assert (problem.line, problem.id, problem.column) == (4, "3", "y")
+    assert problem.code in ("BAD_FORM", "EMPTY_VALUE", "NOT_FINITE", "NOT_A_NUMBER")
+
+
+def test_texts_reach_the_function_as_they_are(write: Write) -> None:
+    program = body('return float((solution["y"] == submission["y"]).sum())')
+    challenge = scorer.load(folder(write, program, truth=["NA", "", "007", "1e3", "x"]))
+    report = scorer.score(challenge, sent(["NA", "", "7", "1e3", "x"]).encode())
+    assert (report.public, report.private) == (2.0, 1.0)
+
+
+# --- the complete submission ----------------------------------------------------------------------
+
+MATCHING = body("""
+    both = solution.merge(submission, on=row_id_column_name, suffixes=("_true", "_sent"))
+    if both.empty:
+        raise ParticipantVisibleError("No row matches")
+    return float((both["y_true"] - both["y_sent"]).abs().max() + len(submission) / 100)
+    """)
+
+
+def test_a_metric_that_matches_rows_itself_gets_all_of_them(write: Write) -> None:
+    """Several rows of one id, and rows of none: events are detected so."""
+    rows = sent(["1", "2", "0", "4", "9"], ["1", "1", "3", "4", "77"])
+    home = folder(write, MATCHING, params=", complete_submission: true", sample=rows)
+    challenge = scorer.load(home)
+    report = scorer.score(challenge, rows.encode())
+    assert (report.public, report.private) == (1.05, 3.05)
+    assert scorer.check(challenge).problems == ()
+    assert [p.code for p in refused(challenge, "id,z\n1,2\n")] == ["COLUMN_NAME"]
+    assert [p.code for p in refused(challenge, "id,y\n1,2,3\n")] == ["FIELD_COUNT"]
+    assert [p.code for p in refused(challenge, "id,y\n")] == ["MISSING_IDS"]
+    assert refused(challenge, "id,y\n88,2\n")[0].message == "No row matches"
+
+
+# --- weak machines --------------------------------------------------------------------------------
+
+
+def weaken(monkeypatch: pytest.MonkeyPatch, level: sandbox.Level, layers: tuple[str, ...]) -> None:
+    weak = sandbox.Isolation(level, "Linux 5.4", 0, layers, {"read a file": "open"})
+    monkeypatch.setattr(sandbox, "isolation", lambda: weak)
+
+
+def test_on_a_weak_machine_nothing_runs_unless_it_is_allowed(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    challenge = scorer.load(folder(write, POWER, params=", power: 2"))
+    weaken(monkeypatch, "basic", ("rlimits", "seccomp"))
+    (problem,) = scorer.check(challenge).problems
+    assert problem.code == "SANDBOX_TOO_WEAK"
+    assert "needs isolation of level standard; this machine gives basic" in problem.message
+    with pytest.raises(sandbox.SandboxTooWeak):
+        scorer.score(challenge, sent(GUESS).encode())
+    allowed = scorer.check(challenge, allow_weak_sandbox=True)
+    assert allowed.problems == ()
+    assert "at level basic only, which its settings allow" in str(allowed.notices)
+    report = scorer.score(challenge, sent(GUESS).encode(), allow_weak_sandbox=True)
+    assert (report.public, report.provenance["isolation"]) == (0.125, "basic")
+
+
+def test_without_any_isolation_the_check_says_so_even_where_weakness_is_allowed(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its notice said that the settings allow it, and then it broke off."""
+    challenge = scorer.load(folder(write, POWER, params=", power: 2"))
+    weaken(monkeypatch, "none", ())
+    (problem,) = scorer.check(challenge, allow_weak_sandbox=True).problems
+    assert problem.code == "SANDBOX_TOO_WEAK"
+
+
+def test_other_metrics_need_no_sandbox(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    weaken(monkeypatch, "none", ())
+    home = write(
+        "metric: mae\nsubmission: {id: id, columns: [y]}\n",
+        header=("id", "y", "Usage"),
+        columns=(IDS, IDS, USAGE),
+    )
+    report = scorer.score(scorer.load(home), csv_text(("id", "y"), IDS, IDS).encode())
+    assert report.public == 0.0
+    assert "isolation" not in report.provenance
