@@ -49,13 +49,13 @@ class Outcome:
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    arguments.add_argument("--rows", type=int, default=300_000, help="rows of each file (default 300,000)")
+    arguments.add_argument("--rows", type=int, default=600_000, help="rows of each file (default 600,000)")
     arguments.add_argument("--files", type=int, default=6, help="uploads in a round (default 6)")
     arguments.add_argument("--repeats", type=int, default=3, help="rounds of each kind (default 3)")
     arguments.add_argument("--smoke", action="store_true", help="seconds instead of minutes")
     asked = arguments.parse_args()
     if asked.smoke:
-        asked.rows, asked.files, asked.repeats = 60_000, 3, 1
+        asked.rows, asked.files, asked.repeats = 150_000, 3, 1
 
     about = common.machine()
     found: dict[str, list[Outcome]] = {}
@@ -70,7 +70,7 @@ def main() -> None:
         for repeat in range(asked.repeats):
             for number, (name, kill) in enumerate(KILLS.items()):
                 bodies = [
-                    common.predictions(asked.rows, 1000 * repeat + 100 * number + i)
+                    slow(common.predictions(asked.rows, 1000 * repeat + 100 * number + i))
                     for i in range(asked.files)
                 ]
                 found.setdefault(name, []).append(one_round(server, token, slug, bodies, kill))
@@ -114,6 +114,11 @@ def one_round(
     served_after = wait_for_page(server) - began
     ended = wait_until_final(server, ids)
     return outcome(server, ids, ended - began, served_after, fenced_before)
+
+
+def slow(body: bytes) -> bytes:
+    """A space before one id, which only the exact reader bears: a plain file is scored too fast to be hit."""
+    return body.replace(b"\n", b"\n ", 1)
 
 
 # -- what is killed ------------------------------------------------------------------------------------
