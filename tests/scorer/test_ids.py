@@ -10,6 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+import scorer.ids as ids_module
 from scorer.ids import DuplicateId, IdIndex, canonical_numbers
 
 TEXT = st.one_of(
@@ -125,3 +126,15 @@ def test_ids_beyond_2_to_the_53_stay_apart() -> None:
     assert IdIndex.build(ids).rows_of_numbers(np.array([2**53 + 1, 2**53 + 2])).tolist() == [1, 2]
     longer = ["10000000000000000000000001", "10000000000000000000000002"]
     assert IdIndex.build(longer).rows_of_texts(pa.array(longer[::-1])).tolist() == [1, 0]
+
+
+def test_ids_whose_hashes_collide_are_still_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hash only says where to look: nobody can make one, so here all are made equal."""
+    many, one = ids_module._mix, ids_module._mix_one
+    monkeypatch.setattr(ids_module, "_mix", lambda hashes, key: many(hashes, key) & np.uint64(3))
+    monkeypatch.setattr(ids_module, "_mix_one", lambda hashed, key: one(hashed, key) & 3)
+    known = [f"row-{number}-{'x' * (number % 20)}" for number in range(200)]
+    index = IdIndex.build(known)
+    asked = [*reversed(known), "row-0-y", "row-1-", "row-200-", "x"]
+    found = index.rows_of_texts(pa.array(asked))
+    assert found.tolist() == [*range(199, -1, -1), -1, -1, -1, -1]

@@ -529,3 +529,15 @@ def test_rows_nobody_asked_for_are_refused_by_default(write: Write) -> None:
     found = challenge(write, "mae", {"a": A}, columns="a")
     with pytest.raises(scorer.InvalidSubmission, match="1 id is not in the test set: 999"):
         scorer.score(found, file({"a": P}) + b"999,5\n")
+
+
+def test_groups_that_differ_by_all_there_is_reach_the_declared_bound(write: Write) -> None:
+    """(1 - sqrt(2)) / 2, where some 15 % of the groups score 1 and the others 0."""
+    ids, n_right = [f"r{number}" for number in range(1001)], 146
+    rows = [(key, "a", key, "Private" if key == "r1000" else "Public") for key in ids]
+    yaml = "metric: {name: accuracy, group_by: g, group_aggregate: mean_minus_std}\nsubmission: {id: id, columns: [y]}\n"
+    own = scorer.load(write(yaml, header=("id", "y", "g", "Usage"), columns=list(zip(*rows, strict=True))))
+    assert own.task.bounds[0] == pytest.approx((1 - math.sqrt(2)) / 2)
+    assert not own.task.truth_is_best
+    sent = csv_text(("id", "y"), ids, ["a"] * n_right + ["b"] * (len(ids) - n_right))
+    assert own.task.bounds[0] <= scorer.score(own, sent.encode()).public < own.task.bounds[0] + 1e-4
