@@ -28,5 +28,4 @@ class MetricCase:
     """An independent implementation (scikit-learn, scipy, or a plain loop over rows); rows stand in the same order."""
     perfect: Callable[[pd.DataFrame, pd.DataFrame], pd.DataFrame] = _own_columns
     """(solution, submission) -> the best possible submission."""
-    row_order_of_lists: bool = True
     tolerance: float = 1e-9
