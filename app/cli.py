@@ -23,20 +23,24 @@ from sqlalchemy.orm import Session
 import scorer
 from app import (
     accounts,
+    cases,
     challenges,
     competitions,
     config,
     db,
     demo,
     events,
+    inspections,
     logs,
     migrations,
     publishing,
     serve,
 )
+from app.cases import Action
 from app.config import Settings
 from app.db import Database
 from app.errors import Refused
+from app.inspections import Kind
 from app.installation import Installation
 from app.models import Competition
 
@@ -256,7 +260,7 @@ def challenge_check(folder: Path, as_json: bool) -> int:
                 "findings": [f.as_dict() for f in result.findings],
             }
         )
-        return 2 if result.problems else 0
+        return 0 if result.ok else 2
     for notice in result.notices:
         out.print(f"note: {notice.message}", markup=False)
     if result.problems:
@@ -264,8 +268,30 @@ def challenge_check(folder: Path, as_json: bool) -> int:
         return 2
     for line in result.outcomes:
         out.print(f"ok: {line}", markup=False)
+    _print_findings(result.findings)
+    if result.blockers:
+        count = len(result.blockers)
+        err.print(
+            f"{count} finding{'s' if count != 1 else ''} would give the answers away. Mend them, or publish with "
+            '--override CODE="why it is right".',
+            markup=False,
+        )
+        return 2
     out.print(f"{folder} is a sound challenge.", markup=False)
     return 0
+
+
+def _print_findings(findings: Sequence[scorer.Finding]) -> None:
+    for finding in findings:
+        out.print(
+            f"{finding.severity}: {finding.code} ({finding.scope})",
+            markup=False,
+            style=_STYLES[finding.severity],
+        )
+        out.print(f"    {finding.evidence}\n    {finding.advice}", markup=False)
+
+
+_STYLES = {"block": "bold red", "warn": "yellow", "info": "dim"}
 
 
 def _check(folder: Path, *, quiet: bool) -> scorer.CheckResult:
@@ -285,22 +311,42 @@ def _check(folder: Path, *, quiet: bool) -> scorer.CheckResult:
 @click.option(
     "--rescore", is_flag=True, help="Score all submissions anew if the solution or the metric changed."
 )
+@click.option(
+    "--override",
+    "overrides",
+    multiple=True,
+    metavar="CODE=REASON",
+    help="Publish although the check CODE blocks; the reason stays in the log. May be repeated.",
+)
 @click.option("--no-open", is_flag=True, help="Only publish the version; open no competition of it.")
 @click.option("--no-baselines", is_flag=True, help="Do not run and post the baselines.")
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
 @pass_installation
 def challenge_publish(
-    installation: Installation, folder: Path, rescore: bool, no_open: bool, no_baselines: bool, as_json: bool
+    installation: Installation,
+    folder: Path,
+    rescore: bool,
+    overrides: Sequence[str],
+    no_open: bool,
+    no_baselines: bool,
+    as_json: bool,
 ) -> int:
     """Check the folder, make an immutable version of it, and open a competition unless there is one."""
     installation.database.ping()  # refuse a wrong database before the work of checking
+    reasons = dict(_override(text) for text in overrides)
     result = _check(folder, quiet=as_json)
     if result.problems:
         _print_problems(result.problems)
         return 2
     challenge = scorer.load(folder)
     published = publishing.publish(
-        installation, challenge, actor="command line", rescore=rescore, open_competition=not no_open
+        installation,
+        challenge,
+        actor="command line",
+        checked=result,
+        overrides=reasons,
+        rescore=rescore,
+        open_competition=not no_open,
     )
     posted = []
     if not (no_baselines or no_open):
@@ -319,6 +365,13 @@ def challenge_publish(
     for slug in published.competitions:
         click.echo(f"{slug}: open at /competitions/{slug}; {len(posted)} baselines posted")
     return 0
+
+
+def _override(text: str) -> tuple[str, str]:
+    code, separator, reason = text.partition("=")
+    if not separator:
+        raise click.BadParameter(f'"{text}" is not CODE=REASON', param_hint="--override")
+    return code.strip(), reason.strip()
 
 
 @challenge_group.command("list")
@@ -374,7 +427,13 @@ def competition_group() -> None:
     "--closes-at", type=click.DateTime(["%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M%z"]), help="With offset."
 )
 @click.option("--daily-limit", type=click.IntRange(1))
+@click.option("--total-limit", type=click.IntRange(1), help="Of a team over the whole run; default: none.")
 @click.option("--final-picks", type=click.IntRange(1))
+@click.option(
+    "--public-score",
+    type=click.Choice(["exact", "rounded", "ladder"]),
+    help="How public scores are shown before the close; default: the challenge's, else rounded.",
+)
 @pass_installation
 def competition_open(
     installation: Installation,
@@ -384,7 +443,9 @@ def competition_open(
     opens_at: datetime | None,
     closes_at: datetime | None,
     daily_limit: int | None,
+    total_limit: int | None,
     final_picks: int | None,
+    public_score: str | None,
 ) -> None:
     """Open a competition of a published challenge."""
     with installation.database.begin() as session:
@@ -400,7 +461,9 @@ def competition_open(
                 "opens_at": opens_at,
                 "closes_at": closes_at,
                 "daily_limit": daily_limit,
+                "total_limit": total_limit,
                 "final_picks": final_picks,
+                "public_score": public_score,
             },
         )
         events.log(
@@ -483,6 +546,110 @@ def _end_rescore(session: Session, competition: Competition, *, accept_losses: b
     if competitions.activate(session, draft.id, accept_losses=True) is None:
         raise Refused(f"The rescore of {competition.slug} is not finished; wait for it, or use --discard.")
     return "the board shows the new scores."
+
+
+# -- integrity ---------------------------------------------------------------------------------
+
+
+@cli.group("integrity")
+def integrity_group() -> None:
+    """Scans of a competition's submissions, the cases they raise, and the report at the close."""
+
+
+@integrity_group.command("scan")
+@click.argument("competition")
+@pass_installation
+def integrity_scan(installation: Installation, competition: str) -> None:
+    """Have a worker look now for probing, copies and scores too good to be true (else once a day)."""
+    _ask(installation, competition, Kind.SCAN)
+
+
+@integrity_group.command("report")
+@click.argument("competition")
+@click.option("--make", is_flag=True, help="Have a worker make it anew.")
+@pass_installation
+def integrity_report(installation: Installation, competition: str, make: bool) -> None:
+    """Print the newest report as JSON, with the organiser's part; it is made by itself after the close."""
+    if make:
+        _ask(installation, competition, Kind.REPORT)
+        return
+    with installation.database.read() as session:
+        found = competitions.by_slug(session, competition)
+        report = inspections.report(session, found, for_organiser=True, now=db.now(session))
+        _print_json(report.result)
+
+
+def _ask(installation: Installation, slug: str, kind: Kind) -> None:
+    with installation.database.begin() as session:
+        now = db.now(session)
+        competition = competitions.by_slug(session, slug)
+        inspection = inspections.ask(session, competition, kind, by="command line", now=now)
+        events.log(session, "command line", f"{kind} asked for", slug, now=now)
+    installation.hints.send_inspection(inspection.id)
+    click.echo(f"{slug}: {kind} {inspection.id} is queued; a worker takes it next.")
+
+
+@integrity_group.command("cases")
+@click.argument("competition")
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable, with evidence and advice.")
+@pass_installation
+def integrity_cases(installation: Installation, competition: str, as_json: bool) -> None:
+    """The review queue: what the scans saw, open cases first."""
+    with installation.database.read() as session:
+        found = competitions.by_slug(session, competition)
+        views = cases.listed(session, found)
+        rows = [
+            {
+                "id": view.case.id,
+                "state": view.case.state,
+                "code": view.case.code,
+                "team": view.team.name,
+                "other_team": view.other.name if view.other else None,
+                "strength": round(view.case.strength, 3),
+                "last_seen_at": view.case.last_seen_at.isoformat(timespec="seconds"),
+                **({"evidence": view.case.evidence, "advice": view.case.advice} if as_json else {}),
+            }
+            for view in views
+        ]
+    _print_rows(rows, as_json=as_json)
+
+
+@integrity_group.command("act")
+@click.argument("competition")
+@click.argument("case_id", type=int)
+@click.argument("action", type=click.Choice([action.value for action in Action]))
+@click.option("--reason", required=True, help="Why; it stays in the log.")
+@click.option("--team", "team_name", help="Which of a pair; default: the first.")
+@pass_installation
+def integrity_act(
+    installation: Installation,
+    competition: str,
+    case_id: int,
+    action: str,
+    reason: str,
+    team_name: str | None,
+) -> None:
+    """Dismiss a case, note something, coarsen a team's feedback, disqualify it, or undo that."""
+    with installation.database.begin() as session:
+        now = db.now(session)
+        found = competitions.by_slug(session, competition)
+        view = cases.get(session, found, case_id)
+        team = next(
+            (t for t in (view.team, view.other) if t and t.name == (team_name or view.team.name)), None
+        )
+        if team is None:
+            raise Refused(f"Case {case_id} is not about a team {team_name}.")
+        words = cases.act(
+            session,
+            found,
+            case_id,
+            Action(action),
+            team_id=team.id,
+            reason=reason,
+            actor="command line",
+            now=now,
+        )
+    click.echo(words)
 
 
 # -- scoring offline ---------------------------------------------------------------------------

@@ -9,12 +9,13 @@ from typing import Any
 from sqlalchemy import and_, delete, func, insert, literal, select
 from sqlalchemy.orm import Session, aliased
 
-from app import leaderboard
+from app import leaderboard, releases
 from app.errors import Conflict, NotFound, Refused
 from app.models import (
     ChallengeVersion,
     Competition,
     Evaluation,
+    PublicScore,
     Round,
     RoundState,
     Score,
@@ -51,6 +52,8 @@ def open_(
             f"{slug} would close on {closes_at:%Y-%m-%d %H:%M %Z}, which is not after its opening and now; "
             "choose a later --closes-at."
         )
+    mode = PublicScore(defaults.get("public_score", PublicScore.ROUNDED))
+    releases.refuse_impossible(version, mode)
     competition = Competition(
         slug=slug,
         title=defaults.get("title") or version.manifest["title"],
@@ -59,6 +62,8 @@ def open_(
         closes_at=closes_at,
         timezone=defaults["timezone"],
         daily_limit=defaults["daily_limit"],
+        total_limit=defaults.get("total_limit"),
+        public_score=mode,
         pending_limit=defaults["pending_limit"],
         rejected_limit=REJECTED_LIMIT,
         final_picks=defaults["final_picks"],

@@ -302,7 +302,7 @@ def refresh(session: Session, team_id: int) -> None:
         delete(Standing).where(Standing.competition_id == competition.id, Standing.team_id == team_id)
     )
     entries = session.execute(_entries(competition).where(Submission.team_id == team_id)).all()
-    if entries:
+    if entries and team.disqualified_at is None:
         session.add(_standing(competition, team, entries))
     session.flush()
 
@@ -317,19 +317,24 @@ def refresh_all(session: Session, competition: Competition) -> None:
     by_team: dict[int, list[Any]] = {}
     for entry in session.execute(_entries(competition)):
         by_team.setdefault(entry.team_id, []).append(entry)
-    session.add_all(_standing(competition, teams[team_id], entries) for team_id, entries in by_team.items())
+    session.add_all(
+        _standing(competition, teams[team_id], entries)
+        for team_id, entries in by_team.items()
+        if teams[team_id].disqualified_at is None
+    )
     session.flush()
 
 
 def _entries(
     competition: Competition,
-) -> Select[int, int, datetime, float, float, dict[str, dict[str, float]], bool]:
+) -> Select[int, int, datetime, float, dict[str, float], float, dict[str, dict[str, float]], bool]:
     return (
         select(
             Submission.id,
             Submission.team_id,
             Submission.received_at,
-            Score.public,
+            Score.shown,
+            Score.shown_also,
             Score.private,
             Score.also,
             FinalPick.submission_id.is_not(None).label("is_picked"),
@@ -347,13 +352,13 @@ def _entries(
 
 
 def _standing(competition: Competition, team: Team, entries: Sequence[Any]) -> Standing:
-    """The row of one team. Private counts the best of its final picks; without picks, of as many files
+    """The row of one team. Public is what was shown of it: ranking by more would tell more. Private counts the best of its final picks; without picks, of as many files
     as may be picked, taken by public score: what Kaggle does for those who forget."""
     sign = -1.0 if competition.greater_is_better else 1.0
     # Python's sort is stable and entries come in order of time: the earlier of two equals wins.
     # A baseline is what its script writes today: a mended one takes the place of its older file.
     counting = entries[-1:] if team.is_baseline else entries
-    by_public = sorted(counting, key=lambda e: sign * e.public)
+    by_public = sorted(counting, key=lambda e: sign * e.shown)
     finals = [e for e in counting if e.is_picked] or by_public[: competition.final_picks]
     best, final = by_public[0], min(finals, key=lambda e: sign * e.private)
     return Standing(
@@ -362,10 +367,10 @@ def _standing(competition: Competition, team: Team, entries: Sequence[Any]) -> S
         is_baseline=team.is_baseline,
         entries=len(entries),
         last_at=max(e.received_at for e in entries),
-        public_key=sign * best.public,
+        public_key=sign * best.shown,
         public_at=best.received_at,
         public_submission_id=best.id,
-        public_also={name: values["public"] for name, values in best.also.items()},
+        public_also=dict(best.shown_also),
         private_key=sign * final.private,
         private_at=final.received_at,
         private_submission_id=final.id,

@@ -20,6 +20,7 @@ from sqlalchemy import (
     String,
     Text,
     UniqueConstraint,
+    false,
     text,
 )
 from sqlalchemy.orm import Mapped, mapped_column, relationship
@@ -44,6 +45,14 @@ class Phase(StrEnum):
     UPCOMING = "upcoming"
     OPEN = "open"
     CLOSED = "closed"
+
+
+class PublicScore(StrEnum):
+    """How public scores are shown before the close; see app.releases."""
+
+    EXACT = "exact"
+    ROUNDED = "rounded"
+    LADDER = "ladder"
 
 
 class State(StrEnum):
@@ -126,6 +135,12 @@ class ChallengeVersion(Base):
     metric_digest: Mapped[str] = mapped_column(String(64))
     manifest: Mapped[dict[str, Any]] = mapped_column(JSON)
     """All that the web may know of the challenge; holds nothing of the hidden labels."""
+    audit: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    """What the checks said before publishing: findings (for organisers), passport (for everybody), overrides
+    (code -> the reason for publishing all the same), versions."""
+    benchmark: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    """The score of a constant or of the sample submission with its standard error, and the steps that public
+    scores are shown in; see app.releases. For organisers."""
     created_at: Mapped[datetime] = mapped_column(UtcTime)
 
     challenge: Mapped[Challenge] = relationship(lazy="joined", innerjoin=True)
@@ -148,6 +163,11 @@ class Competition(Base):
     final_picks: Mapped[int]
     max_team_size: Mapped[int]
     max_upload_bytes: Mapped[int] = mapped_column(BigInteger)
+    total_limit: Mapped[int | None]
+    """Uploads that count, of a team over the whole run; None for no cap beside the daily one."""
+    public_score: Mapped[str] = mapped_column(
+        String(10), default=PublicScore.EXACT, server_default=PublicScore.EXACT.value
+    )
     greater_is_better: Mapped[bool]
     is_paused: Mapped[bool] = mapped_column(default=False)
     grace_seconds: Mapped[int] = mapped_column(default=120)
@@ -209,6 +229,11 @@ class Team(Base):
     competition_id: Mapped[int] = mapped_column(ForeignKey("competition.id"))
     name: Mapped[str] = mapped_column(String(60))
     is_baseline: Mapped[bool] = mapped_column(default=False)
+    has_coarse_feedback: Mapped[bool] = mapped_column(default=False, server_default=false())
+    """An organiser has coarsened what this team sees of its public scores; it is not told."""
+    disqualified_at: Mapped[datetime | None] = mapped_column(UtcTime)
+    """Off the board while set; the team is told the reason."""
+    disqualified_why: Mapped[str | None] = mapped_column(String(500))
     created_at: Mapped[datetime] = mapped_column(UtcTime)
 
 
@@ -296,10 +321,25 @@ class Score(Base):
     submission_id: Mapped[int] = mapped_column(ForeignKey("submission.id"), primary_key=True)
     round_id: Mapped[int] = mapped_column(ForeignKey("round.id"), primary_key=True)
     public: Mapped[float]
+    """Exact; for organisers, and for the team after the close."""
     private: Mapped[float]
     also: Mapped[dict[str, dict[str, float]]] = mapped_column(JSON)
+    shown: Mapped[float]
+    """The public score as it was released, which is what the board ranks by."""
+    shown_also: Mapped[dict[str, float]] = mapped_column(JSON)
     notices: Mapped[list[dict[str, Any]]] = mapped_column(JSON)
     provenance: Mapped[dict[str, Any]] = mapped_column(JSON)
+
+
+class Rung(Base):
+    """Where a team stands on the ladder: the public score it was last shown, and the file that earned it."""
+
+    __tablename__ = "rung"
+
+    round_id: Mapped[int] = mapped_column(ForeignKey("round.id"), primary_key=True)
+    team_id: Mapped[int] = mapped_column(ForeignKey("team.id"), primary_key=True)
+    shown: Mapped[float]
+    submission_id: Mapped[int] = mapped_column(ForeignKey("submission.id"))
 
 
 class FinalPick(Base):
@@ -338,6 +378,86 @@ class Standing(Base):
     private_at: Mapped[datetime] = mapped_column(UtcTime)
     private_submission_id: Mapped[int] = mapped_column(ForeignKey("submission.id"))
     private_also: Mapped[dict[str, float]] = mapped_column(JSON)
+
+
+class TrainFile(Base):
+    """A team's predictions for the training rows, beside one of its submissions: out of fold, or in sample.
+
+    Scored against labels that everybody has, so all that comes of it may be shown in full.
+    """
+
+    __tablename__ = "train_file"
+
+    submission_id: Mapped[int] = mapped_column(ForeignKey("submission.id"), primary_key=True)
+    kind: Mapped[str] = mapped_column(String(10), primary_key=True)
+    """oof or train."""
+    sha256: Mapped[str] = mapped_column(String(64))
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
+    received_at: Mapped[datetime] = mapped_column(UtcTime)
+    state: Mapped[str] = mapped_column(String(10))
+    """queued, scored, rejected or failed, as an evaluation's."""
+    result: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    """value, se, n, folds and the data of the plots; see scorer.overfitting.diagnosis."""
+    problems: Mapped[list[dict[str, Any]] | None] = mapped_column(JSON)
+
+
+class Inspection(Base):
+    """A long piece of work about a competition, done by a worker under a lease: a scan for cases, the report
+    at the close, the scoring of a team's train files."""
+
+    __tablename__ = "inspection"
+    __table_args__ = (
+        Index("ix_inspection_due", "state", "next_try_at"),
+        Index("ix_inspection_competition", "competition_id", "kind", "id"),
+    )
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    competition_id: Mapped[int] = mapped_column(ForeignKey("competition.id"))
+    round_id: Mapped[int] = mapped_column(ForeignKey("round.id"))
+    kind: Mapped[str] = mapped_column(String(12))
+    submission_id: Mapped[int | None] = mapped_column(ForeignKey("submission.id"))
+    """Of train files: beside which submission."""
+    state: Mapped[str] = mapped_column(String(10))
+    attempt: Mapped[int] = mapped_column(default=0)
+    lease_token: Mapped[str | None] = mapped_column(String(200))
+    lease_until: Mapped[datetime | None] = mapped_column(UtcTime)
+    next_try_at: Mapped[datetime] = mapped_column(UtcTime)
+    hinted_at: Mapped[datetime | None] = mapped_column(UtcTime)
+    progress: Mapped[float] = mapped_column(default=0.0)
+    """0 to 1."""
+    doing: Mapped[str] = mapped_column(String(100), default="")
+    asked_by: Mapped[str] = mapped_column(String(60))
+    created_at: Mapped[datetime] = mapped_column(UtcTime)
+    finished_at: Mapped[datetime | None] = mapped_column(UtcTime)
+    result: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    """Of a report {"public": ..., "organiser": ...}; of a scan what was looked at and what could not be."""
+    fault: Mapped[str | None] = mapped_column(Text)
+
+
+class Case(Base):
+    """Something a detector saw of a team, for a person to judge; nothing follows by itself."""
+
+    __tablename__ = "integrity_case"  # "case" is a reserved word
+    __table_args__ = (
+        UniqueConstraint("competition_id", "code", "team_id", "other_key"),
+        Index("ix_integrity_case_open", "competition_id", "state"),
+    )
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    competition_id: Mapped[int] = mapped_column(ForeignKey("competition.id"))
+    code: Mapped[str] = mapped_column(String(40))
+    team_id: Mapped[int] = mapped_column(ForeignKey("team.id"))
+    other_team_id: Mapped[int | None] = mapped_column(ForeignKey("team.id"))
+    other_key: Mapped[int] = mapped_column(BigInteger, default=0)
+    """other_team_id or 0: a unique key counts no NULL as equal."""
+    state: Mapped[str] = mapped_column(String(10))
+    """open, dismissed or acted."""
+    strength: Mapped[float]
+    evidence: Mapped[str] = mapped_column(Text)
+    advice: Mapped[str] = mapped_column(Text)
+    detail: Mapped[dict[str, Any]] = mapped_column(JSON)
+    first_seen_at: Mapped[datetime] = mapped_column(UtcTime)
+    last_seen_at: Mapped[datetime] = mapped_column(UtcTime)
 
 
 class Event(Base):

@@ -5,16 +5,19 @@ An edge, shared by the command and the demo: the transactions begin and end here
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any
 
+import scorer
 from app import baselines, challenges, competitions, db, events
+from app.errors import Refused
 from app.installation import Installation
 from app.models import Phase
+from app.storage import Storage
+from scorer.overfitting.folds import CannotScoreTrain, assign, to_csv, train_solution
 
-if TYPE_CHECKING:
-    import scorer
+MIN_REASON = 10
 
 
 @dataclass(frozen=True)
@@ -32,14 +35,28 @@ def publish(
     challenge: scorer.Challenge,
     *,
     actor: str,
+    checked: scorer.CheckResult | None = None,
+    overrides: Mapping[str, str] | None = None,
     rescore: bool = False,
     open_competition: bool = True,
 ) -> Publication:
-    """Store the folder, make its version, move the challenge's competitions to it or open the first one."""
+    """Store the folder, make its version, move the challenge's competitions to it or open the first one.
+
+    Nothing is published unchecked: `checked` only saves doing it twice. `overrides` gives for the code of
+    a blocking finding the reason to publish all the same; it stays with the version and in the log.
+    """
+    if checked is None:
+        checked = scorer.check(challenge, allow_weak_sandbox=installation.settings.allow_weak_sandbox)
+    if checked.problems:
+        raise scorer.InvalidChallenge(checked.problems)
+    reasons = _accepted(checked, overrides or {})
     manifest = challenges.store(challenge, installation.storage, installation.settings.vault)
+    manifest["folds"] = _store_folds(challenge, installation.storage)
     with installation.database.begin() as session:
         now = db.now(session)
         published = challenges.publish(session, challenge, manifest, now=now)
+        published.version.audit = _audit(checked, reasons)
+        published.version.benchmark = dict(checked.benchmark)
         every = competitions.of_challenge(session, published.version)
         # What is over stays as it ended; only `heldout rescore` changes it.
         running = [competition for competition in every if competition.phase(now) is not Phase.CLOSED]
@@ -59,11 +76,65 @@ def publish(
             competitions=[competition.slug for competition in running],
             rescoring=rescoring,
         )
+        for code, reason in reasons.items():
+            events.log(
+                session, actor, "finding overridden", challenge.slug, now=now,
+                code=code, reason=reason, version=publication.version,
+            )  # fmt: skip
         events.log(
             session, actor, "challenge published", challenge.slug, now=now,
             version=publication.version, digest=challenge.digest, rescoring=rescoring,
         )  # fmt: skip
     return publication
+
+
+def _store_folds(challenge: scorer.Challenge, storage: Storage) -> dict[str, Any]:
+    """The folds that out-of-fold predictions are made with, as a download; or why there are none."""
+    try:
+        train_solution(challenge)
+        folds = assign(challenge)
+    except CannotScoreTrain as reason:
+        return {"why": str(reason)}
+    content = to_csv(folds)
+    with storage.receive(len(content)) as incoming:
+        incoming.write(content)
+        blob = incoming.keep()
+    return {"sha256": blob.sha256, "size": blob.size_bytes, "strategy": folds.strategy, "words": folds.words}
+
+
+def _accepted(checked: scorer.CheckResult, overrides: Mapping[str, str]) -> dict[str, str]:
+    """The reasons given for the blocking findings; refused unless each has one, and nothing else has."""
+    blocking = {finding.code: finding for finding in reversed(checked.blockers)}
+    wrong = [f"{code}: {f.evidence} {f.advice}" for code, f in blocking.items() if code not in overrides]
+    if wrong:
+        listed = "\n".join(f"- {words}" for words in wrong)
+        raise Refused(
+            f"The data would give the answers away, so nothing was published:\n{listed}\n"
+            'Mend it, or say why it is right: --override CODE="the reason, which stays in the log".'
+        )
+    unknown = sorted(set(overrides) - set(blocking))
+    if unknown:
+        raise Refused(f"There is no blocking finding {', '.join(unknown)} to override.")
+    short = sorted(code for code, reason in overrides.items() if len(" ".join(reason.split())) < MIN_REASON)
+    if short:
+        raise Refused(
+            f"The reason for {', '.join(short)} is shorter than {MIN_REASON} characters; write why it is right."
+        )
+    return {code: " ".join(reason.split())[:500] for code, reason in overrides.items()}
+
+
+def _audit(checked: scorer.CheckResult, reasons: Mapping[str, str]) -> dict[str, Any]:
+    """For the version's row. The passport tells of an override that there is one, and not what was found."""
+    passport = [
+        {**entry, "result": "accepted by the organiser"} if entry["code"] in reasons else dict(entry)
+        for entry in checked.passport
+    ]
+    return {
+        "findings": [finding.as_dict() for finding in checked.findings],
+        "passport": passport,
+        "overrides": dict(reasons),
+        "versions": dict(checked.versions),
+    }
 
 
 def post_baselines(

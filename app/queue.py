@@ -21,6 +21,7 @@ from rq.serializers import Serializer
 
 NAME = "scoring"
 JOB = "worker.jobs.score_submission"
+INSPECTION_JOB = "worker.inspections.inspect"
 HINT_LIFE_SECONDS = 60
 
 log = logging.getLogger(__name__)
@@ -71,17 +72,24 @@ class Hints:
         Hints need no names to be bounded: the row's `hinted_at` says when the next one is due. (RQ's
         unique jobs would even be wrong: a killed job's name stays taken, and its successor unsent.)
         """
+        return self._send(JOB, submission_id, self._timeout)
+
+    def send_inspection(self, inspection_id: int) -> bool:
+        """The same for an inspection, which may take as long as three files."""
+        return self._send(INSPECTION_JOB, inspection_id, 3 * self._timeout)
+
+    def _send(self, job: str, about: int, seconds: int) -> bool:
         try:
             self._queue.enqueue(
-                JOB,
-                submission_id,
-                job_timeout=self._timeout,
+                job,
+                about,
+                job_timeout=seconds,
                 ttl=HINT_LIFE_SECONDS * 10,
                 result_ttl=0,
                 failure_ttl=HINT_LIFE_SECONDS,
             )
         except RedisError as wrong:
-            log.warning("no hint for submission %s, the sweeper will send one: %s", submission_id, wrong)
+            log.warning("no hint for %s %s, the sweeper will send one: %s", job, about, wrong)
             return False
         return True
 

@@ -24,7 +24,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, aliased
 
-from app import leaderboard, teams
+from app import leaderboard, releases, teams
 from app.errors import Closed, Conflict, Forbidden, NotFound, QuotaExhausted, Refused
 from app.models import (
     ChallengeVersion,
@@ -45,6 +45,7 @@ from app.storage import Blob
 
 if TYPE_CHECKING:
     from app.accounts import Viewer
+    from app.releases import Terms
     from scorer.report import Problem, Report
 
 MAX_ATTEMPTS = 3
@@ -74,10 +75,14 @@ class Allowance:
     pending_limit: int
     resets_at: datetime
     timezone: str
+    total_limit: int | None
+    """Over the whole competition; None for no cap."""
+    total_used: int
 
     @property
     def remaining(self) -> int:
-        return max(0, self.limit - self.used)
+        today = max(0, self.limit - self.used)
+        return today if self.total_limit is None else max(0, min(today, self.total_limit - self.total_used))
 
 
 @dataclass(frozen=True)
@@ -136,6 +141,7 @@ def accept(
         earlier = _receipt_of(session, competition, team, viewer.id, idempotency_key, blob, now=now)
         if earlier is not None:
             return earlier
+    _refuse_disqualified(team)
     _refuse_out_of_time(competition, received_at=received_at, now=now)
     if len(message) > MAX_MESSAGE_LENGTH:
         raise Refused(
@@ -143,6 +149,7 @@ def accept(
         )
     _refuse_too_many_pending(session, competition, team)
     _refuse_too_many_rejected(session, competition, team, received_at)
+    _refuse_beyond_total(session, competition, team)
     remaining = _charge(session, competition, team, received_at)
     try:
         with session.begin_nested():
@@ -183,9 +190,11 @@ def admit(
     team = teams.of(session, competition, viewer.id)
     if team is None:
         raise Forbidden(f"Join {competition.title} before submitting to it.")
+    _refuse_disqualified(team)
     _refuse_out_of_time(competition, received_at=received_at, now=received_at)
     _refuse_too_many_pending(session, competition, team)
     _refuse_too_many_rejected(session, competition, team, received_at)
+    _refuse_beyond_total(session, competition, team)
     if allowance(session, competition, team, now=received_at).remaining == 0:
         raise _all_used(competition, received_at)
     return None
@@ -231,6 +240,8 @@ def allowance(session: Session, competition: Competition, team: Team, *, now: da
         pending_limit=competition.pending_limit,
         resets_at=_midnight_after(competition, now),
         timezone=competition.timezone,
+        total_limit=competition.total_limit,
+        total_used=0 if competition.total_limit is None else _charged_count(session, team),
     )
 
 
@@ -259,6 +270,11 @@ def _known_upload(session: Session, user_id: int, key: str) -> str | None:
     """The sha256 of what this user sent with this key before."""
     known = select(Submission.sha256).where(Submission.user_id == user_id, Submission.idempotency_key == key)
     return session.scalar(known)
+
+
+def _refuse_disqualified(team: Team) -> None:
+    if team.disqualified_at is not None:
+        raise Forbidden(f"The organiser has disqualified your team: {team.disqualified_why}")
 
 
 def _refuse_out_of_time(competition: Competition, *, received_at: datetime, now: datetime) -> None:
@@ -319,6 +335,25 @@ def _refuse_too_many_rejected(
         )
 
 
+def _refuse_beyond_total(session: Session, competition: Competition, team: Team) -> None:
+    limit = competition.total_limit
+    if limit is not None and (charged := _charged_count(session, team)) >= limit:
+        raise QuotaExhausted(
+            f"Your team has used all {limit} submissions that a team has for the whole competition"
+            f"{f' ({charged} count)' if charged > limit else ''}."
+        )
+
+
+def _charged_count(session: Session, team: Team) -> int:
+    """Files of the team that count, over the whole run. Safe to compare while the team's row is locked."""
+    charged = (
+        select(func.count())
+        .select_from(Submission)
+        .where(Submission.team_id == team.id, Submission.is_charged)
+    )
+    return session.scalar(charged) or 0
+
+
 def _charge(session: Session, competition: Competition, team: Team, received_at: datetime) -> int:
     """Take one of today's uploads in a single guarded UPDATE: counting first and inserting then lets
     two tabs both take the last one (measured: 12 accepted of a limit of 5)."""
@@ -337,7 +372,9 @@ def _charge(session: Session, competition: Competition, team: Team, received_at:
     )
     if used is None:
         raise _all_used(competition, received_at)
-    return limit - used
+    if competition.total_limit is None:
+        return limit - used
+    return min(limit - used, competition.total_limit - _charged_count(session, team) - 1)
 
 
 def _all_used(competition: Competition, received_at: datetime) -> QuotaExhausted:
@@ -462,9 +499,41 @@ def renew(session: Session, claim: Claim, *, lease: timedelta, now: datetime) ->
     _guarded(session, claim, {"lease_until": now + lease}, Evaluation.lease_until > now)
 
 
-def record_scored(session: Session, claim: Claim, report: Report, *, now: datetime) -> None:
-    """The score, the state and the team's standing, all or nothing; Fenced if the lease is gone."""
+def earlier_files(session: Session, claim: Claim, *, limit: int) -> list[str]:
+    """The sha256 of the team's latest files that were scored under the claim's round before this one, newest first."""
+    team_id = select(Submission.team_id).where(Submission.id == claim.submission_id).scalar_subquery()
+    found = (
+        select(Submission.sha256)
+        .join(Score, and_(Score.submission_id == Submission.id, Score.round_id == claim.round_id))
+        .where(Submission.team_id == team_id, Submission.id < claim.submission_id)
+        .order_by(Submission.id.desc())
+        .limit(limit)
+    )
+    return list(session.scalars(found))
+
+
+def record_scored(
+    session: Session,
+    claim: Claim,
+    report: Report,
+    *,
+    now: datetime,
+    terms: Terms | None = None,
+    se_difference: float | None = None,
+) -> None:
+    """The score, the state and the team's standing, all or nothing; Fenced if the lease is gone.
+
+    `terms` are what `releases.terms` said before, where the ladder needed a comparison with the team's
+    best file so far; RungMoved if another file has become that since.
+    """
     submission, counts = _lock_for(session, claim)
+    fresh = releases.terms(session, claim.submission_id, claim.round_id)
+    if terms is None:
+        terms = fresh
+    elif (terms.mode, terms.leader_id, terms.step) != (fresh.mode, fresh.leader_id, fresh.step):
+        raise releases.RungMoved
+    shown = releases.decide(terms, report, se_difference=se_difference)
+    releases.climb(session, terms, shown, submission=submission, round_id=claim.round_id)
     done = {
         "state": State.SCORED,
         "lease_token": None,
@@ -480,7 +549,9 @@ def record_scored(session: Session, claim: Claim, report: Report, *, now: dateti
             public=report.public,
             private=report.private,
             also={name: dict(values) for name, values in report.also.items()},
-            notices=[notice.as_dict() for notice in report.notices],
+            shown=shown.public,
+            shown_also=shown.also,
+            notices=[*(notice.as_dict() for notice in report.notices), *shown.notices],
             provenance=dict(report.provenance),
         )
     )
@@ -749,6 +820,9 @@ class Status:
     problem_count: int
     fault: str | None
     public: float | None
+    """As it was released, which is what the board ranks by."""
+    public_exact: float | None
+    """Before the close for organisers only."""
     private: float | None
     public_also: Mapping[str, float]
     private_also: Mapping[str, float]
@@ -817,9 +891,14 @@ def statuses(
                 problems=evaluation.problems or [],
                 problem_count=evaluation.problem_count,
                 fault=evaluation.fault if for_organiser else None,
-                public=score.public if score else None,
+                public=score.shown if score else None,
+                public_exact=score.public if score and shows_private else None,
                 private=score.private if score and shows_private else None,
-                public_also={name: values["public"] for name, values in also.items()},
+                public_also={name: values["public"] for name, values in also.items()}
+                if shows_private
+                else dict(score.shown_also)
+                if score
+                else {},
                 private_also={name: values["private"] for name, values in also.items()}
                 if shows_private
                 else {},

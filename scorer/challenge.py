@@ -101,6 +101,10 @@ class CompetitionDefaults(_Part):
     """Defaults of a run; whoever opens a competition may say otherwise."""
 
     daily_limit: Annotated[int, Field(ge=1, le=10_000)] = 5
+    total_limit: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    """Of a team over the whole run; default: none beside the daily one."""
+    public_score: Literal["exact", "rounded", "ladder"] = "rounded"
+    """How public scores are shown before the close."""
     pending_limit: Annotated[int, Field(ge=1, le=1000)] = 3
     final_picks: Annotated[int, Field(ge=1, le=100)] = 2
     max_team_size: Annotated[int, Field(ge=1, le=1000)] = 4
@@ -112,11 +116,16 @@ class CompetitionDefaults(_Part):
 
 
 class Split(BaseModel):
-    """How the test rows were divided; shown, and free to say more (seed, note)."""
+    """How the rows were divided; shown, held against the data by the audit, and free to say more (seed, note)."""
 
     model_config = ConfigDict(extra="allow", strict=True, frozen=True)
 
     strategy: Text | None = None
+    """random, stratified, grouped or sequential; any other word is only shown."""
+    group: Text | None = None
+    """The column of train and test whose values must not be on both sides: a patient, a speaker, a site."""
+    time: Text | None = None
+    """The column of train and test that orders rows in time."""
     public_fraction: Annotated[float, Field(gt=0, lt=1)] | None = None
 
 

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from scorer import sandbox
 from scorer.cells import NUMERIC_KINDS, Cells
 from scorer.challenge import DEFINITION_FILE, SAMPLE_FILE, Challenge, Example
 from scorer.columns import Column, Labels, Lists, Vocabulary
 from scorer.custom import MetricFailed
+from scorer.leakage import audit
+from scorer.overfitting.terms import benchmark_terms
 from scorer.report import Finding, InvalidSubmission, Notice, Problem, ScoringFailed
 from scorer.scoring import evaluate, score
 from scorer.solution import ID_JOINT, classes_missing_in_split, truth_as_predictions
@@ -51,12 +54,23 @@ class CheckResult:
     notices: tuple[Notice, ...] = ()
     """What would make it better."""
     findings: tuple[Finding, ...] = ()
-    """What an audit of the data says; empty until there is one."""
+    """What the audit of the data says; made only if there are no problems."""
+    passport: tuple[Mapping[str, Any], ...] = ()
+    """Of each check what participants may see: code, title, version, result."""
+    versions: Mapping[str, str] = field(default_factory=dict)
+    """Of the libraries that the audit computed with."""
+    benchmark: Mapping[str, Any] = field(default_factory=dict)
+    """How public scores are to be released; see scorer.overfitting.terms."""
     outcomes: tuple[Outcome, ...] = ()
 
     @property
     def ok(self) -> bool:
-        return not self.problems
+        """Nothing stands against publishing."""
+        return not self.problems and not self.blockers
+
+    @property
+    def blockers(self) -> tuple[Finding, ...]:
+        return tuple(finding for finding in self.findings if finding.severity == "block")
 
 
 @dataclass(slots=True)
@@ -86,7 +100,7 @@ def check(
     Scores each example and compares it with its expectation, then the self-test: the truth as a
     submission scores best; the sample submission is acceptable, finite and not perfect; permuted
     rows and columns change nothing; a missing id, a NaN and a word are each the participant's
-    error; two calls agree.
+    error; two calls agree. If all that is well, the data are audited for leaks.
 
     Parameters
     ----------
@@ -115,7 +129,18 @@ def check(
     except ScoringFailed as failure:
         log = failure.log.strip() if isinstance(failure, MetricFailed) else ""
         found.problem("METRIC_FAILED", f"{failure}\n{log}".strip())
-    return CheckResult(tuple(found.problems), tuple(found.notices), outcomes=tuple(found.outcomes))
+    result = CheckResult(tuple(found.problems), tuple(found.notices), outcomes=tuple(found.outcomes))
+    if result.problems:
+        return result
+    audited = audit(challenge, progress=tell)
+    tell("benchmark")
+    return replace(
+        result,
+        findings=audited.findings,
+        passport=audited.passport,
+        versions=audited.versions,
+        benchmark=benchmark_terms(challenge),
+    )
 
 
 def _check_files(challenge: Challenge, found: _Findings) -> None:

@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 from pydantic.fields import FieldInfo
 
+from scorer.leakage.audit import all_checks
 from scorer.metrics import METRICS
 from scorer.metrics.registry import Metric
 from scorer.task import Modifiers
@@ -61,6 +62,11 @@ NOTICE_CODES: Mapping[str, str] = MappingProxyType(
         "NOTICE_CONSTANT": "All predictions are equal.",
         "NOTICE_HARD_LABELS": "All predictions are 0 or 1 although the metric rewards probabilities.",
         "NOTICE_RENORMALISED": "Rows of probabilities were divided by their sum.",
+        "NOTICE_NO_IMPROVEMENT": "On the ladder: not significantly better than the team's best file so far, whose score is shown.",
+        "NOTICE_FEW_VALUES": "The predictions take very few distinct values.",
+        "NOTICE_SAME_PREDICTIONS": "An earlier file of the team holds the same predictions.",
+        "NOTICE_LOOKS_PERMUTED": "The predictions look like an earlier file's in another order of rows.",
+        "NOTICE_LOOKS_INVERTED": "The predictions run against the team's earlier files.",
     }
 )
 
@@ -206,7 +212,35 @@ def problems_page() -> str:
     return "\n".join(lines) + "\n"
 
 
-PAGES = MappingProxyType({"metrics.md": metrics_page, "problems.md": problems_page})
+def findings_page() -> str:
+    """docs/reference/findings.md."""
+    lines = [
+        "# Findings",
+        "",
+        "Written from the code by `python -m scorer.reference docs/reference`; edit the check, not this page.",
+        "",
+        "What the audit of a challenge looks for before it is published. A finding has a severity (block, warn or",
+        "info), a scope, the evidence in words and numbers, what to do, and where it is a test the effect and the",
+        "corrected p. A check that can block keeps a challenge from being published unless the organiser gives a",
+        "reason, which stays in the log. What could not be checked is a finding too, `not_checked`, with why.",
+        "",
+        "| code | looks at | looks for | can block | version | cost |",
+        "|---|---|---|---|---|---|",
+    ]
+    for code, checks in all_checks().items():
+        titles = "; ".join(dict.fromkeys(check.title for check in checks))
+        scopes = ", ".join(dict.fromkeys(check.scope for check in checks))
+        costs = "; ".join(dict.fromkeys(check.cost for check in checks))
+        blocks = "yes" if any(check.blocks for check in checks) else "no"
+        lines.append(
+            f"| `{code}` | {scopes} | {titles} | {blocks} | {max(check.version for check in checks)} | {costs} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+PAGES = MappingProxyType(
+    {"metrics.md": metrics_page, "problems.md": problems_page, "findings.md": findings_page}
+)
 
 
 def _range(metric: Metric) -> str:

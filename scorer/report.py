@@ -62,7 +62,11 @@ class Finding:
     evidence: str
     advice: str
     effect: float | None = None
+    """In the check's own unit: an AUC, a share of rows, ..."""
     p: float | None = None
+    """Corrected for how many columns or files were tried; None where the finding is a fact and no test."""
+    picture: Mapping[str, Any] | None = None
+    """Data of a plot, where looking is better than reading; see scorer.leakage.checks.Found."""
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)

@@ -343,6 +343,11 @@ class _BlockStream(io.RawIOBase):
         return n
 
 
+def stream_of(table: Table) -> io.BufferedReader:
+    """The unpacked content as a file, for parsers that want one."""
+    return io.BufferedReader(_BlockStream(table.blocks()))
+
+
 def _unclosed_quote(line: int) -> Problem:
     return Problem("UNCLOSED_QUOTE", f"Line {line}: a quoted value is never closed.", line=line)
 

@@ -19,7 +19,7 @@ from app import challenges, config, db, heartbeats, logs, migrations, queue, sub
 from app.db import Database
 from app.errors import Refused
 from scorer import sandbox
-from worker import jobs
+from worker import inspections, jobs  # noqa: F401  inspections is a job too: imported before the fork
 
 HEARTBEAT_SECONDS = 5.0
 

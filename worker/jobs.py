@@ -14,6 +14,7 @@ import socket
 import threading
 import time
 import traceback
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
@@ -21,16 +22,24 @@ from typing import Self
 
 import scorer
 import scorer.scoring  # by name, so that the heavy imports happen before the fork
-from app import challenges, db, submissions
+from app import challenges, db, releases, submissions
 from app.config import Settings
 from app.db import Database
+from app.models import PublicScore
 from app.processes import die_with_parent
+from app.releases import Terms
 from app.storage import Storage
 from app.submissions import Claim, Fenced
 from scorer.custom import MetricFailed
+from scorer.overfitting import resampling
+from scorer.overfitting.notes import notes
+from scorer.overfitting.views import kind_of
 
 DRAIN_SECONDS = 5.0
 """One job goes on to whatever else waits for this long: a fork costs more than scoring a small file."""
+
+MANY_ROWS = 200_000
+"""Above, a new file is compared with one earlier file of its team instead of three: remarks take less than a second."""
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +57,7 @@ class Runner:
     def run(self, submission_id: int | None) -> int:
         """Score the submission and then whatever else is due, for a short while; how many were finished."""
         die_with_parent()
-        _limit_memory(self.settings.job_memory_mb)
+        limit_memory(self.settings.job_memory_mb)
         horse = f"{self.name}/{os.getpid()}"
         until = time.monotonic() + DRAIN_SECONDS
         finished = 0
@@ -65,12 +74,15 @@ class Runner:
         """One evaluation from claim to record. No connection is held while numbers are crunched."""
         try:
             with _Lease(self.database, claim, self.lease):
-                outcome = self._measure(claim)
-            with self.database.begin() as session:
-                now = db.now(session)
+                challenge = self._load(claim)
+                outcome = self._measure(challenge, claim)
                 if isinstance(outcome, scorer.Report):
-                    submissions.record_scored(session, claim, outcome, now=now)
-                else:
+                    outcome = self._remark(challenge, claim, outcome)
+                recorded = isinstance(outcome, scorer.Report) and self._record(challenge, claim, outcome)
+            if not recorded:
+                assert isinstance(outcome, scorer.InvalidSubmission)
+                with self.database.begin() as session:
+                    now = db.now(session)
                     submissions.record_rejected(session, claim, outcome.problems, outcome.total, now=now)
         except Fenced as late:
             log.warning("another run has taken over: %s", late)
@@ -83,9 +95,56 @@ class Runner:
             now = db.now(session)
             return submissions.claim(session, horse, lease=self.lease, now=now, submission_id=submission_id)
 
-    def _measure(self, claim: Claim) -> scorer.Report | scorer.InvalidSubmission:
+    def _load(self, claim: Claim) -> scorer.Challenge:
         home = challenges.vault_folder(self.settings.vault, claim.digest)
-        challenge = scorer.load(home, digest=claim.digest, prepared=self.settings.vault / "prepared")
+        return scorer.load(home, digest=claim.digest, prepared=self.settings.vault / "prepared")
+
+    def _record(self, challenge: scorer.Challenge, claim: Claim, report: scorer.Report) -> bool:
+        """Write the score, on the ladder after comparing the file with the team's best one so far.
+
+        The comparison needs no lock and may take a while, so it is made before the transaction; if
+        another file of the team has become its best meanwhile, it is made again.
+        """
+        while True:
+            with self.database.read() as session:
+                terms = releases.terms(session, claim.submission_id, claim.round_id)
+            apart = self._apart(challenge, claim, terms) if terms.mode is PublicScore.LADDER else None
+            try:
+                with self.database.begin() as session:
+                    submissions.record_scored(
+                        session, claim, report, now=db.now(session), terms=terms, se_difference=apart
+                    )
+            except releases.RungMoved:
+                continue
+            return True
+
+    def _remark(self, challenge: scorer.Challenge, claim: Claim, report: scorer.Report) -> scorer.Report:
+        """Add what the team is told of its own file beside its own earlier ones; no label has a part in it."""
+        if challenge.task.custom is not None:
+            return report
+        n_rows = len(challenge.solution.ids)
+        with self.database.read() as session:
+            earlier = submissions.earlier_files(session, claim, limit=3 if n_rows <= MANY_ROWS else 1)
+        own = resampling.read(challenge, self.storage.path(claim.sha256))
+        try:
+            history = [resampling.read(challenge, self.storage.path(sha256)).columns for sha256 in earlier]
+        except scorer.InvalidSubmission:
+            history = []  # under this version an earlier file is wrong, so it says nothing about this one
+        found = notes(own.columns, kind_of(challenge.task.parts[0]), history)
+        known = {notice.code for notice in report.notices}
+        return replace(report, notices=[*report.notices, *(n for n in found if n.code not in known)])
+
+    def _apart(self, challenge: scorer.Challenge, claim: Claim, terms: Terms) -> float:
+        """Standard error of the difference to the leader, over the public rows."""
+        solution = challenge.solution
+        own = resampling.read(challenge, self.storage.path(claim.sha256))
+        if terms.leader_sha256 is None:
+            leader = resampling.benchmark(challenge).aligned
+        else:
+            leader = resampling.read(challenge, self.storage.path(terms.leader_sha256))
+        return resampling.se_of_difference(solution, own, leader, solution.public, seed=0)
+
+    def _measure(self, challenge: scorer.Challenge, claim: Claim) -> scorer.Report | scorer.InvalidSubmission:
         try:
             # The reader goes by the file's content, never by the name a person gave it.
             return scorer.scoring.score(
@@ -149,7 +208,7 @@ class _Lease:
         self._thread.join()
 
 
-def _limit_memory(add_mb: int) -> None:
+def limit_memory(add_mb: int) -> None:
     """Let this process grow by so much and no more: a hostile file meets MemoryError, not the machine's OOM killer."""
     pages = int(Path("/proc/self/statm").read_text().split()[0]) if Path("/proc/self/statm").exists() else 0
     limit = pages * resource.getpagesize() + add_mb * 1024 * 1024
@@ -168,7 +227,12 @@ def configure(settings: Settings, database: Database) -> Runner:
     return _runner
 
 
+def runner() -> Runner:
+    """What `configure` made in the parent."""
+    assert _runner is not None, "worker.jobs.configure was not called before the fork"
+    return _runner
+
+
 def score_submission(submission_id: int) -> int:
     """The job. The id is only where to begin; the database says what is to be done."""
-    assert _runner is not None, "worker.jobs.configure was not called before the fork"
-    return _runner.run(submission_id)
+    return runner().run(submission_id)

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 from datetime import timedelta
 
-from app import competitions, config, db, heartbeats, logs, migrations, queue, submissions
+from app import competitions, config, db, heartbeats, inspections, logs, migrations, queue, submissions
 from app.config import Settings
 from app.db import Database
 from app.errors import Refused
@@ -29,6 +29,7 @@ def sweep(database: Database, hints: Hints, *, hint_after: timedelta, name: str 
         lambda: _announce(database, hints, hint_after),
         lambda: _give_up(database),
         lambda: _finish_rescores(database),
+        lambda: _inspect(database, hints, hint_after),
         lambda: _beat(database, name),
     ]
     counts = []
@@ -50,6 +51,22 @@ def _announce(database: Database, hints: Hints, hint_after: timedelta) -> int:
     with database.begin() as session:
         due = submissions.unfinished(session, now=db.now(session), hint_after=hint_after)
     return sum(hints.send(submission_id) for submission_id in due)
+
+
+def _inspect(database: Database, hints: Hints, hint_after: timedelta) -> int:
+    """Plan the scans and reports that are due by themselves, and announce those that nobody has taken."""
+    with database.read() as session:
+        wanted = inspections.due(session, now=db.now(session))
+    with database.begin() as session:
+        now = db.now(session)
+        for inspection_id in inspections.fail_exhausted(session, now=now):
+            log.error("inspection %s failed three times; its organiser must look at it", inspection_id)
+        asked = [
+            inspections.ask(session, competition, kind, by="sweeper", now=now).id
+            for competition, kind in wanted
+        ]
+        quiet = inspections.unfinished(session, now=now, hint_after=hint_after)
+    return sum(hints.send_inspection(inspection_id) for inspection_id in dict.fromkeys([*asked, *quiet]))
 
 
 def _give_up(database: Database) -> int:

@@ -24,12 +24,15 @@ from app.web import (
     competitions,
     errors,
     formats,
+    integrity,
     leaderboard,
     markdown,
     organise,
     pages,
+    reports,
     submissions,
     teams,
+    train_files,
     uploads,
 )
 from app.web.context import Parts
@@ -80,9 +83,12 @@ def create_app(settings: Settings, *, database: Database | None = None) -> Flask
 
     csrf = CSRFProtect(app)
     csrf.exempt(api.blueprint)  # tokens in a header, never cookies
-    csrf.exempt(submissions.create)  # checks by itself, after the file has gone to storage
+    for receives_a_file in (submissions.create, train_files.create):
+        csrf.exempt(receives_a_file)  # checks by itself, after the file has gone to storage
     app.url_map.converters.update(slug=SlugConverter, id=IdConverter)
-    for module in (pages, accounts, competitions, teams, submissions, leaderboard, organise, api):
+    for module in (
+        pages, accounts, competitions, teams, submissions, train_files, leaderboard, reports, organise, integrity, api,
+    ):  # fmt: skip
         app.register_blueprint(module.blueprint)
     errors.register(app)
     app.after_request(_secure)
@@ -112,6 +118,7 @@ def _prepare_templates(app: Flask) -> None:
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.filters.update(
         number=formats.number,
+        brief=formats.brief,
         count=formats.count,
         size=formats.size,
         moment=formats.moment,
@@ -120,7 +127,12 @@ def _prepare_templates(app: Flask) -> None:
         relative=formats.relative,
         markdown=markdown.render,
     )
-    app.jinja_env.globals.update(plural=formats.plural, settings=app.extensions["heldout"].settings)
+    app.jinja_env.globals.update(
+        plural=formats.plural,
+        public_step=formats.public_step,
+        release=formats.release,
+        settings=app.extensions["heldout"].settings,
+    )
     app.context_processor(lambda: {"viewer": g.get("viewer")})
 
 

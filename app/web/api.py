@@ -9,14 +9,15 @@ from flask import Blueprint, jsonify, request, url_for
 from flask.typing import ResponseReturnValue
 from sqlalchemy.orm import Session
 
-from app import competitions, db, leaderboard, submissions, teams
+from app import competitions, db, inspections, leaderboard, submissions, teams, train_files
 from app.accounts import Viewer
 from app.errors import Forbidden, NotFound, Refused
 from app.leaderboard import PAGE_SIZE, Row, Sort
-from app.models import Competition, Team
+from app.models import Competition, Team, TrainFile
 from app.submissions import Receipt, Status
 from app.web import downloads, uploads
 from app.web.context import bearer, number_argument, parts
+from app.web.formats import public_step, release
 
 blueprint = Blueprint("api", __name__, url_prefix="/api/v1")
 
@@ -55,11 +56,15 @@ def competition_show(slug: str) -> ResponseReturnValue:
         version=competition.version.number,
         limits={
             "daily": competition.daily_limit,
+            "total": competition.total_limit,
             "pending": competition.pending_limit,
             "final_picks": competition.final_picks,
             "team_size": competition.max_team_size,
             "upload_bytes": competition.max_upload_bytes,
         },
+        public_score={"shown": release(competition).value, "step": public_step(competition) or None},
+        passport=(competition.version.audit or {}).get("passport", []),
+        folds=manifest.get("folds"),
         team=team.name if team else None,
     )
 
@@ -95,6 +100,16 @@ def file_show(slug: str, name: str) -> ResponseReturnValue:
     return downloads.send_public(competition, name)
 
 
+@blueprint.get("/competitions/<slug:slug>/folds.csv")
+def folds(slug: str) -> ResponseReturnValue:
+    with parts().database.read() as session:
+        now = db.now(session)
+        who = bearer(session)
+        competition = competitions.by_slug(session, slug)
+        downloads.refuse_before_opening(competition, who, now)
+    return downloads.send_folds(competition)
+
+
 @blueprint.post("/competitions/<slug:slug>/join")
 def join(slug: str) -> ResponseReturnValue:
     with parts().database.begin() as session:
@@ -116,6 +131,8 @@ def quota(slug: str) -> ResponseReturnValue:
         used=allowance.used,
         remaining=allowance.remaining,
         pending=allowance.pending,
+        total_limit=allowance.total_limit,
+        total_used=allowance.total_used if allowance.total_limit is not None else None,
         pending_limit=allowance.pending_limit,
         resets_at=_time(allowance.resets_at),
         timezone=allowance.timezone,
@@ -169,6 +186,42 @@ def submission_file(submission_id: int) -> ResponseReturnValue:
     return downloads.send_upload(submission)
 
 
+@blueprint.get("/submissions/<id:submission_id>/train-files")
+def train_file_index(submission_id: int) -> ResponseReturnValue:
+    """Of the own team (or any, for organisers): the files of predictions for the training rows, and their results."""
+    with parts().database.read() as session:
+        submissions.visible(session, bearer(session), submission_id)
+        files = train_files.of(session, submission_id)
+    return jsonify(train_files=[train_file_json(files[kind]) for kind in sorted(files)])
+
+
+@blueprint.post("/submissions/<id:submission_id>/train-files/<any(oof, train):kind>")
+def train_file_create(submission_id: int, kind: str) -> ResponseReturnValue:
+    file = uploads.take_train_file(submission_id, kind, lambda session, _now: bearer(session))
+    headers = {"Location": url_for("api.train_file_index", submission_id=submission_id)}
+    return jsonify(train_file_json(file)), 201, headers
+
+
+@blueprint.get("/competitions/<slug:slug>/report")
+def report(slug: str) -> ResponseReturnValue:
+    """What everybody may read of the report at the close, once the competition is over."""
+    with parts().database.read() as session:
+        now = db.now(session)
+        bearer(session)
+        competition = competitions.by_slug(session, slug)
+        inspection = inspections.report(session, competition, for_organiser=False, now=now)
+    result = inspection.result or {}
+    return jsonify(
+        competition=slug,
+        made_at=_time(inspection.finished_at),
+        metric=result.get("metric"),
+        greater_is_better=competition.greater_is_better,
+        rows=result.get("rows"),
+        notes=result.get("notes", []),
+        **result.get("public", {}),
+    )
+
+
 @blueprint.get("/competitions/<slug:slug>/leaderboard")
 def board(slug: str) -> ResponseReturnValue:
     """`?page=`, `?page_size=` up to 200, `?search=`, `?sort=rank|team|entries|last` with a `-` in front to turn it."""
@@ -209,6 +262,23 @@ def receipt_json(receipt: Receipt) -> dict[str, Any]:
         "remaining_today": receipt.remaining_today,
         "is_replay": receipt.is_replay,
         "links": _links(receipt.id),
+    }
+
+
+def train_file_json(file: TrainFile) -> dict[str, Any]:
+    return {
+        "submission": file.submission_id,
+        "kind": file.kind,
+        "state": file.state,
+        "sha256": file.sha256,
+        "size_bytes": file.size_bytes,
+        "received_at": _time(file.received_at),
+        "result": file.result,
+        "problems": file.problems,
+        "links": {
+            "index": url_for("api.train_file_index", submission_id=file.submission_id),
+            "page": url_for("submissions.show", submission_id=file.submission_id) + "#beside",
+        },
     }
 
 

@@ -65,6 +65,16 @@ def download(slug: str, name: str) -> ResponseReturnValue:
     return downloads.send_public(competition, name)
 
 
+@blueprint.get("/competitions/<slug:slug>/folds.csv")
+def folds(slug: str) -> ResponseReturnValue:
+    with parts().database.read() as session:
+        now = db.now(session)
+        me = viewer(session, now)
+        competition = competitions.by_slug(session, slug)
+        downloads.refuse_before_opening(competition, me, now)
+    return downloads.send_folds(competition)
+
+
 @blueprint.get("/competitions/<slug:slug>/data.zip")
 def bundle(slug: str) -> ResponseReturnValue:
     with parts().database.read() as session:

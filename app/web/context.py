@@ -71,8 +71,9 @@ def bearer(session: Session) -> Viewer:
 
 
 def field(name: str) -> str:
-    """A form's text without control characters: PostgreSQL faults on a NUL, and nobody types the others."""
-    return "".join(c for c in request.form.get(name, "") if c.isprintable())
+    """A form's text on one line and without control characters: PostgreSQL faults on a NUL, nobody types the others."""
+    lines = request.form.get(name, "").splitlines()
+    return " ".join("".join(c for c in line if c.isprintable()) for line in lines)
 
 
 def number_argument(name: str, default: int, largest: int = 10**9) -> int:

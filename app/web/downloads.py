@@ -9,7 +9,7 @@ from flask import Response, send_file
 
 from app.accounts import Viewer
 from app.errors import Closed, NotFound
-from app.models import Competition, Phase, Submission
+from app.models import Competition, Phase, Submission, TrainFile
 from app.web.context import parts
 
 
@@ -37,6 +37,20 @@ def send_bundle(competition: Competition) -> Response:
     if bundle is None:
         raise NotFound("This competition has no archive of all its files.")
     return _send(bundle["sha256"], f"{competition.slug}.zip", "no-cache")
+
+
+def send_folds(competition: Competition) -> Response:
+    """Of each training row the fold it is in."""
+    folds: dict[str, Any] = competition.version.manifest.get("folds") or {}
+    if "sha256" not in folds:
+        raise NotFound(
+            f"{competition.title} has no folds: {folds.get('why', 'it was published before there were any')}"
+        )
+    return _send(folds["sha256"], "folds.csv", "no-cache")
+
+
+def send_train_file(file: TrainFile) -> Response:
+    return _send(file.sha256, f"{file.kind}-{file.submission_id}.csv", "private, no-cache")
 
 
 def send_upload(submission: Submission) -> Response:

@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import math
 from datetime import datetime
+from decimal import Decimal
+from typing import Any
 from zoneinfo import ZoneInfo
+
+from app.models import Competition, PublicScore
 
 THIN = "\u202f"  # narrow no-break space: groups digits without looking like a comma or a point
 MINUS = "\u2212"
 
 
-def number(x: float | None) -> str:
-    """A score: five decimals below 1000, else six significant digits in groups of three."""
+def number(x: float | None, step: float = 0.0) -> str:
+    """A score: five decimals below 1000, else six significant digits in groups of three.
+
+    One that was rounded to `step` has the digits of the step and no more; any other shows all of its own.
+    """
     if x is None:
         return "–"
     magnitude = abs(x)
-    if magnitude == 0 or 0.00005 <= magnitude < 1000:
+    if step and magnitude < 1e15 and abs(x / step - round(x / step)) < 1e-6:
+        text = f"{magnitude:,.{_decimals(step)}f}".replace(",", THIN)
+    elif magnitude == 0 or 0.00005 <= magnitude < 1000:
         text = f"{magnitude:.5f}"
     elif magnitude < 0.00005 or magnitude >= 1e15:
         text = f"{magnitude:.4e}"
@@ -24,6 +33,34 @@ def number(x: float | None) -> str:
         rounded = round(magnitude, 5 - math.floor(math.log10(magnitude)))
         text = f"{rounded:,.{decimals}f}".replace(",", THIN)
     return (MINUS if x < 0 else "") + text
+
+
+def _decimals(step: float) -> int:
+    exponent = Decimal(repr(step)).normalize().as_tuple().exponent
+    return max(0, -int(exponent))
+
+
+def public_step(competition: Competition, also: str | None = None) -> float:
+    """The step that public scores (or those of a side metric) are rounded to; 0.0 where they are shown exactly."""
+    if competition.public_score == PublicScore.EXACT:
+        return 0.0
+    benchmark = competition.version.benchmark or {}
+    found = benchmark.get("step") if also is None else (benchmark.get("also_steps") or {}).get(also)
+    return float(found or 0.0)
+
+
+def release(competition: Competition) -> PublicScore:
+    """How public scores are really shown: exactly, whatever was asked for, if the version knows no step."""
+    return PublicScore(competition.public_score) if public_step(competition) else PublicScore.EXACT
+
+
+def brief(x: Any) -> str:
+    """A measured number where three digits say enough; anything else as text."""
+    if isinstance(x, bool) or not isinstance(x, (int, float)):
+        return "–" if x is None else str(x)
+    if isinstance(x, int) or (x.is_integer() and abs(x) < 1e15):
+        return count(int(x)).replace("-", MINUS)
+    return f"{x:.3g}".replace("-", MINUS)
 
 
 def count(n: int) -> str:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from flask import Blueprint, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
+from sqlalchemy.orm import Session
 
-from app import competitions, db, leaderboard
+from app import competitions, db, inspections, leaderboard
+from app.errors import NotFound
 from app.leaderboard import Sort
+from app.models import Competition
 from app.web.context import number_argument, parts, viewer
 
 blueprint = Blueprint("leaderboard", __name__)
@@ -31,17 +36,27 @@ def show(slug: str) -> ResponseReturnValue:
             sort=sort,
             descending=descending,
         )
+        has_report = board.is_private and _has_report(session, competition, now)
     if page > 1 and not board.rows:  # an old link to a page that is no longer there
         return redirect(url_for("leaderboard.show", slug=slug, q=search or None))
     return render_template(
         "leaderboard/show.html",
         competition=competition,
         board=board,
+        has_report=has_report,
         now=now,
         search=search,
         sort=sort,
         descending=descending,
     )
+
+
+def _has_report(session: Session, competition: Competition, now: datetime) -> bool:
+    try:
+        inspections.report(session, competition, for_organiser=False, now=now)
+    except NotFound:
+        return False
+    return True
 
 
 def _order() -> tuple[Sort, bool]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from app import competitions, db, events, heartbeats, submissions
+from app import cases, competitions, db, events, heartbeats, submissions
 from app.models import RoundState, State
 from app.web.context import number_argument, organiser, parts
 
@@ -34,6 +34,7 @@ def show(slug: str) -> ResponseReturnValue:
             "draft": draft,
             "draft_counts": submissions.state_counts(session, competition, RoundState.DRAFT) if draft else {},
             "hints": parts().hints.depth(),
+            "open_cases": cases.open_count(session, competition),
             "isolation": submissions.latest_isolation(session, competition),
         }
         if request.args.get("part") == "pulse":

@@ -18,7 +18,7 @@ from flask import (
 from flask.typing import ResponseReturnValue
 from sqlalchemy.orm import Session
 
-from app import competitions, db, leaderboard, submissions, teams
+from app import competitions, db, leaderboard, submissions, teams, train_files
 from app.accounts import Viewer
 from app.errors import NotFound
 from app.models import Competition, Team
@@ -28,6 +28,7 @@ from app.web.api import receipt_json
 from app.web.context import number_argument, parts, signed_in
 from app.web.downloads import send_upload
 from app.web.errors import wants_json
+from app.web.train_files import beside
 
 blueprint = Blueprint("submissions", __name__)
 
@@ -82,15 +83,20 @@ def index(slug: str) -> ResponseReturnValue:
 
 @blueprint.get("/submissions/<id:submission_id>")
 def show(submission_id: int) -> ResponseReturnValue:
-    """One submission; `?part=entry` is only its row, which asks again each second until it is final."""
+    """One submission; `?part=entry` is only its row, which asks again each second until it is final, and
+    `?part=beside` what its team's predictions for the training rows say."""
     with parts().database.read() as session:
         now = db.now(session)
         me = signed_in(session, now)
         competition, entry = _visible(session, me, submission_id, now)
         team = teams.of(session, competition, me.id)
         place = submissions.place_in_queue(session, submission_id)
-    own = team is not None and team.id == entry.team_id
+        own = team is not None and team.id == entry.team_id
+        files = train_files.of(session, submission_id) if own else {}
     page = {"competition": competition, "entry": entry, "team": team, "now": now, "place": place, "own": own}
+    page["beside"] = beside(competition, entry, files, now) if own else None
+    if request.args.get("part") == "beside" and page["beside"]:
+        return render_template("submissions/_beside.html", **page)
     if request.args.get("part") != "entry":
         return render_template("submissions/show.html", **page)
     fragment = make_response(render_template("submissions/_entry.html", live=True, **page))

@@ -13,9 +13,10 @@ from flask import Request, g, request
 from sqlalchemy.orm import Session
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from app import competitions, db, submissions
+from app import competitions, db, submissions, teams, train_files
 from app.accounts import Viewer
-from app.errors import Conflict, Refused, TooLarge
+from app.errors import Conflict, NotFound, Refused, TooLarge
+from app.models import Competition, State, Submission, TrainFile
 from app.storage import Incoming, Storage
 from app.submissions import Receipt
 from app.web.context import parts
@@ -164,3 +165,49 @@ def take(
         )
     parts().hints.send(receipt.id)  # after the commit, or a fast worker would look for a row not there yet
     return receipt
+
+
+def take_train_file(
+    submission_id: int,
+    kind: str,
+    identify: Callable[[Session, datetime], Viewer],
+    *,
+    check_form: Callable[[], None] | None = None,
+) -> TrainFile:
+    """The same for a file of predictions for the training rows, which only the submission's own team may send."""
+    with parts().database.read() as session:
+        who = identify(session, db.now(session))
+        _, competition = _own(session, who, submission_id)
+    with (
+        parts().under_way.upload(who.id),
+        receiving(parts().storage, competition.max_upload_bytes) as upload,
+    ):
+        if check_form is not None:
+            check_form()
+        # Before it is kept: what is refused later stays on the disk, and these files cost no quota.
+        with parts().database.read() as session:
+            train_files.refuse_impossible(competition, kind)
+            present = train_files.of(session, submission_id).get(kind)
+        if present is not None and present.state == State.QUEUED:
+            raise Conflict(
+                f"The {train_files.KINDS[kind]} sent before are still being scored; wait for them."
+            )
+        blob = upload.incoming.keep()
+    with parts().database.begin() as session:
+        submission, competition = _own(session, who, submission_id)
+        inspection = train_files.attach(
+            session, competition, submission, kind, blob, by=who.name, now=db.now(session)
+        )
+        file = train_files.get(session, submission_id, kind)
+        inspection_id = inspection.id
+    parts().hints.send_inspection(inspection_id)
+    return file
+
+
+def _own(session: Session, who: Viewer, submission_id: int) -> tuple[Submission, Competition]:
+    """A submission of the viewer's own team; an organiser sees others', but sends nothing for them."""
+    submission, competition = submissions.visible(session, who, submission_id)
+    team = teams.of(session, competition, who.id)
+    if team is None or team.id != submission.team_id:
+        raise NotFound(f"There is no submission {submission_id} of your team.")
+    return submission, competition

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import text
@@ -15,7 +16,7 @@ from sqlalchemy.exc import DBAPIError
 from app import db, migrations
 from app.db import Base, Database
 from app.errors import Misconfigured
-from app.models import Event
+from app.models import Competition, Event, Score, Team
 
 
 def test_the_migrations_lead_to_the_models_exactly(database: Database) -> None:
@@ -94,3 +95,46 @@ def test_sqlite_keeps_what_it_acknowledged_through_a_power_cut(sqlite_template: 
         assert session.execute(text("PRAGMA journal_mode")).scalar_one() == "wal"
         assert session.execute(text("PRAGMA synchronous")).scalar_one() == 2, "FULL"
         assert session.execute(text("PRAGMA foreign_keys")).scalar_one() == 1
+
+
+def test_a_database_of_the_version_before_keeps_its_scores_as_they_were_shown(database_url: str) -> None:
+    database = Database(database_url)
+    at = datetime(2026, 3, 1, tzinfo=UTC)
+    with database.engine.begin() as connection:
+        config = migrations._config()
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0001")
+        rows = {
+            "challenge": {"id": 1, "slug": "c", "created_at": at},
+            "challenge_version": {
+                "id": 1, "challenge_id": 1, "number": 1, "digest": "d", "solution_digest": "s", "metric_digest": "m",
+                "manifest": "{}", "created_at": at,
+            },
+            "competition": {
+                "id": 1, "slug": "c", "title": "C", "version_id": 1, "opens_at": at, "timezone": "UTC",
+                "daily_limit": 5, "pending_limit": 3, "rejected_limit": 20, "final_picks": 2, "max_team_size": 4,
+                "max_upload_bytes": 1000, "greater_is_better": False, "is_paused": False, "grace_seconds": 120,
+                "created_at": at,
+            },
+            "round": {"id": 1, "competition_id": 1, "version_id": 1, "state": "active", "reason": "", "created_at": at},
+            "team": {"id": 1, "competition_id": 1, "name": "ada", "is_baseline": False, "created_at": at},
+            "submission": {
+                "id": 1, "competition_id": 1, "team_id": 1, "received_at": at, "day": at.date(), "filename": "f",
+                "message": "", "sha256": "0", "size_bytes": 1, "is_charged": True,
+            },
+            "score": {
+                "submission_id": 1, "round_id": 1, "public": 0.123456789, "private": 0.2,
+                "also": '{"accuracy": {"public": 0.9, "private": 0.8}}', "notices": "[]", "provenance": "{}",
+            },
+        }  # fmt: skip
+        for table, values in rows.items():
+            names = ", ".join(values)
+            places = ", ".join(f":{name}" for name in values)
+            connection.execute(text(f"INSERT INTO {table} ({names}) VALUES ({places})"), values)
+    migrations.upgrade(database)
+    with database.read() as session:
+        score = session.query(Score).one()
+        assert (score.shown, score.shown_also) == (0.123456789, {"accuracy": 0.9})
+        assert session.query(Competition).one().public_score == "exact"
+        assert session.query(Team).one().disqualified_at is None
+    database.dispose()

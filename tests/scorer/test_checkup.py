@@ -30,7 +30,9 @@ def test_a_sound_challenge_has_no_problem(write: Write) -> None:
         "  - {file: half.csv, public: 0.6931, private: 0.693}\n  - {file: short.csv, refused: missing_ids}\n",
     )
     assert result.ok
-    assert result.findings == ()
+    assert result.blockers == ()
+    assert {entry["result"] for entry in result.passport} <= {"pass", "warn", "not checked"}
+    assert result.benchmark["step"] > 0
     assert [outcome.as_expected for outcome in result.outcomes] == [True, True]
     assert str(result.outcomes[0]) == "half.csv: public 0.693147, private 0.693147"
 
@@ -137,7 +139,9 @@ def test_progress_is_told(write: Write) -> None:
     steps: list[str] = []
     yaml = YAML + "examples:\n  - {file: half.csv, public: 0.6931}\n"
     scorer.check(scorer.load(write(yaml, files={"examples/half.csv": HALF})), progress=steps.append)
-    assert steps == ["files", "example half.csv", "sample submission", "self-test"]
+    assert steps[:4] == ["files", "example half.csv", "sample submission", "self-test"]
+    assert steps[4] == "reading the public tables"
+    assert steps[-1] == "benchmark"
 
 
 # --- the starter -----------------------------------------------------------------------------------

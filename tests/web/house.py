@@ -357,6 +357,8 @@ def addresses(house: House, submission_id: int) -> list[tuple[str, str]]:
         "filename": "heldout.css",
         "sign_in_id": 1,
         "token_id": 1,
+        "case_id": 1,
+        "kind": "oof",
     }
     found = []
     with house.app.test_request_context():

@@ -15,7 +15,9 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 from werkzeug.serving import make_server
 
+from app.inspections import Kind
 from scorer.report import Problem
+from tests.web.findings import CONFUSION, OOF, TRAIN, audited, inspected, own_rows, report, suspected
 from tests.web.house import House, build
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600), pytest.mark.xdist_group("chromium")]
@@ -90,6 +92,14 @@ def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         ),
     )
     house.fail(house.submit("ada", b"id,target\n1,0.11\n", "unlucky.csv"))
+    audited(house, mode="exact")
+    suspected(house, ("copied_predictions", "team-01", "team-02"), ("probing", "team-03", None))
+    own_rows(house, 72, oof=OOF, train=TRAIN)
+    own_rows(house, 73, oof=CONFUSION)
+    inspected(
+        house, Kind.SCAN, {"seen": 2, "new": 2, "not_judged": [], "looked_at": {"teams": 64, "rows": 200}}
+    )
+    inspected(house, Kind.REPORT, report([f"team-{i:02}" for i in range(62)] + [longest]))
     yield house
     house.database.dispose()
 
@@ -162,6 +172,11 @@ PAGES = {
     "board-2": ("ada", "/competitions/biopsy/leaderboard?page=2"),
     "no-match": (None, "/competitions/biopsy/leaderboard?q=nobody"),
     "organise": ("grace", "/competitions/biopsy/organise"),
+    "integrity": ("grace", "/competitions/biopsy/integrity"),
+    "case": ("grace", "/competitions/biopsy/integrity/cases/1"),
+    "report": ("grace", "/competitions/biopsy/report"),
+    "submission": ("ada", "/submissions/72"),
+    "submission-confusion": ("ada", "/submissions/73"),
     "account": ("ada", "/account"),
     "sign-in": (None, "/sign-in"),
     "sign-up": (None, "/sign-up"),

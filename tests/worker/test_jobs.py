@@ -7,7 +7,9 @@ import multiprocessing
 import shutil
 import time
 from multiprocessing.queues import SimpleQueue
+from typing import Any
 
+import numpy as np
 import pytest
 
 import scorer
@@ -39,7 +41,8 @@ def test_a_good_file_is_scored_with_its_provenance(platform: Platform) -> None:
     status = platform.status(submission)
     expected = scorer.score(scorer.load(platform.folder), platform.folder / "public/sample_submission.csv")
     assert status.state is State.SCORED
-    assert (status.public, status.private) == (expected.public, expected.private)
+    assert (status.public_exact, status.private) == (expected.public, expected.private)
+    assert status.public == 0.7  # what the board shows: rounded to a step no finer than chance
     assert status.provenance
     assert status.provenance["file_sha256"] == status.sha256
 
@@ -98,12 +101,29 @@ def test_a_lease_is_renewed_while_a_slow_file_is_measured(
     """The one stand-in here: a metric that takes longer than the lease, which no small real file does."""
     measure = Runner._measure
 
-    def slowly(self: Runner, claim: object) -> object:
+    def slowly(self: Runner, challenge: object, claim: object) -> object:
         time.sleep(7)
-        return measure(self, claim)  # type: ignore[arg-type]
+        return measure(self, challenge, claim)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Runner, "_measure", slowly)
     submission = platform.submit(platform.sample())
     run(platform, submission)
     status = platform.status(submission)
     assert (status.state, status.attempt) == (State.SCORED, 1)
+
+
+def test_a_team_is_told_of_slips_in_its_own_file_from_its_own_earlier_ones(platform: Platform) -> None:
+    rng = np.random.default_rng(0)
+    ids = [line.split(",")[0] for line in platform.sample().decode().splitlines()[1:]]
+    useful = rng.random(len(ids))
+
+    def send(values: np.ndarray[Any, Any]) -> list[str]:
+        rows = "\n".join(f"{key},{value:.6f}" for key, value in zip(ids, values, strict=True))
+        submission = platform.submit(f"id,target\n{rows}\n".encode())
+        run(platform, submission)
+        return [notice["code"] for notice in platform.status(submission).notices]
+
+    assert send(useful) == []
+    assert send(np.clip(useful + rng.normal(size=len(ids)) * 0.1, 0, 1)) == []
+    assert send(useful) == ["NOTICE_SAME_PREDICTIONS"]
+    assert send(1 - useful) == ["NOTICE_LOOKS_INVERTED"]

@@ -1,0 +1,150 @@
+"""What of a public score is shown: exactly, rounded, or by the ladder. The exact one stays with the organiser.
+
+Whatever depends on hidden labels answers a question about them, so the board ranks by the shown value
+and every page, API and export reads it. Rounded: to a step that is no finer than chance. Ladder: a team
+sees a new score only when it is better than its last one by more than chance; it starts at the
+challenge's benchmark. Why and how much each buys: scorer.overfitting.release.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.errors import Refused
+from app.models import ChallengeVersion, Competition, PublicScore, Round, Rung, Submission, Team
+from scorer.overfitting import release
+
+if TYPE_CHECKING:
+    from scorer.report import Report
+
+
+def _no_improvement(over: str) -> dict[str, str]:
+    words = (
+        f"No significant improvement over {over}, whose score is shown. "
+        "The difference is within what chance alone would do on the public rows."
+    )
+    return {"code": release.NO_IMPROVEMENT, "message": words}
+
+
+@dataclass(frozen=True)
+class Terms:
+    """How one submission's public score is to be shown."""
+
+    mode: PublicScore
+    step: float
+    """0.0 where nothing is rounded."""
+    also_steps: dict[str, float]
+    standing_at: float
+    """On the ladder: what the team is shown now, at first the benchmark."""
+    leader_id: int | None
+    """The submission that earned it; None for the benchmark."""
+    leader_sha256: str | None
+    greater_is_better: bool
+
+
+@dataclass(frozen=True)
+class Shown:
+    public: float
+    also: dict[str, float]
+    is_new_rung: bool = False
+    notices: tuple[dict[str, Any], ...] = ()
+
+
+class RungMoved(Exception):
+    """Another file of the team was scored meanwhile: the comparison must be made anew."""
+
+
+def refuse_impossible(version: ChallengeVersion, mode: PublicScore) -> None:
+    """The ladder compares row by row with a benchmark; without one it cannot begin."""
+    if mode is PublicScore.LADDER and (version.benchmark or {}).get("se_public") is None:
+        why = (version.benchmark or {}).get("why", "this version was published before there were benchmarks")
+        raise Refused(
+            f"public_score: ladder is not possible here ({why}). "
+            "Use rounded, or publish the challenge again and then open the competition."
+        )
+
+
+def mode_of(competition: Competition, team: Team) -> PublicScore:
+    """The competition's, but the ladder for a team whose feedback was coarsened."""
+    mode = PublicScore(competition.public_score)
+    can_climb = (competition.version.benchmark or {}).get("se_public") is not None
+    return PublicScore.LADDER if team.has_coarse_feedback and not team.is_baseline and can_climb else mode
+
+
+def terms(session: Session, submission_id: int, round_id: int) -> Terms:
+    """How this submission's score will be shown; what `decide` and the row comparison need."""
+    submission = session.get_one(Submission, submission_id)
+    team = session.get_one(Team, submission.team_id)
+    competition = session.get_one(Competition, submission.competition_id)
+    version = session.get_one(ChallengeVersion, session.get_one(Round, round_id).version_id)
+    benchmark = version.benchmark or {}
+    mode = mode_of(competition, team)
+    if team.is_baseline and mode is PublicScore.LADDER:
+        mode = PublicScore.ROUNDED  # a baseline is sent once, by the organiser
+    rung = session.get(Rung, (round_id, team.id)) if mode is PublicScore.LADDER else None
+    sha256 = (
+        session.scalar(select(Submission.sha256).where(Submission.id == rung.submission_id)) if rung else None
+    )
+    step = float(benchmark.get("step", 0.0))
+    if team.has_coarse_feedback and step:
+        step = release.coarse_step(step)
+    return Terms(
+        mode=mode,
+        step=0.0 if mode is PublicScore.EXACT else step,
+        also_steps=dict(benchmark.get("also_steps", {})),
+        standing_at=rung.shown if rung else float(benchmark.get("public", 0.0)),
+        leader_id=rung.submission_id if rung else None,
+        leader_sha256=sha256,
+        greater_is_better=bool(version.manifest["metric"]["greater_is_better"]),
+    )
+
+
+def decide(terms: Terms, report: Report, *, se_difference: float | None = None) -> Shown:
+    """The shown values of a scored file. `se_difference` is the standard error of its difference to the leader,
+    and only the ladder asks for it."""
+    exact_also = {name: values["public"] for name, values in report.also.items()}
+    if terms.mode is PublicScore.EXACT or not terms.step:
+        return Shown(report.public, exact_also)
+    # A side metric without a step of its own would tell what the ranking one hides.
+    also = {
+        name: release.rounded(value, step)
+        for name, value in exact_also.items()
+        if (step := terms.also_steps.get(name))
+    }
+    if terms.mode is PublicScore.ROUNDED:
+        return Shown(release.rounded(report.public, terms.step), also)
+    assert se_difference is not None, "the ladder needs the comparison with its leader"
+    climbed = release.ladder_release(
+        report.public, terms.standing_at, se_difference,
+        c=release.LADDER_C, step=terms.step, greater_is_better=terms.greater_is_better,
+    )  # fmt: skip
+    if climbed is None:
+        if terms.leader_id is not None:
+            # As it was shown, which may have been in finer steps than today's.
+            return Shown(terms.standing_at, {}, notices=(_no_improvement("your team's earlier file"),))
+        return Shown(
+            release.rounded(terms.standing_at, terms.step), {}, notices=(_no_improvement("the benchmark"),)
+        )
+    return Shown(climbed, {}, is_new_rung=True)
+
+
+def climb(session: Session, terms: Terms, shown: Shown, *, submission: Submission, round_id: int) -> None:
+    """Keep a new rung. The caller holds the team's lock; RungMoved if another file came first."""
+    if terms.mode is not PublicScore.LADDER:
+        return
+    rung = session.get(Rung, (round_id, submission.team_id), populate_existing=True)
+    if (rung.submission_id if rung else None) != terms.leader_id:
+        raise RungMoved
+    if not shown.is_new_rung:
+        return
+    if rung is None:
+        rung = Rung(
+            round_id=round_id, team_id=submission.team_id, shown=shown.public, submission_id=submission.id
+        )
+        session.add(rung)
+    rung.shown, rung.submission_id = shown.public, submission.id
+    session.flush()

@@ -1,0 +1,90 @@
+"""Predictions for the training rows, beside a submission: out of fold, and in sample.
+
+Their labels are public, so what they score may be shown in full and at once. Beside the public score
+they say whether a model underfits, overfits, or was chosen by the board.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from app import inspections
+from app.errors import Conflict, NotFound, Refused
+from app.inspections import Kind
+from app.models import Competition, Inspection, State, Submission, TrainFile
+from app.storage import Blob
+
+KINDS = {"oof": "out-of-fold predictions", "train": "predictions in sample"}
+
+
+def refuse_impossible(competition: Competition, kind: str) -> None:
+    """Where the challenge has no folds, or the kind is none, with the reason."""
+    if kind not in KINDS:
+        raise Refused(f"A train file is one of {', '.join(KINDS)}, not {kind[:20]!r}.")
+    folds = competition.version.manifest.get("folds") or {}
+    if "sha256" not in folds:
+        why = folds.get("why", "this version was published before there were folds")
+        raise Refused(f"{competition.title} takes no predictions for the training rows: {why}.")
+
+
+def attach(
+    session: Session,
+    competition: Competition,
+    submission: Submission,
+    kind: str,
+    blob: Blob,
+    *,
+    by: str,
+    now: datetime,
+) -> Inspection:
+    """Keep a file beside the submission and queue its scoring; a later one of the same kind takes its place."""
+    refuse_impossible(competition, kind)
+    key = submission.id, kind
+    present = session.get(TrainFile, key, with_for_update=True)
+    if present is not None and present.state == State.QUEUED:
+        raise Conflict(f"The {KINDS[kind]} sent before are still being scored; wait for them.")
+    if present is None:
+        present = TrainFile(submission_id=submission.id, kind=kind)
+        session.add(present)
+    present.sha256, present.size_bytes, present.received_at = blob.sha256, blob.size_bytes, now
+    present.state, present.result, present.problems = State.QUEUED, None, None
+    session.flush()
+    return inspections.ask(
+        session, competition, Kind.TRAIN_FILES, by=by, now=now, submission_id=submission.id
+    )
+
+
+def of(session: Session, submission_id: int) -> dict[str, TrainFile]:
+    """By kind, as far as there are any."""
+    found = session.scalars(select(TrainFile).where(TrainFile.submission_id == submission_id))
+    return {file.kind: file for file in found}
+
+
+def of_team(session: Session, team_id: int) -> list[TrainFile]:
+    """All scored ones of a team."""
+    found = select(TrainFile).join(Submission, Submission.id == TrainFile.submission_id)
+    return list(session.scalars(found.where(Submission.team_id == team_id, TrainFile.state == State.SCORED)))
+
+
+def get(session: Session, submission_id: int, kind: str) -> TrainFile:
+    found = session.get(TrainFile, (submission_id, kind))
+    if found is None:
+        raise NotFound("There is no such file.")
+    return found
+
+
+def record(
+    session: Session, submission_id: int, kind: str, sha256: str, *,
+    state: State, result: Mapping[str, Any] | None = None, problems: list[dict[str, Any]] | None = None,
+) -> None:  # fmt: skip
+    """What came of one file. A file sent meanwhile is another one, and keeps waiting for its own answer."""
+    session.execute(
+        update(TrainFile)
+        .where(TrainFile.submission_id == submission_id, TrainFile.kind == kind, TrainFile.sha256 == sha256)
+        .values(state=state, result=result, problems=problems)
+    )

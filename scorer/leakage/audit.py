@@ -1,0 +1,151 @@
+"""Runs every check over a challenge's material and ranks what they found."""
+
+from __future__ import annotations
+
+import logging
+import math
+import pkgutil
+import platform
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import scipy
+import sklearn
+
+import scorer.leakage
+from scorer.challenge import Challenge
+from scorer.leakage.checks import CHECKS, Check, Found, NotChecked
+from scorer.leakage.material import Material, gather
+from scorer.report import Finding
+
+log = logging.getLogger(__name__)
+
+_SEVERITIES = ("block", "warn", "info")
+NOT_CHECKED = "not_checked"
+MAX_PER_CHECK = 5
+"""Findings of one check that are listed; the last says how many more there are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    findings: tuple[Finding, ...]
+    """Blockers first, then by effect. For the organiser: evidence may tell of hidden labels."""
+    passport: tuple[dict[str, Any], ...]
+    """What participants may see of every check: code, title, version, and "pass", "warn" or "not checked"."""
+    versions: dict[str, str]
+    seconds: float
+
+    @property
+    def blockers(self) -> tuple[Finding, ...]:
+        return tuple(finding for finding in self.findings if finding.severity == "block")
+
+
+def audit(challenge: Challenge, *, progress: Callable[[str], None] | None = None, seed: int = 0) -> Audit:
+    """Look for everything that would let a participant score without learning.
+
+    Parameters
+    ----------
+    progress
+        Called with a short text before each check.
+    seed
+        Of every sample, fold and permutation: the same folder gives the same findings.
+    """
+    tell = progress or (lambda _: None)
+    began = time.perf_counter()
+    tell("reading the public tables")
+    return audit_material(gather(challenge, seed=seed), tell, began)
+
+
+def audit_material(material: Material, tell: Callable[[str], None], began: float) -> Audit:
+    findings: list[Finding] = []
+    passport: list[dict[str, Any]] = []
+    skipped: dict[str, list[str]] = {}
+    for code, checks in all_checks().items():
+        own: list[Finding] = []
+        reasons: list[str] = []
+        for check in checks:
+            tell(code.replace("_", " "))
+            try:
+                own += _run(check, material)
+            except NotChecked as unable:
+                reasons.append(str(unable))
+            except Exception as fault:
+                # One check's mistake must not hide what the others found; it is told, and looked into.
+                log.exception("the check %s failed on %s", code, material)
+                reasons.append(
+                    f"the check itself failed ({type(fault).__name__}: {str(fault)[:120]}); please report it"
+                )
+        for reason in dict.fromkeys(reasons):
+            skipped.setdefault(reason, []).append(code)
+        findings += own
+        result = (
+            "warn"
+            if any(f.severity != "info" for f in own)
+            else "not checked"
+            if len(reasons) == len(checks)
+            else "pass"
+        )
+        passport.append(
+            {
+                "code": code,
+                "title": checks[0].title,
+                "version": max(c.version for c in checks),
+                "result": result,
+            }
+        )
+    findings += [
+        Finding(
+            NOT_CHECKED, "info", "challenge", f"Not checked ({', '.join(codes)}): {reason}.",
+            "Mend this if the check would make sense here; otherwise look at these points yourself.",
+        )
+        for reason, codes in skipped.items()
+    ]  # fmt: skip
+    findings.sort(
+        key=lambda f: (
+            _SEVERITIES.index(f.severity),
+            f.code == NOT_CHECKED,
+            -abs(f.effect or 0.0),
+            f.code,
+            f.scope,
+        )
+    )
+    versions = {
+        "python": platform.python_version(), "numpy": np.__version__, "pandas": pd.__version__,
+        "scipy": scipy.__version__, "scikit-learn": sklearn.__version__,
+    }  # fmt: skip
+    return Audit(tuple(findings), tuple(passport), versions, time.perf_counter() - began)
+
+
+def all_checks() -> dict[str, list[Check]]:
+    """Every check of this package by code; a new module is found by itself."""
+    for module in pkgutil.iter_modules(scorer.leakage.__path__):
+        import_module(f"scorer.leakage.{module.name}")
+    return dict(sorted(CHECKS.items()))
+
+
+def _run(check: Check, material: Material) -> Iterator[Finding]:
+    for need in check.needs:
+        if not material.has(need):
+            raise NotChecked(material.why_not(need))
+    with np.errstate(all="ignore"):
+        found = list(check.run(material))
+    found.sort(key=lambda f: (_SEVERITIES.index(f.severity), -abs(f.effect or 0.0), f.log10p or 0.0))
+    for number, one in enumerate(found[:MAX_PER_CHECK]):
+        more = len(found) - MAX_PER_CHECK
+        evidence = one.evidence
+        if number == MAX_PER_CHECK - 1 and more > 0:
+            evidence += f" ({more} more like this.)"
+        yield _finding(check, one, evidence)
+
+
+def _finding(check: Check, found: Found, evidence: str) -> Finding:
+    severity = "warn" if found.severity == "block" and not check.blocks else found.severity
+    effect = None if found.effect is None or not math.isfinite(found.effect) else round(found.effect, 6)
+    p = None if found.log10p is None else 10.0 ** max(found.log10p, -300.0)
+    scope = f"{check.scope}: {found.where}" if found.where else check.scope
+    return Finding(check.code, severity, scope, evidence, found.advice, effect, p, found.picture)

@@ -1,0 +1,92 @@
+"""What a check is: a pure function over a challenge's material, registered with what it needs.
+
+    @check("row_order", scope="rows", needs=("listed",), cost="n log n")
+    def row_order(material: Material) -> Iterator[Found]:
+        ...
+
+A check yields what it found and nothing else: it neither prints nor decides about publishing. The
+audit gives a finding its severity: "block" where the check says so and has `blocks`, else "warn" or
+"info". A check raises `NotChecked` with the reason where it cannot tell; that becomes a finding too,
+so that nothing passes in silence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from scorer.report import HeldoutError
+
+if TYPE_CHECKING:
+    from scorer.leakage.material import Material
+
+Severity = Literal["block", "warn", "info"]
+Need = Literal["train", "test", "train_target", "hidden", "listed", "sample", "public_files"]
+"""train, test: the tables could be read. train_target: train holds the target as a simple column.
+hidden: the solution's target is a simple column. listed: some public file names the test rows in an
+order, and `hidden` holds. public_files: there is anything in public/."""
+
+ALARM = 4.0
+"""-log10 of the corrected p from which a finding is made."""
+BLOCK = 6.0
+"""And from which it may block, together with an effect floor."""
+AUC_FLOOR = 0.55
+"""Below, an association is too weak to matter however sure it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a check found at one place."""
+
+    evidence: str
+    """What was measured, in words with numbers. For the organiser: it may tell of hidden labels."""
+    advice: str
+    """What to do."""
+    effect: float | None = None
+    """How strong it is; in the unit the check documents (AUC, share of rows, ...)."""
+    log10p: float | None = None
+    """log10 of the corrected p value: -8.0 for 1e-8. None where the finding is a fact and no test."""
+    severity: Severity = "warn"
+    """block is only honoured where the check is registered with blocks=True."""
+    where: str = ""
+    """Narrows the check's scope: a column, a file."""
+    picture: Mapping[str, Any] | None = None
+    """Data for a plot where a person would rather look: {"kind": "line|bars|points", "title", "x_title", "y_title",
+    "x": [...], "y": [...], "text": what the picture shows, in words}."""
+
+
+class NotChecked(HeldoutError):
+    """A check could not be made; the text says why, for the organiser."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    code: str
+    scope: str
+    needs: tuple[Need, ...]
+    cost: str
+    blocks: bool
+    version: int
+    run: Callable[[Material], Iterator[Found]] = field(repr=False)
+    title: str
+    """The function's first docstring line: what the check looks for, as participants may read it."""
+
+
+CHECKS: dict[str, list[Check]] = {}
+"""By code; several functions may look for the same thing in different ways."""
+
+
+def check(
+    code: str, *, scope: str, needs: tuple[Need, ...], cost: str, blocks: bool = False, version: int = 1
+) -> Callable[[Callable[[Material], Iterator[Found]]], Callable[[Material], Iterator[Found]]]:
+    """Register a check. `code` is the finding's; `scope` what it speaks of: rows, columns, files, split or challenge."""
+
+    def register(run: Callable[[Material], Iterator[Found]]) -> Callable[[Material], Iterator[Found]]:
+        title = (run.__doc__ or "").strip().split("\n")[0].rstrip(".")
+        if not title:
+            raise TypeError(f"check {code} has no docstring to be its title")
+        CHECKS.setdefault(code, []).append(Check(code, scope, needs, cost, blocks, version, run, title))
+        return run
+
+    return register

@@ -1,0 +1,385 @@
+"""One look at everything a competition's teams have sent: who probes, who copies, what is too good to be true.
+
+Read as a whole it is the nightly scan: files become views on one sample of rows, the views of all teams are
+the crowd, and every detector says what it saw. It never decides; an organiser does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from scorer.challenge import Challenge
+from scorer.columns import Column, FloatArray, Lists, take
+from scorer.overfitting import copies as copying
+from scorer.overfitting import probing, resampling, toogood
+from scorer.overfitting.resampling import Aligned, NotResampled
+from scorer.overfitting.views import NotComparable, is_hard, kind_of, sample_rows, standardised, view
+from scorer.report import InvalidSubmission
+from scorer.solution import truth_as_predictions
+
+MAX_ROWS = 20_000
+"""Rows of a file that are compared with other files."""
+MAX_FILES = 25
+"""Latest files of a team that are looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    submission_id: int
+    path: Path
+    public: float
+    private: float
+
+
+@dataclass(frozen=True, slots=True)
+class Team:
+    id: int
+    name: str
+    is_baseline: bool
+    files: Sequence[File]
+    """Scored ones, in order of time."""
+    final_id: int | None
+    """The submission that counts in private; None off the board."""
+
+    @property
+    def final(self) -> File:
+        return next((file for file in self.files if file.submission_id == self.final_id), self.files[-1])
+
+
+@dataclass(frozen=True, slots=True)
+class Suspicion:
+    """What a detector saw, for the organiser only."""
+
+    code: str
+    team_id: int
+    evidence: str
+    advice: str
+    strength: float
+    other_team_id: int | None = None
+    detail: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    suspicions: tuple[Suspicion, ...]
+    not_judged: tuple[str, ...]
+    """What could not be looked at, and why."""
+    looked_at: Mapping[str, int]
+    """teams, files, rows."""
+
+
+def scan(
+    challenge: Challenge,
+    teams: Sequence[Team],
+    *,
+    progress: Callable[[float, str], None],
+    seed: int = 0,
+) -> Scan:
+    """Run every detector over the files of a competition.
+
+    200 teams of 20,000 rows take well under a minute; memory is bounded by MAX_ROWS rows of one file per
+    team, and of MAX_FILES files of one team at a time. What could not be judged is said with the reason.
+    """
+    people = [team for team in teams if not team.is_baseline and team.files]
+    baselines = [team for team in teams if team.is_baseline and team.files]
+    found: list[Suspicion] = []
+    notes: list[str] = []
+    board = _Board(challenge, people, baselines, notes, seed)
+    progress(0.0, "reading the files that count")
+    board.read(lambda done: progress(0.4 * done, "reading the files that count"))
+    progress(0.4, "comparing predictions")
+    found += board.copied()
+    progress(0.5, "looking at changes from file to file")
+    found += board.probed(lambda done: progress(0.5 + 0.4 * done, "looking at changes from file to file"))
+    progress(0.9, "comparing scores")
+    found += board.too_good()
+    looked_at = {"teams": len(people), "files": board.n_files, "rows": len(board.rows)}
+    return Scan(tuple(found), tuple(dict.fromkeys(notes)), looked_at)
+
+
+class _Board:
+    """The files of one competition on one sample of rows."""
+
+    def __init__(
+        self,
+        challenge: Challenge,
+        people: Sequence[Team],
+        baselines: Sequence[Team],
+        notes: list[str],
+        seed: int,
+    ) -> None:
+        self.challenge, self.people, self.baselines = challenge, people, baselines
+        self.notes, self.seed = notes, seed
+        self.solution = challenge.solution
+        parts = self.solution.task.parts
+        self.kind = kind_of(parts[0]) if len(parts) == 1 else "number"
+        width = max(1, len(self.solution.task.columns)) * max(1, len(people))
+        self.rows = sample_rows(
+            len(self.solution.ids), max(1000, min(MAX_ROWS, _MOST_NUMBERS // width)), seed=seed
+        )
+        self.n_files = 0
+        self.finals: list[FloatArray | None] = []
+        """Of each team, in `people`'s order; None where it could not be read or compared."""
+        self.known: list[FloatArray] = []
+        self.scores: list[_Scored | None] = []
+        self.best_baseline: _Scored | None = None
+
+    # -- reading --
+
+    def read(self, done: Callable[[float], None]) -> None:
+        better = max if self.solution.task.greater_is_better else min
+        for team in self.baselines:
+            aligned = self._aligned(team.final)
+            one = None if aligned is None else self._view(aligned)
+            if one is not None:
+                self.known.append(one)
+            if aligned is not None:
+                scored = _Scored(team.final, aligned)
+                best = self.best_baseline
+                if best is None or better(scored.file.private, best.file.private) == scored.file.private:
+                    self.best_baseline = scored
+        for number, team in enumerate(self.people):
+            done(number / len(self.people))
+            aligned = self._aligned(team.final)
+            self.finals.append(None if aligned is None else self._view(aligned))
+            self.scores.append(None if aligned is None else self._score(team, aligned))
+
+    def _aligned(self, file: File) -> Aligned | None:
+        self.n_files += 1
+        try:
+            return resampling.read(self.challenge, file.path)
+        except NotResampled as reason:
+            self.notes.append(str(reason))
+        except (InvalidSubmission, OSError) as reason:
+            self.notes.append(f"Submission {file.submission_id} could not be read again: {str(reason)[:200]}")
+        return None
+
+    def _view(self, aligned: Aligned) -> FloatArray | None:
+        columns: dict[str, Column] = {
+            name: take(column, self.rows) for name, column in aligned.columns.items()
+        }
+        try:
+            return view(columns, self.kind, n_labels=len(self.solution.vocabulary)).astype(np.float32)
+        except NotComparable as reason:
+            self.notes.append(str(reason))
+        return None
+
+    def _score(self, team: Team, aligned: Aligned) -> _Scored:
+        """With standard errors while the file is at hand, so that no more than one is held."""
+        scored = _Scored(team.final, aligned)
+        try:
+            for name, rows in (("public", self.solution.public), ("private", self.solution.private)):
+                scored.errors[name] = resampling.standard_error(self.solution, aligned, rows, seed=self.seed)
+            if self.best_baseline is not None:
+                scored.errors["baseline"] = resampling.se_of_difference(
+                    self.solution, aligned, self.best_baseline.aligned, self.solution.private, seed=self.seed
+                )
+            scored.match = self._match(aligned)
+        except NotResampled as reason:
+            self.notes.append(str(reason))
+        scored.forget()
+        return scored
+
+    def _match(self, aligned: Aligned) -> toogood.Verdict | None:
+        truth = truth_as_predictions(self.solution)
+        if truth is None or len(truth) != 1:
+            return None
+        ((name, true),) = truth.items()
+        predicted = aligned.columns[name]
+        if isinstance(predicted, Lists) or (
+            isinstance(predicted, np.ndarray) and predicted.dtype == np.object_
+        ):
+            return None
+        return toogood.exact_match(predicted, true, self.solution.public, self.solution.private)
+
+    # -- detectors --
+
+    def copied(self) -> list[Suspicion]:
+        found = self._same_uploads()
+        held = [number for number, one in enumerate(self.finals) if one is not None]
+        if len(held) < 2:
+            return found
+        stack = np.stack([one for one in self.finals if one is not None])
+        known = np.stack(self.known) if self.known else None
+        if self.kind not in ("probability", "classes", "score") and not is_hard(stack, self.kind):
+            crowd = np.median(stack, axis=0)
+            stack = standardised(stack, crowd)
+            known = None if known is None else standardised(known, crowd)
+        result = copying.copies(stack, known)
+        if not result.judged:
+            self.notes.append(f"Copies: {result.reason}")
+        told = {frozenset((one.team_id, one.other_team_id)) for one in found}
+        for pair in result.pairs:
+            first, second = (self.people[held[place]] for place in (pair.first, pair.second))
+            if pair.equal and frozenset((first.id, second.id)) in told:
+                continue
+            found.append(
+                Suspicion(
+                    "same_predictions" if pair.equal else "copied_predictions", first.id, pair.evidence, pair.advice,
+                    1.0 if pair.equal else pair.strength, second.id,
+                    {name: round(value, 4) for name, value in pair.statistics.items()},
+                )
+            )  # fmt: skip
+        return found
+
+    def _same_uploads(self) -> list[Suspicion]:
+        """Teams that sent the very same bytes; twice or more is what chance and a shared notebook do not do."""
+        known = {file.path for team in self.baselines for file in team.files}
+        senders: dict[Path, list[Team]] = {}
+        for team in self.people:
+            for path in {file.path for file in team.files} - known:
+                senders.setdefault(path, []).append(team)
+        shared: dict[tuple[int, int], int] = {}
+        for sent in senders.values():
+            if len(sent) > max(3, _COMMON * len(self.people)):
+                continue  # what so many send is a tutorial's
+            for place, first in enumerate(sent):
+                for second in sent[place + 1 :]:
+                    key = (min(first.id, second.id), max(first.id, second.id))
+                    shared[key] = shared.get(key, 0) + 1
+        advice = (
+            "Compare when, from where and with which client they were sent, and ask both teams. One equal file may come "
+            "from a shared notebook; register its file as a baseline and scan again."
+        )
+        return [
+            Suspicion(
+                "same_file", first, f"{n} uploaded file{'s' if n > 1 else ''} of the two teams {'are' if n > 1 else 'is'} equal to the byte.",
+                advice, float(n), second, {"equal_files": n},
+            )
+            for (first, second), n in sorted(shared.items())
+        ]  # fmt: skip
+
+    def probed(self, done: Callable[[float], None]) -> list[Suspicion]:
+        held = [number for number, one in enumerate(self.finals) if one is not None]
+        many = [number for number in held if len(self.people[number].files) >= probing.MIN_FILES]
+        if not many:
+            self.notes.append(f"Probing: no team has sent {probing.MIN_FILES} files or more.")
+            return []
+        crowd = np.stack([one for one in self.finals if one is not None])
+        try:
+            spaces = dict(zip(held, probing.neighbourhoods(crowd, seed=self.seed), strict=True))
+        except NotComparable as reason:
+            self.notes.append(f"Probing: {reason}")
+            return []
+        middle = np.median(crowd, axis=0)
+        del crowd
+        found = []
+        for place, number in enumerate(many):
+            done(place / len(many))
+            team = self.people[number]
+            views = []
+            for file in team.files[-MAX_FILES:]:
+                aligned = self._aligned(file)
+                one = None if aligned is None else self._view(aligned)
+                if one is not None:
+                    views.append(one)
+            stack: FloatArray = np.array(views, dtype=np.float64)
+            if (
+                len(views)
+                and self.kind not in ("probability", "classes", "score")
+                and not is_hard(stack, self.kind)
+            ):
+                stack = standardised(stack, middle)
+            score = probing.probing(stack, spaces[number], kind=self.kind)
+            if score.verdict:
+                found.append(
+                    Suspicion(
+                        "probing", team.id, score.evidence, score.advice,
+                        max(score.rough_share, score.local_share) / score.threshold,
+                        detail={
+                            "files": score.n_files, "changes": score.n_changes, "rough_share": round(score.rough_share, 4),
+                            "local_share": round(score.local_share, 4), "sparse_share": round(score.sparse_share, 4),
+                            "coded_share": round(score.coded_share, 4), "effective_rows": round(score.effective_rows, 4),
+                            "line": round(score.threshold, 4),
+                        },
+                    )
+                )  # fmt: skip
+        return found
+
+    def too_good(self) -> list[Suspicion]:
+        greater = self.solution.task.greater_is_better
+        found: list[Suspicion] = []
+        judged = [
+            (team, scored)
+            for team, scored in zip(self.people, self.scores, strict=True)
+            if scored is not None and {"public", "private"} <= set(scored.errors)
+        ]
+        for team, scored in judged:
+            if scored.match is not None and scored.match.verdict:
+                found.append(_of_verdict("exact_match", team, scored.match, 10.0))
+        if len(judged) >= _MIN_TEAMS:
+            public, private = (
+                np.array([getattr(s.file, name) for _, s in judged]) for name in ("public", "private")
+            )
+            errors = np.array([np.hypot(s.errors["public"], s.errors["private"]) for _, s in judged])
+            gaps = toogood.public_gap(public, private, errors, greater_is_better=greater)
+            found += [
+                _of_verdict("public_gap", team, gap, gap.statistic)
+                for (team, _), gap in zip(judged, gaps, strict=True)
+                if gap.verdict
+            ]
+        else:
+            self.notes.append(
+                f"Public-private gaps: {len(judged)} teams; a board's own median needs {_MIN_TEAMS}."
+            )
+        compared = [(team, s) for team, s in judged if "baseline" in s.errors]
+        if self.best_baseline is None:
+            self.notes.append("Too good to be true: there is no baseline to compare with.")
+        elif len(compared) >= _MIN_TEAMS:
+            sign = 1.0 if greater else -1.0
+            before = [
+                max(
+                    (sign * f.private for f in team.files if f.submission_id < s.file.submission_id),
+                    default=np.nan,
+                )
+                * sign
+                for team, s in compared
+            ]
+            verdicts = toogood.too_good(
+                np.array([s.file.private for _, s in compared]), np.array(before), self.best_baseline.file.private,
+                np.array([s.errors["baseline"] for _, s in compared]), greater_is_better=greater,
+            )  # fmt: skip
+            found += [
+                _of_verdict("too_good_to_be_true", team, verdict, verdict.statistic)
+                for (team, _), verdict in zip(compared, verdicts, strict=True)
+                if verdict.verdict
+            ]
+        return found
+
+
+@dataclass(slots=True)
+class _Scored:
+    """A team's final file: its scores and their standard errors."""
+
+    file: File
+    _aligned: Aligned | None
+    errors: dict[str, float] = field(default_factory=dict)
+    match: toogood.Verdict | None = None
+
+    @property
+    def aligned(self) -> Aligned:
+        assert self._aligned is not None, "it was let go"
+        return self._aligned
+
+    def forget(self) -> None:
+        self._aligned = None
+
+
+def _of_verdict(code: str, team: Team, verdict: toogood.Verdict, strength: float) -> Suspicion:
+    strength = float(np.clip(strength, 0.0, 1e6))
+    return Suspicion(
+        code, team.id, verdict.evidence, verdict.advice, strength, detail={"line": verdict.threshold}
+    )
+
+
+_MOST_NUMBERS = 40_000_000
+"""Of all teams' views together, 160 MB."""
+_MIN_TEAMS = 8
+"""Of which a median, or a 99 % quantile of others, says anything."""
+_COMMON = 0.25
+"""Share of the teams that send one file before it is nobody's."""

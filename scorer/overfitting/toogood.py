@@ -1,0 +1,221 @@
+"""Scores that are better than a model can be: after the close, with hidden labels, for the organiser only.
+
+Every function takes what the caller computed from replicates of the scored rows (bootstrap or per-row losses)
+and gives one verdict per team. Scores are oriented by `greater_is_better`; standard errors are of the score's
+own unit and 0 or more.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scorer.columns import Column, FloatArray, Labels
+
+MAX_Z = 6.0
+"""A field of 1,000 teams passes this by chance once in a million boards; honest winners stay far below."""
+
+MAX_GAP_Z = 4.0
+"""Of a public-private gap against the board's own median; 1 in 30,000 by chance, one board of 200 in 150."""
+
+MIN_ROWS_TO_MATCH = 100
+"""On fewer private rows being right everywhere can be skill."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What one rule says of one team; `statistic` above `threshold` is the verdict unless the words say more."""
+
+    rule: str
+    """too_good, exact_match or public_gap."""
+    statistic: float
+    threshold: float
+    verdict: bool
+    evidence: str
+    advice: str
+
+
+def too_good(
+    scores: FloatArray,
+    own_before: FloatArray,
+    best_baseline: float,
+    paired_errors: FloatArray,
+    *,
+    greater_is_better: bool,
+    ceiling: float | None = None,
+) -> list[Verdict]:
+    """Which teams are better than the best registered baseline by more than a model's work explains.
+
+    Parameters
+    ----------
+    scores, own_before : shape (n_teams,)
+        Private score of the judged file, and of the best of the team's earlier files (nan if none).
+    best_baseline
+        Private score of the best registered baseline.
+    paired_errors : shape (n_teams,)
+        Standard error of score minus baseline over the same rows.
+    ceiling
+        The best score noise in the labels allows (1 - irreducible error), if known: nobody below is accused.
+
+    Returns
+    -------
+    One verdict per team: positive if z = (score - baseline) / SE > 6 AND the score jumps by more than 6 SE
+    over both the team's own best before and the 99 % quantile of the other teams, AND lies above `ceiling`.
+    A strong field, or steady work, is not too good; one file that leaves everything behind is.
+    """
+    n_teams = _same_length(scores, own_before, paired_errors)
+    sign = 1.0 if greater_is_better else -1.0
+    oriented, before = sign * scores, sign * own_before
+    verdicts = []
+    for team in range(n_teams):
+        error = float(paired_errors[team])
+        others = np.delete(oriented, team)
+        field = float(np.quantile(others, 0.99)) if len(others) else -math.inf
+        over_baseline = _ratio(oriented[team] - sign * best_baseline, error)
+        own = -math.inf if math.isnan(before[team]) else float(before[team])
+        jump = _ratio(oriented[team] - max(own, field), error)
+        statistic = min(over_baseline, jump)
+        above = ceiling is None or oriented[team] > sign * ceiling
+        found = statistic > MAX_Z and above
+        evidence = (
+            f"Private score {scores[team]:.6g}: {over_baseline:.1f} standard errors better than the best baseline "
+            f"({best_baseline:.6g}) and {_times(jump)} better than the team's own best before and nearly all "
+            f"other teams{'' if ceiling is None else f'; noise in the labels allows {ceiling:.6g}'}."
+        )
+        advice = (
+            "Hold the prize until the code was run again on data the team has not seen. A leak in the challenge "
+            "explains this as well as misconduct: see whether several teams found it."
+            if found
+            else _NOTHING
+        )
+        verdicts.append(Verdict("too_good", statistic, MAX_Z, found, evidence, advice))
+    return verdicts
+
+
+def exact_match(
+    predicted: Column, truth: Column, public: NDArray[np.bool_], private: NDArray[np.bool_]
+) -> Verdict:
+    """Whether a file is right in every row, and where.
+
+    Parameters
+    ----------
+    predicted, truth
+        Numbers or labels of shape (n_rows,), one vocabulary. Probabilities may be given: they match where
+        they are within 1e-3 of a truth of 0 or 1 (a log loss below 1e-3).
+    public, private : bool masks of shape (n_rows,)
+
+    Returns
+    -------
+    The statistic is the share of private rows that match. Positive if all match on 100 private rows or more
+    (the labels were found), or if all public rows match while private ones are ordinary: at a rate that
+    makes the public run of matches less likely than 1e-6 (the public labels were probed).
+
+    Raises
+    ------
+    ValueError
+        For texts and lists, other shapes, or a split without rows.
+    """
+    matches = _matches(predicted, truth)
+    if len(matches) != len(public) or len(public) != len(private):
+        raise ValueError("predicted, truth and both masks must have one length")
+    n_public, n_private = int(public.sum()), int(private.sum())
+    if not n_public or not n_private:
+        raise ValueError("both splits need rows")
+    share_public, share = float(matches[public].mean()), float(matches[private].mean())
+    leaked = share == 1.0 and n_private >= MIN_ROWS_TO_MATCH
+    # With the rule of succession, so that no private row right is still a rate.
+    rate = (share * n_private + 1.0) / (n_private + 2.0)
+    probed = share_public == 1.0 and share < 1.0 and n_public * math.log(rate) < math.log(1e-6)
+    where = (
+        "every private row is right, so the labels themselves were found"
+        if leaked
+        else "every public row is right and private rows are ordinary, so the public labels were probed"
+        if probed
+        else "nothing out of the ordinary"
+    )
+    evidence = f"{share_public:.1%} of {n_public} public and {share:.1%} of {n_private} private rows match the truth: {where}."
+    advice = (
+        "Look for the labels in public sources and in the challenge's own files before you ask the team."
+        if leaked
+        else "Rank by private rows only and look at the team's earlier files for probes."
+        if probed
+        else _NOTHING
+    )
+    return Verdict("exact_match", share, 1.0, leaked or probed, evidence, advice)
+
+
+def public_gap(
+    public: FloatArray, private: FloatArray, errors: FloatArray, *, greater_is_better: bool
+) -> list[Verdict]:
+    """Which teams do better on public rows than the board as a whole does.
+
+    Parameters
+    ----------
+    public, private : shape (n_teams,)
+        Scores of one file per team.
+    errors : shape (n_teams,)
+        Standard error of public minus private (the splits are disjoint: root of the summed variances).
+
+    Returns
+    -------
+    One verdict per team: z of the gap minus the board's median z, since a public split that is easier is
+    easier for all; positive above 4. Knowing some public labels stays invisible on a few hundred rows.
+    """
+    n_teams = _same_length(public, private, errors)
+    sign = 1.0 if greater_is_better else -1.0
+    z = np.array([_ratio(sign * (public[i] - private[i]), float(errors[i])) for i in range(n_teams)])
+    usual = float(np.median(z)) if n_teams else 0.0
+    verdicts = []
+    for team in range(n_teams):
+        statistic = float(z[team]) - usual if math.isfinite(usual) else 0.0
+        found = statistic > MAX_GAP_Z
+        evidence = (
+            f"Public {public[team]:.6g}, private {private[team]:.6g}: the gap is {_times(float(z[team]))}, "
+            f"where the board's median is {usual:.1f}."
+        )
+        advice = (
+            "Look at the team's files in order: many small changes chosen by the public score, or probes."
+            if found
+            else _NOTHING
+        )
+        verdicts.append(Verdict("public_gap", statistic, MAX_GAP_Z, found, evidence, advice))
+    return verdicts
+
+
+_NOTHING = "Nothing to do."
+
+
+def _times(ratio: float) -> str:
+    return "any number of standard errors" if math.isinf(ratio) else f"{ratio:.1f} standard errors"
+
+
+def _ratio(difference: float, error: float) -> float:
+    """In standard errors; without any error a difference is beyond all, and none is none."""
+    if error > 0.0:
+        return float(difference) / error
+    return 0.0 if difference == 0.0 else math.copysign(math.inf, difference)
+
+
+def _same_length(*arrays: FloatArray) -> int:
+    if len({array.shape for array in arrays}) != 1 or arrays[0].ndim != 1:
+        raise ValueError("one value per team is needed in every array")
+    return len(arrays[0])
+
+
+def _matches(predicted: Column, truth: Column) -> NDArray[np.bool_]:
+    if isinstance(predicted, Labels) and isinstance(truth, Labels):
+        same: NDArray[np.bool_] = (predicted.codes == truth.codes) & (truth.codes >= 0)
+    elif (
+        isinstance(predicted, np.ndarray) and isinstance(truth, np.ndarray) and predicted.dtype != np.object_
+    ):
+        if predicted.shape != truth.shape or truth.dtype == np.object_:
+            raise ValueError("predicted and truth must be numbers of one shape")
+        is_flag = bool(np.isin(truth[~np.isnan(truth)], (0.0, 1.0)).all())
+        near = 1e-3 if is_flag else 1e-9 * np.maximum(1.0, np.abs(truth))
+        same = np.abs(predicted - truth) <= near
+    else:
+        raise ValueError("only numbers and labels can match exactly")
+    return same

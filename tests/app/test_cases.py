@@ -1,0 +1,135 @@
+"""Cases are judged by people: nothing follows from one by itself, and everything that is done is kept."""
+
+from __future__ import annotations
+
+import pytest
+
+from app import cases, competitions, leaderboard
+from app.cases import Action, CaseState, Seen
+from app.errors import Conflict, Forbidden, NotFound, Refused
+from app.models import Case, Event, Team
+from tests.app.conftest import NOON, World
+
+REASON = "compared both notebooks by hand"
+
+
+def see(world: World, *seen: Seen) -> int:
+    with world.database.begin() as session:
+        return cases.record(session, competitions.by_slug(session, world.slug), seen, now=NOON)
+
+
+def act(
+    world: World, action: Action, *, reason: str = REASON, case_id: int = 1, team_id: int | None = None
+) -> str:
+    with world.database.begin() as session:
+        competition = competitions.by_slug(session, world.slug)
+        return cases.act(
+            session, competition, case_id, action, team_id=team_id, reason=reason, actor="grace", now=NOON
+        )
+
+
+def one(world: World) -> Case:
+    with world.database.read() as session:
+        return session.query(Case).one()
+
+
+def ranked(world: World) -> list[str]:
+    with world.database.read() as session:
+        view = leaderboard.board(session, competitions.by_slug(session, world.slug), now=NOON)
+        return [row.team for row in view.rows]
+
+
+def ids(world: World) -> tuple[int, int]:
+    with world.database.read() as session:
+        first, second = (team.id for team in session.query(Team).order_by(Team.id))
+    return first, second
+
+
+def test_a_pair_is_one_case_whichever_team_is_named_first(world: World) -> None:
+    ada, bob = ids(world)
+    assert see(world, Seen("copies", ada, "e", "a", 5.0, other_team_id=bob)) == 1
+    assert see(world, Seen("copies", bob, "more", "a", 6.0, other_team_id=ada)) == 0
+    assert (one(world).evidence, one(world).strength) == ("more", 6.0)
+
+
+def test_a_dismissed_case_stays_so_unless_it_becomes_much_stronger(world: World) -> None:
+    ada, _ = ids(world)
+    see(world, Seen("probing", ada, "e", "a", 4.0))
+    act(world, Action.DISMISS)
+    see(world, Seen("probing", ada, "e", "a", 5.0))
+    assert one(world).state == CaseState.DISMISSED
+    see(world, Seen("probing", ada, "e", "a", 9.0))
+    assert one(world).state == CaseState.OPEN
+
+
+def test_a_disqualified_team_leaves_the_board_is_told_why_and_can_come_back(world: World) -> None:
+    ada, bob = ids(world)
+    world.score(0.4, by="ada")
+    world.score(0.5, by="bob")
+    see(world, Seen("copies", ada, "e", "a", 5.0, other_team_id=bob))
+    act(world, Action.DISQUALIFY, team_id=bob)
+    assert ranked(world) == ["ada"]
+    with pytest.raises(Forbidden, match=REASON):
+        world.submit("again", by="bob")
+    # A score that arrives meanwhile does not bring it back.
+    with world.database.begin() as session:
+        leaderboard.refresh_all(session, competitions.by_slug(session, world.slug))
+    assert ranked(world) == ["ada"]
+    with pytest.raises(Conflict, match="already"):
+        act(world, Action.DISQUALIFY, team_id=bob)
+    act(world, Action.REINSTATE, team_id=bob)
+    assert ranked(world) == ["ada", "bob"]
+
+
+def test_every_action_is_kept_with_who_and_why(world: World) -> None:
+    ada, _ = ids(world)
+    see(world, Seen("probing", ada, "e", "a", 4.0))
+    for action in (Action.NOTE, Action.DISMISS, Action.REOPEN):
+        act(world, action)
+    with world.database.read() as session:
+        log = session.query(Event).filter_by(subject="case 1").order_by(Event.id).all()
+    assert [(event.actor, event.action) for event in log] == [
+        ("scan", "seen"), ("grace", "note"), ("grace", "dismiss"), ("grace", "reopen"),
+    ]  # fmt: skip
+    assert log[1].detail["reason"] == REASON
+
+
+@pytest.mark.parametrize(
+    ("more", "refused", "words"),
+    [
+        ({"reason": "no"}, Refused, "10 to 500 characters"),
+        ({"case_id": 7}, NotFound, "no case 7"),
+        ({"team_id": 999}, Refused, "not about that team"),
+    ],
+)
+def test_an_action_without_reason_case_or_team_is_refused(
+    world: World, more: dict[str, object], refused: type[Exception], words: str
+) -> None:
+    ada, _ = ids(world)
+    see(world, Seen("probing", ada, "e", "a", 4.0))
+    with pytest.raises(refused, match=words):
+        act(world, Action.DISQUALIFY, **more)  # type: ignore[arg-type]
+
+
+def test_feedback_cannot_be_coarsened_without_a_benchmark(world: World) -> None:
+    ada, _ = ids(world)
+    see(world, Seen("probing", ada, "e", "a", 4.0))
+    with pytest.raises(Refused, match="no benchmark"):
+        act(world, Action.COARSEN)
+
+
+def test_the_queue_shows_open_cases_first_and_the_strongest_of_them_first(world: World) -> None:
+    ada, bob = ids(world)
+    see(
+        world,
+        Seen("probing", ada, "e", "a", 4.0),
+        Seen("gap", ada, "e", "a", 8.0),
+        Seen("gap", bob, "e", "a", 6.0),
+    )
+    act(world, Action.DISMISS, case_id=2)
+    with world.database.read() as session:
+        competition = competitions.by_slug(session, world.slug)
+        assert [(v.case.code, v.team.name) for v in cases.listed(session, competition)] == [
+            ("gap", "bob"), ("probing", "ada"), ("gap", "ada"),
+        ]  # fmt: skip
+        assert cases.open_count(session, competition) == 2

@@ -1,0 +1,167 @@
+"""What of a public score is shown, and that the board ranks by nothing finer."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from app import cases, competitions, leaderboard, releases, submissions
+from app.cases import Action, Seen
+from app.errors import QuotaExhausted, Refused
+from app.models import ChallengeVersion, PublicScore, Rung, Submission, Team
+from app.releases import RungMoved
+from app.submissions import Status
+from scorer.report import Report
+from tests.app.conftest import NOON, World
+
+BENCHMARK: dict[str, Any] = {
+    "name": "sample submission", "public": 0.69, "private": 0.69, "se_public": 0.02, "n_public": 600,
+    "step": 0.005, "also_steps": {"accuracy": 0.01},
+}  # fmt: skip
+
+
+@pytest.fixture
+def measured(world: World) -> World:
+    """The world with a benchmark, as publishing writes it."""
+    with world.database.begin() as session:
+        session.query(ChallengeVersion).one().benchmark = BENCHMARK
+    return world
+
+
+def show(world: World, mode: PublicScore) -> None:
+    world.change(public_score=mode)
+
+
+def record(world: World, public: float, *, by: str = "ada", se: float | None = None, **also: float) -> int:
+    receipt = world.submit(f"{by}{public}{also}", by=by)
+    claim = world.claim(receipt.id)
+    assert claim is not None
+    report = Report(
+        public=public, private=0.6, also={n: {"public": v, "private": v} for n, v in also.items()}
+    )
+    with world.database.begin() as session:
+        terms = releases.terms(session, claim.submission_id, claim.round_id)
+        submissions.record_scored(session, claim, report, now=NOON, terms=terms, se_difference=se)
+    return receipt.id
+
+
+def status(world: World, submission_id: int, *, for_organiser: bool = False) -> Status:
+    with world.database.read() as session:
+        competition = competitions.by_slug(session, world.slug)
+        (found,) = submissions.statuses(
+            session, competition, now=NOON, submission_id=submission_id, for_organiser=for_organiser
+        )
+        return found
+
+
+def board(world: World) -> list[tuple[int | None, str, float]]:
+    with world.database.read() as session:
+        view = leaderboard.board(session, competitions.by_slug(session, world.slug), now=NOON)
+        return [(row.rank, row.team, row.score) for row in view.rows]
+
+
+def test_exact_scores_are_shown_as_they_are(measured: World) -> None:
+    show(measured, PublicScore.EXACT)
+    assert status(measured, record(measured, 0.123456789)).public == 0.123456789
+
+
+def test_rounded_scores_share_a_rank_where_they_show_the_same_number(measured: World) -> None:
+    show(measured, PublicScore.ROUNDED)
+    better = record(measured, 0.4111, by="bob")
+    record(measured, 0.4109, by="ada")
+    assert sorted(board(measured)) == [(1, "ada", 0.41), (1, "bob", 0.41)]
+    assert status(measured, better).public == 0.41
+    assert status(measured, better).public_exact is None
+    assert status(measured, better, for_organiser=True).public_exact == 0.4111
+
+
+def test_a_side_metric_is_rounded_too_and_left_out_where_its_chance_is_unknown(measured: World) -> None:
+    show(measured, PublicScore.ROUNDED)
+    found = status(measured, record(measured, 0.41, accuracy=0.87654, brier=0.123456))
+    assert found.public_also == {"accuracy": 0.88}
+
+
+def test_the_ladder_shows_a_score_only_for_a_significant_improvement(measured: World) -> None:
+    show(measured, PublicScore.LADDER)
+    first = record(measured, 0.5012, se=0.02)
+    second = record(measured, 0.4901, se=0.02)  # better, but by less than three standard errors
+    third = record(measured, 0.4003, se=0.02, accuracy=0.9)
+    shown = [status(measured, number) for number in (first, second, third)]
+    assert [one.public for one in shown] == [0.5, 0.5, 0.4]
+    assert [n["code"] for n in shown[1].notices] == ["NOTICE_NO_IMPROVEMENT"]
+    assert shown[2].public_also == {}
+    assert board(measured) == [(1, "ada", 0.4)]
+
+
+def test_the_ladder_starts_at_the_benchmark_and_not_at_the_worst(measured: World) -> None:
+    show(measured, PublicScore.LADDER)
+    worse = status(measured, record(measured, 5.0, se=0.02))
+    assert worse.public == 0.69
+    assert "the benchmark" in worse.notices[0]["message"]
+
+
+def test_two_files_of_a_team_that_finish_together_are_compared_one_after_the_other(measured: World) -> None:
+    show(measured, PublicScore.LADDER)
+    receipts = [measured.submit(f"file {n}") for n in range(2)]
+    claims = [measured.claim(receipt.id) for receipt in receipts]
+    with measured.database.read() as session:
+        before = [releases.terms(session, claim.submission_id, claim.round_id) for claim in claims if claim]
+    for number, (claim, terms) in enumerate(zip(claims, before, strict=True)):
+        assert claim is not None
+        with measured.database.begin() as session:
+            record = submissions.record_scored
+            report = Report(public=0.4, private=0.5)
+            if number == 0:
+                record(session, claim, report, now=NOON, terms=terms, se_difference=0.01)
+            else:
+                with pytest.raises(RungMoved):
+                    record(session, claim, report, now=NOON, terms=terms, se_difference=0.01)
+                session.rollback()
+
+
+def test_the_ladder_is_refused_where_nothing_can_be_compared_row_by_row(world: World) -> None:
+    with world.database.begin() as session, pytest.raises(Refused, match="ladder is not possible"):
+        competitions.open_(
+            session, session.query(ChallengeVersion).one(), now=NOON, max_upload_bytes=10**6,
+            slug="other", changes={"public_score": "ladder"},
+        )  # fmt: skip
+
+
+def test_a_team_with_coarse_feedback_goes_on_from_what_it_is_shown_today(measured: World) -> None:
+    show(measured, PublicScore.ROUNDED)
+    record(measured, 0.4111)
+    with measured.database.begin() as session:
+        competition = competitions.by_slug(session, measured.slug)
+        team = session.query(Team).filter_by(name="ada").one()
+        cases.record(session, competition, [Seen("probing", team.id, "e", "a", 3.0)], now=NOON)
+        (view,) = cases.listed(session, competition)
+        cases.act(
+            session,
+            competition,
+            view.case.id,
+            Action.COARSEN,
+            reason="it probes the board",
+            actor="grace",
+            now=NOON,
+        )
+        assert session.query(Rung).one().shown == 0.41
+    assert status(measured, record(measured, 0.39, se=0.01)).public == 0.41
+    assert status(measured, record(measured, 0.3601, se=0.01)).public == 0.36
+    # Nobody else sees a difference, and nothing says why.
+    assert status(measured, record(measured, 0.3901, by="bob")).public == 0.39
+
+
+def test_the_total_limit_holds_beside_the_daily_one_and_counts_only_what_is_charged(world: World) -> None:
+    world.change(total_limit=3, pending_limit=100)
+    first = world.submit("a")
+    claim = world.claim(first.id)
+    assert claim is not None
+    world.reject(claim)
+    for day in range(3):
+        receipt = world.submit(f"b{day}", now=NOON + timedelta(days=day))
+        assert receipt.remaining_today == 2 - day
+    with pytest.raises(QuotaExhausted, match="all 3 submissions"):
+        world.submit("c", now=NOON + timedelta(days=4))
+    assert world.count(Submission) == 4
