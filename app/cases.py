@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session, aliased
 
-from app import events, leaderboard
+from app import events, inspections, leaderboard
 from app.errors import Conflict, NotFound, Refused
 from app.models import Case, Competition, Event, Round, RoundState, Rung, Standing, Team
 
@@ -190,6 +190,8 @@ def act(
     session.flush()
     if action in (Action.DISQUALIFY, Action.REINSTATE):
         leaderboard.refresh(session, team.id)
+        if competition.is_settled(now):
+            inspections.ask(session, competition, inspections.Kind.REPORT, by=actor, now=now)
     events.log(session, actor, action, _subject(case_id), now=now, reason=reason, team=team.name)
     events.log(
         session, actor, f"case {case_id}: {action}", competition.slug, now=now, reason=reason, team=team.name
@@ -198,7 +200,7 @@ def act(
 
 
 def _coarsen(session: Session, competition: Competition, team: Team) -> str:
-    """From now on the ladder, from what the team is shown today; it is told nothing but "no improvement"."""
+    """From now on the ladder, from what the team is shown today; it reads "no significant improvement", never why."""
     if (competition.version.benchmark or {}).get("se_public") is None:
         raise Refused(
             f"{competition.slug} has no benchmark to compare with, so its feedback cannot be coarsened."
@@ -213,7 +215,7 @@ def _coarsen(session: Session, competition: Competition, team: Team) -> str:
         session.merge(
             Rung(round_id=round_id, team_id=team.id, shown=shown, submission_id=standing.public_submission_id)
         )
-    return f"{team.name} now sees a new public score only for a clear improvement. It is not told."
+    return f"{team.name} now sees a new public score only for a clear improvement. It is not told why."
 
 
 def _subject(case_id: int) -> str:

@@ -230,7 +230,7 @@ class Team(Base):
     name: Mapped[str] = mapped_column(String(60))
     is_baseline: Mapped[bool] = mapped_column(default=False)
     has_coarse_feedback: Mapped[bool] = mapped_column(default=False, server_default=false())
-    """An organiser has coarsened what this team sees of its public scores; it is not told."""
+    """An organiser has coarsened what this team sees of its public scores; it is never told why."""
     disqualified_at: Mapped[datetime | None] = mapped_column(UtcTime)
     """Off the board while set; the team is told the reason."""
     disqualified_why: Mapped[str | None] = mapped_column(String(500))

@@ -7,18 +7,19 @@ they say whether a model underfits, overfits, or was chosen by the board.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from app import inspections
-from app.errors import Conflict, NotFound, Refused
+from app.errors import Conflict, NotFound, QuotaExhausted, Refused
 from app.inspections import Kind
 from app.models import Competition, Inspection, State, Submission, TrainFile
 from app.storage import Blob
 
+DAILY_LIMIT = 20
 KINDS = {"oof": "out-of-fold predictions", "train": "predictions in sample"}
 
 
@@ -44,6 +45,7 @@ def attach(
 ) -> Inspection:
     """Keep a file beside the submission and queue its scoring; a later one of the same kind takes its place."""
     refuse_impossible(competition, kind)
+    _refuse_too_many(session, submission, now)
     key = submission.id, kind
     present = session.get(TrainFile, key, with_for_update=True)
     if present is not None and present.state == State.QUEUED:
@@ -57,6 +59,24 @@ def attach(
     return inspections.ask(
         session, competition, Kind.TRAIN_FILES, by=by, now=now, submission_id=submission.id
     )
+
+
+def _refuse_too_many(session: Session, submission: Submission, now: datetime) -> None:
+    """Scoring them costs a worker's time, and no submission is spent on it."""
+    mine = select(Submission.id).where(Submission.team_id == submission.team_id)
+    sent = session.scalar(
+        select(func.count())
+        .select_from(Inspection)
+        .where(
+            Inspection.kind == Kind.TRAIN_FILES,
+            Inspection.submission_id.in_(mine),
+            Inspection.created_at > now - timedelta(days=1),
+        )
+    )
+    if (sent or 0) >= DAILY_LIMIT:
+        raise QuotaExhausted(
+            f"{sent} train files of your team were scored within a day, which is the limit. Try tomorrow."
+        )
 
 
 def of(session: Session, submission_id: int) -> dict[str, TrainFile]:

@@ -89,7 +89,7 @@ def _drawn(kind: str, rng: Rng) -> tuple[pd.DataFrame, str]:
             "plan": np.where(rng.random(n) < 0.04, None, plan),
             "visits": visits,
             "score": score,
-            "joined": (np.datetime64("2022-01-01") + days).astype(str),
+            "joined": (np.datetime64("2021-01-01") + days).astype(str),
             "note": notes,
         }
     )

@@ -2,8 +2,7 @@
 
 No two models of a pool are alike: each has its own family, hyperparameters, columns, scaling and seed, and
 some are blends of two. A small pool drawn from with replacement makes honest teams into copies of each
-other, which spoils every threshold. Labels are used to fit on the training half only; the benchmarks see
-nothing but predictions.
+other, which spoils every threshold. Test labels only weed out useless models; the detectors never see them.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ import sklearn
 
 import scorer.leakage
 from scorer.challenge import Challenge
-from scorer.leakage.checks import CHECKS, Check, Found, NotChecked
+from scorer.leakage.checks import CHECKS, Check, Found, NotApplicable, NotChecked
 from scorer.leakage.material import Material, gather
 from scorer.report import Finding
 
@@ -36,7 +36,7 @@ class Audit:
     findings: tuple[Finding, ...]
     """Blockers first, then by effect. For the organiser: evidence may tell of hidden labels."""
     passport: tuple[dict[str, Any], ...]
-    """What participants may see of every check: code, title, version, and "pass", "warn" or "not checked"."""
+    """What participants may see of every check: code, title, version, and "pass", "warn", "not checked" or "not applicable"."""
     versions: dict[str, str]
     seconds: float
 
@@ -66,12 +66,15 @@ def audit_material(material: Material, tell: Callable[[str], None], began: float
     passport: list[dict[str, Any]] = []
     skipped: dict[str, list[str]] = {}
     for code, checks in all_checks().items():
+        tell(code.replace("_", " "))
         own: list[Finding] = []
         reasons: list[str] = []
+        about_nothing = 0
         for check in checks:
-            tell(code.replace("_", " "))
             try:
                 own += _run(check, material)
+            except NotApplicable:
+                about_nothing += 1
             except NotChecked as unable:
                 reasons.append(str(unable))
             except Exception as fault:
@@ -83,13 +86,12 @@ def audit_material(material: Material, tell: Callable[[str], None], began: float
         for reason in dict.fromkeys(reasons):
             skipped.setdefault(reason, []).append(code)
         findings += own
-        result = (
-            "warn"
-            if any(f.severity != "info" for f in own)
-            else "not checked"
-            if len(reasons) == len(checks)
-            else "pass"
-        )
+        if any(f.severity != "info" for f in own):
+            result = "warn"
+        elif about_nothing == len(checks):
+            result = "not applicable"
+        else:
+            result = "not checked" if reasons else "pass"
         passport.append(
             {
                 "code": code,

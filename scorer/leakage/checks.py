@@ -60,6 +60,10 @@ class NotChecked(HeldoutError):
     """A check could not be made; the text says why, for the organiser."""
 
 
+class NotApplicable(NotChecked):
+    """There is nothing here that the check is about: no declared groups, no sequence. Not worth a finding."""
+
+
 @dataclass(frozen=True, slots=True)
 class Check:
     code: str

@@ -420,13 +420,15 @@ def strong_feature(material: Material) -> Iterator[Found]:
     for target, found in powers.items():
         n_tests = max(1, len(found))
         ranked = sorted(found, key=lambda one: -one.best.effect)
-        for place, one in enumerate(ranked):
+        for one in ranked:
             log10p = corrected(one.best.log10p, n_tests)
             if log10p > -ALARM:
                 continue
-            others = [other.best.effect for other in ranked[place + 1 :]]
-            next_best = f"{others[0]:.3f} ({ranked[place + 1].name})" if others else "none"
-            severity, words = _verdict(material, one, log10p, others, n_tests)
+            others = [other for other in ranked if other is not one]
+            next_best = f"{others[0].best.effect:.3f}, {others[0].name}" if others else "there is no other"
+            severity, words = _verdict(
+                material, one, log10p, [other.best.effect for other in others], n_tests
+            )
             if severity is None:
                 continue
             yield Found(

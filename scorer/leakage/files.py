@@ -12,7 +12,7 @@ import math
 import re
 import zlib
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import PurePosixPath
@@ -29,7 +29,7 @@ from scorer.leakage.checks import ALARM, AUC_FLOOR, BLOCK, Found, Severity, chec
 from scorer.leakage.material import Codes, Material, Rows, Target
 from scorer.leakage.statistics import NONE, Strength, association, association_of_codes, corrected
 from scorer.leakage.walk import INSIDE, MEDIA, Blob, Column, Entry, Table, Unread, walk
-from scorer.solution import ID_JOINT
+from scorer.solution import ID_JOINT, PRIVATE, PUBLIC
 
 _LIKE_LABELS = 0.985
 """AUC, or agreement beyond the commonest class on the same scale: as good as the labels."""
@@ -147,52 +147,54 @@ class _Hidden:
     """The hidden targets in the solution's order, and the orders in which its rows may stand in a file."""
 
     material: Material
-    targets: tuple[Target, ...]
-    orders: Mapping[str, Rows]
-    """By a name in words; rows of the solution, -1 for a row of train."""
-    train_rows: Mapping[str, int]
-    """Rows of train by id."""
 
     @classmethod
     def of(cls, material: Material) -> _Hidden | None:
-        targets = material.hidden_targets
-        if not targets:
-            return None
-        solution = material.challenge.solution
-        n = len(solution.ids)
+        return cls(material) if material.hidden_targets else None
+
+    @property
+    def targets(self) -> tuple[Target, ...]:
+        return self.material.hidden_targets
+
+    @cached_property
+    def orders(self) -> dict[str, Rows]:
+        """By a name in words: rows of the solution, -1 for a row of train."""
+        solution, listed = self.material.challenge.solution, self.material.listed
         bases: dict[str, Rows] = {}
-        listed = material.listed
         if listed is not None and len(listed.ids) == len(solution.id_columns):
             texts = [column.to_pylist() for column in listed.ids]
-            find = solution.ids.finder()
-            found = [find(ID_JOINT.join(key)) for key in zip(*texts, strict=True)]
-            bases[f"in the order of {PurePosixPath(listed.file).name}"] = np.array(
-                [-1 if row is None else row for row in found], dtype=np.int64
-            )
-        bases["in the order of the solution"] = np.arange(n, dtype=np.int64)
+            found = [self.row_of(ID_JOINT.join(key)) for key in zip(*texts, strict=True)]
+            name = PurePosixPath(listed.file).name
+            bases[f"in the order of {name}"] = _rows(found)
+        bases["in the order of the solution"] = np.arange(self.n, dtype=np.int64)
         ids = list(solution.ids)
-        bases["sorted by id"] = np.array(sorted(range(n), key=lambda row: _natural(ids[row])), dtype=np.int64)
-        bases["sorted by id as text"] = np.array(sorted(range(n), key=ids.__getitem__), dtype=np.int64)
-        orders = _distinct(bases)
+        bases["sorted by id"] = np.array(
+            sorted(range(self.n), key=lambda row: _natural(ids[row])), dtype=np.int64
+        )
+        bases["sorted by id as text"] = np.array(sorted(range(self.n), key=ids.__getitem__), dtype=np.int64)
+        bases = _distinct(bases)
         more: dict[str, Rows] = {}
-        for name, rows in orders.items():
+        for name, rows in bases.items():
             more[f"{name}, reversed"] = rows[::-1]
             usage = np.where(rows >= 0, solution.usage[np.maximum(rows, 0)], 0)
-            for code, words in ((1, "public rows"), (2, "private rows"), (0, "scored rows")):
-                pick = usage == code if code else usage > 0
-                more[f"{words} {name}"] = rows[pick]
-        n_train = 0 if material.train is None else len(material.train)
-        if n_train:
-            gap = np.full(n_train, -1, dtype=np.int64)
-            for name, rows in orders.items():
+            more[f"public rows {name}"] = rows[usage == PUBLIC]
+            more[f"private rows {name}"] = rows[usage == PRIVATE]
+            more[f"scored rows {name}"] = rows[usage > 0]
+        if self.n_train:
+            gap = np.full(self.n_train, -1, dtype=np.int64)
+            for name, rows in bases.items():
                 more[f"after train's rows, {name}"] = np.concatenate([gap, rows])
                 more[f"before train's rows, {name}"] = np.concatenate([rows, gap])
-        train = material.train
-        train_rows: dict[str, int] = {}
-        if train is not None and train.ids:
-            keys = zip(*(column.to_pylist() for column in train.ids), strict=True)
-            train_rows = {ID_JOINT.join(key): row for row, key in enumerate(keys)}
-        return cls(material, targets, _distinct({**orders, **more}), train_rows)
+        return _distinct({**bases, **more})
+
+    @cached_property
+    def train_rows(self) -> dict[str, int]:
+        """Rows of train by id."""
+        train = self.material.train
+        if train is None or not train.ids:
+            return {}
+        keys = zip(*(column.to_pylist() for column in train.ids), strict=True)
+        return {ID_JOINT.join(key): row for row, key in enumerate(keys)}
 
     @property
     def n(self) -> int:
@@ -252,7 +254,7 @@ class _Hidden:
                 return []
             keys = zip(*(by_name[name].texts for name in solution.id_columns), strict=True)
             rows = [self.row_of(ID_JOINT.join(key)) for key in keys]
-            found = np.array([-1 if row is None else row for row in rows], dtype=np.int64)
+            found = _rows(rows)
             return [("+".join(solution.id_columns), found)] if self._covers(found) else []
         holding = []
         for column in table.columns[:200]:
@@ -262,7 +264,7 @@ class _Hidden:
             if hits < 0.05 * len(sample):
                 continue
             rows = [self.row_of(_file_stem(text)) for text in column.texts]
-            found = np.array([-1 if row is None else row for row in rows], dtype=np.int64)
+            found = _rows(rows)
             if self._covers(found):
                 holding.append((column.name, found))
         holding.sort(key=lambda one: -len(np.unique(one[1])))
@@ -273,6 +275,10 @@ class _Hidden:
         covered = np.zeros(self.n, dtype=np.bool_)
         covered[rows[rows >= 0]] = True
         return int((covered & known).sum()) >= max(8, _COVERED * int(known.sum()))
+
+
+def _rows(found: Iterable[int | None]) -> Rows:
+    return np.array([-1 if row is None else row for row in found], dtype=np.int64)
 
 
 def _file_stem(text: str) -> str:

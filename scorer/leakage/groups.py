@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from scipy import stats
 
 from scorer.columns import FloatArray
-from scorer.leakage.checks import ALARM, AUC_FLOOR, Found, NotChecked, check
+from scorer.leakage.checks import ALARM, AUC_FLOOR, Found, NotApplicable, NotChecked, check
 from scorer.leakage.material import Codes, Feature, Frame, Material, Side, Target, joint_codes
 from scorer.leakage.rows import sampled
 from scorer.leakage.statistics import association, corrected, log10p_of_z
@@ -157,7 +157,7 @@ def future_rows(material: Material) -> Iterator[Found]:
         if name is None:
             raise NotChecked("the split is said to be in time, but split.time names no column")
     if name is None:
-        raise NotChecked("the challenge declares no time column (split.time)")
+        raise NotApplicable("the challenge declares no time column (split.time)")
     a, b = _declared_column(material, name)
     own, other = _as_time(a, b)
     if own is None or other is None:
@@ -195,7 +195,7 @@ def few_clusters(material: Material) -> Iterator[Found]:
     assert test is not None
     name = material.group
     if name is None:
-        raise NotChecked("the challenge declares no group column (split.group)")
+        raise NotApplicable("the challenge declares no group column (split.group)")
     feature = _column(test, name)
     if feature is None:
         raise NotChecked(f"the declared group column {name} is not in {test.file}")
@@ -254,11 +254,12 @@ _HEAD = re.compile(r"^(.+?)[_\-./:#|][^_\-./:#|]*$", re.DOTALL)
 
 def _candidate_keys(material: Material, train: Side, test: Side) -> Iterator[tuple[str, Feature, Feature]]:
     """Columns of some rows a value, and the first part of names such as p017_03."""
+    group = None if material.group is None else _column(train, material.group)
     for name in material.shared:
         if name in (material.group, material.time):
             continue
         a, b = train.frame.feature(name), test.frame.feature(name)
-        if a.kind == "time" or b.kind == "time":
+        if a.kind == "time" or b.kind == "time" or (group is not None and _belongs_to(a, group)):
             continue
         if _is_candidate(a):
             yield name, a, b
@@ -272,6 +273,12 @@ def _candidate_keys(material: Material, train: Side, test: Side) -> Iterator[tup
                 yield name, whole, Frame(pa.table({name: second})).feature(name)
             else:
                 yield from _heads(name, first, second)
+
+
+def _belongs_to(feature: Feature, group: Feature) -> bool:
+    """Whether a value is the declared group's own, such as a patient's height: its rows are alike by being of one group."""
+    values = (group.codes + 1) * (int(feature.codes.max(initial=0)) + 2) + feature.codes + 1
+    return len(np.unique(values)) <= 1.2 * len(np.unique(group.codes))
 
 
 def _is_candidate(feature: Feature) -> bool:
@@ -340,7 +347,7 @@ def _levels(target: Target) -> list[FloatArray]:
 def _likeness(order: Codes, target: Target) -> _Likeness:
     """Over all classes together, so that each value stays one observation; the error by leaving out blocks of values."""
     used = (order >= 0) & target.known
-    if not used.any():
+    if used.sum() < 30:
         return _UNALIKE
     _, code, counts = np.unique(order[used], return_inverse=True, return_counts=True)
     if len(counts) < FEWEST_KEYS or counts.max() < 2:
@@ -348,13 +355,14 @@ def _likeness(order: Codes, target: Target) -> _Likeness:
     # Each value counts by its rows and not by its pairs, else one large value is all there is.
     n_same = np.where(counts > 1, counts, 0).astype(np.float64)
     n_next = np.append(2 * counts[:-1] * counts[1:] / (counts[:-1] + counts[1:]), 0.0)
-    same, following, variance = np.zeros(len(counts)), np.zeros(len(counts)), 0.0
-    for values in _levels(target):
-        y = values[used] - values[used].mean()
+    same, following = np.zeros(len(counts)), np.zeros(len(counts))
+    levels = [values[used] - values[used].mean() for values in _levels(target)]
+    for y in levels:
         sums, squares = np.bincount(code, weights=y), np.bincount(code, weights=y * y)
         same += np.where(counts > 1, (sums**2 - squares) / np.maximum(1, counts - 1), 0.0)
         following[:-1] += 2 * sums[:-1] * sums[1:] / (counts[:-1] + counts[1:])
-        variance += float((y * y).mean())
+    covariance = np.array([[float((y * z).mean()) for z in levels] for y in levels])
+    variance = float(np.trace(covariance))
     if variance <= 0:
         return _UNALIKE
     blocks = np.arange(len(counts)) * min(200, len(counts)) // len(counts)
@@ -365,7 +373,16 @@ def _likeness(order: Codes, target: Target) -> _Likeness:
     k = len(difference)
     error = math.sqrt((k - 1) / k * float(((difference - difference.mean()) ** 2).sum()))
     alike, adjacent = totals[0] / totals[1] / variance, totals[2] / totals[3] / variance
-    z = (alike - adjacent) / error if error > 0 else 0.0
+    # If values meant nothing, products of two rows would vary by the trace of the squared covariance. The error by
+    # blocks is larger where values do mean something, and guards against a few values that are special.
+    product = float((covariance**2).sum()) / variance**2
+    held = counts[counts > 1]
+    by_chance = (
+        float((2 * held / (held - 1)).sum()) / totals[1] ** 2
+        + float((4 * counts[:-1] * counts[1:] / (counts[:-1] + counts[1:]) ** 2).sum()) / totals[3] ** 2
+    )
+    z = (alike - adjacent) / math.sqrt(product * by_chance)
+    z = min(z, 1.4 * (alike - adjacent) / error) if error > 0 else z
     return _Likeness(alike, adjacent, z, len(counts), int(used.sum()))
 
 

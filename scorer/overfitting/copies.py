@@ -95,7 +95,8 @@ def copies(
         A sample of 20,000 rows is plenty (`views.sample_rows`); time and memory grow with n_rows x k.
     baselines
         Shape (n_baselines, n_rows, k): registered baselines and public notebooks. What a file has from
-        these is taken out first, so that standing on a public notebook is no accusation.
+        these is taken out first, so that standing on a public notebook is no accusation. Where one explains
+        nine tenths of two files, what is left can still look shared: compare such a pair by hand.
     threshold
         Instead of the board's own, in the unit of `Pair.strength`.
 

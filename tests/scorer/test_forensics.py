@@ -94,9 +94,9 @@ def test_one_teams_absurd_number_does_not_set_the_unit() -> None:
 
 
 def test_a_constant_with_one_odd_row_is_no_file_of_labels() -> None:
-    odd = np.zeros((N, 1))
+    odd = np.where(np.arange(N) == 3, 13.8, 0.0)[:, None]
     labels = np.where(models(1)[0] > 0, 1.0, -1.0)[:, None]
-    assert not is_hard([odd + 0.0, np.where(np.arange(N)[:, None] == 3, 13.8, odd)], "probability")
+    assert not is_hard([odd], "probability")
     assert is_hard([labels], "probability")
 
 
@@ -201,21 +201,26 @@ def test_equal_files_are_reported_apart_even_on_a_small_board() -> None:
     assert [(pair.first, pair.second, pair.equal) for pair in found.pairs] == [(2, 5, True)]
 
 
-def test_standing_on_a_registered_notebook_is_no_copying() -> None:
+@pytest.mark.parametrize(("teams_on_it", "share", "said"), [((20, 21), 0.8, ()), ((10, 11), 0.96, (10, 11))])
+def test_standing_on_a_registered_notebook_is_no_copying(
+    teams_on_it: tuple[int, int], share: float, said: tuple[int, ...]
+) -> None:
     teams, notebook = models(80), models(1, seed=9)[0]
-    for team in (10, 11):
-        teams[team] = 0.98 * notebook + 0.02 * teams[team]
-    teams[12] = 0.5 * notebook
-    unregistered = {(pair.first, pair.second) for pair in copies(stacked(teams)).pairs}
-    assert (10, 11) in unregistered
+    for team in teams_on_it:
+        teams[team] = share * notebook + (1.0 - share) * teams[team]
+    unregistered = copies(stacked(teams))
+    assert [(pair.first, pair.second) for pair in unregistered.pairs] == [teams_on_it]
+    registered = copies(stacked(teams), stacked(notebook[None]))
+    assert registered.pairs == ()
+    assert registered.on_baselines == said
+
+
+def test_two_teams_with_the_notebook_itself_are_no_equal_pair() -> None:
+    teams, notebook = models(80), models(1, seed=9)[0]
+    teams[[3, 4]] = notebook
+    assert [pair.equal for pair in copies(stacked(teams)).pairs] == [True]
     found = copies(stacked(teams), stacked(notebook[None]))
-    assert found.pairs == ()
-    assert found.on_baselines == (10, 11, 12)
-    for team, share in ((10, 0.6), (11, 0.7)):
-        teams[team] = share * notebook + (1.0 - share) * models(80)[team]
-    found = copies(stacked(teams), stacked(notebook[None]))
-    assert found.pairs == ()
-    assert found.on_baselines == (12,)
+    assert (found.pairs, found.on_baselines) == ((), (3, 4))
 
 
 def test_two_files_that_leave_the_crowd_on_three_rows_only_are_no_pair() -> None:

@@ -12,7 +12,7 @@ from sklearn import datasets
 
 import scorer
 import scorer.leakage.groups
-import scorer.leakage.rows  # noqa: F401  (registers the checks)
+import scorer.leakage.rows
 from scorer.leakage.checks import CHECKS, Found, NotChecked
 from scorer.leakage.material import gather
 
@@ -24,8 +24,8 @@ CODES = (
 METRICS = {"binary": "log_loss", "class": "accuracy", "number": "rmse"}
 GROUPED = "split: {strategy: grouped, group: patient}\n"
 
-Found_ = tuple[str, str, Found | None]
-Audit = Callable[..., list[Found_]]
+Result = tuple[str, str, Found | None]
+Audit = Callable[..., list[Result]]
 
 
 @pytest.fixture
@@ -35,20 +35,21 @@ def look(tmp_path: Path) -> Audit:
 
     def look(
         train: pd.DataFrame, test: pd.DataFrame, *codes: str, kind: str = "binary", more: str = ""
-    ) -> list[Found_]:
+    ) -> list[Result]:
         nonlocal count
         count += 1
         folder = tmp_path / f"c{count}"
         write(folder, train, test, kind, more)
         material = gather(scorer.load(folder))
-        found: list[Found_] = []
+        found: list[Result] = []
         for code in codes or CODES:
             for check in CHECKS[code]:
                 try:
                     for need in check.needs:
                         if not material.has(need):
                             raise NotChecked(material.why_not(need))
-                    found += [(code, one.severity, one) for one in check.run(material)]
+                    with np.errstate(all="ignore"):  # as the audit runs them
+                        found += [(code, one.severity, one) for one in check.run(material)]
                 except NotChecked:
                     found.append((code, "not checked", None))
         return found
@@ -71,11 +72,11 @@ def write(folder: Path, train: pd.DataFrame, test: pd.DataFrame, kind: str, more
     truth.to_csv(folder / "private/solution.csv", index=False)
 
 
-def severities(found: list[Found_], code: str) -> list[str]:
+def severities(found: list[Result], code: str) -> list[str]:
     return [severity for own, severity, _ in found if own == code]
 
 
-def loud(found: list[Found_]) -> list[tuple[str, str]]:
+def loud(found: list[Result]) -> list[tuple[str, str]]:
     return [(code, one.evidence) for code, severity, one in found if one and severity in ("warn", "block")]
 
 
@@ -162,15 +163,25 @@ def test_a_table_of_few_distinct_rows_repeats_itself_and_is_only_noted(look: Aud
 def test_a_rare_class_and_many_classes_do_not_look_like_blocks(look: Audit) -> None:
     rng = np.random.default_rng(1)
     table = mixed(1500, 4)
-    for seed in range(4):
+    for seed in range(2):
         table["target"] = (rng.random(1500) < 0.012).astype(int)
         assert loud(look(*split(table, seed), "row_order", "row_blocks", "id_signal")) == []
         table["target"] = [f"k{code}" for code in rng.integers(0, 60, 1500)]
         assert loud(look(*split(table, seed), "row_order", "row_blocks", "id_signal", kind="class")) == []
 
 
+def test_three_pairs_of_a_rare_class_at_one_distance_are_chance(look: Audit) -> None:
+    # 17 of 1400 make such pairs at some of 38 distances in one file of thirty; a normal law says p = 1e-10.
+    train, test = renumbered(*split(mixed(2000, 4)))
+    train["target"] = 0
+    train.loc[[40, 52, 400, 412, 900, 912, *range(101, 1400, 118)], "target"] = 1
+    assert loud(look(train, test, "row_blocks")) == []
+
+
 def test_a_declared_and_clean_split_by_groups_is_silent(look: Audit) -> None:
     train, test = by_patient(overlap=False)
+    heights = np.random.default_rng(3).normal(170, 8, 120).round()
+    train, test = (s.assign(height=heights[s["patient"].str[1:].astype(int)]) for s in (train, test))
     assert loud(look(train, test, more=GROUPED)) == []
 
 
@@ -442,7 +453,7 @@ def test_dates_that_cannot_be_read_are_said_not_to_be_checked(look: Audit) -> No
 
 
 def test_a_test_of_few_groups_is_found_and_groups_that_do_not_matter_are_not(look: Audit) -> None:
-    def few(strength: float) -> list[Found_]:
+    def few(strength: float) -> list[Result]:
         train, test = by_patient(overlap=False, n_patients=20, strength=strength)
         train, test = (pd.concat([side] * 10).reset_index(drop=True) for side in (train, test))
         rng = np.random.default_rng(2)
@@ -478,8 +489,7 @@ def test_odd_tables_are_looked_at_without_a_crash(look: Audit, n: int, more: str
         test = pd.concat([train] * 2).assign(id=[f"b{i}" for i in range(2 * n)])
         found = look(train.assign(target=1), test.assign(target=[0, 1] * n), more=more)
         assert {code for code, severity, _ in found if severity == "block"} <= {
-            "group_overlap",
-            "future_rows",
-        }
+            "duplicate_rows", "group_overlap", "future_rows",
+        }  # fmt: skip
         if n < 2:
             assert severities(found, "near_duplicate_rows")[0] == "not checked"
