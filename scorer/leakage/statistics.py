@@ -123,21 +123,28 @@ def leave_one_out_means(
 
 
 def _log10p_of_groups(codes: NDArray[np.int64], values: FloatArray, *, is_number: bool) -> float:
-    """Whether the mean rank differs between groups; groups below 5 rows are pooled."""
+    """Whether the mean rank differs between groups; small ones are pooled, and left out if still too small.
+
+    Chi-squared needs about five rows of each kind in a group: with rare positives a group of five rows and
+    one of them would be a sensation that chance brings every day.
+    """
+    mean = float(values.mean())
+    least = 5.0 if is_number else 5.0 / max(1e-9, min(mean, 1.0 - mean))
     counts = np.bincount(codes)
-    pooled = np.where(counts[codes] >= 5, codes, counts.size)
-    _, groups = np.unique(pooled, return_inverse=True)
-    k = int(groups.max()) + 1
-    n = len(values)
+    pooled = np.where(counts[codes] >= least, codes, counts.size)
+    kept = np.bincount(pooled)[pooled] >= least
+    _, groups = np.unique(pooled[kept], return_inverse=True)
+    n = len(groups)
+    k = int(groups.max(initial=-1)) + 1
     if k < 2:
         return 0.0
-    ranks = stats.rankdata(values) if is_number else values
-    mean, spread = float(ranks.mean()), float(ranks.var())
+    ranks = stats.rankdata(values[kept]) if is_number else values[kept]
+    spread = float(ranks.var())
     if spread == 0:
         return 0.0
     sizes = np.bincount(groups)
     means = np.bincount(groups, weights=ranks) / sizes
-    statistic = float((sizes * (means - mean) ** 2).sum() / spread) * (n - 1) / n
+    statistic = float((sizes * (means - ranks.mean()) ** 2).sum() / spread) * (n - 1) / n
     return log10p_of_chi2(statistic, k - 1)
 
 

@@ -171,7 +171,8 @@ def test_a_rare_class_and_many_classes_do_not_look_like_blocks(look: Audit) -> N
 
 
 def test_three_pairs_of_a_rare_class_at_one_distance_are_chance(look: Audit) -> None:
-    # 17 of 1400 make such pairs at some of 38 distances in one file of thirty; a normal law says p = 1e-10.
+    # Of 17 random rows in 1400, three pairs share one of the 37 distances in one file of forty; by a normal law
+    # the p of one distance would be 2e-8.
     train, test = renumbered(*split(mixed(2000, 4)))
     train["target"] = 0
     train.loc[[40, 52, 400, 412, 900, 912, *range(101, 1400, 118)], "target"] = 1
@@ -179,8 +180,9 @@ def test_three_pairs_of_a_rare_class_at_one_distance_are_chance(look: Audit) -> 
 
 
 def test_a_declared_and_clean_split_by_groups_is_silent(look: Audit) -> None:
-    train, test = by_patient(overlap=False)
-    heights = np.random.default_rng(3).normal(170, 8, 120).round()
+    # A height is its patient's own: that makes its rows alike, and says nothing of the other side.
+    train, test = by_patient(overlap=False, strength=4)
+    heights = np.random.default_rng(3).normal(170, 12, 120).round()
     train, test = (s.assign(height=heights[s["patient"].str[1:].astype(int)]) for s in (train, test))
     assert loud(look(train, test, more=GROUPED)) == []
 
