@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session, aliased
 
 from app import events, inspections, leaderboard
 from app.errors import Conflict, NotFound, Refused
-from app.models import Case, Competition, Event, Round, RoundState, Rung, Standing, Team
+from app.models import Case, Competition, Event, PublicScore, Round, RoundState, Rung, Standing, Team
 
 MIN_REASON = 10
 MAX_REASON = 500
@@ -104,9 +104,7 @@ def record(session: Session, competition: Competition, seen: Sequence[Seen], *, 
     return new
 
 
-def listed(
-    session: Session, competition: Competition, *, state: CaseState | None = None, limit: int = 100
-) -> list[CaseView]:
+def listed(session: Session, competition: Competition, *, limit: int = 100) -> list[CaseView]:
     """The review queue: open ones first, the strongest first."""
     other = aliased(Team)
     query = (
@@ -117,8 +115,6 @@ def listed(
         .order_by((Case.state == CaseState.OPEN).desc(), Case.strength.desc(), Case.id)
         .limit(limit)
     )
-    if state is not None:
-        query = query.where(Case.state == state)
     return [CaseView(case, team, second) for case, team, second in session.execute(query)]
 
 
@@ -162,7 +158,7 @@ def act(
     )
     if team is None:
         raise Refused(f"Case {case_id} is not about that team.")
-    session.execute(select(Competition.id).where(Competition.id == competition.id).with_for_update(read=True))
+    session.execute(select(Competition.id).where(Competition.id == competition.id).with_for_update())
     session.execute(select(Team.id).where(Team.id == team.id).with_for_update())
     session.refresh(team)
     match action:
@@ -210,6 +206,8 @@ def _coarsen(session: Session, competition: Competition, team: Team) -> str:
         select(Round.id).where(Round.competition_id == competition.id, Round.state == RoundState.ACTIVE)
     )
     standing = session.get(Standing, (competition.id, team.id))
+    if competition.public_score == PublicScore.LADDER:
+        standing = None  # it is on the ladder, where it stands already
     if standing is not None and round_id is not None:
         shown = -standing.public_key if competition.greater_is_better else standing.public_key
         session.merge(

@@ -143,6 +143,7 @@ def take_version(
     draft = draft_round(session, competition)
     if draft is not None and draft.version_id != version.id:
         _discard(session, draft)
+    releases.refuse_impossible(version, PublicScore(competition.public_score))
     changed = _changes_of_meaning(competition.version, version)
     entries = _submission_count(session, competition)
     if changed and entries and not rescore:
@@ -181,6 +182,7 @@ def begin_rescore(
 
     Returns how many submissions will be scored. A draft still at work is replaced.
     """
+    releases.refuse_impossible(version, PublicScore(competition.public_score))
     discard_rescore(session, competition)
     draft = Round(
         competition_id=competition.id,

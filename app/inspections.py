@@ -36,6 +36,8 @@ from app.models import (
 MAX_ATTEMPTS = 3
 BACKOFF = timedelta(seconds=20)
 SCAN_EVERY = timedelta(hours=24)
+LOOK_BACK = timedelta(days=30)
+"""What closed before is looked at only if an organiser asks: an upgrade makes no reports of old competitions."""
 
 
 class Kind(StrEnum):
@@ -84,7 +86,8 @@ def ask(
     ).one()
     # One that is only queued will see what has changed since; one that runs may have read it before.
     waiting = session.scalar(
-        select(Inspection).where(
+        select(Inspection)
+        .where(
             Inspection.competition_id == competition.id,
             Inspection.round_id == round_id,
             Inspection.kind == kind,
@@ -93,6 +96,8 @@ def ask(
             else Inspection.submission_id == submission_id,
             Inspection.state == Stage.QUEUED,
         )
+        # A worker that takes it just now would not see what the caller has not committed yet.
+        .with_for_update()
     )
     if waiting is not None:
         waiting.created_at = now
@@ -110,7 +115,8 @@ def due(session: Session, *, now: datetime) -> list[tuple[Competition, Kind]]:
     """What is to be queued by itself: a scan of each open competition with new scores once a day, and of each
     that has settled a last scan and the report."""
     found: list[tuple[Competition, Kind]] = []
-    for competition in session.scalars(select(Competition).where(Competition.opens_at <= now)):
+    recent = or_(Competition.closes_at.is_(None), Competition.closes_at > now - LOOK_BACK)
+    for competition in session.scalars(select(Competition).where(Competition.opens_at <= now, recent)):
         if competition.is_settled(now):
             found += [
                 (competition, kind)
@@ -125,18 +131,18 @@ def due(session: Session, *, now: datetime) -> list[tuple[Competition, Kind]]:
 def _is_due_at_close(session: Session, competition: Competition, kind: Kind) -> bool:
     """One for the round as it stands after the close; a rescore makes another round and so another one."""
     assert competition.closes_at is not None, "it has settled"
-    latest = _latest(session, competition, kind)
-    if latest is not None and latest.round_id == _active_round_id(session, competition):
+    newest = latest(session, competition, kind)
+    if newest is not None and newest.round_id == _active_round_id(session, competition):
         settled_at = competition.closes_at + timedelta(seconds=competition.grace_seconds)
-        if latest.created_at >= settled_at:
+        if newest.created_at >= settled_at and not _has_scores(session, competition, since=newest.created_at):
             return False
     # Not while the last files are still being scored.
     return _has_scores(session, competition, since=None) and not _unfinished_evaluations(session, competition)
 
 
 def _is_scan_due(session: Session, competition: Competition, now: datetime) -> bool:
-    latest = _latest(session, competition, Kind.SCAN)
-    since = competition.opens_at if latest is None else latest.created_at
+    newest = latest(session, competition, Kind.SCAN)
+    since = competition.opens_at if newest is None else newest.created_at
     return now - since >= SCAN_EVERY and _has_scores(session, competition, since=since)
 
 
@@ -174,7 +180,8 @@ def _unfinished_evaluations(session: Session, competition: Competition) -> bool:
     return session.scalar(waiting.limit(1)) is not None
 
 
-def _latest(session: Session, competition: Competition, kind: Kind) -> Inspection | None:
+def latest(session: Session, competition: Competition, kind: Kind) -> Inspection | None:
+    """The newest of its kind, whatever became of it."""
     return session.scalar(
         select(Inspection)
         .where(Inspection.competition_id == competition.id, Inspection.kind == kind)
@@ -324,11 +331,6 @@ def fail_exhausted(session: Session, *, now: datetime) -> list[int]:
 
 
 # -- reading -----------------------------------------------------------------------------------
-
-
-def latest(session: Session, competition: Competition, kind: Kind) -> Inspection | None:
-    """The newest of its kind, whatever became of it."""
-    return _latest(session, competition, kind)
 
 
 def report(session: Session, competition: Competition, *, for_organiser: bool, now: datetime) -> Inspection:

@@ -37,6 +37,7 @@ from app.models import (
     Membership,
     Round,
     RoundState,
+    Rung,
     Score,
     Standing,
     Submission,
@@ -296,7 +297,8 @@ def _row(found: Any, competition: Competition, mine_id: int | None, *, is_privat
 
 def refresh(session: Session, team_id: int) -> None:
     """Rewrite one team's row from its scores in the active round. The caller holds the team's lock."""
-    team = session.get_one(Team, team_id)
+    # Read anew: whoever holds the lock may have disqualified it since the caller first saw it.
+    team = session.get_one(Team, team_id, populate_existing=True)
     competition = session.get_one(Competition, team.competition_id)
     session.execute(
         delete(Standing).where(Standing.competition_id == competition.id, Standing.team_id == team_id)
@@ -327,7 +329,9 @@ def refresh_all(session: Session, competition: Competition) -> None:
 
 def _entries(
     competition: Competition,
-) -> Select[int, int, datetime, float, dict[str, float], float, dict[str, dict[str, float]], bool]:
+) -> Select[
+    int, int, datetime, float, dict[str, float], float, bool, float, dict[str, dict[str, float]], bool
+]:
     return (
         select(
             Submission.id,
@@ -335,6 +339,8 @@ def _entries(
             Submission.received_at,
             Score.shown,
             Score.shown_also,
+            Score.public,
+            Rung.submission_id.is_not(None).label("is_rung"),
             Score.private,
             Score.also,
             FinalPick.submission_id.is_not(None).label("is_picked"),
@@ -346,6 +352,7 @@ def _entries(
         .outerjoin(
             FinalPick, and_(FinalPick.submission_id == Submission.id, FinalPick.team_id == Submission.team_id)
         )
+        .outerjoin(Rung, and_(Rung.submission_id == Submission.id, Rung.round_id == Round.id))
         .where(Submission.competition_id == competition.id)
         .order_by(Submission.received_at, Submission.id)
     )
@@ -358,8 +365,11 @@ def _standing(competition: Competition, team: Team, entries: Sequence[Any]) -> S
     # Python's sort is stable and entries come in order of time: the earlier of two equals wins.
     # A baseline is what its script writes today: a mended one takes the place of its older file.
     counting = entries[-1:] if team.is_baseline else entries
-    by_public = sorted(counting, key=lambda e: sign * e.shown)
-    finals = [e for e in counting if e.is_picked] or by_public[: competition.final_picks]
+    # On the ladder many files show one score; it belongs to the one that earned it.
+    by_public = sorted(counting, key=lambda e: (sign * e.shown, not e.is_rung))
+    # Nobody sees before the close which files would count unpicked, so there the exact score may decide.
+    by_exact = sorted(counting, key=lambda e: (sign * e.shown, sign * e.public))
+    finals = [e for e in counting if e.is_picked] or by_exact[: competition.final_picks]
     best, final = by_public[0], min(finals, key=lambda e: sign * e.private)
     return Standing(
         competition_id=competition.id,

@@ -68,10 +68,10 @@ def refuse_impossible(version: ChallengeVersion, mode: PublicScore) -> None:
         )
 
 
-def mode_of(competition: Competition, team: Team) -> PublicScore:
+def mode_of(competition: Competition, version: ChallengeVersion, team: Team) -> PublicScore:
     """The competition's, but the ladder for a team whose feedback was coarsened."""
     mode = PublicScore(competition.public_score)
-    can_climb = (competition.version.benchmark or {}).get("se_public") is not None
+    can_climb = (version.benchmark or {}).get("se_public") is not None
     return PublicScore.LADDER if team.has_coarse_feedback and not team.is_baseline and can_climb else mode
 
 
@@ -82,7 +82,7 @@ def terms(session: Session, submission_id: int, round_id: int) -> Terms:
     competition = session.get_one(Competition, submission.competition_id)
     version = session.get_one(ChallengeVersion, session.get_one(Round, round_id).version_id)
     benchmark = version.benchmark or {}
-    mode = mode_of(competition, team)
+    mode = mode_of(competition, version, team)
     if team.is_baseline and mode is PublicScore.LADDER:
         mode = PublicScore.ROUNDED  # a baseline is sent once, by the organiser
     rung = session.get(Rung, (round_id, team.id)) if mode is PublicScore.LADDER else None
@@ -96,7 +96,7 @@ def terms(session: Session, submission_id: int, round_id: int) -> Terms:
         mode=mode,
         step=0.0 if mode is PublicScore.EXACT else step,
         also_steps=dict(benchmark.get("also_steps", {})),
-        standing_at=rung.shown if rung else float(benchmark.get("public", 0.0)),
+        standing_at=rung.shown if rung else float(benchmark.get("public") or 0.0),
         leader_id=rung.submission_id if rung else None,
         leader_sha256=sha256,
         greater_is_better=bool(version.manifest["metric"]["greater_is_better"]),
@@ -105,7 +105,7 @@ def terms(session: Session, submission_id: int, round_id: int) -> Terms:
 
 def decide(terms: Terms, report: Report, *, se_difference: float | None = None) -> Shown:
     """The shown values of a scored file. `se_difference` is the standard error of its difference to the leader,
-    and only the ladder asks for it."""
+    and only the ladder asks for it. None there: nothing can be compared, and so nothing has improved."""
     exact_also = {name: values["public"] for name, values in report.also.items()}
     if terms.mode is PublicScore.EXACT or not terms.step:
         return Shown(report.public, exact_also)
@@ -117,11 +117,12 @@ def decide(terms: Terms, report: Report, *, se_difference: float | None = None) 
     }
     if terms.mode is PublicScore.ROUNDED:
         return Shown(release.rounded(report.public, terms.step), also)
-    assert se_difference is not None, "the ladder needs the comparison with its leader"
-    climbed = release.ladder_release(
-        report.public, terms.standing_at, se_difference,
-        c=release.LADDER_C, step=terms.step, greater_is_better=terms.greater_is_better,
-    )  # fmt: skip
+    climbed = None
+    if se_difference is not None:
+        climbed = release.ladder_release(
+            report.public, terms.standing_at, se_difference,
+            c=release.LADDER_C, step=terms.step, greater_is_better=terms.greater_is_better,
+        )  # fmt: skip
     if climbed is None:
         if terms.leader_id is not None:
             # As it was shown, which may have been in finer steps than today's.

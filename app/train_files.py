@@ -33,6 +33,14 @@ def refuse_impossible(competition: Competition, kind: str) -> None:
         raise Refused(f"{competition.title} takes no predictions for the training rows: {why}.")
 
 
+def admit(
+    session: Session, competition: Competition, submission: Submission, kind: str, *, now: datetime
+) -> None:
+    """The refusals that need no file, so that none is kept that nobody will score."""
+    refuse_impossible(competition, kind)
+    _refuse_too_many(session, submission, now)
+
+
 def attach(
     session: Session,
     competition: Competition,
@@ -44,8 +52,7 @@ def attach(
     now: datetime,
 ) -> Inspection:
     """Keep a file beside the submission and queue its scoring; a later one of the same kind takes its place."""
-    refuse_impossible(competition, kind)
-    _refuse_too_many(session, submission, now)
+    admit(session, competition, submission, kind, now=now)
     key = submission.id, kind
     present = session.get(TrainFile, key, with_for_update=True)
     if present is not None and present.state == State.QUEUED:

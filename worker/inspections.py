@@ -30,7 +30,7 @@ from app.inspections import Entrant, Kind, Superseded, Work
 from app.models import ChallengeVersion, Competition, Round, Score, State, TrainFile
 from app.processes import die_with_parent
 from scorer.challenge import Challenge
-from scorer.overfitting import closing, scan
+from scorer.overfitting import closing, release, scan
 from scorer.overfitting.diagnosis import (
     CannotScoreTrain,
     Diagnosis,
@@ -68,7 +68,7 @@ def inspect(inspection_id: int) -> int:
             finish = _LOOK[work.kind](runner, work, keeper.tell)
         with runner.database.begin() as session:
             result = finish(session)
-            inspections.finish(session, work, result, now=db.now(session))
+            inspections.finish(session, work, _plain(result), now=db.now(session))
     except Superseded as late:
         log.warning("another run has taken over: %s", late)
         return 0
@@ -86,6 +86,15 @@ def _give_back(runner: Runner, work: Work, fault: Exception) -> None:
             inspections.give_back(session, work, words, now=db.now(session))
     except Superseded as late:
         log.warning("another run has taken over: %s", late)
+
+
+def _plain(value: Any) -> Any:
+    """For JSON, which knows no infinity and no nan: None stands for them."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _plain(each) for key, each in value.items()}
+    return [_plain(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 class Keeper:
@@ -164,7 +173,7 @@ def _scan(runner: Runner, work: Work, tell: Tell) -> Finish:
         now = db.now(session)
         competition = session.get_one(Competition, work.competition_id)
         seen = [
-            Seen(s.code, s.team_id, s.evidence, s.advice, s.strength, s.other_team_id, dict(s.detail))
+            Seen(s.code, s.team_id, s.evidence, s.advice, s.strength, s.other_team_id, _plain(s.detail))
             for s in found.suspicions
         ]
         new = cases.record(session, competition, seen, now=now)
@@ -259,7 +268,8 @@ def _train_files(runner: Runner, work: Work, tell: Tell) -> Finish:
                     session, submission_id, kind, file.sha256, state=State.REJECTED, problems=refused[kind]
                 )
             else:
-                result = _result(rows[kind]) | {"diagnosis": said.as_dict()}
+                # The gaps it rests on hold the benchmark's exact score, which participants must not have.
+                result = _result(rows[kind]) | {"diagnosis": {"code": said.code, "words": said.words}}
                 train_files.record(
                     session, submission_id, kind, file.sha256, state=State.SCORED, result=result
                 )
@@ -285,7 +295,8 @@ def _diagnosis(
     both = len(rows) == 2
     return diagnose(
         greater_is_better=challenge.task.greater_is_better,
-        benchmark=None if noise is None else (float(benchmark["public"]), float(noise)),
+        # As rounded as the board's scores, since the words that follow from it are the team's to read.
+        benchmark=None if noise is None else (_shown(benchmark), float(noise)),
         train=rows["train"].reading if "train" in rows else None,
         oof=rows["oof"].reading if "oof" in rows else None,
         public=public,
@@ -293,6 +304,10 @@ def _diagnosis(
         public_step=float(benchmark.get("step", 0.0)),
         same=share_same(rows["train"], rows["oof"]) if both else 0.0,
     )
+
+
+def _shown(benchmark: Mapping[str, Any]) -> float:
+    return release.rounded(float(benchmark["public"]), float(benchmark["step"]))
 
 
 def _result(own: OwnRows) -> dict[str, Any]:

@@ -25,6 +25,7 @@ import scorer.scoring  # by name, so that the heavy imports happen before the fo
 from app import challenges, db, releases, submissions
 from app.config import Settings
 from app.db import Database
+from app.errors import Refused
 from app.models import PublicScore
 from app.processes import die_with_parent
 from app.releases import Terms
@@ -125,24 +126,30 @@ class Runner:
         n_rows = len(challenge.solution.ids)
         with self.database.read() as session:
             earlier = submissions.earlier_files(session, claim, limit=3 if n_rows <= MANY_ROWS else 1)
-        own = resampling.read(challenge, self.storage.path(claim.sha256))
         try:
+            own = resampling.read(challenge, self.storage.path(claim.sha256))
             history = [resampling.read(challenge, self.storage.path(sha256)).columns for sha256 in earlier]
-        except scorer.InvalidSubmission:
-            history = []  # under this version an earlier file is wrong, so it says nothing about this one
-        found = notes(own.columns, kind_of(challenge.task.parts[0]), history)
+            found = notes(own.columns, kind_of(challenge.task.parts[0]), history)
+        except (scorer.HeldoutError, Refused, OSError, MemoryError) as unable:
+            # A remark is a kindness; the score is there and must not be lost for it.
+            log.warning("no remarks on submission %s: %s", claim.submission_id, unable)
+            return report
         known = {notice.code for notice in report.notices}
         return replace(report, notices=[*report.notices, *(n for n in found if n.code not in known)])
 
-    def _apart(self, challenge: scorer.Challenge, claim: Claim, terms: Terms) -> float:
-        """Standard error of the difference to the leader, over the public rows."""
+    def _apart(self, challenge: scorer.Challenge, claim: Claim, terms: Terms) -> float | None:
+        """Standard error of the difference to the leader, over the public rows; None if it has none."""
         solution = challenge.solution
         own = resampling.read(challenge, self.storage.path(claim.sha256))
         if terms.leader_sha256 is None:
             leader = resampling.benchmark(challenge).aligned
         else:
             leader = resampling.read(challenge, self.storage.path(terms.leader_sha256))
-        return resampling.se_of_difference(solution, own, leader, solution.public, seed=0)
+        try:
+            return resampling.se_of_difference(solution, own, leader, solution.public, seed=0)
+        except resampling.NotResampled as unable:
+            log.warning("submission %s cannot be compared with its leader: %s", claim.submission_id, unable)
+            return None
 
     def _measure(self, challenge: scorer.Challenge, claim: Claim) -> scorer.Report | scorer.InvalidSubmission:
         try:

@@ -18,6 +18,7 @@ from app.errors import Refused
 from app.queue import Hints
 
 ENOUGH_HINTS = 50
+MOST_INSPECTIONS = 3  # planned in one sweep: each takes a worker from scoring for a while
 
 log = logging.getLogger("worker.sweeper")
 
@@ -55,16 +56,19 @@ def _announce(database: Database, hints: Hints, hint_after: timedelta) -> int:
 
 def _inspect(database: Database, hints: Hints, hint_after: timedelta) -> int:
     """Plan the scans and reports that are due by themselves, and announce those that nobody has taken."""
+    depth = hints.depth()
+    if depth is None or depth > ENOUGH_HINTS:
+        return 0  # scoring comes first
     with database.read() as session:
-        wanted = inspections.due(session, now=db.now(session))
+        wanted = inspections.due(session, now=db.now(session))[:MOST_INSPECTIONS]
+    asked = []
+    for competition, kind in wanted:
+        with database.begin() as session:
+            asked.append(inspections.ask(session, competition, kind, by="sweeper", now=db.now(session)).id)
     with database.begin() as session:
         now = db.now(session)
         for inspection_id in inspections.fail_exhausted(session, now=now):
             log.error("inspection %s failed three times; its organiser must look at it", inspection_id)
-        asked = [
-            inspections.ask(session, competition, kind, by="sweeper", now=now).id
-            for competition, kind in wanted
-        ]
         quiet = inspections.unfinished(session, now=now, hint_after=hint_after)
     return sum(hints.send_inspection(inspection_id) for inspection_id in dict.fromkeys([*asked, *quiet]))
 

@@ -186,7 +186,8 @@ def take_train_file(
             check_form()
         # Before it is kept: what is refused later stays on the disk, and these files cost no quota.
         with parts().database.read() as session:
-            train_files.refuse_impossible(competition, kind)
+            submission, _ = _own(session, who, submission_id)
+            train_files.admit(session, competition, submission, kind, now=db.now(session))
             present = train_files.of(session, submission_id).get(kind)
         if present is not None and present.state == State.QUEUED:
             raise Conflict(

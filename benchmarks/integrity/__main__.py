@@ -13,14 +13,13 @@ import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from importlib import import_module
 from multiprocessing import get_context
 from pathlib import Path
 
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
 sys.path.insert(0, str(Path(__file__).parent))
-from figure import Figure
+from figure import Figure, measure  # noqa: E402  it lies beside this file
 
 # The longest first, so that the other process has done the rest when it ends.
 PARTS = ("audit", "fixtures", "oracle", "boosting", "boards", "copies", "probing")
@@ -50,13 +49,6 @@ def main() -> int:
         missed += show(*measure(name, smoke=asked.smoke))
     print(f"\n{time.perf_counter() - began:.0f} s in all; {missed} aims missed")
     return 0
-
-
-def measure(name: str, *, smoke: bool) -> tuple[str, list[Figure], float]:
-    """A part's title, its figures, and the seconds they took."""
-    part = import_module(name)
-    began = time.perf_counter()
-    return part.TITLE, part.figures(smoke=smoke), time.perf_counter() - began
 
 
 def show(title: str, figures: Sequence[Figure], seconds: float) -> int:

@@ -1,8 +1,10 @@
-"""What each part of this benchmark gives back: a figure, its aim, and whether it was met."""
+"""What each part of this benchmark gives back: figures, their aims, and whether they were met."""
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
+from importlib import import_module
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,3 +15,10 @@ class Figure:
     aim: str = ""
     met: bool | None = None
     """None where no aim was set."""
+
+
+def measure(name: str, *, smoke: bool) -> tuple[str, list[Figure], float]:
+    """A part's title, its figures, and the seconds they took."""
+    part = import_module(name)
+    began = time.perf_counter()
+    return part.TITLE, part.figures(smoke=smoke), time.perf_counter() - began

@@ -53,7 +53,7 @@ _FORMS = 12
 """In which the target is looked for: what p values of a copy are corrected for, beside the columns."""
 _FOLDS = 5
 _SOFT_ALARM = 3.0
-"""-log10 of the corrected p from which gaps are told of: they only warn, and show little in small tables."""
+"""-log10 of the corrected p from which gaps and pairs are told of: they only warn, and show little in small tables."""
 _PAIR_COLUMNS = 20
 _PAIR_ROWS = 100_000
 _PAIR_GAIN = 0.2
@@ -888,7 +888,7 @@ def pair_key(material: Material) -> Iterator[Found]:
             spread = float(each.std())
             z = float(each.mean()) / spread * math.sqrt(len(each)) if spread > 0 else 0.0
             log10p = corrected(log10p_of_z(z), n_pairs) if z > 0 else 0.0
-            if skill - smooth <= _PAIR_GAIN / 2 or log10p > -ALARM:
+            if skill - smooth <= _PAIR_GAIN / 2 or log10p > -_SOFT_ALARM:
                 continue
             yield Found(
                 f"columns {a} and {b}: rows of train that share both tell each other's {target.name} with {skill:.2f} of what can be "
@@ -952,7 +952,7 @@ def _skill(guess: FloatArray, y: FloatArray) -> float:
 def _losses(guess: FloatArray, y: FloatArray) -> FloatArray:
     """Of each row: whether the class is wrong, or the squared error."""
     if y.shape[1] == 1:
-        return np.asarray((guess - y)[:, 0] ** 2)
+        return np.asarray((guess - y)[:, 0] ** 2, dtype=np.float64)
     return (guess.argmax(axis=1) != y.argmax(axis=1)).astype(np.float64)
 
 

@@ -352,7 +352,11 @@ def _value(solution: Solution, aligned: Aligned, rows: IntArray) -> float:
 def _se_of_mean(losses: FloatArray) -> float:
     if len(losses) < 2:
         raise NotResampled("One row has no spread.")
-    return float(np.std(losses, ddof=1)) / math.sqrt(len(losses))
+    with np.errstate(all="ignore"):
+        spread = float(np.std(losses, ddof=1)) / math.sqrt(len(losses))
+    if not math.isfinite(spread):
+        raise NotResampled("The predictions are so far off that their spread cannot be computed.")
+    return spread
 
 
 def _bootstrap(
@@ -376,6 +380,9 @@ def _bootstrap(
     found = values_of_all(prepared, lambda: in_blocks(weights))
     if not np.isfinite(found).all():
         raise NotResampled(f"{solution.task.name} has no finite value on some resamples of these rows.")
+    with np.errstate(all="ignore"):
+        if not np.isfinite(np.std(found, axis=-1)).all():
+            raise NotResampled("The predictions are so far off that their spread cannot be computed.")
     return list(found)
 
 

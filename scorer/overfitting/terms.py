@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from scorer.challenge import Challenge
-from scorer.columns import Column
+from scorer.columns import Column, Labels
 from scorer.overfitting import release
 from scorer.overfitting.resampling import Benchmark, NotResampled, benchmark, standard_error
 from scorer.overfitting.views import logit
@@ -35,9 +35,9 @@ def benchmark_terms(challenge: Challenge) -> dict[str, Any]:
             "name": found.name,
             "public": found.public,
             "private": found.private,
-            "se_public": found.se_public,
+            "se_public": (chance := _chance(challenge, found)),
             "why": found.why_no_se,
-            "step": release.rounding_step(n_public, _chance(challenge, found)),
+            "step": release.rounding_step(n_public, chance),
         }
         if found.se_public is not None:
             for task, given in zip(solution.tasks[1:], solution.given[1:], strict=True):
@@ -52,24 +52,37 @@ def benchmark_terms(challenge: Challenge) -> dict[str, Any]:
 
 
 def _chance(challenge: Challenge, found: Benchmark) -> float | None:
-    """The standard error that the step is made from. Where classes are even, all losses of a constant probability are
-    equal and its standard error is 0, which would show everything: so probabilities are also taken as those
-    of a file with random logits of one unit around the benchmark's."""
-    if found.se_public is None or challenge.task.kind != "probability":
-        return found.se_public
-    solution = challenge.solution
+    """What chance does to a score on the public rows, in the metric's unit; None if it cannot be had.
+
+    The benchmark's standard error, but where it has none to speak of: a constant's AUC is always one half, and
+    with even classes all its log-losses are equal. There, and for every probability, the standard error of
+    the benchmark under random noise is taken if that is larger. Nothing of a team has a part in it.
+    """
+    solution, constant = challenge.solution, found.se_public
+    if constant is None or (constant > 0.0 and challenge.task.kind != "probability"):
+        return constant
     rng = np.random.default_rng(0)
-    columns: dict[str, Column] = {}
-    for name, column in found.aligned.columns.items():
-        if not isinstance(column, np.ndarray) or column.dtype == np.object_:
-            return found.se_public
-        moved = logit(column.astype(np.float64)) + rng.normal(size=len(column))
-        columns[name] = 1.0 / (1.0 + np.exp(-moved))
+    columns = {name: _noisy(column, challenge, rng) for name, column in found.aligned.columns.items()}
     file = replace(found.aligned, columns=columns)
     try:
-        return max(found.se_public, standard_error(solution, file, solution.public, seed=0))
+        return max(constant, standard_error(solution, file, solution.public, seed=0))
     except NotResampled:
-        return found.se_public
+        return constant
+
+
+def _noisy(column: Column, challenge: Challenge, rng: np.random.Generator) -> Column:
+    if isinstance(column, Labels):
+        codes = np.unique(challenge.solution.given[0][0].class_codes)
+        drawn = rng.choice(codes, len(column)).astype(column.codes.dtype) if len(codes) else column.codes
+        return Labels(drawn)
+    if not isinstance(column, np.ndarray) or column.dtype == np.object_:
+        return column
+    noise = rng.normal(size=len(column))
+    if challenge.task.kind == "probability":
+        return 1.0 / (1.0 + np.exp(-(logit(column.astype(np.float64)) + noise)))
+    if np.isin(column, (0.0, 1.0)).all():
+        return (noise > 0.0).astype(np.float64)
+    return column + noise
 
 
 def _costs(challenge: Challenge, terms: dict[str, Any]) -> list[dict[str, Any]]:

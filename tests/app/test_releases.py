@@ -10,11 +10,11 @@ import pytest
 from app import cases, competitions, leaderboard, releases, submissions
 from app.cases import Action, Seen
 from app.errors import QuotaExhausted, Refused
-from app.models import ChallengeVersion, PublicScore, Rung, Submission, Team
+from app.models import ChallengeVersion, PublicScore, Rung, Standing, Submission, Team
 from app.releases import RungMoved
 from app.submissions import Status
 from scorer.report import Report
-from tests.app.conftest import NOON, World
+from tests.app.conftest import NOON, World, add_version
 
 BENCHMARK: dict[str, Any] = {
     "name": "sample submission", "public": 0.69, "private": 0.69, "se_public": 0.02, "n_public": 600,
@@ -165,3 +165,38 @@ def test_the_total_limit_holds_beside_the_daily_one_and_counts_only_what_is_char
     with pytest.raises(QuotaExhausted, match="all 3 submissions"):
         world.submit("c", now=NOON + timedelta(days=4))
     assert world.count(Submission) == 4
+
+
+def test_a_challenge_without_any_benchmark_still_scores(world: World) -> None:
+    with world.database.begin() as session:
+        session.query(ChallengeVersion).one().benchmark = {
+            "n_public": 60, "step": 0.02, "also_steps": {}, "public": None, "se_public": None, "why": "own metric",
+        }  # fmt: skip
+    show(world, PublicScore.ROUNDED)
+    assert status(world, record(world, 0.4111)).public == 0.42
+
+
+def test_a_competition_on_the_ladder_is_not_moved_to_a_version_that_has_none(measured: World) -> None:
+    show(measured, PublicScore.LADDER)
+    with measured.database.begin() as session:
+        competition = competitions.by_slug(session, measured.slug)
+        other = add_version(session, 2, summary="an own metric")
+        with pytest.raises(Refused, match="ladder is not possible"):
+            competitions.take_version(session, competition, other, rescore=True, now=NOON)
+
+
+def test_on_the_ladder_the_board_names_the_file_that_earned_the_score(measured: World) -> None:
+    show(measured, PublicScore.LADDER)
+    slow, quick = (
+        measured.submit(name, now=NOON + timedelta(minutes=n)) for n, name in enumerate(("slow", "quick"))
+    )
+    for receipt, public in ((quick, 0.4), (slow, 0.9)):  # the older file is scored last
+        claim = measured.claim(receipt.id, now=NOON + timedelta(minutes=5))
+        assert claim is not None
+        with measured.database.begin() as session:
+            terms = releases.terms(session, claim.submission_id, claim.round_id)
+            report = Report(public=public, private=public)
+            submissions.record_scored(session, claim, report, now=NOON, terms=terms, se_difference=0.01)
+    with measured.database.read() as session:
+        standing = session.query(Standing).one()
+    assert (standing.public_submission_id, standing.private_key) == (quick.id, 0.4)
