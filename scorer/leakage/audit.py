@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 _SEVERITIES = ("block", "warn", "info")
 NOT_CHECKED = "not_checked"
-MAX_PER_CHECK = 5
+MAX_PER_CHECK = 10
 """Findings of one check that are listed; the last says how many more there are."""
 
 
@@ -100,6 +100,22 @@ def audit_material(material: Material, tell: Callable[[str], None], began: float
                 "result": result,
             }
         )
+    for name in ("train", "test"):
+        reason = material.lacking.get(name, "")
+        if "could not be read" in reason or "two columns of one name" in reason:
+            findings.append(
+                Finding(
+                    NOT_CHECKED, "warn", "challenge", f"The {name} table was not looked at: {reason}.",
+                    f"Mend public/{name}.csv; most checks need it, and so do participants.",
+                )
+            )  # fmt: skip
+    if "ids" in material.lacking:
+        findings.append(
+            Finding(
+                NOT_CHECKED, "warn", "challenge", f"{material.lacking['ids']}.",
+                "Write the test table from the solution's ids, or take the others out of the solution.",
+            )
+        )  # fmt: skip
     findings += [
         Finding(
             NOT_CHECKED, "info", "challenge", f"Not checked ({', '.join(codes)}): {reason}.",

@@ -258,10 +258,7 @@ class _Hidden:
             return [("+".join(solution.id_columns), found)] if self._covers(found) else []
         holding = []
         for column in table.columns[:200]:
-            step = max(1, len(column) // 300)
-            sample = Column("", column.values[::step] if not isinstance(column.values, pa.Array) else column.values.take(pa.array(range(0, len(column), step)))).texts  # fmt: skip
-            hits = sum(self.row_of(_file_stem(text)) is not None for text in sample)
-            if hits < 0.05 * len(sample):
+            if not self._may_hold_ids(column):
                 continue
             rows = [self.row_of(_file_stem(text)) for text in column.texts]
             found = _rows(rows)
@@ -269,6 +266,25 @@ class _Hidden:
                 holding.append((column.name, found))
         holding.sort(key=lambda one: -len(np.unique(one[1])))
         return holding[:2]
+
+    def _may_hold_ids(self, column: Column) -> bool:
+        """A quick look at some rows from all over it, and at its two ends, where a short list may be hidden."""
+        n = len(column)
+        places = np.unique(
+            np.concatenate(
+                [np.arange(0, n, max(1, n // 300)), np.arange(min(n, 50)), np.arange(max(0, n - 50), n)]
+            )
+        )
+        values = column.values
+        some = (
+            values.take(pa.array(places))
+            if isinstance(values, pa.Array)
+            else values[places]
+            if isinstance(values, np.ndarray)
+            else [values[place] for place in places]
+        )
+        hits = sum(self.row_of(_file_stem(text)) is not None for text in Column("", some).texts)
+        return hits >= max(1, min(0.05 * len(places), 8))
 
     def _covers(self, rows: Rows) -> bool:
         known = self.targets[0].known

@@ -45,6 +45,8 @@ def declared_group_overlap(material: Material) -> Iterator[Found]:
         return
     a, b = _declared_column(material, name)
     own, other = joint_codes(a, b)
+    if not np.isin(other, own[own >= 0]).any():
+        own, other = _codes_by_spelling(a, b)
     known = other >= 0
     if not known.any() or not (own >= 0).any():
         raise NotChecked(f"the declared group column {name} is empty")
@@ -62,6 +64,20 @@ def declared_group_overlap(material: Material) -> Iterator[Found]:
             "block",
             name,
         )
+
+
+def _codes_by_spelling(a: Feature, b: Feature) -> tuple[Codes, Codes]:
+    """As joint_codes, with case and spaces left out of account: "spk1" and "SPK1 " are one speaker."""
+    plain = [
+        np.array([name.strip().casefold() for name in side.names.to_pylist()], dtype=np.object_)
+        for side in (a, b)
+    ]
+    _, dense = np.unique(np.concatenate(plain).astype(str), return_inverse=True)
+    first, second = dense[: len(plain[0])], dense[len(plain[0]) :]
+    return (
+        np.where(a.missing, -1, first[np.maximum(a.codes, 0)] if len(first) else -1),
+        np.where(b.missing, -1, second[np.maximum(b.codes, 0)] if len(second) else -1),
+    )
 
 
 @check("group_overlap", scope="columns", needs=("train", "test", "train_target"), cost="n d log n, sampled")

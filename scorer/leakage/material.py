@@ -367,6 +367,8 @@ def read_frame(path: Path) -> Frame:
             return _read_parquet(path)
         table = open_table(path, max_bytes=MAX_TABLE_BYTES)
         header = table.header()
+        if not header:
+            raise Unreadable(f"{path.name} could not be read: its first line holds no column names in UTF-8")
         if len(set(header)) < len(header):
             raise Unreadable(f"{path.name} has two columns of one name")
         read = pyarrow.csv.read_csv(
@@ -556,7 +558,12 @@ def _target_like(hidden: Target, feature: Feature) -> Target | None:
         ]
         for number, name in enumerate(extra):
             own[names.index(name)] = len(hidden.classes) + number
-        values = np.where(feature.missing, np.nan, own[np.maximum(feature.codes, 0)])
+        # By what is written: a class may be called "none", which is missing in any other column.
+        written = feature.texts.dictionary_encode()
+        if len(written.dictionary) != len(own):
+            return None
+        codes = np.asarray(written.indices.to_numpy(zero_copy_only=False), dtype=np.int64)
+        values = own[codes]
         values = np.where(values < 0, np.nan, values)
         kind = hidden.kind if not extra else "class"
         return Target(hidden.name, kind, values, (*hidden.classes, *extra))
@@ -642,6 +649,9 @@ def _test_side(
     public = private = None
     if places is not None and (places >= 0).any():
         known = places >= 0
+        n_ids = len(solution.ids)
+        if (absent := n_ids - len(np.unique(places[known]))) > 0:
+            lacking["ids"] = f"{absent:,} of the solution's {n_ids:,} ids are not in {file}"
         usage = np.where(known, solution.usage[np.maximum(places, 0)], 0)
         public, private = usage == PUBLIC, usage == PRIVATE
         targets = tuple(

@@ -102,7 +102,8 @@ def oracle_budget_check(material: Material) -> Iterator[Found]:
     real = budget.formula in ("code", "comparison") or (
         budget.mode == "exact" and math.isfinite(budget.allowed) and budget.allowed >= n
     )
-    severity: Severity = "warn" if real and math.isfinite(budget.allowed) else "info"
+    in_a_day = real and budget.submissions <= run.daily_limit
+    severity: Severity = "warn" if real and (math.isfinite(budget.allowed) or in_a_day) else "info"
     if severity == "info" and (
         budget.formula == "transcripts"
         or (not all(map(math.isfinite, challenge.task.bounds)) and budget.formula == "levels")

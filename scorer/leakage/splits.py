@@ -21,13 +21,13 @@ from scipy import special, stats
 
 from scorer.columns import FloatArray
 from scorer.leakage.checks import ALARM, AUC_FLOOR, BLOCK, Found, NotChecked, Severity, check
-from scorer.leakage.features import Column, Pool, pool_of
+from scorer.leakage.features import Column, Pool, association_of_values, pool_of
 from scorer.leakage.material import Codes, Frame, Mask, Material, Rows, Side, Target
 from scorer.leakage.statistics import (
+    NONE,
     Strength,
     area_under_curve,
     association,
-    association_of_codes,
     corrected,
     lag_one_z,
     log10p_of_chi2,
@@ -135,7 +135,10 @@ def _apart(
             best[name] = strength
     ranked = sorted(best.items(), key=lambda one: (-one[1].auc, one[1].log10p))
     n1, n0 = _n_units(inside, own_groups)
-    kept = [name for name, _ in ranked[:_MODEL_COLUMNS]]
+    # At random where there are too many: chosen by how they do on all rows, they would do well on held-out ones too.
+    kept = [name for name, _ in ranked]
+    if len(kept) > _MODEL_COLUMNS:
+        kept = np.random.default_rng(pool.seed).choice(kept, _MODEL_COLUMNS, replace=False).tolist()
     matrix = np.column_stack([view for name in kept for view in _views(columns[name])])
     auc, z = 0.5, 0.0
     # Trees see any difference in large tables; in small ones a line sees more of many small ones.
@@ -160,13 +163,26 @@ def _apart(
 def _alone(column: Column, side: Target) -> Iterator[Strength]:
     if column.is_numeric:
         yield association(column.numbers, side)
+        yield _by_one_cut(column.numbers, side)
     elif column.kind == "text":
         for view in _views(column):
             yield association(view, side)
     else:
-        yield association_of_codes(column.codes, side)
+        yield association_of_values(column.codes, side)
     if column.missing.any() and not column.missing.all():
         yield association(column.missing.astype(np.float64), side)
+
+
+def _by_one_cut(scores: FloatArray, side: Target) -> Strength:
+    """The AUC of the best single threshold (Kolmogorov-Smirnov), which sees a spread where order sees nothing."""
+    known = ~np.isnan(scores)
+    inside = side.values[known] == 1
+    parts = scores[known][inside], scores[known][~inside]
+    if min(map(len, parts)) < _MIN_SIDE:
+        return NONE
+    distance = float(stats.ks_2samp(*parts, method="asymp").statistic)
+    n = len(parts[0]) * len(parts[1]) / (len(parts[0]) + len(parts[1]))
+    return Strength(0.5 + distance / 2, min(0.0, (math.log(2) - 2 * n * distance**2) / math.log(10)))
 
 
 def _views(column: Column) -> list[FloatArray]:
@@ -598,7 +614,7 @@ def _by_remainder(where: str, words: str, remainder: Codes, step: int, side: Tar
     """Remainders one by one, where there are rows enough of each, and below or above some remainder."""
     strengths = [association(remainder.astype(np.float64), side)]
     if len(remainder) >= 5 * step:
-        strengths.append(association_of_codes(remainder, side))
+        strengths.append(association_of_values(remainder, side))
     best = min(strengths, key=lambda strength: strength.log10p)
     yield _Sign(where, f"{words} modulo {step}", best.auc, corrected(best.log10p, 2))
 
@@ -670,7 +686,7 @@ def _in_ids(side: Side, used: Rows, member: Mask) -> Iterator[_Sign]:
                 np.array([cut(text) for text in column], dtype=np.object_).astype(str), return_inverse=True
             )[1]
             if codes.max() < len(codes) / 5:
-                strength = association_of_codes(codes.astype(np.int64), target)
+                strength = association_of_values(codes.astype(np.int64), target)
                 yield _Sign(f"the id {name}", f"{words} of the id {name}", strength.auc, strength.log10p)
     ordered = np.argsort(np.argsort(np.array(texts, dtype=np.object_), kind="stable")).astype(np.float64)
     auc, z = area_under_curve(ordered, member)
@@ -749,7 +765,7 @@ def _in_sample(material: Material, rows: _TestRows, used: Rows, inside: Mask) ->
     for name, words, scores, codes in _sample_values(sample, names):
         best = association(scores[at], target)
         if codes is not None:
-            best = min(best, association_of_codes(codes[at], target), key=lambda strength: strength.log10p)
+            best = min(best, association_of_values(codes[at], target), key=lambda strength: strength.log10p)
         yield _Sign(
             "the sample submission",
             f"{words} of column {name} of the sample submission",
@@ -866,7 +882,7 @@ def sample_signal(material: Material) -> Iterator[Found]:
                 wanted = Target(f"class {name}", "binary", hot, ("other", name))
             strength = association(scores, wanted)
             if codes is not None:
-                by_code = association_of_codes(codes, wanted)
+                by_code = association_of_values(codes, wanted)
                 strength = by_code if by_code.log10p < strength.log10p else strength
             if name not in best or strength.log10p < best[name][0].log10p:
                 best[name] = strength, words, wanted

@@ -55,19 +55,20 @@ def _chance(challenge: Challenge, found: Benchmark) -> float | None:
     """What chance does to a score on the public rows, in the metric's unit; None if it cannot be had.
 
     The benchmark's standard error, but where it has none to speak of: a constant's AUC is always one half, and
-    with even classes all its log-losses are equal. There, and for every probability, the standard error of
-    the benchmark under random noise is taken if that is larger. Nothing of a team has a part in it.
+    with even classes all its log-losses are equal. Where it is less than a quarter of the standard error of the
+    benchmark under random noise, that one is taken. Nothing of a team has a part in it.
     """
     solution, constant = challenge.solution, found.se_public
-    if constant is None or (constant > 0.0 and challenge.task.kind != "probability"):
+    if constant is None:
         return constant
     rng = np.random.default_rng(0)
     columns = {name: _noisy(column, challenge, rng) for name, column in found.aligned.columns.items()}
     file = replace(found.aligned, columns=columns)
     try:
-        return max(constant, standard_error(solution, file, solution.public, seed=0))
+        noisy = standard_error(solution, file, solution.public, seed=0)
     except NotResampled:
         return constant
+    return constant if constant >= noisy / 4 else noisy
 
 
 def _noisy(column: Column, challenge: Challenge, rng: np.random.Generator) -> Column:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +49,6 @@ class World:
     sample: pd.DataFrame | None = None
     split: str = "{strategy: random}"
     target_stays: bool = False
-    _made: int = field(default=0)
 
     @property
     def labels(self) -> np.ndarray:
@@ -60,7 +59,7 @@ class World:
     @property
     def is_high(self) -> np.ndarray:
         y = self.labels
-        return y > np.median(y) if self.is_number or len(np.unique(y)) == 2 else y == 1
+        return y > np.median(y) if self.is_number else y == 1
 
     def put(self, name: str, values: Any) -> None:
         """A column over the rows of train and then of test."""

@@ -8,13 +8,17 @@ import subprocess
 import sys
 from decimal import Decimal
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
+import scorer
 from scorer.overfitting.release import (
     OracleBudget,
     coarse_step,
@@ -26,6 +30,7 @@ from scorer.overfitting.release import (
     rounded,
     rounding_step,
 )
+from scorer.overfitting.terms import benchmark_terms
 
 NOT_NUMBERS = (math.nan, math.inf, -math.inf)
 steps = st.builds(lambda m, j: float(f"{m}e{j}"), st.sampled_from([1, 2, 5]), st.integers(-8, 4))
@@ -288,3 +293,25 @@ def test_the_web_process_may_import_it_without_a_numeric_library() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def _steps(folder: Path, metric: str, y: NDArray[np.int64]) -> tuple[float, float]:
+    (folder / "private").mkdir(parents=True)
+    rows = pd.DataFrame(
+        {"id": range(len(y)), "y": y, "Usage": np.where(np.arange(len(y)) % 2, "Public", "Private")}
+    )
+    rows.to_csv(folder / "private/solution.csv", index=False)
+    (folder / "public").mkdir()
+    rows[["id"]].assign(y=0.5).to_csv(folder / "public/sample_submission.csv", index=False)
+    (folder / "challenge.yaml").write_text(f"metric: {metric}\nsubmission: {{id: id, columns: [y]}}\n")
+    terms = benchmark_terms(scorer.load(folder))
+    return terms["se_public"], terms["step"]
+
+
+@pytest.mark.parametrize("metric", ["log_loss", "roc_auc"])
+def test_a_benchmark_without_any_spread_does_not_make_the_step_as_fine_as_one_row(
+    tmp_path: Path, metric: str
+) -> None:
+    se, step = _steps(tmp_path / "even", metric, np.arange(2000) // 2 % 2)
+    assert se > 0.005
+    assert step >= 0.002
