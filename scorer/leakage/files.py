@@ -37,6 +37,10 @@ _STRONG = 0.75
 """AUC from which a column that only test rows have blocks."""
 _LOOKED_AT = 20_000
 """Rows that are enough to tell whether a column follows the labels."""
+_LOOKED_UP = 300_000
+"""Rows of a table without ids that are looked up by their values."""
+_KEYS = 64
+"""Columns that make such a row's key."""
 _COVERED = 0.1
 """Of the scored rows: share that a file must hold to be held against them; the public side may be as small."""
 _WAYS = 40
@@ -267,6 +271,37 @@ class _Hidden:
         holding.sort(key=lambda one: -len(np.unique(one[1])))
         return holding[:2]
 
+    def rows_by_features(self, table: Table) -> tuple[set[str], Rows, Rows | None] | None:
+        """Of a table without ids that has at least half of the test table's columns: their names, of each row the
+        solution's row with the same values, and train's. None if it does not find the scored rows."""
+        test = self.material.test
+        if test is None or not test.targets or table.n_rows > _LOOKED_UP:
+            return None
+        by_name = {column.name: column for column in table.columns}
+        names = [name for name in test.frame.names if name in by_name][:_KEYS]
+        if len(names) < max(2, 0.5 * min(len(test.frame.names), _KEYS)):
+            return None
+        keys = _row_keys([by_name[name].texts for name in names])
+        places = self._places_of_test
+        found = _only_once(_row_keys([test.frame.texts(name).to_pylist() for name in names]))
+        rows = np.array([places[found[key]] if key in found else -1 for key in keys], dtype=np.int64)
+        if not self._covers(rows):
+            return None
+        train = self.material.train
+        own = None
+        if train is not None and all(name in train.frame for name in names):
+            known = _only_once(_row_keys([train.frame.texts(name).to_pylist() for name in names]))
+            own = np.array([known.get(key, -1) for key in keys], dtype=np.int64)
+            own = own if len(np.unique(own[own >= 0])) >= 0.5 * self.n_train else None
+        return set(names), rows, own
+
+    @cached_property
+    def _places_of_test(self) -> Rows:
+        test = self.material.test
+        assert test is not None
+        keys = zip(*(column.to_pylist() for column in test.ids), strict=True)
+        return _rows(self.row_of(ID_JOINT.join(key)) for key in keys)
+
     def _may_hold_ids(self, column: Column) -> bool:
         """A quick look at some rows from all over it, and at its two ends, where a short list may be hidden."""
         n = len(column)
@@ -291,6 +326,28 @@ class _Hidden:
         covered = np.zeros(self.n, dtype=np.bool_)
         covered[rows[rows >= 0]] = True
         return int((covered & known).sum()) >= max(8, _COVERED * int(known.sum()))
+
+
+def _row_keys(columns: Sequence[Sequence[str]]) -> list[tuple[str, ...]]:
+    """Rows by their values, however numbers are written."""
+    return list(zip(*([_plain_value(text) for text in column] for column in columns), strict=True))
+
+
+def _plain_value(text: str) -> str:
+    try:
+        return f"{float(text):.6g}"
+    except ValueError:
+        return text.strip().casefold()
+
+
+def _only_once(keys: Sequence[tuple[str, ...]]) -> dict[tuple[str, ...], int]:
+    """Where each key stands; those that stand at several places could be any of them."""
+    places: dict[tuple[str, ...], int] = {}
+    several = set()
+    for place, key in enumerate(keys):
+        if places.setdefault(key, place) != place:
+            several.add(key)
+    return {key: place for key, place in places.items() if key not in several}
 
 
 def _rows(found: Iterable[int | None]) -> Rows:
@@ -375,6 +432,8 @@ def _vectors(table: Table, hidden: _Hidden) -> Iterator[_Vector]:
     columns = [*table.columns, *_together(table, hidden)]
     rng = np.random.default_rng(hidden.material.seed)
     by_id = [_Way(f"by id ({key})", rows, key=key) for key, rows in hidden.rows_by_id(table)]
+    if not by_id and (same := hidden.rows_by_features(table)) is not None:
+        yield from _by_features(table, hidden, *same, rng)
     fitting = [
         (name, order)
         for name, order in hidden.orders.items()
@@ -408,6 +467,31 @@ def _vectors(table: Table, hidden: _Hidden) -> Iterator[_Vector]:
                 table.file, table.path, column.name, way.words, way.rows[places],
                 None if numbers is None else numbers[places + way.start], column.codes[places + way.start],
             )  # fmt: skip
+
+
+def _by_features(
+    table: Table, hidden: _Hidden, shared: set[str], rows: Rows, train: Rows | None, rng: np.random.Generator
+) -> Iterator[_Vector]:
+    """The other columns of a table whose rows are known by the columns that test has too: the original data, say."""
+    held = _thinned(np.unique(rows[rows >= 0]), rng)
+    for column in table.columns:
+        if column.name in shared:
+            continue
+        numbers, codes = _scattered(column, rows, hidden.n)
+        counterpart = (
+            None
+            if train is None or not _is_feature(hidden, column.name)
+            else _scattered(column, train, hidden.n_train)
+        )
+        yield _Vector(
+            table.file, table.path, column.name, "by the values of the columns it shares with the test table", held,
+            None if numbers is None else numbers[held], codes[held], True, counterpart,
+        )  # fmt: skip
+
+
+def _is_feature(hidden: _Hidden, name: str) -> bool:
+    train = hidden.material.train
+    return train is not None and name in train.frame
 
 
 def _worthy(

@@ -107,7 +107,7 @@ def split(table: pd.DataFrame, seed: int = 0, *, in_test: np.ndarray | None = No
 def real(name: str, seed: int = 0) -> World:
     data = REAL[name](as_frame=True)
     table = data.data.rename(columns=lambda column: column.replace(" ", "_"))
-    return split(table.assign(target=data.target), seed)
+    return split(table.assign(target=data.target).iloc[:600], seed)
 
 
 def mixed(kind: str = "binary", n: int = 900, seed: int = 0) -> World:

@@ -426,3 +426,21 @@ def test_every_title_may_be_read_by_participants() -> None:
         "metric_degenerate",
     ):
         assert 20 < len(CHECKS[code][0].title) < 160
+
+
+@pytest.mark.parametrize("name", ["breast", "diabetes"])
+def test_the_original_data_without_ids_block(plant: Plant, name: str) -> None:
+    p = plant(name)
+    original = pd.concat([p.train, p.test]).drop(columns="id").sample(frac=1.0, random_state=0)
+    original.to_csv(p.public / "original.csv", index=False)
+    (found,) = blockers(p)
+    assert "shares with the test table" in found.evidence
+
+
+def test_a_second_table_of_features_is_no_leak(plant: Plant) -> None:
+    p = plant("breast")
+    both = pd.concat([p.train, p.test]).drop(columns=["id", "target"]).sample(frac=1.0, random_state=0)
+    both.assign(more=np.random.default_rng(0).normal(size=len(both))).to_csv(
+        p.public / "more.csv", index=False
+    )
+    assert [found for found in look(p) if found.severity != "info"] == []
