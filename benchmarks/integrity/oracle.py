@@ -752,7 +752,7 @@ def figures(*, smoke: bool) -> list[Figure]:
 def _good_model_figures(c: float, step: float, *, smoke: bool) -> list[Figure]:
     boards = [draw_good_model(np.random.default_rng([20260, i]), N) for i in range(1 if smoke else 5)]
     found = []
-    for rungs, height in ((c, step),) if smoke else ((c, step), (3.0, step), (c, 1e-3), (c, 1e-2)):
+    for rungs, height in ((c, step),) if smoke else ((c, step), (1.0, step), (c, 1e-3), (c, 1e-2)):
         is_ours = (rungs, height) == (c, step)
         aim = "at most 5 rows" if is_ours else ""
         settings = [(1, 1.0), (1, 2.0)] if smoke else [(m, fall) for m in (1, 2) for fall in (1.0, 2.0, 4.0)]
