@@ -509,6 +509,10 @@ def _verdict(
     if best.effect > _STRONG and log10p <= -BLOCK:
         if _is_drift(material, one.name, target):
             return "info", ", as two smooth courses in time may"
+        if others and others[0] > _STRONG and one.test is not None and len(others) > 1:
+            # One column that tells all is a leak; several are an easy task, as irises are, or copies, which
+            # target_copy looks for.
+            return "warn", ", as others do too: the task may just be easy"
         return "block", ""
     if (
         one.test is not None
