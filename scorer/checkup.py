@@ -139,7 +139,7 @@ def check(
         findings=audited.findings,
         passport=audited.passport,
         versions=audited.versions,
-        benchmark=benchmark_terms(challenge),
+        benchmark=benchmark_terms(challenge, allow_weak_sandbox=allow_weak_sandbox),
     )
 
 

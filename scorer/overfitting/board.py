@@ -8,6 +8,7 @@ deals the scored rows out anew into public and private ones, which is all that h
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -78,6 +79,10 @@ def places(values: FloatArray, replicates: FloatArray, *, greater_is_better: boo
     """Ranks with ties and intervals, from the values (T,) and paired bootstrap replicates (T, B)."""
     sign = 1.0 if greater_is_better else -1.0
     points, drawn = sign * values, sign * replicates
+    # A matrix product may round the rows of equal files differently: what differs in the last digits is equal.
+    largest = float(np.abs(drawn).max(initial=0.0))
+    if largest > 0.0:
+        drawn = np.round(drawn, int(np.clip(11 - math.floor(math.log10(largest)), -300, 300)))
     rank = ranks(values, greater_is_better=greater_is_better)
     leader = int(points.argmax())
     tied = np.quantile(drawn[leader] - drawn, 0.05, axis=1) <= 0.0

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
+from random import Random
 
 import pytest
 from redis import Redis
@@ -155,6 +156,7 @@ def _write_big_challenge(template: Path, folder: Path) -> None:
     for part in ("public", "private"):
         (folder / part).mkdir(parents=True)
     ids = [f"r{n:07}" for n in range(ROWS)]
+    random = Random(0)
     (folder / "challenge.yaml").write_text(
         "format: 1\ntitle: Coins\nmetric: log_loss\nsubmission: {id: id, columns: [target]}\n"
         "competition: {daily_limit: 1000, pending_limit: 1000}\n"
@@ -162,7 +164,7 @@ def _write_big_challenge(template: Path, folder: Path) -> None:
     (folder / "public/sample_submission.csv").write_text("id,target\n" + "".join(f"{i},0.5\n" for i in ids))
     (folder / "private/solution.csv").write_text(
         "id,target,Usage\n"
-        + "".join(f"{i},{n % 2},{'Public' if n % 3 else 'Private'}\n" for n, i in enumerate(ids))
+        + "".join(f"{i},{n % 2},{random.choice(('Public', 'Private'))}\n" for n, i in enumerate(ids))
     )
 
 
