@@ -294,11 +294,12 @@ def add_submissions(
             [
                 {
                     # Three decimals of a thousand teams: ties are as common as on a real board.
-                    "submission_id": i, "round_id": round_id, "public": round(0.3 + s + dice.random() / 10, 3),
+                    "submission_id": i, "round_id": round_id, "public": shown, "shown": shown, "shown_also": {},
                     "private": round(0.3 + s + dice.random() / 10, 4), "also": {}, "notices": [],
                     "provenance": PROVENANCE,
                 }
                 for i, s in zip(ids, skill, strict=True)
+                for shown in (round(0.3 + s + dice.random() / 10, 3),)
             ],
         )  # fmt: skip
 
