@@ -71,6 +71,8 @@ class State(StrEnum):
 
 class RoundState(StrEnum):
     DRAFT = "draft"
+    REPEAT = "repeat"
+    """Scores what the draft scores once more, to show that both come out the same, bit for bit."""
     ACTIVE = "active"
     RETIRED = "retired"
 
@@ -172,6 +174,8 @@ class Competition(Base):
     is_paused: Mapped[bool] = mapped_column(default=False)
     grace_seconds: Mapped[int] = mapped_column(default=120)
     """How long after the close a body begun in time may still arrive; private scores wait as long."""
+    extended_until: Mapped[datetime | None] = mapped_column(UtcTime)
+    """The latest close of any team's extension, kept here so that private scores wait for it too."""
     created_at: Mapped[datetime] = mapped_column(UtcTime)
 
     version: Mapped[ChallengeVersion] = relationship(lazy="joined", innerjoin=True)
@@ -183,8 +187,12 @@ class Competition(Base):
 
     def is_settled(self, now: datetime) -> bool:
         """No upload can come any more, so private scores may be shown: while one is still on its way,
-        whoever sends it could look at them first and choose its last bytes."""
-        return self.closes_at is not None and now >= self.closes_at + timedelta(seconds=self.grace_seconds)
+        whoever sends it could look at them first and choose its last bytes. The same holds for a team
+        whose close was extended."""
+        if self.closes_at is None:
+            return False
+        last = max(self.closes_at, self.extended_until or self.closes_at)
+        return now >= last + timedelta(seconds=self.grace_seconds)
 
     @property
     def zone(self) -> ZoneInfo:
@@ -216,6 +224,12 @@ class Round(Base):
     version_id: Mapped[int] = mapped_column(ForeignKey("challenge_version.id"))
     state: Mapped[str] = mapped_column(String(10))
     reason: Mapped[str] = mapped_column(String(200), default="")
+    repeat_of: Mapped[int | None] = mapped_column(Id)
+    """Of a repeat: the draft it is compared with."""
+    applies_itself: Mapped[bool] = mapped_column(default=False, server_default=false())
+    """A draft that takes the active round's place as soon as it is finished, without an organiser's look."""
+    served_at: Mapped[datetime | None] = mapped_column(UtcTime)
+    """When a worker last took something of this round: the competition that waited longest is next."""
     created_at: Mapped[datetime] = mapped_column(UtcTime)
 
 
@@ -258,6 +272,27 @@ class Quota(Base):
     day: Mapped[date] = mapped_column(Date, primary_key=True)
     used: Mapped[int] = mapped_column(default=0)
     lim: Mapped[int]
+
+
+class Extension(Base):
+    """What an organiser grants one team beyond the competition's rules, with the reason."""
+
+    __tablename__ = "extension"
+    __table_args__ = (Index("ix_extension_team", "team_id"),)
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    competition_id: Mapped[int] = mapped_column(ForeignKey("competition.id"), index=True)
+    team_id: Mapped[int] = mapped_column(ForeignKey("team.id"))
+    closes_at: Mapped[datetime | None] = mapped_column(UtcTime)
+    """A later close for this team alone; None leaves the competition's."""
+    daily_extra: Mapped[int] = mapped_column(default=0)
+    """Uploads a day on top of the limit."""
+    total_extra: Mapped[int] = mapped_column(default=0)
+    """Uploads over the whole run on top of the limit."""
+    reason: Mapped[str] = mapped_column(String(500))
+    granted_by: Mapped[str] = mapped_column(String(60))
+    created_at: Mapped[datetime] = mapped_column(UtcTime)
+    revoked_at: Mapped[datetime | None] = mapped_column(UtcTime)
 
 
 class Submission(Base):
@@ -303,6 +338,8 @@ class Evaluation(Base):
     """Names the one run that may write the outcome: host, worker pid and a random part."""
     lease_until: Mapped[datetime | None] = mapped_column(UtcTime)
     next_try_at: Mapped[datetime] = mapped_column(UtcTime)
+    """Its place in the queue, where a team's second waiting file stands behind others' first; after a
+    failed attempt also the earliest moment of the next."""
     hinted_at: Mapped[datetime | None] = mapped_column(UtcTime)
     started_at: Mapped[datetime | None] = mapped_column(UtcTime)
     finished_at: Mapped[datetime | None] = mapped_column(UtcTime)
@@ -461,16 +498,36 @@ class Case(Base):
 
 
 class Event(Base):
-    """What people and processes did that an organiser may have to explain; only ever appended to."""
+    """What people and processes did that somebody may have to explain; only ever appended to.
+
+    The sweeper seals events in a chain: each hash covers the one before, so that a changed, removed or
+    inserted event shows. A trigger refuses to change or delete any.
+    """
 
     __tablename__ = "event"
+    __table_args__ = (Index("uq_event_seq", "seq", unique=True),)
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)
+    seq: Mapped[int | None] = mapped_column(BigInteger)
+    """1, 2, 3 ... in the order of sealing, without gaps; None until sealed."""
+    hash: Mapped[str | None] = mapped_column(String(64))
     at: Mapped[datetime] = mapped_column(UtcTime)
     actor: Mapped[str] = mapped_column(String(60))
     action: Mapped[str] = mapped_column(String(60))
     subject: Mapped[str] = mapped_column(String(120), index=True)
     detail: Mapped[dict[str, Any]] = mapped_column(JSON)
+
+
+class SignInTry(Base):
+    """A try to sign in that has not succeeded: counted before the costly hash, by all web processes together."""
+
+    __tablename__ = "sign_in_try"
+    __table_args__ = (Index("ix_sign_in_try_key", "key", "at"),)
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    key: Mapped[str] = mapped_column(String(100))
+    """What is counted: an account's name, an address, or all."""
+    at: Mapped[datetime] = mapped_column(UtcTime)
 
 
 class Heartbeat(Base):

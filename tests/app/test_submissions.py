@@ -398,8 +398,7 @@ def test_a_changed_solution_under_submissions_needs_an_explicit_rescore(world: W
 def test_a_changed_description_takes_effect_at_once(world: World) -> None:
     world.score(0.4)
     with world.database.begin() as session:
-        version = add_version(session, 2, title="New words")
-        version.solution_digest = f"{1:064x}"
+        version = add_version(session, 2, labels=1, title="New words")
         again = competitions.take_version(
             session, competitions.by_slug(session, "biopsy"), version, rescore=False, now=NOON
         )
@@ -465,8 +464,7 @@ def test_a_rescore_that_was_replaced_is_not_activated(world: World) -> None:
 def test_other_columns_in_the_file_change_what_scores_mean(world: World) -> None:
     world.score(0.4)
     with pytest.raises(Conflict, match="The submission's columns changed"), world.database.begin() as session:
-        version = add_version(session, 2, submission={"id": "id", "columns": [{"name": "other"}]})
-        version.solution_digest = f"{1:064x}"
+        version = add_version(session, 2, labels=1, submission={"id": "id", "columns": [{"name": "other"}]})
         competitions.take_version(
             session, competitions.by_slug(session, "biopsy"), version, rescore=False, now=NOON
         )
