@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import ColumnElement, or_, select, update
 from sqlalchemy.orm import Session
 
 from app.errors import NotFound
@@ -130,10 +130,10 @@ def due(session: Session, *, now: datetime) -> list[tuple[Competition, Kind]]:
 
 def _is_due_at_close(session: Session, competition: Competition, kind: Kind) -> bool:
     """One for the round as it stands after the close; a rescore makes another round and so another one."""
-    assert competition.closes_at is not None, "it has settled"
+    settled_at = competition.settles_at
+    assert settled_at is not None, "it has settled"
     newest = latest(session, competition, kind)
     if newest is not None and newest.round_id == _active_round_id(session, competition):
-        settled_at = competition.closes_at + timedelta(seconds=competition.grace_seconds)
         if newest.created_at >= settled_at and not _has_scores(session, competition, since=newest.created_at):
             return False
     # Not while the last files are still being scored.
@@ -197,14 +197,7 @@ def claim(
     session: Session, worker: str, *, lease: timedelta, now: datetime, inspection_id: int | None = None
 ) -> Work | None:
     """Take the given inspection, else the one that waits longest; None if nothing waits."""
-    due = select(Inspection.id).where(
-        or_(
-            (Inspection.state == Stage.QUEUED) & (Inspection.next_try_at <= now),
-            (Inspection.state == Stage.RUNNING)
-            & (Inspection.lease_until < now)
-            & (Inspection.attempt < MAX_ATTEMPTS),
-        )
-    )
+    due = select(Inspection.id).where(_is_due(now))
     if inspection_id is not None:
         due = due.where(Inspection.id == inspection_id)
     found = session.scalar(
@@ -229,6 +222,20 @@ def claim(
     ).one()
     return Work(
         found, Kind(row.kind), row.competition_id, row.round_id, row.submission_id, row.attempt, token
+    )
+
+
+def is_any_due(session: Session, *, now: datetime) -> bool:
+    """Whether a worker that looks now would find one; for those who poll."""
+    return session.scalar(select(Inspection.id).where(_is_due(now)).limit(1)) is not None
+
+
+def _is_due(now: datetime) -> ColumnElement[bool]:
+    return or_(
+        (Inspection.state == Stage.QUEUED) & (Inspection.next_try_at <= now),
+        (Inspection.state == Stage.RUNNING)
+        & (Inspection.lease_until < now)
+        & (Inspection.attempt < MAX_ATTEMPTS),
     )
 
 
@@ -343,7 +350,6 @@ def report(session: Session, competition: Competition, *, for_organiser: bool, n
         Inspection.round_id == _active_round_id(session, competition),
     )
     if not for_organiser and competition.closes_at is not None:
-        settled_at = competition.closes_at + timedelta(seconds=competition.grace_seconds)
         query = query.where(Inspection.created_at >= settled_at)
     found = session.scalar(query.order_by(Inspection.id.desc()).limit(1))
     if found is None or not (for_organiser or competition.is_settled(now)):

@@ -305,7 +305,7 @@ def refresh(session: Session, team_id: int) -> None:
     )
     entries = session.execute(_entries(competition).where(Submission.team_id == team_id)).all()
     if entries and team.disqualified_at is None:
-        session.add(_standing(competition, team, entries))
+        session.add(_standing(competition, team, entries, greater_is_better=competition.greater_is_better))
     session.flush()
 
 
@@ -313,22 +313,29 @@ def refresh_all(session: Session, competition: Competition) -> None:
     """Rewrite the whole board, after a rescore has taken the place of the old scores."""
     session.execute(delete(Standing).where(Standing.competition_id == competition.id))
     session.expire_all()
+    session.add_all(standings(session, competition, greater_is_better=competition.greater_is_better))
+    session.flush()
+
+
+def standings(
+    session: Session, competition: Competition, *, greater_is_better: bool, round_id: int | None = None
+) -> list[Standing]:
+    """The board's rows as the scores of a round make them, by default the active one; none of them is stored."""
     teams = {
         team.id: team for team in session.scalars(select(Team).where(Team.competition_id == competition.id))
     }
     by_team: dict[int, list[Any]] = {}
-    for entry in session.execute(_entries(competition)):
+    for entry in session.execute(_entries(competition, round_id)):
         by_team.setdefault(entry.team_id, []).append(entry)
-    session.add_all(
-        _standing(competition, teams[team_id], entries)
+    return [
+        _standing(competition, teams[team_id], entries, greater_is_better=greater_is_better)
         for team_id, entries in by_team.items()
         if teams[team_id].disqualified_at is None
-    )
-    session.flush()
+    ]
 
 
 def _entries(
-    competition: Competition,
+    competition: Competition, round_id: int | None = None
 ) -> Select[
     int, int, datetime, float, dict[str, float], float, bool, float, dict[str, dict[str, float]], bool
 ]:
@@ -346,7 +353,11 @@ def _entries(
             FinalPick.submission_id.is_not(None).label("is_picked"),
         )
         .join(
-            Round, and_(Round.competition_id == Submission.competition_id, Round.state == RoundState.ACTIVE)
+            Round,
+            and_(
+                Round.competition_id == Submission.competition_id,
+                Round.state == RoundState.ACTIVE if round_id is None else Round.id == round_id,
+            ),
         )
         .join(Score, and_(Score.submission_id == Submission.id, Score.round_id == Round.id))
         .outerjoin(
@@ -358,10 +369,12 @@ def _entries(
     )
 
 
-def _standing(competition: Competition, team: Team, entries: Sequence[Any]) -> Standing:
+def _standing(
+    competition: Competition, team: Team, entries: Sequence[Any], *, greater_is_better: bool
+) -> Standing:
     """The row of one team. Public is what was shown of it: ranking by more would tell more. Private counts the best of its final picks; without picks, of as many files
     as may be picked, taken by public score: what Kaggle does for those who forget."""
-    sign = -1.0 if competition.greater_is_better else 1.0
+    sign = -1.0 if greater_is_better else 1.0
     # Python's sort is stable and entries come in order of time: the earlier of two equals wins.
     # A baseline is what its script writes today: a mended one takes the place of its older file.
     counting = entries[-1:] if team.is_baseline else entries

@@ -185,14 +185,18 @@ class Competition(Base):
             return Phase.UPCOMING
         return Phase.CLOSED if self.closes_at is not None and now >= self.closes_at else Phase.OPEN
 
-    def is_settled(self, now: datetime) -> bool:
-        """No upload can come any more, so private scores may be shown: while one is still on its way,
-        whoever sends it could look at them first and choose its last bytes. The same holds for a team
+    @property
+    def settles_at(self) -> datetime | None:
+        """When no upload can come any more, so that private scores may be shown: while one is still on its
+        way, whoever sends it could look at them first and choose its last bytes. The same holds for a team
         whose close was extended."""
         if self.closes_at is None:
-            return False
+            return None
         last = max(self.closes_at, self.extended_until or self.closes_at)
-        return now >= last + timedelta(seconds=self.grace_seconds)
+        return last + timedelta(seconds=self.grace_seconds)
+
+    def is_settled(self, now: datetime) -> bool:
+        return (at := self.settles_at) is not None and now >= at
 
     @property
     def zone(self) -> ZoneInfo:

@@ -24,7 +24,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, aliased
 
-from app import leaderboard, releases, teams
+from app import events, extensions, leaderboard, releases, teams
 from app.errors import Closed, Conflict, Forbidden, NotFound, QuotaExhausted, Refused
 from app.models import (
     ChallengeVersion,
@@ -50,6 +50,8 @@ if TYPE_CHECKING:
 
 MAX_ATTEMPTS = 3
 BACKOFF = timedelta(seconds=5)
+BEHIND_OTHERS = timedelta(seconds=20)
+"""A team's second waiting file stands in the queue as though it had come so much later, its third twice so."""
 MAX_MESSAGE_LENGTH = 500
 
 
@@ -78,6 +80,8 @@ class Allowance:
     total_limit: int | None
     """Over the whole competition; None for no cap."""
     total_used: int
+    closes_at: datetime | None
+    """For this team, which may have been granted more time than others."""
 
     @property
     def remaining(self) -> int:
@@ -142,15 +146,16 @@ def accept(
         if earlier is not None:
             return earlier
     _refuse_disqualified(team)
-    _refuse_out_of_time(competition, received_at=received_at, now=now)
+    terms = extensions.terms(session, competition, team)
+    _refuse_out_of_time(competition, terms, received_at=received_at, now=now)
     if len(message) > MAX_MESSAGE_LENGTH:
         raise Refused(
             f"The message is {len(message)} characters long; at most {MAX_MESSAGE_LENGTH} are kept."
         )
-    _refuse_too_many_pending(session, competition, team)
+    pending = _refuse_too_many_pending(session, competition, team)
     _refuse_too_many_rejected(session, competition, team, received_at)
-    _refuse_beyond_total(session, competition, team)
-    remaining = _charge(session, competition, team, received_at)
+    _refuse_beyond_total(session, terms, team)
+    remaining = _charge(session, competition, terms, team, received_at)
     try:
         with session.begin_nested():
             submission = _insert(
@@ -163,12 +168,17 @@ def accept(
                 message=message,
                 received_at=received_at,
                 now=now,
+                place=now + pending * BEHIND_OTHERS,
                 is_charged=True,
                 idempotency_key=idempotency_key,
             )
     except IntegrityError:
         # The same key in another competition, or at the same moment: the caller's rollback undoes the charge.
         raise Conflict("This Idempotency-Key was already used for another upload; use a new one.") from None
+    events.log(
+        session, viewer.name, "submission accepted", f"submission {submission.id}", now=now,
+        submission=submission.id, competition=competition.slug, team=team.id, sha256=blob.sha256, received_at=received_at.isoformat(),
+    )  # fmt: skip
     return Receipt(submission.id, blob.sha256, blob.size_bytes, received_at, remaining)
 
 
@@ -191,12 +201,13 @@ def admit(
     if team is None:
         raise Forbidden(f"Join {competition.title} before submitting to it.")
     _refuse_disqualified(team)
-    _refuse_out_of_time(competition, received_at=received_at, now=received_at)
+    terms = extensions.terms(session, competition, team)
+    _refuse_out_of_time(competition, terms, received_at=received_at, now=received_at)
     _refuse_too_many_pending(session, competition, team)
     _refuse_too_many_rejected(session, competition, team, received_at)
-    _refuse_beyond_total(session, competition, team)
+    _refuse_beyond_total(session, terms, team)
     if allowance(session, competition, team, now=received_at).remaining == 0:
-        raise _all_used(competition, received_at)
+        raise _all_used(competition, terms, received_at)
     return None
 
 
@@ -224,6 +235,7 @@ def post_baseline(
         message=message,
         received_at=now,
         now=now,
+        place=now,
         is_charged=False,
         idempotency_key=None,
     )
@@ -232,16 +244,18 @@ def post_baseline(
 
 def allowance(session: Session, competition: Competition, team: Team, *, now: datetime) -> Allowance:
     day = competition.day(now)
+    terms = extensions.terms(session, competition, team)
     used = session.scalar(select(Quota.used).where(Quota.team_id == team.id, Quota.day == day)) or 0
     return Allowance(
-        limit=competition.daily_limit,
+        limit=terms.daily_limit,
         used=used,
         pending=_pending_count(session, team),
         pending_limit=competition.pending_limit,
         resets_at=_midnight_after(competition, now),
         timezone=competition.timezone,
-        total_limit=competition.total_limit,
-        total_used=0 if competition.total_limit is None else _charged_count(session, team),
+        total_limit=terms.total_limit,
+        total_used=0 if terms.total_limit is None else _charged_count(session, team),
+        closes_at=terms.closes_at,
     )
 
 
@@ -277,18 +291,28 @@ def _refuse_disqualified(team: Team) -> None:
         raise Forbidden(f"The organiser has disqualified your team: {team.disqualified_why}")
 
 
-def _refuse_out_of_time(competition: Competition, *, received_at: datetime, now: datetime) -> None:
-    phase = competition.phase(received_at)
+def _refuse_out_of_time(
+    competition: Competition, terms: extensions.Terms, *, received_at: datetime, now: datetime
+) -> None:
+    phase = terms.phase(competition, received_at)
     if phase is Phase.UPCOMING:
         raise Closed(f"{competition.title} opens on {_words(competition, competition.opens_at)}.")
-    if phase is Phase.CLOSED or competition.is_settled(now):
-        assert competition.closes_at is not None
-        raise Closed(f"{competition.title} closed on {_words(competition, competition.closes_at)}.")
+    if phase is Phase.CLOSED or _is_too_late(competition, terms, now):
+        assert terms.closes_at is not None
+        for_you = "" if terms.closes_at == competition.closes_at else " for your team"
+        raise Closed(f"{competition.title} closed{for_you} on {_words(competition, terms.closes_at)}.")
     if competition.is_paused:
         raise Closed(f"{competition.title} takes no submissions just now: the organiser has paused it.")
 
 
-def _refuse_too_many_pending(session: Session, competition: Competition, team: Team) -> None:
+def _is_too_late(competition: Competition, terms: extensions.Terms, now: datetime) -> bool:
+    """A body begun in time has the grace to arrive in, and no more."""
+    grace = timedelta(seconds=competition.grace_seconds)
+    return terms.closes_at is not None and now >= terms.closes_at + grace
+
+
+def _refuse_too_many_pending(session: Session, competition: Competition, team: Team) -> int:
+    """How many of the team's files wait, if one more may."""
     # Counting is safe here: the team's row is locked, so no second upload of theirs counts beside us.
     pending = _pending_count(session, team)
     if pending >= competition.pending_limit:
@@ -296,6 +320,7 @@ def _refuse_too_many_pending(session: Session, competition: Competition, team: T
             f"{pending} of your submissions are still waiting for a score, and {competition.pending_limit} may wait "
             "at a time. Please wait for one of them to finish."
         )
+    return pending
 
 
 def _pending_count(session: Session, team: Team) -> int:
@@ -335,8 +360,8 @@ def _refuse_too_many_rejected(
         )
 
 
-def _refuse_beyond_total(session: Session, competition: Competition, team: Team) -> None:
-    limit = competition.total_limit
+def _refuse_beyond_total(session: Session, terms: extensions.Terms, team: Team) -> None:
+    limit = terms.total_limit
     if limit is not None and (charged := _charged_count(session, team)) >= limit:
         raise QuotaExhausted(
             f"Your team has used all {limit} submissions that a team has for the whole competition"
@@ -354,11 +379,13 @@ def _charged_count(session: Session, team: Team) -> int:
     return session.scalar(charged) or 0
 
 
-def _charge(session: Session, competition: Competition, team: Team, received_at: datetime) -> int:
+def _charge(
+    session: Session, competition: Competition, terms: extensions.Terms, team: Team, received_at: datetime
+) -> int:
     """Take one of today's uploads in a single guarded UPDATE: counting first and inserting then lets
     two tabs both take the last one (measured: 12 accepted of a limit of 5)."""
     day = competition.day(received_at)
-    limit = competition.daily_limit
+    limit = terms.daily_limit
     make = _insert_or_ignore(session, Quota).values(team_id=team.id, day=day, used=0, lim=limit)
     session.execute(make.on_conflict_do_nothing())
     mine = Quota.team_id == team.id, Quota.day == day
@@ -371,15 +398,15 @@ def _charge(session: Session, competition: Competition, team: Team, received_at:
         .returning(Quota.used)
     )
     if used is None:
-        raise _all_used(competition, received_at)
-    if competition.total_limit is None:
+        raise _all_used(competition, terms, received_at)
+    if terms.total_limit is None:
         return limit - used
-    return min(limit - used, competition.total_limit - _charged_count(session, team) - 1)
+    return min(limit - used, terms.total_limit - _charged_count(session, team) - 1)
 
 
-def _all_used(competition: Competition, received_at: datetime) -> QuotaExhausted:
+def _all_used(competition: Competition, terms: extensions.Terms, received_at: datetime) -> QuotaExhausted:
     return QuotaExhausted(
-        f"All {competition.daily_limit} submissions of today are used. "
+        f"All {terms.daily_limit} submissions of today are used. "
         f"The next can be sent {_reset_words(competition, received_at)}."
     )
 
@@ -395,6 +422,7 @@ def _insert(
     message: str,
     received_at: datetime,
     now: datetime,
+    place: datetime,
     is_charged: bool,
     idempotency_key: str | None,
 ) -> Submission:
@@ -421,7 +449,7 @@ def _insert(
                 submission_id=submission.id,
                 round_id=round_id,
                 state=State.QUEUED,
-                next_try_at=now,
+                next_try_at=place,
                 hinted_at=now,
             )
         )
@@ -435,7 +463,10 @@ def _insert(
 def claim(
     session: Session, worker: str, *, lease: timedelta, now: datetime, submission_id: int | None = None
 ) -> Claim | None:
-    """Take the given submission, else the one that waits longest, under a new lease; None if nothing waits."""
+    """Take the next evaluation, or one of the given submission, under a new lease; None if none waits.
+
+    Competitions take turns, and within one a team with a single waiting file comes before others' second.
+    """
     row = _next_due(session, now=now, submission_id=submission_id)
     if row is None:
         return None
@@ -466,20 +497,29 @@ def claim(
 def _next_due(session: Session, *, now: datetime, submission_id: int | None) -> tuple[int, int] | None:
     """The next submission and round to score, locked.
 
-    First what a dead worker left, then what people wait for, then what is scored anew aside. Each look
-    follows an index: with one ORDER BY over all of them a rescore of 200,000 files took half a second
-    for every single claim.
+    First what a dead worker left, then what people wait for, the competition first that was served longest
+    ago, then what is scored anew aside. Each look follows an index: with one ORDER BY over all of them a
+    rescore of 200,000 files took half a second for every single claim.
     """
-    queued = Evaluation.state == State.QUEUED, Evaluation.next_try_at <= now
+    queued = _is_due(now)
     lost = Evaluation.state == State.RUNNING, Evaluation.lease_until < now, Evaluation.attempt < MAX_ATTEMPTS
-    rounds = session.execute(select(Round.id, Round.state).where(Round.state != RoundState.RETIRED)).all()
+    rounds = session.execute(
+        select(Round.id, Round.state)
+        .where(Round.state != RoundState.RETIRED)
+        .order_by(Round.served_at.asc().nulls_first(), Round.id)
+    ).all()
     active = [id_ for id_, state in rounds if state == RoundState.ACTIVE]
-    drafts = [[id_] for id_, state in rounds if state == RoundState.DRAFT]
-    looks = [
+    aside = [[id_] for id_, state in rounds if state in (RoundState.DRAFT, RoundState.REPEAT)]
+    waiting = (
+        select(Round.id)
+        .where(Round.state == RoundState.ACTIVE, _some(Evaluation.round_id == Round.id, *queued))
+        .order_by(Round.served_at.asc().nulls_first(), Round.id)
+    )
+    looks: list[tuple[tuple[Any, ...], list[int]]] = [
         (lost, active),
-        (queued, active),
-        *((lost, draft) for draft in drafts),
-        *((queued, draft) for draft in drafts),
+        *((queued, [id_]) for id_ in session.scalars(waiting)),
+        *((lost, rounds_) for rounds_ in aside),
+        *((queued, rounds_) for rounds_ in aside),
     ]
     for conditions, round_ids in looks:
         due = select(Evaluation.submission_id, Evaluation.round_id).where(
@@ -490,8 +530,28 @@ def _next_due(session: Session, *, now: datetime, submission_id: int | None) -> 
         first = due.order_by(Evaluation.next_try_at, Evaluation.submission_id).limit(1)
         row = session.execute(first.with_for_update(skip_locked=True)).one_or_none()
         if row is not None:
+            session.execute(update(Round).where(Round.id == row.round_id).values(served_at=now))
             return row.submission_id, row.round_id
     return None
+
+
+def _is_due(now: datetime) -> tuple[Any, ...]:
+    """Waits, and may be taken: at once, or once the pause after a failed attempt is over."""
+    return (
+        Evaluation.state == State.QUEUED,
+        or_(Evaluation.attempt == 0, Evaluation.next_try_at <= now),
+    )
+
+
+def _some(*conditions: Any) -> Any:
+    return select(Evaluation.submission_id).where(*conditions).exists()
+
+
+def is_any_due(session: Session, *, now: datetime) -> bool:
+    """Whether a worker that looks now would find something; for those who poll."""
+    lost = Evaluation.state == State.RUNNING, Evaluation.lease_until < now, Evaluation.attempt < MAX_ATTEMPTS
+    looks = select(or_(_some(*_is_due(now)), _some(*lost)))
+    return bool(session.scalar(looks))
 
 
 def renew(session: Session, claim: Claim, *, lease: timedelta, now: datetime) -> None:
@@ -556,8 +616,19 @@ def record_scored(
         )
     )
     session.flush()
+    _log_outcome(session, claim, submission, State.SCORED, now, public=report.public, private=report.private)
     if counts:
         leaderboard.refresh(session, submission.team_id)
+
+
+def _log_outcome(
+    session: Session, claim: Claim, submission: Submission, state: State, now: datetime, **detail: Any
+) -> None:
+    """Into the sealed log; organisers only ever see it, so numbers may stand in it."""
+    events.log(
+        session, claim.token.rsplit(":", 1)[0][:60], f"submission {state.value}", f"submission {submission.id}",
+        now=now, submission=submission.id, round=claim.round_id, attempt=claim.attempt, **detail,
+    )  # fmt: skip
 
 
 def record_rejected(
@@ -577,6 +648,7 @@ def record_rejected(
         "fault": None,
     }
     _guarded(session, claim, done)
+    _log_outcome(session, claim, submission, State.REJECTED, now, problems=total)
 
 
 def give_back(session: Session, claim: Claim, fault: str, *, now: datetime) -> State:
@@ -598,6 +670,8 @@ def give_back(session: Session, claim: Claim, fault: str, *, now: datetime) -> S
             "fault": fault[:4000],
         },
     )
+    if not again:
+        _log_outcome(session, claim, submission, State.FAILED, now, fault=fault[-300:])
     return State.QUEUED if again else State.FAILED
 
 
@@ -663,7 +737,7 @@ def unfinished(session: Session, *, now: datetime, hint_after: timedelta, limit:
     found: list[tuple[int, int]] = []
     for due in (
         (Evaluation.state == State.RUNNING, Evaluation.lease_until < now),
-        (Evaluation.state == State.QUEUED, Evaluation.next_try_at <= now),
+        _is_due(now),
     ):
         rows = session.execute(
             select(Evaluation.submission_id, Evaluation.round_id)
@@ -709,6 +783,10 @@ def fail_exhausted(session: Session, *, now: datetime) -> list[int]:
         if hit is not None:
             if round_state == RoundState.ACTIVE:
                 _refund(session, submission)
+            events.log(
+                session, "sweeper", "submission failed", f"submission {submission.id}", now=now,
+                submission=submission.id, round=round_id, attempt=MAX_ATTEMPTS, fault="silent",
+            )  # fmt: skip
             failed.append(submission.id)
     return failed
 
@@ -768,7 +846,7 @@ def pick_final(
     session: Session, competition: Competition, team: Team, submission_id: int, *, picked: bool, now: datetime
 ) -> None:
     """Choose or unchoose one of the team's scored files for the private board, before the close."""
-    if competition.phase(now) is Phase.CLOSED:
+    if extensions.terms(session, competition, team).phase(competition, now) is Phase.CLOSED:
         raise Closed("Final picks can be changed only until the competition closes.")
     _lock(session, competition.id, team.id)
     pick = session.get(FinalPick, (team.id, submission_id))

@@ -50,7 +50,7 @@ log = logging.getLogger(__name__)
 Tell = Callable[[float, str], None]
 
 
-def inspect(inspection_id: int) -> int:
+def inspect(inspection_id: int | None) -> int:
     """The job. Takes the inspection it names, else whichever waits; 1 if it finished one."""
     runner = jobs.runner()
     die_with_parent()

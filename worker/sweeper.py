@@ -83,7 +83,7 @@ def _give_up(database: Database) -> int:
 
 def _finish_rescores(database: Database) -> int:
     with database.read() as session:
-        finished = competitions.finished_drafts(session)
+        finished = competitions.due_to_apply(session)
     for draft_id in finished:
         with database.begin() as session:
             slug = competitions.activate(session, draft_id)

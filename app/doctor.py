@@ -1,0 +1,232 @@
+"""Whether an installation keeps its promise: invariants of the database, each with what to do if it is broken.
+
+`look` needs the database alone, so the organisers' page asks it too. Files and recomputed scores need the
+storage and the vault: `heldout doctor` adds them.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import and_, func, literal, or_, select, union_all
+from sqlalchemy.orm import Session
+
+from app import audit, heartbeats, leaderboard
+from app.models import (
+    Competition,
+    Evaluation,
+    Quota,
+    Round,
+    RoundState,
+    Score,
+    Standing,
+    State,
+    Submission,
+    Team,
+)
+
+LEASE_GRACE = timedelta(minutes=2)
+LONG_WAIT = timedelta(minutes=15)
+SHARE_PROVEN = 0.01
+MOST_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Check:
+    """One invariant: what is promised, whether it holds, what was found, and what to do if it does not."""
+
+    name: str
+    is_ok: bool
+    words: str
+    advice: str = ""
+
+
+def look(session: Session, *, now: datetime) -> list[Check]:
+    """Everything the database alone can tell, in one consistent view."""
+    every: Sequence[Callable[[Session, datetime], Check]] = (
+        _nothing_stuck,
+        _nothing_failed,
+        _one_evaluation_each,
+        _scores_fit_states,
+        _quota_adds_up,
+        _board_is_its_scores,
+        _log_is_whole,
+        _somebody_works,
+    )
+    return [check(session, now) for check in every]
+
+
+def sample(session: Session, *, seed: int, share: float = SHARE_PROVEN) -> list[int]:
+    """Submissions with an outcome to recompute: that share of them, at least one of each competition."""
+    chosen: list[int] = []
+    draw = random.Random(seed)  # noqa: S311  a sample, not a secret
+    for competition_id in session.scalars(select(Competition.id).order_by(Competition.id)):
+        ids = session.scalars(
+            select(Evaluation.submission_id)
+            .join(Round, and_(Round.id == Evaluation.round_id, Round.state == RoundState.ACTIVE))
+            .where(
+                Round.competition_id == competition_id,
+                Evaluation.state.in_((State.SCORED, State.REJECTED)),
+            )
+            .order_by(Evaluation.submission_id)
+        ).all()
+        if ids:
+            chosen += draw.sample(ids, max(1, round(share * len(ids))))
+    return chosen
+
+
+def blobs(session: Session) -> Iterator[str]:
+    """The sha256 of every file that a submission names."""
+    yield from session.scalars(select(Submission.sha256).distinct())
+
+
+def _check(name: str, wrong: Sequence[str], fine: str, advice: str) -> Check:
+    if not wrong:
+        return Check(name, True, fine)
+    more = f" and {len(wrong) - MOST_SHOWN} more" if len(wrong) > MOST_SHOWN else ""
+    return Check(name, False, "; ".join(wrong[:MOST_SHOWN]) + more, advice)
+
+
+def _nothing_stuck(session: Session, now: datetime) -> Check:
+    stuck = session.execute(
+        select(Evaluation.submission_id, Evaluation.state, Evaluation.next_try_at)
+        .join(Round, and_(Round.id == Evaluation.round_id, Round.state != RoundState.RETIRED))
+        .where(
+            or_(
+                and_(Evaluation.state == State.RUNNING, Evaluation.lease_until < now - LEASE_GRACE),
+                and_(Evaluation.state == State.QUEUED, Evaluation.next_try_at < now - LONG_WAIT),
+            )
+        )
+        .limit(1000)
+    ).all()
+    return _check(
+        "Nothing is stuck",
+        [f"submission {row.submission_id} is {row.state} since {row.next_try_at:%Y-%m-%d %H:%M} UTC" for row in stuck],
+        "every submission is final, or its turn is near",
+        "Start a worker and a sweeper (`heldout worker`, `heldout sweep`), or more of them; nothing is lost meanwhile.",
+    )  # fmt: skip
+
+
+def _nothing_failed(session: Session, now: datetime) -> Check:
+    failed = session.execute(
+        select(Evaluation.submission_id, Competition.slug)
+        .join(Round, and_(Round.id == Evaluation.round_id, Round.state == RoundState.ACTIVE))
+        .join(Competition, Competition.id == Round.competition_id)
+        .where(Evaluation.state == State.FAILED)
+        .limit(1000)
+    )
+    return _check(
+        "Nothing has failed for a reason of ours",
+        [f"submission {id_} of {slug}" for id_, slug in failed],
+        "no submission waits for an organiser",
+        "Open Organise of that competition: it shows the reason and has a button to try again.",
+    )
+
+
+def _one_evaluation_each(session: Session, now: datetime) -> Check:
+    lost = session.scalars(
+        select(Submission.id)
+        .outerjoin(
+            Round, and_(Round.competition_id == Submission.competition_id, Round.state == RoundState.ACTIVE)
+        )
+        .outerjoin(
+            Evaluation, and_(Evaluation.submission_id == Submission.id, Evaluation.round_id == Round.id)
+        )
+        .where(Evaluation.submission_id.is_(None))
+        .limit(1000)
+    )
+    return _check(
+        "Every accepted file is on its way or has an outcome",
+        [f"submission {id_} has no evaluation in the round that counts" for id_ in lost],
+        "each has one evaluation in the round that counts",
+        "This is a fault of the program: `heldout rescore COMPETITION` makes new evaluations; please report it.",
+    )
+
+
+def _scores_fit_states(session: Session, now: datetime) -> Check:
+    wrong = session.execute(
+        select(Evaluation.submission_id, Evaluation.state)
+        .outerjoin(
+            Score,
+            and_(Score.submission_id == Evaluation.submission_id, Score.round_id == Evaluation.round_id),
+        )
+        .where((Evaluation.state == State.SCORED) != Score.submission_id.is_not(None))
+        .limit(1000)
+    )
+    return _check(
+        "A score where the state says scored, and nowhere else",
+        [f"submission {id_} is {state}" for id_, state in wrong],
+        "states and scores agree",
+        "Somebody has written to the tables by hand, or it is a fault of the program; `heldout audit verify` tells more.",
+    )  # fmt: skip
+
+
+def _quota_adds_up(session: Session, now: datetime) -> Check:
+    charged = (
+        select(Submission.team_id, Submission.day, func.count().label("n"), literal(0).label("used"))
+        .where(Submission.is_charged)
+        .group_by(Submission.team_id, Submission.day)
+    )
+    used = select(Quota.team_id, Quota.day, literal(0).label("n"), Quota.used.label("used"))
+    both = union_all(charged, used).subquery()
+    wrong = session.execute(
+        select(Team.name, both.c.day, func.sum(both.c.n).label("n"), func.sum(both.c.used).label("used"))
+        .join(Team, Team.id == both.c.team_id)
+        .group_by(Team.id, Team.name, both.c.day)
+        .having(func.sum(both.c.n) != func.sum(both.c.used))
+        .limit(1000)
+    )
+    return _check(
+        "Quotas are what was counted",
+        [f"{row.name} on {row.day}: {row.used} used, {row.n} files count" for row in wrong],
+        "for every team and day",
+        "Somebody has written to the tables by hand, or it is a fault of the program; please report it.",
+    )
+
+
+def _board_is_its_scores(session: Session, now: datetime) -> Check:
+    wrong = []
+    for competition in session.scalars(select(Competition).order_by(Competition.id)):
+        fresh = leaderboard.standings(
+            session, competition, greater_is_better=competition.greater_is_better
+        )
+        stored = session.scalars(select(Standing).where(Standing.competition_id == competition.id))
+        if {_row(s) for s in fresh} != {_row(s) for s in stored}:
+            wrong.append(f"the board of {competition.slug} is not what its scores give")
+    return _check(
+        "Boards are what their scores give",
+        wrong,
+        "computed again and compared, row by row",
+        "`heldout rescore COMPETITION` writes the board anew; `heldout audit verify` tells whether scores were changed.",
+    )  # fmt: skip
+
+
+def _row(s: Standing) -> tuple[object, ...]:
+    return (
+        s.team_id, s.entries, s.public_key, s.public_at, s.public_submission_id,
+        s.private_key, s.private_at, s.private_submission_id,
+    )  # fmt: skip
+
+
+def _log_is_whole(session: Session, now: datetime) -> Check:
+    verdict = audit.verify(session)
+    return _check(
+        "The log is whole",
+        [fault.words for fault in verdict.faults],
+        f"{verdict.sealed} events sealed, newest hash {verdict.head[:16]}",
+        "Somebody has changed the database by hand. Compare with a backup; `heldout audit verify` lists everything.",
+    )
+
+
+def _somebody_works(session: Session, now: datetime) -> Check:
+    kinds = [beat.kind for beat in heartbeats.alive(session, now=now)]
+    missing = [f"no {kind} is alive" for kind in ("worker", "sweeper") if kind not in kinds]
+    return _check(
+        "Somebody works",
+        missing,
+        f"{kinds.count('worker')} workers, {kinds.count('sweeper')} sweepers",
+        "`heldout serve` runs everything; with separate parts start `heldout worker` and `heldout sweep`.",
+    )

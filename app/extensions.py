@@ -1,0 +1,154 @@
+"""What an organiser grants one team beyond a competition's rules: a later close, more uploads.
+
+A team's terms are the competition's with every grant that stands on top. While any team may still send,
+private scores stay hidden from all (`Competition.extended_until`): whoever still sends could use them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from app import events
+from app.errors import Conflict, NotFound, Refused
+from app.models import Competition, Extension, Phase, Team
+
+MIN_REASON = 10
+MOST_EXTRA = 1000
+
+
+@dataclass(frozen=True)
+class Terms:
+    """The rules as they are for one team."""
+
+    closes_at: datetime | None
+    daily_limit: int
+    total_limit: int | None
+
+    def phase(self, competition: Competition, moment: datetime) -> Phase:
+        if moment < competition.opens_at:
+            return Phase.UPCOMING
+        return Phase.CLOSED if self.closes_at is not None and moment >= self.closes_at else Phase.OPEN
+
+
+def terms(session: Session, competition: Competition, team: Team | None) -> Terms:
+    """Those of the competition, and for a team with what was granted it."""
+    plain = Terms(competition.closes_at, competition.daily_limit, competition.total_limit)
+    if team is None:
+        return plain
+    later, daily, total = session.execute(
+        select(func.max(Extension.closes_at), func.sum(Extension.daily_extra), func.sum(Extension.total_extra))
+        .where(Extension.team_id == team.id, Extension.revoked_at.is_(None))
+    ).one()  # fmt: skip
+    closes_at = plain.closes_at
+    if closes_at is not None and later is not None:
+        closes_at = max(closes_at, later)
+    limit = None if plain.total_limit is None else plain.total_limit + (total or 0)
+    return Terms(closes_at, plain.daily_limit + (daily or 0), limit)
+
+
+def grant(
+    session: Session,
+    competition: Competition,
+    team_name: str,
+    *,
+    reason: str,
+    by: str,
+    now: datetime,
+    closes_at: datetime | None = None,
+    daily_extra: int = 0,
+    total_extra: int = 0,
+) -> Extension:
+    """Grant a team more, with a reason that stays in the log; refused with everything that is wrong."""
+    _lock(session, competition)
+    team = _team(session, competition, team_name)
+    reason = " ".join(reason.split())
+    wrong = []
+    if len(reason) < MIN_REASON:
+        wrong.append(f"the reason is shorter than {MIN_REASON} characters")
+    if closes_at is None and not daily_extra and not total_extra:
+        wrong.append("nothing is granted: give a later close, more uploads a day or more in all")
+    if not (0 <= daily_extra <= MOST_EXTRA and 0 <= total_extra <= MOST_EXTRA):
+        wrong.append(f"extra uploads are 0 to {MOST_EXTRA}")
+    if closes_at is not None and competition.closes_at is None:
+        wrong.append(f"{competition.slug} has no close that could be later for one team")
+    elif closes_at is not None and closes_at <= max(competition.closes_at or now, now):
+        wrong.append("the later close is not after the competition's own and now")
+    if total_extra and competition.total_limit is None:
+        wrong.append(f"{competition.slug} has no limit over the whole run")
+    if closes_at is not None and competition.is_settled(now):
+        # Everybody has seen the private scores: what is sent after that competes with nobody.
+        wrong.append("its private scores are already shown, so a later close would be unfair to the others")
+    if wrong:
+        raise Refused(f"No extension for {team.name}: {'; '.join(wrong)}.")
+    extension = Extension(
+        competition_id=competition.id,
+        team_id=team.id,
+        closes_at=closes_at,
+        daily_extra=daily_extra,
+        total_extra=total_extra,
+        reason=reason[:500],
+        granted_by=by,
+        created_at=now,
+    )
+    session.add(extension)
+    session.flush()
+    _keep_latest(session, competition)
+    events.log(
+        session, by, "extension granted", competition.slug, now=now, team=team.name, reason=extension.reason,
+        closes_at=closes_at.isoformat() if closes_at else None, daily_extra=daily_extra, total_extra=total_extra,
+    )  # fmt: skip
+    return extension
+
+
+def revoke(session: Session, competition: Competition, extension_id: int, *, by: str, now: datetime) -> None:
+    """Take a grant back; what was sent under it stays."""
+    _lock(session, competition)
+    extension = session.get(Extension, extension_id)
+    if extension is None or extension.competition_id != competition.id:
+        raise NotFound(f"{competition.slug} has no extension {extension_id}.")
+    if extension.revoked_at is not None:
+        raise Conflict(f"Extension {extension_id} was revoked before.")
+    extension.revoked_at = now
+    session.flush()
+    _keep_latest(session, competition)
+    events.log(session, by, "extension revoked", competition.slug, now=now, extension=extension_id)
+
+
+def listed(session: Session, competition: Competition) -> list[tuple[Extension, str]]:
+    """Every grant with its team's name, the newest first."""
+    found = session.execute(
+        select(Extension, Team.name)
+        .join(Team, Team.id == Extension.team_id)
+        .where(Extension.competition_id == competition.id)
+        .order_by(Extension.id.desc())
+    )
+    return [(extension, name) for extension, name in found]
+
+
+def _keep_latest(session: Session, competition: Competition) -> None:
+    competition.extended_until = session.scalar(
+        select(func.max(Extension.closes_at)).where(
+            Extension.competition_id == competition.id, Extension.revoked_at.is_(None)
+        )
+    )
+    session.flush()
+
+
+def _team(session: Session, competition: Competition, name: str) -> Team:
+    team = session.scalar(
+        select(Team).where(
+            Team.competition_id == competition.id, Team.name == name, Team.is_baseline.is_(False)
+        )
+    )
+    if team is None:
+        raise NotFound(f"{competition.slug} has no team {name[:60]!r}.")
+    return team
+
+
+def _lock(session: Session, competition: Competition) -> None:
+    """No upload is judged by the old terms beside this change."""
+    session.execute(select(Competition.id).where(Competition.id == competition.id).with_for_update())

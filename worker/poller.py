@@ -1,0 +1,90 @@
+"""A scoring worker without Redis: it asks the database each second, and forks a work-horse when there is work.
+
+The rows never needed the queue. Where no Redis is to be had, or none is wanted, this is all there is; a
+claim, a lease and a killed work-horse mean what they mean with hints.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+
+from sqlalchemy.exc import DBAPIError
+
+from app import db, inspections, submissions
+from worker import inspections as inspecting
+from worker.jobs import Runner
+
+PAUSE_SECONDS = 1.0
+LOOK_SECONDS = 0.05
+
+log = logging.getLogger("worker.poller")
+
+
+class Poller:
+    """`beat` says that this worker lives, as often as it is called."""
+
+    def __init__(self, runner: Runner, beat: Callable[[], None], *, job_seconds: float) -> None:
+        self._runner, self._beat, self._job_seconds = runner, beat, job_seconds
+        self._stop = threading.Event()
+
+    def run(self) -> None:
+        """Until SIGTERM or SIGINT, which lets the work-horse finish; a second one kills it."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._ask_to_stop)
+        while not self._stop.is_set():
+            try:
+                self._beat()
+                if (work := self.due()) is not None:
+                    self.work(work)
+                    continue
+            except DBAPIError:
+                # A database that restarts must find its worker alive.
+                log.exception("the database does not answer; asked again in a moment")
+            self._stop.wait(PAUSE_SECONDS)
+
+    def _ask_to_stop(self, *_: object) -> None:
+        self._stop.set()
+
+    def due(self) -> Callable[[], object] | None:
+        """What a work-horse should begin with, if anything waits; scoring comes first."""
+        with self._runner.database.read() as session:
+            now = db.now(session)
+            if submissions.is_any_due(session, now=now):
+                return lambda: self._runner.run(None)
+            if inspections.is_any_due(session, now=now):
+                return lambda: inspecting.inspect(None)
+        return None
+
+    def work(self, job: Callable[[], object]) -> None:
+        """One fork; whatever a file does to it is gone with it."""
+        horse = os.fork()
+        if horse == 0:
+            code = 1
+            try:
+                for number in (signal.SIGTERM, signal.SIGINT):
+                    signal.signal(number, signal.SIG_DFL)
+                job()
+                code = 0
+            except Exception:
+                log.exception("a work-horse failed")
+            finally:
+                os._exit(code)
+        began = time.monotonic()
+        while True:
+            pid, status = os.waitpid(horse, os.WNOHANG)
+            if pid:
+                break
+            if time.monotonic() - began > self._job_seconds + submissions.BACKOFF.total_seconds():
+                os.kill(horse, signal.SIGKILL)
+            self._beat()
+            time.sleep(LOOK_SECONDS)
+        if os.WIFSIGNALED(status):
+            with self._runner.database.begin() as session:
+                holder = f"{self._runner.name}/{horse}"
+                ended = submissions.release(session, holder, now=db.now(session))
+            log.warning("a work-horse was killed; %s evaluations go back", ended)
