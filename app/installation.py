@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cached_property
 
-from app import config, migrations, queue
+from app import config, migrations, queue, storage
 from app.config import Settings
 from app.db import Database
 from app.queue import Hints
@@ -25,7 +25,7 @@ class Installation:
 
     @cached_property
     def storage(self) -> Storage:
-        return Storage(self.settings.storage)
+        return storage.open_(self.settings)
 
     @cached_property
     def hints(self) -> Hints:

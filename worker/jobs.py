@@ -22,14 +22,13 @@ from typing import Self
 
 import scorer
 import scorer.scoring  # by name, so that the heavy imports happen before the fork
-from app import challenges, db, releases, submissions
+from app import challenges, db, releases, storage, submissions
 from app.config import Settings
 from app.db import Database
 from app.errors import Refused
 from app.models import PublicScore
 from app.processes import die_with_parent
 from app.releases import Terms
-from app.storage import Storage
 from app.submissions import Claim, Fenced
 from scorer.custom import MetricFailed
 from scorer.overfitting import resampling
@@ -51,7 +50,7 @@ class Runner:
     def __init__(self, settings: Settings, database: Database) -> None:
         self.settings = settings
         self.database = database
-        self.storage = Storage(settings.storage)
+        self.storage = storage.open_(settings)
         self.lease = timedelta(seconds=settings.lease_seconds)
         self.name = f"{this_host()}/{os.getpid()}"
 

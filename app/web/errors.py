@@ -55,7 +55,10 @@ def refused(refusal: Refused) -> ResponseReturnValue:
             return "", 401, {"HX-Refresh": "true"}
         here = request.full_path.rstrip("?") if request.method == "GET" else None
         return redirect(url_for("accounts.sign_in", next=here), 303)
-    return answer(refusal.status, refusal.message, refusal.problems)
+    answered = make_response(answer(refusal.status, refusal.message, refusal.problems))
+    if refusal.status == 503:
+        answered.headers["Retry-After"] = "5"
+    return answered
 
 
 def forged(_error: CSRFError) -> ResponseReturnValue:
