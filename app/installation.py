@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cached_property
 
-from app import config, migrations, queue, storage
+from app import config, db, migrations, queue, storage
 from app.config import Settings
 from app.db import Database
 from app.queue import Hints
@@ -19,7 +19,7 @@ class Installation:
     def database(self) -> Database:
         """Refuses a database that does not answer or has another schema."""
         config.prepare_data_dir(self.settings)
-        database = Database(self.settings.database)
+        database = db.open_(self.settings)
         migrations.check(database)
         return database
 

@@ -181,30 +181,34 @@ class BucketStorage(Storage):
         self._cache_bytes = settings.cache_mb * 1_000_000
         self._made_by = 0
         self._made: Any = None
+        self._making = threading.Lock()
         self._lock = threading.Lock()
 
     @property
     def _files(self) -> Any:
         """The client of this process: its event loop lives in a thread, and threads do not survive a fork."""
-        if self._made_by != os.getpid():
-            import fsspec.asyn
-            import s3fs
+        with self._making:
+            if self._made_by != os.getpid():
+                self._made, self._made_by = self._make(), os.getpid()
+            return self._made
 
+    def _make(self) -> Any:
+        import fsspec.asyn
+        import s3fs
+
+        if self._made_by:  # by our parent: the loop belongs to a thread that is not here
             fsspec.asyn.reset_lock()
             fsspec.asyn.iothread[0] = fsspec.asyn.loop[0] = None
-            self._lock = threading.Lock()
-            settings = self._settings
-            self._made = s3fs.S3FileSystem(
-                key=settings.s3_key or None,
-                secret=settings.s3_secret or None,
-                endpoint_url=settings.s3_endpoint or None,
-                client_kwargs={"region_name": settings.s3_region} if settings.s3_region else {},
-                config_kwargs={"connect_timeout": 5, "read_timeout": 30, "retries": {"max_attempts": 3}},
-                skip_instance_cache=True,
-                use_listings_cache=False,
-            )
-            self._made_by = os.getpid()
-        return self._made
+        settings = self._settings
+        return s3fs.S3FileSystem(
+            key=settings.s3_key or None,
+            secret=settings.s3_secret or None,
+            endpoint_url=settings.s3_endpoint or None,
+            client_kwargs={"region_name": settings.s3_region} if settings.s3_region else {},
+            config_kwargs={"connect_timeout": 5, "read_timeout": 30, "retries": {"max_attempts": 3}},
+            skip_instance_cache=True,
+            use_listings_cache=False,
+        )
 
     def _key(self, sha256: str) -> str:
         return f"{self._root}/{sha256[:2]}/{sha256}"
@@ -233,7 +237,9 @@ class BucketStorage(Storage):
             return path
         with self._fetched(sha256) as incoming:
             if incoming.sha256 != sha256:
-                raise Unavailable("The file in storage is not the one that was kept; its organiser must look.")
+                raise Unavailable(
+                    "The file in storage is not the one that was kept; its organiser must look."
+                )
             self._forget_unused(incoming.size_bytes)
             incoming.keep()
         return path
@@ -313,12 +319,18 @@ def open_(settings: Settings) -> Storage:
 
 def unreferenced(session: Session, storage: Storage, *, now: datetime) -> list[Stored]:
     """Kept files that no row names and none will any more."""
-    named = set(session.scalars(select(Submission.sha256))) | set(session.scalars(select(TrainFile.sha256)))
+    known = named(session)
+    return [kept for kept in storage.listed() if kept.sha256 not in known and kept.kept_at < now - ORPHAN_AGE]
+
+
+def named(session: Session) -> set[str]:
+    """Every kept file that a row names."""
+    found = set(session.scalars(select(Submission.sha256))) | set(session.scalars(select(TrainFile.sha256)))
     for manifest in session.scalars(select(ChallengeVersion.manifest)):
         for entry in (*manifest.get("files", []), manifest.get("bundle"), manifest.get("folds")):
             if entry and "sha256" in entry:
-                named.add(entry["sha256"])
-    return [kept for kept in storage.listed() if kept.sha256 not in named and kept.kept_at < now - ORPHAN_AGE]
+                found.add(entry["sha256"])
+    return found
 
 
 def _refuse_no_digest(sha256: str) -> None:

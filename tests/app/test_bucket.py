@@ -30,6 +30,10 @@ def endpoint() -> Iterator[str]:
     server.stop()
 
 
+# boto3's own connections to the server are closed by the garbage collector alone.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+
 def client(endpoint: str) -> object:
     return boto3.client(
         "s3", endpoint_url=endpoint, region_name="us-east-1",
