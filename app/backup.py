@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import IO, Any, BinaryIO
 
 from sqlalchemy import Date, LargeBinary, Table, func, insert, select, text
+from sqlalchemy.exc import DataError, IntegrityError
 from sqlalchemy.orm import Session
 
 from app import config, db, migrations, sealed, storage
@@ -106,7 +107,7 @@ def _write(
             # Hashed before it is written: a file that changes meanwhile shows when it is restored.
             hashes[name] = hashlib.file_digest(content, "sha256").hexdigest()  # type: ignore[arg-type]  # any file that reads bytes
             entry = tarfile.TarInfo(name)
-            entry.size = content.tell()
+            entry.size = content.seek(0, os.SEEK_END)
             content.seek(0)
             entry.mode = 0o600
             archive.addfile(entry, content)
@@ -186,7 +187,7 @@ def restore(settings: Settings, file: Path, *, passphrase: str | None) -> Summar
         try:
             with tarfile.open(fileobj=stream, mode="r|") as archive:
                 return _restore(settings, _Members(archive))
-        except (tarfile.TarError, EOFError, json.JSONDecodeError) as broken:
+        except (tarfile.TarError, EOFError, ValueError, KeyError, IntegrityError, DataError) as broken:
             raise Refused(TRUNCATED) from broken
 
 
@@ -209,7 +210,7 @@ class _Members:
                 if spool.tell() != entry.size:
                     raise Refused(TRUNCATED)
                 spool.seek(0)
-                self.hashes[entry.name] = hashlib.file_digest(spool, "sha256").hexdigest()  # type: ignore[arg-type]  # reads bytes
+                self.hashes[entry.name] = hashlib.file_digest(spool, "sha256").hexdigest()
                 spool.seek(0)
                 yield entry.name, spool
 
