@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import scorer
-from app import accounts, db, publishing
+from app import accounts, config, db, migrations, publishing
 from app.config import Settings
 from app.installation import Installation
 from tests.app.test_bucket import endpoint, pytestmark, settings
@@ -20,6 +20,8 @@ from worker import jobs
 def test_a_forked_work_horse_with_an_empty_cache_scores_from_the_bucket(
     settings: Settings, challenge_folder: Path, tmp_path: Path
 ) -> None:
+    config.prepare_data_dir(settings)
+    migrations.upgrade(db.open_(settings, pooled=False))
     installation = Installation(settings)
     publishing.publish(installation, scorer.load(challenge_folder), actor="test")
     with installation.database.begin() as session:
