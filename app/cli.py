@@ -23,6 +23,7 @@ from sqlalchemy.orm import Session
 import scorer
 from app import (
     accounts,
+    backup,
     cases,
     challenges,
     competitions,
@@ -35,6 +36,7 @@ from app import (
     migrations,
     publishing,
     serve,
+    storage,
 )
 from app.cases import Action
 from app.config import Settings
@@ -681,3 +683,91 @@ def score_command(folder: Path, file: Path, as_json: bool) -> int:
     for name, values in report.also.items():
         click.echo(f"{name}: public {values['public']!r} private {values['private']!r}")
     return 0
+
+
+# -- keeping -----------------------------------------------------------------------------------
+
+
+@cli.group("storage")
+def storage_group() -> None:
+    """Uploads and public files."""
+
+
+@storage_group.command("gc")
+@click.option("--dry-run", is_flag=True, help="Only list them.")
+@pass_installation
+def storage_gc(installation: Installation, dry_run: bool) -> None:
+    """Remove files that no row names and that are older than a day."""
+    with installation.database.read() as session:
+        orphans = storage.unreferenced(session, installation.storage, now=db.now(session))
+    for orphan in orphans:
+        if not dry_run:
+            installation.storage.remove(orphan.sha256)
+        click.echo(f"{orphan.sha256} {orphan.size_bytes} bytes")
+    click.echo(f"{len(orphans)} files {'would be ' if dry_run else ''}removed.")
+
+
+@cli.command("backup")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.option(
+    "--solutions",
+    type=click.Choice(["exclude", "include", "encrypted"]),
+    default="exclude",
+    help="The hidden solutions: left out, in plain sight, or only with a passphrase.",
+)
+@click.option(
+    "--passphrase-file",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Encrypt the whole archive, with the secret key in it.",
+)
+@pass_installation
+def backup_command(
+    installation: Installation, file: Path, solutions: str, passphrase_file: Path | None
+) -> None:
+    """Write one archive of rows and files; the installation may be at work meanwhile."""
+    if solutions == "encrypted" and passphrase_file is None:
+        raise click.UsageError("--solutions encrypted needs --passphrase-file.")
+    summary = backup.write(
+        installation.settings,
+        installation.database,
+        installation.storage,
+        file,
+        with_solutions=solutions != "exclude",
+        passphrase=_passphrase(passphrase_file),
+    )
+    _print_summary(file, summary)
+
+
+@cli.command("restore")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.option(
+    "--into",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="An empty or new data folder; default: the setting.",
+)
+@click.option(
+    "--passphrase-file",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Of an encrypted archive.",
+)
+@pass_installation
+def restore_command(
+    installation: Installation, file: Path, into: Path | None, passphrase_file: Path | None
+) -> None:
+    """Bring a backup back into an empty installation, whichever its database is."""
+    settings = installation.settings
+    if into is not None:
+        if into.exists() and any(into.iterdir()):
+            raise Refused(f"The folder {into} is not empty; restore into a new one.")
+        settings = replace(settings, data_dir=into)
+    _print_summary(file, backup.restore(settings, file, passphrase=_passphrase(passphrase_file)))
+
+
+def _passphrase(file: Path | None) -> str | None:
+    return None if file is None else file.read_text(encoding="utf-8").strip()
+
+
+def _print_summary(file: Path, summary: backup.Summary) -> None:
+    for name, count in sorted(summary.rows.items()):
+        click.echo(f"{name}: {count} rows, sha256 {summary.checksums[name]}")
+    click.echo(f"{file}: {summary.files} files, {summary.solutions} solutions.")

@@ -29,7 +29,9 @@ class Settings:
     data_dir: Path = _setting(Path("data"), "Folder for everything this installation keeps.")
     database_url: str = _setting("", "SQLAlchemy URL; empty: SQLite in the data folder.", secret=True)
     redis_url: str = _setting("", "Redis or Valkey URL; empty: the embedded Valkey's socket.", secret=True)
-    storage_url: str = _setting("", "Where uploads live, file:///PATH; empty: the data folder.")
+    storage_url: str = _setting(
+        "", "Where uploads live, file:///PATH or s3://BUCKET/PREFIX; empty: the data folder."
+    )
     vault_dir: str = _setting("", "Hidden solutions; only workers need it; empty: the data folder.")
     secret_key: str = _setting("", "Signs cookies and jobs; empty: made once, kept 0600.", secret=True)
 
@@ -53,6 +55,17 @@ class Settings:
     sweep_seconds: float = _setting(2.0, "Pause between two looks for unfinished work, in seconds.")
     hint_seconds: int = _setting(15, "A queued evaluation is announced again after this long, in seconds.")
     log_level: str = _setting("info", "debug, info, warning or error.")
+    s3_endpoint: str = _setting("", "Address of S3-compatible storage; empty: Amazon's.")
+    s3_region: str = _setting("", "Region of the bucket; empty: the AWS environment's.")
+    s3_key: str = _setting(
+        "", "Access key for storage; empty: the AWS environment or the instance's role.", secret=True
+    )
+    s3_secret: str = _setting("", "Secret that belongs to the access key.", secret=True)
+    cache_mb: int = _setting(
+        2000, "Local copies of files in a bucket, in MB; what is in use is kept beyond it."
+    )
+    database_pool: int = _setting(0, "PostgreSQL connections of each process; 0: its web threads and 2 more.")
+    statement_seconds: int = _setting(60, "A PostgreSQL statement is ended after this long, in seconds.")
 
     @property
     def database(self) -> str:
@@ -77,7 +90,9 @@ class Settings:
 
     @property
     def storage(self) -> Path:
-        """The folder of content-addressed uploads and public files."""
+        """The folder of content-addressed uploads and public files; of a bucket, the folder of local copies."""
+        if self.storage_url.startswith("s3://"):
+            return self.data_dir / "cache"
         return Path(self.storage_url.removeprefix("file://")) if self.storage_url else self.data_dir / "blobs"
 
     @property
@@ -168,6 +183,8 @@ def _check(settings: Settings) -> None:
         "job_seconds",
         "lease_seconds",
         "session_days",
+        "cache_mb",
+        "statement_seconds",
     )
     problems += [f"HELDOUT_{n.upper()}: must be 1 or more" for n in counts if getattr(settings, n) < 1]
     for name in ("sweep_seconds", "hint_seconds", "job_memory_mb"):
@@ -183,8 +200,16 @@ def _check(settings: Settings) -> None:
         problems.append(f"HELDOUT_REGISTRATION: {settings.registration!r} is neither open nor closed")
     if settings.log_level not in ("debug", "info", "warning", "error"):
         problems.append(f"HELDOUT_LOG_LEVEL: {settings.log_level!r} is none of debug, info, warning, error")
-    if settings.storage_url and not settings.storage_url.startswith("file:///"):
-        problems.append(f"HELDOUT_STORAGE_URL: {settings.storage_url!r} does not start with file:///")
+    if settings.storage_url and not settings.storage_url.startswith(("file:///", "s3://")):
+        problems.append(
+            f"HELDOUT_STORAGE_URL: {settings.storage_url!r} starts neither with file:/// nor s3://"
+        )
+    if settings.storage_url.startswith("s3:") and not settings.storage_url.removeprefix("s3://").strip("/"):
+        problems.append("HELDOUT_STORAGE_URL: names no bucket; expected s3://BUCKET/PREFIX")
+    if bool(settings.s3_key) != bool(settings.s3_secret):
+        problems.append("HELDOUT_S3_KEY and HELDOUT_S3_SECRET: set both or neither")
+    if settings.database_pool < 0:
+        problems.append("HELDOUT_DATABASE_POOL: must be 0 or more")
     if problems:
         raise Misconfigured("; ".join(problems), [Problem("BAD_SETTING", p) for p in problems])
 

@@ -8,17 +8,27 @@ with "database is locked"), and reads go through a second engine that cannot wri
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import DateTime, Dialect, Engine, NullPool, create_engine, event, make_url, text
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DBAPIError,
+    InterfaceError,
+    NoSuchModuleError,
+    OperationalError,
+)
+from sqlalchemy.exc import (
+    TimeoutError as PoolExhausted,
+)
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 from sqlalchemy.types import TypeDecorator
 
+from app.config import Settings
 from app.errors import Misconfigured
 
 
@@ -46,12 +56,45 @@ class UtcTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
+# Nothing is prepared on the server, so that a pooler (PgBouncer in transaction mode) may stand between. A
+# server that vanished without a word is noticed within a minute.
+_POSTGRES_CONNECTION: Mapping[str, Any] = {
+    "connect_timeout": 10,
+    "application_name": "heldout",
+    "prepare_threshold": None,
+    "keepalives": 1,
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+}
+
+
+def open_(settings: Settings, *, pooled: bool = True) -> Database:
+    """The database of an installation; connections are made when first needed."""
+    return Database(
+        settings.database,
+        pooled=pooled,
+        pool_size=settings.database_pool or settings.web_threads + 2,
+        statement_seconds=settings.statement_seconds,
+    )
+
+
+def is_away(error: BaseException) -> bool:
+    """The database cannot be reached, or has just gone: what was asked may be asked again."""
+    return isinstance(error, OperationalError | InterfaceError | PoolExhausted) or (
+        isinstance(error, DBAPIError) and error.connection_invalidated
+    )
+
+
 class Database:
     """`begin()` writes, `read()` only reads; both are one transaction ended by their `with` block."""
 
-    def __init__(self, url: str, *, pooled: bool = True) -> None:
+    def __init__(
+        self, url: str, *, pooled: bool = True, pool_size: int = 10, statement_seconds: int = 60
+    ) -> None:
         parsed = _parse(url)
         self.url = parsed
+        self._statement_seconds = int(statement_seconds)
         self.is_sqlite = parsed.get_backend_name() == "sqlite"
         # A forked child must not inherit connections, so workers take none from a pool.
         options: dict[str, Any] = {} if pooled else {"poolclass": NullPool}
@@ -59,7 +102,17 @@ class Database:
             self.engine = _sqlite(parsed, options, read_only=False)
             reader = _sqlite(parsed, options, read_only=True)
         else:
-            self.engine = reader = create_engine(parsed, pool_pre_ping=True, **options)
+            if pooled:
+                # Waiting for a connection ends sooner than a browser's patience, in a refusal to try again.
+                options = {
+                    "pool_size": pool_size,
+                    "max_overflow": 0,
+                    "pool_timeout": 10,
+                    "pool_recycle": 1800,
+                }
+            self.engine = reader = create_engine(
+                parsed, pool_pre_ping=True, connect_args=_POSTGRES_CONNECTION, **options
+            )
         self._reader = reader
         self._writing = sessionmaker(self.engine, expire_on_commit=False)
         self._reading = sessionmaker(reader, expire_on_commit=False, autoflush=False)
@@ -70,6 +123,7 @@ class Database:
     def begin(self) -> Iterator[Session]:
         """One writing transaction: committed at the end of the block, rolled back on any exception."""
         with self._turn, self._writing.begin() as session:
+            self._limit(session)
             yield session
 
     @contextmanager
@@ -78,7 +132,14 @@ class Database:
         with self._reading() as session:
             if not self.is_sqlite:
                 session.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
+            self._limit(session)
             yield session
+
+    def _limit(self, session: Session) -> None:
+        """A statement that hangs holds a thread only so long. For this transaction alone: a pooler between may
+        give the connection to another, and an upgrade of the schema takes as long as it takes."""
+        if not self.is_sqlite:
+            session.execute(text(f"SET LOCAL statement_timeout = '{self._statement_seconds}s'"))
 
     def dispose(self) -> None:
         self.engine.dispose()

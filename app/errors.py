@@ -8,6 +8,7 @@
     ├── Closed               403  exit 3   not open yet, over, or paused
     ├── QuotaExhausted       429  exit 3
     ├── TooLarge             413  exit 2
+    ├── Unavailable          503  exit 1   a part of ours is away for a moment: try again
     └── Misconfigured        500  exit 2   a setting or the machine is wrong: one line for the operator
 
 A refusal is an answer, not a fault. Any other exception is our bug and stays loud.
@@ -63,6 +64,11 @@ class QuotaExhausted(Refused):
 
 class TooLarge(Refused):
     status = 413
+
+
+class Unavailable(Refused):
+    status = 503
+    exit_code = 1
 
 
 class Misconfigured(Refused):

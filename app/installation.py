@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cached_property
 
-from app import config, migrations, queue
+from app import config, db, migrations, queue, storage
 from app.config import Settings
 from app.db import Database
 from app.queue import Hints
@@ -19,13 +19,13 @@ class Installation:
     def database(self) -> Database:
         """Refuses a database that does not answer or has another schema."""
         config.prepare_data_dir(self.settings)
-        database = Database(self.settings.database)
+        database = db.open_(self.settings)
         migrations.check(database)
         return database
 
     @cached_property
     def storage(self) -> Storage:
-        return Storage(self.settings.storage)
+        return storage.open_(self.settings)
 
     @cached_property
     def hints(self) -> Hints:

@@ -26,12 +26,11 @@ from typing import TextIO
 from redis import Redis
 from redis.exceptions import RedisError
 
-from app import config, migrations, queue
+from app import config, migrations, queue, storage
 from app.config import Settings
 from app.db import Database
 from app.errors import Misconfigured
 from app.processes import die_with_parent
-from app.storage import Storage
 
 STOP_SECONDS = 15.0
 START_SECONDS = 60.0
@@ -140,7 +139,7 @@ class Supervisor:
         config.prepare_data_dir(settings)
         was_clean = self._take_lock()
         config.secret_key(settings)
-        Storage(settings.storage).forget_broken_uploads(older_than_seconds=24 * 3600)
+        storage.open_(settings).forget_broken_uploads(older_than_seconds=24 * 3600)
         database = Database(settings.database)
         if database.is_sqlite and settings.web_processes > 1:
             raise Misconfigured("HELDOUT_WEB_PROCESSES: with SQLite it must be 1; use PostgreSQL for more.")

@@ -1,16 +1,38 @@
-"""Files named by their content: written beside, flushed to disk, then renamed. Never by a person's text."""
+"""Files named by their content: written beside, flushed to disk, then renamed. Never by a person's text.
+
+They live in a folder or in a bucket (`open_` decides by the setting). Readers get a local path either
+way: of a bucket's objects a bounded folder keeps verified copies.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import secrets
+import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import BinaryIO, Self
+from typing import Any, BinaryIO, Self
 
-from app.errors import NotFound, TooLarge
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.config import Settings
+from app.errors import NotFound, TooLarge, Unavailable
+from app.models import ChallengeVersion, Submission, TrainFile
+
+ORPHAN_AGE = timedelta(hours=24)
+"""A kept file that no row names is somebody's upload between its file and its row, until it is this old."""
+
+IN_USE_SECONDS = 600.0
+"""A cached file that was asked for so lately is never removed: somebody may be about to open it."""
+
+PART_BYTES = 8 << 20
+"""Of a large object so much is in memory at a time."""
 
 
 @dataclass(frozen=True)
@@ -25,8 +47,11 @@ class Incoming:
     Used as a context manager. What was not `keep()`-ed is gone when the block ends.
     """
 
-    def __init__(self, folder: Path, limit_bytes: int) -> None:
+    def __init__(
+        self, folder: Path, limit_bytes: int, send: Callable[[Path, Blob], None] | None = None
+    ) -> None:
         self._folder = folder
+        self._send = send
         self.limit_bytes = limit_bytes
         self.size_bytes = 0
         self._hash = hashlib.sha256()
@@ -53,6 +78,8 @@ class Incoming:
         os.fsync(self._file.fileno())
         self._file.close()
         blob = Blob(self.sha256, self.size_bytes)
+        if self._send is not None:
+            self._send(self._path, blob)
         target = _path(self._folder, blob.sha256)
         if not target.parent.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -77,7 +104,18 @@ class Incoming:
         self.close()
 
 
+@dataclass(frozen=True)
+class Stored:
+    """A kept file as a listing has it."""
+
+    sha256: str
+    size_bytes: int
+    kept_at: datetime
+
+
 class Storage:
+    """In a folder."""
+
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
@@ -100,12 +138,204 @@ class Storage:
 
     def path(self, sha256: str) -> Path:
         """Where a kept file lies; refuses names that are no digest, so no text of a person is ever a path."""
-        if len(sha256) != 64 or not all(c in "0123456789abcdef" for c in sha256):
-            raise NotFound("There is no such file.")
+        _refuse_no_digest(sha256)
         path = _path(self.folder, sha256)
         if not path.is_file():
             raise NotFound("The file is no longer in storage.")
         return path
+
+    def check(self, sha256: str) -> int | None:
+        """The size of a kept file whose bytes were read and have the hash it is named by; None if they have not."""
+        path = self.path(sha256)
+        with path.open("rb") as stream:
+            same = hashlib.file_digest(stream, "sha256").hexdigest() == sha256
+        return path.stat().st_size if same else None
+
+    def listed(self) -> Iterator[Stored]:
+        """Every kept file."""
+        for path in self.folder.glob("??/*"):
+            with suppress(FileNotFoundError):
+                found = path.stat()
+                yield Stored(path.name, found.st_size, datetime.fromtimestamp(found.st_mtime, UTC))
+
+    def remove(self, sha256: str) -> None:
+        _refuse_no_digest(sha256)
+        _path(self.folder, sha256).unlink(missing_ok=True)
+
+
+class BucketStorage(Storage):
+    """In a bucket that speaks S3; the folder holds uploads on their way in and copies for readers.
+
+    An upload is spooled to the folder while it is hashed, sent under its hash, and looked at there
+    before it counts as kept. A crash leaves at most a spooled file or an object without a row.
+    """
+
+    def __init__(self, url: str, folder: Path, settings: Settings) -> None:
+        super().__init__(folder)
+        # Here and not at the top, so that a process without a bucket stays light; and not later, so that
+        # a worker has it before it forks.
+        import s3fs  # noqa: F401
+
+        self._root = url.removeprefix("s3://").strip("/")
+        self._settings = settings
+        self._cache_bytes = settings.cache_mb * 1_000_000
+        self._made_by = 0
+        self._made: Any = None
+        self._making = threading.Lock()
+        self._lock = threading.Lock()
+
+    @property
+    def _files(self) -> Any:
+        """The client of this process: its event loop lives in a thread, and threads do not survive a fork."""
+        with self._making:
+            if self._made_by != os.getpid():
+                self._made, self._made_by = self._make(), os.getpid()
+            return self._made
+
+    def _make(self) -> Any:
+        import fsspec.asyn
+        import s3fs
+
+        if self._made_by:  # by our parent: the loop belongs to a thread that is not here
+            fsspec.asyn.reset_lock()
+            fsspec.asyn.iothread[0] = fsspec.asyn.loop[0] = None
+        settings = self._settings
+        return s3fs.S3FileSystem(
+            key=settings.s3_key or None,
+            secret=settings.s3_secret or None,
+            endpoint_url=settings.s3_endpoint or None,
+            client_kwargs={"region_name": settings.s3_region} if settings.s3_region else {},
+            config_kwargs={"connect_timeout": 5, "read_timeout": 30, "retries": {"max_attempts": 3}},
+            skip_instance_cache=True,
+            use_listings_cache=False,
+        )
+
+    def _key(self, sha256: str) -> str:
+        return f"{self._root}/{sha256[:2]}/{sha256}"
+
+    def receive(self, limit_bytes: int) -> Incoming:
+        return Incoming(self.folder, limit_bytes, self._send)
+
+    def _send(self, spooled: Path, blob: Blob) -> None:
+        key = self._key(blob.sha256)
+        with self._in_words():
+            self._files.put_file(
+                str(spooled), key, chunksize=PART_BYTES, max_concurrency=2, Metadata={"sha256": blob.sha256}
+            )
+            info = self._files.info(key, refresh=True)
+            named = self._files.metadata(key, refresh=True).get("sha256")
+        if info["size"] != blob.size_bytes or named != blob.sha256:
+            raise Unavailable(f"The file did not arrive whole in storage; nothing was counted. {AGAIN}")
+        self._forget_unused(blob.size_bytes)
+
+    def path(self, sha256: str) -> Path:
+        """A local copy; fetched and verified if there is none."""
+        _refuse_no_digest(sha256)
+        path = _path(self.folder, sha256)
+        with suppress(FileNotFoundError):
+            os.utime(path)
+            return path
+        with self._fetched(sha256) as incoming:
+            if incoming.sha256 != sha256:
+                raise Unavailable(
+                    "The file in storage is not the one that was kept; its organiser must look."
+                )
+            self._forget_unused(incoming.size_bytes)
+            incoming.keep()
+        return path
+
+    @contextmanager
+    def _fetched(self, sha256: str) -> Iterator[Incoming]:
+        with self._in_words():
+            size = self._files.info(self._key(sha256), refresh=True)["size"]
+        with Incoming(self.folder, size) as incoming:
+            with self._in_words(), self._files.open(self._key(sha256), "rb", cache_type="none") as stream:
+                while chunk := stream.read(PART_BYTES):
+                    incoming.write(chunk)
+            yield incoming
+
+    def check(self, sha256: str) -> int | None:
+        _refuse_no_digest(sha256)
+        with self._fetched(sha256) as incoming:
+            return incoming.size_bytes if incoming.sha256 == sha256 else None
+
+    def listed(self) -> Iterator[Stored]:
+        with self._in_words():
+            found = self._files.find(self._root, detail=True)
+        for name, info in found.items():
+            yield Stored(name.rsplit("/", 1)[-1], info["size"], info["LastModified"])
+
+    def remove(self, sha256: str) -> None:
+        super().remove(sha256)
+        with self._in_words(), suppress(FileNotFoundError):
+            self._files.rm_file(self._key(sha256))
+
+    def _forget_unused(self, room: int) -> None:
+        """Make room for another copy: the longest unused go first, and none that is in use."""
+        with self._lock:
+            copies = []
+            for path in self.folder.glob("??/*"):
+                with suppress(FileNotFoundError):
+                    copies.append((path.stat().st_mtime, path.stat().st_size, path))
+            total = room + sum(size for _, size, _ in copies)
+            for used_at, size, path in sorted(copies):
+                if total <= self._cache_bytes or used_at > time.time() - IN_USE_SECONDS:
+                    break
+                path.unlink(missing_ok=True)
+                total -= size
+
+    @contextmanager
+    def _in_words(self) -> Iterator[None]:
+        """What a bucket refuses is nobody's fault who uploads or reads: said so, to be tried again."""
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        bucket = self._root.split("/")[0]
+        try:
+            yield
+        except FileNotFoundError as gone:
+            # A bucket that is not there is another matter than a file that is not in it.
+            try:
+                there = self._files.exists(bucket)
+            except (OSError, BotoCoreError, ClientError):
+                there = False
+            if there:
+                raise NotFound("The file is no longer in storage.") from gone
+            raise Unavailable(f"Storage has no bucket {bucket}. {AGAIN}") from gone
+        except PermissionError as denied:
+            raise Unavailable(f"Storage does not let us into its bucket {bucket}. {AGAIN}") from denied
+        except (OSError, BotoCoreError, ClientError) as wrong:
+            raise Unavailable(f"Storage does not answer. {AGAIN}") from wrong
+
+
+AGAIN = "Try again in a moment; nothing was charged."
+
+
+def open_(settings: Settings) -> Storage:
+    """The storage of an installation."""
+    if settings.storage_url.startswith("s3://"):
+        return BucketStorage(settings.storage_url, settings.storage, settings)
+    return Storage(settings.storage)
+
+
+def unreferenced(session: Session, storage: Storage, *, now: datetime) -> list[Stored]:
+    """Kept files that no row names and none will any more."""
+    known = named(session)
+    return [kept for kept in storage.listed() if kept.sha256 not in known and kept.kept_at < now - ORPHAN_AGE]
+
+
+def named(session: Session) -> set[str]:
+    """Every kept file that a row names."""
+    found = set(session.scalars(select(Submission.sha256))) | set(session.scalars(select(TrainFile.sha256)))
+    for manifest in session.scalars(select(ChallengeVersion.manifest)):
+        for entry in (*manifest.get("files", []), manifest.get("bundle"), manifest.get("folds")):
+            if entry and "sha256" in entry:
+                found.add(entry["sha256"])
+    return found
+
+
+def _refuse_no_digest(sha256: str) -> None:
+    if len(sha256) != 64 or not all(c in "0123456789abcdef" for c in sha256):
+        raise NotFound("There is no such file.")
 
 
 def _path(folder: Path, sha256: str) -> Path:

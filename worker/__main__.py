@@ -16,7 +16,6 @@ from rq.job import Job
 from sqlalchemy.exc import DBAPIError
 
 from app import challenges, config, db, heartbeats, logs, migrations, queue, submissions
-from app.db import Database
 from app.errors import Refused
 from scorer import sandbox
 from worker import inspections, jobs  # noqa: F401  inspections is a job too: imported before the fork
@@ -70,7 +69,7 @@ def main() -> int:
         settings = config.load()
         logs.begin(settings.log_level)
         config.prepare_data_dir(settings)
-        database = Database(settings.database, pooled=False)
+        database = db.open_(settings, pooled=False)
         migrations.check(database)
         key = config.secret_key(settings)
     except Refused as refusal:

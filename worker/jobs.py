@@ -14,22 +14,24 @@ import socket
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from sqlalchemy.exc import DBAPIError
+
 import scorer
 import scorer.scoring  # by name, so that the heavy imports happen before the fork
-from app import challenges, db, releases, submissions
+from app import challenges, db, releases, storage, submissions
 from app.config import Settings
 from app.db import Database
 from app.errors import Refused
 from app.models import PublicScore
 from app.processes import die_with_parent
 from app.releases import Terms
-from app.storage import Storage
 from app.submissions import Claim, Fenced
 from scorer.custom import MetricFailed
 from scorer.overfitting import resampling
@@ -42,6 +44,9 @@ DRAIN_SECONDS = 5.0
 MANY_ROWS = 200_000
 """Above, a new file is compared with one earlier file of its team instead of three: remarks take less than a second."""
 
+PATIENCE_SECONDS = 60.0
+"""A measured outcome waits so long for a database that is away."""
+
 log = logging.getLogger(__name__)
 
 
@@ -51,7 +56,7 @@ class Runner:
     def __init__(self, settings: Settings, database: Database) -> None:
         self.settings = settings
         self.database = database
-        self.storage = Storage(settings.storage)
+        self.storage = storage.open_(settings)
         self.lease = timedelta(seconds=settings.lease_seconds)
         self.name = f"{this_host()}/{os.getpid()}"
 
@@ -79,12 +84,13 @@ class Runner:
                 outcome = self._measure(challenge, claim)
                 if isinstance(outcome, scorer.Report):
                     outcome = self._remark(challenge, claim, outcome)
-                recorded = isinstance(outcome, scorer.Report) and self._record(challenge, claim, outcome)
-            if not recorded:
-                assert isinstance(outcome, scorer.InvalidSubmission)
-                with self.database.begin() as session:
-                    now = db.now(session)
-                    submissions.record_rejected(session, claim, outcome.problems, outcome.total, now=now)
+                # Inside the lease: a database that is away for a while may be waited for without losing it.
+                if isinstance(outcome, scorer.Report):
+                    report = outcome
+                    patiently(lambda: self._record(challenge, claim, report))
+                else:
+                    refusal = outcome
+                    patiently(lambda: self._reject(claim, refusal))
         except Fenced as late:
             log.warning("another run has taken over: %s", late)
         except Exception as fault:  # ours or the organiser's: recorded for them, and tried again
@@ -100,7 +106,7 @@ class Runner:
         home = challenges.vault_folder(self.settings.vault, claim.digest)
         return scorer.load(home, digest=claim.digest, prepared=self.settings.vault / "prepared")
 
-    def _record(self, challenge: scorer.Challenge, claim: Claim, report: scorer.Report) -> bool:
+    def _record(self, challenge: scorer.Challenge, claim: Claim, report: scorer.Report) -> None:
         """Write the score, on the ladder after comparing the file with the team's best one so far.
 
         The comparison needs no lock and may take a while, so it is made before the transaction; if
@@ -117,7 +123,11 @@ class Runner:
                     )
             except releases.RungMoved:
                 continue
-            return True
+            return
+
+    def _reject(self, claim: Claim, refusal: scorer.InvalidSubmission) -> None:
+        with self.database.begin() as session:
+            submissions.record_rejected(session, claim, refusal.problems, refusal.total, now=db.now(session))
 
     def _remark(self, challenge: scorer.Challenge, claim: Claim, report: scorer.Report) -> scorer.Report:
         """Add what the team is told of its own file beside its own earlier ones; no label has a part in it."""
@@ -168,10 +178,39 @@ class Runner:
             words = f"{fault.log[-3000:]}\n\n{fault}"  # the end is what is kept
         words = words.encode("utf-8", "replace").decode()  # a lone surrogate is no text for a database
         try:
-            with self.database.begin() as session:
-                submissions.give_back(session, claim, words[-4000:], now=db.now(session))
+            patiently(lambda: self._return(claim, words[-4000:]))
         except Fenced as late:
             log.warning("another run has taken over: %s", late)
+
+    def _return(self, claim: Claim, words: str) -> None:
+        with self.database.begin() as session:
+            submissions.give_back(session, claim, words, now=db.now(session))
+
+
+def patiently(write: Callable[[], None], *, seconds: float = PATIENCE_SECONDS) -> None:
+    """Write, and while the database is away try again for a while; after that the lease runs out by itself.
+
+    Whether a commit arrived whose answer did not is unknown. The token tells: it is gone if we have written,
+    as it is gone if another run has, and neither way is anything written twice.
+    """
+    until = time.monotonic() + seconds
+    pause = 0.25
+    tried = False
+    while True:
+        try:
+            return write()
+        except Fenced:
+            if not tried:
+                raise
+            log.warning("the outcome was written before the answer was lost, or by another run")
+            return None
+        except DBAPIError as away:
+            if not db.is_away(away) or time.monotonic() + pause > until:
+                raise
+            log.warning("the database is away; trying again: %s", type(away.orig).__name__)
+        tried = True
+        time.sleep(pause)
+        pause = min(2 * pause, 5.0)
 
 
 def this_host() -> str:

@@ -112,7 +112,7 @@ def main() -> int:
         settings = config.load()
         logs.begin(settings.log_level)
         config.prepare_data_dir(settings)
-        database = Database(settings.database)
+        database = db.open_(settings)
         migrations.check(database)
         hints = Hints(
             queue.connect(settings.redis), config.secret_key(settings), job_seconds=settings.job_seconds

@@ -28,12 +28,19 @@ def upgrade(database: Database) -> None:
 def check(database: Database) -> None:
     """Refuse to start on a schema that this program does not know."""
     database.ping()
-    head = ScriptDirectory.from_config(_config()).get_current_head()
+    needed = head()
     with database.engine.connect() as connection:
         found = MigrationContext.configure(connection).get_current_revision()
-    if found != head:
+    if found != needed:
         has = f"is at version {found}" if found else "is empty"
-        raise Misconfigured(f"The database {has}, this program needs {head}: run `heldout db upgrade`.")
+        raise Misconfigured(f"The database {has}, this program needs {needed}: run `heldout db upgrade`.")
+
+
+def head() -> str:
+    """The schema's version that this program knows."""
+    found = ScriptDirectory.from_config(_config()).get_current_head()
+    assert found is not None, "there is a first version"
+    return found
 
 
 def _config() -> Config:

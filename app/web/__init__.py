@@ -14,10 +14,9 @@ from jinja2 import StrictUndefined
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.routing import BaseConverter, IntegerConverter, Map
 
-from app import config, queue
+from app import config, db, queue, storage
 from app.config import Settings
 from app.db import Database
-from app.storage import Storage
 from app.web import (
     accounts,
     api,
@@ -69,8 +68,8 @@ def create_app(settings: Settings, *, database: Database | None = None) -> Flask
     app.json.sort_keys = False  # type: ignore[attr-defined]  # Flask's default provider has it
     app.extensions["heldout"] = Parts(
         settings=settings,
-        database=database or Database(settings.database),
-        storage=Storage(settings.storage),
+        database=database or db.open_(settings),
+        storage=storage.open_(settings),
         hints=queue.Hints(
             queue.connect(settings.redis), config.secret_key(settings), job_seconds=settings.job_seconds
         ),

@@ -10,9 +10,8 @@ from typing import Any
 
 from gunicorn.app.base import BaseApplication
 
-from app import config, migrations
+from app import config, db, migrations
 from app.config import Settings
-from app.db import Database
 from app.errors import Refused
 from app.web import create_app
 
@@ -62,7 +61,7 @@ def main() -> int:
         # The supervisor's own variable is no setting of a person's.
         settings = config.load({k: v for k, v in os.environ.items() if k != "HELDOUT_LISTEN_FD"})
         config.prepare_data_dir(settings)
-        database = Database(settings.database)
+        database = db.open_(settings)
         migrations.check(database)
         database.dispose()
     except Refused as refusal:

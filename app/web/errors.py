@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import BadHost, HTTPException
 
 from app import db
-from app.errors import NotSignedIn, Refused
+from app.errors import NotSignedIn, Refused, Unavailable
 from app.web.context import parts, safe_next, viewer
 from scorer.report import Problem
 
@@ -39,6 +39,11 @@ WORDS = {
     500: "Something broke on our side. It has been written down for the organiser; nothing you sent counts against you.",
 }
 
+AWAY = (
+    "The database is away for a moment. Try again; what was sent with an Idempotency-Key may be sent again "
+    "with the same key and counts once."
+)
+
 
 def register(app: Flask) -> None:
     app.register_error_handler(Refused, refused)
@@ -55,7 +60,10 @@ def refused(refusal: Refused) -> ResponseReturnValue:
             return "", 401, {"HX-Refresh": "true"}
         here = request.full_path.rstrip("?") if request.method == "GET" else None
         return redirect(url_for("accounts.sign_in", next=here), 303)
-    return answer(refusal.status, refusal.message, refusal.problems)
+    answered = make_response(answer(refusal.status, refusal.message, refusal.problems))
+    if refusal.status == 503:
+        answered.headers["Retry-After"] = "5"
+    return answered
 
 
 def forged(_error: CSRFError) -> ResponseReturnValue:
@@ -83,6 +91,9 @@ def lost(_error: BadHost) -> ResponseReturnValue:
 
 
 def fault(error: Exception) -> ResponseReturnValue:
+    if db.is_away(error):
+        log.warning("%s %s: the database is away: %s", request.method, request.path, type(error).__name__)
+        return refused(Unavailable(AWAY))
     log.exception("%s %s", request.method, request.path, exc_info=error)
     return answer(500, WORDS[500])
 

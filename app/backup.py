@@ -1,0 +1,331 @@
+"""One archive of an installation, and back: rows, uploads, and by choice the hidden solutions.
+
+The archive is a tar: `head.json`, a file of JSON lines for every table, then the files, and at the end
+`manifest.json` with the hash of every member. Rows are written in a form that knows no database, so a
+backup of SQLite restores into PostgreSQL and back. They come from one transaction, and the files after
+it: files are only ever added, so a later copy of them has all that the rows name. With a passphrase the
+whole is encrypted (see app.sealed).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import shutil
+import tarfile
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from pathlib import Path
+from typing import IO, Any, BinaryIO
+
+from sqlalchemy import Date, LargeBinary, Table, func, insert, select, text
+from sqlalchemy.exc import DataError, IntegrityError
+from sqlalchemy.orm import Session
+
+from app import config, db, migrations, sealed, storage
+from app.config import Settings
+from app.db import Base, Database, UtcTime
+from app.errors import Refused
+from app.models import ChallengeVersion, Heartbeat, SignInTry
+from app.storage import Storage
+
+FORMAT = 1
+PASSING = {Heartbeat.__tablename__, SignInTry.__tablename__}
+"""Tables that say only what is the case at this moment."""
+BATCH = 500
+TRUNCATED = "The archive is cut short or damaged; nothing was restored."
+
+
+@dataclass
+class Summary:
+    """What an archive holds: rows and checksum of every table, and how many files."""
+
+    rows: dict[str, int] = field(default_factory=dict)
+    checksums: dict[str, str] = field(default_factory=dict)
+    files: int = 0
+    solutions: int = 0
+
+
+def tables() -> list[Table]:
+    """In an order in which each names only those before it."""
+    return [table for table in Base.metadata.sorted_tables if table.name not in PASSING]
+
+
+# -- writing -----------------------------------------------------------------------------------
+
+
+def write(
+    settings: Settings,
+    database: Database,
+    kept: Storage,
+    file: Path,
+    *,
+    with_solutions: bool,
+    passphrase: str | None,
+) -> Summary:
+    """Write the archive beside and then under its name, for its owner alone. The installation may be at work."""
+    beside = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as raw:
+            if passphrase is None:
+                summary = _write(settings, database, kept, raw, with_solutions=with_solutions, with_key=False)
+            else:
+                with sealed.Writer(raw, passphrase) as stream:
+                    summary = _write(
+                        settings, database, kept, stream, with_solutions=with_solutions, with_key=True
+                    )
+            raw.flush()
+            os.fsync(raw.fileno())
+        beside.replace(file)
+        storage.fsync_folder(file.absolute().parent)
+    except OSError as wrong:
+        raise Refused(f"The backup {file} cannot be written: {wrong.strerror}.") from wrong
+    finally:
+        beside.unlink(missing_ok=True)
+    return summary
+
+
+def _write(
+    settings: Settings,
+    database: Database,
+    kept: Storage,
+    stream: Any,
+    *,
+    with_solutions: bool,
+    with_key: bool,
+) -> Summary:
+    summary = Summary()
+    hashes: dict[str, str] = {}
+    with tarfile.open(fileobj=stream, mode="w|", format=tarfile.PAX_FORMAT) as archive:
+
+        def add(name: str, content: BinaryIO | IO[bytes]) -> str:
+            # Hashed before it is written: a file that changes meanwhile shows when it is restored.
+            hashes[name] = hashlib.file_digest(content, "sha256").hexdigest()  # type: ignore[arg-type]  # any file that reads bytes
+            entry = tarfile.TarInfo(name)
+            entry.size = content.seek(0, os.SEEK_END)
+            content.seek(0)
+            entry.mode = 0o600
+            archive.addfile(entry, content)
+            return hashes[name]
+
+        with database.read() as session:
+            head = {"heldout_backup": FORMAT, "schema": migrations.head(), "at": db.now(session).isoformat()}
+            add("head.json", io.BytesIO(json.dumps(head).encode()))
+            for table in tables():
+                with tempfile.TemporaryFile() as lines:
+                    summary.rows[table.name] = sum(1 for line in _lines(session, table) if lines.write(line))
+                    lines.seek(0)
+                    summary.checksums[table.name] = add(f"tables/{table.name}.jsonl", lines)
+            named = sorted(storage.named(session))
+            digests = sorted(session.scalars(select(ChallengeVersion.digest)))
+        for sha256 in named:
+            with kept.path(sha256).open("rb") as content:
+                if add(f"files/{sha256}", content) != sha256:
+                    raise Refused(
+                        f"The file {sha256} in storage is damaged; `heldout doctor` lists such files."
+                    )
+            summary.files += 1
+        for digest in digests if with_solutions else ():
+            for path in sorted((settings.vault / digest).rglob("*")):
+                if path.is_file():
+                    with path.open("rb") as content:
+                        add(f"vault/{path.relative_to(settings.vault).as_posix()}", content)
+            summary.solutions += 1
+        if with_key:
+            add("secret_key", io.BytesIO(config.secret_key(settings).encode()))
+        manifest = {"members": hashes, "rows": summary.rows}
+        add("manifest.json", io.BytesIO(json.dumps(manifest).encode()))
+    return summary
+
+
+def _lines(session: Session, table: Table) -> Iterator[bytes]:
+    rows = session.execute(
+        select(table).order_by(*table.primary_key.columns), execution_options={"yield_per": BATCH}
+    )
+    for row in rows.mappings():
+        plain = {column.name: _plain(row[column]) for column in table.columns}
+        yield json.dumps(plain, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return value.hex()
+    return value.isoformat() if isinstance(value, datetime | date) else value
+
+
+def checksums(database: Database) -> dict[str, str]:
+    """Of every table as it is now; equal after a restore, whatever the database."""
+    found = {}
+    with database.read() as session:
+        for table in tables():
+            digest = hashlib.sha256()
+            for line in _lines(session, table):
+                digest.update(line)
+            found[table.name] = digest.hexdigest()
+    return found
+
+
+# -- reading -----------------------------------------------------------------------------------
+
+
+def restore(settings: Settings, file: Path, *, passphrase: str | None) -> Summary:
+    """Into an empty installation, all or no rows: they are committed once every hash was right."""
+    try:
+        raw = file.open("rb")
+    except OSError as wrong:
+        raise Refused(f"The backup {file} cannot be read: {wrong.strerror}.") from wrong
+    with raw:
+        encrypted = sealed.is_sealed(raw)
+        if encrypted and passphrase is None:
+            raise Refused("The archive is encrypted: name the file that holds its passphrase.")
+        stream: Any = sealed.Reader(raw, passphrase or "") if encrypted else raw
+        try:
+            with tarfile.open(fileobj=stream, mode="r|") as archive:
+                return _restore(settings, _Members(archive))
+        except (tarfile.TarError, EOFError, ValueError, KeyError, IntegrityError, DataError) as broken:
+            raise Refused(TRUNCATED) from broken
+
+
+class _Members:
+    """The archive's members one after the other, by names that we know how to make; hashed as they are read."""
+
+    def __init__(self, archive: tarfile.TarFile) -> None:
+        self._archive = archive
+        self.hashes: dict[str, str] = {}
+
+    def __iter__(self) -> Iterator[tuple[str, IO[bytes]]]:
+        for entry in self._archive:
+            parts = entry.name.split("/")
+            if not entry.isreg() or entry.name.startswith("/") or {"", ".", ".."} & set(parts):
+                raise Refused(f"The archive has a member that is no plain file: {entry.name[:80]!r}.")
+            content = self._archive.extractfile(entry)
+            assert content is not None, "a regular member has content"
+            with tempfile.TemporaryFile() as spool:
+                shutil.copyfileobj(content, spool, 1 << 20)
+                if spool.tell() != entry.size:
+                    raise Refused(TRUNCATED)
+                spool.seek(0)
+                self.hashes[entry.name] = hashlib.file_digest(spool, "sha256").hexdigest()
+                spool.seek(0)
+                yield entry.name, spool
+
+
+def _restore(settings: Settings, members: _Members) -> Summary:
+    reading = iter(members)
+    name, content = next(reading, ("", io.BytesIO()))
+    if name != "head.json":
+        raise Refused("This file is no backup of Heldout.")
+    schema = json.loads(content.read())["schema"]
+    if schema != migrations.head():
+        raise Refused(
+            f"The archive's schema is {schema}, this program's {migrations.head()}: restore it with the program "
+            "of that version, then upgrade."
+        )
+    config.prepare_data_dir(settings)
+    database = db.open_(settings)
+    summary = Summary()
+    try:
+        migrations.upgrade(database)
+        kept = storage.open_(settings)
+        with database.begin() as session:
+            _refuse_unless_empty(session)
+            manifest = None
+            for name, content in reading:
+                kind, _, rest = name.partition("/")
+                if name == "manifest.json":
+                    manifest = json.loads(content.read())
+                elif kind == "tables":
+                    table = Base.metadata.tables[rest.removesuffix(".jsonl")]
+                    summary.rows[table.name] = _insert(session, table, content)
+                    summary.checksums[table.name] = members.hashes[name]
+                elif kind == "files":
+                    _keep(kept, rest, content)
+                    summary.files += 1
+                elif kind == "vault":
+                    _place(settings.vault / rest, content)
+                    summary.solutions += rest.endswith("/challenge.yaml") and rest.count("/") == 1
+                elif name == "secret_key":
+                    if not settings.secret_key:
+                        _place(settings.data_dir / "secret_key", content)
+                else:
+                    raise Refused(f"The archive has a member that is not ours: {name[:80]!r}.")
+            _refuse_unless_whole(manifest, members.hashes)
+            _count_on(session)
+    finally:
+        database.dispose()
+    return summary
+
+
+def _refuse_unless_empty(session: Session) -> None:
+    for table in tables():
+        if session.scalar(select(func.count()).select_from(table)):
+            raise Refused("There is an installation with data already; restore into an empty one.")
+
+
+def _refuse_unless_whole(manifest: Mapping[str, Any] | None, hashes: Mapping[str, str]) -> None:
+    if manifest is None:
+        raise Refused(TRUNCATED)
+    found = {name: digest for name, digest in hashes.items() if name != "manifest.json"}
+    if manifest["members"] != found:
+        raise Refused(TRUNCATED)
+
+
+def _insert(session: Session, table: Table, lines: Iterable[bytes]) -> int:
+    batch: list[dict[str, Any]] = []
+    count = 0
+    for line in lines:
+        plain = json.loads(line)
+        # What is None is left out: given to a JSON column it would be stored as JSON's null.
+        row = {c.name: _typed(c.type, plain[c.name]) for c in table.columns if plain[c.name] is not None}
+        if batch and (len(batch) == BATCH or batch[0].keys() != row.keys()):
+            session.execute(insert(table), batch)
+            batch = []
+        batch.append(row)
+        count += 1
+    if batch:
+        session.execute(insert(table), batch)
+    return count
+
+
+def _typed(kind: Any, value: Any) -> Any:
+    if isinstance(kind, UtcTime):
+        return datetime.fromisoformat(value)
+    if isinstance(kind, Date):
+        return date.fromisoformat(value)
+    return bytes.fromhex(value) if isinstance(kind, LargeBinary) else value
+
+
+def _keep(kept: Storage, sha256: str, content: IO[bytes]) -> None:
+    with kept.receive(2**63) as incoming:
+        while chunk := content.read(1 << 20):
+            incoming.write(chunk)
+        if incoming.sha256 != sha256:
+            raise Refused(f"The file {sha256[:80]} in the archive is damaged; nothing was restored.")
+        incoming.keep()
+
+
+def _place(path: Path, content: IO[bytes]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as target:
+        shutil.copyfileobj(content, target)
+        target.flush()
+        os.fsync(target.fileno())
+
+
+def _count_on(session: Session) -> None:
+    """PostgreSQL's counters know nothing of rows that came with their ids."""
+    if session.get_bind().dialect.name == "sqlite":
+        return
+    for table in tables():
+        if "id" in table.columns:
+            session.execute(
+                text(
+                    f"SELECT setval(pg_get_serial_sequence('{table.name}', 'id'), max(id)) FROM {table.name} "  # noqa: S608  our own tables' names
+                    "HAVING max(id) IS NOT NULL"
+                )
+            )

@@ -1,0 +1,98 @@
+"""A stream encrypted with a passphrase: scrypt for the key, AES-256-GCM for every chunk.
+
+The nonce counts the chunks and its last byte marks the final one (the STREAM construction), so that a chunk
+that was changed, moved, repeated or cut off is noticed before a byte of it is used.
+"""
+
+from __future__ import annotations
+
+import os
+from types import TracebackType
+from typing import BinaryIO, Self
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
+
+from app.errors import Refused
+
+MAGIC = b"heldout-sealed-1\n"
+CHUNK = 1 << 16
+TAG = 16
+MIN_PASSPHRASE = 12
+
+
+def is_sealed(raw: BinaryIO) -> bool:
+    begin = raw.read(len(MAGIC))
+    raw.seek(0)
+    return begin == MAGIC
+
+
+def _cipher(passphrase: str, salt: bytes) -> AESGCM:
+    return AESGCM(Scrypt(salt=salt, length=32, n=2**16, r=8, p=1).derive(passphrase.encode()))
+
+
+def _nonce(number: int, *, is_last: bool) -> bytes:
+    return number.to_bytes(11, "big") + bytes([is_last])
+
+
+class Writer:
+    """A file to write to; its end is written only if the block ends well."""
+
+    def __init__(self, raw: BinaryIO, passphrase: str) -> None:
+        if len(passphrase) < MIN_PASSPHRASE:
+            raise Refused(f"The passphrase is shorter than {MIN_PASSPHRASE} characters.")
+        salt = os.urandom(16)
+        self._raw, self._cipher = raw, _cipher(passphrase, salt)
+        self._waiting = bytearray()
+        self._number = 0
+        raw.write(MAGIC + salt)
+
+    def write(self, content: bytes) -> int:
+        self._waiting += content
+        while len(self._waiting) > CHUNK:
+            self._seal(bytes(self._waiting[:CHUNK]), is_last=False)
+            del self._waiting[:CHUNK]
+        return len(content)
+
+    def _seal(self, chunk: bytes, *, is_last: bool) -> None:
+        self._raw.write(self._cipher.encrypt(_nonce(self._number, is_last=is_last), chunk, MAGIC))
+        self._number += 1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self._seal(bytes(self._waiting), is_last=True)
+
+
+class Reader:
+    """A file to read from."""
+
+    def __init__(self, raw: BinaryIO, passphrase: str) -> None:
+        begin = raw.read(len(MAGIC) + 16)
+        self._raw, self._cipher = raw, _cipher(passphrase, begin[len(MAGIC) :])
+        self._next = raw.read(CHUNK + TAG)
+        self._ready = bytearray()
+        self._number = 0
+
+    def read(self, size: int) -> bytes:
+        while len(self._ready) < size and self._next:
+            following = self._raw.read(CHUNK + TAG)
+            nonce = _nonce(self._number, is_last=not following)
+            try:
+                self._ready += self._cipher.decrypt(nonce, self._next, MAGIC)
+            except InvalidTag:
+                raise Refused(
+                    "The passphrase is wrong, or the archive is damaged."
+                    if self._number == 0
+                    else "The archive is cut short or damaged; nothing was restored."
+                ) from None
+            self._number += 1
+            self._next = following
+        content = bytes(self._ready[:size])
+        del self._ready[:size]
+        return content

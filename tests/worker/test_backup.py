@@ -1,0 +1,163 @@
+"""One archive and back, between both databases: equal checksums, nothing hidden in plain sight, no half restores."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import tarfile
+import threading
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, text
+
+from app import accounts, backup, db
+from app.config import Settings
+from app.db import Database
+from app.errors import Refused
+from tests.worker.conftest import Platform
+from worker import jobs
+
+PASSPHRASE = "correct horse battery staple"
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def empty(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
+    """Another host with nothing on it."""
+    if request.param == "sqlite":
+        return Settings(data_dir=tmp_path / "new")
+    server = request.getfixturevalue("postgres")
+    name = f"empty_{os.urandom(6).hex()}"
+    engine = create_engine(server.format(name="postgres"), isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    engine.dispose()
+    return Settings(data_dir=tmp_path / "new", database_url=server.format(name=name))
+
+
+def write(platform: Platform, file: Path, *, solutions: bool = False, passphrase: str | None = None) -> Path:
+    installation = platform.installation
+    backup.write(
+        installation.settings, installation.database, installation.storage, file,
+        with_solutions=solutions, passphrase=passphrase,
+    )  # fmt: skip
+    return file
+
+
+def score(settings: Settings, database: Database) -> None:
+    runner = jobs.Runner(settings, database)
+    while claim := runner._claim("host/1/2", None):
+        runner.score(claim)
+
+
+def test_a_backup_comes_back_with_equal_checksums_and_scores_on(
+    platform: Platform, empty: Settings, tmp_path: Path
+) -> None:
+    platform.submit(platform.sample())
+    platform.submit(b"id,nonsense\n1,2\n", by="bob")
+    score(platform.installation.settings, platform.database)
+    platform.submit(platform.sample() + b"\n")  # still waits
+    file = write(platform, tmp_path / "b.tar", solutions=True, passphrase=PASSPHRASE)
+    assert file.stat().st_mode & 0o777 == 0o600
+    summary = backup.restore(empty, file, passphrase=PASSPHRASE)
+    assert (summary.rows["submission"], summary.solutions) == (3, 1)
+    database = db.open_(empty, pooled=False)
+    assert backup.checksums(database) == backup.checksums(platform.database) == summary.checksums
+    key = "secret_key"
+    assert (empty.data_dir / key).read_text() == (platform.installation.settings.data_dir / key).read_text()
+    score(empty, database)  # from the restored files and solution
+    with database.begin() as session:
+        assert {row.state for row in session.execute(text("SELECT state FROM evaluation"))} == {
+            "scored",
+            "rejected",
+        }
+        accounts.register(session, "carol", None, now=db.now(session))  # ids go on where they were
+    with pytest.raises(Refused, match="data already"):
+        backup.restore(empty, file, passphrase=PASSPHRASE)
+    database.dispose()
+
+
+def test_a_plain_backup_holds_no_hidden_label(platform: Platform, tmp_path: Path) -> None:
+    platform.submit(platform.sample())
+    score(platform.installation.settings, platform.database)
+    solution = next(platform.installation.settings.vault.glob("*/private/solution.csv")).read_bytes()
+    rows = solution.split(b"\n")[1:6]
+    assert b"\n".join(rows) in write(platform, tmp_path / "with.tar", solutions=True).read_bytes()
+    plain = write(platform, tmp_path / "without.tar")
+    assert b"\n".join(rows) not in plain.read_bytes()
+    with tarfile.open(plain) as archive:
+        assert {name.split("/")[0] for name in archive.getnames()} == {
+            "head.json",
+            "tables",
+            "files",
+            "manifest.json",
+        }
+    sealed = write(platform, tmp_path / "sealed", solutions=True, passphrase=PASSPHRASE).read_bytes()
+    assert rows[0] not in sealed
+    assert b"coins" not in sealed
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_what_is_wrong_with_an_archive_is_one_line_and_leaves_no_row(
+    platform: Platform, tmp_path: Path
+) -> None:
+    platform.submit(os.urandom(300_000))
+    good = write(platform, tmp_path / "good", passphrase=PASSPHRASE).read_bytes()
+    plain = write(platform, tmp_path / "plain").read_bytes()
+    at = plain.index(b'"name":"ada"')
+    cases = {
+        "passphrase is wrong": (good, "another passphrase"),
+        "is encrypted": (good, None),
+        "cut short": (good[:-40], PASSPHRASE),
+        "cut short or damaged": (good[:70_000] + b"x" + good[70_001:], PASSPHRASE),
+        "nothing was restored": (plain[: len(plain) // 2], None),
+        "damaged; nothing": (plain[:at] + b'"name":"eve"' + plain[at + 12 :], None),
+        "no backup of Heldout": (_tar("other.json"), None),
+        "no plain file": (_tar("../head.json"), None),
+        "schema is 0999": (_tar("head.json", b'{"schema": "0999"}'), None),
+        "cut short or": (b"hello", None),
+    }
+    for n, (words, (content, passphrase)) in enumerate(cases.items()):
+        file = tmp_path / f"bad-{n}"
+        file.write_bytes(content)
+        settings = Settings(data_dir=tmp_path / f"new-{n}")
+        with pytest.raises(Refused, match=words) as refused:
+            backup.restore(settings, file, passphrase=passphrase)
+        assert "\n" not in refused.value.message
+        if (settings.data_dir / "heldout.db").exists():
+            with Database(settings.database, pooled=False).read() as session:
+                assert session.execute(text("SELECT count(*) FROM user_account")).scalar() == 0
+
+
+def _tar(name: str, content: bytes = b"{}") -> bytes:
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w") as archive:
+        entry = tarfile.TarInfo(name)
+        entry.size = len(content)
+        archive.addfile(entry, io.BytesIO(content))
+    return made.getvalue()
+
+
+def test_a_backup_made_while_uploads_come_names_no_missing_file(platform: Platform, tmp_path: Path) -> None:
+    stop = threading.Event()
+
+    def upload() -> None:
+        n = 0
+        while not stop.is_set():
+            n += 1
+            platform.submit(platform.sample() + b"\n" * n)
+
+    thread = threading.Thread(target=upload)
+    thread.start()
+    try:
+        for n in range(3):
+            write(platform, tmp_path / f"{n}.tar")
+    finally:
+        stop.set()
+        thread.join()
+    for n in range(3):
+        settings = Settings(data_dir=tmp_path / f"new-{n}")
+        summary = backup.restore(settings, tmp_path / f"{n}.tar", passphrase=None)
+        assert summary.rows["submission"] == summary.rows["evaluation"]
+        shutil.rmtree(settings.data_dir)
