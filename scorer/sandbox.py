@@ -53,10 +53,17 @@ Level = Literal["strong", "standard", "basic", "none"]
 # What must be stopped for a level; the attacks are those of _attacks.py.
 _BASIC = {
     "connect by TCP",
+    "send by UDP",
     "connect to a unix socket",
     "start a program",
     "fork",
     "signal another process",
+    "trace another process",
+    "read another process's memory",
+    "set up io_uring",
+    "take memory that no limit counts",
+    "mount a file system",
+    "enter a new namespace",
     "take six gigabytes",
 }
 _STANDARD = _BASIC | {
@@ -65,6 +72,7 @@ _STANDARD = _BASIC | {
     "read /etc/passwd",
     "read another process's environment",
     "write a file",
+    "write to /proc",
     "change a file's rights",
 }
 
