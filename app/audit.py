@@ -51,7 +51,9 @@ def seal(session: Session) -> int:
     ).all()
     if not waiting:
         return 0
-    last = session.execute(select(Event.seq, Event.hash).order_by(Event.seq.desc().nulls_last()).limit(1)).one()
+    last = session.execute(
+        select(Event.seq, Event.hash).order_by(Event.seq.desc().nulls_last()).limit(1)
+    ).one()
     seq, head = last.seq or 0, last.hash or BEGINNING
     sealed = []
     for event in waiting:
@@ -60,6 +62,10 @@ def seal(session: Session) -> int:
         sealed.append({"id": event.id, "seq": seq, "hash": head})
     session.execute(update(Event), sealed)
     return len(sealed)
+
+
+def is_any_unsealed(session: Session) -> bool:
+    return session.scalar(select(Event.id).where(Event.seq.is_(None)).limit(1)) is not None
 
 
 def link(before: str, seq: int, event: Event) -> str:

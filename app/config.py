@@ -28,7 +28,11 @@ def _setting(default: Any, words: str, *, secret: bool = False) -> Any:
 class Settings:
     data_dir: Path = _setting(Path("data"), "Folder for everything this installation keeps.")
     database_url: str = _setting("", "SQLAlchemy URL; empty: SQLite in the data folder.", secret=True)
-    redis_url: str = _setting("", "Redis or Valkey URL; empty: the embedded Valkey's socket.", secret=True)
+    redis_url: str = _setting(
+        "",
+        "Redis or Valkey URL; empty: the embedded Valkey's socket; none: no queue, workers ask the database.",
+        secret=True,
+    )
     storage_url: str = _setting(
         "", "Where uploads live, file:///PATH or s3://BUCKET/PREFIX; empty: the data folder."
     )
@@ -87,6 +91,10 @@ class Settings:
     @property
     def embedded_redis(self) -> bool:
         return not self.redis_url
+
+    @property
+    def uses_redis(self) -> bool:
+        return self.redis_url != "none"
 
     @property
     def storage(self) -> Path:

@@ -110,7 +110,7 @@ def _nothing_stuck(session: Session, now: datetime) -> Check:
     )  # fmt: skip
 
 
-def _nothing_failed(session: Session, now: datetime) -> Check:
+def _nothing_failed(session: Session, _now: datetime) -> Check:
     failed = session.execute(
         select(Evaluation.submission_id, Competition.slug)
         .join(Round, and_(Round.id == Evaluation.round_id, Round.state == RoundState.ACTIVE))
@@ -126,7 +126,7 @@ def _nothing_failed(session: Session, now: datetime) -> Check:
     )
 
 
-def _one_evaluation_each(session: Session, now: datetime) -> Check:
+def _one_evaluation_each(session: Session, _now: datetime) -> Check:
     lost = session.scalars(
         select(Submission.id)
         .outerjoin(
@@ -146,7 +146,7 @@ def _one_evaluation_each(session: Session, now: datetime) -> Check:
     )
 
 
-def _scores_fit_states(session: Session, now: datetime) -> Check:
+def _scores_fit_states(session: Session, _now: datetime) -> Check:
     wrong = session.execute(
         select(Evaluation.submission_id, Evaluation.state)
         .outerjoin(
@@ -164,7 +164,7 @@ def _scores_fit_states(session: Session, now: datetime) -> Check:
     )  # fmt: skip
 
 
-def _quota_adds_up(session: Session, now: datetime) -> Check:
+def _quota_adds_up(session: Session, _now: datetime) -> Check:
     charged = (
         select(Submission.team_id, Submission.day, func.count().label("n"), literal(0).label("used"))
         .where(Submission.is_charged)
@@ -187,12 +187,10 @@ def _quota_adds_up(session: Session, now: datetime) -> Check:
     )
 
 
-def _board_is_its_scores(session: Session, now: datetime) -> Check:
+def _board_is_its_scores(session: Session, _now: datetime) -> Check:
     wrong = []
     for competition in session.scalars(select(Competition).order_by(Competition.id)):
-        fresh = leaderboard.standings(
-            session, competition, greater_is_better=competition.greater_is_better
-        )
+        fresh = leaderboard.standings(session, competition, greater_is_better=competition.greater_is_better)
         stored = session.scalars(select(Standing).where(Standing.competition_id == competition.id))
         if {_row(s) for s in fresh} != {_row(s) for s in stored}:
             wrong.append(f"the board of {competition.slug} is not what its scores give")
@@ -211,7 +209,7 @@ def _row(s: Standing) -> tuple[object, ...]:
     )  # fmt: skip
 
 
-def _log_is_whole(session: Session, now: datetime) -> Check:
+def _log_is_whole(session: Session, _now: datetime) -> Check:
     verdict = audit.verify(session)
     return _check(
         "The log is whole",

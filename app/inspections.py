@@ -133,9 +133,13 @@ def _is_due_at_close(session: Session, competition: Competition, kind: Kind) -> 
     settled_at = competition.settles_at
     assert settled_at is not None, "it has settled"
     newest = latest(session, competition, kind)
-    if newest is not None and newest.round_id == _active_round_id(session, competition):
-        if newest.created_at >= settled_at and not _has_scores(session, competition, since=newest.created_at):
-            return False
+    if (
+        newest is not None
+        and newest.round_id == _active_round_id(session, competition)
+        and newest.created_at >= settled_at
+        and not _has_scores(session, competition, since=newest.created_at)
+    ):
+        return False
     # Not while the last files are still being scored.
     return _has_scores(session, competition, since=None) and not _unfinished_evaluations(session, competition)
 
@@ -349,8 +353,8 @@ def report(session: Session, competition: Competition, *, for_organiser: bool, n
         Inspection.state == Stage.DONE,
         Inspection.round_id == _active_round_id(session, competition),
     )
-    if not for_organiser and competition.closes_at is not None:
-        query = query.where(Inspection.created_at >= settled_at)
+    if not for_organiser and competition.settles_at is not None:
+        query = query.where(Inspection.created_at >= competition.settles_at)
     found = session.scalar(query.order_by(Inspection.id.desc()).limit(1))
     if found is None or not (for_organiser or competition.is_settled(now)):
         raise NotFound(f"There is no report of {competition.title} yet; it is made after the close.")

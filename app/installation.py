@@ -29,5 +29,4 @@ class Installation:
 
     @cached_property
     def hints(self) -> Hints:
-        connection = queue.connect(self.settings.redis)
-        return Hints(connection, config.secret_key(self.settings), job_seconds=self.settings.job_seconds)
+        return queue.open_(self.settings)

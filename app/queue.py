@@ -19,6 +19,9 @@ from rq import Queue
 from rq.job import Job
 from rq.serializers import Serializer
 
+from app import config
+from app.config import Settings
+
 NAME = "scoring"
 JOB = "worker.jobs.score_submission"
 INSPECTION_JOB = "worker.inspections.inspect"
@@ -62,8 +65,9 @@ class Hint(Job):
 class Hints:
     """Announces submissions to the workers. Failing to is no loss, only a delay, so it never raises."""
 
-    def __init__(self, redis: Redis, key: str, *, job_seconds: int) -> None:
-        self._queue = Queue(NAME, connection=redis, serializer=signed_json(key))
+    def __init__(self, redis: Redis | None, key: str, *, job_seconds: int) -> None:
+        """Without a Redis nothing is announced: workers then ask the database by themselves."""
+        self._queue = Queue(NAME, connection=redis, serializer=signed_json(key)) if redis else None
         self._timeout = job_seconds
 
     def send(self, submission_id: int) -> bool:
@@ -79,6 +83,8 @@ class Hints:
         return self._send(INSPECTION_JOB, inspection_id, 3 * self._timeout)
 
     def _send(self, job: str, about: int, seconds: int) -> bool:
+        if self._queue is None:
+            return False
         try:
             self._queue.enqueue(
                 job,
@@ -94,11 +100,19 @@ class Hints:
         return True
 
     def depth(self) -> int | None:
-        """Hints waiting in Redis, or None while it is away."""
+        """Hints waiting in Redis, or None while it is away; 0 where there is none."""
+        if self._queue is None:
+            return 0
         try:
             return len(self._queue)
         except RedisError:
             return None
+
+
+def open_(settings: Settings) -> Hints:
+    """The hints of an installation."""
+    redis = connect(settings.redis) if settings.uses_redis else None
+    return Hints(redis, config.secret_key(settings), job_seconds=settings.job_seconds)
 
 
 def connect(url: str) -> Redis:

@@ -11,7 +11,12 @@ import sys
 import time
 from typing import Any
 
+from redis import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 from rq import Queue, Worker
+from rq.exceptions import StopRequested
 from rq.job import Job
 from sqlalchemy.exc import DBAPIError
 
@@ -19,31 +24,55 @@ from app import challenges, config, db, heartbeats, logs, migrations, queue, sub
 from app.errors import Refused
 from scorer import sandbox
 from worker import inspections, jobs  # noqa: F401  inspections is a job too: imported before the fork
+from worker.poller import Poller
 
 HEARTBEAT_SECONDS = 5.0
+REDIS_PATIENCE_SECONDS = 10.0
+
+log = logging.getLogger("worker")
+
+
+class Pulse:
+    """Tells the database that this worker lives, and keeps ready what organisers' metrics need."""
+
+    def __init__(self, runner: jobs.Runner) -> None:
+        self._runner = runner
+        self._last = -HEARTBEAT_SECONDS
+
+    def __call__(self) -> None:
+        if time.monotonic() - self._last < HEARTBEAT_SECONDS:
+            return
+        self._last = time.monotonic()
+        try:
+            with self._runner.database.begin() as session:
+                heartbeats.beat(session, self._runner.name, "worker", now=db.now(session))
+                own_metrics = challenges.any_with_own_metric(session)
+        except DBAPIError:
+            # Not seen for a while is what the page would say, and rightly so.
+            log.exception("the heartbeat was not written")
+            return
+        if own_metrics:
+            # Here and not in a work-horse: starting takes seconds, and every fork from here shares what was started.
+            sandbox.isolation()
 
 
 class ScoringWorker(Worker):
     """RQ's forking worker, which also tells the database that it lives and when its work-horse died."""
 
     runner: jobs.Runner
+    pulse: Pulse
+    _away_since: float | None = None
 
     def heartbeat(self, timeout: int | None = None, pipeline: Any = None) -> None:
-        super().heartbeat(timeout, pipeline)
-        if time.monotonic() - getattr(self, "_seen", -HEARTBEAT_SECONDS) < HEARTBEAT_SECONDS:
-            return
-        self._seen = time.monotonic()
+        self.pulse()
         try:
-            with self.runner.database.begin() as session:
-                heartbeats.beat(session, self.runner.name, "worker", now=db.now(session))
-                own_metrics = challenges.any_with_own_metric(session)
-        except DBAPIError:
-            # Not seen for a while is what the page would say, and rightly so.
-            self.log.exception("the heartbeat was not written")
-            return
-        if own_metrics:
-            # Here and not in a work-horse: starting takes seconds, and every fork from here shares what was started.
-            sandbox.isolation()
+            super().heartbeat(timeout, pipeline)
+        except (RedisConnectionError, RedisTimeoutError):
+            self._away_since = self._away_since or time.monotonic()
+            if not self.horse_pid and time.monotonic() - self._away_since > REDIS_PATIENCE_SECONDS:
+                raise StopRequested from None  # `main` goes on by asking the database
+            raise
+        self._away_since = None
 
     def handle_work_horse_killed(self, job: Job, retpid: int, ret_val: int, rusage: Any) -> None:
         """Do not wait for the lease to run out: the process that held it is known to be dead."""
@@ -77,9 +106,44 @@ def main() -> int:
         return refusal.exit_code
     runner = jobs.configure(settings, database)
     release_the_dead(runner)
+    pulse = Pulse(runner)
+    poller = Poller(runner, pulse, job_seconds=settings.job_seconds)
+    # Without this every fork's first full collection walks, and thereby copies, all that was imported.
+    gc.collect()
+    gc.freeze()
+    if not settings.uses_redis:
+        poller.run()
+    else:
+        _listen(settings, key, runner, pulse, poller)
+    with database.begin() as session:
+        heartbeats.gone(session, runner.name)
+    return 0
+
+
+def _listen(settings: Settings, key: str, runner: jobs.Runner, pulse: Pulse, poller: Poller) -> None:
+    """Take hints from Redis; while it is away, ask the database instead. Ends when told to stop."""
+    ScoringWorker.runner, ScoringWorker.pulse = runner, pulse
     connection = queue.connect(settings.redis)
+    while _answers(connection) or poller.run(until=lambda: _answers(connection)):
+        worker = _scoring_worker(settings, key, runner, connection)
+        try:
+            worker.work(logging_level=None, with_scheduler=False)
+        except RedisError:
+            log.exception("Redis went away; the database is asked until it is back")
+            continue
+        if worker._stop_requested:
+            return
+
+
+def _answers(connection: Redis) -> bool:
+    try:
+        return bool(connection.ping())
+    except RedisError:
+        return False
+
+
+def _scoring_worker(settings: Settings, key: str, runner: jobs.Runner, connection: Redis) -> ScoringWorker:
     serializer = queue.signed_json(key)
-    ScoringWorker.runner = runner
     # One queue a worker: with two or more RQ pops without an intermediate list and a kill loses the job.
     worker = ScoringWorker(
         [Queue(queue.NAME, connection=connection, serializer=serializer)],
@@ -92,14 +156,8 @@ def main() -> int:
         job_monitoring_interval=5,
         maintenance_interval=60,
     )
-    # Without this every fork's first full collection walks, and thereby copies, all that was imported.
-    gc.collect()
-    gc.freeze()
     worker.log.setLevel(logging.WARNING if settings.log_level == "info" else settings.log_level.upper())
-    worker.work(logging_level=None, with_scheduler=False)
-    with database.begin() as session:
-        heartbeats.gone(session, runner.name)
-    return 0
+    return worker
 
 
 if __name__ == "__main__":

@@ -60,20 +60,18 @@ class Runner:
         self.lease = timedelta(seconds=settings.lease_seconds)
         self.name = f"{this_host()}/{os.getpid()}"
 
-    def run(self, submission_id: int | None) -> int:
-        """Score the submission and then whatever else is due, for a short while; how many were finished."""
+    def run(self) -> int:
+        """Score what is due, in the order of the queue, for a short while; how many were finished."""
         die_with_parent()
         limit_memory(self.settings.job_memory_mb)
         horse = f"{self.name}/{os.getpid()}"
         until = time.monotonic() + DRAIN_SECONDS
         finished = 0
-        claim = self._claim(horse, submission_id)
-        if claim is None and submission_id is not None:
-            claim = self._claim(horse, None)
+        claim = self._claim(horse)
         while claim is not None:
             self.score(claim)
             finished += 1
-            claim = self._claim(horse, None) if time.monotonic() < until else None
+            claim = self._claim(horse) if time.monotonic() < until else None
         return finished
 
     def score(self, claim: Claim) -> None:
@@ -86,7 +84,7 @@ class Runner:
                     outcome = self._remark(challenge, claim, outcome)
                 # Inside the lease: a database that is away for a while may be waited for without losing it.
                 if isinstance(outcome, scorer.Report):
-                    report = outcome
+                    report = replace(outcome, provenance={**outcome.provenance, "worker": self.name})
                     patiently(lambda: self._record(challenge, claim, report))
                 else:
                     refusal = outcome
@@ -97,10 +95,9 @@ class Runner:
             log.exception("submission %s, attempt %s", claim.submission_id, claim.attempt)
             self._give_back(claim, fault)
 
-    def _claim(self, horse: str, submission_id: int | None) -> Claim | None:
+    def _claim(self, horse: str) -> Claim | None:
         with self.database.begin() as session:
-            now = db.now(session)
-            return submissions.claim(session, horse, lease=self.lease, now=now, submission_id=submission_id)
+            return submissions.claim(session, horse, lease=self.lease, now=db.now(session))
 
     def _load(self, claim: Claim) -> scorer.Challenge:
         home = challenges.vault_folder(self.settings.vault, claim.digest)
@@ -280,5 +277,6 @@ def runner() -> Runner:
 
 
 def score_submission(submission_id: int) -> int:
-    """The job. The id is only where to begin; the database says what is to be done."""
-    return runner().run(submission_id)
+    """The job. The id only says why somebody was woken: whose turn it is, the database says."""
+    log.debug("woken for submission %s", submission_id)
+    return runner().run()

@@ -32,11 +32,13 @@ class Poller:
         self._runner, self._beat, self._job_seconds = runner, beat, job_seconds
         self._stop = threading.Event()
 
-    def run(self) -> None:
-        """Until SIGTERM or SIGINT, which lets the work-horse finish; a second one kills it."""
+    def run(self, until: Callable[[], bool] = lambda: False) -> bool:
+        """Until SIGTERM or SIGINT, after which the work-horse still finishes: False. Or until that is so: True."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._ask_to_stop)
         while not self._stop.is_set():
+            if until():
+                return True
             try:
                 self._beat()
                 if (work := self.due()) is not None:
@@ -46,6 +48,7 @@ class Poller:
                 # A database that restarts must find its worker alive.
                 log.exception("the database does not answer; asked again in a moment")
             self._stop.wait(PAUSE_SECONDS)
+        return False
 
     def _ask_to_stop(self, *_: object) -> None:
         self._stop.set()
@@ -55,7 +58,7 @@ class Poller:
         with self._runner.database.read() as session:
             now = db.now(session)
             if submissions.is_any_due(session, now=now):
-                return lambda: self._runner.run(None)
+                return self._runner.run
             if inspections.is_any_due(session, now=now):
                 return lambda: inspecting.inspect(None)
         return None

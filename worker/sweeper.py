@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 from datetime import timedelta
 
-from app import competitions, config, db, heartbeats, inspections, logs, migrations, queue, submissions
+from app import audit, competitions, config, db, heartbeats, inspections, logs, migrations, queue, submissions
 from app.config import Settings
 from app.db import Database
 from app.errors import Refused
@@ -31,6 +31,7 @@ def sweep(database: Database, hints: Hints, *, hint_after: timedelta, name: str 
         lambda: _give_up(database),
         lambda: _finish_rescores(database),
         lambda: _inspect(database, hints, hint_after),
+        lambda: _seal(database),
         lambda: _beat(database, name),
     ]
     counts = []
@@ -92,6 +93,15 @@ def _finish_rescores(database: Database) -> int:
     return len(finished)
 
 
+def _seal(database: Database) -> int:
+    with database.read() as session:
+        waiting = audit.is_any_unsealed(session)
+    if not waiting:
+        return 0
+    with database.begin() as session:
+        return audit.seal(session)
+
+
 def _beat(database: Database, name: str) -> int:
     with database.begin() as session:
         heartbeats.beat(session, name, "sweeper", now=db.now(session))
@@ -114,9 +124,7 @@ def main() -> int:
         config.prepare_data_dir(settings)
         database = db.open_(settings)
         migrations.check(database)
-        hints = Hints(
-            queue.connect(settings.redis), config.secret_key(settings), job_seconds=settings.job_seconds
-        )
+        hints = queue.open_(settings)
     except Refused as refusal:
         print(f"heldout sweep: {refusal.message}", file=sys.stderr)
         return refusal.exit_code

@@ -70,9 +70,7 @@ def create_app(settings: Settings, *, database: Database | None = None) -> Flask
         settings=settings,
         database=database or db.open_(settings),
         storage=storage.open_(settings),
-        hints=queue.Hints(
-            queue.connect(settings.redis), config.secret_key(settings), job_seconds=settings.job_seconds
-        ),
+        hints=queue.open_(settings),
         throttle=Throttle(),
         under_way=UnderWay(),
     )

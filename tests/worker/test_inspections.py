@@ -35,7 +35,7 @@ def in_a_child(platform: Platform, inspection_id: int | None = None) -> int:
 def _work(platform: Platform, inspection_id: int | None, answer: SimpleQueue[int]) -> None:
     runner = jobs.configure(platform.installation.settings, platform.database)
     if inspection_id is None:
-        while runner.run(None):
+        while runner.run():
             pass
         answer.put(0)
     else:

@@ -32,7 +32,7 @@ def run(platform: Platform, submission_id: int | None = None) -> int:
 
 
 def _run(platform: Platform, submission_id: int | None, answer: SimpleQueue[int]) -> None:
-    answer.put(Runner(platform.installation.settings, platform.database).run(submission_id))
+    answer.put(Runner(platform.installation.settings, platform.database).run())
 
 
 def test_a_good_file_is_scored_with_its_provenance(platform: Platform) -> None:
