@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import and_, delete, func, insert, literal, select
 from sqlalchemy.orm import Session, aliased
 
-from app import leaderboard, releases
+from app import leaderboard, points, releases
 from app.errors import Conflict, NotFound, Refused
 from app.models import (
     ChallengeVersion,
@@ -193,6 +193,7 @@ def begin_rescore(
     )
     session.add(draft)
     session.flush()
+    points.reach("rescore.drafted")
     everything = select(
         Submission.id,
         literal(draft.id),
@@ -203,6 +204,7 @@ def begin_rescore(
     ).where(Submission.competition_id == competition.id)
     columns = ["submission_id", "round_id", "state", "attempt", "problem_count", "next_try_at"]
     session.execute(insert(Evaluation).from_select(columns, everything))
+    points.reach("rescore.filled")
     return _submission_count(session, competition)
 
 
@@ -219,6 +221,7 @@ def _discard(session: Session, draft: Round) -> None:
     """The round stays in the history; its rows go, so that nobody works on them or walks over them."""
     session.execute(delete(Score).where(Score.round_id == draft.id))
     session.execute(delete(Evaluation).where(Evaluation.round_id == draft.id))
+    points.reach("discard.cleared")
     draft.state = RoundState.RETIRED
     session.flush()
 
@@ -251,10 +254,13 @@ def activate(session: Session, draft_id: int, *, accept_losses: bool = False) ->
         return None
     active.state = RoundState.RETIRED
     session.flush()  # the old round leaves before the new one enters: only one may be active
+    points.reach("activate.retired")
     draft.state = RoundState.ACTIVE
     _show_version(competition, session.get_one(ChallengeVersion, draft.version_id))
     session.flush()
+    points.reach("activate.swapped")
     leaderboard.refresh_all(session, competition)
+    points.reach("activate.ranked")
     return competition.slug
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Self
 
+from app import points
 from app.errors import NotFound, TooLarge
 
 
@@ -50,6 +51,7 @@ class Incoming:
     def keep(self) -> Blob:
         """Make it durable: the name exists only once every byte is on disk."""
         self._file.flush()
+        points.reach("storage.written")
         os.fsync(self._file.fileno())
         self._file.close()
         blob = Blob(self.sha256, self.size_bytes)
@@ -58,7 +60,9 @@ class Incoming:
             target.parent.mkdir(parents=True, exist_ok=True)
             fsync_folder(self._folder)
         self._path.chmod(0o600)
+        points.reach("storage.synced")
         self._path.replace(target)
+        points.reach("storage.renamed")
         fsync_folder(target.parent)
         return blob
 

@@ -24,7 +24,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, aliased
 
-from app import leaderboard, releases, teams
+from app import leaderboard, points, releases, teams
 from app.errors import Closed, Conflict, Forbidden, NotFound, QuotaExhausted, Refused
 from app.models import (
     ChallengeVersion,
@@ -151,6 +151,7 @@ def accept(
     _refuse_too_many_rejected(session, competition, team, received_at)
     _refuse_beyond_total(session, competition, team)
     remaining = _charge(session, competition, team, received_at)
+    points.reach("accept.charged")
     try:
         with session.begin_nested():
             submission = _insert(
@@ -169,6 +170,7 @@ def accept(
     except IntegrityError:
         # The same key in another competition, or at the same moment: the caller's rollback undoes the charge.
         raise Conflict("This Idempotency-Key was already used for another upload; use a new one.") from None
+    points.reach("accept.inserted")
     return Receipt(submission.id, blob.sha256, blob.size_bytes, received_at, remaining)
 
 
@@ -439,6 +441,7 @@ def claim(
     row = _next_due(session, now=now, submission_id=submission_id)
     if row is None:
         return None
+    points.reach("claim.found")
     token = f"{worker}:{secrets.token_hex(8)}"
     attempt = session.scalar(
         update(Evaluation)
@@ -460,6 +463,7 @@ def claim(
         .join(ChallengeVersion, ChallengeVersion.id == Round.version_id)
         .where(Submission.id == row[0])
     ).one()
+    points.reach("claim.taken")
     return Claim(row[0], row[1], attempt, token, digest, sha256)
 
 
@@ -497,6 +501,7 @@ def _next_due(session: Session, *, now: datetime, submission_id: int | None) -> 
 def renew(session: Session, claim: Claim, *, lease: timedelta, now: datetime) -> None:
     """Say that the run still lives; Fenced if it has lost its evaluation."""
     _guarded(session, claim, {"lease_until": now + lease}, Evaluation.lease_until > now)
+    points.reach("renew.renewed")
 
 
 def earlier_files(session: Session, claim: Claim, *, limit: int) -> list[str]:
@@ -527,6 +532,7 @@ def record_scored(
     best file so far; RungMoved if another file has become that since.
     """
     submission, counts = _lock_for(session, claim)
+    points.reach("record.locked")
     fresh = releases.terms(session, claim.submission_id, claim.round_id)
     if terms is None:
         terms = fresh
@@ -542,6 +548,7 @@ def record_scored(
         "fault": None,
     }
     _guarded(session, claim, done)
+    points.reach("record.guarded")
     session.add(
         Score(
             submission_id=claim.submission_id,
@@ -558,6 +565,7 @@ def record_scored(
     session.flush()
     if counts:
         leaderboard.refresh(session, submission.team_id)
+    points.reach("record.ranked")
 
 
 def record_rejected(
@@ -567,6 +575,7 @@ def record_rejected(
     submission, counts = _lock_for(session, claim)
     if counts:
         _refund(session, submission)
+    points.reach("reject.refunded")
     done = {
         "state": State.REJECTED,
         "problems": [problem.as_dict() for problem in problems],
@@ -577,6 +586,7 @@ def record_rejected(
         "fault": None,
     }
     _guarded(session, claim, done)
+    points.reach("reject.guarded")
 
 
 def give_back(session: Session, claim: Claim, fault: str, *, now: datetime) -> State:
@@ -585,6 +595,7 @@ def give_back(session: Session, claim: Claim, fault: str, *, now: datetime) -> S
     again = claim.attempt < MAX_ATTEMPTS
     if counts and not again:
         _refund(session, submission)
+    points.reach("give_back.refunded")
     _guarded(
         session,
         claim,
@@ -598,6 +609,7 @@ def give_back(session: Session, claim: Claim, fault: str, *, now: datetime) -> S
             "fault": fault[:4000],
         },
     )
+    points.reach("give_back.guarded")
     return State.QUEUED if again else State.FAILED
 
 
@@ -707,8 +719,10 @@ def fail_exhausted(session: Session, *, now: datetime) -> list[int]:
             .returning(Evaluation.submission_id)
         )
         if hit is not None:
+            points.reach("fail.guarded")
             if round_state == RoundState.ACTIVE:
                 _refund(session, submission)
+            points.reach("fail.refunded")
             failed.append(submission.id)
     return failed
 
@@ -729,6 +743,7 @@ def release(session: Session, holder: str, *, now: datetime) -> int:
         .values(lease_until=now - timedelta(milliseconds=1), hinted_at=None)
         .returning(Evaluation.submission_id)
     ).all()
+    points.reach("release.released")
     return len(hit)
 
 

@@ -22,7 +22,7 @@ from typing import Self
 
 import scorer
 import scorer.scoring  # by name, so that the heavy imports happen before the fork
-from app import challenges, db, releases, submissions
+from app import challenges, db, points, releases, submissions
 from app.config import Settings
 from app.db import Database
 from app.errors import Refused
@@ -73,12 +73,14 @@ class Runner:
 
     def score(self, claim: Claim) -> None:
         """One evaluation from claim to record. No connection is held while numbers are crunched."""
+        points.reach("score.claimed")
         try:
             with _Lease(self.database, claim, self.lease):
                 challenge = self._load(claim)
                 outcome = self._measure(challenge, claim)
                 if isinstance(outcome, scorer.Report):
                     outcome = self._remark(challenge, claim, outcome)
+                points.reach("score.measured")
                 recorded = isinstance(outcome, scorer.Report) and self._record(challenge, claim, outcome)
             if not recorded:
                 assert isinstance(outcome, scorer.InvalidSubmission)
@@ -90,6 +92,7 @@ class Runner:
         except Exception as fault:  # ours or the organiser's: recorded for them, and tried again
             log.exception("submission %s, attempt %s", claim.submission_id, claim.attempt)
             self._give_back(claim, fault)
+        points.reach("score.finished")
 
     def _claim(self, horse: str, submission_id: int | None) -> Claim | None:
         with self.database.begin() as session:
