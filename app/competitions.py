@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import and_, delete, func, insert, literal, or_, select
 from sqlalchemy.orm import Session, aliased
 
-from app import leaderboard, releases
+from app import leaderboard, points, releases
 from app.errors import Conflict, NotFound, Refused
 from app.models import (
     ChallengeVersion,
@@ -233,6 +233,7 @@ def _begin_round(
     )
     session.add(begun)
     session.flush()
+    points.reach("rescore.drafted")
     everything = select(
         Submission.id,
         literal(begun.id),
@@ -243,6 +244,7 @@ def _begin_round(
     ).where(Submission.competition_id == competition.id)
     columns = ["submission_id", "round_id", "state", "attempt", "problem_count", "next_try_at"]
     session.execute(insert(Evaluation).from_select(columns, everything))
+    points.reach("rescore.filled")
     return begun
 
 
@@ -261,6 +263,7 @@ def _discard(session: Session, draft: Round) -> None:
         session.execute(delete(Score).where(Score.round_id == round_.id))
         session.execute(delete(Rung).where(Rung.round_id == round_.id))
         session.execute(delete(Evaluation).where(Evaluation.round_id == round_.id))
+        points.reach("discard.cleared")
         round_.state = RoundState.RETIRED
     session.flush()
 
@@ -312,10 +315,13 @@ def activate(session: Session, draft_id: int, *, accept_losses: bool = False) ->
         _discard(session, repeat)
     active.state = RoundState.RETIRED
     session.flush()  # the old round leaves before the new one enters: only one may be active
+    points.reach("activate.retired")
     draft.state = RoundState.ACTIVE
     _show_version(competition, session.get_one(ChallengeVersion, draft.version_id))
     session.flush()
+    points.reach("activate.swapped")
     leaderboard.refresh_all(session, competition)
+    points.reach("activate.ranked")
     return competition.slug
 
 

@@ -17,6 +17,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, or_, select, update
 from sqlalchemy.orm import Session
 
+from app import points
 from app.errors import NotFound
 from app.models import (
     Competition,
@@ -224,6 +225,7 @@ def claim(
             Inspection.attempt,
         )
     ).one()
+    points.reach("inspection.taken")
     return Work(
         found, Kind(row.kind), row.competition_id, row.round_id, row.submission_id, row.attempt, token
     )
@@ -264,6 +266,7 @@ def finish(session: Session, work: Work, result: Mapping[str, Any] | None, *, no
         "finished_at": now,
     }
     _guarded(session, work, done | {"lease_token": None, "lease_until": None})
+    points.reach("inspection.finished")
 
 
 def give_back(session: Session, work: Work, fault: str, *, now: datetime) -> Stage:

@@ -21,6 +21,7 @@ from typing import Any, BinaryIO, Self
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from app import points
 from app.config import Settings
 from app.errors import NotFound, TooLarge, Unavailable
 from app.models import ChallengeVersion, Submission, TrainFile
@@ -75,6 +76,7 @@ class Incoming:
     def keep(self) -> Blob:
         """Make it durable: the name exists only once every byte is on disk."""
         self._file.flush()
+        points.reach("storage.written")
         os.fsync(self._file.fileno())
         self._file.close()
         blob = Blob(self.sha256, self.size_bytes)
@@ -85,7 +87,9 @@ class Incoming:
             target.parent.mkdir(parents=True, exist_ok=True)
             fsync_folder(self._folder)
         self._path.chmod(0o600)
+        points.reach("storage.synced")
         self._path.replace(target)
+        points.reach("storage.renamed")
         fsync_folder(target.parent)
         return blob
 

@@ -24,7 +24,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, aliased
 
-from app import events, extensions, leaderboard, releases, teams
+from app import events, extensions, leaderboard, points, releases, teams
 from app.errors import Closed, Conflict, Forbidden, NotFound, QuotaExhausted, Refused
 from app.models import (
     ChallengeVersion,
@@ -156,6 +156,7 @@ def accept(
     _refuse_too_many_rejected(session, competition, team, received_at)
     _refuse_beyond_total(session, terms, team)
     remaining = _charge(session, competition, terms, team, received_at)
+    points.reach("accept.charged")
     try:
         with session.begin_nested():
             submission = _insert(
@@ -179,6 +180,7 @@ def accept(
         session, viewer.name, "submission accepted", f"submission {submission.id}", now=now,
         submission=submission.id, competition=competition.slug, team=team.id, sha256=blob.sha256, received_at=received_at.isoformat(),
     )  # fmt: skip
+    points.reach("accept.inserted")
     return Receipt(submission.id, blob.sha256, blob.size_bytes, received_at, remaining)
 
 
@@ -470,6 +472,7 @@ def claim(
     row = _next_due(session, now=now, submission_id=submission_id)
     if row is None:
         return None
+    points.reach("claim.found")
     token = f"{worker}:{secrets.token_hex(8)}"
     attempt = session.scalar(
         update(Evaluation)
@@ -491,6 +494,7 @@ def claim(
         .join(ChallengeVersion, ChallengeVersion.id == Round.version_id)
         .where(Submission.id == row[0])
     ).one()
+    points.reach("claim.taken")
     return Claim(row[0], row[1], attempt, token, digest, sha256)
 
 
@@ -557,6 +561,7 @@ def is_any_due(session: Session, *, now: datetime) -> bool:
 def renew(session: Session, claim: Claim, *, lease: timedelta, now: datetime) -> None:
     """Say that the run still lives; Fenced if it has lost its evaluation."""
     _guarded(session, claim, {"lease_until": now + lease}, Evaluation.lease_until > now)
+    points.reach("renew.renewed")
 
 
 def earlier_files(session: Session, claim: Claim, *, limit: int) -> list[str]:
@@ -587,6 +592,7 @@ def record_scored(
     best file so far; RungMoved if another file has become that since.
     """
     submission, counts = _lock_for(session, claim)
+    points.reach("record.locked")
     fresh = releases.terms(session, claim.submission_id, claim.round_id)
     if terms is None:
         terms = fresh
@@ -602,6 +608,7 @@ def record_scored(
         "fault": None,
     }
     _guarded(session, claim, done)
+    points.reach("record.guarded")
     session.add(
         Score(
             submission_id=claim.submission_id,
@@ -619,6 +626,7 @@ def record_scored(
     _log_outcome(session, claim, submission, State.SCORED, now, public=report.public, private=report.private)
     if counts:
         leaderboard.refresh(session, submission.team_id)
+    points.reach("record.ranked")
 
 
 def _log_outcome(
@@ -638,6 +646,7 @@ def record_rejected(
     submission, counts = _lock_for(session, claim)
     if counts:
         _refund(session, submission)
+    points.reach("reject.refunded")
     done = {
         "state": State.REJECTED,
         "problems": [problem.as_dict() for problem in problems],
@@ -649,6 +658,7 @@ def record_rejected(
     }
     _guarded(session, claim, done)
     _log_outcome(session, claim, submission, State.REJECTED, now, problems=total)
+    points.reach("reject.guarded")
 
 
 def give_back(session: Session, claim: Claim, fault: str, *, now: datetime) -> State:
@@ -657,6 +667,7 @@ def give_back(session: Session, claim: Claim, fault: str, *, now: datetime) -> S
     again = claim.attempt < MAX_ATTEMPTS
     if counts and not again:
         _refund(session, submission)
+    points.reach("give_back.refunded")
     _guarded(
         session,
         claim,
@@ -672,6 +683,7 @@ def give_back(session: Session, claim: Claim, fault: str, *, now: datetime) -> S
     )
     if not again:
         _log_outcome(session, claim, submission, State.FAILED, now, fault=fault[-300:])
+    points.reach("give_back.guarded")
     return State.QUEUED if again else State.FAILED
 
 
@@ -781,12 +793,14 @@ def fail_exhausted(session: Session, *, now: datetime) -> list[int]:
             .returning(Evaluation.submission_id)
         )
         if hit is not None:
+            points.reach("fail.guarded")
             if round_state == RoundState.ACTIVE:
                 _refund(session, submission)
             events.log(
                 session, "sweeper", "submission failed", f"submission {submission.id}", now=now,
                 submission=submission.id, round=round_id, attempt=MAX_ATTEMPTS, fault="silent",
             )  # fmt: skip
+            points.reach("fail.refunded")
             failed.append(submission.id)
     return failed
 
@@ -807,6 +821,7 @@ def release(session: Session, holder: str, *, now: datetime) -> int:
         .values(lease_until=now - timedelta(milliseconds=1), hinted_at=None)
         .returning(Evaluation.submission_id)
     ).all()
+    points.reach("release.released")
     return len(hit)
 
 

@@ -21,6 +21,7 @@ from rq.job import Job
 from sqlalchemy.exc import DBAPIError
 
 from app import challenges, config, db, heartbeats, logs, migrations, queue, submissions
+from app.config import Settings
 from app.errors import Refused
 from scorer import sandbox
 from worker import inspections, jobs  # noqa: F401  inspections is a job too: imported before the fork

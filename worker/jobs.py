@@ -25,7 +25,7 @@ from sqlalchemy.exc import DBAPIError
 
 import scorer
 import scorer.scoring  # by name, so that the heavy imports happen before the fork
-from app import challenges, db, releases, storage, submissions
+from app import challenges, db, points, releases, storage, submissions
 from app.config import Settings
 from app.db import Database
 from app.errors import Refused
@@ -76,12 +76,14 @@ class Runner:
 
     def score(self, claim: Claim) -> None:
         """One evaluation from claim to record. No connection is held while numbers are crunched."""
+        points.reach("score.claimed")
         try:
             with _Lease(self.database, claim, self.lease):
                 challenge = self._load(claim)
                 outcome = self._measure(challenge, claim)
                 if isinstance(outcome, scorer.Report):
                     outcome = self._remark(challenge, claim, outcome)
+                points.reach("score.measured")
                 # Inside the lease: a database that is away for a while may be waited for without losing it.
                 if isinstance(outcome, scorer.Report):
                     report = replace(outcome, provenance={**outcome.provenance, "worker": self.name})
@@ -94,6 +96,7 @@ class Runner:
         except Exception as fault:  # ours or the organiser's: recorded for them, and tried again
             log.exception("submission %s, attempt %s", claim.submission_id, claim.attempt)
             self._give_back(claim, fault)
+        points.reach("score.finished")
 
     def _claim(self, horse: str) -> Claim | None:
         with self.database.begin() as session:

@@ -11,7 +11,19 @@ import threading
 from collections.abc import Callable
 from datetime import timedelta
 
-from app import audit, competitions, config, db, heartbeats, inspections, logs, migrations, queue, submissions
+from app import (
+    audit,
+    competitions,
+    config,
+    db,
+    heartbeats,
+    inspections,
+    logs,
+    migrations,
+    points,
+    queue,
+    submissions,
+)
 from app.config import Settings
 from app.db import Database
 from app.errors import Refused
@@ -42,6 +54,7 @@ def sweep(database: Database, hints: Hints, *, hint_after: timedelta, name: str 
             # A database that restarts, or one competition in disorder, must find its sweeper alive.
             log.exception("a step of this sweep failed; the next sweep tries again")
             counts.append(0)
+        points.reach("sweep.stepped")
     return counts[0]
 
 
@@ -52,6 +65,7 @@ def _announce(database: Database, hints: Hints, hint_after: timedelta) -> int:
         return 0
     with database.begin() as session:
         due = submissions.unfinished(session, now=db.now(session), hint_after=hint_after)
+    points.reach("sweep.marked")
     return sum(hints.send(submission_id) for submission_id in due)
 
 

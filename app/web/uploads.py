@@ -13,7 +13,7 @@ from flask import Request, g, request
 from sqlalchemy.orm import Session
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from app import competitions, db, submissions, teams, train_files
+from app import competitions, db, points, submissions, teams, train_files
 from app.accounts import Viewer
 from app.errors import Conflict, NotFound, Refused, TooLarge
 from app.models import Competition, State, Submission, TrainFile
@@ -151,6 +151,7 @@ def take(
             # Before `accept` says so too: what is refused after this line stays on the disk and costs no quota.
             raise Refused(f"The message is longer than {submissions.MAX_MESSAGE_LENGTH} characters.")
         blob = upload.incoming.keep()
+    points.reach("upload.kept")
     with parts().database.begin() as session:
         receipt = submissions.accept(
             session,
@@ -163,7 +164,9 @@ def take(
             now=db.now(session),
             idempotency_key=key,
         )
+    points.reach("upload.accepted")
     parts().hints.send(receipt.id)  # after the commit, or a fast worker would look for a row not there yet
+    points.reach("upload.announced")
     return receipt
 
 

@@ -1,0 +1,430 @@
+"""Death at every named point: a small world's whole life, cut off there, begins again and ends as it must.
+
+Each life runs in a fork of this process that kills itself (SIGKILL, so nothing is tidied up) when the
+point is reached for the n-th time. What comes after is what an installation does: a worker starts and
+frees what the dead held, the sweeper sweeps, people send again what they hold no receipt for.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+import logging
+import os
+import random
+import shutil
+import signal
+import traceback
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis import Redis
+from sqlalchemy import select
+
+import scorer
+from app import accounts, competitions, db, inspections, leaderboard, points, publishing, submissions, teams
+from app.accounts import Viewer
+from app.config import Settings
+from app.db import Database
+from app.inspections import Kind
+from app.installation import Installation
+from app.models import Evaluation, Inspection, Quota, Round, RoundState, Score, Standing, State, Submission
+from app.submissions import MAX_ATTEMPTS
+from app.web import create_app
+from tests.conftest import _admin
+from tests.servers import ROOT, valkey
+from worker.__main__ import release_the_dead
+from worker.jobs import Runner
+from worker.sweeper import sweep
+
+DEAD_HORSE = 4_190_000  # more than any pid that a machine of ours gives out
+SECOND = timedelta(seconds=1)
+
+# The upload's key is its name here: sent again, it must be the same submission.
+FILES = {
+    "ada-1": "good",
+    "bob-1": "better",
+    "ada-2": "wrong",
+    "bob-2": "faulty",
+    "ada-3": "silent",
+    "bob-3": "last",
+}
+
+
+@dataclass(frozen=True)
+class House:
+    """One installation, which a run may break: its settings and the people's tokens."""
+
+    settings: Settings
+    tokens: dict[str, str]
+    sample: bytes
+
+    @property
+    def acknowledged(self) -> Path:
+        return self.settings.data_dir / "acknowledged"
+
+    @property
+    def hidden_vault(self) -> Path:
+        return self.settings.data_dir / "vault.away"
+
+    def content(self, key: str) -> bytes:
+        """Files that differ; one is wrong."""
+        if FILES[key] == "wrong":
+            return self.sample.replace(b",", b",x", 2)
+        return self.sample + b"\n" * list(FILES).index(key)
+
+    def receipts(self) -> dict[str, Any]:
+        """What people were told: key -> receipt, written down the moment it was in their hands."""
+        lines = self.acknowledged.read_text().splitlines() if self.acknowledged.exists() else []
+        return dict(map(json.loads, lines))
+
+
+class Life:
+    """All that happens in a house, in order: `live` from the beginning, `go_on` after a death."""
+
+    def __init__(self, house: House) -> None:
+        self.house = house
+        settings = house.settings
+        self.database = Database(settings.database, pooled=False)
+        self.installation = Installation(settings)
+        self.web = create_app(settings, database=self.database)
+        self.web.logger.propagate = False
+        self.runner = Runner(settings, self.database)
+        submissions.BACKOFF = timedelta(0)  # in this fork only: nobody waits for the next try
+
+    def live(self) -> None:
+        self.upload("ada-1", "bob-1", "ada-2")
+        self.work()
+        self.upload("bob-2")
+        if self.house.settings.vault.exists():
+            self.house.settings.vault.rename(self.house.hidden_vault)  # a fault of ours, three times
+        self.work()
+        self.house.hidden_vault.rename(self.house.settings.vault)
+        self.upload("ada-3")
+        for _ in range(MAX_ATTEMPTS):
+            self._claim(-SECOND)
+        self.sweep()
+        self.upload("bob-3")
+        self._claim(60 * SECOND, renew=True)
+        release_the_dead(self.runner)
+        self.work()
+        self._rescore()
+        with self.database.begin() as session:
+            competitions.discard_rescore(session, competitions.by_slug(session, "coins"))
+        self._rescore()
+        self.end()
+
+    def go_on(self) -> None:
+        """Everything that an installation and its people do after a death, until nothing is left to do."""
+        if self.house.hidden_vault.exists():
+            self.house.hidden_vault.rename(self.house.settings.vault)
+        release_the_dead(self.runner)
+        self.upload(*FILES)
+        self.end()
+
+    def upload(self, *keys: str) -> None:
+        for key in keys:
+            with self.web.test_client() as client:
+                answer = client.post(
+                    "/api/v1/competitions/coins/submissions",
+                    data=self.house.content(key),
+                    headers={
+                        "Authorization": f"Bearer {self.house.tokens[key.split('-')[0]]}",
+                        "Idempotency-Key": key,
+                        "Content-Type": "text/csv",
+                    },
+                )
+            assert answer.status_code == 201, (key, answer.get_data(as_text=True))
+            with self.house.acknowledged.open("a") as hand:
+                hand.write(json.dumps([key, answer.get_json()]) + "\n")
+
+    def work(self) -> None:
+        self.runner.run(None)
+
+    def sweep(self) -> None:
+        sweep(self.database, self.installation.hints, hint_after=timedelta(0))
+
+    def end(self) -> None:
+        """Sweep and work until the board's rescore and every file are done; the inspection is given in too."""
+        self.sweep()
+        self.work()
+        self.sweep()
+        with self.database.begin() as session:
+            draft = competitions.draft_round(session, competitions.by_slug(session, "coins"))
+            if draft is not None:
+                competitions.activate(session, draft.id, accept_losses=True)
+        with self.database.begin() as session:
+            now = db.now(session)
+            competition = competitions.by_slug(session, "coins")
+            inspections.ask(session, competition, Kind.SCAN, by="grace", now=now)
+        for _ in range(MAX_ATTEMPTS + 1):
+            with self.database.begin() as session:
+                work = inspections.claim(session, "host/1/1", lease=-SECOND, now=db.now(session))
+            if work is None:
+                break
+            with self.database.begin() as session:
+                inspections.finish(session, work, {}, now=db.now(session))
+
+    def _claim(self, lease: timedelta, *, renew: bool = False) -> None:
+        """A work-horse takes something and is never heard of again."""
+        horse = f"{self.runner.name}/{DEAD_HORSE}"
+        with self.database.begin() as session:
+            claim = submissions.claim(session, horse, lease=lease, now=db.now(session))
+        if renew and claim is not None:
+            with self.database.begin() as session:
+                submissions.renew(session, claim, lease=lease, now=db.now(session))
+
+    def _rescore(self) -> None:
+        with self.database.begin() as session:
+            competition = competitions.by_slug(session, "coins")
+            competitions.begin_rescore(
+                session, competition, competition.version, reason="once more", now=db.now(session)
+            )
+
+
+# -- what must hold ----------------------------------------------------------------------------
+
+
+def wrongs(house: House) -> list[str]:
+    """Everything about a house at rest that breaks the promise; empty if nothing does."""
+    found = []
+    database = Database(house.settings.database, pooled=False)
+    with database.read() as session:
+        competition = competitions.by_slug(session, "coins")
+        kept = {s.id: s for s in session.scalars(select(Submission))}
+        rounds = {r.id: r.state for r in session.scalars(select(Round))}
+        evaluations = session.scalars(select(Evaluation)).all()
+        scores = Counter((s.submission_id, s.round_id) for s in session.scalars(select(Score)))
+        used = {(q.team_id, q.day): q.used for q in session.scalars(select(Quota)) if q.used}
+        stages = set(session.scalars(select(Inspection.state)))
+
+    receipts = house.receipts()
+    if receipts.keys() != FILES.keys():
+        found.append(f"receipts of {sorted(receipts)}")
+    keys = Counter(s.idempotency_key for s in kept.values())
+    if keys != Counter(FILES.keys()):
+        found.append(f"a key has not one submission: {keys}")
+    for key, receipt in receipts.items():
+        mine = kept.get(receipt["id"])
+        if mine is None or (mine.sha256, mine.idempotency_key) != (receipt["sha256"], key):
+            found.append(f"the upload acknowledged as {receipt} is lost")
+    blobs = {b for b in house.settings.storage.rglob("*") if b.is_file() and b.parent.name != "incoming"}
+    found += [f"half a file lies at {blob.name}" for blob in blobs if blob.name != _digest(blob)]
+    names = {blob.name for blob in blobs}
+    found += [f"the file of submission {s.id} is missing" for s in kept.values() if s.sha256 not in names]
+
+    (active,) = [id_ for id_, state in rounds.items() if state == RoundState.ACTIVE]
+    if RoundState.DRAFT in rounds.values():
+        found.append("a rescore is still at work")
+    ended = {e.submission_id: e.state for e in evaluations if e.round_id == active}
+    if ended.keys() != kept.keys() or not all(State(state).is_final for state in ended.values()):
+        found.append(f"the active round's evaluations are {ended}")
+    found += [
+        f"submission {e.submission_id} is {e.state} with {scores[e.submission_id, e.round_id]} scores"
+        for e in evaluations
+        if scores[e.submission_id, e.round_id] != (e.state == State.SCORED)
+    ]
+    first = {e.submission_id: e.state for e in sorted(evaluations, key=lambda e: -e.round_id)}
+    for submission in kept.values():
+        refunded = first[submission.id] in (State.REJECTED, State.FAILED)
+        if submission.is_charged == refunded:
+            found.append(
+                f"submission {submission.id} is {first[submission.id]}, charged: {submission.is_charged}"
+            )
+        if FILES[submission.idempotency_key] == "wrong" and ended[submission.id] != State.REJECTED:
+            found.append(f"the wrong file is {ended[submission.id]}")
+    charged = Counter((s.team_id, s.day) for s in kept.values() if s.is_charged)
+    if used != charged:
+        found.append(f"quota {used}, charged {charged}")
+    if stages != {inspections.Stage.DONE}:
+        found.append(f"inspections are {stages}")
+
+    shown = _standings(database)
+    with database.begin() as session:
+        leaderboard.refresh_all(session, competitions.by_slug(session, competition.slug))
+    if shown != _standings(database) or len(shown) != 2:
+        found.append(f"the board is not what its scores make: {shown}")
+    return found
+
+
+def _standings(database: Database) -> list[tuple[Any, ...]]:
+    columns = [c for c in Standing.__table__.columns if not c.name.endswith("_also")]
+    with database.read() as session:
+        return [tuple(row) for row in session.execute(select(*columns).order_by(Standing.team_id))]
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+# -- dying -------------------------------------------------------------------------------------
+
+
+def in_a_fork(house: House, act: Callable[[Life], None], listener: Callable[[str], None] | None) -> bool:
+    """True if the fork lived to its end, False if it killed itself; anything else fails the test."""
+    trouble = house.settings.data_dir / "trouble"
+    pid = os.fork()
+    if pid == 0:
+        try:
+            logging.disable()
+            life = Life(house)
+            points.listener = listener
+            act(life)
+        except BaseException:  # noqa: BLE001  told to the parent, which fails with it
+            trouble.write_text(traceback.format_exc())
+            os._exit(1)
+        os._exit(0)
+    _, status = os.waitpid(pid, 0)
+    if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL:
+        return False
+    assert os.waitstatus_to_exitcode(status) == 0, trouble.read_text()
+    return True
+
+
+def dies_at(name: str, passage: int) -> Callable[[str], None]:
+    left = passage
+
+    def listen(reached: str) -> None:
+        nonlocal left
+        left -= reached == name
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return listen
+
+
+@pytest.fixture(scope="module")
+def made(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, challenge_folder: Path
+) -> Iterator[Callable[[str], House]]:
+    """Makes fresh houses of either kind: an installation published once, and copied for each life."""
+    home = tmp_path_factory.mktemp("crash")
+    templates: dict[str, House] = {}
+    count = 0
+    with valkey(home / "queue") as redis_url:
+
+        def make(kind: str) -> House:
+            nonlocal count
+            if kind not in templates:
+                templates[kind] = _furnish(request, kind, home / kind, redis_url, challenge_folder)
+            with Redis.from_url(redis_url) as redis:
+                redis.flushall()  # the hints of earlier lives would hold the sweeper back
+            template = templates[kind]
+            count += 1
+            folder = home / f"{kind}-{count}"
+            shutil.copytree(template.settings.data_dir, folder)
+            url = ""
+            if kind == "postgres":
+                url = request.getfixturevalue("postgres").format(name=f"crash_{count}")
+                _admin(
+                    request.getfixturevalue("postgres"), f"CREATE DATABASE crash_{count} TEMPLATE crash_house"
+                )
+            return replace(template, settings=replace(template.settings, data_dir=folder, database_url=url))
+
+        yield make
+
+
+def _furnish(
+    request: pytest.FixtureRequest, kind: str, folder: Path, redis_url: str, challenge_folder: Path
+) -> House:
+    folder.mkdir(mode=0o700)
+    url = ""
+    if kind == "postgres":
+        server, template = request.getfixturevalue("postgres"), request.getfixturevalue("postgres_template")
+        _admin(server, f"CREATE DATABASE crash_house TEMPLATE {template}")
+        url = server.format(name="crash_house")
+    else:
+        shutil.copy(request.getfixturevalue("sqlite_template"), folder / "heldout.db")
+    settings = Settings(data_dir=folder, database_url=url, redis_url=redis_url, lease_seconds=60)
+    installation = Installation(settings)
+    publishing.publish(installation, scorer.load(challenge_folder), actor="test")
+    with installation.database.begin() as session:
+        now = db.now(session)
+        competition = competitions.by_slug(session, "coins")
+        tokens = {}
+        for name in ("ada", "bob"):
+            user = accounts.register(session, name, None, now=now)
+            teams.join(session, competition, Viewer(user.id, user.name, False), now=now)
+            tokens[name] = accounts.issue_token(session, user.id, "crash", now=now)
+    installation.database.dispose()
+    return House(settings, tokens, (challenge_folder / "public/sample_submission.csv").read_bytes())
+
+
+def passages(house: House) -> Counter[str]:
+    """How often a whole life reaches each point."""
+    log = house.settings.data_dir / "passages"
+
+    def listen(name: str) -> None:
+        with log.open("a") as file:
+            file.write(name + "\n")
+
+    assert in_a_fork(house, Life.live, listen)
+    return Counter(log.read_text().split())
+
+
+def check(house: House, *deaths: tuple[str, int]) -> None:
+    """A life with these deaths, one after the other, and what is left of it afterwards."""
+    acts = [Life.live, *[Life.go_on] * len(deaths)]
+    for act, death in zip(acts, [*deaths, None], strict=True):
+        lived = in_a_fork(house, act, dies_at(*death) if death else None)
+        assert death is None or act is Life.go_on or not lived, f"{death} was not reached"
+    assert wrongs(house) == [], f"after death at {deaths}"
+
+
+# -- the tests ---------------------------------------------------------------------------------
+
+
+def test_every_point_in_the_code_is_listed_once_and_reached_nowhere_else() -> None:
+    reached = Counter(
+        node.args[0].value
+        for room in ("app", "worker")
+        for path in (ROOT / room).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "points.reach"
+        if isinstance(node.args[0], ast.Constant)
+    )
+    assert reached == Counter(points.NAMES)
+
+
+def test_nobody_listens_in_an_installation() -> None:
+    setters = [
+        path
+        for room in ("app", "worker", "scorer")
+        for path in (ROOT / room).rglob("*.py")
+        if "points.listener" in path.read_text(encoding="utf-8")
+    ]
+    assert points.listener is None
+    assert setters == []
+
+
+def test_a_life_without_a_death_reaches_every_point_and_ends_well(made: Callable[[str], House]) -> None:
+    house = made("sqlite")
+    assert set(passages(house)) == set(points.NAMES)
+    assert wrongs(house) == []
+
+
+def test_death_at_any_point_loses_nothing_and_counts_nothing_twice(made: Callable[[str], House]) -> None:
+    for name in points.NAMES:
+        check(made("sqlite"), (name, 1))
+
+
+def test_a_second_death_on_the_way_back_changes_nothing(made: Callable[[str], House]) -> None:
+    rng = random.Random(5)
+    for _ in range(5):
+        check(made("sqlite"), (rng.choice(points.NAMES), 1), (rng.choice(points.NAMES), 1))
+
+
+ON_POSTGRES = [n for n in points.NAMES if n.split(".")[0] not in ("storage", "inspection", "sweep", "upload")]
+
+
+@pytest.mark.postgres
+def test_death_inside_any_transaction_on_postgresql(made: Callable[[str], House]) -> None:
+    counts = passages(made("postgres"))
+    for name in ON_POSTGRES:  # the last time it is reached, where SQLite's lives die the first time
+        check(made("postgres"), (name, counts[name]))
