@@ -79,7 +79,7 @@ class Child:
         self.process = None
         self.quick_deaths = self.quick_deaths + 1 if lived < 5 else 0
         self.not_before = time.monotonic() + (
-            min(30.0, 0.5 * 2**self.quick_deaths) if self.quick_deaths else 0
+            min(5.0, 0.25 * 2**self.quick_deaths) if self.quick_deaths else 0
         )
         self.on_quick_death(self.quick_deaths)
         return code
