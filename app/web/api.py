@@ -15,11 +15,17 @@ from app.errors import Forbidden, NotFound, Refused
 from app.leaderboard import PAGE_SIZE, Row, Sort
 from app.models import Competition, Team, TrainFile
 from app.submissions import Receipt, Status
-from app.web import downloads, uploads
+from app.web import downloads, openapi, uploads
 from app.web.context import bearer, number_argument, parts
 from app.web.formats import public_step, release
 
 blueprint = Blueprint("api", __name__, url_prefix="/api/v1")
+
+
+@blueprint.get("/openapi.json")
+def description() -> ResponseReturnValue:
+    """Everybody's: it says what may be asked, and nothing of this installation."""
+    return jsonify(openapi.DOCUMENT)
 
 
 @blueprint.get("/me")

@@ -1,0 +1,464 @@
+"""What the JSON API takes and answers, as OpenAPI 3.1: plain data that clients can be generated from.
+
+A test holds it against the URL map and against real answers, so a route or a field that is not here fails.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from app.leaderboard import MAX_PAGE_SIZE, PAGE_SIZE, Sort
+from app.models import Phase, PublicScore, State
+from app.train_files import KINDS
+from app.web.uploads import MAX_KEY_LENGTH
+
+Json = dict[str, Any]
+
+MAX_ID = 2**63 - 1
+STRING: Json = {"type": "string"}
+INTEGER: Json = {"type": "integer"}
+NUMBER: Json = {"type": "number"}
+BOOLEAN: Json = {"type": "boolean"}
+TIME: Json = {"type": "string", "format": "date-time"}
+SHA256: Json = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
+LINK: Json = {"type": "string", "format": "uri-reference"}
+ANY_OBJECT: Json = {"type": "object"}
+
+
+def _nullable(schema: Json) -> Json:
+    return (
+        {"anyOf": [schema, {"type": "null"}]}
+        if "$ref" in schema
+        else {**schema, "type": [schema["type"], "null"]}
+    )
+
+
+def _list(of: Json) -> Json:
+    return {"type": "array", "items": of}
+
+
+def _map(of: Json) -> Json:
+    return {"type": "object", "additionalProperties": of}
+
+
+def _object(properties: Json, *, optional: tuple[str, ...] = ()) -> Json:
+    required = [name for name in properties if name not in optional]
+    return {"type": "object", "properties": properties, "required": required}
+
+
+def _ref(name: str) -> Json:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+_COMPETITION: Json = {
+    "slug": STRING,
+    "title": STRING,
+    "summary": STRING,
+    "phase": {"type": "string", "enum": list(Phase)},
+    "is_paused": BOOLEAN,
+    "opens_at": TIME,
+    "closes_at": _nullable(TIME),
+    "timezone": STRING,
+    "metric_name": STRING,
+    "greater_is_better": BOOLEAN,
+}
+
+SCHEMAS: Json = {
+    "Me": _object({"name": STRING, "is_organiser": BOOLEAN}),
+    "Problem": _object(
+        {
+            "code": {**STRING, "description": "A stable name, such as MISSING_IDS."},
+            "message": STRING,
+            "line": INTEGER,
+            "id": STRING,
+            "column": STRING,
+            "value": STRING,
+            "count": {**INTEGER, "description": "How many places have this same problem."},
+            "file": STRING,
+        },
+        optional=("line", "id", "column", "value", "file"),
+    ),
+    "Refusal": {
+        **_object(
+            {"type": STRING, "title": STRING, "status": INTEGER, "detail": STRING, "problems": _list(_ref("Problem"))}
+        ),
+        "description": "RFC 9457; `detail` is written for the person who asked.",
+    },
+    "Notice": _object({"code": STRING, "message": STRING}),
+    "ListedCompetition": _object({**_COMPETITION, "teams": INTEGER}),
+    "Competition": _object(
+        {
+            **_COMPETITION,
+            "description": {**STRING, "description": "Markdown."},
+            "metric": ANY_OBJECT,
+            "submission": ANY_OBJECT,
+            "split": ANY_OBJECT,
+            "baselines": _list(ANY_OBJECT),
+            "version": INTEGER,
+            "limits": _object(
+                {
+                    "daily": INTEGER,
+                    "total": _nullable(INTEGER),
+                    "pending": INTEGER,
+                    "final_picks": INTEGER,
+                    "team_size": INTEGER,
+                    "upload_bytes": INTEGER,
+                }
+            ),
+            "public_score": _object(
+                {"shown": {"type": "string", "enum": list(PublicScore)}, "step": _nullable(NUMBER)}
+            ),
+            "passport": _list(ANY_OBJECT),
+            "folds": _nullable(ANY_OBJECT),
+            "team": {**_nullable(STRING), "description": "Your team here, if you have joined."},
+        }
+    ),
+    "File": _object(
+        {
+            "name": STRING,
+            "size": INTEGER,
+            "sha256": SHA256,
+            "n_rows": _nullable(INTEGER),
+            "schema": {"type": ["array", "null"], "items": ANY_OBJECT},
+            "link": LINK,
+        }
+    ),
+    "Joined": _object({"competition": STRING, "team": STRING}),
+    "Quota": _object(
+        {
+            "limit": INTEGER,
+            "used": INTEGER,
+            "remaining": INTEGER,
+            "pending": INTEGER,
+            "total_limit": _nullable(INTEGER),
+            "total_used": _nullable(INTEGER),
+            "pending_limit": INTEGER,
+            "resets_at": TIME,
+            "timezone": STRING,
+        }
+    ),
+    "State": {"type": "string", "enum": list(State)},
+    "Links": _object({"self": LINK, "file": LINK, "page": LINK}),
+    "Receipt": {
+        **_object(
+            {
+                "id": INTEGER,
+                "sha256": SHA256,
+                "size_bytes": INTEGER,
+                "received_at": TIME,
+                "state": {"const": State.QUEUED.value},
+                "remaining_today": INTEGER,
+                "is_replay": {**BOOLEAN, "description": "An earlier upload with the same Idempotency-Key."},
+                "links": _ref("Links"),
+            }
+        ),
+        "description": "The file is on disk, counts once, and will end scored, rejected or failed.",
+    },
+    "Submission": _object(
+        {
+            "id": INTEGER,
+            "competition": STRING,
+            "team": STRING,
+            "state": _ref("State"),
+            "place_in_queue": _nullable(INTEGER),
+            "received_at": TIME,
+            "started_at": _nullable(TIME),
+            "finished_at": _nullable(TIME),
+            "filename": STRING,
+            "message": STRING,
+            "sha256": SHA256,
+            "size_bytes": INTEGER,
+            "public": _nullable(NUMBER),
+            "private": {**_nullable(NUMBER), "description": "Null until the competition is over."},
+            "also": _object({"public": _map(NUMBER), "private": {"type": ["object", "null"], "additionalProperties": NUMBER}}),
+            "problems": _list(_ref("Problem")),
+            "problem_count": INTEGER,
+            "notices": _list(_ref("Notice")),
+            "fault": {**_nullable(STRING), "description": "For organisers only."},
+            "is_picked": BOOLEAN,
+            "links": _ref("Links"),
+        }
+    ),
+    "TrainFile": _object(
+        {
+            "submission": INTEGER,
+            "kind": {"type": "string", "enum": list(KINDS)},
+            "state": _ref("State"),
+            "sha256": SHA256,
+            "size_bytes": INTEGER,
+            "received_at": TIME,
+            "result": _nullable(ANY_OBJECT),
+            "problems": {"type": ["array", "null"], "items": _ref("Problem")},
+            "links": _object({"index": LINK, "page": LINK}),
+        }
+    ),
+    "Row": _object(
+        {
+            "rank": {**_nullable(INTEGER), "description": "Null for a baseline."},
+            "team": STRING,
+            "is_baseline": BOOLEAN,
+            "is_mine": BOOLEAN,
+            "score": NUMBER,
+            "also": _map(NUMBER),
+            "entries": INTEGER,
+            "last_at": TIME,
+            "moved": _nullable(INTEGER),
+        }
+    ),
+    "Board": _object(
+        {
+            "competition": STRING,
+            "scores": {"type": "string", "enum": ["public", "private"]},
+            "page": INTEGER,
+            "pages": INTEGER,
+            "total": INTEGER,
+            "rows": _list(_ref("Row")),
+            "mine": _nullable(_ref("Row")),
+        }
+    ),
+    "Report": {
+        **_object(
+            {
+                "competition": STRING,
+                "made_at": _nullable(TIME),
+                "metric": {},
+                "greater_is_better": BOOLEAN,
+                "rows": {},
+                "notes": {"type": "array"},
+            }
+        ),
+        "additionalProperties": True,
+        "description": "What everybody may read of the report at the close; further keys are its parts.",
+    },
+}  # fmt: skip
+
+
+def _answers(
+    status: str, description: str, content: Json, *refusals: int, headers: Json | None = None
+) -> Json:
+    found: Json = {status: {"description": description, "content": content}}
+    if headers:
+        found[status]["headers"] = headers
+    for number in (401, *refusals):
+        found[str(number)] = {"$ref": "#/components/responses/Refusal"}
+    # A request that is no HTTP we take (a bad Host, a method, a size) and a fault of ours.
+    found["default"] = {"$ref": "#/components/responses/Refusal"}
+    return found
+
+
+def _json(schema: Json) -> Json:
+    return {"application/json": {"schema": schema}}
+
+
+def _wrapped(name: str, of: str) -> Json:
+    return _json(_object({name: _list(_ref(of))}))
+
+
+_BYTES: Json = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+_FILE_TYPES = ("text/csv", "application/gzip", "application/zip", "application/octet-stream")
+_SLUG: Json = {"$ref": "#/components/parameters/slug"}
+_ID: Json = {"$ref": "#/components/parameters/submission_id"}
+_KIND: Json = {
+    "name": "kind",
+    "in": "path",
+    "required": True,
+    "schema": {"type": "string", "enum": list(KINDS)},
+}
+_LOCATION: Json = {"Location": {"description": "Where it can be read.", "schema": LINK}}
+
+
+def _query(name: str, schema: Json, description: str) -> Json:
+    return {"name": name, "in": "query", "schema": schema, "description": description}
+
+
+_UPLOAD: Json = {
+    "required": True,
+    "description": "One file, bare or as the form's field `file`.",
+    "content": {
+        **{kind: {"schema": {"type": "string", "format": "binary"}} for kind in _FILE_TYPES},
+        "multipart/form-data": {
+            "schema": _object(
+                {"file": {"type": "string", "format": "binary"}, "message": {**STRING, "maxLength": 500}},
+                optional=("message",),
+            )
+        },
+    },
+}
+_ABOUT_A_BARE_FILE: list[Json] = [
+    _query("filename", STRING, "Of a bare file: its name."),
+    _query("message", {**STRING, "maxLength": 500}, "Of a bare file: a note to yourself."),
+]  # fmt: skip
+_KEY: Json = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "description": "Makes it safe to send an upload again: the same key and file give the first receipt.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": MAX_KEY_LENGTH, "pattern": "^[ -~]+$"},
+}
+_SORTS = [sign + sort.value for sort in Sort for sign in ("", "-")]
+
+
+def _operation(
+    name: str, summary: str, responses: Json, parameters: tuple[Json, ...] = (), body: Json | None = None
+) -> Json:
+    found: Json = {"operationId": name, "summary": summary, "responses": responses}
+    if parameters:
+        found["parameters"] = list(parameters)
+    if body is not None:
+        found["requestBody"] = body
+    return found
+
+
+_C = "/api/v1/competitions/{slug}"
+_S = "/api/v1/submissions/{submission_id}"
+
+PATHS: Json = {
+    "/api/v1/openapi.json": {
+        "get": {
+            "operationId": "description",
+            "summary": "This description.",
+            "security": [],
+            "responses": {"200": {"description": "OpenAPI 3.1", "content": _json(ANY_OBJECT)}},
+        }
+    },
+    "/api/v1/me": {"get": _operation("me", "Whose token this is.", _answers("200", "You", _json(_ref("Me"))))},
+    "/api/v1/competitions": {
+        "get": _operation(
+            "competitions", "All competitions.",
+            _answers("200", "Competitions", _wrapped("competitions", "ListedCompetition")),
+        )
+    },
+    _C: {
+        "get": _operation(
+            "competition", "One competition: its task, metric, limits and your team.",
+            _answers("200", "The competition", _json(_ref("Competition")), 404), (_SLUG,),
+        )
+    },
+    f"{_C}/files": {
+        "get": _operation(
+            "files", "The public files.", _answers("200", "Files", _wrapped("files", "File"), 403, 404), (_SLUG,)
+        )
+    },
+    f"{_C}/files/{{name}}": {
+        "get": _operation(
+            "file", "One public file.", _answers("200", "Its bytes", _BYTES, 403, 404),
+            (_SLUG, {"name": "name", "in": "path", "required": True, "schema": STRING,
+                     "description": "As in the list of files; may hold slashes."}),
+        )
+    },
+    f"{_C}/folds.csv": {
+        "get": _operation(
+            "folds", "Of each training row the fold it is in.", _answers("200", "A CSV", _BYTES, 403, 404), (_SLUG,)
+        )
+    },
+    f"{_C}/join": {
+        "post": _operation(
+            "join", "Enter as a team of one; twice is the same as once.",
+            _answers("200", "Your team", _json(_ref("Joined")), 403, 404, 409), (_SLUG,),
+        )
+    },
+    f"{_C}/quota": {
+        "get": _operation(
+            "quota", "What your team may still send.",
+            _answers("200", "The quota", _json(_ref("Quota")), 403, 404), (_SLUG,),
+        )
+    },
+    f"{_C}/submissions": {
+        "post": _operation(
+            "submit", "Upload predictions.",
+            _answers("201", "The receipt", _json(_ref("Receipt")), 403, 404, 409, 413, 422, 429, headers=_LOCATION),
+            (_SLUG, _KEY, *_ABOUT_A_BARE_FILE), _UPLOAD,
+        ),
+        "get": _operation(
+            "submissions", "Your team's submissions, newest first.",
+            _answers("200", "Submissions", _wrapped("submissions", "Submission"), 403, 404),
+            (
+                _SLUG,
+                _query("limit", {"type": "integer", "minimum": 1, "maximum": 200, "default": 50}, "At most so many."),
+                _query("before", {"type": "integer", "minimum": 1}, "Only those with a smaller id."),
+            ),
+        ),
+    },
+    f"{_C}/leaderboard": {
+        "get": _operation(
+            "leaderboard", "A page of the board.",
+            _answers("200", "The page", _json(_ref("Board")), 404, 422),
+            (
+                _SLUG,
+                _query("page", {"type": "integer", "minimum": 1, "maximum": 1_000_000, "default": 1}, "From 1."),
+                _query(
+                    "page_size", {"type": "integer", "minimum": 1, "maximum": MAX_PAGE_SIZE, "default": PAGE_SIZE},
+                    "Rows a page.",
+                ),
+                _query("search", STRING, "Only teams whose name holds this."),
+                _query("sort", {"type": "string", "enum": _SORTS}, "`-` in front turns the order."),
+            ),
+        )
+    },
+    f"{_C}/report": {
+        "get": _operation(
+            "report", "The report at the close, once there is one.",
+            _answers("200", "The report", _json(_ref("Report")), 403, 404), (_SLUG,),
+        )
+    },
+    _S: {
+        "get": _operation(
+            "submission", "One submission of your team, or any for organisers.",
+            _answers("200", "The submission", _json(_ref("Submission")), 404), (_ID,),
+        )
+    },
+    f"{_S}/file": {
+        "get": _operation("upload", "The file as it was sent.", _answers("200", "Its bytes", _BYTES, 404), (_ID,))
+    },
+    f"{_S}/train-files": {
+        "get": _operation(
+            "train_files", "Predictions for the training rows beside this submission.",
+            _answers("200", "The files", _wrapped("train_files", "TrainFile"), 404), (_ID,),
+        )
+    },
+    f"{_S}/train-files/{{kind}}": {
+        "post": _operation(
+            "send_train_file", "Send predictions for the training rows.",
+            _answers("201", "The file", _json(_ref("TrainFile")), 404, 409, 413, 422, 429, headers=_LOCATION),
+            (_ID, _KIND), _UPLOAD,
+        )
+    },
+}  # fmt: skip
+
+DOCUMENT: Json = {
+    "openapi": "3.1.0",
+    "info": {
+        "title": "Heldout",
+        "version": "1",  # of the API, which its addresses name too
+        "description": "Competitions with hidden labels. Refusals are `application/problem+json`.",
+        "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+    },
+    "servers": [{"url": "/"}],
+    "security": [{"bearer": []}],
+    "paths": PATHS,
+    "components": {
+        "securitySchemes": {
+            "bearer": {"type": "http", "scheme": "bearer", "description": "A token from your account page."}
+        },
+        "parameters": {
+            "slug": {
+                "name": "slug",
+                "in": "path",
+                "required": True,
+                "schema": {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,59}$"},
+            },
+            "submission_id": {
+                "name": "submission_id",
+                "in": "path",
+                "required": True,
+                "schema": {"type": "integer", "minimum": 0, "maximum": MAX_ID},
+            },
+        },
+        "responses": {
+            "Refusal": {
+                "description": "A refusal, with its reason in words.",
+                "content": {"application/problem+json": {"schema": _ref("Refusal")}},
+            }
+        },
+        "schemas": SCHEMAS,
+    },
+}
