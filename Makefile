@@ -34,7 +34,7 @@ format: $(STAMP)  ## let ruff rewrite what it can
 	$(BIN)/ruff format .
 
 bench: $(STAMP)  ## every benchmark at full size (ARGS=--smoke: minutes become seconds)
-	for b in benchmarks/[a-z]*.py benchmarks/integrity; do $(BIN)/python $$b $(ARGS) || exit 1; done
+	for b in benchmarks/[a-z]*.py benchmarks/integrity benchmarks/chaos; do $(BIN)/python $$b $(ARGS) || exit 1; done
 
 clean:  ## remove the virtual environment and caches (not data)
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

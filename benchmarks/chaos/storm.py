@@ -1,0 +1,375 @@
+"""C1 and C2: submissions over HTTP while every part is killed with -9, again and again.
+
+Clients retry with the same Idempotency-Key until they hold a receipt or a refusal. Every team sends
+more than its quota allows. Valkey loses what it kept at every kill. That a submission was scored once
+is not taken from the tables' keys alone: a trigger of this run's own counts every score ever written.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import http.client
+import json
+import math
+import os
+import random
+import re
+import shutil
+import signal
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+import _common as common
+import postgres
+from sqlalchemy import create_engine, func, select, text
+from sqlalchemy.exc import DBAPIError
+
+from app import competitions
+from app.config import Settings
+from app.errors import NotFound
+from app.installation import Installation
+from app.models import Evaluation, Quota, Round, RoundState, Score, Standing, State, Submission
+
+TEAMS = 25
+CLIENTS = 8
+ROWS = 200
+BEYOND_LIMIT = 4
+"""How many more files than its quota allows each team sends."""
+GIVE_UP_SECONDS = 180.0
+
+COUNT_EVERY_SCORE = {
+    "sqlite": [("CREATE TRIGGER bench_scored AFTER INSERT ON score "
+               "BEGIN INSERT INTO bench_scored VALUES (NEW.submission_id); END")],
+    "postgresql": [("CREATE FUNCTION bench_scored() RETURNS trigger LANGUAGE plpgsql AS "
+                   "$$ BEGIN INSERT INTO bench_scored VALUES (NEW.submission_id); RETURN NULL; END $$"),
+                   ("CREATE TRIGGER bench_scored AFTER INSERT ON score "
+                   "FOR EACH ROW EXECUTE FUNCTION bench_scored()")],
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Size:
+    submissions: int
+    kills: int
+    seconds: float
+    """Over which uploads and kills are spread."""
+    lease_seconds: int = 30
+    hint_seconds: int = 15
+    sweep_seconds: float = 2.0
+
+
+TINY = Size(75, 5, 8, lease_seconds=5, hint_seconds=3, sweep_seconds=0.5)
+SMALL = Size(500, 25, 35, lease_seconds=5, hint_seconds=3, sweep_seconds=0.5)
+FULL = Size(10_000, 200, 600)
+
+
+@dataclass
+class Seen:
+    """What the clients were told and what the monkey did."""
+
+    receipts: list[dict[str, object]] = field(default_factory=list)
+    refused: int = 0
+    retries: int = 0
+    odd: Counter[str] = field(default_factory=Counter)
+    kills: Counter[str] = field(default_factory=Counter)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+def run(name: str, size: Size, *, seed: int, database: str) -> list[str]:
+    """Print the table; the promises that were broken, in words."""
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="heldout-chaos-")))
+        server_of_its_own = stack.enter_context(postgres.running()) if database == "postgres" else None
+        url = server_of_its_own.url if server_of_its_own else ""
+        more = {"database_url": url} if url else {}
+        about = common.machine()
+        server = stack.enter_context(
+            common.serving(
+                folder / "data", workers=2, lease_seconds=size.lease_seconds, hint_seconds=size.hint_seconds,
+                sweep_seconds=size.sweep_seconds, **more,
+            )
+        )  # fmt: skip
+        installation = Installation(Settings(data_dir=folder / "data", database_url=url))
+        slug = common.publish(installation, common.write_challenge(folder / "bench", ROWS))
+        limit = math.ceil(size.submissions / TEAMS)
+        with installation.database.begin() as session:
+            competitions.by_slug(session, slug).daily_limit = limit
+        tokens = [common.add_user(installation, f"team{n}", slug=slug)[1] for n in range(TEAMS)]
+        _count_every_score(installation)
+        _wait_for_workers(server, installation)
+
+        seen, began = Seen(), time.monotonic()
+        work = [(t, n) for t in range(TEAMS) for n in range(limit + BEYOND_LIMIT)]
+        random.Random(seed).shuffle(work)
+        todo = iter(enumerate(work))
+        clients = [
+            threading.Thread(
+                target=_client, args=(server.address, slug, tokens, todo, len(work), size, seed, began, seen)
+            )
+            for _ in range(CLIENTS)
+        ]
+        for client in clients:
+            client.start()
+        _kill_at_random(server, server_of_its_own, size, random.Random(seed + 1), began, seen)
+        for client in clients:
+            client.join()
+        stuck = _wait_until_final(installation)
+        figures, broken = _judge(installation, server.log, limit, seen, stuck)
+        installation.database.dispose()
+    took = time.monotonic() - began
+    kills = ", ".join(f"{what} {count}" for what, count in sorted(seen.kills.items()))
+    common.print_table(
+        f"{name} on {database}: {len(work):,} uploads of {ROWS} rows by {TEAMS} teams of limit {limit}, "
+        f"{sum(seen.kills.values())} kill -9 ({kills}), lease {size.lease_seconds} s, {took:.0f} s. {about}",
+        ("", "figure"),
+        [*figures.items()],
+    )
+    return broken
+
+
+# -- the clients -------------------------------------------------------------------------------------
+
+
+def _client(
+    address: str,
+    slug: str,
+    tokens: Sequence[str],
+    todo: Iterator[tuple[int, tuple[int, int]]],
+    total: int,
+    size: Size,
+    seed: int,
+    began: float,
+    seen: Seen,
+) -> None:
+    host, port = address.removeprefix("http://").rsplit(":", 1)
+    connection = http.client.HTTPConnection(host, int(port), timeout=20)
+    while True:
+        with seen.lock:
+            found = next(todo, None)
+        if found is None:
+            return
+        place, (team, number) = found
+        # Spread over the storm, so that something is always on its way when something is killed.
+        time.sleep(max(0.0, began + size.seconds * place / total - time.monotonic()))
+        body = common.predictions(ROWS, seed * 1_000_000 + team * 10_000 + number)
+        headers = {
+            "Authorization": f"Bearer {tokens[team]}",
+            "Content-Type": "text/csv",
+            "Idempotency-Key": f"{seed}-{team}-{number}",
+        }
+        until = time.monotonic() + GIVE_UP_SECONDS
+        while True:
+            try:
+                connection.request("POST", f"/api/v1/competitions/{slug}/submissions", body, headers)
+                answer = connection.getresponse()
+                status, content = answer.status, answer.read()
+            except (OSError, http.client.HTTPException):
+                connection.close()
+                status, content = 0, b""
+            with seen.lock:
+                if status == 201:
+                    receipt = json.loads(content)
+                    if receipt["sha256"] != hashlib.sha256(body).hexdigest():
+                        seen.odd["receipt of another file"] += 1
+                    seen.receipts.append(receipt)
+                    break
+                if status == 429 and b"are used" in content:
+                    seen.refused += 1
+                    break
+                if 400 <= status < 500 and status != 429:
+                    seen.odd[f"{status} {content[:120].decode(errors='replace')}"] += 1
+                    break
+                if time.monotonic() > until:
+                    seen.odd[f"gave up after {GIVE_UP_SECONDS:g} s, last status {status}"] += 1
+                    break
+                seen.retries += 1
+            time.sleep(0.2)
+
+
+# -- the killer --------------------------------------------------------------------------------------
+
+
+def _kill_at_random(
+    server: common.Server,
+    database: postgres.Postgres | None,
+    size: Size,
+    dice: random.Random,
+    began: float,
+    seen: Seen,
+) -> None:
+    kinds = ["web", "worker", "work-horse", "sweeper", "Valkey", *(["PostgreSQL"] if database else [])]
+    for number in range(size.kills):
+        due = began + size.seconds * (number + dice.random()) / size.kills
+        time.sleep(max(0.0, due - time.monotonic()))
+        kind = dice.choice(kinds)
+        if kind == "PostgreSQL":
+            assert database is not None
+            database.kill()
+            time.sleep(0.3)
+            database.start()
+            seen.kills[kind] += 1
+            continue
+        until = time.monotonic() + 20
+        # What was killed a moment ago may not be back yet; a work-horse lives only while there is work.
+        while not (pids := _victims(server, kind, dice)) and time.monotonic() < until:
+            time.sleep(0.005)
+        if kind == "Valkey":
+            shutil.rmtree(
+                server.data_dir / "valkey" / "appendonlydir", ignore_errors=True
+            )  # wiped, not only killed
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        seen.kills[kind] += bool(pids)
+
+
+def _victims(server: common.Server, kind: str, dice: random.Random) -> list[int]:
+    """Children of this run's own server, never anything found by name elsewhere."""
+    if kind == "web":
+        masters = server.find("app.web")
+        return [*masters, *(pid for master in masters for pid in common.children(master))]
+    if kind == "work-horse":
+        horses = [horse for worker in server.find("worker") for horse in common.children(worker)]
+        return [dice.choice(horses)] if horses else []
+    found = server.find({"worker": "worker", "sweeper": "worker.sweeper", "Valkey": "valkey"}[kind])
+    return [dice.choice(found)] if found else []
+
+
+# -- what came of it ---------------------------------------------------------------------------------
+
+
+def _wait_for_workers(server: common.Server, installation: Installation) -> None:
+    """Until both workers have said that they live."""
+    until = time.monotonic() + common.WAIT_SECONDS
+    while time.monotonic() < until:
+        with installation.database.read() as session:
+            alive = session.scalar(text("SELECT count(*) FROM heartbeat WHERE kind = 'worker'"))
+        if alive >= server.workers:
+            return
+        time.sleep(0.05)
+    raise RuntimeError("the workers did not come up")
+
+
+def _wait_until_final(installation: Installation) -> int:
+    """How many are still open when patience ends."""
+    still = select(func.count()).where(Evaluation.state.in_((State.QUEUED, State.RUNNING)))
+    until, count = time.monotonic() + GIVE_UP_SECONDS, -1
+    while count and time.monotonic() < until:
+        with contextlib.suppress(DBAPIError), installation.database.read() as session:
+            count = session.scalar(still) or 0
+        time.sleep(0.1)
+    return count
+
+
+def _judge(
+    installation: Installation, log: Path, limit: int, seen: Seen, stuck: int
+) -> tuple[dict[str, object], list[str]]:
+    with installation.database.read() as session:
+        submissions = {row.id: row for row in session.scalars(select(Submission))}
+        evaluations = list(
+            session.scalars(select(Evaluation).join(Round).where(Round.state == RoundState.ACTIVE))
+        )
+        scores = Counter(session.scalars(select(Score.submission_id)))
+        written = dict(
+            session.execute(text("SELECT submission_id, count(*) FROM bench_scored GROUP BY submission_id"))
+            .tuples()
+            .all()
+        )
+        quotas = {(row.team_id, row.day): row.used for row in session.scalars(select(Quota))}
+        standings = {row.team_id: row.entries for row in session.scalars(select(Standing))}
+        sound = (
+            "ok" if not installation.database.is_sqlite else session.scalar(text("PRAGMA integrity_check"))
+        )
+    state = {e.submission_id: e.state for e in evaluations}
+    failed = sum(e.state == State.FAILED for e in evaluations)
+    counted = Counter((s.team_id, s.day) for s in submissions.values() if s.is_charged)
+    scored = Counter(submissions[e.submission_id].team_id for e in evaluations if e.state == State.SCORED)
+    waits = sorted(
+        (e.finished_at - submissions[e.submission_id].received_at).total_seconds()
+        for e in evaluations
+        if e.finished_at is not None
+    )
+    final = (State.SCORED, State.REJECTED, State.FAILED)
+    receipts = {int(str(r["id"])): r for r in seen.receipts}
+    zero: dict[str, int] = {
+        "lost (a receipt without a row, a file or an end)": sum(
+            id_ not in submissions
+            or state.get(id_) not in final
+            or not _is_stored(installation, str(r["sha256"]))
+            for id_, r in receipts.items()
+        ),
+        "two receipts of one submission": len(seen.receipts) - len(receipts),
+        "rows without a receipt": len(submissions.keys() - receipts.keys()),
+        "scored with other than one active score": sum(
+            (scores[e.submission_id], written.get(e.submission_id, 0))
+            != ((1, 1) if e.state == State.SCORED else (0, 0))
+            for e in evaluations
+        ),
+        "accepted other than the limits allow": 0 if failed else abs(len(receipts) - TEAMS * limit),
+        "teams over quota": sum(used > limit for used in quotas.values()),
+        "quota used other than counted": sum(
+            quotas.get(key, 0) != counted[key] for key in quotas.keys() | counted.keys()
+        ),
+        "receipts whose sha256 is not the stored file's": sum(
+            not _is_stored(installation, str(r["sha256"])) for r in receipts.values()
+        ),
+        "still open, or a lease still held": stuck + sum(e.lease_token is not None for e in evaluations),
+        "teams whose board row is not their scores": sum(
+            standings.get(team, 0) != scored[team] for team in standings.keys() | scored.keys()
+        ),
+        **({"integrity_check not ok": int(sound != "ok")} if installation.database.is_sqlite else {}),
+        "answers that should not be": seen.odd.total(),
+    }
+    figures: dict[str, object] = {"accepted (201)": len(receipts), "refused over the limit": seen.refused}
+    figures |= zero
+    figures |= {
+        "failed (alarm, refunded)": failed,
+        "client retries": seen.retries,
+        "extra executions": sum(e.attempt - 1 for e in evaluations),
+        "late runs fenced off": len(re.findall("another run has taken over", log.read_text())),
+        "time to score p50 / p99 / max, s": " / ".join(
+            f"{w:.1f}" for w in (waits[len(waits) // 2], waits[math.ceil(0.99 * len(waits)) - 1], waits[-1])
+        ),
+        "longest without progress, s": f"{_longest_pause([*submissions.values()], evaluations):.1f}",
+    }
+    broken = [f"{count} {what}" for what, count in zero.items() if count]
+    broken += [f"{count} times: {what}" for what, count in seen.odd.items()]
+    return figures, broken
+
+
+def _is_stored(installation: Installation, sha256: str) -> bool:
+    try:
+        path = installation.storage.path(sha256)
+    except NotFound:
+        return False
+    return hashlib.sha256(path.read_bytes()).hexdigest() == sha256
+
+
+def _longest_pause(submissions: Sequence[Submission], evaluations: Sequence[Evaluation]) -> float:
+    """The longest time in which something waited and nothing was finished."""
+    steps: list[tuple[datetime, int]] = [(s.received_at, 1) for s in submissions]
+    steps += [(e.finished_at, -1) for e in evaluations if e.finished_at is not None]
+    waiting, since, longest = 0, None, 0.0
+    for at, step in sorted(steps):
+        if since is not None and step < 0:
+            longest = max(longest, (at - since).total_seconds())
+        waiting += step
+        if step < 0 or waiting == 1:
+            since = at if waiting else None
+    return longest
+
+
+def _count_every_score(installation: Installation) -> None:
+    engine = create_engine(installation.database.url)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("CREATE TABLE bench_scored (submission_id INTEGER)")
+        for statement in COUNT_EVERY_SCORE[engine.dialect.name]:
+            connection.exec_driver_sql(statement)
+    engine.dispose()
