@@ -64,6 +64,11 @@ def seal(session: Session) -> int:
     return len(sealed)
 
 
+def knows(session: Session, head: str) -> bool:
+    """Whether this hash, noted earlier, is still one of the chain's."""
+    return session.scalar(select(Event.id).where(Event.hash == head).limit(1)) is not None
+
+
 def is_any_unsealed(session: Session) -> bool:
     return session.scalar(select(Event.id).where(Event.seq.is_(None)).limit(1)) is not None
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, fields, replace
@@ -23,6 +24,7 @@ from sqlalchemy.orm import Session
 import scorer
 from app import (
     accounts,
+    audit,
     backup,
     cases,
     challenges,
@@ -30,15 +32,19 @@ from app import (
     config,
     db,
     demo,
+    doctor,
     events,
+    extensions,
     inspections,
     logs,
     migrations,
+    proof,
     publishing,
     serve,
     storage,
 )
 from app.cases import Action
+from app.competitions import Place, Rescore
 from app.config import Settings
 from app.db import Database
 from app.errors import Refused
@@ -314,6 +320,9 @@ def _check(folder: Path, *, quiet: bool) -> scorer.CheckResult:
     "--rescore", is_flag=True, help="Score all submissions anew if the solution or the metric changed."
 )
 @click.option(
+    "--auto-apply", is_flag=True, help="Let the rescore change the board by itself once it is done."
+)
+@click.option(
     "--override",
     "overrides",
     multiple=True,
@@ -328,6 +337,7 @@ def challenge_publish(
     installation: Installation,
     folder: Path,
     rescore: bool,
+    auto_apply: bool,
     overrides: Sequence[str],
     no_open: bool,
     no_baselines: bool,
@@ -348,6 +358,7 @@ def challenge_publish(
         checked=result,
         overrides=reasons,
         rescore=rescore,
+        auto_apply=auto_apply,
         open_competition=not no_open,
     )
     posted = []
@@ -363,7 +374,10 @@ def challenge_publish(
     new = "" if published.is_new else " (already published)"
     click.echo(f"{published.slug} version {published.version}, digest {published.digest[:12]}{new}")
     for slug in published.rescoring:
-        click.echo(f"{slug}: rescoring; its board stays as it is until every submission is scored anew.")
+        then = "it changes when all are done" if auto_apply else f"then look: heldout rescore {slug} --diff"
+        click.echo(
+            f"{slug}: rescoring aside; its board stays as it is until every submission is scored anew, {then}."
+        )
     for slug in published.competitions:
         click.echo(f"{slug}: open at /competitions/{slug}; {len(posted)} baselines posted")
     return 0
@@ -513,41 +527,271 @@ def _competition_row(competition: Competition, teams: int, now: datetime) -> dic
 
 @cli.command("rescore")
 @click.argument("competition")
-@click.option("--discard", is_flag=True, help="Give up the rescore at work; the board stays as it is.")
 @click.option(
-    "--apply", "accept_losses", is_flag=True, help="Take a finished rescore although it drops scores."
+    "--repeat", "repeats", default=0, help="Score everything so many times more, to show that scores repeat."
 )
+@click.option("--auto-apply", is_flag=True, help="Change the board without a look, once all are done.")
+@click.option("--diff", "show", is_flag=True, help="What the rescore at work would change on the board.")
+@click.option(
+    "--apply", "take", is_flag=True, help="Put the finished rescore in the board's place, losses included."
+)
+@click.option("--discard", is_flag=True, help="Give up the rescore at work; the board stays as it is.")
+@click.option("--json", "as_json", is_flag=True, help="With --diff: machine-readable.")
 @pass_installation
-def rescore_command(installation: Installation, competition: str, discard: bool, accept_losses: bool) -> None:
-    """Score every submission anew; the old board stands until the last one is done."""
-    if discard and accept_losses:
-        raise click.UsageError("--discard and --apply exclude each other.")
+def rescore_command(
+    installation: Installation,
+    competition: str,
+    repeats: int,
+    auto_apply: bool,
+    show: bool,
+    take: bool,
+    discard: bool,
+    as_json: bool,
+) -> None:
+    """Score every submission anew, aside; the old board stands until you have seen the changes and apply them."""
+    if show + take + discard + bool(repeats or auto_apply) > 1:
+        raise click.UsageError("--diff, --apply, --discard and beginning one exclude each other.")
+    if show:
+        with installation.database.read() as session:
+            rescore = competitions.rescore_of(session, competitions.by_slug(session, competition))
+        _print_rescore(_begun(rescore, competition), as_json=as_json)
+        return
     with installation.database.begin() as session:
         now = db.now(session)
         found = competitions.by_slug(session, competition)
-        if discard or accept_losses:
-            words = _end_rescore(session, found, accept_losses=accept_losses)
-            action = "rescore applied" if accept_losses else "rescore discarded"
+        if take or discard:
+            words = _end_rescore(session, found, take=take)
+            action = "rescore applied" if take else "rescore discarded"
         else:
             count = competitions.begin_rescore(
-                session, found, found.version, reason="asked for by command", now=now
+                session, found, found.version,
+                reason="asked for by command", now=now, applies_itself=auto_apply, repeats=repeats,
+            )  # fmt: skip
+            then = (
+                "the board changes when all are done"
+                if auto_apply
+                else "then see --diff, and --apply or --discard"
             )
-            words = f"{count} submissions will be scored anew; the board changes when all are done."
+            words = f"{count} submissions will be scored anew{f', {1 + repeats} times' if repeats else ''}; {then}."
             action = "rescore begun"
         events.log(session, "command line", action, competition, now=now)
     click.echo(f"{competition}: {words}")
 
 
-def _end_rescore(session: Session, competition: Competition, *, accept_losses: bool) -> str:
+def _begun(rescore: Rescore | None, competition: str) -> Rescore:
+    if rescore is None:
+        raise Refused(f"No rescore of {competition} is at work.")
+    return rescore
+
+
+def _end_rescore(session: Session, competition: Competition, *, take: bool) -> str:
     draft = competitions.draft_round(session, competition)
     if draft is None:
         raise Refused(f"No rescore of {competition.slug} is at work.")
-    if not accept_losses:
+    if not take:
         competitions.discard_rescore(session, competition)
         return "the rescore is given up; the board stays as it is."
     if competitions.activate(session, draft.id, accept_losses=True) is None:
         raise Refused(f"The rescore of {competition.slug} is not finished; wait for it, or use --discard.")
     return "the board shows the new scores."
+
+
+def _print_rescore(rescore: Rescore, *, as_json: bool) -> None:
+    if as_json:
+        _print_json(asdict(rescore))
+        return
+    state = "finished" if rescore.is_finished else "still at work"
+    click.echo(f"{rescore.reason}: {state}; {rescore.changed} of {len(rescore.changes)} rows change.")
+    if rescore.losses:
+        click.echo(f"{rescore.losses} submissions would lose their score.")
+    if rescore.repeats:
+        same = (
+            f"{rescore.unequal} submissions came out otherwise"
+            if rescore.unequal
+            else "every score came out the same, bit for bit"
+        )
+        click.echo(f"Scored {1 + rescore.repeats} times: {same}.")
+    rows = [
+        {"team": change.team, "public": _moved(change.public), "private": _moved(change.private)}
+        for change in rescore.changes
+        if change.is_change
+    ]
+    if rows:
+        _print_rows(rows, as_json=False)
+
+
+def _moved(places: tuple[Place | None, Place | None]) -> str:
+    old, new = (
+        "-" if place is None else f"{place.rank or 'baseline'} ({place.score:.6g})" for place in places
+    )
+    return old if places[0] == places[1] else f"{old} -> {new}"
+
+
+# -- extensions --------------------------------------------------------------------------------
+
+
+@cli.group("extension")
+def extension_group() -> None:
+    """What one team is granted beyond the rules: a later close, more uploads; always with a reason."""
+
+
+@extension_group.command("grant")
+@click.argument("competition")
+@click.argument("team")
+@click.option(
+    "--closes-at", type=click.DateTime(["%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M%z"]), help="With offset."
+)
+@click.option("--daily-extra", type=click.IntRange(0), default=0, help="Uploads a day on top of the limit.")
+@click.option("--total-extra", type=click.IntRange(0), default=0, help="Uploads in all on top of the limit.")
+@click.option("--reason", required=True, help="Why; it stays in the log.")
+@pass_installation
+def extension_grant(
+    installation: Installation,
+    competition: str,
+    team: str,
+    closes_at: datetime | None,
+    daily_extra: int,
+    total_extra: int,
+    reason: str,
+) -> None:
+    """Grant a team more. Private scores stay hidden from everybody until its own close."""
+    with installation.database.begin() as session:
+        found = competitions.by_slug(session, competition)
+        granted = extensions.grant(
+            session, found, team, closes_at=closes_at, daily_extra=daily_extra, total_extra=total_extra,
+            reason=reason, by="command line", now=db.now(session),
+        )  # fmt: skip
+        number = granted.id
+    click.echo(f"{competition}: extension {number} for {team}.")
+
+
+@extension_group.command("revoke")
+@click.argument("competition")
+@click.argument("number", type=int)
+@pass_installation
+def extension_revoke(installation: Installation, competition: str, number: int) -> None:
+    """Take a grant back; what was sent under it stays."""
+    with installation.database.begin() as session:
+        found = competitions.by_slug(session, competition)
+        extensions.revoke(session, found, number, by="command line", now=db.now(session))
+    click.echo(f"{competition}: extension {number} is revoked.")
+
+
+@extension_group.command("list")
+@click.argument("competition")
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
+@pass_installation
+def extension_list(installation: Installation, competition: str, as_json: bool) -> None:
+    """Every grant, the newest first."""
+    with installation.database.read() as session:
+        rows = [
+            {
+                "id": e.id,
+                "team": team,
+                "closes_at": e.closes_at.isoformat() if e.closes_at else None,
+                "daily_extra": e.daily_extra,
+                "total_extra": e.total_extra,
+                "reason": e.reason,
+                "by": e.granted_by,
+                "revoked": e.revoked_at is not None,
+            }
+            for e, team in extensions.listed(session, competitions.by_slug(session, competition))
+        ]
+    _print_rows(rows, as_json=as_json)
+
+
+# -- proving -----------------------------------------------------------------------------------
+
+
+@cli.command("verify")
+@click.argument("submission", type=int)
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
+@pass_installation
+def verify_command(installation: Installation, submission: int, as_json: bool) -> int:
+    """Score a stored submission again and compare bit for bit; needs the vault. Exit 1 if anything differs."""
+    proven = proof.verify(installation, submission)
+    if as_json:
+        _print_json({**asdict(proven), "is_equal": proven.is_equal})
+        return 0 if proven.is_equal else 1
+    for name, value in proven.again.items():
+        click.echo(f"{name} {value!r}")
+    for difference in proven.differences:
+        click.echo(f"differs: {difference}")
+    made = ", ".join(f"{name} {value}" for name, value in proven.provenance.items() if name in _TOLD)
+    click.echo(
+        f"Submission {submission} {'is the same, bit for bit' if proven.is_equal else 'DIFFERS'}. {made}".strip()
+    )
+    return 0 if proven.is_equal else 1
+
+
+_TOLD = ("metric", "metric_version", "python", "numpy", "pandas", "heldout", "worker", "isolation")
+
+
+@cli.group("audit")
+def audit_group() -> None:
+    """The sealed log of what happened."""
+
+
+@audit_group.command("verify")
+@click.option("--head", help="A hash noted earlier; it must be in the chain.")
+@pass_installation
+def audit_verify(installation: Installation, head: str | None) -> int:
+    """Walk the chain, and hold submissions and scores against it. Exit 1 if anything was changed."""
+    with installation.database.read() as session:
+        verdict = audit.verify(session)
+        is_known = head is None or audit.knows(session, head)
+    for fault in verdict.faults:
+        click.echo(fault.words)
+    if not is_known:
+        click.echo(f"The chain does not hold {head}: what was sealed then was rewritten.")
+    state = "whole" if not verdict.faults and is_known else "BROKEN"
+    click.echo(f"{verdict.sealed} events sealed, {verdict.unsealed} not yet; the log is {state}.")
+    click.echo(verdict.head)
+    return 0 if state == "whole" else 1
+
+
+@cli.command("doctor")
+@click.option("--all", "everything", is_flag=True, help="Recompute every score, not 1 % of them.")
+@click.option("--no-scores", is_flag=True, help="Recompute none: on a machine without the vault.")
+@click.option("--seed", type=int, default=None, help="Which scores are drawn; default: others each time.")
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
+@pass_installation
+def doctor_command(
+    installation: Installation, everything: bool, no_scores: bool, seed: int | None, as_json: bool
+) -> int:
+    """Whether every promise holds: nothing stuck, quotas, files, board, log, scores. Exit 1 if one does not."""
+    seed = secrets.randbelow(1_000_000) if seed is None else seed
+    with installation.database.read() as session:
+        checks = doctor.look(session, now=db.now(session))
+        files = list(doctor.blobs(session))
+        drawn = (
+            []
+            if no_scores
+            else doctor.sample(session, seed=seed, share=1.0 if everything else doctor.SHARE_PROVEN)
+        )
+    checks.append(doctor.files(installation.storage, files))
+    if not no_scores:
+        checks.append(_recomputed(installation, drawn))
+    if as_json:
+        _print_json([asdict(check) for check in checks])
+    for check in [] if as_json else checks:
+        out.print(f"{'ok  ' if check.is_ok else 'BAD '} {check.name}: {check.words}", markup=False)
+        if not check.is_ok:
+            out.print(f"     {check.advice}", markup=False)
+    return 0 if all(check.is_ok for check in checks) else 1
+
+
+def _recomputed(installation: Installation, drawn: Sequence[int]) -> doctor.Check:
+    wrong = []
+    for submission in drawn:
+        try:
+            wrong += [
+                f"submission {submission}: {what}"
+                for what in proof.verify(installation, submission).differences
+            ]
+        except (Refused, scorer.HeldoutError) as unable:
+            wrong.append(f"submission {submission} cannot be scored again: {unable}")
+    return doctor.scores(len(drawn), wrong)
 
 
 # -- integrity ---------------------------------------------------------------------------------

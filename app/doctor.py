@@ -7,7 +7,7 @@ storage and the vault: `heldout doctor` adds them.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -15,6 +15,7 @@ from sqlalchemy import and_, func, literal, or_, select, union_all
 from sqlalchemy.orm import Session
 
 from app import audit, heartbeats, leaderboard
+from app.errors import NotFound
 from app.models import (
     Competition,
     Evaluation,
@@ -27,6 +28,7 @@ from app.models import (
     Submission,
     Team,
 )
+from app.storage import Storage
 
 LEASE_GRACE = timedelta(minutes=2)
 LONG_WAIT = timedelta(minutes=15)
@@ -81,6 +83,33 @@ def sample(session: Session, *, seed: int, share: float = SHARE_PROVEN) -> list[
 def blobs(session: Session) -> Iterator[str]:
     """The sha256 of every file that a submission names."""
     yield from session.scalars(select(Submission.sha256).distinct())
+
+
+def files(storage: Storage, names: Iterable[str]) -> Check:
+    """Every file that a submission names is there, whole, and what its name says."""
+    wrong, count = [], 0
+    for sha256 in names:
+        count += 1
+        try:
+            if storage.check(sha256) is None:
+                wrong.append(f"{sha256[:16]} is damaged")
+        except NotFound:
+            wrong.append(f"{sha256[:16]} is missing")
+    return _check(
+        "Every uploaded file is there and whole",
+        wrong,
+        f"{count} files read and hashed",
+        "Put it back from a backup (`heldout restore`); scores that were computed from it stay as they are.",
+    )
+
+
+def scores(count: int, wrong: Sequence[str]) -> Check:
+    return _check(
+        "Scores come out again, bit for bit",
+        wrong,
+        f"{count} computed again from the stored files",
+        "If libraries changed since, `heldout rescore COMPETITION --repeat 1` shows what differs, aside.",
+    )
 
 
 def _check(name: str, wrong: Sequence[str], fine: str, advice: str) -> Check:

@@ -38,6 +38,7 @@ def publish(
     checked: scorer.CheckResult | None = None,
     overrides: Mapping[str, str] | None = None,
     rescore: bool = False,
+    auto_apply: bool = False,
     open_competition: bool = True,
 ) -> Publication:
     """Store the folder, make its version, move the challenge's competitions to it or open the first one.
@@ -63,7 +64,9 @@ def publish(
         rescoring = [
             competition.slug
             for competition in running
-            if competitions.take_version(session, competition, published.version, rescore=rescore, now=now)
+            if competitions.take_version(
+                session, competition, published.version, rescore=rescore, now=now, applies_itself=auto_apply
+            )
         ]
         if open_competition and not every:
             limit = installation.settings.max_upload_mb * 1_000_000

@@ -21,6 +21,7 @@ from app.web import (
     accounts,
     api,
     competitions,
+    doctor,
     errors,
     formats,
     integrity,
@@ -84,7 +85,7 @@ def create_app(settings: Settings, *, database: Database | None = None) -> Flask
         csrf.exempt(receives_a_file)  # checks by itself, after the file has gone to storage
     app.url_map.converters.update(slug=SlugConverter, id=IdConverter)
     for module in (
-        pages, accounts, competitions, teams, submissions, train_files, leaderboard, reports, organise, integrity, api,
+        pages, accounts, competitions, teams, submissions, train_files, leaderboard, reports, organise, integrity, doctor, api,
     ):  # fmt: skip
         app.register_blueprint(module.blueprint)
     errors.register(app)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
+from sqlalchemy.orm import Session
 
-from app import cases, competitions, db, events, heartbeats, submissions
-from app.models import RoundState, State
-from app.web.context import number_argument, organiser, parts
+from app import cases, competitions, db, events, extensions, heartbeats, submissions
+from app.errors import Conflict, Refused
+from app.models import Competition, RoundState, State
+from app.web.context import field, number_argument, organiser, parts
 
 blueprint = Blueprint("organise", __name__)
 
@@ -36,6 +40,7 @@ def show(slug: str) -> ResponseReturnValue:
             "hints": parts().hints.depth(),
             "open_cases": cases.open_count(session, competition),
             "isolation": submissions.latest_isolation(session, competition),
+            "is_finished": draft is not None and draft.id in competitions.finished_drafts(session),
         }
         if request.args.get("part") == "pulse":
             return render_template("organise/_pulse.html", **page)
@@ -49,9 +54,16 @@ def show(slug: str) -> ResponseReturnValue:
             before_id=before_id or None,
         )
         log = events.latest(session, competition.slug)
+        granted = extensions.listed(session, competition)
     older = entries[PAGE_SIZE - 1].id if len(entries) > PAGE_SIZE else None
     return render_template(
-        "organise/show.html", entries=entries[:PAGE_SIZE], older=older, state=state, log=log, **page
+        "organise/show.html",
+        entries=entries[:PAGE_SIZE],
+        older=older,
+        state=state,
+        log=log,
+        granted=granted,
+        **page,
     )
 
 
@@ -69,15 +81,104 @@ def retry(slug: str, submission_id: int) -> ResponseReturnValue:
 
 @blueprint.post("/competitions/<slug:slug>/organise/rescore")
 def rescore(slug: str) -> ResponseReturnValue:
+    repeats = 1 if request.form.get("repeat") == "1" else 0
     with parts().database.begin() as session:
         now = db.now(session)
         me = organiser(session, now)
         competition = competitions.by_slug(session, slug)
         count = competitions.begin_rescore(
-            session, competition, competition.version, reason=f"asked for by {me.name}", now=now
-        )
-        events.log(session, me.name, "rescore begun", slug, now=now, submissions=count)
-    return _back(slug, f"{count} submissions are being scored anew; today's board stands until all are done.")
+            session, competition, competition.version,
+            reason=f"asked for by {me.name}", now=now, repeats=repeats,
+        )  # fmt: skip
+        events.log(session, me.name, "rescore begun", slug, now=now, submissions=count, repeats=repeats)
+    return _back(
+        slug, f"{count} submissions are being scored anew, aside; today's board stands until you apply it."
+    )
+
+
+@blueprint.get("/competitions/<slug:slug>/organise/rescore")
+def rescore_show(slug: str) -> ResponseReturnValue:
+    """What the rescore at work would change on the board."""
+    with parts().database.read() as session:
+        now = db.now(session)
+        organiser(session, now)
+        competition = competitions.by_slug(session, slug)
+        found = competitions.rescore_of(session, competition)
+    if found is None:
+        return _back(slug, "No rescore is at work.")
+    return render_template("organise/rescore.html", competition=competition, rescore=found, now=now)
+
+
+@blueprint.post("/competitions/<slug:slug>/organise/rescore/apply")
+def rescore_apply(slug: str) -> ResponseReturnValue:
+    """Losses and differing repeats stood on the page that this was sent from."""
+    with parts().database.begin() as session:
+        now = db.now(session)
+        me = organiser(session, now)
+        draft_id = _seen_draft(session, slug)
+        if competitions.activate(session, draft_id, accept_losses=True) is None:
+            raise Conflict("The rescore is not finished yet, or was replaced meanwhile; look again.")
+        events.log(session, me.name, "rescore applied", slug, now=now, round=draft_id)
+    return _back(slug, "The board shows the new scores.")
+
+
+@blueprint.post("/competitions/<slug:slug>/organise/rescore/discard")
+def rescore_discard(slug: str) -> ResponseReturnValue:
+    with parts().database.begin() as session:
+        now = db.now(session)
+        me = organiser(session, now)
+        draft_id = _seen_draft(session, slug)
+        competitions.discard_rescore(session, competitions.by_slug(session, slug))
+        events.log(session, me.name, "rescore discarded", slug, now=now, round=draft_id)
+    return _back(slug, "The rescore is given up; the board stays as it is.")
+
+
+def _seen_draft(session: Session, slug: str) -> int:
+    """The draft that the page showed, if it is still the one at work."""
+    draft = competitions.draft_round(session, competitions.by_slug(session, slug))
+    if draft is None or str(draft.id) != request.form.get("draft"):
+        raise Conflict("That rescore is over or was replaced by another; look at the page again.")
+    return draft.id
+
+
+@blueprint.post("/competitions/<slug:slug>/organise/extensions")
+def extension_grant(slug: str) -> ResponseReturnValue:
+    with parts().database.begin() as session:
+        now = db.now(session)
+        me = organiser(session, now)
+        competition = competitions.by_slug(session, slug)
+        extensions.grant(
+            session, competition, field("team"), reason=field("reason"), by=me.name, now=now,
+            closes_at=_local_moment(competition, field("closes_at")),
+            daily_extra=_count("daily_extra"), total_extra=_count("total_extra"),
+        )  # fmt: skip
+    return _back(slug, f"{field('team')} has its extension.")
+
+
+@blueprint.post("/competitions/<slug:slug>/organise/extensions/<id:extension_id>/revoke")
+def extension_revoke(slug: str, extension_id: int) -> ResponseReturnValue:
+    with parts().database.begin() as session:
+        now = db.now(session)
+        me = organiser(session, now)
+        extensions.revoke(session, competitions.by_slug(session, slug), extension_id, by=me.name, now=now)
+    return _back(slug, f"Extension {extension_id} is revoked.")
+
+
+def _local_moment(competition: Competition, text: str) -> datetime | None:
+    """What a datetime field sends, in the competition's time zone."""
+    if not text:
+        return None
+    try:
+        return datetime.fromisoformat(text).replace(tzinfo=competition.zone)
+    except ValueError:
+        raise Refused(f"{text[:40]!r} is not a moment; write it as 2026-12-01T18:00.") from None
+
+
+def _count(name: str) -> int:
+    text = field(name) or "0"
+    if not (text.isascii() and text.isdigit() and len(text) <= 4):
+        raise Refused(f"{text[:40]!r} is not a number of uploads; write 0 to {extensions.MOST_EXTRA}.")
+    return int(text)
 
 
 @blueprint.post("/competitions/<slug:slug>/organise/pause")

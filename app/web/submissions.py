@@ -18,7 +18,7 @@ from flask import (
 from flask.typing import ResponseReturnValue
 from sqlalchemy.orm import Session
 
-from app import competitions, db, leaderboard, submissions, teams, train_files
+from app import competitions, db, extensions, leaderboard, submissions, teams, train_files
 from app.accounts import Viewer
 from app.errors import NotFound
 from app.models import Competition, Team
@@ -44,8 +44,14 @@ def new(slug: str) -> ResponseReturnValue:
         competition = competitions.by_slug(session, slug)
         team = teams.of(session, competition, me.id)
         allowance = submissions.allowance(session, competition, team, now=now) if team else None
+        own_phase = extensions.terms(session, competition, team).phase(competition, now)
     return render_template(
-        "submissions/new.html", competition=competition, team=team, allowance=allowance, now=now
+        "submissions/new.html",
+        competition=competition,
+        team=team,
+        allowance=allowance,
+        own_phase=own_phase,
+        now=now,
     )
 
 
@@ -93,7 +99,9 @@ def show(submission_id: int) -> ResponseReturnValue:
         place = submissions.place_in_queue(session, submission_id)
         own = team is not None and team.id == entry.team_id
         files = train_files.of(session, submission_id) if own else {}
+        own_phase = extensions.terms(session, competition, team).phase(competition, now)
     page = {"competition": competition, "entry": entry, "team": team, "now": now, "place": place, "own": own}
+    page["own_phase"] = own_phase
     page["beside"] = beside(competition, entry, files, now) if own else None
     if request.args.get("part") == "beside" and page["beside"]:
         return render_template("submissions/_beside.html", **page)
@@ -147,6 +155,7 @@ def _summary(session: Session, competition: Competition, team: Team, now: dateti
         "competition": competition,
         "team": team,
         "now": now,
+        "own_phase": extensions.terms(session, competition, team).phase(competition, now),
         "allowance": submissions.allowance(session, competition, team, now=now),
         "picked": sum(entry.is_picked for entry in past),
         "sent": len(past),
