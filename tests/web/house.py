@@ -358,6 +358,7 @@ def addresses(house: House, submission_id: int) -> list[tuple[str, str]]:
         "sign_in_id": 1,
         "token_id": 1,
         "case_id": 1,
+        "extension_id": 1,
         "kind": "oof",
     }
     found = []
