@@ -71,6 +71,10 @@ class Settings:
     database_pool: int = _setting(0, "PostgreSQL connections of each process; 0: its web threads and 2 more.")
     statement_seconds: int = _setting(60, "A PostgreSQL statement is ended after this long, in seconds.")
 
+    disk_floor_mb: int = _setting(
+        500, "Uploads are refused while less is free where files or data lie, in MB; 0: never."
+    )
+
     @property
     def database(self) -> str:
         return self.database_url or f"sqlite:///{self.data_dir.resolve() / 'heldout.db'}"
@@ -218,6 +222,8 @@ def _check(settings: Settings) -> None:
         problems.append("HELDOUT_S3_KEY and HELDOUT_S3_SECRET: set both or neither")
     if settings.database_pool < 0:
         problems.append("HELDOUT_DATABASE_POOL: must be 0 or more")
+    if settings.disk_floor_mb < 0:
+        problems.append("HELDOUT_DISK_FLOOR_MB: must be 0 or more")
     if problems:
         raise Misconfigured("; ".join(problems), [Problem("BAD_SETTING", p) for p in problems])
 

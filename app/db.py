@@ -86,6 +86,20 @@ def is_away(error: BaseException) -> bool:
     )
 
 
+def is_full(error: BaseException) -> bool:
+    """The database's own disk has no room left. SQLite then rolls back by itself, and what is reported is often
+    the failure to roll back once more; the cause stands behind it."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if (
+            getattr(cause, "sqlite_errorname", None) == "SQLITE_FULL"
+            or getattr(cause, "sqlstate", None) == "53100"
+        ):
+            return True
+        cause = cause.__cause__ or cause.__context__
+    return False
+
+
 class Database:
     """`begin()` writes, `read()` only reads; both are one transaction ended by their `with` block."""
 

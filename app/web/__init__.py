@@ -72,7 +72,7 @@ def create_app(settings: Settings, *, database: Database | None = None) -> Flask
         storage=storage.open_(settings),
         hints=queue.open_(settings),
         throttle=Throttle(),
-        under_way=UnderWay(),
+        under_way=UnderWay(settings.web_threads),
     )
     if settings.proxies:
         n = settings.proxies

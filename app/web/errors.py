@@ -13,7 +13,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import BadHost, HTTPException
 
 from app import db
-from app.errors import NotSignedIn, Refused, Unavailable
+from app.errors import NotSignedIn, Refused, StorageFull, Unavailable
+from app.storage import FULL
 from app.web.context import parts, safe_next, viewer
 from scorer.report import Problem
 
@@ -31,6 +32,7 @@ TITLES = {
     429: "Enough for now",
     500: "Our fault",
     503: "Just a moment",
+    507: "No room",
 }
 WORDS = {
     404: "There is no such page, or it is not yours to see.",
@@ -91,6 +93,9 @@ def lost(_error: BadHost) -> ResponseReturnValue:
 
 
 def fault(error: Exception) -> ResponseReturnValue:
+    if db.is_full(error):
+        log.error("DISK FULL: the database cannot be written")
+        return refused(StorageFull(FULL))
     if db.is_away(error):
         log.warning("%s %s: the database is away: %s", request.method, request.path, type(error).__name__)
         return refused(Unavailable(AWAY))
