@@ -33,6 +33,7 @@ from app.web import (
     teams,
     train_files,
     uploads,
+    watch,
 )
 from app.web.context import Parts
 from app.web.throttle import Throttle, UnderWay
@@ -78,6 +79,7 @@ def create_app(settings: Settings, *, database: Database | None = None) -> Flask
         n = settings.proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=n, x_proto=n, x_host=n)  # type: ignore[method-assign]
 
+    watch.register(app)
     csrf = CSRFProtect(app)
     csrf.exempt(api.blueprint)  # tokens in a header, never cookies
     for receives_a_file in (submissions.create, train_files.create):

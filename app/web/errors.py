@@ -16,6 +16,7 @@ from app import db
 from app.errors import NotSignedIn, Refused, StorageFull, Unavailable
 from app.storage import FULL
 from app.web.context import parts, safe_next, viewer
+from app.web.watch import request_id
 from scorer.report import Problem
 
 log = logging.getLogger(__name__)
@@ -116,6 +117,7 @@ def answer(status: int, message: str, problems: Sequence[Problem] = ()) -> Respo
         message=message,
         problems=problems,
         back=_came_from(),
+        request_id=request_id() if status == 500 else None,
     )
     return page, status
 
@@ -129,12 +131,14 @@ def wants_json() -> bool:
 
 def problem_json(status: int, message: str, problems: Sequence[Problem]) -> Response:
     """RFC 9457."""
+    more = {"request_id": request_id()} if status == 500 else {}
     response = jsonify(
         type="about:blank",
         title=TITLES.get(status, "That did not work"),
         status=status,
         detail=message,
         problems=[problem.as_dict() for problem in problems],
+        **more,
     )
     response.mimetype = "application/problem+json"
     if status == 401:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import json
+import logging
+import re
 import shutil
 import socket
 import time
@@ -11,8 +14,9 @@ from typing import Any
 
 import pytest
 from sqlalchemy import event, text
+from sqlalchemy.exc import SQLAlchemyError
 
-from app import migrations
+from app import leaderboard, logs, migrations
 from app.errors import Unavailable
 from app.storage import Incoming
 from app.web import uploads
@@ -164,6 +168,119 @@ def test_a_database_without_room_is_told_as_such(house: House) -> None:
         if status != 201:
             break
     assert status == 507
+
+
+# -- the log -------------------------------------------------------------------------------------
+
+
+def facts(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
+    return [r.facts for r in caplog.records if r.name == "app.web.access"]  # type: ignore[attr-defined]
+
+
+def test_each_request_leaves_one_line_without_its_query(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    answer = house.browser("ada").get("/competitions/biopsy/leaderboard?q=secret-search")
+    house.stranger().get("/nowhere/secret-place")
+    board, nowhere = facts(caplog)
+    assert board.pop("ms") > 0
+    assert board == {"method": "GET", "endpoint": "leaderboard.show", "status": 200, "user": 1}
+    assert (nowhere["endpoint"], nowhere["status"], nowhere["user"]) == ("none", 404, None)
+    assert len(answer.headers["X-Request-ID"]) == 16
+    assert "secret" not in caplog.text
+
+
+def test_a_request_is_named_by_a_trusted_proxy_alone(house: House) -> None:
+    given = {"X-Request-ID": "from-the-proxy-1"}
+    assert house.stranger().get("/", headers=given).headers["X-Request-ID"] != "from-the-proxy-1"
+    behind = house.with_settings(proxies=1).stranger()
+    assert behind.get("/", headers=given).headers["X-Request-ID"] == "from-the-proxy-1"
+    for text_only in ("short", "x" * 65, "with space and <b>"):
+        assert behind.get("/", headers={"X-Request-ID": text_only}).headers["X-Request-ID"] != text_only
+
+
+def test_a_fault_names_its_request_to_whom_it_befell_and_in_the_log(
+    house: House, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("out of order")
+
+    house.app.config["PROPAGATE_EXCEPTIONS"] = False
+    monkeypatch.setattr(leaderboard, "board", broken)
+    lines: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: lines.append(logs.Json().format(record))  # type: ignore[method-assign]
+    logging.getLogger("app.web.errors").addHandler(handler)
+    page = house.browser("ada").get("/competitions/biopsy/leaderboard")
+    answer = house.stranger().client.get(
+        "/api/v1/competitions/biopsy/leaderboard", headers=house.token("ada")
+    )
+    logging.getLogger("app.web.errors").removeHandler(handler)
+    assert page.status_code == answer.status_code == 500
+    assert page.headers["X-Request-ID"] in page.text
+    assert answer.json is not None
+    assert answer.json["request_id"] == answer.headers["X-Request-ID"]
+    assert [json.loads(line)["request"] for line in lines] == [
+        page.headers["X-Request-ID"],
+        answer.headers["X-Request-ID"],
+    ]
+
+
+@pytest.mark.parametrize("form", [logs.Text, logs.Json])
+def test_no_secret_is_in_any_line_of_a_days_work(
+    house: House, form: type[logging.Formatter], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Signing up, in and out, tokens, uploads, refusals, a forged cookie, a database that breaks under a secret."""
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(form())
+    root = logging.getLogger()
+    root.addHandler(handler)
+    level, house.app.config["PROPAGATE_EXCEPTIONS"] = root.level, False
+    root.setLevel(logging.DEBUG)
+    try:
+        password = "a-password-nobody-should-read"
+        visitor = house.stranger()
+        visitor.post("/sign-up", {"name": "carla", "password": password, "password_again": password})
+        visitor.post("/sign-out")
+        visitor.post("/sign-in", {"name": "carla", "password": password})
+        visitor.post("/sign-in", {"name": "carla", "password": password + "x"})
+        made = visitor.post("/account/tokens", {"label": "laptop"}, follow_redirects=True)
+        tokens = re.findall(r"hld_[A-Za-z0-9_-]{20,}", made.text)
+        client = house.stranger().client
+        secrets = [password, house.app.config["SECRET_KEY"], *tokens]
+        cookie = visitor.client.get_cookie("heldout")
+        if cookie is not None:
+            secrets.append(cookie.value)
+        for token in [*tokens, "hld_wrong-but-typed-by-somebody"]:
+            headers = {"Authorization": f"Bearer {token}"}
+            client.get(f"/api/v1/me?token={token}", headers=headers)
+            client.post(API, data=CSV, content_type="text/csv", headers=headers)
+            secrets.append(token)
+        with house.database.begin() as session:
+            session.execute(text("ALTER TABLE sign_in RENAME TO sign_in_gone"))
+            digests = [bytes(d) for d in session.scalars(text("SELECT token_hash FROM token"))]
+            hashes = session.scalars(text("SELECT password_hash FROM user_account")).all()
+        visitor.client.get("/")  # the statement fails with the cookie's digest in hand
+        with house.database.begin() as session:
+            session.execute(text("ALTER TABLE user_account RENAME COLUMN created_at TO made_at"))
+        visitor.client.post("/sign-up", data={"name": "dora", "password": password})
+        with pytest.raises(SQLAlchemyError), house.database.begin() as session:
+            try:
+                session.execute(text("INSERT INTO nothing VALUES (:secret)"), {"secret": password})
+            except SQLAlchemyError:
+                logging.getLogger("app").exception("a statement failed")
+                raise
+    finally:
+        root.removeHandler(handler)
+        root.setLevel(level)
+    written = stream.getvalue()
+    assert tokens
+    assert "a statement failed" in written
+    assert "accounts.sign_in" in written
+    for secret in [*secrets, *(repr(d)[2:-1] for d in digests), *hashes]:
+        assert secret not in written
 
 
 # -- threads -------------------------------------------------------------------------------------
