@@ -71,6 +71,11 @@ class Settings:
     database_pool: int = _setting(0, "PostgreSQL connections of each process; 0: its web threads and 2 more.")
     statement_seconds: int = _setting(60, "A PostgreSQL statement is ended after this long, in seconds.")
 
+    log_format: str = _setting("text", "text, or json: one object a line.")
+    disk_floor_mb: int = _setting(
+        500, "Uploads are refused while less is free where files or data lie, in MB; 0: never."
+    )
+
     @property
     def database(self) -> str:
         return self.database_url or f"sqlite:///{self.data_dir.resolve() / 'heldout.db'}"
@@ -208,6 +213,8 @@ def _check(settings: Settings) -> None:
         problems.append(f"HELDOUT_REGISTRATION: {settings.registration!r} is neither open nor closed")
     if settings.log_level not in ("debug", "info", "warning", "error"):
         problems.append(f"HELDOUT_LOG_LEVEL: {settings.log_level!r} is none of debug, info, warning, error")
+    if settings.log_format not in ("text", "json"):
+        problems.append(f"HELDOUT_LOG_FORMAT: {settings.log_format!r} is neither text nor json")
     if settings.storage_url and not settings.storage_url.startswith(("file:///", "s3://")):
         problems.append(
             f"HELDOUT_STORAGE_URL: {settings.storage_url!r} starts neither with file:/// nor s3://"
@@ -218,6 +225,8 @@ def _check(settings: Settings) -> None:
         problems.append("HELDOUT_S3_KEY and HELDOUT_S3_SECRET: set both or neither")
     if settings.database_pool < 0:
         problems.append("HELDOUT_DATABASE_POOL: must be 0 or more")
+    if settings.disk_floor_mb < 0:
+        problems.append("HELDOUT_DISK_FLOOR_MB: must be 0 or more")
     if problems:
         raise Misconfigured("; ".join(problems), [Problem("BAD_SETTING", p) for p in problems])
 

@@ -9,6 +9,7 @@
     ├── QuotaExhausted       429  exit 3
     ├── TooLarge             413  exit 2
     ├── Unavailable          503  exit 1   a part of ours is away for a moment: try again
+    ├── StorageFull          507  exit 1   no room for another file
     └── Misconfigured        500  exit 2   a setting or the machine is wrong: one line for the operator
 
 A refusal is an answer, not a fault. Any other exception is our bug and stays loud.
@@ -68,6 +69,11 @@ class TooLarge(Refused):
 
 class Unavailable(Refused):
     status = 503
+    exit_code = 1
+
+
+class StorageFull(Refused):
+    status = 507
     exit_code = 1
 
 

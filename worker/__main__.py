@@ -100,7 +100,7 @@ def release_the_dead(runner: jobs.Runner) -> None:
 def main() -> int:
     try:
         settings = config.load()
-        logs.begin(settings.log_level)
+        logs.begin(settings.log_level, settings.log_format)
         config.prepare_data_dir(settings)
         database = db.open_(settings, pooled=False)
         migrations.check(database)

@@ -41,6 +41,7 @@ def viewer(session: Session, now: datetime) -> Viewer | None:
     secret = cookie.get("sign_in")
     found = accounts.by_sign_in(session, secret, now=now) if secret else None
     g.viewer = found
+    g.user_id = found.id if found else None
     return found
 
 
@@ -67,6 +68,7 @@ def bearer(session: Session) -> Viewer:
         raise NotSignedIn(
             "Send a token in the header `Authorization: Bearer hld_...`; your account page makes one."
         )
+    g.user_id = found.id
     return found
 
 

@@ -8,11 +8,12 @@ from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from app.errors import Refused
+from app.errors import Refused, Unavailable
 
 WINDOW_SECONDS = 60.0
 MAX_NAMES = 10_000
 UPLOADS_AT_ONCE = 2
+FREE_THREADS = 3
 
 
 class TooManyTries(Refused):
@@ -22,10 +23,12 @@ class TooManyTries(Refused):
 class UnderWay:
     """Few uploads of one person at once: as many slow ones as there are threads would leave none for anybody else.
 
-    Like the throttle, each web process counts for itself.
+    Of everybody's together some threads stay free, so that pages and refusals are still answered. Like the
+    throttle, each web process counts for itself.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, threads: int) -> None:
+        self._in_all = max(1, threads - FREE_THREADS)
         self._uploads: Counter[int] = Counter()
         self._lock = threading.Lock()
 
@@ -35,6 +38,10 @@ class UnderWay:
             if self._uploads[user_id] >= UPLOADS_AT_ONCE:
                 raise TooManyTries(
                     f"{UPLOADS_AT_ONCE} uploads of yours are still on their way. Please send the next when one is here."
+                )
+            if self._uploads.total() >= self._in_all:
+                raise Unavailable(
+                    "Many people are sending files just now. Please try again in a moment; nothing was charged."
                 )
             self._uploads[user_id] += 1
         try:
