@@ -35,7 +35,7 @@ from app.web import (
     uploads,
 )
 from app.web.context import Parts
-from app.web.throttle import Throttle, UnderWay
+from app.web.throttle import UnderWay
 
 FORM_LIMIT_BYTES = 1_000_000  # of every request but an upload, which sets its own
 A_YEAR_SECONDS = 365 * 86400
@@ -71,7 +71,6 @@ def create_app(settings: Settings, *, database: Database | None = None) -> Flask
         database=database or db.open_(settings),
         storage=storage.open_(settings),
         hints=queue.open_(settings),
-        throttle=Throttle(),
         under_way=UnderWay(),
     )
     if settings.proxies:
