@@ -70,6 +70,7 @@ class Settings:
     )
     database_pool: int = _setting(0, "PostgreSQL connections of each process; 0: its web threads and 2 more.")
     statement_seconds: int = _setting(60, "A PostgreSQL statement is ended after this long, in seconds.")
+    sign_ups_per_hour: int = _setting(200, "Sign-ups an hour from one address; five times as many from all.")
 
     log_format: str = _setting("text", "text, or json: one object a line.")
     disk_floor_mb: int = _setting(
@@ -198,6 +199,7 @@ def _check(settings: Settings) -> None:
         "session_days",
         "cache_mb",
         "statement_seconds",
+        "sign_ups_per_hour",
     )
     problems += [f"HELDOUT_{n.upper()}: must be 1 or more" for n in counts if getattr(settings, n) < 1]
     for name in ("sweep_seconds", "hint_seconds", "job_memory_mb"):

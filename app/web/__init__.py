@@ -37,7 +37,7 @@ from app.web import (
     watch,
 )
 from app.web.context import Parts
-from app.web.throttle import Throttle, UnderWay
+from app.web.throttle import UnderWay
 
 FORM_LIMIT_BYTES = 1_000_000  # of every request but an upload, which sets its own
 A_YEAR_SECONDS = 365 * 86400
@@ -73,7 +73,6 @@ def create_app(settings: Settings, *, database: Database | None = None) -> Flask
         database=database or db.open_(settings),
         storage=storage.open_(settings),
         hints=queue.open_(settings),
-        throttle=Throttle(),
         under_way=UnderWay(settings.web_threads),
     )
     if settings.proxies:

@@ -16,7 +16,7 @@ from app.db import Database
 from app.errors import NotFound, NotSignedIn
 from app.queue import Hints
 from app.storage import Storage
-from app.web.throttle import Throttle, UnderWay
+from app.web.throttle import UnderWay
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,6 @@ class Parts:
     database: Database
     storage: Storage
     hints: Hints
-    throttle: Throttle
     under_way: UnderWay
 
 
