@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench clean
+.PHONY: help demo test lint format bench sbom audit clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -35,6 +35,12 @@ format: $(STAMP)  ## let ruff rewrite what it can
 
 bench: $(STAMP)  ## every benchmark at full size (ARGS=--smoke: minutes become seconds)
 	for b in benchmarks/[a-z]*.py benchmarks/integrity benchmarks/chaos; do $(BIN)/python $$b $(ARGS) || exit 1; done
+
+sbom: $(STAMP)  ## list every part that comes from others in build/sbom.json (CycloneDX)
+	$(BIN)/python tools/supply.py sbom
+
+audit: $(STAMP)  ## look what is locked up among known vulnerabilities
+	$(BIN)/python tools/supply.py audit
 
 clean:  ## remove the virtual environment and caches (not data)
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

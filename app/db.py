@@ -81,6 +81,8 @@ def open_(settings: Settings, *, pooled: bool = True) -> Database:
 
 def is_away(error: BaseException) -> bool:
     """The database cannot be reached, or has just gone: what was asked may be asked again."""
+    if isinstance(error, OperationalError) and getattr(error.orig, "sqlite_errorname", "") == "SQLITE_ERROR":
+        return False  # a statement of ours that is wrong: SQLite's driver calls that operational too
     return isinstance(error, OperationalError | InterfaceError | PoolExhausted) or (
         isinstance(error, DBAPIError) and error.connection_invalidated
     )

@@ -244,7 +244,12 @@ def test_the_ci_script_is_sound_and_does_what_everybody_can_do() -> None:
     assert "set -euo pipefail" in script.read_text(encoding="utf-8")
     subprocess.run(["bash", "-n", script], check=True)
     steps = re.findall(r'^step "([^"]+)" (.+)$', script.read_text(encoding="utf-8"), re.MULTILINE)
-    assert [command for _, command in steps[1:]] == ["make test", "make lint", "make bench ARGS=--smoke"]
+    assert [command for _, command in steps[1:]] == [
+        "make test",
+        "make lint",
+        "make bench ARGS=--smoke",
+        "make audit",
+    ]
 
 
 def test_the_workflow_runs_the_same_script_on_every_python_we_claim() -> None:

@@ -118,9 +118,13 @@ def test_while_redis_is_away_scoring_goes_on_and_hints_are_taken_again_after(pla
         assert worker.poll() is None
         with valkey(settings.data_dir):
             third = platform.submit(platform.sample() + b"\n\n")
+            # Whether it still asks or listens again: the hint, or its look, finds the third.
+            platform.installation.hints.send(third)
             eventually(lambda: platform.status(third).state is State.SCORED, what="the score after")
+            assert stop(worker) == 0
     finally:
-        stop(worker)
+        worker.kill()
+        worker.wait()
 
 
 @on_sqlite

@@ -1,0 +1,119 @@
+"""What the database refuses by itself, whoever asks: facts are written once. On SQLite and PostgreSQL."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
+
+from app import audit, competitions, teams
+from app.db import Database
+from app.models import Challenge, ChallengeVersion
+from tests.app.conftest import NOON, World
+
+
+def refused(database: Database, statement: str, words: str) -> None:
+    with pytest.raises(IntegrityError, match=words), database.begin() as session:
+        session.execute(text(statement))
+
+
+def change(database: Database, statement: str) -> int:
+    with database.begin() as session:
+        return int(session.execute(text(statement)).rowcount)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("column", ["solution_digest", "metric_digest", "digest"])
+def test_labels_cannot_change_without_a_new_version(world: World, column: str) -> None:
+    other = "f" * 64
+    refused(world.database, f"UPDATE challenge_version SET {column} = '{other}'", "is written once")
+
+
+def test_a_version_can_neither_be_renumbered_nor_removed_but_described_anew(world: World) -> None:
+    refused(world.database, "UPDATE challenge_version SET number = 7", "is written once")
+    refused(world.database, "DELETE FROM challenge_version", "is kept for good")
+    # The words of a challenge are no fact about its labels.
+    assert change(world.database, "UPDATE challenge_version SET manifest = manifest") == 1
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "sha256 = 'f'",
+        "size_bytes = size_bytes + 1",
+        "received_at = '2020-01-01 00:00:00+00:00'",
+        "day = '2020-01-01'",
+        "team_id = team_id + 1",
+        "user_id = user_id + 1",
+        "competition_id = competition_id + 1",
+    ],
+)
+def test_what_was_received_cannot_be_rewritten(world: World, setting: str) -> None:
+    world.submit()
+    refused(world.database, f"UPDATE submission SET {setting}", "is written once")
+
+
+def test_a_submission_stays_and_what_is_no_fact_of_it_may_change(world: World) -> None:
+    world.submit()
+    refused(world.database, "DELETE FROM submission", "is kept for good")
+    assert change(world.database, "UPDATE submission SET is_charged = is_charged") == 1
+
+
+def test_a_score_is_what_was_measured(world: World) -> None:
+    world.score(0.3, 0.4)
+    for setting in ("public = 0.1", "private = 0.1", "provenance = '{}'", "also = '{}'"):
+        refused(world.database, f"UPDATE score SET {setting}", "is written once")
+
+
+def test_a_sealed_event_stays_where_it_is(world: World) -> None:
+    world.score(0.3, 0.4)
+    refused(world.database, "UPDATE event SET action = 'nothing'", "is written once")
+    refused(world.database, "UPDATE event SET detail = '{}'", "is written once")
+    refused(world.database, "DELETE FROM event", "is kept for good")
+    with world.database.begin() as session:
+        assert audit.seal(session) > 0
+    refused(world.database, "UPDATE event SET seq = seq + 100", "is sealed once")
+    refused(world.database, "UPDATE event SET hash = NULL", "is sealed once")
+    with world.database.read() as session:
+        assert audit.verify(session).faults == ()
+
+
+def test_a_log_changed_behind_the_triggers_is_found_out(world: World) -> None:
+    id_ = world.score(0.3, 0.4)
+    with world.database.begin() as session:
+        audit.seal(session)
+    on = "" if world.database.is_sqlite else " ON score"
+    change(world.database, f"DROP TRIGGER score_update{on}")
+    change(world.database, "UPDATE score SET public = 0.1")
+    on = "" if world.database.is_sqlite else " ON event"
+    change(world.database, f"DROP TRIGGER event_update{on}")
+    change(world.database, "UPDATE event SET actor = 'mallory' WHERE seq = 1")
+    with world.database.read() as session:
+        words = [fault.words for fault in audit.verify(session).faults]
+    assert any("event 1 " in said and "was changed" in said for said in words)
+    assert any(f"score of submission {id_}" in said and "not the one" in said for said in words)
+
+
+def test_a_full_competition_does_not_keep_another_waiting(world: World) -> None:
+    world.change(daily_limit=50, pending_limit=50)
+    busy = [world.submit(str(i), now=NOON).id for i in range(20)]
+    with world.database.begin() as session:
+        challenge = Challenge(slug="digits", created_at=NOON)
+        version = session.query(ChallengeVersion).one()
+        other = ChallengeVersion(
+            challenge=challenge, number=1, digest="d" * 64, solution_digest="e" * 64,
+            metric_digest="f" * 64, manifest=version.manifest, created_at=NOON,
+        )  # fmt: skip
+        session.add(other)
+        session.flush()
+        competition = competitions.open_(session, other, now=NOON - timedelta(days=1), max_upload_bytes=10**7)
+        teams.join(session, competition, world.viewer("bob"), now=NOON)
+    late = World(world.database, "digits").submit("other", by="bob", now=NOON + timedelta(minutes=1)).id
+    taken = []
+    for second in range(3):
+        claim = world.claim(now=NOON + timedelta(minutes=2, seconds=second))
+        assert claim is not None
+        taken.append(claim.submission_id)
+    assert late in taken, "the twenty that came before are not all served first"
+    assert set(taken) - {late} <= set(busy)

@@ -1,0 +1,101 @@
+"""What comes from others: listed, looked up, and under a licence that lets anybody run this."""
+
+from __future__ import annotations
+
+import re
+from importlib import metadata
+from typing import Any
+
+import pytest
+from packaging.requirements import Requirement
+
+from tools import supply
+
+# Whoever passes Heldout on need not open their own code for these, but must keep them replaceable.
+COPYLEFT = {
+    "psycopg": "LGPL-3.0: used as it is, as a package of its own that anybody can replace",
+    "psycopg-binary": "the same; with libpq (PostgreSQL's licence) inside",
+}
+FREE = re.compile(r"MIT|BSD|Apache|PSF|Python Software Foundation|ISC|Zlib|CC0|Unlicense", re.IGNORECASE)
+
+
+def runtime() -> dict[str, metadata.Distribution]:
+    """Everything that `pip install heldout` brings along on this machine."""
+    found: dict[str, metadata.Distribution] = {}
+    ahead = [("heldout", "")]
+    done = set()
+    while ahead:
+        name, extra = ahead.pop()
+        name = name.lower().replace("_", "-")
+        if (name, extra) in done:
+            continue
+        done.add((name, extra))
+        found[name] = metadata.distribution(name)
+        for line in found[name].requires or ():
+            wanted = Requirement(line)
+            if wanted.marker is None or wanted.marker.evaluate({"extra": extra}):
+                ahead += [(wanted.name, each) for each in {"", *wanted.extras}]
+    return found
+
+
+def licence(package: metadata.Distribution) -> str:
+    """The shortest of what a package says of itself: some put the whole text there."""
+    said: Any = package.metadata
+    words = said.get("License-Expression") or ""
+    words = words or " ".join(
+        line.rpartition("::")[2] for line in said.get_all("Classifier") or () if "License" in line
+    )
+    return words or str(said.get("License") or "")[:100]
+
+
+def test_nothing_that_is_installed_is_copyleft_but_what_is_named() -> None:
+    packages = runtime()
+    assert len(packages) > 50
+    licences = {name: licence(package) for name, package in packages.items()}
+    assert {name for name, words in licences.items() if "GPL" in words or "MPL" in words} == set(COPYLEFT)
+    unclear = {
+        name: words for name, words in licences.items() if name not in COPYLEFT and not FREE.search(words)
+    }
+    assert unclear == {}
+
+
+def test_the_list_of_parts_holds_every_locked_package_and_every_vendored_one() -> None:
+    listed = supply.sbom()
+    assert listed["bomFormat"] == "CycloneDX"
+    parts = {(part["name"].lower(), part["version"]) for part in listed["components"]}
+    lock = supply.LOCK.read_text(encoding="utf-8")
+    assert set(re.findall(r"^([a-z0-9.-]+)(?:\[[a-z,]+\])?==([^ ;]+)", lock, re.MULTILINE)) <= parts
+    assert {(p["npm"], p["version"]) for p in supply.vendor.packages()} <= parts
+    hashed = [p for p in listed["components"] if "sha256" in str(p).lower() or "SHA-" in str(p)]
+    assert len(hashed) == len(listed["components"])
+
+
+def answer(*vulns: dict[str, Any]) -> dict[str, Any]:
+    return {"dependencies": [{"name": "flask", "version": "1.0", "vulns": list(vulns)}, {"name": "rq", "skip_reason": "?"}]}  # fmt: skip
+
+
+HOLE = {"id": "PYSEC-2030-1", "fix_versions": ["1.1"], "aliases": ["CVE-2030-7"]}
+
+
+def test_a_known_vulnerability_fails_unless_it_is_ignored_with_a_reason(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    code, [line] = supply.judge(answer(HOLE), "")
+    assert code == 1
+    assert line == "flask 1.0: PYSEC-2030-1 (mended in 1.1)"
+    monkeypatch.setattr(supply, "IGNORED", {"CVE-2030-7": "we never call it"})
+    assert supply.judge(answer(HOLE), "")[0] == 0
+    assert all(reason for reason in supply.IGNORED.values())
+
+
+def test_what_could_not_be_looked_up_is_said_and_passes() -> None:
+    assert supply.judge(answer(), "") == (
+        0, ["1 packages audited, nothing known against them; not known to the advisories: rq"],
+    )  # fmt: skip
+    nobody = {"dependencies": [{"name": "flask", "skip_reason": "Dependency not found"}]}
+    assert supply.judge(nobody, "")[1] == [
+        "NOT AUDITED: the advisories could not be reached for any of 1 packages"
+    ]
+    code, [line] = supply.judge(None, "requests.exceptions.ConnectionError: Max retries exceeded")
+    assert (code, line[:12]) == (0, "NOT AUDITED:")
+    assert supply.judge(None, "ERROR: a hash is missing")[0] == 1, "a broken lock is no broken line"
