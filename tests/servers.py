@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
+import json
 import os
 import re
+import select
+import shutil
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import IO, Any, TypeVar
 
 from app import queue, serve
 from app.config import Settings, prepare_data_dir
@@ -38,12 +45,80 @@ def environment(data_dir: Path, more: Mapping[str, str] | None = None) -> dict[s
     return kept | {"HELDOUT_DATA_DIR": str(data_dir), "PYTHONPATH": str(ROOT)} | dict(more or {})
 
 
+@functools.cache
+def zygote() -> str:
+    """The address of a process that forks for each start of the program; one for these tests' process."""
+    folder = tempfile.mkdtemp(prefix="heldout-zygote-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    address = f"{folder}/socket"
+    # As many threads as a test's process may have; what is forked starts no more either.
+    env = environment(Path(folder)) | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    # It ends with its standard input, so with this process, however that ends.
+    running = subprocess.Popen(
+        [sys.executable, "-m", "tests.zygote", address],
+        env=env, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    atexit.register(running.wait, 10)
+    atexit.register(_close, running)
+    assert running.stdout is not None
+    assert running.stdout.readline() == "ready\n"
+    return address
+
+
+def _close(process: subprocess.Popen[str]) -> None:
+    for stream in (process.stdin, process.stdout):
+        assert stream is not None
+        stream.close()
+
+
+class Forked:
+    """A start of one of our modules, as subprocess.Popen has it, without seconds of imports."""
+
+    def __init__(
+        self,
+        module: str,
+        *words: str,
+        env: Mapping[str, str],
+        cwd: Path = ROOT,
+        files: Sequence[IO[Any]] = (),
+    ) -> None:
+        self.returncode: int | None = None
+        self._caller = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._caller.connect(zygote())
+        message = {"module": module, "words": words, "cwd": str(cwd), "env": dict(env)}
+        with Path(os.devnull).open("rb") as nothing:
+            numbers = [file.fileno() for file in files] or [nothing.fileno(), 1, 2]
+            socket.send_fds(self._caller, [json.dumps(message).encode()], numbers)
+        self.pid = int(self._caller.recv(16))
+
+    def wait(self, timeout: float | None = None) -> int:
+        if self.returncode is None:
+            if not select.select([self._caller], [], [], timeout)[0]:
+                raise subprocess.TimeoutExpired(str(self.pid), timeout or 0)
+            self.returncode = int(self._caller.recv(16))
+            self._caller.close()
+        return self.returncode
+
+    def terminate(self) -> None:
+        if self.returncode is None:
+            os.kill(self.pid, signal.SIGTERM)
+
+    def kill(self) -> None:
+        if self.returncode is None:
+            os.kill(self.pid, signal.SIGKILL)
+
+
 def heldout(data_dir: Path, *words: str, stdin: str = "", **env: str) -> subprocess.CompletedProcess[str]:
     """Run the command in a process of its own, as a person does."""
-    return subprocess.run(
-        [sys.executable, "-m", "app", *words],
-        env=environment(data_dir, env), cwd=data_dir.parent, input=stdin, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    with ExitStack() as stack:
+        files = [stack.enter_context(tempfile.TemporaryFile("w+")) for _ in range(3)]
+        files[0].write(stdin)
+        files[0].seek(0)
+        running = Forked("app", *words, env=environment(data_dir, env), cwd=data_dir.parent, files=files)
+        code = running.wait()
+        for file in files:
+            file.seek(0)
+        return subprocess.CompletedProcess(["heldout", *words], code, files[1].read(), files[2].read())
 
 
 @contextmanager

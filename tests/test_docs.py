@@ -18,11 +18,9 @@ is here a small client of a process that has imported it once and forks for ever
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -40,7 +38,7 @@ from pydantic import BaseModel
 import scorer
 from scorer.challenge import CompetitionDefaults, Definition, Example, Source, Split, SubmissionForm
 from tests.conftest import missing
-from tests.servers import ROOT, environment, served
+from tests.servers import ROOT, environment, served, zygote
 from tools import reference
 
 DOCS = ROOT / "docs"
@@ -92,67 +90,23 @@ def commands(page: Path) -> list[Command]:
 CLIENT = """\
 #!{python} -SE
 import json, os, socket, sys
-with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as server:
-    server.connect({address!r})
-    words = {{"argv": sys.argv, "cwd": os.getcwd(), "env": dict(os.environ)}}
-    socket.send_fds(server, [json.dumps(words).encode()], [0, 1, 2])
-    sys.exit(int(server.recv(16)))
+with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as zygote:
+    zygote.connect({address!r})
+    words = {{"module": "app", "words": sys.argv[1:], "cwd": os.getcwd(), "env": dict(os.environ)}}
+    socket.send_fds(zygote, [json.dumps(words).encode()], [0, 1, 2])
+    zygote.recv(16)  # its pid
+    sys.exit(int(zygote.recv(16)))
 """
 
 
-def answer_commands(address: str) -> None:
-    """Run each command in a fork of this process, on its caller's files, folder and environment."""
-    import scorer.checkup
-    import scorer.scaffolding
-    import scorer.scoring  # noqa: F401  what the commands would import, imported once
-    from app.cli import main
-
-    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
-        listener.bind(address)
-        listener.listen()
-        print("ready", flush=True)
-        while True:
-            caller, _ = listener.accept()
-            message, files, _, _ = socket.recv_fds(caller, 1 << 17, 3)
-            child = os.fork()
-            if child == 0:
-                words = json.loads(message)
-                for number, file in enumerate(files):
-                    os.dup2(file, number)
-                os.chdir(words["cwd"])
-                os.environ.clear()
-                os.environ.update(words["env"])
-                sys.argv = words["argv"]
-                main()  # ends this process with the command's code
-            code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-            for file in files:
-                os.close(file)
-            caller.send(str(code).encode())
-            caller.close()
-
-
 @pytest.fixture(scope="module")
-def programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a quick `heldout` in it."""
     folder = tmp_path_factory.mktemp("bin")
-    address = str(folder / "socket")
     client = folder / "heldout"
-    client.write_text(CLIENT.format(python=sys.executable, address=address), encoding="utf-8")
+    client.write_text(CLIENT.format(python=sys.executable, address=zygote()), encoding="utf-8")
     client.chmod(0o700)
-    env = environment(folder) | {"COLUMNS": "100", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    server = subprocess.Popen(
-        [sys.executable, "-m", "tests.test_docs", address],
-        cwd=ROOT,
-        env=env,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert server.stdout is not None
-    assert server.stdout.readline() == "ready\n"
-    yield folder
-    server.kill()
-    server.wait()
-    server.stdout.close()
+    return folder
 
 
 class Shell:
@@ -393,7 +347,3 @@ def test_how_it_works_names_every_state() -> None:
 def test_numbers_that_pages_mention_are_those_of_the_code(module: str, name: str, value: float) -> None:
     found = getattr(import_module(module), name)
     assert found == value, f"{name} changed: correct docs/, then this test"
-
-
-if __name__ == "__main__":
-    answer_commands(sys.argv[1])

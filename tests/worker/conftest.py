@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,6 +25,12 @@ def challenge_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def checked(challenge_folder: Path) -> scorer.CheckResult:
+    """Checked once; every test publishes the same folder."""
+    return scorer.check(scorer.load(challenge_folder))
+
+
 @dataclass
 class Platform:
     installation: Installation
@@ -32,6 +39,9 @@ class Platform:
     @property
     def database(self) -> Database:
         return self.installation.database
+
+    def with_settings(self, **changes: Any) -> Platform:
+        return Platform(Installation(replace(self.installation.settings, **changes)), self.folder)
 
     def sample(self) -> bytes:
         return (self.folder / "public/sample_submission.csv").read_bytes()
@@ -60,12 +70,14 @@ class Platform:
 
 
 @pytest.fixture
-def platform(database_url: str, challenge_folder: Path, tmp_path: Path) -> Iterator[Platform]:
+def platform(
+    database_url: str, challenge_folder: Path, checked: scorer.CheckResult, tmp_path: Path
+) -> Iterator[Platform]:
     settings = Settings(
         data_dir=tmp_path / "data", database_url=database_url, lease_seconds=5, hint_seconds=1
     )
     installation = Installation(settings)
-    publishing.publish(installation, scorer.load(challenge_folder), actor="test")
+    publishing.publish(installation, scorer.load(challenge_folder), actor="test", checked=checked)
     with installation.database.begin() as session:
         now = db.now(session)
         accounts.register(session, "ada", None, now=now)

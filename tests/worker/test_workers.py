@@ -6,29 +6,24 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
-from random import Random
 
 import pytest
 from redis import Redis
 
-import scorer
-from app import config, db, heartbeats, publishing, queue
+from app import config, db, heartbeats, queue
 from app.models import Evaluation, Score, State
 from app.queue import Hints
-from tests.servers import ROOT, children_of, environment, eventually, valkey
+from tests.servers import ROOT, Forked, children_of, environment, eventually, valkey
 from tests.worker.conftest import Platform
 from worker.sweeper import ENOUGH_HINTS, sweep
 
 # A queue and its workers are the same whatever the database; the kills below run on both.
 on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-
-ROWS = 120_000  # takes a work-horse long enough to be killed at it
 
 
 @pytest.fixture
@@ -38,7 +33,7 @@ def redis_url(platform: Platform) -> Iterator[str]:
 
 
 @contextmanager
-def process(platform: Platform, module: str, **more: str) -> Iterator[subprocess.Popen[bytes]]:
+def process(platform: Platform, module: str, **more: str) -> Iterator[Forked]:
     settings = platform.installation.settings
     env = environment(
         settings.data_dir,
@@ -50,15 +45,16 @@ def process(platform: Platform, module: str, **more: str) -> Iterator[subprocess
             **more,
         },
     )
-    with subprocess.Popen([sys.executable, "-m", module], env=env, cwd=ROOT) as running:
+    running = Forked(module, env=env)
+    try:
+        yield running
+    finally:
+        running.terminate()
         try:
-            yield running
-        finally:
-            running.terminate()
-            try:
-                running.wait(20)
-            except subprocess.TimeoutExpired:
-                running.kill()
+            running.wait(20)
+        except subprocess.TimeoutExpired:
+            running.kill()
+            running.wait()
 
 
 def done(platform: Platform, *ids: int) -> bool:
@@ -107,14 +103,19 @@ def test_a_worker_is_alive_for_the_organiser_and_gone_when_it_stopped(
 
 @pytest.mark.parametrize("victim", ["work-horse", "worker", "both"])
 def test_kill_9_while_scoring_and_the_file_is_scored_once_by_another_attempt(
-    big: Platform, redis_url: str, victim: str
+    platform: Platform, redis_url: str, tmp_path: Path, victim: str
 ) -> None:
-    submission = big.submit((big.folder / "public/sample_submission.csv").read_bytes())
+    submission = platform.submit(platform.sample())
+    held = tmp_path / "held"
+    held.touch()
     with ExitStack() as stack:
-        stack.enter_context(process(big, "worker.sweeper"))
-        first = stack.enter_context(process(big, "worker"))
-        big.installation.hints.send(submission)
-        horse = eventually(lambda: _scoring_horse(big, submission, first.pid), what="a work-horse at work")
+        stack.enter_context(process(platform, "worker.sweeper"))
+        first = stack.enter_context(process(platform, "tests.worker.held", HELD=str(held)))
+        platform.installation.hints.send(submission)
+        horse = eventually(
+            lambda: _scoring_horse(platform, submission, first.pid), what="a work-horse at work"
+        )
+        held.unlink()
         if victim != "work-horse":
             os.kill(first.pid, signal.SIGKILL)
         if victim != "worker":
@@ -122,11 +123,11 @@ def test_kill_9_while_scoring_and_the_file_is_scored_once_by_another_attempt(
         if victim != "work-horse":
             first.wait()
             # What `heldout serve` does when a worker dies: it starts another.
-            stack.enter_context(process(big, "worker"))
-        eventually(lambda: done(big, submission), 60, what="the score")
-    status = big.status(submission)
+            stack.enter_context(process(platform, "worker"))
+        eventually(lambda: done(platform, submission), 60, what="the score")
+    status = platform.status(submission)
     assert (status.state, status.attempt) == (State.SCORED, 2)
-    with big.database.read() as session:
+    with platform.database.read() as session:
         assert session.query(Score).count() == 1
         assert session.query(Evaluation).one().lease_token is None
 
@@ -141,31 +142,6 @@ def _scoring_horse(platform: Platform, submission_id: int, worker_pid: int) -> i
 def _kill(pid: int) -> None:
     with suppress(ProcessLookupError):  # it may have died with its worker
         os.kill(pid, signal.SIGKILL)
-
-
-@pytest.fixture
-def big(platform: Platform) -> Platform:
-    """The same platform with a test set that takes seconds to read."""
-    folder = platform.installation.settings.data_dir.parent / "coins"
-    _write_big_challenge(platform.folder, folder)
-    publishing.publish(platform.installation, scorer.load(folder), actor="test", rescore=True)
-    return Platform(platform.installation, folder)
-
-
-def _write_big_challenge(template: Path, folder: Path) -> None:
-    for part in ("public", "private"):
-        (folder / part).mkdir(parents=True)
-    ids = [f"r{n:07}" for n in range(ROWS)]
-    random = Random(0)
-    (folder / "challenge.yaml").write_text(
-        "format: 1\ntitle: Coins\nmetric: log_loss\nsubmission: {id: id, columns: [target]}\n"
-        "competition: {daily_limit: 1000, pending_limit: 1000}\n"
-    )
-    (folder / "public/sample_submission.csv").write_text("id,target\n" + "".join(f"{i},0.5\n" for i in ids))
-    (folder / "private/solution.csv").write_text(
-        "id,target,Usage\n"
-        + "".join(f"{i},{n % 2},{random.choice(('Public', 'Private'))}\n" for n, i in enumerate(ids))
-    )
 
 
 # -- forgeries ---------------------------------------------------------------------------------
