@@ -31,6 +31,7 @@ from app import (
     db,
     demo,
     events,
+    first_organiser,
     inspections,
     logs,
     migrations,
@@ -113,7 +114,15 @@ def serve_command(installation: Installation, port: int | None, host: str | None
     given = {"port": port, "host": host, "workers": workers}
     settings = replace(installation.settings, **{k: v for k, v in given.items() if v is not None})  # type: ignore[arg-type]  # each value has its own field's type
     logs.begin(settings.log_level)
-    return serve.Supervisor(settings).run(lambda address: click.echo(f"Heldout is ready on {address}"))
+
+    def ready(address: str) -> None:
+        click.echo(f"Heldout is ready on {address}")
+        with Database(settings.database, pooled=False).read() as session:
+            invitation = first_organiser.invitation(session, config.secret_key(settings), address)
+        if invitation:
+            click.echo(invitation)
+
+    return serve.Supervisor(settings).run(ready)
 
 
 @cli.command("demo")
