@@ -20,6 +20,8 @@ RUN groupadd --gid 10001 heldout \
  && useradd --uid 10001 --gid heldout --no-create-home --home-dir /data --shell /usr/sbin/nologin heldout \
  && install --directory --owner=heldout --group=heldout --mode=0700 /data /data/cache /storage /vault
 COPY --from=build /opt/heldout /opt/heldout
+# A published port is reached by others: the web starts with HELDOUT_COOKIE_SECURE=true behind TLS, or with
+# HELDOUT_INSECURE_HTTP=true, and neither is decided here.
 ENV PATH=/opt/heldout/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \

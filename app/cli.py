@@ -35,6 +35,7 @@ from app import (
     doctor,
     events,
     extensions,
+    first_organiser,
     inspections,
     logs,
     migrations,
@@ -119,7 +120,15 @@ def serve_command(installation: Installation, port: int | None, host: str | None
     given = {"port": port, "host": host, "workers": workers}
     settings = replace(installation.settings, **{k: v for k, v in given.items() if v is not None})  # type: ignore[arg-type]  # each value has its own field's type
     logs.begin(settings.log_level, settings.log_format)
-    return serve.Supervisor(settings).run(lambda address: click.echo(f"Heldout is ready on {address}"))
+
+    def ready(address: str) -> None:
+        click.echo(f"Heldout is ready on {address}")
+        with Database(settings.database, pooled=False).read() as session:
+            invitation = first_organiser.invitation(session, config.secret_key(settings), address)
+        if invitation:
+            click.echo(invitation)
+
+    return serve.Supervisor(settings).run(ready)
 
 
 @cli.command("demo")

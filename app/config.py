@@ -71,6 +71,10 @@ class Settings:
     database_pool: int = _setting(0, "PostgreSQL connections of each process; 0: its web threads and 2 more.")
     statement_seconds: int = _setting(60, "A PostgreSQL statement is ended after this long, in seconds.")
     sign_ups_per_hour: int = _setting(200, "Sign-ups an hour from one address; five times as many from all.")
+    insecure_http: bool = _setting(
+        False, "Let others reach this server without TLS; only for a network that you trust."
+    )
+    trusted_hosts: str = _setting("", "Names this server answers to, with commas between; empty: any.")
 
     log_format: str = _setting("text", "text, or json: one object a line.")
     disk_floor_mb: int = _setting(

@@ -26,7 +26,7 @@ from typing import TextIO
 from redis import Redis
 from redis.exceptions import RedisError
 
-from app import config, migrations, queue, storage
+from app import config, migrations, queue, safety, storage
 from app.config import Settings
 from app.db import Database
 from app.errors import Misconfigured
@@ -136,6 +136,7 @@ class Supervisor:
     def _prepare(self) -> None:
         """Everything that can be refused is refused here, before anything runs or is written twice."""
         settings = self.settings
+        safety.refuse_unsafe(settings, listens=True)
         config.prepare_data_dir(settings)
         was_clean = self._take_lock()
         config.secret_key(settings)

@@ -20,7 +20,7 @@ from rq.exceptions import StopRequested
 from rq.job import Job
 from sqlalchemy.exc import DBAPIError
 
-from app import challenges, config, db, heartbeats, logs, migrations, queue, submissions
+from app import challenges, config, db, heartbeats, logs, migrations, queue, safety, submissions
 from app.config import Settings
 from app.errors import Refused
 from scorer import sandbox
@@ -101,6 +101,7 @@ def main() -> int:
     try:
         settings = config.load()
         logs.begin(settings.log_level, settings.log_format)
+        safety.refuse_unsafe(settings)
         config.prepare_data_dir(settings)
         database = db.open_(settings, pooled=False)
         migrations.check(database)

@@ -21,6 +21,7 @@ from app import (
     migrations,
     points,
     queue,
+    safety,
     submissions,
 )
 from app.config import Settings
@@ -135,6 +136,7 @@ def main() -> int:
     try:
         settings = config.load()
         logs.begin(settings.log_level, settings.log_format)
+        safety.refuse_unsafe(settings)
         config.prepare_data_dir(settings)
         database = db.open_(settings)
         migrations.check(database)

@@ -24,6 +24,7 @@ from app.web import (
     doctor,
     errors,
     formats,
+    gates,
     integrity,
     leaderboard,
     markdown,
@@ -80,6 +81,7 @@ def create_app(settings: Settings, *, database: Database | None = None) -> Flask
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=n, x_proto=n, x_host=n)  # type: ignore[method-assign]
 
     watch.register(app)
+    gates.register(app)
     csrf = CSRFProtect(app)
     csrf.exempt(api.blueprint)  # tokens in a header, never cookies
     for receives_a_file in (submissions.create, train_files.create):

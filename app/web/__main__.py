@@ -11,8 +11,9 @@ from typing import Any
 from gunicorn.app.base import BaseApplication
 from gunicorn.glogging import Logger
 
-from app import config, db, logs, migrations
+from app import config, db, first_organiser, logs, migrations, safety
 from app.config import Settings
+from app.db import Database
 from app.errors import Refused
 from app.web import create_app
 
@@ -67,14 +68,26 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         return create_app(self.settings)
 
 
+def _invite(settings: Settings, database: Database) -> None:
+    host = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host  # noqa: S104  compared, not bound
+    address = f"http://{f'[{host}]' if ':' in host else host}:{settings.port}"
+    with database.read() as session:
+        invitation = first_organiser.invitation(session, config.secret_key(settings), address)
+    if invitation:
+        print(invitation, flush=True)
+
+
 def main() -> int:
     try:
         # The supervisor's own variable is no setting of a person's.
         settings = config.load({k: v for k, v in os.environ.items() if k != "HELDOUT_LISTEN_FD"})
         logs.begin(settings.log_level, settings.log_format)
+        safety.refuse_unsafe(settings, listens=True)
         config.prepare_data_dir(settings)
         database = db.open_(settings)
         migrations.check(database)
+        if "HELDOUT_LISTEN_FD" not in os.environ:  # under `heldout serve` the supervisor says it
+            _invite(settings, database)
         database.dispose()
     except Refused as refusal:
         print(f"heldout web: {refusal.message}", file=sys.stderr)

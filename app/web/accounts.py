@@ -11,7 +11,7 @@ from flask import session as cookie
 from flask.typing import ResponseReturnValue
 from sqlalchemy.orm import Session
 
-from app import accounts, db, tries
+from app import accounts, config, db, first_organiser, tries
 from app.accounts import Viewer
 from app.errors import NotFound, NotSignedIn, Refused
 from app.tries import Limit
@@ -57,6 +57,29 @@ def sign_up() -> ResponseReturnValue:
         return _form("accounts/sign_up.html", refusal)
     flash(f"Welcome, {user.name}.")
     return redirect(_next(), 303)
+
+
+@blueprint.route("/setup", methods=["GET", "POST"])
+def setup() -> ResponseReturnValue:
+    """The first organiser, for whoever holds the token that the server printed; afterwards there is no such page."""
+    given, key = request.values.get("token", ""), config.secret_key(parts().settings)
+    with parts().database.read() as session:
+        first_organiser.admit(session, given, key)
+    if request.method == "GET":
+        return _form("accounts/setup.html", token=given)
+    try:
+        with accounts.place_to_hash():
+            password_hash = accounts.hash_password(request.form.get("password", ""))
+        with parts().database.begin() as session:
+            now = db.now(session)
+            user = first_organiser.make(session, field("name"), password_hash, now=now)
+            _begin_browser(session, user.id, now)
+    except NotFound:
+        raise
+    except Refused as refusal:
+        return _form("accounts/setup.html", refusal, token=given)
+    flash(f"Welcome, {user.name}. You are the organiser.")
+    return redirect(url_for("competitions.index"), 303)
 
 
 @blueprint.post("/sign-out")
@@ -160,10 +183,12 @@ def _account(session: Session, me: Viewer, now: datetime, new_token: str | None 
     )
 
 
-def _form(template: str, refusal: Refused | None = None) -> ResponseReturnValue:
+def _form(template: str, refusal: Refused | None = None, **more: str) -> ResponseReturnValue:
     with parts().database.read() as session:
         viewer(session, db.now(session))
-    page = render_template(template, refusal=refusal, name=field("name"), next=request.values.get("next", ""))
+    page = render_template(
+        template, refusal=refusal, name=field("name"), next=request.values.get("next", ""), **more
+    )
     return page, refusal.status if refusal else 200
 
 

@@ -42,6 +42,9 @@ WORDS = {
     500: "Something broke on our side. It has been written down for the organiser; nothing you sent counts against you.",
 }
 
+FOREIGN = (
+    "This form was not sent from our own page, or the page is older than your sign-in. Reload and try again."
+)
 AWAY = (
     "The database is away for a moment. Try again; what was sent with an Idempotency-Key may be sent again "
     "with the same key and counts once."
@@ -70,10 +73,7 @@ def refused(refusal: Refused) -> ResponseReturnValue:
 
 
 def forged(_error: CSRFError) -> ResponseReturnValue:
-    return answer(
-        400,
-        "This form was not sent from our own page, or the page is older than your sign-in. Reload and try again.",
-    )
+    return answer(400, FOREIGN)
 
 
 def http(error: HTTPException) -> ResponseReturnValue:

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from contextlib import ExitStack
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
-from app import accounts
+from app import accounts, config, first_organiser
 from app.models import SignInTry, User
 from app.web.context import safe_next
 from tests.web.house import PASSWORD, House
@@ -227,3 +227,42 @@ def test_the_cookie_is_kept_from_scripts_and_other_sites(house: House) -> None:
     assert "HttpOnly" in header
     assert "SameSite=Lax" in header
     assert "Secure" in header
+
+
+def without_organiser(house: House) -> str:
+    """The address of the page for the first organiser."""
+    with house.database.begin() as session:
+        session.execute(update(User).values(is_organiser=False))
+    return f"/setup?token={first_organiser.token(config.secret_key(house.settings))}"
+
+
+def test_the_first_organiser_is_made_once_by_who_holds_the_token(house: House) -> None:
+    address = without_organiser(house)
+    browser = house.stranger()
+    page = browser.get(address)
+    assert page.status_code == 200
+    token = address.partition("=")[2]
+    short = browser.post("/setup", {"token": token, "name": "root", "password": "short"})
+    assert short.status_code == 422
+    assert token in short.text
+    done = browser.post("/setup", {"token": token, "name": "Root", "password": PASSWORD})
+    assert (done.status_code, done.location) == (303, "/")
+    assert "Organiser" in browser.get("/account").text
+    assert house.viewer("root").is_organiser
+    assert house.stranger().get(address).status_code == 404
+    second = {"token": token, "name": "second", "password": PASSWORD}
+    assert house.stranger().post("/setup", second).status_code == 404
+    assert token not in browser.get("/").text
+
+
+@pytest.mark.parametrize("query", ["", "?token=", "?token=wrong", "?token=%C3%A4", "?token=%00%FF"])
+def test_without_the_token_there_is_no_page_for_the_first_organiser(query: str, house: House) -> None:
+    without_organiser(house)
+    browser = house.stranger()
+    assert browser.get(f"/setup{query}").status_code == 404
+    assert browser.post(f"/setup{query}", {"name": "eve", "password": PASSWORD}).status_code == 404
+
+
+def test_with_an_organiser_the_right_token_is_worth_nothing(house: House) -> None:
+    token = first_organiser.token(config.secret_key(house.settings))
+    assert house.stranger().get(f"/setup?token={token}").status_code == 404

@@ -1,0 +1,116 @@
+"""What an installation refuses to start with: openings that nobody means to leave, all named at once.
+
+Not a part of reading the settings: a command that only looks at the database need not refuse them.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import stat
+from collections.abc import Iterator
+from urllib.parse import parse_qs, urlsplit
+
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
+
+from app.config import Settings
+from app.errors import Misconfigured
+from scorer.report import Problem
+
+KEY_LENGTH = 32
+EXAMPLES = ("change", "secret", "password", "example", "insecure", "0123456789", "abcdefghij")
+_MAKE_ONE = "leave it empty to have one made, or take the output of `openssl rand -hex 32`"
+
+
+def refuse_unsafe(settings: Settings, *, listens: bool = False) -> None:
+    """Refuse every unsafe setting in one line; `listens` where this process or its child serves pages."""
+    problems = [*_redis(settings), *_database(settings), *_secret_key(settings)]
+    if listens:
+        problems += _plain_http(settings)
+    if problems:
+        raise Misconfigured("; ".join(problems), [Problem("UNSAFE_SETTING", p) for p in problems])
+
+
+def is_loopback(host: str) -> bool:
+    host = host.strip("[]").lower()
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _redis(settings: Settings) -> Iterator[str]:
+    parsed = urlsplit(settings.redis_url)
+    if parsed.scheme != "redis" or is_loopback(parsed.hostname or "localhost"):
+        return
+    if not parsed.password and "password" not in parse_qs(parsed.query):
+        yield (
+            f"HELDOUT_REDIS_URL: whoever reaches {parsed.hostname} could write to a queue without a password; "
+            "use redis://:PASSWORD@HOST, rediss:// or a unix socket"
+        )
+
+
+def _database(settings: Settings) -> Iterator[str]:
+    try:
+        url = make_url(settings.database)
+    except ArgumentError:
+        return  # refused in its own words when it is opened
+    if url.get_backend_name() != "postgresql" or url.password:
+        return
+    if any(name in url.query for name in ("password", "passfile", "sslcert", "service")):
+        return
+    if any(os.environ.get(name) for name in ("PGPASSWORD", "PGPASSFILE", "PGSSLCERT", "PGSERVICE")):
+        return
+    given = url.query.get("host", url.host or "")
+    hosts = given.split(",") if isinstance(given, str) else given
+    far = [host for host in hosts if host and not host.startswith("/") and not is_loopback(host)]
+    if far:
+        yield (
+            f"HELDOUT_DATABASE_URL: {', '.join(far)} is another machine and no password is given; "
+            "use postgresql://USER:PASSWORD@HOST/NAME, or PGPASSFILE"
+        )
+
+
+def _secret_key(settings: Settings) -> Iterator[str]:
+    if settings.secret_key:
+        if words := _weakness(settings.secret_key):
+            yield f"HELDOUT_SECRET_KEY: {words}; {_MAKE_ONE}"
+        return
+    file = settings.data_dir / "secret_key"
+    try:
+        # The group may be meant: a volume that is handed to a container belongs to one.
+        if stat.S_IMODE(file.stat().st_mode) & stat.S_IRWXO:
+            yield f"the secret key {file} can be read or changed by other users; chmod 600 {file}"
+        words = _weakness(file.read_text(encoding="utf-8").strip())
+    except FileNotFoundError:
+        return  # made at the start, 0600
+    except (OSError, UnicodeDecodeError) as wrong:
+        yield f"the secret key {file} cannot be read: {wrong}"
+        return
+    if words:
+        yield f"the secret key in {file}: {words}; delete the file to have a new one made"
+
+
+def _weakness(key: str) -> str | None:
+    if len(key) < KEY_LENGTH:
+        return f"it has {len(key)} characters and needs {KEY_LENGTH}"
+    if key in (key + key)[1:-1]:
+        return "it repeats itself, so it can be guessed"
+    if any(word in key.lower() for word in EXAMPLES):
+        return "it looks like an example, which others know as well"
+    return None
+
+
+def _plain_http(settings: Settings) -> Iterator[str]:
+    if settings.cookie_secure or settings.insecure_http:
+        return
+    if settings.proxies or not is_loopback(settings.host):
+        where = f"HELDOUT_HOST={settings.host}" if not is_loopback(settings.host) else "HELDOUT_PROXIES"
+        yield (
+            f"{where}: others reach this server, and without TLS passwords and cookies can be read on the way; "
+            "put a proxy with TLS in front and set HELDOUT_COOKIE_SECURE=true, or accept it for a network you "
+            "trust with HELDOUT_INSECURE_HTTP=true"
+        )
