@@ -20,7 +20,7 @@ from rq.exceptions import StopRequested
 from rq.job import Job
 from sqlalchemy.exc import DBAPIError
 
-from app import challenges, config, db, heartbeats, logs, migrations, queue, submissions
+from app import config, db, heartbeats, logs, migrations, queue, submissions
 from app.config import Settings
 from app.errors import Refused
 from scorer import sandbox
@@ -34,10 +34,11 @@ log = logging.getLogger("worker")
 
 
 class Pulse:
-    """Tells the database that this worker lives, and keeps ready what organisers' metrics need."""
+    """Tells the database that this worker lives, and how well its machine isolates organisers' own metrics."""
 
-    def __init__(self, runner: jobs.Runner) -> None:
+    def __init__(self, runner: jobs.Runner, isolation: str) -> None:
         self._runner = runner
+        self._isolation = isolation
         self._last = -HEARTBEAT_SECONDS
 
     def __call__(self) -> None:
@@ -46,15 +47,16 @@ class Pulse:
         self._last = time.monotonic()
         try:
             with self._runner.database.begin() as session:
-                heartbeats.beat(session, self._runner.name, "worker", now=db.now(session))
-                own_metrics = challenges.any_with_own_metric(session)
+                heartbeats.beat(
+                    session,
+                    self._runner.name,
+                    "worker",
+                    now=db.now(session),
+                    detail={"isolation": self._isolation},
+                )
         except DBAPIError:
             # Not seen for a while is what the page would say, and rightly so.
             log.exception("the heartbeat was not written")
-            return
-        if own_metrics:
-            # Here and not in a work-horse: starting takes seconds, and every fork from here shares what was started.
-            sandbox.isolation()
 
 
 class ScoringWorker(Worker):
@@ -94,6 +96,16 @@ def release_the_dead(runner: jobs.Runner) -> None:
                 submissions.release(session, holder, now=now)
 
 
+def isolation() -> str:
+    """The sandbox's level here. Found out before the first fork: starting the sandbox takes seconds, and every
+    work-horse shares what was started."""
+    try:
+        return sandbox.isolation().level
+    except sandbox.SandboxFailed:
+        log.exception("the sandbox does not work here; organisers' own metrics will fail")
+        return "none"
+
+
 def main() -> int:
     try:
         settings = config.load()
@@ -107,7 +119,7 @@ def main() -> int:
         return refusal.exit_code
     runner = jobs.configure(settings, database)
     release_the_dead(runner)
-    pulse = Pulse(runner)
+    pulse = Pulse(runner, isolation())
     poller = Poller(runner, pulse, job_seconds=settings.job_seconds)
     # Without this every fork's first full collection walks, and thereby copies, all that was imported.
     gc.collect()

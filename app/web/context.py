@@ -14,8 +14,10 @@ from app.accounts import Viewer
 from app.config import Settings
 from app.db import Database
 from app.errors import NotFound, NotSignedIn
+from app.figures import Totals
 from app.queue import Hints
 from app.storage import Storage
+from app.web.metrics import Requests
 from app.web.throttle import Throttle, UnderWay
 
 
@@ -29,6 +31,8 @@ class Parts:
     hints: Hints
     throttle: Throttle
     under_way: UnderWay
+    requests: Requests
+    totals: Totals
 
 
 def parts() -> Parts:
