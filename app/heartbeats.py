@@ -23,6 +23,8 @@ def beat(
         session.execute(delete(Heartbeat).where(Heartbeat.seen_at < now - FORGET))
     else:
         row.seen_at = now
+        if detail is not None:
+            row.detail = detail
 
 
 def gone(session: Session, name: str) -> None:

@@ -36,24 +36,26 @@ log = logging.getLogger("worker")
 class Pulse:
     """Tells the database that this worker lives, and how well its machine isolates organisers' own metrics."""
 
-    def __init__(self, runner: jobs.Runner, isolation: str) -> None:
+    def __init__(self, runner: jobs.Runner) -> None:
         self._runner = runner
-        self._isolation = isolation
         self._last = -HEARTBEAT_SECONDS
+        self._detail: dict[str, Any] | None = None
 
     def __call__(self) -> None:
         if time.monotonic() - self._last < HEARTBEAT_SECONDS:
             return
         self._last = time.monotonic()
+        self._beat()
+        if self._detail is None:
+            # Before the first fork: starting the sandbox takes seconds, and every work-horse shares what was started.
+            self._detail = {"isolation": isolation()}
+            self._beat()
+
+    def _beat(self) -> None:
+        name, detail = self._runner.name, self._detail
         try:
             with self._runner.database.begin() as session:
-                heartbeats.beat(
-                    session,
-                    self._runner.name,
-                    "worker",
-                    now=db.now(session),
-                    detail={"isolation": self._isolation},
-                )
+                heartbeats.beat(session, name, "worker", now=db.now(session), detail=detail)
         except DBAPIError:
             # Not seen for a while is what the page would say, and rightly so.
             log.exception("the heartbeat was not written")
@@ -97,8 +99,7 @@ def release_the_dead(runner: jobs.Runner) -> None:
 
 
 def isolation() -> str:
-    """The sandbox's level here. Found out before the first fork: starting the sandbox takes seconds, and every
-    work-horse shares what was started."""
+    """The sandbox's level on this machine; none if it does not even start."""
     try:
         return sandbox.isolation().level
     except sandbox.SandboxFailed:
@@ -119,7 +120,7 @@ def main() -> int:
         return refusal.exit_code
     runner = jobs.configure(settings, database)
     release_the_dead(runner)
-    pulse = Pulse(runner, isolation())
+    pulse = Pulse(runner)
     poller = Poller(runner, pulse, job_seconds=settings.job_seconds)
     # Without this every fork's first full collection walks, and thereby copies, all that was imported.
     gc.collect()
