@@ -77,6 +77,9 @@ class Settings:
     trusted_hosts: str = _setting("", "Names this server answers to, with commas between; empty: any.")
 
     log_format: str = _setting("text", "text, or json: one object a line.")
+    metrics_token: str = _setting(
+        "", "Bearer token that may read /metrics; empty: organisers alone may.", secret=True
+    )
     disk_floor_mb: int = _setting(
         500, "Uploads are refused while less is free where files or data lie, in MB; 0: never."
     )
@@ -213,6 +216,8 @@ def _check(settings: Settings) -> None:
         problems.append(
             "HELDOUT_SECRET_KEY: must have 32 characters or more; leave it empty to have one made"
         )
+    if settings.metrics_token and len(settings.metrics_token) < 16:
+        problems.append("HELDOUT_METRICS_TOKEN: must have 16 characters or more")
     if not 0 <= settings.port <= 65535:
         problems.append(f"HELDOUT_PORT: {settings.port} is not a port (0 to 65535)")
     if settings.registration not in ("open", "closed"):

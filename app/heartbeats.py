@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
@@ -13,13 +14,17 @@ ALIVE = timedelta(seconds=30)
 FORGET = timedelta(hours=1)
 
 
-def beat(session: Session, name: str, kind: str, *, now: datetime) -> None:
+def beat(
+    session: Session, name: str, kind: str, *, now: datetime, detail: dict[str, Any] | None = None
+) -> None:
     row = session.get(Heartbeat, name)
     if row is None:
-        session.add(Heartbeat(name=name, kind=kind, started_at=now, seen_at=now))
+        session.add(Heartbeat(name=name, kind=kind, started_at=now, seen_at=now, detail=detail))
         session.execute(delete(Heartbeat).where(Heartbeat.seen_at < now - FORGET))
     else:
         row.seen_at = now
+        if detail is not None:
+            row.detail = detail
 
 
 def gone(session: Session, name: str) -> None:

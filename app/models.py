@@ -543,3 +543,5 @@ class Heartbeat(Base):
     kind: Mapped[str] = mapped_column(String(20))
     started_at: Mapped[datetime] = mapped_column(UtcTime)
     seen_at: Mapped[datetime] = mapped_column(UtcTime)
+    detail: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    """Of a worker {"isolation": how well its machine locks in an organiser's own metric}."""

@@ -20,7 +20,7 @@ from rq.exceptions import StopRequested
 from rq.job import Job
 from sqlalchemy.exc import DBAPIError
 
-from app import challenges, config, db, heartbeats, logs, migrations, queue, safety, submissions
+from app import config, db, heartbeats, logs, migrations, queue, safety, submissions
 from app.config import Settings
 from app.errors import Refused
 from scorer import sandbox
@@ -34,27 +34,31 @@ log = logging.getLogger("worker")
 
 
 class Pulse:
-    """Tells the database that this worker lives, and keeps ready what organisers' metrics need."""
+    """Tells the database that this worker lives, and how well its machine isolates organisers' own metrics."""
 
     def __init__(self, runner: jobs.Runner) -> None:
         self._runner = runner
         self._last = -HEARTBEAT_SECONDS
+        self._detail: dict[str, Any] | None = None
 
     def __call__(self) -> None:
         if time.monotonic() - self._last < HEARTBEAT_SECONDS:
             return
         self._last = time.monotonic()
+        self._beat()
+        if self._detail is None:
+            # Before the first fork: starting the sandbox takes seconds, and every work-horse shares what was started.
+            self._detail = {"isolation": isolation()}
+            self._beat()
+
+    def _beat(self) -> None:
+        name, detail = self._runner.name, self._detail
         try:
             with self._runner.database.begin() as session:
-                heartbeats.beat(session, self._runner.name, "worker", now=db.now(session))
-                own_metrics = challenges.any_with_own_metric(session)
+                heartbeats.beat(session, name, "worker", now=db.now(session), detail=detail)
         except DBAPIError:
             # Not seen for a while is what the page would say, and rightly so.
             log.exception("the heartbeat was not written")
-            return
-        if own_metrics:
-            # Here and not in a work-horse: starting takes seconds, and every fork from here shares what was started.
-            sandbox.isolation()
 
 
 class ScoringWorker(Worker):
@@ -95,6 +99,15 @@ def release_the_dead(runner: jobs.Runner) -> None:
             horse_pid = int(holder.split("/")[2])
             if not os.path.exists(f"/proc/{horse_pid}") and os.path.isdir("/proc/self"):  # noqa: PTH110, PTH112
                 submissions.release(session, holder, now=now)
+
+
+def isolation() -> str:
+    """The sandbox's level on this machine; none if it does not even start."""
+    try:
+        return sandbox.isolation().level
+    except sandbox.SandboxFailed:
+        log.exception("the sandbox does not work here; organisers' own metrics will fail")
+        return "none"
 
 
 def main() -> int:

@@ -17,6 +17,7 @@ from werkzeug.routing import BaseConverter, IntegerConverter, Map
 from app import config, db, queue, storage
 from app.config import Settings
 from app.db import Database
+from app.figures import Totals
 from app.web import (
     accounts,
     api,
@@ -28,6 +29,7 @@ from app.web import (
     integrity,
     leaderboard,
     markdown,
+    operate,
     organise,
     pages,
     reports,
@@ -38,6 +40,7 @@ from app.web import (
     watch,
 )
 from app.web.context import Parts
+from app.web.metrics import Requests
 from app.web.throttle import UnderWay
 
 FORM_LIMIT_BYTES = 1_000_000  # of every request but an upload, which sets its own
@@ -75,6 +78,8 @@ def create_app(settings: Settings, *, database: Database | None = None) -> Flask
         storage=storage.open_(settings),
         hints=queue.open_(settings),
         under_way=UnderWay(settings.web_threads),
+        requests=Requests(),
+        totals=Totals(),
     )
     if settings.proxies:
         n = settings.proxies
@@ -88,7 +93,7 @@ def create_app(settings: Settings, *, database: Database | None = None) -> Flask
         csrf.exempt(receives_a_file)  # checks by itself, after the file has gone to storage
     app.url_map.converters.update(slug=SlugConverter, id=IdConverter)
     for module in (
-        pages, accounts, competitions, teams, submissions, train_files, leaderboard, reports, organise, integrity, doctor, api,
+        pages, accounts, competitions, teams, submissions, train_files, leaderboard, reports, organise, integrity, doctor, api, operate,
     ):  # fmt: skip
         app.register_blueprint(module.blueprint)
     errors.register(app)

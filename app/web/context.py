@@ -14,8 +14,10 @@ from app.accounts import Viewer
 from app.config import Settings
 from app.db import Database
 from app.errors import NotFound, NotSignedIn
+from app.figures import Totals
 from app.queue import Hints
 from app.storage import Storage
+from app.web.metrics import Requests
 from app.web.throttle import UnderWay
 
 
@@ -28,6 +30,8 @@ class Parts:
     storage: Storage
     hints: Hints
     under_way: UnderWay
+    requests: Requests
+    totals: Totals
 
 
 def parts() -> Parts:

@@ -52,6 +52,7 @@ def _end(response: Response) -> Response:
         "user": g.get("user_id"),
     }
     log.info("request", extra={"facts": facts})
+    parts().requests.count(endpoint, response.status_code, seconds)
     return response
 
 

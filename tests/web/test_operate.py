@@ -9,15 +9,20 @@ import re
 import shutil
 import socket
 import time
+from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import event, text
+from prometheus_client.parser import text_string_to_metric_families
+from sqlalchemy import event, text, update
 from sqlalchemy.exc import SQLAlchemyError
+from werkzeug.test import TestResponse
 
-from app import leaderboard, logs, migrations
+from app import db, heartbeats, leaderboard, logs, migrations
 from app.errors import Unavailable
+from app.models import Evaluation
 from app.storage import Incoming
 from app.web import uploads
 from app.web.throttle import UnderWay
@@ -281,6 +286,123 @@ def test_no_secret_is_in_any_line_of_a_days_work(
     assert "accounts.sign_in" in written
     for secret in [*secrets, *(repr(d)[2:-1] for d in digests), *hashes]:
         assert secret not in written
+
+
+# -- metrics and the page ------------------------------------------------------------------------
+
+
+def a_busy_day(house: House) -> None:
+    house.change(daily_limit=50, pending_limit=20)
+    scored, failed, _queued, running = (house.submit("ada", CSV + b" " * n) for n in range(4))
+    house.score(scored, 0.3)
+    house.fail(failed)
+    house.run(running)
+    with house.database.begin() as session:
+        now = db.now(session)
+        heartbeats.beat(session, "one/1", "worker", now=now, detail={"isolation": "strong"})
+        heartbeats.beat(session, "one/2", "sweeper", now=now)
+        session.execute(
+            update(Evaluation)
+            .where(Evaluation.state == "queued")
+            .values(next_try_at=now - timedelta(seconds=90))
+        )
+
+
+def numbers(answer: TestResponse) -> dict[str, float]:
+    assert answer.status_code == 200
+    samples = (s for family in text_string_to_metric_families(answer.text) for s in family.samples)
+    return {s.name + "".join(f" {v}" for k, v in s.labels.items() if k != "pid"): s.value for s in samples}
+
+
+def test_the_metrics_say_what_the_database_says(house: House) -> None:
+    a_busy_day(house)
+    house.stranger().get("/licences")
+    house.stranger().get("/nowhere")
+    found = numbers(house.stranger().get("/metrics", headers=house.token("grace")))
+    for state, n in (("queued", 1), ("running", 1), ("scored", 1), ("rejected", 0), ("failed", 1)):
+        assert found[f"heldout_evaluations {state}"] == n, state
+    assert 90 <= found["heldout_oldest_due_seconds"] < 120
+    assert (found["heldout_alive worker"], found["heldout_alive sweeper"]) == (1, 1)
+    assert found["heldout_newest_seconds_to_outcome_count"] == 1
+    assert found["heldout_newest_seconds_to_outcome_bucket +Inf"] == 1
+    assert (found["heldout_database_up"], found["heldout_redis_up"]) == (1, 0)
+    assert found["heldout_requests_total pages.licences 200"] == 1
+    assert found["heldout_requests_total none 404"] == 1
+    assert any(name.startswith("heldout_disk_free_bytes") for name in found)
+
+
+def test_metrics_are_for_organisers_and_for_whoever_has_the_token(house: House) -> None:
+    token = "a-token-for-the-collector"
+    given = house.with_settings(metrics_token=token)
+    with_token = {"Authorization": f"Bearer {token}"}
+    assert given.stranger().get("/metrics", headers=with_token).status_code == 200
+    assert given.browser("grace").get("/metrics").status_code == 200
+    for headers in (
+        {},
+        house.token("ada"),
+        {"Authorization": "Bearer "},
+        {"Authorization": f"Bearer {token}x"},
+    ):
+        assert given.stranger().get("/metrics", headers=headers).status_code == 404, headers
+    assert given.browser("ada").get("/metrics").status_code == 404
+    # Without a token set, an empty one opens nothing.
+    assert house.stranger().get("/metrics", headers={"Authorization": "Bearer "}).status_code == 404
+    assert house.stranger().get("/metrics", headers=with_token).status_code == 404
+
+
+def test_metrics_are_there_when_the_database_is_not(house: House) -> None:
+    token = "a-token-for-the-collector"
+    given = house.with_settings(metrics_token=token)
+    with house.database.begin() as session:
+        session.execute(text("ALTER TABLE evaluation RENAME TO evaluation_gone"))
+    found = numbers(given.stranger().get("/metrics", headers={"Authorization": f"Bearer {token}"}))
+    assert found["heldout_database_up"] == 0
+    assert "heldout_oldest_due_seconds" not in found
+
+
+def test_a_scrape_does_not_count_everything_each_time(
+    house: House, statements: Callable[[], list[str]]
+) -> None:
+    grace = house.browser("grace")
+    grace.get("/metrics")
+    statements()
+    grace.get("/metrics")
+    assert len(statements()) == 6
+
+
+def test_the_operators_page_shows_the_installation_and_to_organisers_alone(house: House) -> None:
+    a_busy_day(house)
+    page = house.browser("grace").get("/operate").text
+    for words in ("one/1", "isolation strong", "Biopsy triage", "MemoryError", "SQLite", "Redis is away"):
+        assert words in page, words
+    part = house.browser("grace").get("/operate?part=pulse").text
+    assert "<html" not in part
+    assert "one/1" in part
+    for browser in (house.browser("ada"), house.stranger()):
+        assert browser.get("/operate").status_code == 404
+        assert browser.get("/operate?part=pulse").status_code == 404
+        assert browser.post("/operate/retry/2").status_code == 404
+        assert 'href="/operate"' not in browser.get("/").text
+
+
+def test_a_failure_is_tried_again_from_the_operators_page(house: House) -> None:
+    a_busy_day(house)
+    grace = house.browser("grace")
+    assert grace.post("/operate/retry/2").location == "/operate"
+    page = grace.get("/operate").text
+    assert "Submission 2 is queued again" in page
+    assert "Nothing has failed" in page
+    assert grace.post("/operate/retry/2").status_code == 409
+
+
+def test_a_full_disk_and_missing_processes_are_said_first(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free(10, monkeypatch)
+    page = house.browser("grace").get("/operate").text
+    assert "Only 10 MB are free" in page
+    assert "No worker is alive" in page
+    assert "No sweeper is alive" in page
 
 
 # -- threads -------------------------------------------------------------------------------------

@@ -172,6 +172,7 @@ PAGES = {
     "board-2": ("ada", "/competitions/biopsy/leaderboard?page=2"),
     "no-match": (None, "/competitions/biopsy/leaderboard?q=nobody"),
     "organise": ("grace", "/competitions/biopsy/organise"),
+    "operate": ("grace", "/operate"),
     "integrity": ("grace", "/competitions/biopsy/integrity"),
     "case": ("grace", "/competitions/biopsy/integrity/cases/1"),
     "report": ("grace", "/competitions/biopsy/report"),

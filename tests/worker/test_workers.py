@@ -96,8 +96,15 @@ def test_a_worker_is_alive_for_the_organiser_and_gone_when_it_stopped(
         with platform.database.read() as session:
             return [h.kind for h in heartbeats.alive(session, now=db.now(session))]
 
+    def isolation() -> list[str]:
+        with platform.database.read() as session:
+            return [
+                (h.detail or {}).get("isolation", "") for h in heartbeats.alive(session, now=db.now(session))
+            ]
+
     with process(platform, "worker"):
         eventually(lambda: alive() == ["worker"], what="the heartbeat")
+        eventually(lambda: isolation() in (["basic"], ["standard"], ["strong"]), what="the sandbox's level")
     assert alive() == []
 
 

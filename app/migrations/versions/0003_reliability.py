@@ -48,6 +48,7 @@ def upgrade() -> None:
         "round", sa.Column("applies_itself", sa.Boolean(), nullable=False, server_default=sa.false())
     )
     op.add_column("round", sa.Column("served_at", UtcTime(), nullable=True))
+    op.add_column("heartbeat", sa.Column("detail", sa.JSON(), nullable=True))
     op.add_column("event", sa.Column("seq", sa.BigInteger(), nullable=True))
     op.add_column("event", sa.Column("hash", sa.String(length=64), nullable=True))
     # Not unique constraints: SQLite would copy the table for them.
@@ -121,6 +122,7 @@ def downgrade() -> None:
         ("event", ("seq", "hash")),
         ("round", ("repeat_of", "applies_itself", "served_at")),
         ("competition", ("extended_until",)),
+        ("heartbeat", ("detail",)),
     ):
         for column in columns:
             op.drop_column(table, column)
