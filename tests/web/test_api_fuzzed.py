@@ -15,8 +15,13 @@ from tests.web.house import CSV, House
 
 SCHEMA = schemathesis.openapi.from_dict(DOCUMENT)
 OPERATIONS = {result.ok().label: result.ok() for result in SCHEMA.get_all_operations()}  # type: ignore[union-attr]
-# Of what a path names, something that is there: made-up names alone would never get past the first 404.
-THERE = {"slug": "biopsy", "name": "train.csv", "submission_id": 1, "kind": "oof"}
+# What a path names that is there, and what lies at the edge: made-up names alone never get past the first 404.
+NAMED: dict[str, list[Any]] = {
+    "slug": ["biopsy"] * 5 + ["Biopsy", "a" * 60],
+    "name": ["train.csv", "../private/solution.csv", "a\x00b", "%2e%2e/x"],
+    "submission_id": [1, 1, 2, 0, 2**63 - 1, 2**63, 10**18],
+    "kind": ["oof", "oof", "nothing"],
+}
 
 
 @pytest.fixture
@@ -58,7 +63,9 @@ def test_no_request_that_the_description_allows_is_a_fault(played: House, label:
         mode = data.draw(st.sampled_from([GenerationMode.POSITIVE, GenerationMode.NEGATIVE]))
         case = data.draw(operation.as_strategy(generation_mode=mode))
         if data.draw(st.integers(0, 3)):
-            case.path_parameters = {name: THERE[name] for name in case.path_parameters or {}}
+            case.path_parameters = {
+                name: data.draw(st.sampled_from(NAMED[name])) for name in case.path_parameters or {}
+            }
         role = data.draw(st.sampled_from(roles))
         case.headers = {k: v for k, v in (case.headers or {}).items() if k.lower() != "authorization"} | role
         answer = case.call(app=whole)
