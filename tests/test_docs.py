@@ -42,7 +42,10 @@ from tests.servers import ROOT, environment, served, zygote
 from tools import reference
 
 DOCS = ROOT / "docs"
-PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *DOCS.rglob("*.md")])
+PAGES = sorted(
+    [ROOT / f"{name}.md" for name in ("README", "CONTRIBUTING", "CHANGELOG", "SECURITY")]
+    + [*DOCS.rglob("*.md")]
+)
 SHOWN_ADDRESS = "http://127.0.0.1:7777"
 
 
@@ -260,6 +263,12 @@ def test_every_page_can_be_reached_from_the_first() -> None:
             if not link.startswith(("https:", "#"))
         ]
     assert set(DOCS.rglob("*.md")) <= seen
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_test_that_a_page_names_exists(page: Path) -> None:
+    for file, name in re.findall(r"(tests/[\w/]+\.py)::(\w+)", page.read_text(encoding="utf-8")):
+        assert f"def {name}(" in (ROOT / file).read_text(encoding="utf-8"), f"{file} has no {name}"
 
 
 # -- reference ---------------------------------------------------------------------------------
