@@ -98,8 +98,10 @@ class Incoming:
         return 0
 
     def close(self) -> None:
-        self._file.close()
-        self._path.unlink(missing_ok=True)
+        try:
+            self._file.close()
+        finally:  # on a full disk even closing fails
+            self._path.unlink(missing_ok=True)
 
     def __enter__(self) -> Self:
         return self
