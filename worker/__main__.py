@@ -154,8 +154,9 @@ def _listen(settings: Settings, key: str, runner: jobs.Runner, pulse: Pulse, pol
 
 
 def _answers(connection: Redis) -> bool:
+    """That it takes a write: a full one still answers a ping, but carries no hints."""
     try:
-        return bool(connection.ping())
+        return bool(connection.set("heldout:worker:asks", 1, ex=60))
     except RedisError:
         return False
 

@@ -1,4 +1,4 @@
-"""Kill, cut and stampede real processes: `python benchmarks/chaos C1|C2 [--seed N] [--database sqlite|postgres]`.
+"""Kill, cut and stampede real processes: `python benchmarks/chaos C1|C2|C6|C7|C8|C13 [--seed N]`.
 
 Each run prints one table, its seed and the command that repeats it, and ends with 1 if a promise was broken.
 """
@@ -15,42 +15,66 @@ from pathlib import Path
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
-import storm  # noqa: E402  it lies beside this file
+import again  # noqa: E402  they lie beside this file
+import crowd  # noqa: E402
+import full  # noqa: E402
+import storm  # noqa: E402
 
-RUNS = {"C1": storm.SMALL, "C2": storm.FULL}
+STORMS = {"C1": storm.SMALL, "C2": storm.FULL}
+OTHERS = ("C6", "C7", "C8", "C13")
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("runs", nargs="*", metavar="RUN", help="C1 (default) or C2")
+    parser.add_argument("runs", nargs="*", metavar="RUN", help="C1 (default), C2, C6, C7, C8 or C13")
     parser.add_argument("--seed", type=int, default=None, help="who is killed when; default: a new one")
     parser.add_argument("--database", choices=("sqlite", "postgres"), default="sqlite")
-    parser.add_argument("--smoke", action="store_true", help="a tiny kill storm, only to see that it runs")
+    parser.add_argument("--smoke", action="store_true", help="tiny, only to see that it runs")
     parser.add_argument("--submissions", type=int, default=None, help="so many instead of the run's own")
+    parser.add_argument("--kills", type=int, default=None, help="so many instead")
     parser.add_argument("--seconds", type=float, default=None, help="spread over so long instead")
     parser.add_argument("--log", type=Path, default=None, help="a file to keep the server's log in")
     asked = parser.parse_args()
-    unknown = sorted(set(asked.runs) - set(RUNS))
+    unknown = sorted(set(asked.runs) - {*STORMS, *OTHERS})
     if unknown:
-        parser.error(f"there is no run {', '.join(unknown)}; choose from {', '.join(RUNS)}")
+        parser.error(f"there is no run {', '.join(unknown)}; choose from {', '.join((*STORMS, *OTHERS))}")
     seed = secrets.randbelow(1_000_000) if asked.seed is None else asked.seed
     broken: list[str] = []
     for name in asked.runs or ["C1"]:
-        size = storm.TINY if asked.smoke else RUNS[name]
-        size = replace(
-            size, submissions=asked.submissions or size.submissions, seconds=asked.seconds or size.seconds
-        )
-        broken += storm.run(name, size, seed=seed, database=asked.database, keep=asked.log)
+        broken += _storm(name, asked, seed) if name in STORMS else _other(name, asked, seed)
         repeat = f"python benchmarks/chaos {name} --seed {seed} --database {asked.database}"
-        for option in ("submissions", "seconds"):
+        for option in ("submissions", "kills", "seconds"):
             if (value := getattr(asked, option)) is not None:
                 repeat += f" --{option} {value:g}"
         print(f"\nSeed {seed}. To repeat: {repeat}{' --smoke' if asked.smoke else ''}", flush=True)
     for what in broken:
         print(f"BROKEN: {what}", flush=True)
     return 1 if broken else 0
+
+
+def _storm(name: str, asked: argparse.Namespace, seed: int) -> list[str]:
+    size = storm.TINY if asked.smoke else STORMS[name]
+    size = replace(
+        size,
+        submissions=asked.submissions or size.submissions,
+        kills=asked.kills or size.kills,
+        seconds=asked.seconds or size.seconds,
+    )
+    return storm.run(name, size, seed=seed, database=asked.database, keep=asked.log)
+
+
+def _other(name: str, asked: argparse.Namespace, seed: int) -> list[str]:
+    if name == "C6":
+        tiny = crowd.Stampede(teams=10, uploads=50, seconds=8)
+        return crowd.stampede(tiny if asked.smoke else crowd.Stampede(), seed=seed)
+    if name == "C7":
+        few = crowd.Readers(readers=20, uploads_a_second=3, seconds=5, teams=3)
+        return crowd.read_the_board(few if asked.smoke else crowd.Readers(), seed=seed)
+    if name == "C8":
+        return [*full.disk(), *full.redis(uploads=10 if asked.smoke else 60)]
+    return again.run(asked.submissions or (20 if asked.smoke else 1_000), database=asked.database)
 
 
 if __name__ == "__main__":

@@ -43,6 +43,8 @@ ROWS = 200
 BEYOND_LIMIT = 4
 """How many more files than its quota allows each team sends."""
 GIVE_UP_SECONDS = 180.0
+PROGRESS_SECONDS = 10.0
+"""A kill waits so long at most for something to be finished since the last one."""
 
 COUNT_EVERY_SCORE = {
     "sqlite": [("CREATE TRIGGER bench_scored AFTER INSERT ON score "
@@ -82,6 +84,7 @@ class Seen:
     odd: Counter[str] = field(default_factory=Counter)
     kills: Counter[str] = field(default_factory=Counter)
     stops: int = 0
+    stopped: set[int] = field(default_factory=set)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
@@ -214,8 +217,9 @@ def _kill_at_random(
     for number in range(size.kills):
         due = began + size.seconds * (number + dice.random()) / size.kills
         time.sleep(max(0.0, due - time.monotonic()))
+        _wait_for_progress(installation)
         if number % (size.kills // size.stops) == 0:
-            seen.stops += _stop_for_longer_than_a_lease(installation, size, dice)
+            seen.stops += _stop_for_longer_than_a_lease(installation, size, dice, seen.stopped)
         kind = dice.choice(kinds)
         if kind == "PostgreSQL":
             assert database is not None
@@ -226,7 +230,10 @@ def _kill_at_random(
             continue
         until = time.monotonic() + 20
         # What was killed a moment ago may not be back yet; a work-horse lives only while there is work.
-        while not (pids := _victims(server, installation, kind, dice)) and time.monotonic() < until:
+        while (
+            not (pids := _victims(server, installation, kind, dice, seen.stopped))
+            and time.monotonic() < until
+        ):
             time.sleep(0.005)
         if kind == "Valkey":
             shutil.rmtree(
@@ -238,13 +245,28 @@ def _kill_at_random(
         seen.kills[kind] += bool(pids)
 
 
-def _victims(server: common.Server, installation: Installation, kind: str, dice: random.Random) -> list[int]:
+def _wait_for_progress(installation: Installation) -> None:
+    """Until something more is finished, so that a slow machine is not only ever killed while it starts."""
+    count = select(func.count().filter(Evaluation.finished_at.is_not(None)), func.count())
+    before, until = None, time.monotonic() + PROGRESS_SECONDS
+    while time.monotonic() < until:
+        with contextlib.suppress(DBAPIError), installation.database.read() as session:
+            finished, there = session.execute(count).tuples().one()
+            before = finished if before is None else before
+            if finished > before or finished == there:
+                return
+        time.sleep(0.02)
+
+
+def _victims(
+    server: common.Server, installation: Installation, kind: str, dice: random.Random, spared: set[int]
+) -> list[int]:
     """Children of this run's own server, never anything found by name elsewhere."""
     if kind == "web":
         masters = server.find("app.web")
         return [*masters, *(pid for master in masters for pid in common.children(master))]
     if kind == "work-horse":
-        busy = _busy(installation)
+        busy = [pair for pair in _busy(installation) if pair[1] not in spared]
         return [dice.choice(busy)[1]] if busy else []
     found = server.find({"worker": "worker", "sweeper": "worker.sweeper", "Valkey": "valkey"}[kind])
     if kind == "worker":  # rather one that is at work
@@ -265,14 +287,18 @@ def _busy(installation: Installation) -> list[tuple[int, int]]:
     return [(worker, horse) for worker, horse in pids if horse in common.children(worker)]
 
 
-def _stop_for_longer_than_a_lease(installation: Installation, size: Size, dice: random.Random) -> bool:
+def _stop_for_longer_than_a_lease(
+    installation: Installation, size: Size, dice: random.Random, stopped: set[int]
+) -> bool:
     until = time.monotonic() + 20
     while not (busy := _busy(installation)) and time.monotonic() < until:
         time.sleep(0.005)
     if not busy:
         return False
     worker, horse = dice.choice(busy)
-    os.kill(horse, signal.SIGSTOP)
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(horse, signal.SIGSTOP)
+    stopped.add(horse)
 
     def go_on() -> None:
         if horse in common.children(worker):

@@ -1,0 +1,203 @@
+"""C8: a disk that is full, and a Redis that takes nothing more. What was acknowledged is there, and it goes on."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import http.client
+import json
+import shutil
+import subprocess
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import _common as common
+from redis import Redis
+from sqlalchemy import select, text
+
+from app.config import Settings
+from app.errors import NotFound
+from app.installation import Installation
+from app.models import Evaluation, State, Submission
+
+MIB = 1 << 20
+ROWS = 5_000
+PATIENCE_SECONDS = 120.0
+
+
+def disk(*, uploads: int = 60, disk_mib: int = 96, left_kib: int = 2_500) -> list[str]:
+    """Fill a file system of its own until only a little is left, send, make room, and look."""
+    broken: list[str] = []
+    about = common.machine()
+    with _small_disk(disk_mib) as folder, common.serving(folder / "data", workers=1) as server:
+        installation, slug, token = _house(folder)
+        common.wait_for_workers(server)
+        ballast = folder / "ballast"
+        with ballast.open("wb") as file:
+            file.write(b"\1" * (shutil.disk_usage(folder).free - left_kib * 1024))
+        statuses, receipts = Counter[int](), []
+        for number in range(uploads):
+            receipts += _send(server.address, slug, token, number, statuses)
+        log = server.log.read_text()
+        died = log.count("starting it again")
+        ballast.unlink()
+        after = Counter[int]()
+        again = _send(server.address, slug, token, 10_000, after, patience=PATIENCE_SECONDS)
+        open_ = _wait(installation, broken)
+        lost = _lost(installation, [*receipts, *again])
+        with installation.database.read() as session:
+            sound = session.scalar(text("PRAGMA integrity_check"))
+            ids = set(session.scalars(select(Submission.id)))
+        strangers = len(ids) - len({r["id"] for r in [*receipts, *again]})
+        incoming = len(list((folder / "data").rglob("incoming/*")))
+        installation.database.dispose()
+    common.print_table(
+        f"C8, disk full: {uploads} uploads of {ROWS} rows with {left_kib} KiB left of {disk_mib} MiB. {about}",
+        ("", "figure"),
+        [
+            ("answers by status", ", ".join(f"{s}: {n}" for s, n in sorted(statuses.items()))),
+            ("acknowledged, and not there or not scored", lost),
+            ("rows that nobody holds a receipt of", strangers),
+            ("half files left", incoming),
+            ("processes started again", died),
+            ("integrity_check", sound),
+            ("after room was made", ", ".join(f"{s}: {n}" for s, n in sorted(after.items()))),
+            ("still open", open_),
+        ],
+    )
+    if lost or strangers or sound != "ok" or not again:
+        broken.append("the full disk cost something")
+    if statuses.keys() <= {201}:
+        broken.append("the disk was never full, so this run has shown nothing")
+    return broken
+
+
+def redis(*, uploads: int = 60) -> list[str]:
+    """Redis at its maxmemory with noeviction: every write to it is refused from now on."""
+    broken: list[str] = []
+    about = common.machine()
+    with tempfile.TemporaryDirectory(prefix="heldout-chaos-") as name:
+        folder = Path(name)
+        with common.serving(folder / "data", workers=1) as server:
+            installation, slug, token = _house(folder)
+            common.wait_for_workers(server)
+            client = Redis.from_url(installation.settings.redis)
+            client.config_set("maxmemory-policy", "noeviction")
+            client.config_set("maxmemory", "1")
+            statuses, receipts = Counter[int](), []
+            for number in range(uploads):
+                receipts += _send(server.address, slug, token, number, statuses)
+            began = time.monotonic()
+            open_ = _wait(installation, broken)
+            took = time.monotonic() - began
+            lost = _lost(installation, receipts)
+            refused = int(client.info("stats")["total_error_replies"])  # type: ignore[index]
+            client.config_set("maxmemory", "0")
+            receipts += _send(server.address, slug, token, 10_000, statuses)
+            open_ += _wait(installation, broken)
+            lost += _lost(installation, receipts[-1:])
+            log_lines = server.log.read_text().count("\n")
+            installation.database.dispose()
+    common.print_table(
+        f"C8, Redis full (maxmemory with noeviction): {uploads} uploads of {ROWS} rows, one more after. {about}",
+        ("", "figure"),
+        [
+            ("answers by status", ", ".join(f"{s}: {n}" for s, n in sorted(statuses.items()))),
+            ("writes that Redis refused", refused),
+            ("acknowledged, and not there or not scored", lost),
+            ("still open", open_),
+            ("from the last upload until all were scored, s", f"{took:.1f}"),
+            ("lines in the server's log", log_lines),
+        ],
+    )
+    if lost or open_ or statuses.keys() != {201}:
+        broken.append("the full Redis cost something")
+    if not refused:
+        broken.append("Redis refused nothing, so this run has shown nothing")
+    return broken
+
+
+def _house(folder: Path) -> tuple[Installation, str, str]:
+    installation = Installation(Settings(data_dir=folder / "data"))
+    slug = common.publish(installation, common.write_challenge(folder / "bench", ROWS))
+    return installation, slug, common.add_user(installation, "team", slug=slug)[1]
+
+
+def _send(
+    address: str, slug: str, token: str, number: int, statuses: Counter[int], *, patience: float = 0.0
+) -> list[dict[str, object]]:
+    """Its receipt, if it got one; tried again for as long as patience lasts."""
+    host, port = address.removeprefix("http://").rsplit(":", 1)
+    body = common.predictions(ROWS, number)
+    headers = {
+        "Authorization": f"Bearer {token}",
+        "Content-Type": "text/csv",
+        "Idempotency-Key": f"full-{number}",
+    }
+    until = time.monotonic() + patience
+    while True:
+        connection = http.client.HTTPConnection(host, int(port), timeout=60)
+        try:
+            connection.request("POST", f"/api/v1/competitions/{slug}/submissions", body, headers)
+            answer = connection.getresponse()
+            status, content = answer.status, answer.read()
+        except (OSError, http.client.HTTPException):
+            status, content = 0, b""
+        finally:
+            connection.close()
+        statuses[status] += 1
+        if status == 201:
+            return [json.loads(content)]
+        if time.monotonic() >= until:
+            return []
+        time.sleep(1)
+
+
+def _wait(installation: Installation, broken: list[str]) -> int:
+    """How many are still open when patience ends."""
+    until, count = time.monotonic() + PATIENCE_SECONDS, -1
+    while count and time.monotonic() < until:
+        with installation.database.read() as session:
+            states = session.scalars(select(Evaluation.state)).all()
+        count = sum(state in (State.QUEUED, State.RUNNING) for state in states)
+        time.sleep(0.2)
+    if count:
+        broken.append(f"{count} submissions were still open after {PATIENCE_SECONDS:g} s")
+    return count
+
+
+def _lost(installation: Installation, receipts: list[dict[str, object]]) -> int:
+    with installation.database.read() as session:
+        states = dict(session.execute(select(Evaluation.submission_id, Evaluation.state)).tuples().all())
+    return sum(
+        states.get(int(str(r["id"]))) != State.SCORED or not _is_stored(installation, str(r["sha256"]))
+        for r in receipts
+    )
+
+
+def _is_stored(installation: Installation, sha256: str) -> bool:
+    try:
+        content = installation.storage.path(sha256).read_bytes()
+    except NotFound:
+        return False
+    return hashlib.sha256(content).hexdigest() == sha256
+
+
+@contextlib.contextmanager
+def _small_disk(mib: int) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="heldout-chaos-") as name:
+        mounted = subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", f"size={mib}m", "tmpfs", name],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        if mounted.returncode:
+            raise SystemExit(
+                f"C8 needs a small file system of its own, which only root may mount: {mounted.stderr}"
+            )
+        try:
+            yield Path(name)
+        finally:
+            subprocess.run(["umount", "-l", name], check=True)
