@@ -20,7 +20,7 @@ from rq.exceptions import StopRequested
 from rq.job import Job
 from sqlalchemy.exc import DBAPIError
 
-from app import config, db, heartbeats, logs, migrations, queue, safety, submissions
+from app import challenges, config, db, heartbeats, logs, migrations, queue, safety, submissions
 from app.config import Settings
 from app.errors import Refused
 from scorer import sandbox
@@ -44,21 +44,26 @@ class Pulse:
     def __call__(self) -> None:
         if time.monotonic() - self._last < HEARTBEAT_SECONDS:
             return
+        is_first = self._last < 0
         self._last = time.monotonic()
-        self._beat()
-        if self._detail is None:
-            # Before the first fork: starting the sandbox takes seconds, and every work-horse shares what was started.
+        own_metrics = self._beat()
+        if self._detail is None and (own_metrics or not is_first):
+            # Starting the sandbox takes seconds: before the first fork where organisers' metrics need it, as every
+            # work-horse shares what was started; else once what waited at the start has been taken.
             self._detail = {"isolation": isolation()}
             self._beat()
 
-    def _beat(self) -> None:
+    def _beat(self) -> bool:
+        """Whether some competition has a metric of its organiser's."""
         name, detail = self._runner.name, self._detail
         try:
             with self._runner.database.begin() as session:
                 heartbeats.beat(session, name, "worker", now=db.now(session), detail=detail)
+                return challenges.any_with_own_metric(session)
         except DBAPIError:
             # Not seen for a while is what the page would say, and rightly so.
             log.exception("the heartbeat was not written")
+            return False
 
 
 class ScoringWorker(Worker):

@@ -92,7 +92,9 @@ class Runner:
                 points.reach("score.measured")
                 # Inside the lease: a database that is away for a while may be waited for without losing it.
                 if isinstance(outcome, scorer.Report):
-                    report = replace(outcome, provenance={**outcome.provenance, "worker": self.name})
+                    report = replace(
+                        outcome, provenance={"isolation": "none", **outcome.provenance, "worker": self.name}
+                    )
                     patiently(lambda: self._record(challenge, claim, report))
                 else:
                     refusal = outcome
