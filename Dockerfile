@@ -18,7 +18,7 @@ RUN pip install --no-deps --no-build-isolation .
 FROM python:3.12-slim
 RUN groupadd --gid 10001 heldout \
  && useradd --uid 10001 --gid heldout --no-create-home --home-dir /data --shell /usr/sbin/nologin heldout \
- && install --directory --owner=heldout --group=heldout --mode=0700 /data /storage /vault
+ && install --directory --owner=heldout --group=heldout --mode=0700 /data /data/cache /storage /vault
 COPY --from=build /opt/heldout /opt/heldout
 ENV PATH=/opt/heldout/bin:$PATH \
     PYTHONUNBUFFERED=1 \

@@ -6,6 +6,8 @@ import hashlib
 import re
 import secrets
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -15,7 +17,7 @@ from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from app.errors import Conflict, NotFound, NotSignedIn, Refused
+from app.errors import Conflict, NotFound, NotSignedIn, Refused, TooManyTries
 from app.models import SignIn, Token, User
 
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,38}[a-z0-9])?")
@@ -26,6 +28,8 @@ MAX_PASSWORD_LENGTH = 200  # argon2 would hash a megabyte as well, slowly
 _hasher = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
 # A hash takes 19 MiB: more at a time than a small machine has cores would only be slower, and larger.
 _hashing = threading.BoundedSemaphore(2)
+# Who hashes and who waits for it: each holds a thread of the web's, and the others must stay free for pages.
+_places = threading.BoundedSemaphore(4)
 _nobody = _hasher.hash("no account has this password")
 
 
@@ -69,9 +73,26 @@ def register(
     return user
 
 
-def authenticate(session: Session, name: str, password: str) -> User:
-    """The user with this name and password; an unknown name costs the same time as a wrong password."""
-    user = session.scalar(select(User).where(User.name == name.strip().lower()))
+@contextmanager
+def place_to_hash() -> Iterator[None]:
+    """One of few places, held while a password is counted, waited for and hashed; refused when all are taken."""
+    if not _places.acquire(blocking=False):
+        raise TooManyTries(
+            "Too many people are signing in at this moment. Please try again in a few seconds."
+        )
+    try:
+        yield
+    finally:
+        _places.release()
+
+
+def candidate(session: Session, name: str) -> User | None:
+    """Whom a name might be, for `verify` once this session is closed: none is held while a password is hashed."""
+    return session.scalar(select(User).where(User.name == name.strip().lower()))
+
+
+def verify(user: User | None, password: str) -> User:
+    """The user, if this is the password; an unknown name costs the same time as a wrong password."""
     known = user.password_hash if user and user.password_hash else _nobody
     try:
         with _hashing:

@@ -70,6 +70,12 @@ class Settings:
     )
     database_pool: int = _setting(0, "PostgreSQL connections of each process; 0: its web threads and 2 more.")
     statement_seconds: int = _setting(60, "A PostgreSQL statement is ended after this long, in seconds.")
+    sign_ups_per_hour: int = _setting(200, "Sign-ups an hour from one address; five times as many from all.")
+
+    log_format: str = _setting("text", "text, or json: one object a line.")
+    disk_floor_mb: int = _setting(
+        500, "Uploads are refused while less is free where files or data lie, in MB; 0: never."
+    )
 
     @property
     def database(self) -> str:
@@ -193,6 +199,7 @@ def _check(settings: Settings) -> None:
         "session_days",
         "cache_mb",
         "statement_seconds",
+        "sign_ups_per_hour",
     )
     problems += [f"HELDOUT_{n.upper()}: must be 1 or more" for n in counts if getattr(settings, n) < 1]
     for name in ("sweep_seconds", "hint_seconds", "job_memory_mb"):
@@ -208,6 +215,8 @@ def _check(settings: Settings) -> None:
         problems.append(f"HELDOUT_REGISTRATION: {settings.registration!r} is neither open nor closed")
     if settings.log_level not in ("debug", "info", "warning", "error"):
         problems.append(f"HELDOUT_LOG_LEVEL: {settings.log_level!r} is none of debug, info, warning, error")
+    if settings.log_format not in ("text", "json"):
+        problems.append(f"HELDOUT_LOG_FORMAT: {settings.log_format!r} is neither text nor json")
     if settings.storage_url and not settings.storage_url.startswith(("file:///", "s3://")):
         problems.append(
             f"HELDOUT_STORAGE_URL: {settings.storage_url!r} starts neither with file:/// nor s3://"
@@ -218,6 +227,8 @@ def _check(settings: Settings) -> None:
         problems.append("HELDOUT_S3_KEY and HELDOUT_S3_SECRET: set both or neither")
     if settings.database_pool < 0:
         problems.append("HELDOUT_DATABASE_POOL: must be 0 or more")
+    if settings.disk_floor_mb < 0:
+        problems.append("HELDOUT_DISK_FLOOR_MB: must be 0 or more")
     if problems:
         raise Misconfigured("; ".join(problems), [Problem("BAD_SETTING", p) for p in problems])
 

@@ -81,13 +81,32 @@ def open_(settings: Settings, *, pooled: bool = True) -> Database:
 
 def is_away(error: BaseException) -> bool:
     """The database cannot be reached, or has just gone: what was asked may be asked again."""
+    if isinstance(error, OperationalError) and getattr(error.orig, "sqlite_errorname", "") == "SQLITE_ERROR":
+        return False  # a statement of ours that is wrong: SQLite's driver calls that operational too
     return isinstance(error, OperationalError | InterfaceError | PoolExhausted) or (
         isinstance(error, DBAPIError) and error.connection_invalidated
     )
 
 
+def is_full(error: BaseException) -> bool:
+    """The database's own disk has no room left. SQLite then rolls back by itself, and what is reported is often
+    the failure to roll back once more; the cause stands behind it."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if (
+            getattr(cause, "sqlite_errorname", None) == "SQLITE_FULL"
+            or getattr(cause, "sqlstate", None) == "53100"
+        ):
+            return True
+        cause = cause.__cause__ or cause.__context__
+    return False
+
+
 class Database:
-    """`begin()` writes, `read()` only reads; both are one transaction ended by their `with` block."""
+    """`begin()` writes, `read()` only reads; both are one transaction ended by their `with` block.
+
+    What a failed statement was given (a password's hash, a private score) is in no error's text, and so in no log.
+    """
 
     def __init__(
         self, url: str, *, pooled: bool = True, pool_size: int = 10, statement_seconds: int = 60
@@ -111,7 +130,7 @@ class Database:
                     "pool_recycle": 1800,
                 }
             self.engine = reader = create_engine(
-                parsed, pool_pre_ping=True, connect_args=_POSTGRES_CONNECTION, **options
+                parsed, pool_pre_ping=True, hide_parameters=True, connect_args=_POSTGRES_CONNECTION, **options
             )
         self._reader = reader
         self._writing = sessionmaker(self.engine, expire_on_commit=False)
@@ -188,7 +207,9 @@ def _parse(url: str) -> URL:
 
 
 def _sqlite(url: URL, options: dict[str, Any], *, read_only: bool) -> Engine:
-    engine = create_engine(url, connect_args={"timeout": 30, "check_same_thread": False}, **options)
+    engine = create_engine(
+        url, hide_parameters=True, connect_args={"timeout": 30, "check_same_thread": False}, **options
+    )
 
     @event.listens_for(engine, "connect")
     def _configure(connection: Any, _record: Any) -> None:

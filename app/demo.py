@@ -75,10 +75,14 @@ def _serving(settings: Settings) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """`heldout serve` as a child; stopped in order when the block ends, however it ends."""
     config.prepare_data_dir(settings)
     kept = {k: v for k, v in os.environ.items() if k.removeprefix("HELDOUT_").lower() not in NOT_EMBEDDED}
-    env = kept | {
-        "HELDOUT_DATA_DIR": str(settings.data_dir.resolve()),
-        "HELDOUT_PORT": str(settings.port),
-    }
+    env = (
+        {"HELDOUT_LOG_LEVEL": "warning"}
+        | kept
+        | {
+            "HELDOUT_DATA_DIR": str(settings.data_dir.resolve()),
+            "HELDOUT_PORT": str(settings.port),
+        }
+    )
     server = subprocess.Popen(
         [sys.executable, "-m", "app", "serve"],
         env=env,

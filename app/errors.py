@@ -7,8 +7,10 @@
     ├── Conflict             409  exit 2   the name is taken, the version has submissions
     ├── Closed               403  exit 3   not open yet, over, or paused
     ├── QuotaExhausted       429  exit 3
+    ├── TooManyTries         429  exit 3   wait a little; nothing was looked at
     ├── TooLarge             413  exit 2
     ├── Unavailable          503  exit 1   a part of ours is away for a moment: try again
+    ├── StorageFull          507  exit 1   no room for another file
     └── Misconfigured        500  exit 2   a setting or the machine is wrong: one line for the operator
 
 A refusal is an answer, not a fault. Any other exception is our bug and stays loud.
@@ -62,12 +64,22 @@ class QuotaExhausted(Refused):
     exit_code = 3
 
 
+class TooManyTries(Refused):
+    status = 429
+    exit_code = 3
+
+
 class TooLarge(Refused):
     status = 413
 
 
 class Unavailable(Refused):
     status = 503
+    exit_code = 1
+
+
+class StorageFull(Refused):
+    status = 507
     exit_code = 1
 
 

@@ -523,14 +523,14 @@ class Event(Base):
 
 
 class SignInTry(Base):
-    """A try to sign in that has not succeeded: counted before the costly hash, by all web processes together."""
+    """A sign-up, or a try to sign in that has not succeeded: counted before the costly hash, by all processes."""
 
     __tablename__ = "sign_in_try"
     __table_args__ = (Index("ix_sign_in_try_key", "key", "at"),)
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)
     key: Mapped[str] = mapped_column(String(100))
-    """What is counted: an account's name, an address, or all."""
+    """What is counted: an account's name, an address, or all; see `app/tries.py`."""
     at: Mapped[datetime] = mapped_column(UtcTime)
 
 

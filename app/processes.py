@@ -1,10 +1,12 @@
-"""What Linux is asked for when one of our processes is born."""
+"""What Linux is asked for when one of our processes is born, and what names it."""
 
 from __future__ import annotations
 
 import ctypes
 import signal
+import socket
 import sys
+from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
 
@@ -13,3 +15,12 @@ def die_with_parent() -> None:
     """Ask the kernel to kill this process when its parent is gone, so that a kill -9 leaves no orphan at work."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def this_host() -> str:
+    """The machine and its process ids' own world: two containers may share a host name, but not their pids."""
+    namespace = Path("/proc/self/ns/pid")
+    world = namespace.stat().st_ino if namespace.exists() else 0
+    boot = Path("/proc/sys/kernel/random/boot_id")
+    machine = boot.read_text()[:8] if boot.exists() else "0"
+    return f"{socket.gethostname()[:60]}-{machine}-{world}"

@@ -6,7 +6,9 @@ way: of a bucket's objects a bounded folder keeps verified copies.
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import logging
 import os
 import secrets
 import threading
@@ -23,7 +25,7 @@ from sqlalchemy.orm import Session
 
 from app import points
 from app.config import Settings
-from app.errors import NotFound, TooLarge, Unavailable
+from app.errors import NotFound, StorageFull, TooLarge, Unavailable
 from app.models import ChallengeVersion, Submission, TrainFile
 
 ORPHAN_AGE = timedelta(hours=24)
@@ -34,6 +36,13 @@ IN_USE_SECONDS = 600.0
 
 PART_BYTES = 8 << 20
 """Of a large object so much is in memory at a time."""
+
+FULL = (
+    "There is no room for another file here just now. Nothing was kept and nothing was charged. "
+    "The organiser has been told; try again later."
+)
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -57,16 +66,18 @@ class Incoming:
         self.size_bytes = 0
         self._hash = hashlib.sha256()
         incoming = folder / "incoming"
-        incoming.mkdir(parents=True, exist_ok=True)
         self._path = incoming / secrets.token_hex(16)
-        self._file: BinaryIO = self._path.open("xb")
+        with _room():
+            incoming.mkdir(parents=True, exist_ok=True)
+            self._file: BinaryIO = self._path.open("xb")
 
     def write(self, chunk: bytes) -> int:
         self.size_bytes += len(chunk)
         if self.size_bytes > self.limit_bytes:
             raise TooLarge(f"The file is larger than the limit of {self.limit_bytes / 1e6:g} MB.")
         self._hash.update(chunk)
-        return self._file.write(chunk)
+        with _room():
+            return self._file.write(chunk)
 
     @property
     def sha256(self) -> str:
@@ -75,6 +86,10 @@ class Incoming:
 
     def keep(self) -> Blob:
         """Make it durable: the name exists only once every byte is on disk."""
+        with _room():
+            return self._keep()
+
+    def _keep(self) -> Blob:
         self._file.flush()
         points.reach("storage.written")
         os.fsync(self._file.fileno())
@@ -98,8 +113,11 @@ class Incoming:
         return 0
 
     def close(self) -> None:
-        self._file.close()
-        self._path.unlink(missing_ok=True)
+        try:
+            with suppress(OSError):  # of a full disk: the last bytes cannot be written, and nobody wants them
+                self._file.close()
+        finally:
+            self._path.unlink(missing_ok=True)
 
     def __enter__(self) -> Self:
         return self
@@ -133,6 +151,14 @@ class Storage:
         for path in broken:
             path.unlink(missing_ok=True)
         return len(broken)
+
+    def refuse_unless_writable(self) -> None:
+        """Write a byte and take it away again."""
+        try:
+            with self.receive(1) as incoming:
+                incoming.write(b"x")
+        except OSError as wrong:
+            raise Unavailable(f"Storage cannot be written: {wrong.strerror}.") from wrong
 
     def put_file(self, source: Path) -> Blob:
         with source.open("rb") as stream, self.receive(source.stat().st_size) as incoming:
@@ -219,6 +245,14 @@ class BucketStorage(Storage):
 
     def receive(self, limit_bytes: int) -> Incoming:
         return Incoming(self.folder, limit_bytes, self._send)
+
+    def refuse_unless_writable(self) -> None:
+        super().refuse_unless_writable()
+        bucket = self._root.split("/")[0]
+        with self._in_words():
+            is_there = self._files.exists(bucket)
+        if not is_there:
+            raise Unavailable(f"Storage has no bucket {bucket}. {AGAIN}")
 
     def _send(self, spooled: Path, blob: Blob) -> None:
         key = self._key(blob.sha256)
@@ -319,6 +353,18 @@ def open_(settings: Settings) -> Storage:
     if settings.storage_url.startswith("s3://"):
         return BucketStorage(settings.storage_url, settings.storage, settings)
     return Storage(settings.storage)
+
+
+@contextmanager
+def _room() -> Iterator[None]:
+    """A full disk is refused in words, and its operator told; any other fault stays one."""
+    try:
+        yield
+    except OSError as wrong:
+        if wrong.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        log.error("DISK FULL: a file could not be written: %s", wrong.strerror)
+        raise StorageFull(FULL) from wrong
 
 
 def unreferenced(session: Session, storage: Storage, *, now: datetime) -> list[Stored]:

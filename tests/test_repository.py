@@ -58,7 +58,7 @@ def test_only_the_worker_mounts_the_hidden_solutions() -> None:
 
 
 def test_the_web_reads_and_writes_the_uploads_and_nothing_else() -> None:
-    assert mounts("web") == {"/storage": "storage"}
+    assert mounts("web") == {"/storage": "storage", "/data/cache": "cache"}
     assert mounts("worker")["/storage"] == "storage"
 
 
@@ -67,7 +67,7 @@ def test_no_service_but_the_web_publishes_a_port() -> None:
     [port] = SERVICES["web"]["ports"]
     assert port == "${PUBLISH:-127.0.0.1:7777}:7777", "this machine only, until somebody says otherwise"
     outside = {name for name, service in SERVICES.items() if "outside" in service["networks"]}
-    assert outside == {"web"}
+    assert outside == {"web", "bucket"}, "and the bucket's door, which leads to one place only"
     assert COMPOSE["networks"]["inside"]["internal"] is True
     assert not any("network_mode" in service or service.get("privileged") for service in SERVICES.values())
 
@@ -86,7 +86,9 @@ def test_every_service_is_confined(name: str) -> None:
 def test_no_secret_has_a_value_here_and_none_has_a_default() -> None:
     for name, service in SERVICES.items():
         for variable, value in service.get("environment", {}).items():
-            if re.search("PASSWORD|SECRET|DATABASE_URL|REDIS_URL", variable):
+            if variable in ("HELDOUT_S3_KEY", "HELDOUT_S3_SECRET"):
+                assert value == f"${{{variable}:-}}", "needed only with a bucket, so empty without one"
+            elif re.search("PASSWORD|SECRET|DATABASE_URL|REDIS_URL", variable):
                 found = SECRET_VALUE.findall(str(value))
                 assert len(found) == 1, f"{name}: {variable} must come from ${{NAME:?message}}"
                 literal = SECRET_VALUE.sub("", str(value))
@@ -121,14 +123,14 @@ def test_every_setting_in_the_compose_file_exists() -> None:
 
     for name in OURS:
         given = {k: str(v) for k, v in SERVICES[name]["environment"].items()}
-        defaults = {k: re.sub(r"\$\{[A-Z_]+:-([^}]*)\}", r"\1", v) for k, v in given.items()}
+        defaults = {k: re.sub(r"\$\{[A-Z0-9_]+:-([^}]*)\}", r"\1", v) for k, v in given.items()}
         settings = load(defaults, ROOT / "no-such-file.toml")
         assert settings.storage == Path("/storage")
         assert settings.vault == Path("/vault" if name == "worker" else "data/vault")
 
 
 def test_the_worker_is_healthy_while_the_database_has_seen_it(tmp_path: Path, sqlite_template: Path) -> None:
-    import socket
+    from worker.jobs import this_host
 
     shutil.copy(sqlite_template, tmp_path / "heldout.db")
     database = Database(f"sqlite:///{tmp_path / 'heldout.db'}", pooled=False)
@@ -141,7 +143,7 @@ def test_the_worker_is_healthy_while_the_database_has_seen_it(tmp_path: Path, sq
 
     assert verdict() == 1, "nobody has been seen yet"
     with database.begin() as session:
-        beat(session, f"{socket.gethostname()}/7", "worker", now=now(session))
+        beat(session, f"{this_host()}/7", "worker", now=now(session))
     database.dispose()
     assert verdict() == 0
 

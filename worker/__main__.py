@@ -28,7 +28,7 @@ from worker import inspections, jobs  # noqa: F401  inspections is a job too: im
 from worker.poller import Poller
 
 HEARTBEAT_SECONDS = 5.0
-REDIS_PATIENCE_SECONDS = 10.0
+REDIS_PATIENCE_SECONDS = 2.0
 
 log = logging.getLogger("worker")
 
@@ -62,6 +62,9 @@ class ScoringWorker(Worker):
 
     runner: jobs.Runner
     pulse: Pulse
+    max_connection_wait_time = (
+        1.0  # RQ's own minute was measured to leave workers asleep beside a Redis long back
+    )
     _away_since: float | None = None
 
     def heartbeat(self, timeout: int | None = None, pipeline: Any = None) -> None:
@@ -97,7 +100,7 @@ def release_the_dead(runner: jobs.Runner) -> None:
 def main() -> int:
     try:
         settings = config.load()
-        logs.begin(settings.log_level)
+        logs.begin(settings.log_level, settings.log_format)
         config.prepare_data_dir(settings)
         database = db.open_(settings, pooled=False)
         migrations.check(database)

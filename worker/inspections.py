@@ -12,6 +12,7 @@ import os
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextvars import copy_context
 from dataclasses import asdict
 from datetime import timedelta
 from types import TracebackType
@@ -23,7 +24,7 @@ import scorer
 import scorer.overfitting.closing  # by name, so that the heavy imports happen before the fork
 import scorer.overfitting.diagnosis
 import scorer.overfitting.scan
-from app import cases, challenges, db, events, inspections, train_files
+from app import cases, challenges, db, events, inspections, logs, train_files
 from app.cases import Seen
 from app.db import Database
 from app.inspections import Entrant, Kind, Superseded, Work
@@ -63,6 +64,11 @@ def inspect(inspection_id: int | None) -> int:
         ) or inspections.claim(session, horse, lease=runner.lease, now=now)
     if work is None:
         return 0
+    with logs.about(inspection=work.id, attempt=work.attempt, worker=runner.name):
+        return _carry_out(runner, work)
+
+
+def _carry_out(runner: Runner, work: Work) -> int:
     try:
         with Keeper(runner.database, work, runner.lease) as keeper:
             finish = _LOOK[work.kind](runner, work, keeper.tell)
@@ -104,7 +110,7 @@ class Keeper:
         self._database, self._work, self._lease = database, work, lease
         self._progress, self._doing = 0.0, "reading"
         self._done = threading.Event()
-        self._thread = threading.Thread(target=self._renew, daemon=True)
+        self._thread = threading.Thread(target=copy_context().run, args=(self._renew,), daemon=True)
 
     def tell(self, progress: float, doing: str) -> None:
         self._progress, self._doing = progress, doing

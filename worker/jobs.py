@@ -10,11 +10,11 @@ from __future__ import annotations
 import logging
 import os
 import resource
-import socket
 import threading
 import time
 import traceback
 from collections.abc import Callable
+from contextvars import copy_context
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -25,12 +25,12 @@ from sqlalchemy.exc import DBAPIError
 
 import scorer
 import scorer.scoring  # by name, so that the heavy imports happen before the fork
-from app import challenges, db, points, releases, storage, submissions
+from app import challenges, db, logs, points, releases, storage, submissions
 from app.config import Settings
 from app.db import Database
 from app.errors import Refused
 from app.models import PublicScore
-from app.processes import die_with_parent
+from app.processes import die_with_parent, this_host
 from app.releases import Terms
 from app.submissions import Claim, Fenced
 from scorer.custom import MetricFailed
@@ -76,6 +76,12 @@ class Runner:
 
     def score(self, claim: Claim) -> None:
         """One evaluation from claim to record. No connection is held while numbers are crunched."""
+        with logs.about(submission=claim.submission_id, attempt=claim.attempt, worker=self.name):
+            began = time.monotonic()
+            self._score(claim)
+            log.info("done in %.0f ms", 1000 * (time.monotonic() - began))
+
+    def _score(self, claim: Claim) -> None:
         points.reach("score.claimed")
         try:
             with _Lease(self.database, claim, self.lease):
@@ -213,22 +219,13 @@ def patiently(write: Callable[[], None], *, seconds: float = PATIENCE_SECONDS) -
         pause = min(2 * pause, 5.0)
 
 
-def this_host() -> str:
-    """The machine and its process ids' own world: two containers may share a host name, but not their pids."""
-    namespace = Path("/proc/self/ns/pid")
-    world = namespace.stat().st_ino if namespace.exists() else 0
-    boot = Path("/proc/sys/kernel/random/boot_id")
-    machine = boot.read_text()[:8] if boot.exists() else "0"
-    return f"{socket.gethostname()[:60]}-{machine}-{world}"
-
-
 class _Lease:
     """Renews the claim from a thread while the block runs, so that a slow file is not taken for a dead worker."""
 
     def __init__(self, database: Database, claim: Claim, lease: timedelta) -> None:
         self._database, self._claim, self._lease = database, claim, lease
         self._done = threading.Event()
-        self._thread = threading.Thread(target=self._renew, daemon=True)
+        self._thread = threading.Thread(target=copy_context().run, args=(self._renew,), daemon=True)
 
     def _renew(self) -> None:
         while not self._done.wait(self._lease.total_seconds() / 3):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import socket
 import sys
 import threading
 from collections.abc import Callable
@@ -27,6 +26,7 @@ from app import (
 from app.config import Settings
 from app.db import Database
 from app.errors import Refused
+from app.processes import this_host
 from app.queue import Hints
 
 ENOUGH_HINTS = 50
@@ -123,7 +123,7 @@ def _beat(database: Database, name: str) -> int:
 
 
 def run(settings: Settings, database: Database, hints: Hints, stop: threading.Event) -> None:
-    name = f"{socket.gethostname()}/{os.getpid()}"
+    name = f"{this_host()}/{os.getpid()}"
     while not stop.is_set():
         sweep(database, hints, hint_after=timedelta(seconds=settings.hint_seconds), name=name)
         stop.wait(settings.sweep_seconds)
@@ -134,7 +134,7 @@ def run(settings: Settings, database: Database, hints: Hints, stop: threading.Ev
 def main() -> int:
     try:
         settings = config.load()
-        logs.begin(settings.log_level)
+        logs.begin(settings.log_level, settings.log_format)
         config.prepare_data_dir(settings)
         database = db.open_(settings)
         migrations.check(database)

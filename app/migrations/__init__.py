@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import text
+from sqlalchemy.orm import Session
 
 from app.db import Database
 from app.errors import Misconfigured
@@ -36,6 +39,18 @@ def check(database: Database) -> None:
         raise Misconfigured(f"The database {has}, this program needs {needed}: run `heldout db upgrade`.")
 
 
+def is_usable(session: Session) -> bool:
+    """The schema is this program's, or of a later one, which keeps what this one needs while both run."""
+    found = session.scalar(text("SELECT version_num FROM alembic_version"))
+    return found is not None and (found == head() or found not in _known())
+
+
+@lru_cache(maxsize=1)
+def _known() -> frozenset[str]:
+    return frozenset(s.revision for s in ScriptDirectory.from_config(_config()).walk_revisions())
+
+
+@lru_cache(maxsize=1)
 def head() -> str:
     """The schema's version that this program knows."""
     found = ScriptDirectory.from_config(_config()).get_current_head()

@@ -34,9 +34,10 @@ from app.web import (
     teams,
     train_files,
     uploads,
+    watch,
 )
 from app.web.context import Parts
-from app.web.throttle import Throttle, UnderWay
+from app.web.throttle import UnderWay
 
 FORM_LIMIT_BYTES = 1_000_000  # of every request but an upload, which sets its own
 A_YEAR_SECONDS = 365 * 86400
@@ -72,13 +73,13 @@ def create_app(settings: Settings, *, database: Database | None = None) -> Flask
         database=database or db.open_(settings),
         storage=storage.open_(settings),
         hints=queue.open_(settings),
-        throttle=Throttle(),
-        under_way=UnderWay(),
+        under_way=UnderWay(settings.web_threads),
     )
     if settings.proxies:
         n = settings.proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=n, x_proto=n, x_host=n)  # type: ignore[method-assign]
 
+    watch.register(app)
     csrf = CSRFProtect(app)
     csrf.exempt(api.blueprint)  # tokens in a header, never cookies
     for receives_a_file in (submissions.create, train_files.create):

@@ -9,8 +9,9 @@ import sys
 from typing import Any
 
 from gunicorn.app.base import BaseApplication
+from gunicorn.glogging import Logger
 
-from app import config, db, migrations
+from app import config, db, logs, migrations
 from app.config import Settings
 from app.errors import Refused
 from app.web import create_app
@@ -26,6 +27,15 @@ def limit_patience(worker: Any) -> None:
     limit = struct.pack("@ll", PATIENCE_SECONDS, 0)
     for listener in worker.sockets:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
+
+
+class OurLog(Logger):  # type: ignore[misc]  # gunicorn has no types
+    """What gunicorn has to say goes where everything else goes, in the same form."""
+
+    def setup(self, cfg: Any) -> None:
+        super().setup(cfg)
+        self.error_log.handlers.clear()
+        self.error_log.propagate = True
 
 
 class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
@@ -45,6 +55,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
             "graceful_timeout": 10,
             "keepalive": 5,
             "loglevel": "warning" if settings.log_level == "info" else settings.log_level,
+            "logger_class": OurLog,
             "control_socket_disable": True,
             "post_worker_init": limit_patience,
         }
@@ -60,6 +71,7 @@ def main() -> int:
     try:
         # The supervisor's own variable is no setting of a person's.
         settings = config.load({k: v for k, v in os.environ.items() if k != "HELDOUT_LISTEN_FD"})
+        logs.begin(settings.log_level, settings.log_format)
         config.prepare_data_dir(settings)
         database = db.open_(settings)
         migrations.check(database)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 
 from flask import Blueprint, flash, g, redirect, render_template, request, url_for
@@ -9,9 +11,10 @@ from flask import session as cookie
 from flask.typing import ResponseReturnValue
 from sqlalchemy.orm import Session
 
-from app import accounts, db
+from app import accounts, db, tries
 from app.accounts import Viewer
 from app.errors import NotFound, NotSignedIn, Refused
+from app.tries import Limit
 from app.web.context import field, parts, safe_next, signed_in, viewer
 
 blueprint = Blueprint("accounts", __name__)
@@ -23,11 +26,14 @@ def sign_in() -> ResponseReturnValue:
         return _form("accounts/sign_in.html")
     name = field("name")
     try:
-        with parts().throttle.attempt(name), parts().database.read() as session:
-            user = accounts.authenticate(session, name, request.form.get("password", ""))
+        with _a_try(tries.to_sign_in(name, request.remote_addr)) as counted:
+            with parts().database.read() as session:
+                candidate = accounts.candidate(session, name)
+            user = accounts.verify(candidate, request.form.get("password", ""))
     except Refused as refusal:
         return _form("accounts/sign_in.html", refusal)
     with parts().database.begin() as session:
+        tries.forget(session, counted)
         _begin_browser(session, user.id, db.now(session))
     return redirect(_next(), 303)
 
@@ -39,7 +45,8 @@ def sign_up() -> ResponseReturnValue:
     if request.method == "GET":
         return _form("accounts/sign_up.html")
     try:
-        with parts().throttle.attempt():
+        per_hour = parts().settings.sign_ups_per_hour
+        with _a_try(tries.to_sign_up(request.remote_addr, per_hour)):
             password_hash = accounts.hash_password(request.form.get("password", ""))
         with parts().database.begin() as session:
             now = db.now(session)
@@ -72,15 +79,16 @@ def show() -> ResponseReturnValue:
 def change_password() -> ResponseReturnValue:
     with parts().database.read() as session:
         me = signed_in(session, db.now(session))
-    with parts().throttle.attempt(me.name):
+        candidate = accounts.candidate(session, me.name)
+    with _a_try(tries.to_change_password(me.id)) as counted:
         try:
-            with parts().database.read() as session:
-                accounts.authenticate(session, me.name, request.form.get("current", ""))
+            accounts.verify(candidate, request.form.get("current", ""))
         except NotSignedIn:
             raise Refused("The current password is wrong; nothing was changed.") from None
         password_hash = accounts.hash_password(request.form.get("password", ""))
     with parts().database.begin() as session:
         now = db.now(session)
+        tries.forget(session, counted)
         accounts.set_password(session, me.id, password_hash, now=now)
         _begin_browser(session, me.id, now)
     flash("Password changed. Every other browser has been signed out.")
@@ -114,6 +122,18 @@ def revoke_token(token_id: int) -> ResponseReturnValue:
         accounts.revoke_token(session, signed_in(session, now).id, token_id, now=now)
     flash("The token no longer works.")
     return redirect(url_for("accounts.show"), 303)
+
+
+@contextmanager
+def _a_try(limits: Sequence[Limit]) -> Iterator[Sequence[int]]:
+    """Count a try before the costly hash. One too many costs a read: a flood takes no write lock and no place."""
+    database = parts().database
+    with database.read() as session:
+        tries.refuse(session, limits, now=db.now(session))
+    with accounts.place_to_hash():
+        with database.begin() as session:
+            counted = tries.count(session, limits, now=db.now(session))
+        yield counted
 
 
 def _begin_browser(session: Session, user_id: int, now: datetime) -> None:

@@ -16,7 +16,7 @@ from app.db import Database
 from app.errors import NotFound, NotSignedIn
 from app.queue import Hints
 from app.storage import Storage
-from app.web.throttle import Throttle, UnderWay
+from app.web.throttle import UnderWay
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,6 @@ class Parts:
     database: Database
     storage: Storage
     hints: Hints
-    throttle: Throttle
     under_way: UnderWay
 
 
@@ -41,6 +40,7 @@ def viewer(session: Session, now: datetime) -> Viewer | None:
     secret = cookie.get("sign_in")
     found = accounts.by_sign_in(session, secret, now=now) if secret else None
     g.viewer = found
+    g.user_id = found.id if found else None
     return found
 
 
@@ -67,6 +67,7 @@ def bearer(session: Session) -> Viewer:
         raise NotSignedIn(
             "Send a token in the header `Authorization: Bearer hld_...`; your account page makes one."
         )
+    g.user_id = found.id
     return found
 
 

@@ -13,8 +13,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import BadHost, HTTPException
 
 from app import db
-from app.errors import NotSignedIn, Refused, Unavailable
+from app.errors import NotSignedIn, Refused, StorageFull, Unavailable
+from app.storage import FULL
 from app.web.context import parts, safe_next, viewer
+from app.web.watch import request_id
 from scorer.report import Problem
 
 log = logging.getLogger(__name__)
@@ -31,6 +33,7 @@ TITLES = {
     429: "Enough for now",
     500: "Our fault",
     503: "Just a moment",
+    507: "No room",
 }
 WORDS = {
     404: "There is no such page, or it is not yours to see.",
@@ -91,6 +94,9 @@ def lost(_error: BadHost) -> ResponseReturnValue:
 
 
 def fault(error: Exception) -> ResponseReturnValue:
+    if db.is_full(error):
+        log.error("DISK FULL: the database cannot be written")
+        return refused(StorageFull(FULL))
     if db.is_away(error):
         log.warning("%s %s: the database is away: %s", request.method, request.path, type(error).__name__)
         return refused(Unavailable(AWAY))
@@ -111,6 +117,7 @@ def answer(status: int, message: str, problems: Sequence[Problem] = ()) -> Respo
         message=message,
         problems=problems,
         back=_came_from(),
+        request_id=request_id() if status == 500 else None,
     )
     return page, status
 
@@ -124,12 +131,14 @@ def wants_json() -> bool:
 
 def problem_json(status: int, message: str, problems: Sequence[Problem]) -> Response:
     """RFC 9457."""
+    more = {"request_id": request_id()} if status == 500 else {}
     response = jsonify(
         type="about:blank",
         title=TITLES.get(status, "That did not work"),
         status=status,
         detail=message,
         problems=[problem.as_dict() for problem in problems],
+        **more,
     )
     response.mimetype = "application/problem+json"
     if status == 401:

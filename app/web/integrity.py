@@ -52,12 +52,12 @@ def show(slug: str) -> ResponseReturnValue:
 def inspect(slug: str) -> ResponseReturnValue:
     asked = request.form.get("kind", "")
     kind = next((kind for kind in ASKED_FOR if kind == asked), None)
-    if kind is None:
-        raise Refused(f"What can be asked for is {' or '.join(ASKED_FOR)}.")
     with parts().database.begin() as session:
         now = db.now(session)
         me = organiser(session, now)
         competition = competitions.by_slug(session, slug)
+        if kind is None:
+            raise Refused(f"What can be asked for is {' or '.join(ASKED_FOR)}.")
         inspection_id = inspections.ask(session, competition, kind, by=me.name, now=now).id
         events.log(session, me.name, f"{kind} asked for", slug, now=now)
     parts().hints.send_inspection(inspection_id)

@@ -12,7 +12,7 @@ from flask.typing import ResponseReturnValue
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
-from app import db
+from app import db, health
 from app.models import Competition
 from app.web.context import parts, viewer
 
@@ -30,6 +30,15 @@ def healthz() -> ResponseReturnValue:
     except SQLAlchemyError:
         return jsonify(status="the database does not answer"), 503
     return jsonify(status="ok")
+
+
+@blueprint.get("/readyz")
+def readyz() -> ResponseReturnValue:
+    """Ready means: uploads can be taken. Which part is not, is said without saying more."""
+    ours = parts()
+    wrong = health.unready(ours.settings, ours.database, ours.storage)
+    told = {part: wrong.get(part, "ok") for part in ("database", "storage", "disk")}
+    return jsonify(status="not ready" if wrong else "ready", **told), 503 if wrong else 200
 
 
 @blueprint.get("/licences")

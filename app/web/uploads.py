@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import socket
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -13,7 +16,7 @@ from flask import Request, g, request
 from sqlalchemy.orm import Session
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from app import competitions, db, points, submissions, teams, train_files
+from app import competitions, db, health, points, submissions, teams, train_files
 from app.accounts import Viewer
 from app.errors import Conflict, NotFound, Refused, TooLarge
 from app.models import Competition, State, Submission, TrainFile
@@ -24,6 +27,7 @@ from app.web.context import parts
 FORM_BYTES = 64 * 1024  # what a form may add to its file: boundaries, headers, the message
 MAX_KEY_LENGTH = 120
 DRAIN_BYTES = 8 << 20
+DRAIN_SECONDS = 2.0
 ONE_FILE = "Send exactly one file, in the form's field `file`."
 
 
@@ -59,6 +63,7 @@ class StreamingRequest(Request):
 def receiving(storage: Storage, limit_bytes: int) -> Iterator[Upload]:
     """Read the request's body, a form with one file or the bare file; what is not kept is gone afterwards."""
     _refuse_announced_size(limit_bytes)
+    health.refuse_when_full(parts().settings)
     request.max_content_length = limit_bytes + FORM_BYTES
     g.body_begun = True
     with ExitStack() as stack:
@@ -88,15 +93,32 @@ def _idempotency_key() -> str | None:
 
 
 def drain() -> None:
-    """Throw away a small body nobody read: closing a socket with bytes unread resets it, and our answer is lost."""
+    """Throw away a small body nobody read: closing a socket with bytes unread resets it, and our answer is lost.
+
+    Not for long: who sends slowly would hold a thread with what is refused anyhow.
+    """
     length = request.content_length or 0
     if g.get("body_begun") or "form" in request.__dict__ or not 0 < length <= DRAIN_BYTES:
         return
     g.body_begun = True
     stream = request.environ["wsgi.input"]
-    with suppress(OSError):  # who does not even send it is not answered
-        while length > 0 and (chunk := stream.read(min(length, 1 << 16))):
-            length -= len(chunk)
+    until = time.monotonic() + DRAIN_SECONDS
+    # A read waits for as much as was asked for, however slowly it comes; ending the socket's way in ends the wait.
+    impatience = threading.Timer(DRAIN_SECONDS, _hear_no_more, [request.environ.get("gunicorn.socket")])
+    impatience.daemon = True
+    impatience.start()
+    try:
+        with suppress(OSError):  # who does not even send it is not answered
+            while length > 0 and time.monotonic() < until and (chunk := stream.read(min(length, 1 << 16))):
+                length -= len(chunk)
+    finally:
+        impatience.cancel()
+
+
+def _hear_no_more(connection: socket.socket | None) -> None:
+    if connection is not None:
+        with suppress(OSError):
+            connection.shutdown(socket.SHUT_RD)
 
 
 def _from_form(sink: Callable[[], Incoming]) -> Upload:

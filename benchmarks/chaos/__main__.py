@@ -9,6 +9,7 @@ import argparse
 import os
 import secrets
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
@@ -27,6 +28,9 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=None, help="who is killed when; default: a new one")
     parser.add_argument("--database", choices=("sqlite", "postgres"), default="sqlite")
     parser.add_argument("--smoke", action="store_true", help="a tiny kill storm, only to see that it runs")
+    parser.add_argument("--submissions", type=int, default=None, help="so many instead of the run's own")
+    parser.add_argument("--seconds", type=float, default=None, help="spread over so long instead")
+    parser.add_argument("--log", type=Path, default=None, help="a file to keep the server's log in")
     asked = parser.parse_args()
     unknown = sorted(set(asked.runs) - set(RUNS))
     if unknown:
@@ -35,8 +39,14 @@ def main() -> int:
     broken: list[str] = []
     for name in asked.runs or ["C1"]:
         size = storm.TINY if asked.smoke else RUNS[name]
-        broken += storm.run(name, size, seed=seed, database=asked.database)
+        size = replace(
+            size, submissions=asked.submissions or size.submissions, seconds=asked.seconds or size.seconds
+        )
+        broken += storm.run(name, size, seed=seed, database=asked.database, keep=asked.log)
         repeat = f"python benchmarks/chaos {name} --seed {seed} --database {asked.database}"
+        for option in ("submissions", "seconds"):
+            if (value := getattr(asked, option)) is not None:
+                repeat += f" --{option} {value:g}"
         print(f"\nSeed {seed}. To repeat: {repeat}{' --smoke' if asked.smoke else ''}", flush=True)
     for what in broken:
         print(f"BROKEN: {what}", flush=True)

@@ -63,10 +63,12 @@ class Size:
     lease_seconds: int = 30
     hint_seconds: int = 15
     sweep_seconds: float = 2.0
+    stops: int = 5
+    """How many work-horses are stopped amid a file until their lease has run out, and then let go on."""
 
 
-TINY = Size(75, 5, 8, lease_seconds=5, hint_seconds=3, sweep_seconds=0.5)
-SMALL = Size(500, 25, 35, lease_seconds=5, hint_seconds=3, sweep_seconds=0.5)
+TINY = Size(75, 5, 8, lease_seconds=5, hint_seconds=3, sweep_seconds=0.5, stops=1)
+SMALL = Size(500, 25, 30, lease_seconds=5, hint_seconds=3, sweep_seconds=0.5, stops=1)
 FULL = Size(10_000, 200, 600)
 
 
@@ -79,11 +81,12 @@ class Seen:
     retries: int = 0
     odd: Counter[str] = field(default_factory=Counter)
     kills: Counter[str] = field(default_factory=Counter)
+    stops: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
-def run(name: str, size: Size, *, seed: int, database: str) -> list[str]:
-    """Print the table; the promises that were broken, in words."""
+def run(name: str, size: Size, *, seed: int, database: str, keep: Path | None = None) -> list[str]:
+    """Print the table; the promises that were broken, in words. `keep` is where the server's log goes."""
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="heldout-chaos-")))
         server_of_its_own = stack.enter_context(postgres.running()) if database == "postgres" else None
@@ -117,11 +120,13 @@ def run(name: str, size: Size, *, seed: int, database: str) -> list[str]:
         ]
         for client in clients:
             client.start()
-        _kill_at_random(server, server_of_its_own, size, random.Random(seed + 1), began, seen)
+        _kill_at_random(server, server_of_its_own, installation, size, random.Random(seed + 1), began, seen)
         for client in clients:
             client.join()
         stuck = _wait_until_final(installation)
         figures, broken = _judge(installation, server.log, limit, seen, stuck)
+        if keep is not None:
+            shutil.copy(server.log, keep)
         installation.database.dispose()
     took = time.monotonic() - began
     kills = ", ".join(f"{what} {count}" for what, count in sorted(seen.kills.items()))
@@ -199,6 +204,7 @@ def _client(
 def _kill_at_random(
     server: common.Server,
     database: postgres.Postgres | None,
+    installation: Installation,
     size: Size,
     dice: random.Random,
     began: float,
@@ -208,6 +214,8 @@ def _kill_at_random(
     for number in range(size.kills):
         due = began + size.seconds * (number + dice.random()) / size.kills
         time.sleep(max(0.0, due - time.monotonic()))
+        if number % (size.kills // size.stops) == 0:
+            seen.stops += _stop_for_longer_than_a_lease(installation, size, dice)
         kind = dice.choice(kinds)
         if kind == "PostgreSQL":
             assert database is not None
@@ -218,7 +226,7 @@ def _kill_at_random(
             continue
         until = time.monotonic() + 20
         # What was killed a moment ago may not be back yet; a work-horse lives only while there is work.
-        while not (pids := _victims(server, kind, dice)) and time.monotonic() < until:
+        while not (pids := _victims(server, installation, kind, dice)) and time.monotonic() < until:
             time.sleep(0.005)
         if kind == "Valkey":
             shutil.rmtree(
@@ -230,16 +238,48 @@ def _kill_at_random(
         seen.kills[kind] += bool(pids)
 
 
-def _victims(server: common.Server, kind: str, dice: random.Random) -> list[int]:
+def _victims(server: common.Server, installation: Installation, kind: str, dice: random.Random) -> list[int]:
     """Children of this run's own server, never anything found by name elsewhere."""
     if kind == "web":
         masters = server.find("app.web")
         return [*masters, *(pid for master in masters for pid in common.children(master))]
     if kind == "work-horse":
-        horses = [horse for worker in server.find("worker") for horse in common.children(worker)]
-        return [dice.choice(horses)] if horses else []
+        busy = _busy(installation)
+        return [dice.choice(busy)[1]] if busy else []
     found = server.find({"worker": "worker", "sweeper": "worker.sweeper", "Valkey": "valkey"}[kind])
+    if kind == "worker":  # rather one that is at work
+        found = sorted({worker for worker, _ in _busy(installation)} & set(found)) or found
     return [dice.choice(found)] if found else []
+
+
+def _busy(installation: Installation) -> list[tuple[int, int]]:
+    """Workers and their work-horses that hold a lease at this moment, by the database."""
+    held = select(Evaluation.lease_token).where(Evaluation.state == State.RUNNING)
+    try:
+        with installation.database.read() as session:
+            tokens = [token for token in session.scalars(held) if token is not None]
+    except DBAPIError:
+        return []
+    pids = [tuple(map(int, token.rsplit(":", 1)[0].split("/")[-2:])) for token in tokens]
+    # A lease may outlive its holder; and only a child of that worker is this run's.
+    return [(worker, horse) for worker, horse in pids if horse in common.children(worker)]
+
+
+def _stop_for_longer_than_a_lease(installation: Installation, size: Size, dice: random.Random) -> bool:
+    until = time.monotonic() + 20
+    while not (busy := _busy(installation)) and time.monotonic() < until:
+        time.sleep(0.005)
+    if not busy:
+        return False
+    worker, horse = dice.choice(busy)
+    os.kill(horse, signal.SIGSTOP)
+
+    def go_on() -> None:
+        if horse in common.children(worker):
+            os.kill(horse, signal.SIGCONT)
+
+    threading.Timer(size.lease_seconds + 2, go_on).start()
+    return True
 
 
 # -- what came of it ---------------------------------------------------------------------------------
@@ -258,12 +298,14 @@ def _wait_for_workers(server: common.Server, installation: Installation) -> None
 
 
 def _wait_until_final(installation: Installation) -> int:
-    """How many are still open when patience ends."""
+    """How many are still open when none has been finished for as long as patience lasts."""
     still = select(func.count()).where(Evaluation.state.in_((State.QUEUED, State.RUNNING)))
     until, count = time.monotonic() + GIVE_UP_SECONDS, -1
     while count and time.monotonic() < until:
         with contextlib.suppress(DBAPIError), installation.database.read() as session:
-            count = session.scalar(still) or 0
+            found = session.scalar(still) or 0
+            if found != count:
+                count, until = found, time.monotonic() + GIVE_UP_SECONDS
         time.sleep(0.1)
     return count
 
@@ -332,6 +374,7 @@ def _judge(
     figures |= {
         "failed (alarm, refunded)": failed,
         "client retries": seen.retries,
+        "work-horses stopped for longer than a lease": seen.stops,
         "extra executions": sum(e.attempt - 1 for e in evaluations),
         "late runs fenced off": len(re.findall("another run has taken over", log.read_text())),
         "time to score p50 / p99 / max, s": " / ".join(
@@ -341,6 +384,8 @@ def _judge(
     }
     broken = [f"{count} {what}" for what, count in zero.items() if count]
     broken += [f"{count} times: {what}" for what, count in seen.odd.items()]
+    if not figures["extra executions"]:
+        broken.append("no kill met a file at work, so this run has shown nothing")
     return figures, broken
 
 

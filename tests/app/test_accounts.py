@@ -35,10 +35,10 @@ def test_only_the_right_password_signs_in_and_an_account_without_one_never(world
     hashed = accounts.hash_password("correct horse")
     with world.database.begin() as session:
         user = accounts.register(session, "eve", hashed, now=NOON)
-        assert accounts.authenticate(session, "EVE", "correct horse").id == user.id
+        assert accounts.verify(accounts.candidate(session, "EVE"), "correct horse").id == user.id
         for name, password in (("eve", "wrong horse"), ("nobody", "correct horse"), ("ada", "")):
             with pytest.raises(NotSignedIn, match="The name or the password is wrong"):
-                accounts.authenticate(session, name, password)
+                accounts.verify(accounts.candidate(session, name), password)
 
 
 def test_a_sign_in_ends_by_time_by_sign_out_and_by_a_new_password(world: World) -> None:

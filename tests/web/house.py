@@ -350,6 +350,11 @@ def competition(house: House) -> Competition:
 
 def addresses(house: House, submission_id: int) -> list[tuple[str, str]]:
     """(method, address) of every route there is; a route with a part unknown here fails the tests on purpose."""
+    return [(method, address) for method, _, address in routes(house, submission_id)]
+
+
+def routes(house: House, submission_id: int, **ids: Any) -> list[tuple[str, str, str]]:
+    """(method, endpoint, address) of every route; `ids` are of objects other than the first of their kind."""
     example: dict[str, Any] = {
         "slug": house.slug,
         "submission_id": submission_id,
@@ -358,11 +363,15 @@ def addresses(house: House, submission_id: int) -> list[tuple[str, str]]:
         "sign_in_id": 1,
         "token_id": 1,
         "case_id": 1,
+        "extension_id": 1,
         "kind": "oof",
-    }
+    } | ids
     found = []
     with house.app.test_request_context():
         for rule in house.app.url_map.iter_rules():
             address = url_for(rule.endpoint, **{name: example[name] for name in rule.arguments})
-            found += [(method, address) for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"})]
+            found += [
+                (method, rule.endpoint, address)
+                for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"})
+            ]
     return found

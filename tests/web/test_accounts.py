@@ -1,11 +1,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from contextlib import ExitStack
 
 import pytest
+from sqlalchemy import func, select
 
+from app import accounts
+from app.models import SignInTry, User
 from app.web.context import safe_next
-from app.web.throttle import Throttle, TooManyTries
 from tests.web.house import PASSWORD, House
 
 
@@ -75,27 +79,69 @@ def test_the_sixth_try_for_an_account_within_a_minute_is_not_even_hashed(house: 
     assert browser.post("/sign-in", {"name": "bob", "password": PASSWORD}).status_code == 303
 
 
-def test_the_throttle_counts_a_sliding_minute_per_name_and_in_all() -> None:
-    now = [0.0]
-    throttle = Throttle(per_name=2, in_all=4, clock=lambda: now[0])
+def test_nobody_is_kept_from_changing_a_password_by_who_floods_the_sign_in(house: House) -> None:
+    stranger = house.stranger()
+    for _ in range(6):
+        answer = stranger.post("/sign-in", {"name": "ada", "password": "guess guess"})
+    assert answer.status_code == 429
+    ada = house.browser("ada")
+    change = {"current": PASSWORD, "password": "a new long one"}
+    assert ada.post("/account/password", change).status_code == 303
+    for _ in range(5):
+        assert ada.post("/account/password", {**change, "current": "a guess"}).status_code == 422
+    assert ada.post("/account/password", {**change, "current": "a new long one"}).status_code == 429
 
-    def fail(name: str) -> None:
-        with pytest.raises(ZeroDivisionError), throttle.attempt(name):
-            raise ZeroDivisionError
 
-    fail("ada")
-    fail("ada")
-    with pytest.raises(TooManyTries), throttle.attempt("ada"):
-        pass
-    fail("bob")
-    fail("eve")
-    with pytest.raises(TooManyTries, match="Too many people"), throttle.attempt("zoe"):
-        pass
-    now[0] = 60.5
-    fail("ada")
-    with throttle.attempt("ada"):
-        pass
-    fail("ada")  # the success before it has cleared the name
+def test_a_refused_try_neither_writes_nor_hashes(
+    house: House, statements: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    browser = house.stranger()
+    token = {"csrf_token": browser.csrf(), "name": "ada", "password": "guess guess"}
+    for _ in range(5):
+        browser.client.post("/sign-in", data=token)
+    monkeypatch.setattr(accounts, "verify", None)  # a call would fail
+    statements()
+    assert browser.client.post("/sign-in", data=token).status_code == 429
+    assert all(s.startswith("SELECT") for s in statements())
+
+
+def test_no_session_is_held_while_a_password_is_hashed(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    open_sessions = []
+    verify = accounts.verify
+
+    def look(user: User | None, password: str) -> User:
+        pools = (house.database.engine.pool, house.database._reader.pool)
+        open_sessions.append([pool.checkedout() for pool in pools])  # type: ignore[attr-defined]  # QueuePool's
+        return verify(user, password)
+
+    monkeypatch.setattr(accounts, "verify", look)
+    house.stranger().post("/sign-in", {"name": "ada", "password": PASSWORD})
+    assert open_sessions == [[0, 0]]
+
+
+def test_when_all_places_to_hash_are_taken_the_next_is_refused_and_not_counted(house: House) -> None:
+    browser = house.stranger()
+    with ExitStack() as four:
+        for _ in range(4):
+            four.enter_context(accounts.place_to_hash())
+        for path in ("/sign-in", "/sign-up"):
+            answer = browser.post(path, {"name": "ada", "password": PASSWORD})
+            assert answer.status_code == 429
+            assert "Please try again in a few seconds" in answer.text
+    with house.database.read() as session:
+        assert session.scalar(select(func.count()).select_from(SignInTry)) == 0
+    assert browser.post("/sign-in", {"name": "ada", "password": PASSWORD}).status_code == 303
+
+
+def test_one_address_makes_only_so_many_accounts_an_hour(house: House) -> None:
+    browser = house.with_settings(sign_ups_per_hour=2).stranger()
+    for name in ("eve", "dan"):
+        assert browser.post("/sign-up", {"name": name, "password": PASSWORD}).status_code == 303
+    third = browser.post("/sign-up", {"name": "kim", "password": PASSWORD})
+    assert third.status_code == 429
+    assert "2 accounts an hour may be made from one network" in third.text
+    elsewhere = {"environ_base": {"REMOTE_ADDR": "192.0.2.9"}}
+    assert browser.post("/sign-up", {"name": "kim", "password": PASSWORD}, **elsewhere).status_code == 303
 
 
 def test_a_revoked_browser_is_signed_out(house: House) -> None:

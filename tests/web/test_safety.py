@@ -84,7 +84,7 @@ def test_anothers_submission_does_not_exist_on_any_route(house: House) -> None:
 
 def test_the_organisers_page_does_not_exist_for_others(house: House) -> None:
     asked = [a for a in addresses(house, house.submit("ada")) if "/organise" in a[1]]
-    assert len(asked) == 5
+    assert len(asked) >= 10
     for name in ("ada", None):
         browser = house.browser(name) if name else house.stranger()
         for method, address in asked:

@@ -1,0 +1,112 @@
+"""How often one may try: counted in the database, by all web processes together, before a password is hashed.
+
+A try to sign in is a row for the account, for the address and for all; a success removes its own rows and
+nobody else's, so an account of one's own does not clear what was guessed from the same address. Changing a
+password has a key of its own: whoever floods an account's sign-in cannot keep its owner from it.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import and_, delete, func, or_, select, text
+from sqlalchemy.orm import Session
+
+from app.errors import TooManyTries
+from app.models import SignInTry
+
+MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
+PER_ACCOUNT, PER_ADDRESS, IN_ALL = 5, 30, 300  # tries a minute
+PURGE_EVERY = 100  # rows
+_LOCK = 0x7472_6965_73  # "tries": the number is PostgreSQL's only name for such a lock
+
+
+@dataclass(frozen=True)
+class Limit:
+    key: str
+    most: int
+    within: timedelta
+    words: str
+
+
+def to_sign_in(name: str, address: str | None) -> list[Limit]:
+    account = name.strip().lower()[:64]
+    return [
+        Limit(f"account {account}", PER_ACCOUNT, MINUTE, "Too many tries for this account."),
+        Limit(f"address {network(address)}", PER_ADDRESS, MINUTE, "Too many failed tries from your network."),
+        Limit("all", IN_ALL, MINUTE, "Too many people are signing in just now."),
+    ]
+
+
+def to_change_password(user_id: int) -> list[Limit]:
+    return [Limit(f"password {user_id}", PER_ACCOUNT, MINUTE, "Too many tries for this account.")]
+
+
+def to_sign_up(address: str | None, per_hour: int) -> list[Limit]:
+    return [
+        Limit(
+            f"sign-up {network(address)}",
+            per_hour,
+            HOUR,
+            f"{per_hour} accounts an hour may be made from one network, and yours has reached that.",
+        ),
+        Limit(
+            "sign-up",
+            5 * per_hour,
+            HOUR,
+            f"{5 * per_hour} accounts an hour may be made here, and that is reached.",
+        ),
+    ]
+
+
+def network(address: str | None) -> str:
+    """What is counted as one address: of IPv6 the /64, which one household or server has to itself."""
+    try:
+        found = ipaddress.ip_address(address or "")
+    except ValueError:  # a unix socket, or a proxy that sends no address
+        return "unknown"
+    if isinstance(found, ipaddress.IPv4Address):
+        return str(found)
+    if found.ipv4_mapped:
+        return str(found.ipv4_mapped)
+    return str(ipaddress.IPv6Network((int(found), 64), strict=False))
+
+
+def refuse(session: Session, limits: Sequence[Limit], *, now: datetime) -> None:
+    """Refuse one try too many; only reads."""
+    row = SignInTry
+    recent = or_(*(and_(row.key == limit.key, row.at > now - limit.within) for limit in limits))
+    found = session.execute(select(row.key, func.count(), func.min(row.at)).where(recent).group_by(row.key))
+    counted = {key: (count, oldest) for key, count, oldest in found}
+    for limit in limits:
+        count, oldest = counted.get(limit.key, (0, now))
+        if count >= limit.most:
+            raise TooManyTries(f"{limit.words} Please wait {_wait(oldest + limit.within - now)}.")
+
+
+def count(session: Session, limits: Sequence[Limit], *, now: datetime) -> list[int]:
+    """Count this try, unless it is one too many; the ids of its rows, for `forget`."""
+    if session.get_bind().dialect.name == "postgresql":
+        # Two that count at once would both see room for one; SQLite's writers queue anyway.
+        session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+    refuse(session, limits, now=now)
+    rows = [SignInTry(key=limit.key, at=now) for limit in limits]
+    session.add_all(rows)
+    session.flush()
+    if any(row.id % PURGE_EVERY == 0 for row in rows):
+        session.execute(delete(SignInTry).where(SignInTry.at <= now - HOUR))
+    return [row.id for row in rows]
+
+
+def forget(session: Session, ids: Sequence[int]) -> None:
+    """The try was no guess."""
+    session.execute(delete(SignInTry).where(SignInTry.id.in_(ids)))
+
+
+def _wait(left: timedelta) -> str:
+    seconds = max(1, math.ceil(left.total_seconds()))
+    return f"{seconds} seconds" if seconds <= 120 else f"{math.ceil(seconds / 60)} minutes"

@@ -1,0 +1,59 @@
+"""Each request has a name, leaves one line in the log, and is counted."""
+
+from __future__ import annotations
+
+import logging
+import re
+import secrets
+import time
+
+from flask import Flask, Response, g, request
+
+from app import logs
+from app.web.context import parts
+
+log = logging.getLogger("app.web.access")
+
+HEADER = "X-Request-ID"
+SANE = re.compile(r"[A-Za-z0-9._-]{8,64}")
+
+
+def register(app: Flask) -> None:
+    """Before everything else registers, so that the clock starts first and stops last."""
+    app.before_request(_begin)
+    app.after_request(_end)
+    app.teardown_request(_forget)
+
+
+def request_id() -> str:
+    """A proxy of ours may have named the request already; from anybody else a name is only text."""
+    if "request_id" not in g:
+        given = request.headers.get(HEADER, "") if parts().settings.proxies else ""
+        g.request_id = given if SANE.fullmatch(given) else secrets.token_hex(8)
+    name: str = g.request_id
+    return name
+
+
+def _begin() -> None:
+    g.began = time.perf_counter()
+    logs.set_subject(request=request_id())
+
+
+def _end(response: Response) -> Response:
+    response.headers[HEADER] = request_id()
+    seconds = time.perf_counter() - g.get("began", time.perf_counter())
+    # The endpoint and not the address, which may hold what somebody would rather keep.
+    endpoint = request.endpoint or "none"
+    facts = {
+        "method": request.method,
+        "endpoint": endpoint,
+        "status": response.status_code,
+        "ms": round(seconds * 1000, 1),
+        "user": g.get("user_id"),
+    }
+    log.info("request", extra={"facts": facts})
+    return response
+
+
+def _forget(_error: BaseException | None) -> None:
+    logs.set_subject()

@@ -1,0 +1,140 @@
+"""The sealed log: what was done stands in it, in a chain that no hand changes unseen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from sqlalchemy import text
+
+from app import audit, events
+from app.audit import Verdict
+from app.models import Event
+from tests.app.conftest import NOON, World
+
+
+def seal(world: World) -> int:
+    with world.database.begin() as session:
+        return audit.seal(session)
+
+
+def verify(world: World) -> Verdict:
+    with world.database.read() as session:
+        return audit.verify(session)
+
+
+def words(world: World) -> str:
+    return "; ".join(fault.words for fault in verify(world).faults)
+
+
+def by_hand(world: World, *statements: str) -> None:
+    """What somebody with the database's password can do: also take the triggers away."""
+    with world.database.engine.begin() as connection:
+        for statement in statements:
+            connection.execute(text(statement))
+
+
+def drop(trigger: str, table: str) -> Callable[[World], str]:
+    def statement(world: World) -> str:
+        return f"DROP TRIGGER {trigger}" + ("" if world.database.is_sqlite else f" ON {table}")
+
+    return statement
+
+
+def test_uploads_scores_and_acts_are_in_the_chain(world: World) -> None:
+    world.score(0.4)
+    assert seal(world) >= 2
+    verdict = verify(world)
+    assert verdict.faults == ()
+    assert verdict.unsealed == 0
+    with world.database.read() as session:
+        actions = [event.action for event in session.query(Event).order_by(Event.seq)]
+    assert actions == ["submission accepted", "submission scored"]
+
+
+def test_sealing_goes_on_where_it_ended(world: World) -> None:
+    world.score(0.4)
+    seal(world)
+    first = verify(world).head
+    assert seal(world) == 0
+    world.score(0.3, by="bob")
+    assert verify(world).unsealed == 2
+    seal(world)
+    assert verify(world).head != first
+    assert verify(world).faults == ()
+    with world.database.read() as session:
+        assert audit.knows(session, first)
+        assert not audit.knows(session, "f" * 64)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE event SET actor = 'nobody'",
+        "DELETE FROM event",
+        "UPDATE event SET hash = 'x'",
+        "UPDATE score SET private = 0.0",
+        "UPDATE submission SET received_at = '2020-01-01 00:00:00'",
+        "DELETE FROM submission",
+        "UPDATE challenge_version SET solution_digest = 'x'",
+    ],
+)
+def test_the_database_itself_refuses_to_change_facts(world: World, statement: str) -> None:
+    world.score(0.4)
+    seal(world)
+    with pytest.raises(Exception, match=r"written once|kept for good|sealed once"):
+        by_hand(world, statement)
+    assert verify(world).faults == ()
+
+
+def test_a_changed_event_breaks_the_chain(world: World) -> None:
+    world.score(0.4)
+    seal(world)
+    by_hand(world, drop("event_update", "event")(world), "UPDATE event SET actor = 'nobody' WHERE seq = 1")
+    assert "event 1 (submission accepted) or one before it was changed" in words(world)
+
+
+def test_a_removed_event_is_missed(world: World) -> None:
+    world.score(0.4)
+    world.score(0.3, by="bob")
+    seal(world)
+    by_hand(world, drop("event_delete", "event")(world), "DELETE FROM event WHERE seq = 2")
+    assert "events 2 to 2 are missing" in words(world)
+
+
+def test_a_score_changed_by_hand_is_not_the_recorded_one(world: World) -> None:
+    submission = world.score(0.4)
+    seal(world)
+    by_hand(world, drop("score_update", "score")(world), "UPDATE score SET private = 0.01")
+    assert f"the score of submission {submission} in round 1 is not the one that was recorded" in words(world)
+
+
+def test_a_submission_changed_by_hand_is_not_the_accepted_one(world: World) -> None:
+    submission = world.score(0.4)
+    seal(world)
+    by_hand(
+        world, drop("submission_update", "submission")(world), f"UPDATE submission SET sha256 = '{'e' * 64}'"
+    )
+    assert f"submission {submission} is not the one that was accepted" in words(world)
+
+
+def test_a_score_that_no_worker_wrote_is_told(world: World) -> None:
+    world.score(0.4)
+    second = world.submit("second", by="bob").id
+    seal(world)
+    by_hand(
+        world,
+        f"UPDATE evaluation SET state = 'scored' WHERE submission_id = {second}",
+        "INSERT INTO score (submission_id, round_id, public, private, also, shown, shown_also, notices, provenance) "
+        f"VALUES ({second}, 1, 0.0, 0.0, '{{}}', 0.0, '{{}}', '[]', '{{}}')",
+    )
+    assert f"the score of submission {second} in round 1 was never recorded by a worker" in words(world)
+
+
+def test_words_in_any_script_and_any_number_seal_and_verify(world: World) -> None:
+    with world.database.begin() as session:
+        events.log(
+            session, "søren", "prüft 🦊", "x", now=NOON, value=0.1 + 0.2, big=1e300, none=None, list=[1]
+        )
+    seal(world)
+    assert verify(world).faults == ()

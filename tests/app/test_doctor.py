@@ -1,0 +1,75 @@
+"""Each promise of the doctor: kept on a sound installation, and told with its remedy when broken."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import pytest
+from sqlalchemy import text
+
+from app import doctor, heartbeats
+from tests.app.conftest import NOON, World
+
+
+def broken(world: World, now: datetime = NOON) -> dict[str, str]:
+    with world.database.read() as session:
+        return {check.name: check.words for check in doctor.look(session, now=now) if not check.is_ok}
+
+
+@pytest.fixture
+def sound(world: World) -> World:
+    world.score(0.4)
+    world.score(0.3, by="bob")
+    claim = world.claim(world.submit("wrong").id)
+    assert claim is not None
+    world.reject(claim)
+    with world.database.begin() as session:
+        for kind in ("worker", "sweeper"):
+            heartbeats.beat(session, f"host/{kind}", kind, now=NOON)
+    return world
+
+
+def by_hand(world: World, statement: str) -> None:
+    with world.database.engine.begin() as connection:
+        connection.execute(text(statement))
+
+
+def test_a_sound_installation_keeps_every_promise(sound: World) -> None:
+    assert broken(sound) == {}
+
+
+@pytest.mark.parametrize(
+    ("statement", "name"),
+    [
+        ("UPDATE quota SET used = used + 1 WHERE team_id = 1", "Quotas are what was counted"),
+        ("UPDATE submission SET is_charged = :f WHERE id = 1", "Quotas are what was counted"),
+        ("UPDATE standing SET private_key = 0.0 WHERE team_id = 1", "Boards are what their scores give"),
+        ("DELETE FROM standing", "Boards are what their scores give"),
+        ("DELETE FROM score WHERE submission_id = 1", "A score where the state says scored, and nowhere else"),
+        ("UPDATE evaluation SET state = 'failed' WHERE submission_id = 3", "Nothing has failed for a reason of ours"),
+        ("DELETE FROM evaluation WHERE submission_id = 3", "Every accepted file is on its way or has an outcome"),
+    ],
+)  # fmt: skip
+def test_what_a_hand_breaks_is_told(sound: World, statement: str, name: str) -> None:
+    by_hand(sound, statement.replace(":f", "0" if sound.database.is_sqlite else "false"))
+    assert name in broken(sound)
+
+
+def test_what_waits_too_long_is_told_with_its_remedy(sound: World) -> None:
+    number = sound.submit("more").id
+    found = broken(sound, NOON + timedelta(hours=1))
+    assert f"submission {number} is queued" in found["Nothing is stuck"]
+    assert found["Somebody works"] == "no worker is alive; no sweeper is alive"
+
+
+def test_a_lost_lease_is_told_only_when_nobody_takes_it_over(sound: World) -> None:
+    sound.submit("more")
+    assert sound.claim() is not None
+    assert "Nothing is stuck" not in broken(sound, NOON + timedelta(seconds=60))
+    assert "Nothing is stuck" in broken(sound, NOON + timedelta(minutes=3))
+
+
+def test_a_sample_takes_something_of_each_competition_and_all_if_asked(sound: World) -> None:
+    with sound.database.read() as session:
+        assert len(doctor.sample(session, seed=1)) == 1
+        assert sorted(doctor.sample(session, seed=1, share=1.0)) == [1, 2, 3]

@@ -1,0 +1,104 @@
+"""A team's own close and uploads: granted with a reason, and never at the price of the private scores."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from app import competitions, extensions, leaderboard
+from app.errors import Closed, NotFound, QuotaExhausted, Refused
+from app.models import Event, Extension
+from tests.app.conftest import NOON, World
+
+CLOSE = NOON + timedelta(hours=1)
+LATER = CLOSE + timedelta(days=1)
+MINUTE = timedelta(minutes=1)
+
+
+def grant(world: World, team: str = "ada", *, now: datetime = NOON, **more: Any) -> int:
+    with world.database.begin() as session:
+        found = competitions.by_slug(session, world.slug)
+        return extensions.grant(
+            session, found, team, reason="was ill for a day", by="grace", now=now, **more
+        ).id
+
+
+def test_a_later_close_is_for_one_team_alone(world: World) -> None:
+    world.change(closes_at=CLOSE)
+    grant(world, closes_at=LATER)
+    after = CLOSE + MINUTE
+    assert world.submit(by="ada", now=after).id
+    with pytest.raises(Closed, match="closed on"):
+        world.submit("b", by="bob", now=after)
+    with pytest.raises(Closed, match="closed for your team"):
+        world.submit("c", by="ada", now=LATER + MINUTE)
+
+
+def test_private_scores_wait_for_the_last_extension(world: World) -> None:
+    world.change(closes_at=CLOSE)
+    world.score(0.4)
+    grant(world, closes_at=LATER)
+
+    def is_private(now: datetime) -> bool:
+        with world.database.read() as session:
+            return leaderboard.board(session, competitions.by_slug(session, world.slug), now=now).is_private
+
+    assert not is_private(CLOSE + timedelta(hours=2))
+    assert not is_private(LATER + MINUTE), "a body begun in time may still arrive"
+    assert is_private(LATER + timedelta(minutes=2))
+
+
+def test_a_revoked_extension_is_over_at_once(world: World) -> None:
+    world.change(closes_at=CLOSE)
+    number = grant(world, closes_at=LATER)
+    with world.database.begin() as session:
+        found = competitions.by_slug(session, world.slug)
+        extensions.revoke(session, found, number, by="grace", now=NOON)
+    assert world.competition().extended_until is None
+    with pytest.raises(Closed):
+        world.submit(now=CLOSE + MINUTE)
+
+
+def test_extra_uploads_come_on_top_of_the_day_and_of_the_whole(world: World) -> None:
+    world.change(daily_limit=1, total_limit=2)
+    grant(world, daily_extra=2, total_extra=1)
+    for n in range(3):
+        receipt = world.submit(f"{n}")
+    assert receipt.remaining_today == 0
+    with pytest.raises(QuotaExhausted):
+        world.submit("4")
+    assert world.submit("b", by="bob").remaining_today == 0
+    with pytest.raises(QuotaExhausted, match="All 1 submissions"):
+        world.submit("b2", by="bob")
+    assert world.used() == 4
+
+
+def test_everything_wrong_with_a_grant_is_said_at_once(world: World) -> None:
+    with pytest.raises(Refused) as refusal, world.database.begin() as session:
+        extensions.grant(
+            session, competitions.by_slug(session, world.slug), "ada",
+            reason="ill", by="grace", now=NOON, closes_at=LATER, total_extra=5000,
+        )  # fmt: skip
+    for words in ("shorter than 10", "0 to 1000", "no close that could be later", "no limit over the whole"):
+        assert words in refusal.value.message
+
+
+def test_no_later_close_once_private_scores_are_shown(world: World) -> None:
+    world.change(closes_at=CLOSE)
+    with pytest.raises(Refused, match="already shown"):
+        grant(world, now=CLOSE + timedelta(hours=1), closes_at=LATER)
+
+
+def test_only_a_team_of_the_competition_can_be_granted_more(world: World) -> None:
+    with pytest.raises(NotFound, match="no team 'nobody'"):
+        grant(world, "nobody", daily_extra=1)
+
+
+def test_the_reason_stays_with_the_grant_and_in_the_log(world: World) -> None:
+    grant(world, daily_extra=1)
+    with world.database.read() as session:
+        assert session.query(Extension).one().reason == "was ill for a day"
+        event = session.query(Event).filter(Event.action == "extension granted").one()
+    assert event.detail["reason"] == "was ill for a day"

@@ -1,0 +1,122 @@
+"""Whose turn it is: competitions take turns, and no team's heap stands before another's first file."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from app import competitions, submissions, teams
+from app.accounts import Viewer
+from app.models import Competition
+from tests.app.conftest import LEASE, NOON, World
+
+SECOND = timedelta(seconds=1)
+
+
+def another_competition(world: World, slug: str) -> Competition:
+    with world.database.begin() as session:
+        version = world.competition().version
+        opened = competitions.open_(
+            session, session.merge(version), now=NOON - timedelta(days=7), max_upload_bytes=10**7, slug=slug
+        )
+        for name in ("ada", "bob"):
+            viewer = world.viewer(name)
+            teams.join(session, opened, Viewer(viewer.id, name, False), now=NOON)
+        return opened
+
+
+def served(world: World, count: int) -> list[int]:
+    """The submissions that `count` claims give, one after the other."""
+    found = []
+    for step in range(count):
+        claim = world.claim(now=NOON + (100 + step) * SECOND)
+        assert claim is not None
+        found.append(claim.submission_id)
+    return found
+
+
+def test_a_teams_second_file_waits_behind_anothers_first(world: World) -> None:
+    heap = [world.submit(f"a{n}").id for n in range(3)]
+    single = world.submit("b", by="bob", now=NOON + SECOND).id
+    assert served(world, 4) == [heap[0], single, heap[1], heap[2]]
+
+
+def test_a_heap_waits_no_longer_than_its_age_says(world: World) -> None:
+    """Nobody starves: what came later than the heap's place does not pass it."""
+    heap = [world.submit(f"a{n}").id for n in range(2)]
+    late = world.submit("b", by="bob", now=NOON + submissions.BEHIND_OTHERS + SECOND).id
+    assert served(world, 3) == [heap[0], heap[1], late]
+
+
+def test_competitions_take_turns_however_much_waits_in_one(world: World) -> None:
+    another_competition(world, "other")
+    first = [world.submit(f"a{n}").id for n in range(4)]
+    world.slug = "other"
+    second = [world.submit(f"o{n}", now=NOON + SECOND).id for n in range(2)]
+    world.slug = "biopsy"
+    assert served(world, 6) == [first[0], second[0], first[1], second[1], first[2], first[3]]
+
+
+def test_a_queued_file_of_a_heap_is_scored_at_once_when_nobody_else_waits(world: World) -> None:
+    for n in range(3):
+        world.submit(f"a{n}")
+    with world.database.begin() as session:
+        claims = [submissions.claim(session, "host/1/2", lease=LEASE, now=NOON) for _ in range(3)]
+    assert None not in claims
+
+
+def test_a_pause_after_a_failed_attempt_is_kept(world: World) -> None:
+    world.submit()
+    claim = world.claim()
+    assert claim is not None
+    world.give_back(claim)
+    assert world.claim(now=NOON + SECOND) is None
+    assert world.claim(now=NOON + submissions.BACKOFF) is not None
+
+
+@settings(
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True
+)  # fmt: skip
+@given(st.lists(st.sampled_from(["ada", "bob"]), min_size=1, max_size=8))
+def test_of_two_teams_the_one_that_waited_as_long_is_never_served_two_ahead(
+    world: World, senders: list[str]
+) -> None:
+    """Files that come at one moment are served alternately while both teams wait."""
+    world.change(pending_limit=100, daily_limit=10**6)
+    of = {world.submit(f"{n}", by=name).id: name for n, name in enumerate(senders)}
+    left = {name: senders.count(name) for name in ("ada", "bob")}
+    lead = 0
+    for id_ in served(world, len(of)):
+        both_waited = all(left.values())
+        left[of[id_]] -= 1
+        if both_waited:
+            lead += 1 if of[id_] == "ada" else -1
+            assert abs(lead) <= 1
+    with world.database.begin() as session:
+        for claimed in of:
+            session.connection().exec_driver_sql(
+                f"UPDATE evaluation SET state = 'failed' WHERE submission_id = {claimed}"
+            )
+
+
+def test_the_place_in_the_queue_counts_the_heap_behind(world: World) -> None:
+    heap = [world.submit(f"a{n}").id for n in range(2)]
+    single = world.submit("b", by="bob", now=NOON + SECOND).id
+    with world.database.read() as session:
+        places = [submissions.place_in_queue(session, id_) for id_ in (heap[0], single, heap[1])]
+    assert places == [1, 2, 3]
+
+
+def test_workers_that_poll_see_what_is_due(world: World) -> None:
+    def due(at: timedelta = timedelta()) -> bool:
+        with world.database.read() as session:
+            return submissions.is_any_due(session, now=NOON + at)
+
+    assert not due()
+    world.submit()
+    assert due()
+    assert world.claim() is not None
+    assert not due()
+    assert due(LEASE + SECOND), "its worker went silent"

@@ -1,0 +1,116 @@
+"""A rescore is a set: seen before it is applied, applied or discarded as a whole, repeated to show it repeats."""
+
+from __future__ import annotations
+
+import pytest
+
+from app import competitions, submissions
+from app.competitions import Rescore
+from app.errors import Refused
+from app.models import Evaluation, RoundState, Score
+from tests.app.conftest import NOON, World, add_version
+from worker import sweeper
+
+
+def begin(world: World, *, repeats: int = 0, applies_itself: bool = False) -> None:
+    with world.database.begin() as session:
+        competitions.begin_rescore(
+            session, competitions.by_slug(session, world.slug), add_version(session, 2),
+            reason="labels mended", now=NOON, repeats=repeats, applies_itself=applies_itself,
+        )  # fmt: skip
+
+
+def look(world: World) -> Rescore:
+    with world.database.read() as session:
+        found = competitions.rescore_of(session, competitions.by_slug(session, world.slug))
+    assert found is not None
+    return found
+
+
+def score_all(world: World, values: dict[int, float], again: dict[int, float] | None = None) -> None:
+    """Everything in the draft, and in its repeats otherwise if asked."""
+    while (claim := world.claim()) is not None:
+        with world.database.read() as session:
+            is_repeat = session.get_one(competitions.Round, claim.round_id).state == RoundState.REPEAT
+        found = (again or values) if is_repeat else values
+        world.record(claim, public=found[claim.submission_id], private=found[claim.submission_id])
+
+
+def test_the_organiser_sees_who_would_move_before_anybody_else_does(world: World) -> None:
+    ada, bob = world.score(0.4, 0.4), world.score(0.5, 0.5, by="bob")
+    begin(world)
+    assert not look(world).is_finished
+    score_all(world, {ada: 0.6, bob: 0.3})
+    seen = look(world)
+    assert (seen.is_finished, seen.losses, seen.changed) == (True, 0, 2)
+    ranks = {change.team: [p and p.rank for p in change.public] for change in seen.changes}
+    assert ranks == {"ada": [1, 2], "bob": [2, 1]}
+    assert world.competition().version.number == 1
+
+
+def test_a_finished_rescore_waits_for_the_organiser(world: World) -> None:
+    ada = world.score(0.4)
+    begin(world)
+    score_all(world, {ada: 0.6})
+    sweeper._finish_rescores(world.database)
+    assert world.competition().version.number == 1
+    with world.database.begin() as session:
+        assert competitions.activate(session, look(world).draft_id) == "biopsy"
+    assert world.competition().version.number == 2
+
+
+def test_one_that_applies_itself_is_put_in_place_by_the_sweeper(world: World) -> None:
+    ada = world.score(0.4)
+    begin(world, applies_itself=True)
+    score_all(world, {ada: 0.6})
+    sweeper._finish_rescores(world.database)
+    assert world.competition().version.number == 2
+
+
+def test_repeats_that_come_out_the_same_say_so_and_leave_nothing_behind(world: World) -> None:
+    ada = world.score(0.4)
+    begin(world, repeats=2)
+    score_all(world, {ada: 0.1 + 0.2})
+    seen = look(world)
+    assert (seen.is_finished, seen.repeats, seen.unequal) == (True, 2, 0)
+    with world.database.begin() as session:
+        assert competitions.activate(session, seen.draft_id) == "biopsy"
+    with world.database.read() as session:
+        assert session.query(Score).count() == 2, "the old round's and the new one's"
+        assert session.query(Evaluation).count() == 2
+
+
+def test_one_bit_of_difference_between_repeats_holds_the_rescore_back(world: World) -> None:
+    ada = world.score(0.4)
+    begin(world, repeats=1, applies_itself=True)
+    score_all(world, {ada: 0.3}, again={ada: 0.1 + 0.2})
+    assert look(world).unequal == 1
+    sweeper._finish_rescores(world.database)
+    assert world.competition().version.number == 1
+
+
+def test_a_discarded_rescore_takes_its_repeats_along(world: World) -> None:
+    world.score(0.4)
+    begin(world, repeats=1)
+    with world.database.begin() as session:
+        assert competitions.discard_rescore(session, competitions.by_slug(session, world.slug))
+    assert world.claim() is None
+    with world.database.read() as session:
+        assert session.query(Evaluation).count() == 1
+
+
+def test_a_rescore_is_repeated_a_few_times_at_most(world: World) -> None:
+    with pytest.raises(Refused, match="0 to 9 times, not 10"):
+        begin(world, repeats=10)
+
+
+def test_what_people_wait_for_is_scored_before_any_rescore_or_repeat(world: World) -> None:
+    world.score(0.4)
+    begin(world, repeats=1)
+    fresh = world.submit("fresh", by="bob").id
+    claim = world.claim()
+    assert claim is not None
+    with world.database.read() as session:
+        assert session.get_one(competitions.Round, claim.round_id).state == RoundState.ACTIVE
+        assert submissions.place_in_queue(session, fresh) is None
+    assert claim.submission_id == fresh

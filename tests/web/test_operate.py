@@ -1,0 +1,319 @@
+"""What an operator is told: readiness, room on the disk, metrics, and the page that says how things stand."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import re
+import shutil
+import socket
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import event, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from app import leaderboard, logs, migrations
+from app.errors import Unavailable
+from app.storage import Incoming
+from app.web import uploads
+from app.web.throttle import UnderWay
+from tests.web.house import CSV, House
+
+API = "/api/v1/competitions/biopsy/submissions"
+
+
+def with_schema(house: House, version: str) -> None:
+    with house.database.begin() as session:
+        session.execute(text("CREATE TABLE IF NOT EXISTS alembic_version (version_num VARCHAR(32))"))
+        session.execute(text("DELETE FROM alembic_version"))
+        session.execute(text("INSERT INTO alembic_version VALUES (:version)"), {"version": version})
+
+
+def free(megabytes: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = shutil.disk_usage("/")._replace(free=int(megabytes * 1e6))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: usage)
+
+
+def leftovers(house: House) -> list[Path]:
+    return [p for p in house.storage.folder.rglob("*") if p.is_file()]
+
+
+# -- ready ---------------------------------------------------------------------------------------
+
+
+def test_ready_means_a_schema_that_is_ours_or_later(house: House) -> None:
+    for version, status in ((migrations.head(), 200), ("0001", 503), ("9999", 200)):
+        with_schema(house, version)
+        answer = house.stranger().get("/readyz")
+        assert answer.status_code == status, version
+    with_schema(house, "0001")
+    answer = house.stranger().get("/readyz")
+    assert answer.json == {
+        "status": "not ready",
+        "database": "its schema is older than this program",
+        "storage": "ok",
+        "disk": "ok",
+    }
+
+
+def test_a_folder_that_cannot_be_written_is_told_without_saying_where(house: House) -> None:
+    with_schema(house, migrations.head())
+    shutil.rmtree(house.storage.folder)
+    house.storage.folder.write_text("in the way")
+    answer = house.stranger().get("/readyz")
+    assert answer.status_code == 503
+    assert answer.json is not None
+    assert answer.json["storage"] == "cannot be written"
+    assert str(house.settings.data_dir) not in answer.text
+
+
+# -- room ----------------------------------------------------------------------------------------
+
+
+class Unread(io.BytesIO):
+    def read(self, size: int | None = -1) -> bytes:
+        raise AssertionError("the body was read")
+
+    def readinto(self, buffer: object) -> int:
+        raise AssertionError("the body was read")
+
+
+def test_below_the_floor_an_upload_is_refused_unread_and_the_operator_told(
+    house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with_schema(house, migrations.head())
+    free(499, monkeypatch)
+    answer = house.stranger().client.post(
+        API,
+        input_stream=Unread(),
+        environ_overrides={"CONTENT_LENGTH": "9000000"},  # more than is drained
+        content_type="text/csv",
+        headers=house.token("ada"),
+    )
+    # The competition takes less than that; its own limit is asked first.
+    assert answer.status_code == 413
+    answer = house.stranger().client.post(API, data=CSV, content_type="text/csv", headers=house.token("ada"))
+    assert answer.status_code == 507
+    assert answer.json is not None
+    assert "no room" in answer.json["detail"]
+    assert "HELDOUT_DISK_FLOOR_MB" in caplog.text
+    assert house.stranger().get("/readyz").json == {
+        "status": "not ready",
+        "database": "ok",
+        "storage": "ok",
+        "disk": "too little is free",
+    }
+    assert house.stranger().get("/").status_code == 200
+    unlimited = house.with_settings(disk_floor_mb=0)
+    answer = unlimited.stranger().client.post(
+        API, data=CSV, content_type="text/csv", headers=house.token("ada")
+    )
+    assert answer.status_code == 201
+
+
+@pytest.mark.parametrize("way", ["form", "bare"])
+def test_a_disk_that_fills_under_an_upload_leaves_nothing_and_charges_nothing(
+    house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, way: str
+) -> None:
+    before = leftovers(house)
+    opened = Incoming.__init__
+
+    def on_a_full_disk(incoming: Incoming, *args: Any) -> None:
+        opened(incoming, *args)
+        incoming._file.close()
+        # The kernel's own full disk: what is buffered cannot be written, not even when it is closed.
+        incoming._file = Path("/dev/full").open("wb")  # noqa: SIM115
+
+    monkeypatch.setattr(Incoming, "__init__", on_a_full_disk)
+    if way == "form":
+        answer = house.browser("ada").post(
+            "/competitions/biopsy/submissions",
+            {"file": (io.BytesIO(b"x" * 150_000), "a.csv")},
+            content_type="multipart/form-data",
+        )
+        assert "no room for another file" in answer.text
+    else:
+        answer = house.stranger().client.post(
+            API, data=CSV, content_type="text/csv", headers=house.token("ada")
+        )
+    assert answer.status_code == 507
+    assert leftovers(house) == before
+    assert "DISK FULL" in caplog.text
+    monkeypatch.undo()
+    answer = house.stranger().client.post(API, data=CSV, content_type="text/csv", headers=house.token("ada"))
+    assert answer.json is not None
+    assert answer.json["remaining_today"] == 4
+
+
+def test_a_database_without_room_is_told_as_such(house: House) -> None:
+    house.change(daily_limit=1000, pending_limit=1000)
+    headers = {**house.token("ada"), "X-Message": "m" * 500}
+    with house.database.begin() as session:
+        pages = session.scalar(text("PRAGMA page_count"))
+
+    @event.listens_for(house.database.engine, "connect")
+    def _no_larger(connection: Any, _record: Any) -> None:
+        connection.execute(f"PRAGMA max_page_count = {pages}")  # SQLite's own full disk
+
+    house.database.engine.dispose()
+    client = house.stranger().client
+    status = 201
+    for nr in range(60):
+        body = CSV + b" " * nr
+        status = client.post(API, data=body, content_type="text/csv", headers=headers).status_code
+        if status != 201:
+            break
+    assert status == 507
+
+
+# -- the log -------------------------------------------------------------------------------------
+
+
+def facts(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
+    return [r.facts for r in caplog.records if r.name == "app.web.access"]  # type: ignore[attr-defined]
+
+
+def test_each_request_leaves_one_line_without_its_query(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    answer = house.browser("ada").get("/competitions/biopsy/leaderboard?q=secret-search")
+    house.stranger().get("/nowhere/secret-place")
+    board, nowhere = facts(caplog)
+    assert board.pop("ms") > 0
+    assert board == {"method": "GET", "endpoint": "leaderboard.show", "status": 200, "user": 1}
+    assert (nowhere["endpoint"], nowhere["status"], nowhere["user"]) == ("none", 404, None)
+    assert len(answer.headers["X-Request-ID"]) == 16
+    assert "secret" not in caplog.text
+
+
+def test_a_request_is_named_by_a_trusted_proxy_alone(house: House) -> None:
+    given = {"X-Request-ID": "from-the-proxy-1"}
+    assert house.stranger().get("/", headers=given).headers["X-Request-ID"] != "from-the-proxy-1"
+    behind = house.with_settings(proxies=1).stranger()
+    assert behind.get("/", headers=given).headers["X-Request-ID"] == "from-the-proxy-1"
+    for text_only in ("short", "x" * 65, "with space and <b>"):
+        assert behind.get("/", headers={"X-Request-ID": text_only}).headers["X-Request-ID"] != text_only
+
+
+def test_a_fault_names_its_request_to_whom_it_befell_and_in_the_log(
+    house: House, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("out of order")
+
+    house.app.config["PROPAGATE_EXCEPTIONS"] = False
+    monkeypatch.setattr(leaderboard, "board", broken)
+    lines: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: lines.append(logs.Json().format(record))  # type: ignore[method-assign]
+    logging.getLogger("app.web.errors").addHandler(handler)
+    page = house.browser("ada").get("/competitions/biopsy/leaderboard")
+    answer = house.stranger().client.get(
+        "/api/v1/competitions/biopsy/leaderboard", headers=house.token("ada")
+    )
+    logging.getLogger("app.web.errors").removeHandler(handler)
+    assert page.status_code == answer.status_code == 500
+    assert page.headers["X-Request-ID"] in page.text
+    assert answer.json is not None
+    assert answer.json["request_id"] == answer.headers["X-Request-ID"]
+    assert [json.loads(line)["request"] for line in lines] == [
+        page.headers["X-Request-ID"],
+        answer.headers["X-Request-ID"],
+    ]
+
+
+@pytest.mark.parametrize("form", [logs.Text, logs.Json])
+def test_no_secret_is_in_any_line_of_a_days_work(
+    house: House, form: type[logging.Formatter], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Signing up, in and out, tokens, uploads, refusals, a forged cookie, a database that breaks under a secret."""
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(form())
+    root = logging.getLogger()
+    root.addHandler(handler)
+    level, house.app.config["PROPAGATE_EXCEPTIONS"] = root.level, False
+    root.setLevel(logging.DEBUG)
+    try:
+        password = "a-password-nobody-should-read"
+        visitor = house.stranger()
+        visitor.post("/sign-up", {"name": "carla", "password": password, "password_again": password})
+        visitor.post("/sign-out")
+        visitor.post("/sign-in", {"name": "carla", "password": password})
+        visitor.post("/sign-in", {"name": "carla", "password": password + "x"})
+        made = visitor.post("/account/tokens", {"label": "laptop"}, follow_redirects=True)
+        tokens = re.findall(r"hld_[A-Za-z0-9_-]{20,}", made.text)
+        client = house.stranger().client
+        secrets = [password, house.app.config["SECRET_KEY"], *tokens]
+        cookie = visitor.client.get_cookie("heldout")
+        if cookie is not None:
+            secrets.append(cookie.value)
+        for token in [*tokens, "hld_wrong-but-typed-by-somebody"]:
+            headers = {"Authorization": f"Bearer {token}"}
+            client.get(f"/api/v1/me?token={token}", headers=headers)
+            client.post(API, data=CSV, content_type="text/csv", headers=headers)
+            secrets.append(token)
+        with house.database.begin() as session:
+            session.execute(text("ALTER TABLE sign_in RENAME TO sign_in_gone"))
+            digests = [bytes(d) for d in session.scalars(text("SELECT token_hash FROM token"))]
+            hashes = session.scalars(text("SELECT password_hash FROM user_account")).all()
+        visitor.client.get("/")  # the statement fails with the cookie's digest in hand
+        with house.database.begin() as session:
+            session.execute(text("ALTER TABLE user_account RENAME COLUMN created_at TO made_at"))
+        visitor.client.post("/sign-up", data={"name": "dora", "password": password})
+        with pytest.raises(SQLAlchemyError), house.database.begin() as session:
+            try:
+                session.execute(text("INSERT INTO nothing VALUES (:secret)"), {"secret": password})
+            except SQLAlchemyError:
+                logging.getLogger("app").exception("a statement failed")
+                raise
+    finally:
+        root.removeHandler(handler)
+        root.setLevel(level)
+    written = stream.getvalue()
+    assert tokens
+    assert "a statement failed" in written
+    assert "accounts.sign_in" in written
+    for secret in [*secrets, *(repr(d)[2:-1] for d in digests), *hashes]:
+        assert secret not in written
+
+
+# -- threads -------------------------------------------------------------------------------------
+
+
+def test_all_uploads_together_leave_threads_for_pages() -> None:
+    under_way = UnderWay(threads=5)
+    with (
+        under_way.upload(1),
+        under_way.upload(2),
+        pytest.raises(Unavailable, match="Many people"),
+        under_way.upload(3),
+    ):
+        pass
+    with under_way.upload(3):
+        pass
+    with UnderWay(threads=1).upload(1):
+        pass
+
+
+def test_a_refused_body_that_trickles_in_holds_no_thread(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uploads, "DRAIN_SECONDS", 0.3)
+    ours, theirs = socket.socketpair()
+    with ours, theirs, ours.makefile("rb") as stream:
+        theirs.sendall(b"id")
+        began = time.monotonic()
+        answer = house.stranger().client.post(
+            API,
+            environ_overrides={"CONTENT_LENGTH": "1000", "wsgi.input": stream, "gunicorn.socket": ours},
+            content_type="text/csv",
+        )
+        took = time.monotonic() - began
+    assert answer.status_code == 401
+    assert 0.2 < took < 5
