@@ -19,16 +19,16 @@ NETWORK = (
 )  # fmt: skip
 MAY_CONNECT = {
     "app/demo.py": "the demo asks the server it has just started",
+    "app/processes.py": "the name of this machine",
     "app/queue.py": "hints go to Redis",
     "app/serve.py": "takes the port, and watches its own Valkey",
     "app/storage.py": "uploads in a bucket, where the operator's setting names one",
+    "app/web/uploads.py": "ends a connection whose body trickles in",
     "app/web/__main__.py": "sets a time limit on the listening socket",
     "scorer/_attacks.py": "attacks, to see that they are stopped",
     "scorer/_zygote.py": "a socket pair to the process that started it",
     "scorer/sandbox.py": "the other end, and targets for the attacks",
     "worker/__main__.py": "listens for hints in Redis",
-    "worker/jobs.py": "the name of this machine",
-    "worker/sweeper.py": "the name of this machine",
 }
 
 MAY_RUN_TEXT = {"scorer/_zygote.py": "runs an organiser's metric, inside the sandbox"}

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
-from app import audit, competitions, teams
+from app import audit
 from app.db import Database
-from app.models import Challenge, ChallengeVersion
-from tests.app.conftest import NOON, World
+from tests.app.conftest import World
 
 
 def refused(database: Database, statement: str, words: str) -> None:
@@ -93,27 +90,3 @@ def test_a_log_changed_behind_the_triggers_is_found_out(world: World) -> None:
         words = [fault.words for fault in audit.verify(session).faults]
     assert any("event 1 " in said and "was changed" in said for said in words)
     assert any(f"score of submission {id_}" in said and "not the one" in said for said in words)
-
-
-def test_a_full_competition_does_not_keep_another_waiting(world: World) -> None:
-    world.change(daily_limit=50, pending_limit=50)
-    busy = [world.submit(str(i), now=NOON).id for i in range(20)]
-    with world.database.begin() as session:
-        challenge = Challenge(slug="digits", created_at=NOON)
-        version = session.query(ChallengeVersion).one()
-        other = ChallengeVersion(
-            challenge=challenge, number=1, digest="d" * 64, solution_digest="e" * 64,
-            metric_digest="f" * 64, manifest=version.manifest, created_at=NOON,
-        )  # fmt: skip
-        session.add(other)
-        session.flush()
-        competition = competitions.open_(session, other, now=NOON - timedelta(days=1), max_upload_bytes=10**7)
-        teams.join(session, competition, world.viewer("bob"), now=NOON)
-    late = World(world.database, "digits").submit("other", by="bob", now=NOON + timedelta(minutes=1)).id
-    taken = []
-    for second in range(3):
-        claim = world.claim(now=NOON + timedelta(minutes=2, seconds=second))
-        assert claim is not None
-        taken.append(claim.submission_id)
-    assert late in taken, "the twenty that came before are not all served first"
-    assert set(taken) - {late} <= set(busy)
