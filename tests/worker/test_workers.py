@@ -89,6 +89,19 @@ def test_a_flushed_redis_loses_nothing(platform: Platform, redis_url: str) -> No
 
 
 @on_sqlite
+def test_a_redis_that_is_full_takes_no_hint_and_everything_is_scored_all_the_same(
+    platform: Platform, redis_url: str
+) -> None:
+    with Redis.from_url(redis_url) as redis:
+        redis.config_set("maxmemory-policy", "noeviction")
+        redis.config_set("maxmemory", "1")
+    submission = platform.submit(platform.sample())
+    assert not platform.installation.hints.send(submission)
+    with process(platform, "worker"):
+        eventually(lambda: done(platform, submission), what="the score")
+
+
+@on_sqlite
 def test_a_worker_is_alive_for_the_organiser_and_gone_when_it_stopped(
     platform: Platform, redis_url: str
 ) -> None:
