@@ -10,7 +10,7 @@ import copy
 from collections.abc import Callable, Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Dialog, Page, Request
 
 from app import accounts, competitions, db, events, extensions, submissions, teams
 from app.errors import Refused
@@ -190,6 +190,14 @@ def look(chromium: Browser, town: House, address: str) -> Iterator[Callable[...,
     contexts: dict[str, Page] = {}
     wrong: list[str] = []
 
+    def asked_us(dialog: Dialog) -> None:
+        wrong.append(f"a dialog: {dialog.message}")
+        dialog.dismiss()
+
+    def asked_elsewhere(request: Request) -> None:
+        if not request.url.startswith((address, "data:")):
+            wrong.append(request.url)
+
     def open_(who: str, path: str) -> Page:
         if who not in contexts:
             context = chromium.new_context(base_url=address)
@@ -198,13 +206,8 @@ def look(chromium: Browser, town: House, address: str) -> Iterator[Callable[...,
             assert cookie is not None
             context.add_cookies([{"name": "heldout", "value": cookie.value, "url": address}])
             page = contexts[who] = context.new_page()
-            page.on("dialog", lambda dialog: (wrong.append(f"a dialog: {dialog.message}"), dialog.dismiss()))
-            page.on(
-                "request",
-                lambda asked: (
-                    wrong.append(asked.url) if not asked.url.startswith((address, "data:")) else None
-                ),
-            )
+            page.on("dialog", asked_us)
+            page.on("request", asked_elsewhere)
         page = contexts[who]
         answer = page.goto(path)
         assert answer is not None
