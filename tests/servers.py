@@ -51,12 +51,10 @@ def zygote() -> str:
     folder = tempfile.mkdtemp(prefix="heldout-zygote-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     address = f"{folder}/socket"
-    # As many threads as a test's process may have; what is forked starts no more either.
-    env = environment(Path(folder)) | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     # It ends with its standard input, so with this process, however that ends.
     running = subprocess.Popen(
         [sys.executable, "-m", "tests.zygote", address],
-        env=env, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        env=environment(Path(folder)), cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     atexit.register(running.wait, 10)
     atexit.register(_close, running)

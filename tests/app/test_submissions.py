@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 from datetime import UTC, date, datetime, timedelta
+from multiprocessing.context import ForkServerContext
 
 import pytest
 from sqlalchemy.orm import Session
@@ -54,7 +55,7 @@ def test_a_day_of_23_hours_ends_when_the_clocks_have_gone_forward(world: World) 
 
 
 def test_eight_processes_at_once_never_exceed_the_limit(world: World) -> None:
-    with multiprocessing.get_context("spawn").Pool(8) as pool:
+    with _forkserver().Pool(8) as pool:
         outcomes = pool.starmap(
             _submit_once, [(world.database.url.render_as_string(hide_password=False), n) for n in range(40)]
         )
@@ -62,6 +63,13 @@ def test_eight_processes_at_once_never_exceed_the_limit(world: World) -> None:
     assert outcomes.count("accepted") == 5
     assert world.used() == 5
     assert world.count() == 5
+
+
+def _forkserver() -> ForkServerContext:
+    """New processes that share nothing with this one, though what they import is imported once."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    return context
 
 
 def _submit_once(url: str, n: int) -> str:
@@ -159,7 +167,7 @@ def test_workers_in_many_processes_claim_each_submission_once(world: World) -> N
     world.change(daily_limit=100, pending_limit=100)
     ids = {world.submit(str(n)).id for n in range(20)}
     url = world.database.url.render_as_string(hide_password=False)
-    with multiprocessing.get_context("spawn").Pool(4) as pool:
+    with _forkserver().Pool(4) as pool:
         claimed = [i for part in pool.map(_claim_all, [url] * 4) for i in part]
     assert len(claimed) == len(set(claimed)) == 20
     assert set(claimed) == ids

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import Served, eventually, heldout, pids_of, served
+from tests.servers import Served, eventually, heldout, pids_of, served, valkey
 
 CHALLENGES = Path(__file__).resolve().parents[2] / "challenges"
 
@@ -102,23 +102,21 @@ def test_from_folder_to_score_and_back_after_every_death(tmp_path: Path) -> None
         )
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_it_stops_clean_when_told_to(tmp_path: Path, number: signal.Signals) -> None:
-    data = tmp_path / "data"
-    with served(data) as server:
-        server.process.send_signal(number)
-        assert server.process.wait(30) == 0
-    assert of(data) == []
+def stops_clean(server: Served, number: signal.Signals) -> None:
+    server.process.send_signal(number)
+    assert server.process.wait(30) == 0
+    assert of(server.data_dir) == []
     assert "Traceback" not in server.log.read_text()
 
 
-def test_a_second_serve_on_the_same_data_is_one_clear_line(tmp_path: Path) -> None:
+def test_a_second_serve_on_the_same_data_is_one_clear_line_and_the_first_stops_clean(tmp_path: Path) -> None:
     data = tmp_path / "data"
     with served(data) as server:
         second = heldout(data, "serve", "--port", "0")
         assert second.returncode == 2
         assert f"Another `heldout serve` (pid {server.process.pid}) already runs" in one_line(second.stderr)
         assert healthy(server.address)
+        stops_clean(server, signal.SIGTERM)
 
 
 def test_a_taken_port_is_one_clear_line_and_nothing_is_started(tmp_path: Path) -> None:
@@ -156,16 +154,18 @@ def test_a_data_folder_that_cannot_be_written_is_one_clear_line(tmp_path: Path) 
     assert "cannot be written" in one_line(done.stderr)
 
 
-def test_valkey_that_chokes_on_its_own_data_starts_empty(tmp_path: Path) -> None:
+def test_valkey_that_chokes_on_its_own_data_starts_empty_and_ctrl_c_stops_clean(tmp_path: Path) -> None:
     data = tmp_path / "data"
-    with served(data):
+    with valkey(data):
         pass
-    for file in (data / "valkey").rglob("*.aof"):
-        file.write_bytes(b"this is no append-only file, not even a broken one\n" * 10)
-    for file in (data / "valkey").rglob("*.manifest"):
-        file.write_bytes(b"nonsense\n")
+    spoilt = [*(data / "valkey").rglob("*.aof"), *(data / "valkey").rglob("*.manifest")]
+    assert len(spoilt) > 1
+    for file in spoilt:
+        file.write_bytes(b"this is neither an append-only file nor a list of them\n" * 10)
     with served(data) as server:
         assert healthy(server.address)
+        assert "starting it empty" in server.log.read_text()
+        stops_clean(server, signal.SIGINT)
 
 
 def test_the_demo_proves_the_whole_walk_and_leaves_nothing_behind(tmp_path: Path) -> None:
