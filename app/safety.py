@@ -85,8 +85,8 @@ def _secret_key(settings: Settings) -> Iterator[str]:
         if stat.S_IMODE(file.stat().st_mode) & stat.S_IRWXO:
             yield f"the secret key {file} can be read or changed by other users; chmod 600 {file}"
         words = _weakness(file.read_text(encoding="utf-8").strip())
-    except FileNotFoundError:
-        return  # made at the start, 0600
+    except (FileNotFoundError, NotADirectoryError):
+        return  # made at the start, 0600; a data folder that cannot be one is refused there
     except (OSError, UnicodeDecodeError) as wrong:
         yield f"the secret key {file} cannot be read: {wrong}"
         return

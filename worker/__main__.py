@@ -9,6 +9,7 @@ import re
 import secrets
 import sys
 import time
+from types import FrameType
 from typing import Any
 
 from redis import Redis
@@ -74,7 +75,13 @@ class ScoringWorker(Worker):
     max_connection_wait_time = (
         1.0  # RQ's own minute was measured to leave workers asleep beside a Redis long back
     )
+    was_told_to_stop = False
     _away_since: float | None = None
+
+    def request_stop(self, signum: int, frame: FrameType | None) -> None:
+        # RQ's own note of it is made only while a job runs.
+        self.was_told_to_stop = True
+        super().request_stop(signum, frame)  # type: ignore[no-untyped-call]  # RQ has no types here
 
     def heartbeat(self, timeout: int | None = None, pipeline: Any = None) -> None:
         self.pulse()
@@ -153,8 +160,7 @@ def _listen(settings: Settings, key: str, runner: jobs.Runner, pulse: Pulse, pol
             worker.work(logging_level=None, with_scheduler=False)
         except RedisError:
             log.exception("Redis went away; the database is asked until it is back")
-            continue
-        if worker._stop_requested:
+        if worker.was_told_to_stop:
             return
 
 

@@ -47,7 +47,7 @@ def write(platform: Platform, file: Path, *, solutions: bool = False, passphrase
 
 def score(settings: Settings, database: Database) -> None:
     runner = jobs.Runner(settings, database)
-    while claim := runner._claim("host/1/2", None):
+    while claim := runner._claim("host/1/2"):
         runner.score(claim)
 
 

@@ -145,7 +145,7 @@ class Life:
                 hand.write(json.dumps([key, answer.get_json()]) + "\n")
 
     def work(self) -> None:
-        self.runner.run(None)
+        self.runner.run()
 
     def sweep(self) -> None:
         sweep(self.database, self.installation.hints, hint_after=timedelta(0))

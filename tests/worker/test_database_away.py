@@ -34,7 +34,7 @@ def test_an_outcome_whose_commit_was_not_answered_is_written_once(
         record(*given)  # type: ignore[arg-type]
 
     monkeypatch.setattr(runner, "_record", cut)
-    claim = runner._claim("host/1/2", submission_id)
+    claim = runner._claim("host/1/2")
     assert claim is not None
     runner.score(claim)
     assert len(calls) == 2
