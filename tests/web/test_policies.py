@@ -125,7 +125,12 @@ def test_an_organisers_route_does_not_exist_for_others_and_does_for_organisers(f
     grace = full.browser("grace")
     for method, endpoint, address in of(full, Who.ORGANISER):
         answer = ask(grace, method, address)
-        assert answer.status_code in ((200,) if method in SAFE else (303, 409, 422)), (endpoint, answer.text)
+        if method in SAFE:
+            assert answer.status_code in (200, 303), (endpoint, answer.text)
+        else:
+            # An empty form may name nothing that is there; the page itself must be.
+            assert answer.status_code in (303, 404, 409, 422), (endpoint, answer.text)
+            assert "There is no such page." not in answer.text, endpoint
 
 
 def test_the_api_wants_a_token_and_nothing_else_will_do(full: House) -> None:
@@ -138,7 +143,7 @@ def test_the_api_wants_a_token_and_nothing_else_will_do(full: House) -> None:
                 assert answer.headers["WWW-Authenticate"] == "Bearer"
     closed = [e for _, e, a in routes(full, 1) if a.startswith("/api/") and e not in
               {e for _, e, _ in of(full, Who.TOKEN, Who.TOKEN_TEAM)}]  # fmt: skip
-    assert closed == []
+    assert closed == ["api.description"], "what the API is, anybody may read"
 
 
 def test_a_revoked_token_or_sign_in_opens_nothing(full: House) -> None:
@@ -170,6 +175,8 @@ def test_what_is_for_anybody_is(full: House) -> None:
     inspected(full, Kind.REPORT, report(["ada"]))
     stranger = full.stranger()
     for method, endpoint, address in of(full, Who.ANYBODY):
+        if endpoint in ("accounts.setup", "pages.readyz"):
+            continue  # there is an organiser already; and readiness has tests of its own
         if method in SAFE and endpoint != "competitions.bundle":  # its file here is a stand-in
             assert ask(stranger, method, address).status_code == 200, endpoint
 
