@@ -107,11 +107,13 @@ def verify(session: Session) -> Verdict:
                 Fault(event.seq, f"event {event.seq} ({event.action}) or one before it was changed")
             )
             head = event.hash or head  # go on from here, so that each break is told once
-        if event.action == "submission accepted":
-            accepted[event.detail["submission"]] = event.detail
-        elif event.action == "submission scored":
+        # Read with care: a changed event may lack anything, and its break is told above.
+        said = event.detail
+        if event.action == "submission accepted" and "submission" in said:
+            accepted[said["submission"]] = said
+        elif event.action == "submission scored" and "submission" in said and "round" in said:
             begun = begun or event.at
-            scored[event.detail["submission"], event.detail["round"]] = event.detail
+            scored[said["submission"], said["round"]] = said
     faults += _submissions(session, accepted)
     if begun is not None:
         faults += _scores(session, scored, begun)
@@ -130,10 +132,10 @@ def _submissions(session: Session, accepted: dict[int, dict[str, Any]]) -> Itera
         row = rows.get(id_)
         if row is None:
             yield Fault(None, f"submission {id_} was accepted and is not in the table")
-        elif (row.sha256, row.team_id, row.received_at) != (
-            said["sha256"],
-            said["team"],
-            datetime.fromisoformat(said["received_at"]),
+        elif (row.sha256, row.team_id, row.received_at.isoformat()) != (
+            said.get("sha256"),
+            said.get("team"),
+            said.get("received_at"),
         ):
             yield Fault(None, f"submission {id_} is not the one that was accepted")
 
@@ -153,7 +155,9 @@ def _scores(
     unsealed = set(
         session.scalars(select(Event.subject).where(Event.seq.is_(None), Event.action == "submission scored"))
     )
+    missing = set(scored)
     for score, state, finished_at in found:
+        missing.discard((score.submission_id, score.round_id))
         said = scored.get((score.submission_id, score.round_id))
         where = f"the score of submission {score.submission_id} in round {score.round_id}"
         if said is None:
@@ -161,7 +165,10 @@ def _scores(
             is_old = finished_at is not None and finished_at < begun
             if not is_old and f"submission {score.submission_id}" not in unsealed:
                 yield Fault(None, f"{where} was never recorded by a worker")
-        elif (said["public"], said["private"]) != (score.public, score.private):
+        elif (said.get("public"), said.get("private")) != (score.public, score.private):
             yield Fault(None, f"{where} is not the one that was recorded")
         if state != State.SCORED:
             yield Fault(None, f"{where} stands beside the state {state}")
+    standing = set(session.scalars(select(Round.id).where(Round.state != RoundState.RETIRED)))
+    for submission_id, round_id in sorted(key for key in missing if key[1] in standing):
+        yield Fault(None, f"the score of submission {submission_id} in round {round_id} was taken away")

@@ -131,6 +131,10 @@ def _write(
                     )
             summary.files += 1
         for digest in digests if with_solutions else ():
+            if not (settings.vault / digest / "challenge.yaml").is_file():
+                raise Refused(
+                    f"The vault {settings.vault} lacks the solution of version {digest[:12]}: back up where the vault is."
+                )
             for path in sorted((settings.vault / digest).rglob("*")):
                 if path.is_file():
                     with path.open("rb") as content:

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import and_, delete, func, insert, literal, or_, select
 from sqlalchemy.orm import Session, aliased
 
-from app import leaderboard, points, releases
+from app import leaderboard, points, releases, submissions
 from app.errors import Conflict, NotFound, Refused
 from app.models import (
     ChallengeVersion,
@@ -310,9 +310,15 @@ def activate(session: Session, draft_id: int, *, accept_losses: bool = False) ->
         return None
     active = active_round(session, competition)
     if not accept_losses and (losses(session, draft, active) or unequal(session, draft)):
+        draft.applies_itself = False  # an organiser's now, or each sweep would compare everything again
+        session.flush()
         return None
     for repeat in repeats_of(session, draft):
         _discard(session, repeat)
+    _give_back_refused(session, draft)
+    # Nobody will look for them any more: a run still at work finds its row gone and writes nothing.
+    unfinished = Evaluation.state.in_((State.QUEUED, State.RUNNING))
+    session.execute(delete(Evaluation).where(Evaluation.round_id == active.id, unfinished))
     active.state = RoundState.RETIRED
     session.flush()  # the old round leaves before the new one enters: only one may be active
     points.reach("activate.retired")
@@ -323,6 +329,21 @@ def activate(session: Session, draft_id: int, *, accept_losses: bool = False) ->
     leaderboard.refresh_all(session, competition)
     points.reach("activate.ranked")
     return competition.slug
+
+
+def _give_back_refused(session: Session, draft: Round) -> None:
+    """What the draft rejected or could not score costs its team nothing once the draft counts."""
+    refused = (
+        select(Submission)
+        .join(Evaluation, Evaluation.submission_id == Submission.id)
+        .where(
+            Evaluation.round_id == draft.id,
+            Evaluation.state.in_((State.REJECTED, State.FAILED)),
+            Submission.is_charged,
+        )
+    )
+    for submission in session.scalars(refused).all():
+        submissions.refund(session, submission)
 
 
 @dataclass(frozen=True)

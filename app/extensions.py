@@ -150,5 +150,5 @@ def _team(session: Session, competition: Competition, name: str) -> Team:
 
 
 def _lock(session: Session, competition: Competition) -> None:
-    """No upload is judged by the old terms beside this change."""
-    session.execute(select(Competition.id).where(Competition.id == competition.id).with_for_update())
+    """No upload is judged by the old terms beside this change, and this one is judged by none that are old."""
+    session.refresh(competition, with_for_update={"of": Competition})

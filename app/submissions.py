@@ -645,7 +645,7 @@ def record_rejected(
     """The file is wrong: every problem is kept for the participant and the upload is given back."""
     submission, counts = _lock_for(session, claim)
     if counts:
-        _refund(session, submission)
+        refund(session, submission)
     points.reach("reject.refunded")
     done = {
         "state": State.REJECTED,
@@ -666,7 +666,7 @@ def give_back(session: Session, claim: Claim, fault: str, *, now: datetime) -> S
     submission, counts = _lock_for(session, claim)
     again = claim.attempt < MAX_ATTEMPTS
     if counts and not again:
-        _refund(session, submission)
+        refund(session, submission)
     points.reach("give_back.refunded")
     _guarded(
         session,
@@ -721,7 +721,8 @@ def _guarded(session: Session, claim: Claim, values: Mapping[str, Any], *more: A
         raise Fenced(f"submission {claim.submission_id}, attempt {claim.attempt}")
 
 
-def _refund(session: Session, submission: Submission) -> None:
+def refund(session: Session, submission: Submission) -> None:
+    """Give the upload back to its team's day, once."""
     charged = session.execute(
         update(Submission)
         .where(Submission.id == submission.id, Submission.is_charged)
@@ -795,7 +796,7 @@ def fail_exhausted(session: Session, *, now: datetime) -> list[int]:
         if hit is not None:
             points.reach("fail.guarded")
             if round_state == RoundState.ACTIVE:
-                _refund(session, submission)
+                refund(session, submission)
             events.log(
                 session, "sweeper", "submission failed", f"submission {submission.id}", now=now,
                 submission=submission.id, round=round_id, attempt=MAX_ATTEMPTS, fault="silent",

@@ -38,11 +38,11 @@ class Poller:
             signal.signal(number, self._ask_to_stop)
         while not self._stop.is_set():
             if until():
-                return True
+                return not self._stop.is_set()
             try:
                 self._beat()
-                if (work := self.due()) is not None:
-                    self.work(work)
+                # After a work-horse that failed a pause: what failed it may be there still.
+                if (work := self.due()) is not None and self.work(work):
                     continue
             except DBAPIError:
                 # A database that restarts must find its worker alive.
@@ -63,8 +63,8 @@ class Poller:
                 return lambda: inspecting.inspect(None)
         return None
 
-    def work(self, job: Callable[[], object]) -> None:
-        """One fork; whatever a file does to it is gone with it."""
+    def work(self, job: Callable[[], object]) -> bool:
+        """One fork, and whether it ended well; whatever a file does to it is gone with it."""
         horse = os.fork()
         if horse == 0:
             code = 1
@@ -91,3 +91,4 @@ class Poller:
                 holder = f"{self._runner.name}/{horse}"
                 ended = submissions.release(session, holder, now=db.now(session))
             log.warning("a work-horse was killed; %s evaluations go back", ended)
+        return status == 0

@@ -131,6 +131,20 @@ def test_a_score_that_no_worker_wrote_is_told(world: World) -> None:
     assert f"the score of submission {second} in round 1 was never recorded by a worker" in words(world)
 
 
+def test_a_score_that_was_taken_away_is_missed(world: World) -> None:
+    submission = world.score(0.4)
+    seal(world)
+    by_hand(world, "DELETE FROM standing", "DELETE FROM score")
+    assert f"the score of submission {submission} in round 1 was taken away" in words(world)
+
+
+def test_an_event_emptied_by_hand_is_a_fault_and_no_crash(world: World) -> None:
+    world.score(0.4)
+    seal(world)
+    by_hand(world, drop("event_update", "event")(world), "UPDATE event SET detail = '{}'")
+    assert "was changed" in words(world)
+
+
 def test_words_in_any_script_and_any_number_seal_and_verify(world: World) -> None:
     with world.database.begin() as session:
         events.log(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from app import competitions, submissions
 from app.competitions import Rescore
 from app.errors import Refused
 from app.models import Evaluation, RoundState, Score
+from app.submissions import Fenced
 from tests.app.conftest import NOON, World, add_version
 from worker import sweeper
 
@@ -114,3 +117,47 @@ def test_what_people_wait_for_is_scored_before_any_rescore_or_repeat(world: Worl
         assert session.get_one(competitions.Round, claim.round_id).state == RoundState.ACTIVE
         assert submissions.place_in_queue(session, fresh) is None
     assert claim.submission_id == fresh
+
+
+def apply(world: World) -> None:
+    with world.database.begin() as session:
+        assert competitions.activate(session, look(world).draft_id, accept_losses=True) == "biopsy"
+
+
+def test_what_a_rescore_rejects_is_given_back_once_it_counts(world: World) -> None:
+    world.score(0.4)
+    begin(world)
+    claim = world.claim()
+    assert claim is not None
+    world.reject(claim)
+    assert world.used() == 1
+    apply(world)
+    assert world.used() == 0
+
+
+def test_what_the_old_round_left_unfinished_waits_for_nobody_for_ever(world: World) -> None:
+    fresh = world.submit().id
+    begin(world)
+    late = world.claim()
+    assert late is not None
+    assert late.submission_id == fresh, "under the round that counts"
+    draft = world.claim()
+    assert draft is not None
+    world.record(draft)
+    apply(world)
+    with pytest.raises(Fenced):
+        world.record(late)
+    with world.database.read() as session:
+        assert not submissions.is_any_due(session, now=NOON + timedelta(days=1))
+    assert world.used() == 1
+
+
+def test_one_that_was_held_back_is_the_organisers_from_then_on(world: World) -> None:
+    world.score(0.4)
+    begin(world, applies_itself=True)
+    claim = world.claim()
+    assert claim is not None
+    world.reject(claim)
+    sweeper._finish_rescores(world.database)
+    with world.database.read() as session:
+        assert competitions.due_to_apply(session) == []
