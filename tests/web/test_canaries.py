@@ -41,7 +41,8 @@ VARIANTS = {
     "text/html": ("?part=entry", "?part=summary", "?part=beside", "?part=pulse", SORTED),
     "application/json": (SORTED,),
 }
-NUMBER = re.compile(rb"\d+\.\d{3}")
+# Not the seconds of a time, which may by chance begin like a score.
+NUMBER = re.compile(rb"(?<!\d\d:)(?<!\d)\d+\.\d{3}")
 A_DAY = timedelta(days=1)
 PHASES = ("upcoming", "open", "grace", "extended", "settled")
 PEOPLE = (None, "ada", "bob", "grace")
