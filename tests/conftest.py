@@ -43,7 +43,9 @@ def postgres() -> Iterator[str]:
         as_user = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
     data = folder / "data"
     run = [*as_user, "env", "LC_ALL=C.UTF-8"]
-    options = f"-c listen_addresses='' -c unix_socket_directories={folder} -c fsync=off -c max_connections=400"
+    options = (
+        f"-c listen_addresses='' -c unix_socket_directories={folder} -c fsync=off -c max_connections=400"
+    )
     subprocess.run(
         [*run, bin_dir / "initdb", "-D", data, "-U", "heldout", "-A", "trust", "-E", "UTF8"],
         check=True,
