@@ -76,7 +76,8 @@ def register(
 @contextmanager
 def place_to_hash() -> Iterator[None]:
     """One of few places, held while a password is counted, waited for and hashed; refused when all are taken."""
-    if not _places.acquire(blocking=False):
+    # A class that begins comes all at once; a hash takes a tenth of a second.
+    if not _places.acquire(timeout=2.0):
         raise TooManyTries(
             "Too many people are signing in at this moment. Please try again in a few seconds."
         )
