@@ -78,7 +78,10 @@ def _again(installation: Installation, digest: str, file: Path) -> Mapping[str, 
         challenges.vault_folder(vault, digest), digest=digest, prepared=vault / "prepared"
     )
     try:
-        report = scorer.score(challenge, file, allow_weak_sandbox=installation.settings.allow_weak_sandbox)
+        with scorer.locked_in():
+            report = scorer.score(
+                challenge, file, allow_weak_sandbox=installation.settings.allow_weak_sandbox
+            )
     except scorer.InvalidSubmission as refusal:
         return {"problems": [problem.code for problem in refusal.problems]}
     return _numbers(report.public, report.private, report.also)

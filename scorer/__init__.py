@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from scorer.checkup import CheckResult, check
     from scorer.frames import measure
     from scorer.metrics import METRICS, Metric
+    from scorer.parsing import locked_in
     from scorer.scaffolding import scaffold
     from scorer.scoring import score
 
@@ -35,6 +36,7 @@ _HOME = {
     "check": "scorer.checkup",
     "METRICS": "scorer.metrics",
     "Metric": "scorer.metrics",
+    "locked_in": "scorer.parsing",
     "measure": "scorer.frames",
     "scaffold": "scorer.scaffolding",
     "score": "scorer.scoring",
@@ -55,6 +57,7 @@ __all__ = [
     "ScoringFailed",
     "check",
     "load",
+    "locked_in",
     "measure",
     "scaffold",
     "score",

@@ -2,7 +2,8 @@
 
 `scorer.sandbox` starts this file by its path, with an empty environment and one inherited descriptor, so
 neither this process nor a fork of it ever holds a password, a connection or another run's data. It imports
-nothing of this project. A child locks itself in before it sees a line of foreign code:
+nothing of this project by itself: what a fork needs ready, its starter names. A child locks itself in before
+it sees a line of foreign code or a byte of a foreign file:
 
     namespaces   no network device, no shared System V memory; where the machine lets users have them
     rlimits      processor time, memory, open files; no file may grow, no core is dumped
@@ -19,6 +20,7 @@ import contextlib
 import ctypes
 import errno
 import importlib.util
+import io
 import json
 import os
 import platform
@@ -214,16 +216,18 @@ def put_on_rlimits(cpu_seconds: int, memory_bytes: int) -> None:
     """Memory is what may come on top of what this process has mapped already: its imports cost gigabytes
     of address space and no memory. Processes need no limit of their own, since none can be started."""
     mapped = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()
-    for name, limit in {
-        resource.RLIMIT_CPU: cpu_seconds,
-        resource.RLIMIT_AS: mapped + memory_bytes,
-        resource.RLIMIT_FSIZE: 0,
-        resource.RLIMIT_NOFILE: 64,
-        resource.RLIMIT_CORE: 0,
+    for name, (soft, hard) in {
+        # At the soft limit comes a signal that says what it is for, at the hard one a plain SIGKILL.
+        resource.RLIMIT_CPU: (cpu_seconds, cpu_seconds + 1),
+        resource.RLIMIT_AS: (mapped + memory_bytes, mapped + memory_bytes),
+        resource.RLIMIT_FSIZE: (0, 0),
+        resource.RLIMIT_NOFILE: (64, 64),
+        resource.RLIMIT_CORE: (0, 0),
     }.items():
-        hard = resource.getrlimit(name)[1]
-        lower = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
-        resource.setrlimit(name, (lower, lower))
+        highest = resource.getrlimit(name)[1]
+        if highest != resource.RLIM_INFINITY:
+            soft, hard = min(soft, highest), min(hard, highest)
+        resource.setrlimit(name, (soft, hard))
 
 
 def lock_in(job: Mapping[str, Any], zygote: int, ruleset: int | None) -> list[str]:
@@ -258,7 +262,10 @@ def lock_in(job: Mapping[str, Any], zygote: int, ruleset: int | None) -> list[st
 
 
 def run(fds: Sequence[int], zygote: int, ruleset: int | None) -> None:
-    """In the fork: lock in, load the frames, run the program, write one JSON object, never return to the loop."""
+    """In the fork: lock in, run the program, write one line of JSON, never return to the loop.
+
+    With an entry instead of a program the line says only that it is locked in; what follows is the entry's.
+    """
     job_fd, result_fd, log_fd, *frame_fds = fds
     os.setsid()
     os.dup2(log_fd, 1)
@@ -280,10 +287,20 @@ def run(fds: Sequence[int], zygote: int, ruleset: int | None) -> None:
     missing = set(job["layers"]) - set(report.get("layers", ()))
     if missing:
         report.setdefault("unfit", f"this time without {', '.join(sorted(missing))}")
-    if "unfit" not in report:
+    entry = job.get("entry")
+    if "unfit" not in report and entry is None:
         report |= outcome(job, source, frame_fds)
-    with open(result_fd, "wb") as file:  # noqa: PTH123 - a descriptor, not a path
-        file.write(json.dumps(report).encode())
+    with open(result_fd, "wb", buffering=0) as file:  # noqa: PTH123 - a descriptor, not a path
+        write_all(file, json.dumps(report).encode() + b"\n")
+        if "unfit" not in report and entry is not None:
+            module, _, function = entry.partition(":")
+            getattr(sys.modules[module], function)(file, *frame_fds)
+
+
+def write_all(file: io.RawIOBase, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[file.write(rest) :]
 
 
 def outcome(job: Mapping[str, Any], source: bytes, frame_fds: Sequence[int]) -> dict[str, Any]:
@@ -355,13 +372,15 @@ def text_of(error: BaseException) -> str:
 # --- the loop -------------------------------------------------------------------------------------
 
 
-def preload(shims: Sequence[str]) -> None:
+def preload(modules: Sequence[str], shims: Sequence[str], absent: Sequence[str]) -> None:
     # Threads of a library would not survive the fork, but locks that they hold would.
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "ARROW_NUM_THREADS"):
         os.environ[name] = "1"
     os.environ["JE_ARROW_MALLOC_CONF"] = "background_thread:false"
     sys.dont_write_bytecode = True
-    for name in ("numpy", "pandas", "pyarrow.compute", "pyarrow.ipc", "scipy.stats", "sklearn.metrics"):
+    for name in absent:
+        sys.modules[name] = None  # type: ignore[assignment]  # what makes an import fail at once
+    for name in modules:
         importlib.import_module(name)
     for file in shims:
         name = Path(file).stem
@@ -429,9 +448,9 @@ def serve(control: socket.socket, ruleset: int | None) -> NoReturn:
 def main() -> NoReturn:
     control = socket.socket(fileno=int(sys.argv[1]))
     settings = json.loads(sys.argv[2])
-    sys.path.extend(settings["packages"])
+    sys.path.extend([*settings["packages"], *settings["path"]])
     try:
-        preload(settings["shims"])
+        preload(settings["modules"], settings["shims"], settings["absent"])
         abi = landlock_abi()
         ruleset = landlock_ruleset(abi, library_folders(settings["packages"])) if abi else None
         hello: dict[str, Any] = {"landlock_abi": abi}

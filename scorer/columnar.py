@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -59,8 +59,27 @@ class Block:
         return len(self.ids)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Raw:
+    """A block as parsed: nothing in it has been judged, and names are not codes yet, as both need more than the file."""
+
+    ids: NDArray[np.int64] | pa.StringArray
+    columns: dict[str, Any]
+    """Numbers as float64, labels as a dictionary array, lists as (dictionary array of tokens, offsets), texts as an array."""
+    n_blank: int = 0
+
+
+class ParsedElsewhere(Protocol):
+    """A table whose file another process parses."""
+
+    def raw_blocks(
+        self, header: Sequence[str], wanted: Mapping[str, Cells], *, id_column: str, numeric_ids: bool
+    ) -> Iterator[Raw]:
+        """What `raw_blocks` gives, raising the same."""
+
+
 def read_plain(
-    table: Table,
+    table: Table | ParsedElsewhere,
     header: Sequence[str],
     wanted: Mapping[str, Cells],
     vocabularies: Mapping[str, Vocabulary],
@@ -87,35 +106,49 @@ def read_plain(
     """
     if len(set(header)) != len(header) or not {id_column, *wanted} <= set(header):
         raise NotPlain("columns are missing or named twice")
-    if table.packing == "parquet":
-        raw = _parquet_blocks(table, wanted, id_column, numeric_ids=numeric_ids)
+    if isinstance(table, Table):
+        raw = raw_blocks(
+            table, header, wanted, id_column=id_column, numeric_ids=numeric_ids, beside=lambda: table.sha256
+        )
     else:
-        parse = _CsvParser(header, wanted, id_column, numeric_ids=numeric_ids)
-        raw = _in_order(parse, _body(table, header), beside=lambda: table.sha256)
+        raw = table.raw_blocks(header, wanted, id_column=id_column, numeric_ids=numeric_ids)
     makers = {name: _maker(cells, vocabularies.get(name)) for name, cells in wanted.items()}
     n_blank = 0
+    for block in raw:
+        n_blank += block.n_blank
+        if n_blank > _MOST_BLANK_LINES:
+            raise NotPlain("many blank lines")
+        yield Block(block.ids, {name: make(block.columns[name]) for name, make in makers.items()})
+
+
+def raw_blocks(
+    table: Table,
+    header: Sequence[str],
+    wanted: Mapping[str, Cells],
+    *,
+    id_column: str,
+    numeric_ids: bool,
+    beside: Callable[[], object] = bool,
+) -> Iterator[Raw]:
+    """The half of `read_plain` that touches the file's bytes; `beside` runs along with it.
+
+    Raises
+    ------
+    NotPlain
+        Possibly after some blocks.
+    """
+    if table.packing == "parquet":
+        blocks = _parquet_blocks(table, wanted, id_column, numeric_ids=numeric_ids)
+    else:
+        parse = _CsvParser(header, wanted, id_column, numeric_ids=numeric_ids)
+        blocks = _in_order(parse, _body(table, header), beside=beside)
     try:
-        for block in raw:
-            n_blank += block.n_blank
-            if n_blank > _MOST_BLANK_LINES:
-                raise NotPlain("many blank lines")
-            columns = {name: make(block.columns[name]) for name, make in makers.items()}
-            yield Block(block.ids, columns)
+        yield from blocks
     except (pa.ArrowException, UnreadableTable) as error:
         raise NotPlain(str(error)) from None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Raw:
-    """A block before names became codes, which must happen in the order of the file."""
-
-    ids: Any
-    columns: dict[str, Any]
-    """Numbers as float64, labels as a dictionary array, lists as (tokens, offsets), texts as objects."""
-    n_blank: int = 0
-
-
-def _in_order(parse: _CsvParser, blocks: Iterator[bytes], *, beside: Callable[[], object]) -> Iterator[_Raw]:
+def _in_order(parse: _CsvParser, blocks: Iterator[bytes], *, beside: Callable[[], object]) -> Iterator[Raw]:
     """Every block parsed, by threads of this call if there are several; `beside` runs along with them."""
     first = next(blocks, None)
     if first is None:
@@ -125,7 +158,7 @@ def _in_order(parse: _CsvParser, blocks: Iterator[bytes], *, beside: Callable[[]
         yield parse(first)
         return
     pool = ThreadPoolExecutor(_THREADS)
-    under_way: deque[Future[_Raw]] = deque()
+    under_way: deque[Future[Raw]] = deque()
     try:
         under_way.extend(pool.submit(parse, block) for block in (first, second))
         pool.submit(beside)
@@ -180,7 +213,7 @@ class _CsvParser:
             check_utf8=False,  # the whole block has been checked
         )
 
-    def __call__(self, block: bytes) -> _Raw:
+    def __call__(self, block: bytes) -> Raw:
         data = np.frombuffer(block, dtype=np.uint8)
         breaks = data == _LF
         n_lines = int(np.count_nonzero(breaks)) + (data[-1] != _LF)
@@ -202,7 +235,7 @@ class _CsvParser:
         else:
             _check_text_ids(ids)
         columns = {name: _read_column(arrays[name], cells) for name, cells in self._wanted.items()}
-        return _Raw(ids, columns, n_lines - table.num_rows)
+        return Raw(ids, columns, n_lines - table.num_rows)
 
 
 def _arrow_type(cells: Cells) -> pa.DataType:
@@ -280,7 +313,7 @@ def _is_bare(block: bytes, data: NDArray[np.uint8], breaks: NDArray[np.bool_]) -
 
 def _parquet_blocks(
     table: Table, wanted: Mapping[str, Cells], id_column: str, *, numeric_ids: bool
-) -> Iterator[_Raw]:
+) -> Iterator[Raw]:
     for batch in table.batches([id_column, *wanted]):
         if any(column.null_count for column in batch.columns):
             raise NotPlain("a hole")
@@ -291,7 +324,7 @@ def _parquet_blocks(
             name: _read_column(_typed_column(batch.column(name), cells), cells)
             for name, cells in wanted.items()
         }
-        yield _Raw(ids, columns)
+        yield Raw(ids, columns)
 
 
 def _longest(column: pa.Array) -> int:
@@ -373,15 +406,12 @@ def _has_outer_spaces(offsets: NDArray[np.int64], data: NDArray[np.uint8]) -> bo
 
 
 def _read_column(array: pa.Array, cells: Cells) -> Any:
-    """What can be done of a column before names become codes."""
     if cells.kind in NUMERIC_KINDS:
-        return _checked_numbers(array.to_numpy(zero_copy_only=False), cells)
-    if cells.kind == "label":
-        return array
+        return array.to_numpy(zero_copy_only=False)
     if cells.kind == "list":
         tokens = pyarrow.compute.split_pattern(array, pattern=cells.split)
         return tokens.flatten().dictionary_encode(), tokens.offsets.to_numpy().astype(np.int64)
-    return _checked_texts(array.to_pylist(), cells)
+    return array
 
 
 def _checked_numbers(values: FloatArray, cells: Cells) -> FloatArray:
@@ -408,9 +438,11 @@ def _checked_texts(texts: Iterable[str], cells: Cells) -> TextArray:
 
 
 def _maker(cells: Cells, vocabulary: Vocabulary | None) -> Callable[[Any], Column]:
-    """Turns what `_read_column` gave into a column; for labels and lists one block after the other."""
-    if cells.kind in (*NUMERIC_KINDS, "text"):
-        return lambda values: values
+    """Turns what `Raw` holds into a column, or raises NotPlain; for labels and lists one block after the other."""
+    if cells.kind in NUMERIC_KINDS:
+        return lambda values: _checked_numbers(values, cells)
+    if cells.kind == "text":
+        return lambda texts: _checked_texts(texts.to_pylist(), cells)
     assert vocabulary is not None
     return _LabelMaker(cells, vocabulary) if cells.kind == "label" else _ListMaker(vocabulary)
 

@@ -1,4 +1,4 @@
-"""Runs a program that nobody here has read, over frames, in a process that can reach nothing else.
+"""Runs what nobody here has read, an organiser's program or the reader of a stranger's file, where it can reach nothing.
 
 `isolation` says what this machine's kernel really stops: it runs a table of attacks once. The levels:
 
@@ -7,9 +7,10 @@
     basic       seccomp and rlimits: files stay readable
     none        anything less, and every system but Linux
 
-Below `standard` nothing runs unless the caller says so. Each run is a fork of its own from a process that
-was started afresh (scorer/_zygote.py), so runs share nothing, with each other or with us. Frames go in as Arrow
-data in sealed memory, the answer comes out as JSON; nothing that comes out is ever unpickled or executed.
+Below `standard` no program runs unless the caller says so. Each run is a fork of its own from a process that
+was started afresh (scorer/_zygote.py), so runs share nothing, with each other or with us. `run` gives a program
+frames as Arrow data in sealed memory and takes one answer as JSON; `Talk` goes on as long as it is asked (scorer/parsing.py).
+Nothing that comes out is ever unpickled or executed.
 Paths' names and files' sizes can be asked for from inside; contents cannot.
 """
 
@@ -49,6 +50,13 @@ START_SECONDS = 60.0
 GRACE_SECONDS = 10.0
 
 Level = Literal["strong", "standard", "basic", "none"]
+Kind = Literal["metric", "reader"]
+"""What runs are for, and so what is imported before them: all that a metric may want, or the reader alone."""
+
+_IMPORTS: Mapping[Kind, Sequence[str]] = {
+    "metric": ("numpy", "pandas", "pyarrow.compute", "pyarrow.ipc", "scipy.stats", "sklearn.metrics"),
+    "reader": ("scorer._reader",),
+}
 
 # What must be stopped for a level; the attacks are those of _attacks.py.
 _BASIC = {
@@ -119,6 +127,13 @@ class Limits:
     wall_seconds: float = 60.0
     memory_mb: int = 1024
     """On top of Python and its libraries."""
+    cpu_seconds: int | None = None
+    """Of all its threads; None leaves it to the wall clock."""
+
+    def as_job(self) -> dict[str, int]:
+        # Without a limit of its own, only for when our clock fails: threads use several processors at once.
+        spare = math.ceil(self.wall_seconds) * (os.cpu_count() or 1) + 1
+        return {"cpu_seconds": self.cpu_seconds or spare, "memory_bytes": self.memory_mb << 20}
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +193,7 @@ def run(
         "keywords": dict(keywords or {}),
         "file": file,
     }
-    return _run(program, request, frames, limits or Limits(), given.layers)[0]
+    return _run("metric", program, request, frames, limits or Limits(), given.layers)[0]
 
 
 @cache
@@ -202,11 +217,11 @@ def isolation() -> Isolation:
             "file": "attacks.py",
         }
         program = Path(__file__).with_name("_attacks.py").read_bytes()
-        outcome, layers = _run(program, request, (), Limits(wall_seconds=30), ())
+        outcome, layers = _run("reader", program, request, (), Limits(wall_seconds=30), ())
     if not isinstance(outcome.value, dict):
         raise SandboxFailed(f"The attack on ourselves gave no answer: {outcome}")
     details = {name: "open" if is_open else "stopped" for name, is_open in outcome.value.items()}
-    return Isolation(level_of(details, layers), kernel, _zygote().landlock_abi, layers, details)
+    return Isolation(level_of(details, layers), kernel, _zygote("reader").landlock_abi, layers, details)
 
 
 def level_of(details: Mapping[str, str], layers: Sequence[str]) -> Level:
@@ -230,9 +245,9 @@ def too_weak(given: Isolation) -> str:
     )
 
 
-def start() -> None:
-    """Start the process that runs are forked from, now rather than at the first run; forks of the caller share it."""
-    _zygote()
+def start(kind: Kind) -> None:
+    """Start the process that such runs are forked from, now rather than at the first; forks of the caller share it."""
+    _zygote(kind)
 
 
 # --- the zygote, from outside -----------------------------------------------------------------------
@@ -245,13 +260,18 @@ class _Zygote:
     started it ends.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, kind: Kind) -> None:
         here = Path(__file__).parent
         libraries = ("numpy", "pandas", "pyarrow", "scipy", "sklearn")
         origins = [spec.origin for name in libraries if (spec := importlib.util.find_spec(name))]
         settings = {
             "packages": list(dict.fromkeys(str(Path(origin).parents[1]) for origin in origins if origin)),
-            "shims": [str(here / "kaggle_metric_utilities.py")],
+            # Imported before the fork, and not among what a fork may open.
+            "path": [str(here.parent)] if kind == "reader" else [],
+            "modules": list(_IMPORTS[kind]),
+            # Arrow would import it at its first touch of numpy, in every fork, which takes longer than most files.
+            "absent": ["pandas"] if kind == "reader" else [],
+            "shims": [str(here / "kaggle_metric_utilities.py")] if kind == "metric" else [],
         }
         self.socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
@@ -292,38 +312,38 @@ class _Zygote:
 
 
 _lock = threading.Lock()
-_running: list[_Zygote] = []
+_running: dict[Kind, _Zygote] = {}
 
 
-def _zygote() -> _Zygote:
+def _zygote(kind: Kind) -> _Zygote:
     with _lock:
-        if not _running:
-            _running.append(_Zygote())
-        return _running[0]
+        if kind not in _running:
+            _running[kind] = _Zygote(kind)
+        return _running[kind]
 
 
-def _drop(zygote: _Zygote) -> None:
+def _drop(kind: Kind, zygote: _Zygote) -> None:
     with _lock:
-        if zygote in _running:
-            _running.remove(zygote)
+        if _running.get(kind) is zygote:
+            del _running[kind]
     zygote.socket.close()
 
 
 @atexit.register
 def _stop() -> None:
-    for zygote in _running:
+    for zygote in _running.values():
         zygote.close()
 
 
-def _ask(fds: Sequence[int]) -> None:
+def _ask(kind: Kind, fds: Sequence[int]) -> None:
     """Send one request; a message of this kind of socket is whole or not at all, so forks may all send."""
     for is_last in (False, True):
-        zygote = _zygote()
+        zygote = _zygote(kind)
         try:
             socket.send_fds(zygote.socket, [b"r"], list(fds))
         except OSError as error:
             # Killed when the machine's memory ran out, say: another one will do.
-            _drop(zygote)
+            _drop(kind, zygote)
             if is_last:
                 raise SandboxFailed(f"The sandbox's process does not answer: {error}.") from error
         else:
@@ -334,6 +354,7 @@ def _ask(fds: Sequence[int]) -> None:
 
 
 def _run(
+    kind: Kind,
     program: bytes,
     request: Mapping[str, Any],
     frames: Sequence[pd.DataFrame],
@@ -341,13 +362,7 @@ def _run(
     layers: Sequence[str],
 ) -> tuple[Outcome, tuple[str, ...]]:
     """The outcome, and the layers that were put on: at least those asked for."""
-    job = {
-        **request,
-        "layers": list(layers),
-        # Only for when our own clock fails: threads use several processors at once.
-        "cpu_seconds": math.ceil(limits.wall_seconds) * (os.cpu_count() or 1) + 1,
-        "memory_bytes": limits.memory_mb << 20,
-    }
+    job = {**request, "layers": list(layers), **limits.as_job()}
     with ExitStack() as kept, ExitStack() as given:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         kept.enter_context(ours)
@@ -355,8 +370,8 @@ def _run(
         result, result_in = _pipe(kept, given)
         log, log_in = _pipe(kept, given)
         head = json.dumps(job).encode() + b"\n"
-        inputs = [_sealed(given, head + program), *(_sealed(given, _arrow(frame)) for frame in frames)]
-        _ask([theirs.fileno(), inputs[0], result_in, log_in, *inputs[1:]])
+        inputs = [sealed(given, head + program), *(sealed(given, _arrow(frame)) for frame in frames)]
+        _ask(kind, [theirs.fileno(), inputs[0], result_in, log_in, *inputs[1:]])
         # Without our copies the pipes end when the child does.
         given.close()
         printed, answer = bytearray(), bytearray()
@@ -425,6 +440,116 @@ def _watch(
     return status, stopped
 
 
+class Talk:
+    """A run that goes on until it is closed: commands go in as lines, and what it says is read as it comes.
+
+    Parameters
+    ----------
+    entry
+        "module:function" of what its kind has imported; called with a file to answer into, the descriptor that
+        commands come from, and `inputs`.
+    inputs
+        Descriptors it may read.
+    layers
+        What it must put on; see `Isolation.layers`.
+
+    Raises
+    ------
+    SandboxFailed
+        Here and from `read`, if it could not be locked in, was killed, or is silent for too long.
+    """
+
+    def __init__(
+        self, kind: Kind, entry: str, inputs: Sequence[int], *, limits: Limits, layers: Sequence[str]
+    ) -> None:
+        job = {"entry": entry, "layers": list(layers), **limits.as_job()}
+        self._patience = limits.wall_seconds
+        """Seconds that may still be spent waiting for it."""
+        with ExitStack() as kept, ExitStack() as given:
+            self._channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            kept.enter_context(self._channel)
+            given.enter_context(theirs)
+            self._answers, answers_in = _pipe(kept, given)
+            with suppress(OSError):  # the largest that anybody may have; a smaller one is only slower
+                fcntl.fcntl(self._answers, fcntl.F_SETPIPE_SZ, 1 << 20)
+            commands_out, self._commands = os.pipe()
+            kept.callback(os.close, self._commands)
+            given.callback(os.close, commands_out)
+            self._log, log = _pipe(kept, given)
+            os.set_blocking(self._log, False)
+            program = sealed(given, json.dumps(job).encode() + b"\n")
+            _ask(kind, [theirs.fileno(), program, answers_in, log, commands_out, *inputs])
+            given.close()
+            self._ready = kept.enter_context(selectors.DefaultSelector())
+            self._ready.register(self._answers, selectors.EVENT_READ)
+            self._kept = kept.pop_all()
+        try:
+            hello = json.loads(self._line())
+        except ValueError as error:
+            self.close()
+            raise SandboxFailed("The sandbox answered in a form of its own.") from error
+        except SandboxFailed:
+            self.close()
+            raise
+        if "unfit" in hello:
+            self.close()
+            raise SandboxFailed(f"The sandbox could not be put on: {hello['unfit']}.")
+
+    def say(self, command: Mapping[str, Any]) -> None:
+        """Send one command; small, as it must fit into a pipe that nobody may be reading yet."""
+        with suppress(BrokenPipeError):  # it has ended, which the next `read` says better
+            os.write(self._commands, json.dumps(command).encode() + b"\n")
+
+    def read(self, n_bytes: int) -> bytearray:
+        """Exactly so many bytes of what it says; raises Ended if it ends before."""
+        content = bytearray(n_bytes)
+        rest = memoryview(content)
+        while rest:
+            began = time.monotonic()
+            if not self._ready.select(self._patience):
+                raise SandboxFailed("The sandbox was silent for too long and was ended.")
+            self._patience = max(0.0, self._patience - (time.monotonic() - began))
+            n_read = os.readv(self._answers, [rest])
+            if not n_read:
+                raise Ended(self._status(), self._printed())
+            rest = rest[n_read:]
+        return content
+
+    def close(self) -> None:
+        """End it, whatever it is doing."""
+        self._kept.close()
+
+    def _line(self) -> bytes:
+        line = bytearray()
+        while not line.endswith(b"\n"):
+            line += self.read(1)
+        return bytes(line)
+
+    def _printed(self) -> str:
+        try:
+            return os.read(self._log, MAX_OUTPUT_BYTES)[-MAX_MESSAGE:].decode("utf-8", "replace")
+        except BlockingIOError:
+            return ""
+
+    def _status(self) -> int:
+        self._channel.settimeout(GRACE_SECONDS)
+        try:
+            message = self._channel.recv(64)
+        except TimeoutError:
+            message = b""
+        if not message:
+            raise SandboxFailed("The sandbox's process was killed during a run.")
+        return int(message)
+
+
+class Ended(SandboxFailed):
+    """A run that was talked with is over; `.signal` is what ended it, 0 if it ended by itself."""
+
+    def __init__(self, status: int, printed: str) -> None:
+        self.signal = max(0, -os.waitstatus_to_exitcode(status))
+        super().__init__(f"The sandbox {_ending(status)}.\n{printed}".strip())
+
+
 def _hang_up(channel: socket.socket) -> float:
     """Have the child killed; by when it must be gone."""
     with suppress(OSError):
@@ -457,7 +582,7 @@ def _arrow(frame: pd.DataFrame) -> memoryview:
     return memoryview(sink.getvalue())
 
 
-def _sealed(stack: ExitStack, content: bytes | memoryview) -> int:
+def sealed(stack: ExitStack, content: bytes | memoryview) -> int:
     """Memory with a descriptor that nobody can change any more, not even we."""
     fd = os.memfd_create("input", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     stack.callback(os.close, fd)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from scorer import sandbox
+from scorer import parsing, sandbox
 from scorer.cells import NUMBER
 from scorer.challenge import Challenge
 from scorer.columns import Column, FloatArray, Labels, Lists, Rows, Vocabulary, take
@@ -68,7 +68,7 @@ def score(
     solution = challenge.solution if solution is None else solution
     source = path if isinstance(path, bytes) else Path(path)
     splits = {"public": solution.public, "private": solution.private}
-    isolation: str | None = None
+    isolation = parsing.level()
     if solution.task.custom is not None:
         values, received = _score_custom(
             solution, solution.task.custom, source, challenge.max_bytes, allow_weak=allow_weak_sandbox
@@ -105,7 +105,7 @@ def score(
             "metric_version": task.version,
             "metric_params": task.parameters,
             "metric_digest": challenge.metric_digest,
-            **({} if isolation is None else {"isolation": isolation}),
+            "isolation": isolation,
             "python": platform.python_version(),
             "numpy": np.__version__,
             "pandas": pd.__version__,

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from scorer.cells import NUMBER, NUMERIC_KINDS, Cells, ColumnBuilder, Fault, say_fault
 from scorer.columnar import NotPlain, read_plain
 from scorer.columns import Column, FloatArray, Labels, Lists, Rows, Vocabulary, take
+from scorer.parsing import LockedTable, opened
 from scorer.report import InvalidSubmission, Notice, Problem
 from scorer.solution import ID_JOINT, Solution, part_predicted, part_sides, part_truth, show_id
 from scorer.tables import (
@@ -31,7 +32,6 @@ from scorer.tables import (
     Table,
     UnreadableTable,
     is_blank,
-    open_table,
     show,
 )
 
@@ -148,21 +148,23 @@ def read_submission(
         With every problem of the first stage that has one, at most 20 of them.
     """
     try:
-        table = open_table(source, max_bytes=max_bytes, parquet=solution.task.parquet)
-        remarks = _Remarks(solution)
-        notices = _read_plain(table, solution, sink, remarks)
-        if notices is None:
-            records = table.records(max_line_bytes=max_line_bytes)
-            _, header = next(records)
-            notices = align(header, records, solution, sink)
-        else:
-            notices = (*notices, *remarks.notices())
-        return Received((*table.notices, *notices), table.sha256, table.size_bytes)
+        with opened(source, max_bytes=max_bytes, parquet=solution.task.parquet) as table:
+            remarks = _Remarks(solution)
+            notices = _read_plain(table, solution, sink, remarks)
+            if notices is None:
+                records = table.records(max_line_bytes=max_line_bytes)
+                _, header = next(records)
+                notices = align(header, records, solution, sink)
+            else:
+                notices = (*notices, *remarks.notices())
+            return Received((*table.notices, *notices), table.sha256, table.size_bytes)
     except UnreadableTable as error:
         raise InvalidSubmission(error.problems) from None
 
 
-def _read_plain(table: Table, solution: Solution, sink: Sink, remarks: _Remarks) -> tuple[Notice, ...] | None:
+def _read_plain(
+    table: Table | LockedTable, solution: Solution, sink: Sink, remarks: _Remarks
+) -> tuple[Notice, ...] | None:
     """Read by columns; None if the exact reader must look at it."""
     task = solution.task
     if len(solution.id_columns) > 1 or task.complete:
@@ -223,20 +225,21 @@ def read_complete(
     """
     columns = (*solution.id_columns, *solution.task.columns)
     try:
-        table = open_table(source, max_bytes=max_bytes, parquet=solution.task.parquet)
-        records = table.records()
-        _, header = next(records)
-        names, notices = _match_header(header, columns, solution)
-        lines: list[int] = []
-        kept: list[Sequence[str]] = []
-        for line, fields in records:
-            if is_blank(fields):
-                continue
-            if len(fields) != len(names):
-                message = f"Line {line} has {len(fields)} values, expected {len(names)}."
-                raise UnreadableTable(Problem("FIELD_COUNT", message, line=line))
-            lines.append(line)
-            kept.append(fields)
+        with opened(source, max_bytes=max_bytes, parquet=solution.task.parquet) as table:
+            records = table.records()
+            _, header = next(records)
+            names, notices = _match_header(header, columns, solution)
+            lines: list[int] = []
+            kept: list[Sequence[str]] = []
+            for line, fields in records:
+                if is_blank(fields):
+                    continue
+                if len(fields) != len(names):
+                    message = f"Line {line} has {len(fields)} values, expected {len(names)}."
+                    raise UnreadableTable(Problem("FIELD_COUNT", message, line=line))
+                lines.append(line)
+                kept.append(fields)
+            received = Received((*table.notices, *notices), table.sha256, table.size_bytes)
     except UnreadableTable as error:
         raise InvalidSubmission(error.problems) from None
     if not kept:
@@ -253,7 +256,7 @@ def read_complete(
             problems.append(_cell_problem(code, fault, line=line, key=key, column=name, words=words))
     if problems:
         raise InvalidSubmission(problems)
-    return texts, Received((*table.notices, *notices), table.sha256, table.size_bytes)
+    return texts, received
 
 
 def align(

@@ -24,7 +24,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cached_property
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal, Protocol
 
 import pyarrow as pa
 import pyarrow.parquet
@@ -59,10 +59,17 @@ class UnreadableTable(HeldoutError):
         super().__init__("\n".join(p.message for p in problems))
 
 
+class Source(Protocol):
+    """What a file's bytes come from; a path, say."""
+
+    def open(self, mode: Literal["rb"], /) -> io.BufferedReader:
+        """From the start, with a descriptor; as often as needed."""
+
+
 class Table:
     """One received file, which can be read as often as needed. Made by `open_table`."""
 
-    def __init__(self, source: Path | bytes, size_bytes: int, packing: str, max_bytes: int) -> None:
+    def __init__(self, source: Source | bytes, size_bytes: int, packing: str, max_bytes: int) -> None:
         self.size_bytes = size_bytes
         """Of the file as received, so packed if it was packed."""
         self.packing = packing
@@ -155,7 +162,7 @@ class Table:
             yield line, fields
 
     def _received(self) -> io.BytesIO | io.BufferedReader:
-        return io.BytesIO(self._source) if isinstance(self._source, bytes) else self._source.open("rb")
+        return _open(self._source)
 
     @contextmanager
     def _unpacked(self) -> Iterator[IO[bytes]]:
@@ -237,7 +244,7 @@ class Table:
         return line
 
 
-def open_table(source: Path | bytes, *, max_bytes: int, parquet: bool = False) -> Table:
+def open_table(source: Source | bytes, *, max_bytes: int, parquet: bool = False) -> Table:
     """A CSV file, plain, gzip or a zip of one member, or with `parquet` a Parquet file.
 
     Looks at the size and the first bytes only. Nothing is written to disk and member names are
@@ -262,6 +269,10 @@ def open_table(source: Path | bytes, *, max_bytes: int, parquet: bool = False) -
     table = Table(source, size, packing, max_bytes)
     table._inspect(parquet=parquet)
     return table
+
+
+def _open(source: Source | bytes) -> io.BytesIO | io.BufferedReader:
+    return io.BytesIO(source) if isinstance(source, bytes) else source.open("rb")
 
 
 def first_record(block: bytes) -> tuple[list[str], int]:
@@ -472,7 +483,7 @@ class _Parquet:
     is a few bytes in the file. So strings stay dictionaries until each is needed.
     """
 
-    def __init__(self, source: Path | bytes, max_bytes: int) -> None:
+    def __init__(self, source: Source | bytes, max_bytes: int) -> None:
         self._source = source
         with self._open(()) as file:
             metadata, schema = file.metadata, file.schema_arrow
@@ -532,7 +543,8 @@ class _Parquet:
     def _open(self, dictionaries: Sequence[str]) -> Iterator[pyarrow.parquet.ParquetFile]:
         try:
             file = pyarrow.parquet.ParquetFile(
-                io.BytesIO(self._source) if isinstance(self._source, bytes) else self._source,
+                # A path is read by threads of Arrow's own and without Python between.
+                self._source if isinstance(self._source, Path) else _open(self._source),
                 read_dictionary=list(dictionaries),
                 buffer_size=1 << 20,
                 thrift_string_size_limit=10_000_000,

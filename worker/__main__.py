@@ -21,6 +21,7 @@ from rq.exceptions import StopRequested
 from rq.job import Job
 from sqlalchemy.exc import DBAPIError
 
+import scorer
 from app import challenges, config, db, heartbeats, logs, migrations, queue, safety, submissions
 from app.config import Settings
 from app.errors import Refused
@@ -35,24 +36,23 @@ log = logging.getLogger("worker")
 
 
 class Pulse:
-    """Tells the database that this worker lives, and how well its machine isolates organisers' own metrics."""
+    """Tells the database that this worker lives, and how well its machine locks in what reads files and measures."""
 
-    def __init__(self, runner: jobs.Runner) -> None:
+    def __init__(self, runner: jobs.Runner, isolation: str) -> None:
         self._runner = runner
         self._last = -HEARTBEAT_SECONDS
-        self._detail: dict[str, Any] | None = None
+        self._detail = {"isolation": isolation}
 
     def __call__(self) -> None:
         if time.monotonic() - self._last < HEARTBEAT_SECONDS:
             return
-        is_first = self._last < 0
         self._last = time.monotonic()
-        own_metrics = self._beat()
-        if self._detail is None and (own_metrics or not is_first):
-            # Starting the sandbox takes seconds: before the first fork where organisers' metrics need it, as every
-            # work-horse shares what was started; else once what waited at the start has been taken.
-            self._detail = {"isolation": isolation()}
-            self._beat()
+        if self._beat():
+            # It takes seconds, so before the first fork that wants it: every work-horse shares what was started.
+            try:
+                sandbox.start("metric")
+            except sandbox.SandboxFailed:
+                log.exception("organisers' own metrics will fail here")
 
     def _beat(self) -> bool:
         """Whether some competition has a metric of its organiser's."""
@@ -113,15 +113,6 @@ def release_the_dead(runner: jobs.Runner) -> None:
                 submissions.release(session, holder, now=now)
 
 
-def isolation() -> str:
-    """The sandbox's level on this machine; none if it does not even start."""
-    try:
-        return sandbox.isolation().level
-    except sandbox.SandboxFailed:
-        log.exception("the sandbox does not work here; organisers' own metrics will fail")
-        return "none"
-
-
 def main() -> int:
     try:
         settings = config.load()
@@ -134,9 +125,21 @@ def main() -> int:
     except Refused as refusal:
         print(f"heldout worker: {refusal.message}", file=sys.stderr)
         return refusal.exit_code
-    runner = jobs.configure(settings, database)
+    try:
+        with scorer.locked_in() as isolation:
+            return _work(settings, key, jobs.configure(settings, database), isolation)
+    except sandbox.SandboxFailed as failure:
+        print(f"heldout worker: {failure}", file=sys.stderr)
+        return 1
+
+
+def _work(settings: Settings, key: str, runner: jobs.Runner, isolation: str) -> int:
+    if isolation not in ("strong", "standard"):
+        log.warning(
+            "files of participants are read with isolation %s here; see docs/operations.md", isolation
+        )
     release_the_dead(runner)
-    pulse = Pulse(runner)
+    pulse = Pulse(runner, isolation)
     poller = Poller(runner, pulse, job_seconds=settings.job_seconds)
     # Without this every fork's first full collection walks, and thereby copies, all that was imported.
     gc.collect()
@@ -145,7 +148,7 @@ def main() -> int:
         poller.run()
     else:
         _listen(settings, key, runner, pulse, poller)
-    with database.begin() as session:
+    with runner.database.begin() as session:
         heartbeats.gone(session, runner.name)
     return 0
 

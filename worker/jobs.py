@@ -2,7 +2,8 @@
 
 The parent process imports this module, and with it numpy, pandas and scikit-learn, but computes
 nothing: OpenMP and polars hang in a child whose parent has used them. The child computes once and
-ends, so whatever a file does to it is gone with it.
+ends. The bytes of a file are parsed in a process of their own (scorer/parsing.py), since the child holds labels
+and a connection.
 """
 
 from __future__ import annotations
@@ -92,9 +93,7 @@ class Runner:
                 points.reach("score.measured")
                 # Inside the lease: a database that is away for a while may be waited for without losing it.
                 if isinstance(outcome, scorer.Report):
-                    report = replace(
-                        outcome, provenance={"isolation": "none", **outcome.provenance, "worker": self.name}
-                    )
+                    report = replace(outcome, provenance={**outcome.provenance, "worker": self.name})
                     patiently(lambda: self._record(challenge, claim, report))
                 else:
                     refusal = outcome

@@ -300,4 +300,4 @@ def test_other_metrics_need_no_sandbox(write: Write, monkeypatch: pytest.MonkeyP
     )
     report = scorer.score(scorer.load(home), csv_text(("id", "y"), IDS, IDS).encode())
     assert report.public == 0.0
-    assert "isolation" not in report.provenance
+    assert report.provenance["isolation"] == "none"

@@ -54,7 +54,7 @@ try:
     sandbox.run(b"def main(): return 1", "main")
 except sandbox.SandboxTooWeak as refusal:
     print(refusal)
-print(sandbox._running[0].process.pid, flush=True)
+print(sandbox._running["reader"].process.pid, flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
 
@@ -369,10 +369,11 @@ def test_a_run_leaves_nothing_to_the_next() -> None:
 # --- the process behind ---------------------------------------------------------------------------
 
 
-def test_the_zygote_computes_nothing_on_threads_of_its_own() -> None:
+@pytest.mark.parametrize("kind", ["metric", "reader"])
+def test_the_zygote_computes_nothing_on_threads_of_its_own(kind: sandbox.Kind) -> None:
     """A lock that another thread holds at the fork would stay locked in the child for ever."""
-    sandbox.start()
-    threads = Path(f"/proc/{sandbox._running[0].process.pid}/task").iterdir()
+    sandbox.start(kind)
+    threads = Path(f"/proc/{sandbox._running[kind].process.pid}/task").iterdir()
     assert len(list(threads)) == 1
 
 
@@ -394,8 +395,8 @@ def _ends(pid: int) -> bool:
 
 
 def test_a_fork_of_the_starter_shares_its_zygote() -> None:
-    sandbox.start()
-    zygote = sandbox._running[0].process.pid
+    sandbox.start("metric")
+    zygote = sandbox._running["metric"].process.pid
     pid = os.fork()
     if pid == 0:
         status = 1
@@ -409,11 +410,11 @@ def test_a_fork_of_the_starter_shares_its_zygote() -> None:
 
 
 def test_a_killed_zygote_is_replaced() -> None:
-    process = sandbox._running[0].process
+    process = sandbox._running["metric"].process
     process.kill()
     process.wait()
     assert run("return 1").value == 1
-    assert sandbox._running[0].process.pid != process.pid
+    assert sandbox._running["metric"].process.pid != process.pid
 
 
 # --- the filter, for machines that are not this one -----------------------------------------------

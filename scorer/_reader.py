@@ -1,0 +1,192 @@
+"""The reader's first half, inside the sandbox: the bytes of one received file in, texts and plain arrays out.
+
+Everything that a hostile file could break, from the unpacking to Arrow's parsers, runs here, and here is nothing
+worth breaking into: neither labels nor ids nor the split, no other file and no way out. `scorer.parsing` is the
+other side. It asks by lines of JSON; what answers it is messages, each with its kind and length before it:
+
+    {"do": "open"}       then "opened"
+    {"do": "header"}     then "header"
+    {"do": "plain"}      any number of "block" with its arrays, then "end" or "not_plain"
+    {"do": "records"}    any number of "records", then "end"
+
+Any of them may end with "refused" instead, which holds everything that is wrong, or with "out_of_memory".
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import struct
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from scorer.cells import NUMERIC_KINDS, Cells
+from scorer.columnar import NotPlain, Raw, raw_blocks
+from scorer.ids import string_buffers
+from scorer.tables import Table, UnreadableTable, open_table
+
+HEAD = struct.Struct("=cQ")
+JSON, ARRAY = b"j", b"a"
+MAX_ARRAY_BYTES = 1 << 28
+"""Of one array in a block of a few MB; a dictionary of strings that is larger is left to the exact reader."""
+
+RECORDS_AT_ONCE = 4096
+BYTES_AT_ONCE = 1 << 20
+
+
+class Descriptor:
+    """An open file that can be opened any number of times, each with a position of its own."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+
+    def open(self, _mode: str = "rb") -> io.BufferedReader:
+        return io.BufferedReader(_Positioned(self._fd))
+
+
+class _Positioned(io.RawIOBase):
+    def __init__(self, fd: int) -> None:
+        self._fd, self._at = fd, 0
+
+    def fileno(self) -> int:
+        return self._fd
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        start = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: os.fstat(self._fd).st_size}[whence]
+        if start + offset < 0:
+            raise OSError("a place before the start of the file")
+        self._at = start + offset
+        return self._at
+
+    def tell(self) -> int:
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        n_read = os.preadv(self._fd, [buffer], self._at)
+        self._at += n_read
+        return n_read
+
+
+def serve(answers: io.RawIOBase, commands: int, file: int) -> None:
+    """Answer commands until there are no more."""
+    reader = _Reader(_Out(answers), Descriptor(file))
+    with open(commands, "rb") as lines:
+        for line in lines:
+            reader.answer(json.loads(line))
+
+
+class _Out:
+    def __init__(self, stream: io.RawIOBase) -> None:
+        self._stream = stream
+
+    def say(self, kind: str, content: Any = None) -> None:
+        self._write(JSON, json.dumps([kind, content]).encode())
+
+    def give(self, array: NDArray[Any]) -> None:
+        self._write(ARRAY, np.ascontiguousarray(array).view(np.uint8).data)
+
+    def _write(self, kind: bytes, content: bytes | memoryview) -> None:
+        for piece in (HEAD.pack(kind, len(content)), content):
+            rest = memoryview(piece)
+            while rest:
+                rest = rest[self._stream.write(rest) :]
+
+
+@dataclass(slots=True)
+class _Reader:
+    out: _Out
+    file: Descriptor
+    table: Table | None = None
+
+    def answer(self, command: Mapping[str, Any]) -> None:
+        try:
+            getattr(self, f"_{command['do']}")(command)
+        except UnreadableTable as error:
+            self.out.say("refused", [problem.as_dict() for problem in error.problems])
+        except NotPlain:
+            self.out.say("not_plain")
+        except MemoryError:
+            self.out.say("out_of_memory")
+
+    def _open(self, command: Mapping[str, Any]) -> None:
+        self.table = table = open_table(self.file, max_bytes=command["max_bytes"], parquet=command["parquet"])
+        notices = [notice.as_dict() for notice in table.notices]
+        self.out.say("opened", {"packing": table.packing, "notices": notices})
+
+    def _header(self, _command: Mapping[str, Any]) -> None:
+        self.out.say("header", self._opened().header())
+
+    def _plain(self, command: Mapping[str, Any]) -> None:
+        wanted = {name: Cells(kind, split=split) for name, (kind, split) in command["wanted"].items()}
+        for raw in raw_blocks(
+            self._opened(),
+            command["header"],
+            wanted,
+            id_column=command["id_column"],
+            numeric_ids=command["numeric_ids"],
+        ):
+            # Before a word of it: half a block could not be taken back.
+            arrays = list(_arrays(raw, wanted))
+            if any(array.nbytes > MAX_ARRAY_BYTES for array in arrays):
+                raise NotPlain("a block of long strings")
+            self.out.say("block", int(raw.n_blank))
+            for array in arrays:
+                self.out.give(array)
+        self.out.say("end")
+
+    def _records(self, command: Mapping[str, Any]) -> None:
+        waiting: list[tuple[int, list[str]]] = []
+        size = 0
+        try:
+            for line, fields in self._opened().records(max_line_bytes=command["max_line_bytes"]):
+                waiting.append((line, fields))
+                size += sum(map(len, fields))
+                if len(waiting) >= RECORDS_AT_ONCE or size >= BYTES_AT_ONCE:
+                    self.out.say("records", waiting)
+                    waiting, size = [], 0
+        finally:
+            # What came before a fault is part of what is said about it.
+            if waiting:
+                self.out.say("records", waiting)
+        self.out.say("end")
+
+    def _opened(self) -> Table:
+        assert self.table is not None
+        return self.table
+
+
+def _arrays(raw: Raw, wanted: Mapping[str, Cells]) -> Iterator[NDArray[Any]]:
+    """A block as plain arrays, in the order in which `scorer.parsing` takes them: the ids, then column by column."""
+    if isinstance(raw.ids, np.ndarray):
+        yield raw.ids
+    else:
+        yield from _text_arrays(raw.ids)
+    for name, cells in wanted.items():
+        column = raw.columns[name]
+        if cells.kind in NUMERIC_KINDS:
+            yield column
+        elif cells.kind == "text":
+            yield from _text_arrays(column)
+        else:
+            coded, *offsets = column if cells.kind == "list" else (column,)
+            yield from _text_arrays(coded.dictionary)
+            yield coded.indices.to_numpy(zero_copy_only=False).astype(np.int32)
+            yield from offsets
+
+
+def _text_arrays(texts: pa.Array) -> Iterator[NDArray[Any]]:
+    offsets, data = string_buffers(texts)
+    yield offsets - offsets[0]
+    yield data[offsets[0] : offsets[-1]]

@@ -1,0 +1,336 @@
+"""Where a received file is parsed: in this process, or in one that holds nothing a hostile file could be after.
+
+`locked_in` decides for all that runs within it, forks as well, so that no way to a participant's file can forget to.
+There a file's bytes are unpacked and parsed by scorer/_reader.py in the sandbox, which has neither labels nor ids,
+and what comes out are texts and plain arrays. These are taken for what a stranger says: each is
+checked before it is used, and everything that is judged with the solution at hand is judged here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from scorer import sandbox
+from scorer._reader import ARRAY, HEAD, JSON, MAX_ARRAY_BYTES
+from scorer.cells import NUMERIC_KINDS, Cells
+from scorer.columnar import NotPlain, Raw
+from scorer.report import Notice, Problem
+from scorer.sandbox import Level, Limits, SandboxFailed
+from scorer.tables import MAX_LINE_BYTES, Table, UnreadableTable, megabytes, open_table
+
+MEMORY_MB = 1024
+"""What reading one file may take; an ordinary file of ten million rows takes some two hundred."""
+
+_MAX_MESSAGE_BYTES = 1 << 26
+_MAX_WORDS = 4000
+
+_locked = False
+
+
+@contextmanager
+def locked_in() -> Iterator[Level]:
+    """Have files read in the sandbox by everything within, forks too; how well it locks in is given.
+
+    Where a machine has no sandbox at all (level none) files are read as without it.
+
+    Raises
+    ------
+    SandboxFailed
+        If the sandbox does not start.
+    """
+    global _locked  # whoever reads in this process, and however deep
+    before = _locked
+    _locked = sandbox.isolation().level != "none"
+    try:
+        yield level()
+    finally:
+        _locked = before
+
+
+def level() -> Level:
+    """How well what reads files here is locked in."""
+    return sandbox.isolation().level if _locked else "none"
+
+
+@contextmanager
+def opened(source: Path | bytes, *, max_bytes: int, parquet: bool = False) -> Iterator[Table | LockedTable]:
+    """`scorer.tables.open_table`, wherever this process has its files read.
+
+    Raises
+    ------
+    UnreadableTable
+        As `open_table` does, and if the file takes more time or memory than any file may.
+    SandboxFailed
+        If the reader could not be locked in, was killed, or does not keep to what it may say. For the operator.
+    """
+    if not _locked:
+        yield open_table(source, max_bytes=max_bytes, parquet=parquet)
+        return
+    table = LockedTable(source, max_bytes=max_bytes, parquet=parquet)
+    try:
+        table.open()
+        yield table
+    finally:
+        table.close()
+
+
+class LockedTable:
+    """A table like scorer.tables.Table whose bytes are read in the sandbox."""
+
+    def __init__(self, source: Path | bytes, *, max_bytes: int, parquet: bool) -> None:
+        self.notices: tuple[Notice, ...] = ()
+        self._source, self._max_bytes, self._parquet = source, max_bytes, parquet
+        self._seconds = 60 + max_bytes // 1_000_000
+        """Of processor time: three times what the exact reader needs."""
+        self._talk: sandbox.Talk | None = None
+        self._is_speaking = False
+
+    @cached_property
+    def sha256(self) -> str:
+        """Of the file as received. Taken here: the sandbox could claim any."""
+        if isinstance(self._source, bytes):
+            return hashlib.sha256(self._source).hexdigest()
+        with self._source.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+
+    @cached_property
+    def size_bytes(self) -> int:
+        return len(self._source) if isinstance(self._source, bytes) else self._source.stat().st_size
+
+    def open(self) -> None:
+        """Have its first bytes looked at; raises what `opened` does."""
+        with ExitStack() as given:
+            if isinstance(self._source, bytes):
+                fd = sandbox.sealed(given, self._source)
+            else:
+                fd = os.open(self._source, os.O_RDONLY | os.O_CLOEXEC)
+                given.callback(os.close, fd)
+            self._talk = sandbox.Talk(
+                "reader",
+                "scorer._reader:serve",
+                [fd],
+                limits=Limits(
+                    # Of waiting for it, beside whatever else the machine does.
+                    wall_seconds=4 * self._seconds,
+                    memory_mb=MEMORY_MB,
+                    cpu_seconds=self._seconds,
+                ),
+                layers=sandbox.isolation().layers,
+            )
+        answer = self._ask({"do": "open", "max_bytes": self._max_bytes, "parquet": self._parquet}, "opened")
+        self.notices = tuple(
+            Notice(_text(n["code"]), _text(n["message"])) for n in _mappings(answer["notices"])
+        )
+
+    def close(self) -> None:
+        if self._talk is not None:
+            self._talk.close()
+            self._talk, self._is_speaking = None, False
+
+    def header(self) -> list[str]:
+        return _texts_of(self._ask({"do": "header"}, "header"))
+
+    def raw_blocks(
+        self, header: Sequence[str], wanted: Mapping[str, Cells], *, id_column: str, numeric_ids: bool
+    ) -> Iterator[Raw]:
+        hashing = threading.Thread(target=lambda: self.sha256)
+        hashing.start()
+        try:
+            command = {
+                "do": "plain",
+                "header": list(header),
+                "wanted": {name: (cells.kind, cells.split) for name, cells in wanted.items()},
+                "id_column": id_column,
+                "numeric_ids": numeric_ids,
+            }
+            for kind, content in self._answers(command):
+                if kind != "block":
+                    raise _lie(f'"{kind}" where a block was due')
+                yield self._block(_whole(content), wanted, numeric_ids=numeric_ids)
+        except UnreadableTable as error:
+            raise NotPlain(str(error)) from None
+        finally:
+            hashing.join()
+
+    def records(self, *, max_line_bytes: int = MAX_LINE_BYTES) -> Iterator[tuple[int, list[str]]]:
+        for kind, content in self._answers({"do": "records", "max_line_bytes": max_line_bytes}):
+            if kind != "records" or not isinstance(content, list):
+                raise _lie(f'"{kind}" where records were due')
+            for record in content:
+                if not isinstance(record, list) or len(record) != 2:
+                    raise _lie("a record without a line and fields")
+                yield _whole(record[0]), _texts_of(record[1])
+
+    # --- what is said, checked ---
+
+    def _ask(self, command: Mapping[str, Any], expected: str) -> Any:
+        self._say(command)
+        kind, content = self._message()
+        if kind != expected:
+            raise _lie(f'"{kind}" where "{expected}" was due')
+        return content
+
+    def _answers(self, command: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+        """Every message up to the end."""
+        self._say(command)
+        self._is_speaking = True
+        while (message := self._message())[0] != "end":
+            yield message
+        self._is_speaking = False
+
+    def _say(self, command: Mapping[str, Any]) -> None:
+        if self._is_speaking:
+            # Nobody listened to the end, and it would go on before it answers anything else.
+            self.close()
+        if self._talk is None:
+            self.open()
+        assert self._talk is not None
+        self._talk.say(command)
+
+    def _message(self) -> tuple[str, Any]:
+        try:
+            message = json.loads(self._piece(JSON, _MAX_MESSAGE_BYTES))
+        except (ValueError, RecursionError) as error:
+            raise _lie("no JSON") from error
+        if not isinstance(message, list) or len(message) != 2 or not isinstance(message[0], str):
+            raise _lie("a message of another form")
+        kind, content = message
+        if kind in ("not_plain", "refused", "out_of_memory"):
+            self._is_speaking = False
+        if kind == "not_plain":
+            raise NotPlain("said by the reader")
+        if kind == "refused":
+            raise UnreadableTable(*map(_problem, _mappings(content)))
+        if kind == "out_of_memory":
+            raise _too_dear(f"{megabytes(MEMORY_MB * 1e6)} of memory")
+        return kind, content
+
+    def _piece(self, kind: bytes, most_bytes: int) -> bytearray:
+        assert self._talk is not None
+        try:
+            said, n_bytes = HEAD.unpack(self._talk.read(HEAD.size))
+            if said != kind or n_bytes > most_bytes:
+                raise _lie("a piece of another kind or size")
+            return self._talk.read(n_bytes)
+        except sandbox.Ended as end:
+            if end.signal == signal.SIGXCPU:
+                raise _too_dear(f"{self._seconds} seconds of processor time") from None
+            raise
+
+    def _array(self, dtype: type[np.generic]) -> NDArray[Any]:
+        content = self._piece(ARRAY, MAX_ARRAY_BYTES)
+        if len(content) % np.dtype(dtype).itemsize:
+            raise _lie("an array of broken numbers")
+        return np.frombuffer(content, dtype=dtype)
+
+    def _block(self, n_blank: int, wanted: Mapping[str, Cells], *, numeric_ids: bool) -> Raw:
+        ids = self._array(np.int64) if numeric_ids else self._texts()
+        columns = {name: self._column(cells, len(ids)) for name, cells in wanted.items()}
+        return Raw(ids, columns, n_blank)
+
+    def _column(self, cells: Cells, n_rows: int) -> Any:
+        if cells.kind in NUMERIC_KINDS:
+            values: Any = self._array(np.float64)
+        elif cells.kind == "text":
+            values = self._texts()
+        elif cells.kind == "label":
+            values = self._coded()
+        else:
+            coded, offsets = self._coded(), self._array(np.int64)
+            if not len(offsets) or not _ascend(offsets, len(coded)):
+                raise _lie("lists without bounds")
+            if len(offsets) != n_rows + 1:
+                raise _lie("a column of another length")
+            return coded, offsets
+        if len(values) != n_rows:
+            raise _lie("a column of another length")
+        return values
+
+    def _coded(self) -> pa.DictionaryArray:
+        names, codes = self._texts(), self._array(np.int32)
+        if len(codes) and not (codes.min() >= 0 and codes.max() < len(names)):
+            raise _lie("a code without a name")
+        return pa.DictionaryArray.from_arrays(pa.array(codes), names)
+
+    def _texts(self) -> pa.StringArray:
+        """Strings that are safe to use: Arrow trusts offsets and never asks whether bytes are UTF-8."""
+        offsets, data = self._array(np.int64), self._piece(ARRAY, MAX_ARRAY_BYTES)
+        if not len(offsets) or not _ascend(offsets, len(data)):
+            raise _lie("texts without bounds")
+        if not data.isascii():
+            try:
+                data.decode()
+            except UnicodeDecodeError as error:
+                raise _lie("texts that are not UTF-8") from error
+            inner = offsets[offsets < len(data)]
+            if ((np.frombuffer(data, dtype=np.uint8)[inner] & 0xC0) == 0x80).any():
+                raise _lie("texts cut within a character")
+        buffers = [None, pa.py_buffer(offsets.astype(np.int32)), pa.py_buffer(data)]
+        return pa.StringArray.from_buffers(len(offsets) - 1, buffers[1], buffers[2])
+
+
+def _ascend(offsets: NDArray[np.int64], end: int) -> bool:
+    return bool(offsets[0] == 0 and offsets[-1] == end and (offsets[1:] >= offsets[:-1]).all())
+
+
+def _lie(what: str) -> SandboxFailed:
+    return SandboxFailed(f"The reader in the sandbox gave {what}; the file may have taken it over.")
+
+
+def _too_dear(what: str) -> UnreadableTable:
+    message = (
+        f"Reading the file takes more than {what}, which no ordinary submission does. Save it as plain CSV."
+    )
+    return UnreadableTable(Problem("TOO_LARGE", message))
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise _lie("something that is no text")
+    return value
+
+
+def _whole(value: Any) -> int:
+    if type(value) is not int or not 0 <= value < 2**63:
+        raise _lie("something that is no count")
+    return value
+
+
+def _texts_of(value: Any) -> list[str]:
+    if not isinstance(value, list) or not all(type(text) is str for text in value):
+        raise _lie("something that is no list of texts")
+    return value
+
+
+def _mappings(value: Any) -> list[Mapping[str, Any]]:
+    if not isinstance(value, list) or not all(isinstance(each, dict) for each in value):
+        raise _lie("something that is no list of problems")
+    return value
+
+
+def _problem(given: Mapping[str, Any]) -> Problem:
+    words = {
+        name: _text(given.get(name, ""))[:_MAX_WORDS] for name in ("code", "message", "id", "column", "value")
+    }
+    return Problem(
+        words["code"],
+        words["message"],
+        line=_whole(given["line"]) if "line" in given else None,
+        id=words["id"] or None,
+        column=words["column"] or None,
+        value=words["value"] or None,
+        count=_whole(given.get("count", 1)),
+    )
