@@ -87,6 +87,11 @@ def children(pid: int) -> list[int]:
     return found
 
 
+def work_horses(worker: int) -> list[int]:
+    """A worker's forks at work; its other children are what their sandboxed runs are forked from."""
+    return [pid for pid in children(worker) if "_zygote.py" not in command(pid)]
+
+
 def command(pid: int) -> str:
     """What a process was started as; empty if it has gone."""
     with contextlib.suppress(OSError):

@@ -171,11 +171,11 @@ KILLS: dict[str, Callable[[Server], None]] = {
 
 
 def _horses(server: Server) -> list[int]:
-    return [horse for worker in server.find("worker") for horse in common.children(worker)]
+    return [horse for worker in server.find("worker") for horse in common.work_horses(worker)]
 
 
 def _busy(server: Server) -> list[int]:
-    return [worker for worker in server.find("worker") if common.children(worker)]
+    return [worker for worker in server.find("worker") if common.work_horses(worker)]
 
 
 def _kill(pids: Sequence[int]) -> None:

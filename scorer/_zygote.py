@@ -372,14 +372,26 @@ def text_of(error: BaseException) -> str:
 # --- the loop -------------------------------------------------------------------------------------
 
 
+class Absent:
+    """Makes the import of these modules fail, at once and as if they were not installed."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.names = names
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> None:
+        if name in self.names:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+
 def preload(modules: Sequence[str], shims: Sequence[str], absent: Sequence[str]) -> None:
     # Threads of a library would not survive the fork, but locks that they hold would.
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "ARROW_NUM_THREADS"):
         os.environ[name] = "1"
     os.environ["JE_ARROW_MALLOC_CONF"] = "background_thread:false"
+    # Arrow's other allocators reserve a gigabyte of address space at a time, and fail if they may not.
+    os.environ["ARROW_DEFAULT_MEMORY_POOL"] = "system"
     sys.dont_write_bytecode = True
-    for name in absent:
-        sys.modules[name] = None  # type: ignore[assignment]  # what makes an import fail at once
+    sys.meta_path.insert(0, Absent(absent))
     for name in modules:
         importlib.import_module(name)
     for file in shims:

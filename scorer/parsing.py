@@ -131,8 +131,11 @@ class LockedTable:
                 layers=sandbox.isolation().layers,
             )
         answer = self._ask({"do": "open", "max_bytes": self._max_bytes, "parquet": self._parquet}, "opened")
+        if not isinstance(answer, dict):
+            raise _lie("nothing about the file")
         self.notices = tuple(
-            Notice(_text(n["code"]), _text(n["message"])) for n in _mappings(answer["notices"])
+            Notice(_text(notice.get("code")), _text(notice.get("message"))[:_MAX_WORDS])
+            for notice in _mappings(answer.get("notices"))
         )
 
     def close(self) -> None:

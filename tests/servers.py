@@ -200,7 +200,9 @@ def parent_of(pid: int) -> int | None:
         return None
 
 
-def children_of(pid: int) -> list[int]:
-    return [
-        int(e.name) for e in Path("/proc").iterdir() if e.name.isdigit() and parent_of(int(e.name)) == pid
+def work_horses_of(worker: int) -> list[int]:
+    """A worker's forks at work; its other children are what their sandboxed runs are forked from."""
+    children = [
+        int(e.name) for e in Path("/proc").iterdir() if e.name.isdigit() and parent_of(int(e.name)) == worker
     ]
+    return [pid for pid in children if pid not in pids_of("_zygote.py")]

@@ -22,7 +22,12 @@ from scorer.sandbox import Limits, Outcome
 from tests.conftest import missing
 
 ROOT = Path(__file__).parents[2]
-SET_BY_LIBRARIES = ("KMP_DUPLICATE_LIB_OK", "KMP_INIT_AT_FORK", "JE_ARROW_MALLOC_CONF")
+SET_BY_LIBRARIES = (
+    "KMP_DUPLICATE_LIB_OK",
+    "KMP_INIT_AT_FORK",
+    "JE_ARROW_MALLOC_CONF",
+    "ARROW_DEFAULT_MEMORY_POOL",
+)
 
 
 @pytest.fixture(scope="module", autouse=True)

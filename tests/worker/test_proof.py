@@ -14,7 +14,7 @@ from sqlalchemy import text
 from app import proof
 from app.errors import Conflict
 from app.models import Evaluation, State
-from tests.servers import ROOT, children_of, environment, eventually, heldout, valkey
+from tests.servers import ROOT, environment, eventually, heldout, valkey, work_horses_of
 from tests.worker.conftest import Platform
 from worker.jobs import Runner
 
@@ -84,7 +84,7 @@ def test_without_redis_a_killed_work_horse_is_noticed_and_its_file_scored_again(
         number = platform.submit(platform.sample())
 
         def killed() -> bool:
-            horses = children_of(worker.pid)
+            horses = work_horses_of(worker.pid)
             if horses:
                 os.kill(horses[0], signal.SIGKILL)
             return bool(horses)

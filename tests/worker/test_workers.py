@@ -18,7 +18,7 @@ from redis import Redis
 from app import config, db, heartbeats, queue
 from app.models import Evaluation, Score, State
 from app.queue import Hints
-from tests.servers import ROOT, Forked, children_of, environment, eventually, valkey
+from tests.servers import ROOT, Forked, environment, eventually, valkey, work_horses_of
 from tests.worker.conftest import Platform
 from worker.sweeper import ENOUGH_HINTS, sweep
 
@@ -155,7 +155,7 @@ def test_kill_9_while_scoring_and_the_file_is_scored_once_by_another_attempt(
 def _scoring_horse(platform: Platform, submission_id: int, worker_pid: int) -> int | None:
     if platform.status(submission_id).state is not State.RUNNING:
         return None
-    horses = children_of(worker_pid)
+    horses = work_horses_of(worker_pid)
     return horses[0] if horses else None
 
 

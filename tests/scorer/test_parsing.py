@@ -1,0 +1,429 @@
+"""A participant's file is parsed where nothing is worth taking, and what comes out of there is not believed."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import math
+import os
+import random
+import re
+import signal
+import struct
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import scorer
+import scorer.submission
+from scorer import _reader, parsing, sandbox
+from scorer.sandbox import Limits
+from scorer.submission import Collected, read_submission
+from tests.conftest import missing
+from tests.scorer.conftest import IDS, TRUTH, USAGE, YAML, Write, csv_text
+from tests.scorer.many import KINDS
+from tests.scorer.test_hostile_files import HOSTILE
+from tests.scorer.test_hostile_files import YAML as LARGE
+from tests.scorer.test_two_readers import files, outcome
+
+GOOD = csv_text(("id", "target"), IDS, [f"0.{n}" for n in range(1, 21)])
+ODD = GOOD + ",\n"  # a row of empty cells: only the exact reader takes it
+
+
+@pytest.fixture(scope="module", autouse=True)
+def there_is_a_sandbox() -> None:
+    if not sandbox.isolation().is_enough:
+        missing("A sandbox of level standard", sandbox.too_weak(sandbox.isolation()))
+
+
+@pytest.fixture
+def locked() -> Iterator[str]:
+    with scorer.locked_in() as level:
+        yield level
+
+
+def without_level(said: tuple[str, Any]) -> tuple[str, Any]:
+    what, report = said
+    if what != "scored":
+        return said
+    return what, replace(report, provenance={**report.provenance, "isolation": ""})
+
+
+# --- the same as without it -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_file_read_in_the_sandbox_gets_the_same_bits_and_the_same_words(write: Write, name: str) -> None:
+    kind = KINDS[name]
+    challenge = scorer.load(replace(kind, more=f"{kind.more}, parquet: true").folder(write))
+    for variant, data in files(kind).items():
+        here = without_level(outcome(challenge, data))
+        with scorer.locked_in():
+            there = outcome(challenge, data)
+        assert without_level(there) == here, variant
+        if there[0] == "scored":
+            assert there[1].provenance["isolation"] == sandbox.isolation().level, variant
+
+
+@pytest.mark.parametrize("packed", ["", "gzip"])
+def test_a_file_of_many_blocks_comes_whole_and_in_order(write: Write, packed: str, locked: str) -> None:
+    n = 300_000
+    rng = random.Random(2)
+    ids = [f"row {i}" for i in range(n)]
+    names = [rng.choice(["ant", "bee", "Zürich 雪"]) for _ in ids]
+    usage = [rng.choice(["Public", "Private"]) for _ in ids]
+    yaml = "format: 1\ntitle: Many\nmetric: accuracy\nsubmission: {id: id, columns: [target]}\n"
+    challenge = scorer.load(write(yaml, columns=(ids, names, usage)))
+    order = rng.sample(range(n), n)
+    sent = csv_text(("id", "target"), [ids[i] for i in order], [names[i] for i in order]).encode()
+    report = scorer.score(challenge, gzip.compress(sent, 1) if packed else sent)
+    assert (report.public, report.private) == (1.0, 1.0)
+
+
+def test_ids_that_nobody_asked_for_are_left_out_as_ever(write: Write, locked: str) -> None:
+    yaml = YAML.replace("columns: [target]", "columns: [target], extra_ids: ignore")
+    challenge = scorer.load(write(yaml))
+    assert (
+        scorer.score(challenge, f"{GOOD}stranger,0.5\n".encode()).public
+        == scorer.score(challenge, GOOD.encode()).public
+    )
+
+
+def test_by_itself_the_library_reads_files_in_its_own_process(challenge: scorer.Challenge) -> None:
+    assert scorer.score(challenge, GOOD.encode()).provenance["isolation"] == "none"
+    with scorer.locked_in(), scorer.locked_in():
+        pass
+    assert parsing.level() == "none"
+
+
+# --- nothing to take ------------------------------------------------------------------------------
+
+
+def memory_of(pid: int) -> bytes:
+    """All that a process holds in memory of its own."""
+    found = []
+    with Path(f"/proc/{pid}/mem").open("rb", buffering=0) as memory:
+        for line in Path(f"/proc/{pid}/maps").read_text().splitlines():
+            match = re.match(r"([0-9a-f]+)-([0-9a-f]+) (\S+) \S+ \S+ \S+\s*(.*)", line)
+            assert match
+            start, end = int(match[1], 16), int(match[2], 16)
+            if "r" not in match[3] or match[4] in ("[vvar]", "[vsyscall]", "[vvar_vclock]"):
+                continue
+            memory.seek(start)
+            try:
+                found.append(memory.read(end - start))
+            except OSError:
+                continue  # reserved and never touched
+    return b"".join(found)
+
+
+def forks_of(zygote: int) -> list[int]:
+    return [int(pid) for pid in Path(f"/proc/{zygote}/task/{zygote}/children").read_text().split()]
+
+
+def test_neither_labels_nor_ids_nor_weights_are_in_the_memory_of_what_parses_a_file(
+    write: Write, locked: str
+) -> None:
+    """The whole memory of the parsing process is searched, while it parses, for what the solution holds."""
+    n = 200_000  # more than a pipe holds, so that it waits in the middle
+    labels = ["canarius-serinus", "canarius-flaviventris"]
+    weights = [f"{1 + i / 7:.17g}" for i in range(n)]
+    ids = [f"canary-id-{i:06d}" for i in range(n)]
+    challenge = scorer.load(
+        write(
+            "format: 1\ntitle: Birds\nmetric: {name: accuracy, weight: w}\nsubmission: {id: id, columns: [target]}\n",
+            header=("id", "target", "w", "Usage"),
+            columns=(ids, [labels[i % 2] for i in range(n)], weights, ["Public", "Private"] * (n // 2)),
+        )
+    )
+    sent = csv_text(("id", "target"), [f"mine-{i}" for i in range(n)], ["guess"] * n).encode()
+    solution = challenge.solution
+    zygote = sandbox._running["reader"].process.pid
+    with parsing.opened(sent, max_bytes=10**8) as table:
+        blocks = table.raw_blocks(
+            ["id", "target"], {"target": solution.task.cells("target")}, id_column="id", numeric_ids=False
+        )
+        assert len(next(blocks).ids)
+        (child,) = forks_of(zygote)
+        held = {"the fork": memory_of(child), "what it was forked from": memory_of(zygote)}
+    assert b"mine-77" in held["the fork"], "the search looks in the right place"
+    secrets = [label.encode() for label in labels] + [ids[5].encode(), struct.pack("=d", float(weights[5]))]
+    for where, memory in held.items():
+        assert len(memory) > 10_000_000
+        for secret in secrets:
+            assert secret not in memory, (where, secret)
+
+
+def test_the_parsing_process_has_all_the_layers_this_machine_gives(locked: str) -> None:
+    """Ours would not start without them; here the kernel is asked."""
+    with parsing.opened(GOOD.encode(), max_bytes=10_000):
+        (child,) = forks_of(sandbox._running["reader"].process.pid)
+        status = dict(line.split(":\t", 1) for line in Path(f"/proc/{child}/status").read_text().splitlines())
+        limits = Path(f"/proc/{child}/limits").read_text()
+        descriptors = [str(entry.readlink()) for entry in Path(f"/proc/{child}/fd").iterdir()]
+        environment = Path(f"/proc/{child}/environ").read_bytes()
+    assert status["Seccomp"].strip() == "2"
+    assert status["NoNewPrivs"].strip() == "1"
+    assert int(status["CapEff"], 16) == 0
+    assert re.search(r"Max file size\s+0\s+0", limits)
+    assert not any("socket:" in name for name in descriptors)
+    assert environment == b""
+
+
+def test_two_files_never_meet_in_one_process(challenge: scorer.Challenge, locked: str) -> None:
+    zygote = sandbox._running["reader"].process.pid
+    seen = []
+    for _ in range(2):
+        with parsing.opened(GOOD.encode(), max_bytes=10_000):
+            seen += forks_of(zygote)
+    assert len(set(seen)) == 2
+
+
+# --- hostile files --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_file_is_refused_in_the_sandbox_within_five_seconds_and_a_gigabyte(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, locked: str
+) -> None:
+    """Of processor time on each side, as the clock would measure the machine. The kernel holds the reader to both."""
+    make, code = HOSTILE[name]
+    challenge = scorer.load(write(LARGE))
+    path = tmp_path / "hostile"
+    path.write_bytes(make())
+    monkeypatch.setattr(Limits, "as_job", lambda _: {"cpu_seconds": 5, "memory_bytes": 1_000_000_000})
+    began = time.process_time()
+    with pytest.raises(scorer.InvalidSubmission) as refused:
+        scorer.score(challenge, path)
+    assert time.process_time() - began < 5
+    assert code in {problem.code for problem in refused.value.problems}
+    assert "takes more than" not in str(refused.value)
+
+
+def test_a_file_that_takes_too_much_memory_is_refused_with_the_reason(
+    write: Write, monkeypatch: pytest.MonkeyPatch, locked: str
+) -> None:
+    monkeypatch.setattr(parsing, "MEMORY_MB", 20)
+    challenge = scorer.load(write(LARGE))
+    table = pa.table(
+        {"id": pa.array(np.arange(1_000_000)), "target": pa.array(np.random.default_rng(0).random(1_000_000))}
+    )
+    stream = io.BytesIO()
+    pyarrow.parquet.write_table(table, stream)
+    with pytest.raises(scorer.InvalidSubmission, match="takes more than 20 MB of memory"):
+        scorer.score(challenge, stream.getvalue())
+
+
+def test_a_file_that_takes_too_long_is_refused_with_the_reason(
+    challenge: scorer.Challenge, monkeypatch: pytest.MonkeyPatch, locked: str
+) -> None:
+    def one_second(given: Limits) -> dict[str, int]:
+        return {"cpu_seconds": 1, "memory_bytes": 1 << 30}
+
+    monkeypatch.setattr(Limits, "as_job", one_second)
+    rows = "".join(f'{i},"0.{i}"x\n' if i == 3_000_000 else f"{i},0.5\n" for i in range(3_000_001))
+    with (
+        pytest.raises(scorer.InvalidSubmission, match="seconds of processor time"),
+        parsing.opened(f"id,target\n{rows}".encode(), max_bytes=10**9) as table,
+    ):
+        try:
+            for _ in table.records():
+                pass
+        except parsing.UnreadableTable as refused:
+            raise scorer.InvalidSubmission(refused.problems) from None
+
+
+def test_a_reader_that_is_killed_is_no_fault_of_the_file(challenge: scorer.Challenge, locked: str) -> None:
+    """As by the kernel when the machine's memory runs out: it is tried again, not refused."""
+    zygote = sandbox._running["reader"].process.pid
+    with (
+        pytest.raises(sandbox.SandboxFailed, match="was killed"),
+        parsing.opened(GOOD.encode(), max_bytes=10_000) as table,
+    ):
+        for child in forks_of(zygote):
+            os.kill(child, signal.SIGKILL)
+        table.header()
+    assert scorer.score(challenge, GOOD.encode())
+
+
+def test_no_reader_is_left_behind(challenge: scorer.Challenge, locked: str) -> None:
+    for data in (GOOD, ODD, "nonsense", GOOD.replace("0.3", "3")):
+        outcome(challenge, data.encode())
+    until = time.monotonic() + 5
+    while forks_of(sandbox._running["reader"].process.pid):
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
+# --- what comes out is not believed ----------------------------------------------------------------
+
+
+@dataclass
+class Impostor:
+    """In the place of `sandbox.Talk`: what an honest reader would say, and then anything."""
+
+    twist: Callable[[bytes], bytes]
+    is_deaf: bool = False
+    said: io.BytesIO = field(default_factory=io.BytesIO)
+
+    def __call__(self, kind: str, entry: str, inputs: Sequence[int], **_: Any) -> Impostor:
+        self._at, self.said = 0, io.BytesIO()
+        self._reader = _reader._Reader(_reader._Out(self.said), _reader.Descriptor(os.dup(inputs[0])))
+        return self
+
+    def say(self, command: Any) -> None:
+        start = self.said.tell()
+        if not self.is_deaf:
+            self._reader.answer(json.loads(json.dumps(command)))
+        honest = self.said.getvalue()[start:]
+        self.said.seek(start)
+        self.said.truncate()
+        self.said.write(self.twist(honest))
+
+    def read(self, n_bytes: int) -> bytearray:
+        content = self.said.getvalue()[self._at : self._at + n_bytes]
+        self._at += n_bytes
+        if len(content) < n_bytes:
+            raise sandbox.Ended(0, "")
+        return bytearray(content)
+
+    def close(self) -> None:
+        os.close(self._reader.file._fd)
+
+
+@st.composite
+def twists(draw: st.DrawFn) -> Callable[[bytes], bytes]:
+    seed = draw(st.integers(0, 2**32))
+    how = draw(st.sampled_from(["bytes", "cut", "words", "number", "swap", "none"]))
+
+    def twist(honest: bytes) -> bytes:
+        dice = random.Random(seed)
+        said = bytearray(honest)
+        if how == "bytes":
+            for _ in range(dice.randrange(1, 5)):
+                said[dice.randrange(len(said))] = dice.randrange(256)
+        elif how == "cut":
+            del said[dice.randrange(len(said)) :]
+        elif how == "words":
+            other = dice.choice(
+                [b'["block", 1]', b'["end", null]', b'["refused", [{"code": 5}]]', b'["refused", 7]', b"[[[["]
+            )
+            said = bytearray(_reader.HEAD.pack(b"j", len(other)) + other + said)
+        elif how == "number" and len(said) > 80:
+            at = dice.randrange(len(said) - 8)
+            said[at : at + 8] = struct.pack("=d", dice.choice([math.nan, math.inf, -1e300, 1.0000001, -0.5]))
+        elif how == "swap":
+            middle = dice.randrange(len(said))
+            said = said[middle:] + said[:middle]
+        return bytes(said)
+
+    return twist
+
+
+BOUNDS = {"log_loss": (0.0, math.inf), "accuracy": (0.0, 1.0), "map_at_k": (0.0, 1.0)}
+TASKS = {
+    "log_loss": (TRUTH, [f"0.{n}" for n in range(1, 21)], "log_loss", ""),
+    "accuracy": (["ant", "bée"] * 10, ["ant", "cow"] * 10, "accuracy", ""),
+    "map_at_k": (["a", "b"] * 10, ["a b", "c"] * 10, "{name: map_at_k, k: 2}", ""),
+}
+
+
+@pytest.fixture(scope="module")
+def tasks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[scorer.Challenge, bytes]]:
+    made = {}
+    for name, (truth, sent, metric, more) in TASKS.items():
+        folder = tmp_path_factory.mktemp(name)
+        (folder / "private").mkdir()
+        ids = [f"i{n}" for n in IDS]
+        (folder / "challenge.yaml").write_text(
+            f"format: 1\ntitle: Tiny\nmetric: {metric}\nsubmission: {{id: id, columns: [target]{more}}}\n"
+        )
+        (folder / "private" / "solution.csv").write_text(
+            csv_text(("id", "target", "Usage"), ids, truth, USAGE)
+        )
+        made[name] = scorer.load(folder), csv_text(("id", "target"), ids, sent).encode()
+    return made
+
+
+@settings(max_examples=400, deadline=None)
+@given(name=st.sampled_from(sorted(TASKS)), twist=twists(), odd=st.booleans())
+def test_whatever_the_reader_says_no_score_is_out_of_bounds_and_nothing_breaks(
+    tasks: dict[str, tuple[scorer.Challenge, bytes]], name: str, twist: Callable[[bytes], bytes], odd: bool
+) -> None:
+    """A file that takes the reader over can say anything; that may lose its own score, and must win nothing."""
+    challenge, data = tasks[name]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sandbox, "Talk", Impostor(twist))
+        patch.setattr(parsing, "_locked", True)
+        try:
+            report = scorer.score(challenge, data + b",\n" if odd else data)
+        except (scorer.InvalidSubmission, sandbox.SandboxFailed):
+            return
+    low, high = BOUNDS[name]
+    assert low <= report.public <= high
+    assert low <= report.private <= high
+
+
+def test_an_honest_impostor_is_taken_for_the_reader(tasks: dict[str, tuple[scorer.Challenge, bytes]]) -> None:
+    """Without this the test above might be one of refusals only."""
+    for challenge, data in tasks.values():
+        honest = scorer.score(challenge, data).public
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sandbox, "Talk", Impostor(bytes))
+            patch.setattr(parsing, "_locked", True)
+            assert scorer.score(challenge, data).public == honest
+
+
+@pytest.mark.parametrize(
+    ("of", "offsets", "data", "codes", "why"),
+    [
+        ("ids", [0, 3, 2], b"ab", None, "without bounds"),
+        ("ids", [0, 1, 9], b"ab", None, "without bounds"),
+        ("ids", [], b"", None, "without bounds"),
+        ("ids", [0, 1, 2], "é".encode(), None, "within a character"),
+        ("ids", [0, 1, 2], b"\xff\xfe", None, "not UTF-8"),
+        ("label", [0, 1], b"a", [0, 1], "without a name"),
+        ("label", [0, 1], b"a", [0, -1], "without a name"),
+        ("label", [0, 1], b"a", [0], "another length"),
+    ],
+)
+def test_arrays_that_would_lead_outside_their_memory_are_refused(
+    of: str, offsets: list[int], data: bytes, codes: list[int] | None, why: str
+) -> None:
+    """Arrow believes offsets and codes; one beyond the end reads what lies there."""
+    said = io.BytesIO()
+    out = _reader._Out(said)
+    out.say("block", 0)
+    ids = [0, 1, 2], b"xy"
+    for bounds, letters in [(offsets, data)] if of == "ids" else [ids, (offsets, data)]:
+        out.give(np.array(bounds, dtype=np.int64))
+        out.give(np.frombuffer(letters, dtype=np.uint8))
+    if codes is not None:
+        out.give(np.array(codes, dtype=np.int32))
+    out.say("end")
+    table = parsing.LockedTable(b"", max_bytes=10, parquet=False)
+    impostor = Impostor(lambda _: said.getvalue(), is_deaf=True)
+    read, write = os.pipe()
+    os.close(write)
+    table._talk = impostor("reader", "", [read])  # type: ignore[assignment]
+    os.close(read)
+    wanted = {} if of == "ids" else {"target": scorer.submission.Cells("label")}
+    with pytest.raises(sandbox.SandboxFailed, match=why):
+        list(table.raw_blocks(["id", "target"], wanted, id_column="id", numeric_ids=False))
+    table.close()
+
+
+def test_a_number_out_of_range_is_looked_at_again_by_the_exact_reader(challenge: scorer.Challenge) -> None:
+    """The reader in the sandbox knows no ranges: 1.5 passes it, and is refused here."""
+    with scorer.locked_in(), pytest.raises(scorer.InvalidSubmission, match=r"1\.5"):
+        read_submission(GOOD.replace("0.3", "1.5").encode(), challenge.solution, Collected(20))
