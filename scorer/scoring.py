@@ -33,7 +33,7 @@ from scorer.solution import (
     split_groups,
     truth_as_predictions,
 )
-from scorer.submission import Collected, Received, read_complete, read_submission
+from scorer.submission import Collected, Received, Sink, read_complete, read_submission
 from scorer.task import Part
 
 _PIECE = 65_536
@@ -45,6 +45,7 @@ def score(
     path: Path | str | bytes,
     *,
     solution: Solution | None = None,
+    kept: Collected | None = None,
     allow_weak_sandbox: bool = False,
 ) -> Report:
     """Score one submission file on the public and the private rows of a challenge.
@@ -55,6 +56,8 @@ def score(
         The file (CSV, gzip, a zip of one CSV, or Parquet), or its bytes.
     solution
         The challenge's prepared solution, if the caller keeps one; default: the challenge's own.
+    kept
+        Gathers the file's columns on the way, for who wants them too; not with an organiser's own metric.
     allow_weak_sandbox
         Run an organiser's own metric even where this machine cannot isolate it well.
 
@@ -76,10 +79,11 @@ def score(
         isolation = sandbox.isolation().level
     elif all(task.streams for task in solution.tasks):
         sums = _Sums(solution)
-        received = read_submission(source, solution, sums, max_bytes=challenge.max_bytes)
+        sink = sums if kept is None else _Both(sums, kept)
+        received = read_submission(source, solution, sink, max_bytes=challenge.max_bytes)
         values = [sums.values(number) for number in range(len(solution.tasks))]
     else:
-        kept = Collected(len(solution.ids))
+        kept = Collected(len(solution.ids)) if kept is None else kept
         received = read_submission(source, solution, kept, max_bytes=challenge.max_bytes)
         columns = kept.columns()
         values = [
@@ -338,6 +342,21 @@ class _Sums:
             split: _sum_of_parts(parts, [own.part.over_columns(own.column_values()) for own in sums])
             for split, sums in self._sums[task].items()
         }
+
+
+class _Both:
+    """A sink before two others."""
+
+    def __init__(self, *sinks: Sink) -> None:
+        self._sinks = sinks
+
+    def restart(self) -> None:
+        for sink in self._sinks:
+            sink.restart()
+
+    def add(self, rows: Rows, columns: Mapping[str, Column], vocabulary: Vocabulary) -> None:
+        for sink in self._sinks:
+            sink.add(rows, columns, vocabulary)
 
 
 _SPLITS = {"public": PUBLIC, "private": PRIVATE}

@@ -38,6 +38,7 @@ from scorer.custom import MetricFailed
 from scorer.overfitting import resampling
 from scorer.overfitting.notes import notes
 from scorer.overfitting.views import kind_of
+from scorer.submission import Collected
 
 DRAIN_SECONDS = 5.0
 """One job goes on to whatever else waits for this long: a fork costs more than scoring a small file."""
@@ -87,9 +88,10 @@ class Runner:
         try:
             with _Lease(self.database, claim, self.lease):
                 challenge = self._load(claim)
-                outcome = self._measure(challenge, claim)
-                if isinstance(outcome, scorer.Report):
-                    outcome = self._remark(challenge, claim, outcome)
+                kept = None if challenge.task.custom else Collected(len(challenge.solution.ids))
+                outcome = self._measure(challenge, claim, kept)
+                if isinstance(outcome, scorer.Report) and kept is not None:
+                    outcome = self._remark(challenge, claim, outcome, kept)
                 points.reach("score.measured")
                 # Inside the lease: a database that is away for a while may be waited for without losing it.
                 if isinstance(outcome, scorer.Report):
@@ -136,17 +138,16 @@ class Runner:
         with self.database.begin() as session:
             submissions.record_rejected(session, claim, refusal.problems, refusal.total, now=db.now(session))
 
-    def _remark(self, challenge: scorer.Challenge, claim: Claim, report: scorer.Report) -> scorer.Report:
+    def _remark(
+        self, challenge: scorer.Challenge, claim: Claim, report: scorer.Report, kept: Collected
+    ) -> scorer.Report:
         """Add what the team is told of its own file beside its own earlier ones; no label has a part in it."""
-        if challenge.task.custom is not None:
-            return report
         n_rows = len(challenge.solution.ids)
         with self.database.read() as session:
             earlier = submissions.earlier_files(session, claim, limit=3 if n_rows <= MANY_ROWS else 1)
         try:
-            own = resampling.read(challenge, self.storage.path(claim.sha256))
             history = [resampling.read(challenge, self.storage.path(sha256)).columns for sha256 in earlier]
-            found = notes(own.columns, kind_of(challenge.task.parts[0]), history)
+            found = notes(kept.columns(), kind_of(challenge.task.parts[0]), history)
         except (scorer.HeldoutError, Refused, OSError, MemoryError) as unable:
             # A remark is a kindness; the score is there and must not be lost for it.
             log.warning("no remarks on submission %s: %s", claim.submission_id, unable)
@@ -168,12 +169,15 @@ class Runner:
             log.warning("submission %s cannot be compared with its leader: %s", claim.submission_id, unable)
             return None
 
-    def _measure(self, challenge: scorer.Challenge, claim: Claim) -> scorer.Report | scorer.InvalidSubmission:
+    def _measure(
+        self, challenge: scorer.Challenge, claim: Claim, kept: Collected | None
+    ) -> scorer.Report | scorer.InvalidSubmission:
         try:
             # The reader goes by the file's content, never by the name a person gave it.
             return scorer.scoring.score(
                 challenge,
                 self.storage.path(claim.sha256),
+                kept=kept,
                 allow_weak_sandbox=self.settings.allow_weak_sandbox,
             )
         except scorer.InvalidSubmission as refusal:

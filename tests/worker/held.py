@@ -12,6 +12,7 @@ from pathlib import Path
 
 import scorer
 from app.submissions import Claim
+from scorer.submission import Collected
 from worker import jobs
 from worker.__main__ import main
 
@@ -19,11 +20,11 @@ measure = jobs.Runner._measure
 
 
 def measure_later(
-    runner: jobs.Runner, challenge: scorer.Challenge, claim: Claim
+    runner: jobs.Runner, challenge: scorer.Challenge, claim: Claim, kept: Collected | None
 ) -> scorer.Report | scorer.InvalidSubmission:
     while Path(os.environ["HELD"]).exists():
         time.sleep(0.01)
-    return measure(runner, challenge, claim)
+    return measure(runner, challenge, claim, kept)
 
 
 if __name__ == "__main__":

@@ -102,12 +102,12 @@ def test_a_lease_is_renewed_while_a_slow_file_is_measured(
     """The one stand-in here: a metric that takes longer than the lease, which no small real file does."""
     measure = Runner._measure
 
-    def slowly(self: Runner, challenge: object, claim: object) -> object:
+    def slowly(self: Runner, challenge: object, claim: object, kept: object) -> object:
         time.sleep(3)
         with self.database.begin() as session:
             other = submissions.claim(session, "other/1/1", lease=self.lease, now=db.now(session))
         assert other is None, "another worker could take it"
-        return measure(self, challenge, claim)  # type: ignore[arg-type]
+        return measure(self, challenge, claim, kept)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Runner, "_measure", slowly)
     submission = platform.submit(platform.sample())
