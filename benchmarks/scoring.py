@@ -1,7 +1,7 @@
 """Scoring one file: against the peers' way, and against the least that reading it can cost.
 
-Of every file three things are timed, in turns within one process, so that a slow spell of the machine
-slows all of them: `scorer.score`; the peers' way, which is pandas.read_csv, a merge on the id with a
+Of every file four things are timed, in turns within one process, so that a slow spell of the machine
+slows all of them: `scorer.score`; the same with the file parsed in the sandbox, as workers do; the peers' way, which is pandas.read_csv, a merge on the id with a
 solution already in memory, and the metric of scikit-learn (or a plain loop where it has none) on both
 splits; and the floor, pyarrow's CSV parser on one thread, which gets columns and checks nothing.
 Ids are shuffled. Memory is measured in a process of its own for each way.
@@ -160,7 +160,7 @@ def _write(path: Path, columns: dict[str, Any]) -> None:
 
 
 class Ways:
-    """The three ways to read one file, ready to be called."""
+    """The ways to read one file, ready to be called."""
 
     def __init__(self, folder: Path, kind: Kind) -> None:
         self.folder, self.kind = folder, kind
@@ -171,6 +171,15 @@ class Ways:
     def ours(self) -> Callable[[], Any]:
         challenge = self.load()
         return lambda: scorer.score(challenge, self.folder / "submission.csv").public
+
+    def locked(self) -> Callable[[], Any]:
+        here = self.ours()
+
+        def run() -> Any:
+            with scorer.locked_in():
+                return here()
+
+        return run
 
     def peers(self) -> Callable[[], Any]:
         solution = pd.read_csv(self.folder / "private/solution.csv")
@@ -252,7 +261,9 @@ def main() -> None:
     arguments.add_argument("--memory-rows", type=int, nargs="*", default=[10_000_000, 40_000_000])
     arguments.add_argument("--times", type=int, default=5)
     arguments.add_argument("--kinds", nargs="+", default=list(KINDS), choices=list(KINDS))
-    arguments.add_argument("--memory-of", choices=["ours", "peers", "floor"], help=argparse.SUPPRESS)
+    arguments.add_argument(
+        "--memory-of", choices=["ours", "locked", "peers", "floor"], help=argparse.SUPPRESS
+    )
     arguments.add_argument("--kind", help=argparse.SUPPRESS)
     arguments.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     given = arguments.parse_args()
@@ -277,16 +288,18 @@ def main() -> None:
                         Path(home, "challenge"), KINDS[name], n_rows, string_ids=string_ids
                     )
                     ways = Ways(folder, KINDS[name])
-                    ours, peers, floor = in_turns([ways.ours(), ways.peers(), ways.floor()], given.times)
+                    runs = [ways.ours(), ways.locked(), ways.peers(), ways.floor()]
+                    ours, locked, peers, floor = in_turns(runs, given.times)
                     common.console.print(
-                        f"{name}, {n_rows:,} rows: {ours:.3f} s, {peers:.3f} s, {floor:.3f} s"
+                        f"{name}, {n_rows:,} rows: {ours:.3f} s, {locked:.3f} s, {peers:.3f} s, {floor:.3f} s"
                     )
                     rows.append(
-                        [name, f"{n_rows:,}", "text" if string_ids else "integer", ms(ours), ms(peers), ms(floor),
-                         f"{peers / ours:.1f}", f"{ours / floor:.2f}"]
+                        [name, f"{n_rows:,}", "text" if string_ids else "integer", ms(ours), ms(locked), ms(peers),
+                         ms(floor), f"{locked / ours:.2f}", f"{peers / ours:.1f}", f"{ours / floor:.2f}"]
                     )  # fmt: skip
                     shutil.rmtree(folder)
-        header = ["metric", "rows", "ids", "ours ms", "peers ms", "floor ms", "peers / ours", "ours / floor"]
+        header = ["metric", "rows", "ids", "ours ms", "in the sandbox ms", "peers ms", "floor ms", "sandbox / ours",
+                  "peers / ours", "ours / floor"]  # fmt: skip
         common.print_table(f"Seconds of scoring one file, medians of {given.times}", header, rows)
 
         rows = []
