@@ -609,21 +609,23 @@ def record_scored(
     }
     _guarded(session, claim, done)
     points.reach("record.guarded")
-    session.add(
-        Score(
-            submission_id=claim.submission_id,
-            round_id=claim.round_id,
-            public=report.public,
-            private=report.private,
-            also={name: dict(values) for name, values in report.also.items()},
-            shown=shown.public,
-            shown_also=shown.also,
-            notices=[*(notice.as_dict() for notice in report.notices), *shown.notices],
-            provenance=dict(report.provenance),
-        )
+    score = Score(
+        submission_id=claim.submission_id,
+        round_id=claim.round_id,
+        public=report.public,
+        private=report.private,
+        also={name: dict(values) for name, values in report.also.items()},
+        shown=shown.public,
+        shown_also=shown.also,
+        notices=[*(notice.as_dict() for notice in report.notices), *shown.notices],
+        provenance=dict(report.provenance),
     )
+    session.add(score)
     session.flush()
-    _log_outcome(session, claim, submission, State.SCORED, now, public=report.public, private=report.private)
+    _log_outcome(
+        session, claim, submission, State.SCORED, now,
+        public=report.public, private=report.private, shown=shown.public, digest=events.score_digest(score),
+    )  # fmt: skip
     if counts:
         leaderboard.refresh(session, submission.team_id)
     points.reach("record.ranked")

@@ -114,7 +114,7 @@ def _seal(database: Database) -> int:
     if not waiting:
         return 0
     with database.begin() as session:
-        return audit.seal(session)
+        return audit.seal(session, now=db.now(session))
 
 
 def _beat(database: Database, name: str) -> int:
