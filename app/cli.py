@@ -501,13 +501,16 @@ def competition_open(
 @click.argument("slug")
 @pass_installation
 def competition_close(installation: Installation, slug: str) -> None:
-    """Close a competition now, uploads on their way included; its private board becomes visible."""
+    """Close a competition now for everybody, uploads on their way and extensions included; its private board
+    becomes visible."""
     with installation.database.begin() as session:
-        now = db.now(session)
         competition = competitions.by_slug(session, slug)
-        competitions.close(competition, now=now)
-        events.log(session, "command line", "competition closed", slug, now=now)
-    click.echo(f"{slug} is closed; its private board is visible.")
+        competitions.lock(session, competition)
+        now = db.now(session)
+        ended = competitions.close(session, competition, by="command line", now=now)
+        events.log(session, "command line", "competition closed", slug, now=now, extensions_ended=ended)
+    with_them = f", with {ended} extensions" if ended else ""
+    click.echo(f"{slug} is closed{with_them}; its private board is visible.")
 
 
 @competition_group.command("list")

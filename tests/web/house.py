@@ -146,7 +146,8 @@ class House:
 
     def close(self) -> None:
         with self.database.begin() as session:
-            competitions.close(competitions.by_slug(session, self.slug), now=db.now(session))
+            competition = competitions.by_slug(session, self.slug)
+            competitions.close(session, competition, by="test", now=db.now(session))
 
     def join(self, name: str) -> None:
         with self.database.begin() as session:
