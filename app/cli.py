@@ -960,11 +960,16 @@ def storage_gc(installation: Installation, dry_run: bool) -> None:
     """Remove files that no row names and that are older than a day."""
     with installation.database.read() as session:
         orphans = storage.unreferenced(session, installation.storage, now=db.now(session))
+    removed = 0
     for orphan in orphans:
         if not dry_run:
-            installation.storage.remove(orphan.sha256)
+            # A transaction for each: uploads wait while it lasts.
+            with installation.database.begin() as session:
+                if not storage.remove_orphan(session, installation.storage, orphan, now=db.now(session)):
+                    continue
+        removed += 1
         click.echo(f"{orphan.sha256} {orphan.size_bytes} bytes")
-    click.echo(f"{len(orphans)} files {'would be ' if dry_run else ''}removed.")
+    click.echo(f"{removed} files {'would be ' if dry_run else ''}removed.")
 
 
 @cli.command("backup")

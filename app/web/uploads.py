@@ -186,6 +186,7 @@ def take(
             now=db.now(session),
             idempotency_key=key,
         )
+        parts().storage.refuse_unless_there(blob)
     points.reach("upload.accepted")
     parts().hints.send(receipt.id)  # after the commit, or a fast worker would look for a row not there yet
     points.reach("upload.announced")
@@ -224,6 +225,7 @@ def take_train_file(
         inspection = train_files.attach(
             session, competition, submission, kind, blob, by=who.name, now=db.now(session)
         )
+        parts().storage.refuse_unless_there(blob)
         file = train_files.get(session, submission_id, kind)
         inspection_id = inspection.id
     parts().hints.send_inspection(inspection_id)
