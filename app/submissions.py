@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import and_, func, or_, select, update
+from sqlalchemy import ColumnElement, and_, func, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, aliased
@@ -462,14 +462,12 @@ def _insert(
 # -- scoring -----------------------------------------------------------------------------------
 
 
-def claim(
-    session: Session, worker: str, *, lease: timedelta, now: datetime, submission_id: int | None = None
-) -> Claim | None:
-    """Take the next evaluation, or one of the given submission, under a new lease; None if none waits.
+def claim(session: Session, worker: str, *, lease: timedelta, now: datetime) -> Claim | None:
+    """Take the next evaluation under a new lease; None if none waits.
 
     Competitions take turns, and within one a team with a single waiting file comes before others' second.
     """
-    row = _next_due(session, now=now, submission_id=submission_id)
+    row = _next_due(session, now=now)
     if row is None:
         return None
     points.reach("claim.found")
@@ -498,7 +496,7 @@ def claim(
     return Claim(row[0], row[1], attempt, token, digest, sha256)
 
 
-def _next_due(session: Session, *, now: datetime, submission_id: int | None) -> tuple[int, int] | None:
+def _next_due(session: Session, *, now: datetime) -> tuple[int, int] | None:
     """The next submission and round to score, locked.
 
     First what a dead worker left, then what people wait for, the competition first that was served longest
@@ -529,8 +527,6 @@ def _next_due(session: Session, *, now: datetime, submission_id: int | None) -> 
         due = select(Evaluation.submission_id, Evaluation.round_id).where(
             Evaluation.round_id.in_(round_ids), *conditions
         )
-        if submission_id is not None:
-            due = due.where(Evaluation.submission_id == submission_id)
         first = due.order_by(Evaluation.next_try_at, Evaluation.submission_id).limit(1)
         row = session.execute(first.with_for_update(skip_locked=True)).one_or_none()
         if row is not None:
@@ -547,6 +543,11 @@ def _is_due(now: datetime) -> tuple[Any, ...]:
     )
 
 
+def _stands() -> ColumnElement[bool]:
+    """Of a round that counts or may come to. Retired ones of older versions hold rows that nobody will ever finish."""
+    return Evaluation.round_id.in_(select(Round.id).where(Round.state != RoundState.RETIRED))
+
+
 def _some(*conditions: Any) -> Any:
     return select(Evaluation.submission_id).where(*conditions).exists()
 
@@ -554,7 +555,7 @@ def _some(*conditions: Any) -> Any:
 def is_any_due(session: Session, *, now: datetime) -> bool:
     """Whether a worker that looks now would find something; for those who poll."""
     lost = Evaluation.state == State.RUNNING, Evaluation.lease_until < now, Evaluation.attempt < MAX_ATTEMPTS
-    looks = select(or_(_some(*_is_due(now)), _some(*lost)))
+    looks = select(or_(_some(_stands(), *_is_due(now)), _some(_stands(), *lost)))
     return bool(session.scalar(looks))
 
 
@@ -756,7 +757,7 @@ def unfinished(session: Session, *, now: datetime, hint_after: timedelta, limit:
     ):
         rows = session.execute(
             select(Evaluation.submission_id, Evaluation.round_id)
-            .where(*due, unannounced)
+            .where(_stands(), *due, unannounced)
             .order_by(Evaluation.next_try_at)
             .limit(limit)
             .with_for_update(skip_locked=True)
@@ -777,7 +778,7 @@ def fail_exhausted(session: Session, *, now: datetime) -> list[int]:
         select(Submission, Evaluation.round_id, Round.state)
         .join(Evaluation, Evaluation.submission_id == Submission.id)
         .join(Round, Round.id == Evaluation.round_id)
-        .where(*lost)
+        .where(Round.state != RoundState.RETIRED, *lost)
         .limit(100)
     ).all()
     failed: list[int] = []

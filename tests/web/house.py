@@ -27,6 +27,7 @@ from app.models import Challenge, ChallengeVersion, Competition
 from app.storage import Storage
 from app.web import create_app
 from scorer.report import Notice, Problem, Report
+from tests.claiming import claim_of
 
 PRIVATE_CANARY = 0.123456789
 PASSWORD = "correct horse battery"
@@ -229,12 +230,8 @@ class House:
 
     @staticmethod
     def _claim(session: Session, submission_id: int, now: datetime | None = None) -> submissions.Claim:
-        claim = submissions.claim(
-            session,
-            "test",
-            lease=timedelta(minutes=5),
-            now=now or db.now(session),
-            submission_id=submission_id,
+        claim = claim_of(
+            session, submission_id, "test", lease=timedelta(minutes=5), now=now or db.now(session)
         )
         assert claim is not None
         return claim
