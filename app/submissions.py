@@ -40,6 +40,7 @@ from app.models import (
     State,
     Submission,
     Team,
+    TrainFile,
 )
 from app.storage import Blob
 
@@ -120,11 +121,13 @@ def accept(
     received_at: datetime,
     now: datetime,
     idempotency_key: str | None = None,
+    most_bytes: int = 0,
 ) -> Receipt:
     """Take one upload in, or refuse it with the reason; everything in the caller's one transaction.
 
     `received_at` is when the request began, before its body was read: that decides whether it was in
-    time. A repeated `idempotency_key` gives the first receipt again and costs nothing.
+    time. A repeated `idempotency_key` gives the first receipt again and costs nothing. `most_bytes` is what
+    all files of a team may take; 0 for no limit.
     """
     # The lock keeps a deadline or a new round from changing between this check and the commit.
     competition = session.scalars(
@@ -155,6 +158,7 @@ def accept(
     pending = _refuse_too_many_pending(session, competition, team)
     _refuse_too_many_rejected(session, competition, team, received_at)
     _refuse_beyond_total(session, terms, team)
+    refuse_beyond_room(session, team.id, blob.size_bytes, most_bytes=most_bytes)
     remaining = _charge(session, competition, terms, team, received_at)
     points.reach("accept.charged")
     try:
@@ -368,6 +372,26 @@ def _refuse_beyond_total(session: Session, terms: extensions.Terms, team: Team) 
         raise QuotaExhausted(
             f"Your team has used all {limit} submissions that a team has for the whole competition"
             f"{f' ({charged} count)' if charged > limit else ''}."
+        )
+
+
+def refuse_beyond_room(session: Session, team_id: int, adding_bytes: int, *, most_bytes: int) -> None:
+    """What a team has sent is kept whatever came of it, so it all takes room; a file sent twice counts twice.
+    Safe to compare while the team's row is locked."""
+    if not most_bytes:
+        return
+    sent = select(func.sum(Submission.size_bytes)).where(Submission.team_id == team_id)
+    beside = (
+        select(func.sum(TrainFile.size_bytes))
+        .join(Submission, Submission.id == TrainFile.submission_id)
+        .where(Submission.team_id == team_id)
+    )
+    taken = int(session.scalar(sent) or 0) + int(session.scalar(beside) or 0)
+    if taken + adding_bytes > most_bytes:
+        raise QuotaExhausted(
+            f"Your team's files take {taken / 1e6:.1f} MB here, and a team may have {most_bytes / 1e6:g} MB in a "
+            f"competition: this one of {adding_bytes / 1e6:.1f} MB has no room. Send it compressed (.csv.gz), or ask "
+            "the organiser for more."
         )
 
 

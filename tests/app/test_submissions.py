@@ -147,6 +147,14 @@ def test_a_file_name_is_kept_without_its_path_or_control_characters(world: World
     assert submissions._safe_filename("///") == "submission.csv"
 
 
+def test_a_team_has_room_for_so_many_bytes_and_others_have_their_own(world: World) -> None:
+    assert world.submit("x" * 600, most_bytes=1000).remaining_today == 4
+    with pytest.raises(QuotaExhausted, match="has no room"):
+        world.submit("y" * 500, most_bytes=1000)
+    assert world.submit("z" * 400, most_bytes=1000).remaining_today == 3
+    assert world.submit("w" * 500, by="bob", most_bytes=1000).id
+
+
 # -- claiming and recording --------------------------------------------------------------------
 
 
