@@ -4,6 +4,9 @@ Whoever does something only appends an event, in the transaction that does it. T
 appended, in one transaction and one order, so that no upload ever waits for the end of the chain. A hash
 covers the event and the hash before it: a changed, removed or inserted event breaks the chain, and the
 newest hash, noted elsewhere, proves all before it. What is not sealed yet (some seconds) is not proven.
+
+Scores from before there was a log have no event. Which ones these are is settled once, by the first event
+that is ever sealed: it holds their number and digest, so that no date in a row can add another.
 """
 
 from __future__ import annotations
@@ -11,16 +14,18 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import select, text, update
 from sqlalchemy.orm import Session
 
+from app import events
 from app.models import Evaluation, Event, Round, RoundState, Score, State, Submission
 
 BEGINNING = "0" * 64
+BEGUN, ACCEPTED, SCORED = "log begun", "submission accepted", "submission scored"
 SEALED_AT_ONCE = 1000
 LOCK = 0x48454C45  # any fixed number: one sealer at a time on PostgreSQL; SQLite has one writer anyhow
 
@@ -39,18 +44,24 @@ class Verdict:
     head: str
     """The newest hash; note it elsewhere, and nobody can rewrite what came before."""
     unsealed: int
+    before: int
+    """Scores from before there was a log, which only say that nobody changed them since."""
     faults: tuple[Fault, ...]
 
 
-def seal(session: Session) -> int:
-    """Chain the events that were committed since; how many."""
+def seal(session: Session, *, now: datetime) -> int:
+    """Chain the events that were committed since; how many. The first time, say first what came before the log."""
     if session.get_bind().dialect.name != "sqlite":
         session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK})
-    waiting = session.scalars(
-        select(Event).where(Event.seq.is_(None)).order_by(Event.id).limit(SEALED_AT_ONCE)
-    ).all()
+    waiting = list(
+        session.scalars(
+            select(Event).where(Event.seq.is_(None)).order_by(Event.id).limit(SEALED_AT_ONCE)
+        ).all()
+    )
     if not waiting:
         return 0
+    if session.scalar(select(Event.id).where(Event.seq.is_not(None)).limit(1)) is None:
+        waiting.insert(0, _begin(session, now))
     last = session.execute(
         select(Event.seq, Event.hash).order_by(Event.seq.desc().nulls_last()).limit(1)
     ).one()
@@ -62,6 +73,49 @@ def seal(session: Session) -> int:
         sealed.append({"id": event.id, "seq": seq, "hash": head})
     session.execute(update(Event), sealed)
     return len(sealed)
+
+
+def _begin(session: Session, now: datetime) -> Event:
+    """The first event of the chain: the scores that no event names, by round."""
+    # The scores before the events: a worker that commits between the two has its event, and is left out.
+    digests = {
+        (score.submission_id, score.round_id): events.score_digest(score)
+        for score, _ in _standing_scores(session)
+    }
+    for event in session.scalars(select(Event).where(Event.action == SCORED)):
+        digests.pop((event.detail["submission"], event.detail["round"]), None)
+    unnamed: dict[int, dict[int, str]] = {}
+    for (submission_id, round_id), digest in digests.items():
+        unnamed.setdefault(round_id, {})[submission_id] = digest
+    begun = Event(
+        at=now, actor="sweeper", action=BEGUN, subject="log",
+        detail={"scores": {str(round_id): _summary(found) for round_id, found in unnamed.items()}},
+    )  # fmt: skip
+    session.add(begun)
+    session.flush()
+    return begun
+
+
+def _summary(digests: dict[int, str]) -> dict[str, Any]:
+    """Of one round's scores, by submission."""
+    lines = "\n".join(f"{submission_id}:{digests[submission_id]}" for submission_id in sorted(digests))
+    return {"count": len(digests), "sha256": hashlib.sha256(lines.encode()).hexdigest()}
+
+
+def _standing_scores(session: Session) -> Iterator[tuple[Score, str | None]]:
+    """Every score of a round that counts or may come to, with its evaluation's state."""
+    found = session.execute(
+        select(Score, Evaluation.state)
+        .join(Round, Round.id == Score.round_id)
+        .outerjoin(
+            Evaluation,
+            (Evaluation.submission_id == Score.submission_id) & (Evaluation.round_id == Score.round_id),
+        )
+        .where(Round.state != RoundState.RETIRED)
+        .order_by(Score.round_id, Score.submission_id),
+        execution_options={"yield_per": 1000},
+    )
+    yield from found
 
 
 def knows(session: Session, head: str) -> bool:
@@ -87,13 +141,40 @@ def link(before: str, seq: int, event: Event) -> str:
     return hashlib.sha256(f"{before}\n{body}".encode()).hexdigest()
 
 
+@dataclass
+class _Said:
+    """What the log says of the tables."""
+
+    accepted: dict[int, dict[str, Any]] = field(default_factory=dict)
+    scored: dict[tuple[int, int], dict[str, Any]] = field(default_factory=dict)
+    before: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """By round: the scores from before there was a log."""
+
+    def hear(self, event: Event) -> Iterator[Fault]:
+        # Read with care: a changed event may lack anything, and its break is told elsewhere.
+        said = event.detail
+        if event.action == ACCEPTED and "submission" in said:
+            if said["submission"] in self.accepted:
+                yield Fault(event.seq, f"submission {said['submission']} was accepted twice")
+            self.accepted.setdefault(said["submission"], said)
+        elif event.action == SCORED and "submission" in said and "round" in said:
+            key = said["submission"], said["round"]
+            if key in self.scored:
+                yield Fault(event.seq, f"{_the_score(*key)} was recorded twice")
+            self.scored.setdefault(key, said)
+        elif event.action == BEGUN:
+            # Only the first of all settles anything: a later one would excuse whatever was written by hand.
+            if event.seq == 1:
+                self.before = dict(said.get("scores") or {})
+            else:
+                yield Fault(event.seq, "the log was begun again")
+
+
 def verify(session: Session) -> Verdict:
     """Walk the whole chain, and hold submissions and scores against what was written when they came."""
     faults: list[Fault] = []
     head, expected = BEGINNING, 0
-    accepted: dict[int, dict[str, Any]] = {}
-    scored: dict[tuple[int, int], dict[str, Any]] = {}
-    begun: datetime | None = None
+    said = _Said()
     sealed = select(Event).where(Event.seq.is_not(None)).order_by(Event.seq).execution_options(yield_per=1000)
     for event in session.scalars(sealed):
         assert event.seq is not None
@@ -107,18 +188,16 @@ def verify(session: Session) -> Verdict:
                 Fault(event.seq, f"event {event.seq} ({event.action}) or one before it was changed")
             )
             head = event.hash or head  # go on from here, so that each break is told once
-        # Read with care: a changed event may lack anything, and its break is told above.
-        said = event.detail
-        if event.action == "submission accepted" and "submission" in said:
-            accepted[said["submission"]] = said
-        elif event.action == "submission scored" and "submission" in said and "round" in said:
-            begun = begun or event.at
-            scored[said["submission"], said["round"]] = said
-    faults += _submissions(session, accepted)
-    if begun is not None:
-        faults += _scores(session, scored, begun)
-    unsealed = len(session.scalars(select(Event.id).where(Event.seq.is_(None))).all())
-    return Verdict(expected, head, unsealed, tuple(faults))
+        faults += said.hear(event)
+    unsealed = 0
+    for event in session.scalars(select(Event).where(Event.seq.is_(None)).order_by(Event.id)):
+        unsealed += 1
+        faults += said.hear(event)
+    faults += _submissions(session, said.accepted)
+    if expected:
+        faults += _scores(session, said)
+    before = sum(int(found.get("count", 0)) for found in said.before.values())
+    return Verdict(expected, head, unsealed, before, tuple(faults))
 
 
 def _submissions(session: Session, accepted: dict[int, dict[str, Any]]) -> Iterator[Fault]:
@@ -140,35 +219,47 @@ def _submissions(session: Session, accepted: dict[int, dict[str, Any]]) -> Itera
             yield Fault(None, f"submission {id_} is not the one that was accepted")
 
 
-def _scores(
-    session: Session, scored: dict[tuple[int, int], dict[str, Any]], begun: datetime
-) -> Iterator[Fault]:
-    found = session.execute(
-        select(Score, Evaluation.state, Evaluation.finished_at)
-        .join(Round, Round.id == Score.round_id)
-        .join(
-            Evaluation,
-            (Evaluation.submission_id == Score.submission_id) & (Evaluation.round_id == Score.round_id),
-        )
-        .where(Round.state != RoundState.RETIRED)
-    )
-    unsealed = set(
-        session.scalars(select(Event.subject).where(Event.seq.is_(None), Event.action == "submission scored"))
-    )
-    missing = set(scored)
-    for score, state, finished_at in found:
-        missing.discard((score.submission_id, score.round_id))
-        said = scored.get((score.submission_id, score.round_id))
-        where = f"the score of submission {score.submission_id} in round {score.round_id}"
-        if said is None:
-            # Scores from before there was a log, or of the last seconds, are not in it.
-            is_old = finished_at is not None and finished_at < begun
-            if not is_old and f"submission {score.submission_id}" not in unsealed:
-                yield Fault(None, f"{where} was never recorded by a worker")
-        elif (said.get("public"), said.get("private")) != (score.public, score.private):
-            yield Fault(None, f"{where} is not the one that was recorded")
-        if state != State.SCORED:
-            yield Fault(None, f"{where} stands beside the state {state}")
+def _scores(session: Session, said: _Said) -> Iterator[Fault]:
+    missing = set(said.scored)
     standing = set(session.scalars(select(Round.id).where(Round.state != RoundState.RETIRED)))
+    unnamed: dict[int, dict[int, str]] = {round_id: {} for round_id in standing}
+    for score, state in _standing_scores(session):
+        key = score.submission_id, score.round_id
+        missing.discard(key)
+        recorded = said.scored.get(key)
+        if recorded is None:
+            unnamed[score.round_id][score.submission_id] = events.score_digest(score)
+        elif not _is_recorded(score, recorded):
+            yield Fault(None, f"{_the_score(*key)} is not the one that was recorded")
+        if state != State.SCORED:
+            yield Fault(
+                None, f"{_the_score(*key)} stands beside {f'the state {state}' if state else 'no evaluation'}"
+            )
+    for round_id in sorted(standing):
+        yield from _unnamed(round_id, unnamed[round_id], said.before.get(str(round_id)))
     for submission_id, round_id in sorted(key for key in missing if key[1] in standing):
-        yield Fault(None, f"the score of submission {submission_id} in round {round_id} was taken away")
+        yield Fault(None, f"{_the_score(submission_id, round_id)} was taken away")
+
+
+def _is_recorded(score: Score, recorded: dict[str, Any]) -> bool:
+    if (recorded.get("public"), recorded.get("private")) != (score.public, score.private):
+        return False
+    # Events of the first days of the log hold no digest.
+    return "digest" not in recorded or recorded["digest"] == events.score_digest(score)
+
+
+def _unnamed(round_id: int, found: dict[int, str], before: dict[str, Any] | None) -> Iterator[Fault]:
+    """Scores without an event must be just those that the log's beginning speaks of."""
+    if before is None:
+        for submission_id in found:
+            yield Fault(None, f"{_the_score(submission_id, round_id)} was never recorded by a worker")
+    elif before != _summary(found):
+        yield Fault(
+            None,
+            f"round {round_id} had {before.get('count')} scores when the log began, and {len(found)} without a record "
+            "are there now: one of them was changed, added or taken away",
+        )
+
+
+def _the_score(submission_id: int, round_id: int) -> str:
+    return f"the score of submission {submission_id} in round {round_id}"

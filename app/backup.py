@@ -22,7 +22,9 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
-from sqlalchemy import Date, LargeBinary, Table, func, insert, select, text
+from sqlalchemy import Date, LargeBinary, Table, func, insert, inspect, select, text
+from sqlalchemy import column as sa_column
+from sqlalchemy import table as sa_table
 from sqlalchemy.exc import DataError, IntegrityError
 from sqlalchemy.orm import Session
 
@@ -113,6 +115,11 @@ def _write(
             archive.addfile(entry, content)
             return hashes[name]
 
+        if (schema := migrations.current(database)) != migrations.head():
+            raise Refused(
+                f"The database is at version {schema}, this program's is {migrations.head()}: it would leave out what "
+                "it does not know. Back up with the program of that version."
+            )
         with database.read() as session:
             head = {"heldout_backup": FORMAT, "schema": migrations.head(), "at": db.now(session).isoformat()}
             add("head.json", io.BytesIO(json.dumps(head).encode()))
@@ -225,16 +232,21 @@ def _restore(settings: Settings, members: _Members) -> Summary:
     if name != "head.json":
         raise Refused("This file is no backup of Heldout.")
     schema = json.loads(content.read())["schema"]
-    if schema != migrations.head():
+    if schema not in migrations.known():
         raise Refused(
-            f"The archive's schema is {schema}, this program's {migrations.head()}: restore it with the program "
-            "of that version, then upgrade."
+            f"The archive's schema is {schema}, which this program does not know (its own is {migrations.head()}): "
+            "restore it with the program of that version."
         )
     config.prepare_data_dir(settings)
     database = db.open_(settings)
     summary = Summary()
     try:
-        migrations.upgrade(database)
+        if migrations.current(database) not in (None, schema):
+            raise Refused(
+                f"The database is at version {migrations.current(database)} and the archive at {schema}: restore it "
+                "into a database without tables."
+            )
+        migrations.upgrade(database, to=schema)
         kept = storage.open_(settings)
         with database.begin() as session:
             _refuse_unless_empty(session)
@@ -259,15 +271,17 @@ def _restore(settings: Settings, members: _Members) -> Summary:
                 else:
                     raise Refused(f"The archive has a member that is not ours: {name[:80]!r}.")
             _refuse_unless_whole(manifest, members.hashes)
-            _count_on(session)
+            _count_on(session, summary.rows)
+        migrations.upgrade(database)  # the rows of an older version, as they would have been upgraded there
     finally:
         database.dispose()
     return summary
 
 
 def _refuse_unless_empty(session: Session) -> None:
+    there = set(inspect(session.connection()).get_table_names())
     for table in tables():
-        if session.scalar(select(func.count()).select_from(table)):
+        if table.name in there and session.scalar(select(func.count()).select_from(table)):
             raise Refused("There is an installation with data already; restore into an empty one.")
 
 
@@ -280,20 +294,31 @@ def _refuse_unless_whole(manifest: Mapping[str, Any] | None, hashes: Mapping[str
 
 
 def _insert(session: Session, table: Table, lines: Iterable[bytes]) -> int:
+    """Rows with the columns that they have, which for an older version's are fewer than today's."""
     batch: list[dict[str, Any]] = []
     count = 0
     for line in lines:
         plain = json.loads(line)
         # What is None is left out: given to a JSON column it would be stored as JSON's null.
-        row = {c.name: _typed(c.type, plain[c.name]) for c in table.columns if plain[c.name] is not None}
+        row = {
+            name: _typed(table.columns[name].type, value)
+            for name, value in plain.items()
+            if value is not None
+        }
         if batch and (len(batch) == BATCH or batch[0].keys() != row.keys()):
-            session.execute(insert(table), batch)
+            _insert_batch(session, table, batch)
             batch = []
         batch.append(row)
         count += 1
     if batch:
-        session.execute(insert(table), batch)
+        _insert_batch(session, table, batch)
     return count
+
+
+def _insert_batch(session: Session, table: Table, batch: list[dict[str, Any]]) -> None:
+    # Not into the table as the models have it, whose defaults would name columns that an older one lacks.
+    columns = (sa_column(name, table.columns[name].type) for name in batch[0])
+    session.execute(insert(sa_table(table.name, *columns)), batch)
 
 
 def _typed(kind: Any, value: Any) -> Any:
@@ -321,15 +346,15 @@ def _place(path: Path, content: IO[bytes]) -> None:
         os.fsync(target.fileno())
 
 
-def _count_on(session: Session) -> None:
+def _count_on(session: Session, names: Iterable[str]) -> None:
     """PostgreSQL's counters know nothing of rows that came with their ids."""
     if session.get_bind().dialect.name == "sqlite":
         return
-    for table in tables():
-        if "id" in table.columns:
+    for name in names:
+        if "id" in Base.metadata.tables[name].columns:
             session.execute(
                 text(
-                    f"SELECT setval(pg_get_serial_sequence('{table.name}', 'id'), max(id)) FROM {table.name} "  # noqa: S608  our own tables' names
+                    f"SELECT setval(pg_get_serial_sequence('{name}', 'id'), max(id)) FROM {name} "  # noqa: S608  our own tables' names
                     "HAVING max(id) IS NOT NULL"
                 )
             )

@@ -501,13 +501,16 @@ def competition_open(
 @click.argument("slug")
 @pass_installation
 def competition_close(installation: Installation, slug: str) -> None:
-    """Close a competition now, uploads on their way included; its private board becomes visible."""
+    """Close a competition now for everybody, uploads on their way and extensions included; its private board
+    becomes visible."""
     with installation.database.begin() as session:
-        now = db.now(session)
         competition = competitions.by_slug(session, slug)
-        competitions.close(competition, now=now)
-        events.log(session, "command line", "competition closed", slug, now=now)
-    click.echo(f"{slug} is closed; its private board is visible.")
+        competitions.lock(session, competition)
+        now = db.now(session)
+        ended = competitions.close(session, competition, by="command line", now=now)
+        events.log(session, "command line", "competition closed", slug, now=now, extensions_ended=ended)
+    with_them = f", with {ended} extensions" if ended else ""
+    click.echo(f"{slug} is closed{with_them}; its private board is visible.")
 
 
 @competition_group.command("list")
@@ -754,6 +757,10 @@ def audit_verify(installation: Installation, head: str | None) -> int:
     if not is_known:
         click.echo(f"The chain does not hold {head}: what was sealed then was rewritten.")
     state = "whole" if not verdict.faults and is_known else "BROKEN"
+    if verdict.before:
+        click.echo(
+            f"{verdict.before} scores are from before the log, which tells only whether they changed since."
+        )
     click.echo(f"{verdict.sealed} events sealed, {verdict.unsealed} not yet; the log is {state}.")
     click.echo(verdict.head)
     return 0 if state == "whole" else 1
@@ -953,11 +960,16 @@ def storage_gc(installation: Installation, dry_run: bool) -> None:
     """Remove files that no row names and that are older than a day."""
     with installation.database.read() as session:
         orphans = storage.unreferenced(session, installation.storage, now=db.now(session))
+    removed = 0
     for orphan in orphans:
         if not dry_run:
-            installation.storage.remove(orphan.sha256)
+            # A transaction for each: uploads wait while it lasts.
+            with installation.database.begin() as session:
+                if not storage.remove_orphan(session, installation.storage, orphan, now=db.now(session)):
+                    continue
+        removed += 1
         click.echo(f"{orphan.sha256} {orphan.size_bytes} bytes")
-    click.echo(f"{len(orphans)} files {'would be ' if dry_run else ''}removed.")
+    click.echo(f"{removed} files {'would be ' if dry_run else ''}removed.")
 
 
 @cli.command("backup")

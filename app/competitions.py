@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import and_, delete, func, insert, literal, or_, select
 from sqlalchemy.orm import Session, aliased
 
-from app import leaderboard, points, releases, submissions
+from app import extensions, leaderboard, points, releases, submissions
 from app.errors import Conflict, NotFound, Refused
 from app.models import (
     ChallengeVersion,
     Competition,
     Evaluation,
+    Phase,
     PublicScore,
     Round,
     RoundState,
@@ -113,14 +116,24 @@ def listed(session: Session) -> list[tuple[Competition, int]]:
     return [(competition, count) for competition, count in found]
 
 
-def close(competition: Competition, *, now: datetime) -> None:
-    """End it now, without the grace that a closing date known beforehand gives to uploads on their way."""
-    if competition.closes_at is not None and competition.closes_at <= now:
+def close(session: Session, competition: Competition, *, by: str, now: datetime) -> int:
+    """End it now for every team, without the grace that a closing date known beforehand gives to uploads on
+    their way. Later closes that teams were granted end with it; how many.
+
+    The caller holds the `lock` and has read the clock after it: whatever was accepted before is then in time.
+    """
+    later = extensions.later_closes(session, competition, now=now)
+    if competition.phase(now) is Phase.CLOSED and not later:
         raise Conflict(
             f"{competition.slug} has been closed since {competition.closes_at:%Y-%m-%d %H:%M} UTC."
         )
-    competition.closes_at = now
+    for extension in later:
+        extensions.revoke(session, competition, extension.id, by=by, now=now)
+    if competition.phase(now) is not Phase.CLOSED:
+        competition.closes_at = now
     competition.grace_seconds = 0
+    session.flush()
+    return len(later)
 
 
 def of_challenge(session: Session, version: ChallengeVersion) -> list[Competition]:
@@ -150,7 +163,7 @@ def take_version(
     Words and baselines change at once. A change of what scores mean needs an explicit rescore once there
     are submissions. A rescore towards yet another version, if one is at work, is given up.
     """
-    _lock(session, competition)
+    lock(session, competition)
     draft = draft_round(session, competition)
     if draft is not None and draft.version_id != version.id:
         _discard(session, draft)
@@ -250,7 +263,7 @@ def _begin_round(
 
 def discard_rescore(session: Session, competition: Competition) -> bool:
     """Give up a rescore at work; the board stays as it is. True if there was one."""
-    _lock(session, competition)
+    lock(session, competition)
     draft = draft_round(session, competition)
     if draft is not None:
         _discard(session, draft)
@@ -304,7 +317,7 @@ def activate(session: Session, draft_id: int, *, accept_losses: bool = False) ->
     """
     draft = session.get_one(Round, draft_id)
     competition = session.get_one(Competition, draft.competition_id)
-    _lock(session, competition)
+    lock(session, competition)
     session.refresh(draft)
     if draft.state != RoundState.DRAFT or draft_id not in finished_drafts(session):
         return None
@@ -386,6 +399,11 @@ class Rescore:
     def changed(self) -> int:
         return sum(change.is_change for change in self.changes)
 
+    @property
+    def digest(self) -> str:
+        """Of all that an organiser sees of it, to say later what was seen."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+
 
 def rescore_of(session: Session, competition: Competition) -> Rescore | None:
     """What the rescore at work would change on the board, as far as it is done; None if there is none."""
@@ -420,6 +438,26 @@ def rescore_of(session: Session, competition: Competition) -> Rescore | None:
         unequal=unequal(session, draft),
         changes=changes,
     )
+
+
+def refuse_unless_seen(session: Session, competition: Competition, *, draft: str, seen: str) -> int:
+    """The draft, if it is the one that an organiser was shown and still what was shown; both hold from here on.
+
+    A file that was scored since, or failed, may have added a loss that nobody has looked at.
+    """
+    lock(session, competition)
+    found = rescore_of(session, competition)
+    if found is None or str(found.draft_id) != draft:
+        raise Conflict("That rescore is over or was replaced by another; look at the page again.")
+    if found.digest != seen:
+        state = "is finished" if found.is_finished else "is at work"
+        raise Conflict(
+            f"The rescore has changed since the page was shown, and nothing was done. Now it {state}: "
+            f"{found.losses} submissions would lose their score, {found.unequal} came out otherwise in a repeat, "
+            f"{found.changed} of {len(found.changes)} rows would change. Look at it again and then decide; while "
+            "uploads keep coming in, pausing them keeps it as it is."
+        )
+    return found.draft_id
 
 
 def _places(standings: Sequence[Standing], greater_is_better: bool) -> dict[tuple[int, str], Place]:
@@ -480,9 +518,11 @@ def _show_version(competition: Competition, version: ChallengeVersion) -> None:
     competition.greater_is_better = version.manifest["metric"]["greater_is_better"]
 
 
-def _lock(session: Session, competition: Competition) -> None:
-    """No upload is accepted and no score recorded beside what follows, until the transaction ends."""
-    session.execute(select(Competition.id).where(Competition.id == competition.id).with_for_update())
+def lock(session: Session, competition: Competition) -> None:
+    """No upload is accepted and no score recorded beside what follows, until the transaction ends; and the row is
+    read anew, as whoever held the lock before has left it."""
+    session.flush()  # or what the caller has changed of it would be lost
+    session.refresh(competition, with_for_update={"of": Competition})
 
 
 def active_round(session: Session, competition: Competition) -> Round:

@@ -83,6 +83,9 @@ class Settings:
     disk_floor_mb: int = _setting(
         500, "Uploads are refused while less is free where files or data lie, in MB; 0: never."
     )
+    team_mb: int = _setting(
+        10_000, "What one team's files may take in one competition, in MB; 0: as much as there is room for."
+    )
 
     @property
     def database(self) -> str:
@@ -238,6 +241,8 @@ def _check(settings: Settings) -> None:
         problems.append("HELDOUT_DATABASE_POOL: must be 0 or more")
     if settings.disk_floor_mb < 0:
         problems.append("HELDOUT_DISK_FLOOR_MB: must be 0 or more")
+    if settings.team_mb < 0:
+        problems.append("HELDOUT_TEAM_MB: must be 0 or more")
     if problems:
         raise Misconfigured("; ".join(problems), [Problem("BAD_SETTING", p) for p in problems])
 

@@ -118,6 +118,21 @@ def revoke(session: Session, competition: Competition, extension_id: int, *, by:
     events.log(session, by, "extension revoked", competition.slug, now=now, extension=extension_id)
 
 
+def later_closes(session: Session, competition: Competition, *, now: datetime) -> list[Extension]:
+    """The grants by which some team may still send after now."""
+    return list(
+        session.scalars(
+            select(Extension)
+            .where(
+                Extension.competition_id == competition.id,
+                Extension.revoked_at.is_(None),
+                Extension.closes_at > now,
+            )
+            .order_by(Extension.id)
+        )
+    )
+
+
 def listed(session: Session, competition: Competition) -> list[tuple[Extension, str]]:
     """Every grant with its team's name, the newest first."""
     found = session.execute(

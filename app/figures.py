@@ -82,9 +82,9 @@ def take(session: Session, *, now: datetime) -> Figures:
         Load(slug, title, *(of.get(state, 0) for state in UNSETTLED)) for (slug, title), of in counts.items()
     )
     due_since = session.scalar(
-        select(func.min(Evaluation.next_try_at)).where(
-            Evaluation.state == State.QUEUED, Evaluation.next_try_at <= now
-        )
+        select(func.min(Evaluation.next_try_at))
+        .join(Round, and_(Round.id == Evaluation.round_id, Round.state != RoundState.RETIRED))
+        .where(Evaluation.state == State.QUEUED, Evaluation.next_try_at <= now)
     )
     by_state = select(Inspection.state, func.count()).group_by(Inspection.state)
     inspections = dict(session.execute(by_state).all())

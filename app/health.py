@@ -57,7 +57,7 @@ def unready(settings: Settings, database: Database, storage: Storage) -> Mapping
     try:
         with database.read() as session:
             if not migrations.is_usable(session):
-                wrong["database"] = "its schema is older than this program"
+                wrong["database"] = "its schema does not go together with this program"
     except SQLAlchemyError:
         wrong["database"] = "does not answer"
     try:

@@ -14,7 +14,7 @@ from app import baselines, challenges, competitions, db, events
 from app.errors import Refused
 from app.installation import Installation
 from app.models import Phase
-from app.storage import Storage
+from app.storage import Blob, Storage, files_of
 from scorer.overfitting.folds import CannotScoreTrain, assign, to_csv, train_solution
 
 MIN_REASON = 10
@@ -56,6 +56,8 @@ def publish(
     with installation.database.begin() as session:
         now = db.now(session)
         published = challenges.publish(session, challenge, manifest, now=now)
+        for sha256 in files_of(published.version.manifest):
+            installation.storage.refuse_unless_there(Blob(sha256, 0))
         published.version.audit = _audit(checked, reasons)
         published.version.benchmark = dict(checked.benchmark)
         every = competitions.of_challenge(session, published.version)
@@ -155,6 +157,7 @@ def post_baselines(
             with installation.database.begin() as session:
                 competition = competitions.by_slug(session, slug)
                 submission_id = baselines.post(session, competition, made, blob, now=db.now(session))
+                installation.storage.refuse_unless_there(blob)
             if submission_id is not None:
                 installation.hints.send(submission_id)
         names.append(made.name)

@@ -13,14 +13,14 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
-from sqlalchemy import select
+from sqlalchemy import or_, select, text
 from sqlalchemy.orm import Session
 
 from app import points
@@ -49,6 +49,8 @@ log = logging.getLogger(__name__)
 class Blob:
     sha256: str
     size_bytes: int
+    is_new: bool = field(default=False, compare=False)
+    """It was not there before it was kept, so nobody can be about to remove it as one that no row names."""
 
 
 class Incoming:
@@ -58,7 +60,7 @@ class Incoming:
     """
 
     def __init__(
-        self, folder: Path, limit_bytes: int, send: Callable[[Path, Blob], None] | None = None
+        self, folder: Path, limit_bytes: int, send: Callable[[Path, Blob], bool] | None = None
     ) -> None:
         self._folder = folder
         self._send = send
@@ -96,7 +98,7 @@ class Incoming:
         self._file.close()
         blob = Blob(self.sha256, self.size_bytes)
         if self._send is not None:
-            self._send(self._path, blob)
+            blob = Blob(self.sha256, self.size_bytes, is_new=self._send(self._path, blob))
         target = _path(self._folder, blob.sha256)
         if not target.parent.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -188,6 +190,20 @@ class Storage:
                 found = path.stat()
                 yield Stored(path.name, found.st_size, datetime.fromtimestamp(found.st_mtime, UTC))
 
+    def stored(self, sha256: str) -> Stored | None:
+        """One kept file as a listing would have it now; None if it is not there."""
+        _refuse_no_digest(sha256)
+        try:
+            found = _path(self.folder, sha256).stat()
+        except FileNotFoundError:
+            return None
+        return Stored(sha256, found.st_size, datetime.fromtimestamp(found.st_mtime, UTC))
+
+    def refuse_unless_there(self, blob: Blob) -> None:
+        """Before the transaction commits that has just written a row with this file's name: see `remove_orphan`."""
+        if self.stored(blob.sha256) is None:
+            raise Unavailable(CLEARED)
+
     def remove(self, sha256: str) -> None:
         _refuse_no_digest(sha256)
         _path(self.folder, sha256).unlink(missing_ok=True)
@@ -254,8 +270,10 @@ class BucketStorage(Storage):
         if not is_there:
             raise Unavailable(f"Storage has no bucket {bucket}. {AGAIN}")
 
-    def _send(self, spooled: Path, blob: Blob) -> None:
+    def _send(self, spooled: Path, blob: Blob) -> bool:
+        """Whether it was not there before."""
         key = self._key(blob.sha256)
+        is_new = self.stored(blob.sha256) is None
         with self._in_words():
             self._files.put_file(
                 str(spooled), key, chunksize=PART_BYTES, max_concurrency=2, Metadata={"sha256": blob.sha256}
@@ -265,6 +283,7 @@ class BucketStorage(Storage):
         if info["size"] != blob.size_bytes or named != blob.sha256:
             raise Unavailable(f"The file did not arrive whole in storage; nothing was counted. {AGAIN}")
         self._forget_unused(blob.size_bytes)
+        return is_new
 
     def path(self, sha256: str) -> Path:
         """A local copy; fetched and verified if there is none."""
@@ -302,6 +321,19 @@ class BucketStorage(Storage):
             found = self._files.find(self._root, detail=True)
         for name, info in found.items():
             yield Stored(name.rsplit("/", 1)[-1], info["size"], info["LastModified"])
+
+    def stored(self, sha256: str) -> Stored | None:
+        _refuse_no_digest(sha256)
+        try:
+            with self._in_words():
+                info = self._files.info(self._key(sha256), refresh=True)
+        except NotFound:
+            return None
+        return Stored(sha256, info["size"], info["LastModified"])
+
+    def refuse_unless_there(self, blob: Blob) -> None:
+        if not blob.is_new:  # a look over the network, while the database is held
+            super().refuse_unless_there(blob)
 
     def remove(self, sha256: str) -> None:
         super().remove(sha256)
@@ -346,6 +378,7 @@ class BucketStorage(Storage):
 
 
 AGAIN = "Try again in a moment; nothing was charged."
+CLEARED = f"The file was cleared away in the moment it came, as an old one that nobody had named. {AGAIN}"
 
 
 def open_(settings: Settings) -> Storage:
@@ -373,14 +406,58 @@ def unreferenced(session: Session, storage: Storage, *, now: datetime) -> list[S
     return [kept for kept in storage.listed() if kept.sha256 not in known and kept.kept_at < now - ORPHAN_AGE]
 
 
+def remove_orphan(session: Session, storage: Storage, orphan: Stored, *, now: datetime) -> bool:
+    """Remove what `unreferenced` found, unless it is named or was sent again since; whether it was removed.
+
+    The race is with an upload of the very same bytes, which keeps its file and then writes its row. Kept
+    before the look at the file's age, the file is young and stays. Kept after that look and removed: its
+    row was not committed, or it would be seen here; and it cannot be written before this transaction ends,
+    since the tables are held. So `refuse_unless_there`, asked after the row is written, finds the file gone, and
+    the upload is refused and may be sent again. It is one after the other in each case, whoever is killed when.
+    """
+    if session.get_bind().dialect.name != "sqlite":  # where whoever writes is alone anyhow
+        session.execute(text("LOCK TABLE challenge_version, submission, train_file IN SHARE MODE"))
+    if _is_named(session, orphan.sha256):
+        return False
+    found = storage.stored(orphan.sha256)
+    if found is None or found.kept_at >= now - ORPHAN_AGE:
+        return False
+    storage.remove(orphan.sha256)
+    return True
+
+
 def named(session: Session) -> set[str]:
     """Every kept file that a row names."""
-    found = set(session.scalars(select(Submission.sha256))) | set(session.scalars(select(TrainFile.sha256)))
-    for manifest in session.scalars(select(ChallengeVersion.manifest)):
-        for entry in (*manifest.get("files", []), manifest.get("bundle"), manifest.get("folds")):
-            if entry and "sha256" in entry:
-                found.add(entry["sha256"])
-    return found
+    return (
+        set(session.scalars(select(Submission.sha256)))
+        | set(session.scalars(select(TrainFile.sha256)))
+        | _published(session)
+    )
+
+
+def _is_named(session: Session, sha256: str) -> bool:
+    of_teams = select(
+        or_(
+            select(Submission.id).where(Submission.sha256 == sha256).exists(),
+            select(TrainFile.submission_id).where(TrainFile.sha256 == sha256).exists(),
+        )
+    )
+    return bool(session.scalar(of_teams)) or sha256 in _published(session)
+
+
+def _published(session: Session) -> set[str]:
+    return {
+        sha256
+        for manifest in session.scalars(select(ChallengeVersion.manifest))
+        for sha256 in files_of(manifest)
+    }
+
+
+def files_of(manifest: Mapping[str, Any]) -> Iterator[str]:
+    """The kept files of a challenge version."""
+    for entry in (*manifest.get("files", []), manifest.get("bundle"), manifest.get("folds")):
+        if entry and "sha256" in entry:
+            yield entry["sha256"]
 
 
 def _refuse_no_digest(sha256: str) -> None:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import and_, func, or_, select, update
+from sqlalchemy import ColumnElement, and_, func, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, aliased
@@ -40,6 +40,7 @@ from app.models import (
     State,
     Submission,
     Team,
+    TrainFile,
 )
 from app.storage import Blob
 
@@ -120,11 +121,13 @@ def accept(
     received_at: datetime,
     now: datetime,
     idempotency_key: str | None = None,
+    most_bytes: int = 0,
 ) -> Receipt:
     """Take one upload in, or refuse it with the reason; everything in the caller's one transaction.
 
     `received_at` is when the request began, before its body was read: that decides whether it was in
-    time. A repeated `idempotency_key` gives the first receipt again and costs nothing.
+    time. A repeated `idempotency_key` gives the first receipt again and costs nothing. `most_bytes` is what
+    all files of a team may take; 0 for no limit.
     """
     # The lock keeps a deadline or a new round from changing between this check and the commit.
     competition = session.scalars(
@@ -155,6 +158,7 @@ def accept(
     pending = _refuse_too_many_pending(session, competition, team)
     _refuse_too_many_rejected(session, competition, team, received_at)
     _refuse_beyond_total(session, terms, team)
+    refuse_beyond_room(session, team.id, blob.size_bytes, most_bytes=most_bytes)
     remaining = _charge(session, competition, terms, team, received_at)
     points.reach("accept.charged")
     try:
@@ -371,6 +375,26 @@ def _refuse_beyond_total(session: Session, terms: extensions.Terms, team: Team) 
         )
 
 
+def refuse_beyond_room(session: Session, team_id: int, adding_bytes: int, *, most_bytes: int) -> None:
+    """What a team has sent is kept whatever came of it, so it all takes room; a file sent twice counts twice.
+    Safe to compare while the team's row is locked."""
+    if not most_bytes:
+        return
+    sent = select(func.sum(Submission.size_bytes)).where(Submission.team_id == team_id)
+    beside = (
+        select(func.sum(TrainFile.size_bytes))
+        .join(Submission, Submission.id == TrainFile.submission_id)
+        .where(Submission.team_id == team_id)
+    )
+    taken = int(session.scalar(sent) or 0) + int(session.scalar(beside) or 0)
+    if taken + adding_bytes > most_bytes:
+        raise QuotaExhausted(
+            f"Your team's files take {taken / 1e6:.1f} MB here, and a team may have {most_bytes / 1e6:g} MB in a "
+            f"competition: this one of {adding_bytes / 1e6:.1f} MB has no room. Send it compressed (.csv.gz), or ask "
+            "the organiser for more."
+        )
+
+
 def _charged_count(session: Session, team: Team) -> int:
     """Files of the team that count, over the whole run. Safe to compare while the team's row is locked."""
     charged = (
@@ -462,14 +486,12 @@ def _insert(
 # -- scoring -----------------------------------------------------------------------------------
 
 
-def claim(
-    session: Session, worker: str, *, lease: timedelta, now: datetime, submission_id: int | None = None
-) -> Claim | None:
-    """Take the next evaluation, or one of the given submission, under a new lease; None if none waits.
+def claim(session: Session, worker: str, *, lease: timedelta, now: datetime) -> Claim | None:
+    """Take the next evaluation under a new lease; None if none waits.
 
     Competitions take turns, and within one a team with a single waiting file comes before others' second.
     """
-    row = _next_due(session, now=now, submission_id=submission_id)
+    row = _next_due(session, now=now)
     if row is None:
         return None
     points.reach("claim.found")
@@ -498,7 +520,7 @@ def claim(
     return Claim(row[0], row[1], attempt, token, digest, sha256)
 
 
-def _next_due(session: Session, *, now: datetime, submission_id: int | None) -> tuple[int, int] | None:
+def _next_due(session: Session, *, now: datetime) -> tuple[int, int] | None:
     """The next submission and round to score, locked.
 
     First what a dead worker left, then what people wait for, the competition first that was served longest
@@ -529,8 +551,6 @@ def _next_due(session: Session, *, now: datetime, submission_id: int | None) -> 
         due = select(Evaluation.submission_id, Evaluation.round_id).where(
             Evaluation.round_id.in_(round_ids), *conditions
         )
-        if submission_id is not None:
-            due = due.where(Evaluation.submission_id == submission_id)
         first = due.order_by(Evaluation.next_try_at, Evaluation.submission_id).limit(1)
         row = session.execute(first.with_for_update(skip_locked=True)).one_or_none()
         if row is not None:
@@ -547,6 +567,11 @@ def _is_due(now: datetime) -> tuple[Any, ...]:
     )
 
 
+def _stands() -> ColumnElement[bool]:
+    """Of a round that counts or may come to. Retired ones of older versions hold rows that nobody will ever finish."""
+    return Evaluation.round_id.in_(select(Round.id).where(Round.state != RoundState.RETIRED))
+
+
 def _some(*conditions: Any) -> Any:
     return select(Evaluation.submission_id).where(*conditions).exists()
 
@@ -554,7 +579,7 @@ def _some(*conditions: Any) -> Any:
 def is_any_due(session: Session, *, now: datetime) -> bool:
     """Whether a worker that looks now would find something; for those who poll."""
     lost = Evaluation.state == State.RUNNING, Evaluation.lease_until < now, Evaluation.attempt < MAX_ATTEMPTS
-    looks = select(or_(_some(*_is_due(now)), _some(*lost)))
+    looks = select(or_(_some(_stands(), *_is_due(now)), _some(_stands(), *lost)))
     return bool(session.scalar(looks))
 
 
@@ -609,21 +634,23 @@ def record_scored(
     }
     _guarded(session, claim, done)
     points.reach("record.guarded")
-    session.add(
-        Score(
-            submission_id=claim.submission_id,
-            round_id=claim.round_id,
-            public=report.public,
-            private=report.private,
-            also={name: dict(values) for name, values in report.also.items()},
-            shown=shown.public,
-            shown_also=shown.also,
-            notices=[*(notice.as_dict() for notice in report.notices), *shown.notices],
-            provenance=dict(report.provenance),
-        )
+    score = Score(
+        submission_id=claim.submission_id,
+        round_id=claim.round_id,
+        public=report.public,
+        private=report.private,
+        also={name: dict(values) for name, values in report.also.items()},
+        shown=shown.public,
+        shown_also=shown.also,
+        notices=[*(notice.as_dict() for notice in report.notices), *shown.notices],
+        provenance=dict(report.provenance),
     )
+    session.add(score)
     session.flush()
-    _log_outcome(session, claim, submission, State.SCORED, now, public=report.public, private=report.private)
+    _log_outcome(
+        session, claim, submission, State.SCORED, now,
+        public=report.public, private=report.private, shown=shown.public, digest=events.score_digest(score),
+    )  # fmt: skip
     if counts:
         leaderboard.refresh(session, submission.team_id)
     points.reach("record.ranked")
@@ -754,7 +781,7 @@ def unfinished(session: Session, *, now: datetime, hint_after: timedelta, limit:
     ):
         rows = session.execute(
             select(Evaluation.submission_id, Evaluation.round_id)
-            .where(*due, unannounced)
+            .where(_stands(), *due, unannounced)
             .order_by(Evaluation.next_try_at)
             .limit(limit)
             .with_for_update(skip_locked=True)
@@ -775,7 +802,7 @@ def fail_exhausted(session: Session, *, now: datetime) -> list[int]:
         select(Submission, Evaluation.round_id, Round.state)
         .join(Evaluation, Evaluation.submission_id == Submission.id)
         .join(Round, Round.id == Evaluation.round_id)
-        .where(*lost)
+        .where(Round.state != RoundState.RETIRED, *lost)
         .limit(100)
     ).all()
     failed: list[int] = []

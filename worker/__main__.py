@@ -9,13 +9,16 @@ import re
 import secrets
 import sys
 import time
+from contextlib import suppress
 from types import FrameType
 from typing import Any
 
 from redis import Redis
+from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.retry import Retry
 from rq import Queue, Worker
 from rq.exceptions import StopRequested
 from rq.job import Job
@@ -28,6 +31,7 @@ from app.errors import Refused
 from scorer import sandbox
 from worker import inspections, jobs  # noqa: F401  inspections is a job too: imported before the fork
 from worker.poller import Poller
+from worker.stopping import Stop
 
 HEARTBEAT_SECONDS = 5.0
 REDIS_PATIENCE_SECONDS = 2.0
@@ -75,12 +79,19 @@ class ScoringWorker(Worker):
     max_connection_wait_time = (
         1.0  # RQ's own minute was measured to leave workers asleep beside a Redis long back
     )
-    was_told_to_stop = False
+    stop: Stop
     _away_since: float | None = None
 
+    def _install_signal_handlers(self) -> None:
+        super()._install_signal_handlers()  # type: ignore[no-untyped-call]  # RQ has no types here
+        # What came before RQ listened: it looks at its own note only.
+        self._stop_requested = self.stop.is_asked
+
     def request_stop(self, signum: int, frame: FrameType | None) -> None:
-        # RQ's own note of it is made only while a job runs.
-        self.was_told_to_stop = True
+        self.stop.ask()
+        # RQ notes it only while a job runs. Else it raises StopRequested, which is lost where the signal meets a
+        # callback of the garbage collector.
+        self._stop_requested = True
         super().request_stop(signum, frame)  # type: ignore[no-untyped-call]  # RQ has no types here
 
     def heartbeat(self, timeout: int | None = None, pipeline: Any = None) -> None:
@@ -140,31 +151,43 @@ def _work(settings: Settings, key: str, runner: jobs.Runner, isolation: str) -> 
         )
     release_the_dead(runner)
     pulse = Pulse(runner, isolation)
-    poller = Poller(runner, pulse, job_seconds=settings.job_seconds)
+    stop = Stop()
+    stop.listen()
+    poller = Poller(runner, pulse, stop, job_seconds=settings.job_seconds)
     # Without this every fork's first full collection walks, and thereby copies, all that was imported.
     gc.collect()
     gc.freeze()
     if not settings.uses_redis:
         poller.run()
     else:
-        _listen(settings, key, runner, pulse, poller)
+        with suppress(StopRequested):  # RQ's handler, in the moment between its end and ours
+            _listen(settings, key, runner, pulse, poller, stop)
     with runner.database.begin() as session:
         heartbeats.gone(session, runner.name)
     return 0
 
 
-def _listen(settings: Settings, key: str, runner: jobs.Runner, pulse: Pulse, poller: Poller) -> None:
-    """Take hints from Redis; while it is away, ask the database instead. Ends when told to stop."""
-    ScoringWorker.runner, ScoringWorker.pulse = runner, pulse
+def _listen(
+    settings: Settings, key: str, runner: jobs.Runner, pulse: Pulse, poller: Poller, stop: Stop
+) -> None:
+    """Take hints from Redis; while it is away, ask the database instead. Ends when told to stop.
+
+    Both ways of working look at the same `stop`, so that a signal between them is not lost.
+    """
+    ScoringWorker.runner, ScoringWorker.pulse, ScoringWorker.stop = runner, pulse, stop
     connection = queue.connect(settings.redis)
-    while _answers(connection) or poller.run(until=lambda: _answers(connection)):
+    # Of its own, and impatient: what does not answer soon is away, and nobody can stop a worker that waits for it.
+    asking = Redis.from_url(
+        settings.redis, socket_connect_timeout=2, socket_timeout=2, retry=Retry(NoBackoff(), 0)
+    )
+    while poller.run(until=lambda: _answers(asking)):
         worker = _scoring_worker(settings, key, runner, connection)
         try:
             worker.work(logging_level=None, with_scheduler=False)
         except RedisError:
             log.exception("Redis went away; the database is asked until it is back")
-        if worker.was_told_to_stop:
-            return
+        finally:
+            stop.listen()  # RQ leaves its own handlers behind
 
 
 def _answers(connection: Redis) -> bool:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import threading
 import time
 from collections.abc import Callable
 
@@ -18,6 +17,7 @@ from sqlalchemy.exc import DBAPIError
 from app import db, inspections, submissions
 from worker import inspections as inspecting
 from worker.jobs import Runner
+from worker.stopping import Stop
 
 PAUSE_SECONDS = 1.0
 LOOK_SECONDS = 0.05
@@ -28,17 +28,14 @@ log = logging.getLogger("worker.poller")
 class Poller:
     """`beat` says that this worker lives, as often as it is called."""
 
-    def __init__(self, runner: Runner, beat: Callable[[], None], *, job_seconds: float) -> None:
-        self._runner, self._beat, self._job_seconds = runner, beat, job_seconds
-        self._stop = threading.Event()
+    def __init__(self, runner: Runner, beat: Callable[[], None], stop: Stop, *, job_seconds: float) -> None:
+        self._runner, self._beat, self._stop, self._job_seconds = runner, beat, stop, job_seconds
 
     def run(self, until: Callable[[], bool] = lambda: False) -> bool:
-        """Until SIGTERM or SIGINT, after which the work-horse still finishes: False. Or until that is so: True."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._ask_to_stop)
-        while not self._stop.is_set():
+        """Until told to stop, after which the work-horse still finishes: False. Or until that is so: True."""
+        while not self._stop.is_asked:
             if until():
-                return not self._stop.is_set()
+                return not self._stop.is_asked
             try:
                 self._beat()
                 # After a work-horse that failed a pause: what failed it may be there still.
@@ -49,9 +46,6 @@ class Poller:
                 log.exception("the database does not answer; asked again in a moment")
             self._stop.wait(PAUSE_SECONDS)
         return False
-
-    def _ask_to_stop(self, *_: object) -> None:
-        self._stop.set()
 
     def due(self) -> Callable[[], object] | None:
         """What a work-horse should begin with, if anything waits; scoring comes first."""

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import sys
-import threading
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -29,6 +27,7 @@ from app.db import Database
 from app.errors import Refused
 from app.processes import this_host
 from app.queue import Hints
+from worker.stopping import Stop
 
 ENOUGH_HINTS = 50
 MOST_INSPECTIONS = 3  # planned in one sweep: each takes a worker from scoring for a while
@@ -114,7 +113,7 @@ def _seal(database: Database) -> int:
     if not waiting:
         return 0
     with database.begin() as session:
-        return audit.seal(session)
+        return audit.seal(session, now=db.now(session))
 
 
 def _beat(database: Database, name: str) -> int:
@@ -123,9 +122,9 @@ def _beat(database: Database, name: str) -> int:
     return 1
 
 
-def run(settings: Settings, database: Database, hints: Hints, stop: threading.Event) -> None:
+def run(settings: Settings, database: Database, hints: Hints, stop: Stop) -> None:
     name = f"{this_host()}/{os.getpid()}"
-    while not stop.is_set():
+    while not stop.is_asked:
         sweep(database, hints, hint_after=timedelta(seconds=settings.hint_seconds), name=name)
         stop.wait(settings.sweep_seconds)
     with database.begin() as session:
@@ -144,9 +143,8 @@ def main() -> int:
     except Refused as refusal:
         print(f"heldout sweep: {refusal.message}", file=sys.stderr)
         return refusal.exit_code
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    stop = Stop()
+    stop.listen()
     run(settings, database, hints, stop)
     return 0
 

@@ -55,6 +55,7 @@ def show(slug: str) -> ResponseReturnValue:
         )
         log = events.latest(session, competition.slug)
         granted = extensions.listed(session, competition)
+        later = extensions.later_closes(session, competition, now=now)
     older = entries[PAGE_SIZE - 1].id if len(entries) > PAGE_SIZE else None
     return render_template(
         "organise/show.html",
@@ -63,6 +64,7 @@ def show(slug: str) -> ResponseReturnValue:
         state=state,
         log=log,
         granted=granted,
+        later=later,
         **page,
     )
 
@@ -86,6 +88,9 @@ def rescore(slug: str) -> ResponseReturnValue:
         now = db.now(session)
         me = organiser(session, now)
         competition = competitions.by_slug(session, slug)
+        competitions.lock(
+            session, competition
+        )  # or its version may be replaced by a rescore before this one begins
         count = competitions.begin_rescore(
             session, competition, competition.version,
             reason=f"asked for by {me.name}", now=now, repeats=repeats,
@@ -117,13 +122,14 @@ def rescore_apply(slug: str) -> ResponseReturnValue:
         me = organiser(session, now)
         draft_id = _seen_draft(session, slug)
         if competitions.activate(session, draft_id, accept_losses=True) is None:
-            raise Conflict("The rescore is not finished yet, or was replaced meanwhile; look again.")
+            raise Conflict("The rescore is not finished yet; look again.")
         events.log(session, me.name, "rescore applied", slug, now=now, round=draft_id)
     return _back(slug, "The board shows the new scores.")
 
 
 @blueprint.post("/competitions/<slug:slug>/organise/rescore/discard")
 def rescore_discard(slug: str) -> ResponseReturnValue:
+    """Hours of work may go with it, so that too only as it was seen."""
     with parts().database.begin() as session:
         now = db.now(session)
         me = organiser(session, now)
@@ -134,11 +140,9 @@ def rescore_discard(slug: str) -> ResponseReturnValue:
 
 
 def _seen_draft(session: Session, slug: str) -> int:
-    """The draft that the page showed, if it is still the one at work."""
-    draft = competitions.draft_round(session, competitions.by_slug(session, slug))
-    if draft is None or str(draft.id) != request.form.get("draft"):
-        raise Conflict("That rescore is over or was replaced by another; look at the page again.")
-    return draft.id
+    """The draft as the page showed it, and nothing else."""
+    competition = competitions.by_slug(session, slug)
+    return competitions.refuse_unless_seen(session, competition, draft=field("draft"), seen=field("seen"))
 
 
 @blueprint.post("/competitions/<slug:slug>/organise/extensions")
@@ -197,9 +201,15 @@ def close(slug: str) -> ResponseReturnValue:
     with parts().database.begin() as session:
         now = db.now(session)
         me = organiser(session, now)
-        competitions.close(competitions.by_slug(session, slug), now=now)
-        events.log(session, me.name, "competition closed", slug, now=now)
-    return _back(slug, "The competition is closed, and its board shows the private scores.")
+        competition = competitions.by_slug(session, slug)
+        competitions.lock(session, competition)
+        now = db.now(session)
+        ended = competitions.close(session, competition, by=me.name, now=now)
+        events.log(session, me.name, "competition closed", slug, now=now, extensions_ended=ended)
+    with_them = " The later closes of teams have ended with it." if ended else ""
+    return _back(
+        slug, f"The competition is closed for everybody, and its board shows the private scores.{with_them}"
+    )
 
 
 def _back(slug: str, words: str) -> ResponseReturnValue:

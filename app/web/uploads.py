@@ -172,6 +172,8 @@ def take(
         if len(upload.message) > submissions.MAX_MESSAGE_LENGTH:
             # Before `accept` says so too: what is refused after this line stays on the disk and costs no quota.
             raise Refused(f"The message is longer than {submissions.MAX_MESSAGE_LENGTH} characters.")
+        if known is None:
+            _refuse_beyond_room(competition, who, upload)
         blob = upload.incoming.keep()
     points.reach("upload.kept")
     with parts().database.begin() as session:
@@ -185,7 +187,9 @@ def take(
             received_at=received_at,
             now=db.now(session),
             idempotency_key=key,
+            most_bytes=parts().settings.team_mb * 1_000_000,
         )
+        parts().storage.refuse_unless_there(blob)
     points.reach("upload.accepted")
     parts().hints.send(receipt.id)  # after the commit, or a fast worker would look for a row not there yet
     points.reach("upload.announced")
@@ -218,16 +222,28 @@ def take_train_file(
             raise Conflict(
                 f"The {train_files.KINDS[kind]} sent before are still being scored; wait for them."
             )
+        _refuse_beyond_room(competition, who, upload)
         blob = upload.incoming.keep()
     with parts().database.begin() as session:
         submission, competition = _own(session, who, submission_id)
         inspection = train_files.attach(
             session, competition, submission, kind, blob, by=who.name, now=db.now(session)
         )
+        parts().storage.refuse_unless_there(blob)
         file = train_files.get(session, submission_id, kind)
         inspection_id = inspection.id
     parts().hints.send_inspection(inspection_id)
     return file
+
+
+def _refuse_beyond_room(competition: Competition, who: Viewer, upload: Upload) -> None:
+    """Before the file is kept, or what is refused would fill the disk all the same."""
+    with parts().database.read() as session:
+        team = teams.of(session, competition, who.id)
+        if team is not None:  # else what follows says so
+            submissions.refuse_beyond_room(
+                session, team.id, upload.incoming.size_bytes, most_bytes=parts().settings.team_mb * 1_000_000
+            )
 
 
 def _own(session: Session, who: Viewer, submission_id: int) -> tuple[Submission, Competition]:

@@ -27,6 +27,7 @@ from app.models import (
 from app.storage import Blob
 from app.submissions import Claim, Receipt
 from scorer.report import Problem, Report
+from tests.claiming import claim_of
 
 NOON = datetime(2026, 3, 28, 12, 0, tzinfo=UTC)
 LEASE = timedelta(seconds=30)
@@ -81,7 +82,9 @@ class World:
         self, submission_id: int | None = None, *, now: datetime = NOON, worker: str = "host/1/2"
     ) -> Claim | None:
         with self.database.begin() as session:
-            return submissions.claim(session, worker, lease=LEASE, now=now, submission_id=submission_id)
+            if submission_id is not None:
+                return claim_of(session, submission_id, worker, lease=LEASE, now=now)
+            return submissions.claim(session, worker, lease=LEASE, now=now)
 
     def record(
         self, claim: Claim, public: float = 0.5, private: float = 0.6, *, now: datetime = NOON

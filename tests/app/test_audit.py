@@ -7,15 +7,16 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy import text
 
-from app import audit, events
+from app import audit, events, submissions
 from app.audit import Verdict
 from app.models import Event
+from scorer.report import Report
 from tests.app.conftest import NOON, World
 
 
 def seal(world: World) -> int:
     with world.database.begin() as session:
-        return audit.seal(session)
+        return audit.seal(session, now=NOON)
 
 
 def verify(world: World) -> Verdict:
@@ -49,7 +50,7 @@ def test_uploads_scores_and_acts_are_in_the_chain(world: World) -> None:
     assert verdict.unsealed == 0
     with world.database.read() as session:
         actions = [event.action for event in session.query(Event).order_by(Event.seq)]
-    assert actions == ["submission accepted", "submission scored"]
+    assert actions == ["log begun", "submission accepted", "submission scored"]
 
 
 def test_sealing_goes_on_where_it_ended(world: World) -> None:
@@ -90,8 +91,8 @@ def test_the_database_itself_refuses_to_change_facts(world: World, statement: st
 def test_a_changed_event_breaks_the_chain(world: World) -> None:
     world.score(0.4)
     seal(world)
-    by_hand(world, drop("event_update", "event")(world), "UPDATE event SET actor = 'nobody' WHERE seq = 1")
-    assert "event 1 (submission accepted) or one before it was changed" in words(world)
+    by_hand(world, drop("event_update", "event")(world), "UPDATE event SET actor = 'nobody' WHERE seq = 2")
+    assert "event 2 (submission accepted) or one before it was changed" in words(world)
 
 
 def test_a_removed_event_is_missed(world: World) -> None:
@@ -152,3 +153,108 @@ def test_words_in_any_script_and_any_number_seal_and_verify(world: World) -> Non
         )
     seal(world)
     assert verify(world).faults == ()
+
+
+# -- scores without an event -------------------------------------------------------------------
+
+
+def insert_score(world: World, submission_id: int, *, finished_at: str = "") -> None:
+    """A score that no worker wrote, beside an evaluation that says when it was scored."""
+    when = f", finished_at = '{finished_at}'" if finished_at else ""
+    by_hand(
+        world,
+        f"UPDATE evaluation SET state = 'scored'{when} WHERE submission_id = {submission_id}",
+        "INSERT INTO score (submission_id, round_id, public, private, also, shown, shown_also, notices, provenance) "
+        f"VALUES ({submission_id}, 1, 0.0, 0.0, '{{}}', 0.0, '{{}}', '[]', '{{}}')",
+    )
+
+
+def test_no_date_makes_a_forged_score_older_than_the_log(world: World) -> None:
+    world.score(0.4)
+    second = world.submit("second", by="bob").id
+    seal(world)
+    insert_score(world, second, finished_at="2020-01-01 00:00:00")
+    assert f"the score of submission {second} in round 1 was never recorded by a worker" in words(world)
+
+
+def upgraded(world: World) -> int:
+    """As an upgrade finds it: scored by a version that kept no log, the last one after a new worker's first."""
+    old = world.submit("old").id
+    insert_score(world, old)
+    world.score(0.4)
+    late = world.submit("late", by="bob").id
+    insert_score(world, late, finished_at="2040-01-01 00:00:00")
+    return old
+
+
+def test_what_older_workers_scored_until_the_log_began_is_no_fault_however_late(world: World) -> None:
+    upgraded(world)
+    seal(world)
+    world.score(0.3)
+    seal(world)
+    verdict = verify(world)
+    assert (verdict.faults, verdict.before) == ((), 2)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE score SET private = 0.01 WHERE submission_id = {old}",
+        "DELETE FROM score WHERE submission_id = {old}",
+    ],
+)
+def test_a_score_from_before_the_log_can_neither_change_nor_go(world: World, change: str) -> None:
+    old = upgraded(world)
+    seal(world)
+    by_hand(world, drop("score_update", "score")(world), change.format(old=old))
+    assert "round 1 had 2 scores when the log began" in words(world)
+
+
+def test_no_score_can_be_added_to_those_from_before_the_log(world: World) -> None:
+    upgraded(world)
+    third = world.submit("third", by="bob").id
+    seal(world)
+    insert_score(world, third, finished_at="2020-01-01 00:00:00")
+    assert "round 1 had 2 scores when the log began, and 3 without a record" in words(world)
+
+
+def test_a_second_beginning_or_a_second_record_excuses_nothing(world: World) -> None:
+    submission = world.score(0.4)
+    seal(world)
+    second = world.submit("second", by="bob").id
+    insert_score(world, second)
+    by_hand(world, drop("score_update", "score")(world), "UPDATE score SET private = 0.01 WHERE public > 0")
+    with world.database.begin() as session:
+        events.log(
+            session, "sweeper", "log begun", "log", now=NOON, scores={"1": {"count": 1, "sha256": "?"}}
+        )
+        events.log(
+            session, "host/1/2", "submission scored", f"submission {submission}", now=NOON,
+            submission=submission, round=1, public=0.4, private=0.01,
+        )  # fmt: skip
+    for _ in range(2):  # before and after these are sealed
+        found = words(world)
+        assert "the log was begun again" in found
+        assert f"the score of submission {submission} in round 1 was recorded twice" in found
+        assert f"the score of submission {submission} in round 1 is not the one that was recorded" in found
+        assert f"the score of submission {second} in round 1 was never recorded by a worker" in found
+        seal(world)
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["shown = 0.01", """shown_also = '{"roc_auc": 1.0}'""", "provenance = '{}'", "also = '{\"a\": {}}'"],
+)
+def test_nothing_that_a_board_shows_of_a_score_can_be_changed_unseen(world: World, change: str) -> None:
+    claim = world.claim(world.submit().id)
+    assert claim is not None
+    with world.database.begin() as session:
+        report = Report(
+            public=-0.0, private=1, also={"roc_auc": {"public": 0.1 + 0.2, "private": 1e300}},
+            provenance={"metric": "prüft 🦊"},
+        )  # fmt: skip
+        submissions.record_scored(session, claim, report, now=NOON)
+    seal(world)
+    assert words(world) == ""
+    by_hand(world, drop("score_update", "score")(world), f"UPDATE score SET {change}")
+    assert "in round 1 is not the one that was recorded" in words(world)

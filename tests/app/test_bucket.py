@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,11 +15,12 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
-from app import storage
+from app import competitions, storage, submissions
 from app.config import Settings
 from app.db import Database
 from app.errors import NotFound, TooLarge, Unavailable
 from app.storage import Blob, BucketStorage, Storage
+from tests.app.conftest import NOON, World
 
 
 @pytest.fixture(scope="module")
@@ -161,6 +163,70 @@ def test_what_no_row_names_is_listed_after_a_day(bucket: Storage, tmp_path: Path
         assert [each.sha256 for each in found] == [blob.sha256]
         kept.remove(blob.sha256)
         assert list(kept.listed()) == []
+
+
+def test_what_came_again_since_it_was_listed_is_not_removed(
+    bucket: Storage, tmp_path: Path, world: World
+) -> None:
+    """As `heldout storage gc` goes: a list first, then one file after the other."""
+
+    def remove(kept: Storage, blob: Blob, now: datetime) -> bool:
+        with world.database.begin() as session:
+            return storage.remove_orphan(session, kept, listed[blob.sha256], now=now)
+
+    later = datetime.now(UTC) + timedelta(days=2)
+    for kept in (bucket, Storage(tmp_path / "local")):
+        named, young, gone, old = (
+            put(kept, f"{name} in {kept.folder}".encode()) for name in ("named", "young", "gone", "old")
+        )
+        with world.database.read() as session:
+            listed = {o.sha256: o for o in storage.unreferenced(session, kept, now=later)}
+        assert len(listed) == 4
+        world.submit(f"named in {kept.folder}")
+        kept.remove(gone.sha256)
+        assert [remove(kept, blob, later) for blob in (named, gone, old)] == [False, False, True]
+        assert not remove(kept, young, datetime.now(UTC)), "sent again, so as old as its last coming"
+        assert {each.sha256 for each in kept.listed()} == {named.sha256, young.sha256}
+
+
+def test_removing_waits_for_an_upload_that_is_just_being_accepted(tmp_path: Path, world: World) -> None:
+    kept = Storage(tmp_path)
+    blob = put(kept, b"twice")
+    with world.database.read() as session:
+        (orphan,) = storage.unreferenced(session, kept, now=datetime.now(UTC) + timedelta(days=2))
+    removed: list[bool] = []
+
+    def remove() -> None:
+        with world.database.begin() as session:
+            later = datetime.now(UTC) + timedelta(days=2)
+            removed.append(storage.remove_orphan(session, kept, orphan, now=later))
+
+    remover = threading.Thread(target=remove)
+    with world.database.begin() as session:
+        submissions.accept(
+            session, competitions.by_slug(session, world.slug), world.viewer("ada"), blob,
+            filename="sub.csv", message="", received_at=NOON, now=NOON,
+        )  # fmt: skip
+        kept.refuse_unless_there(blob)
+        remover.start()
+        remover.join(0.3)
+        assert removed == [], "it waits"
+    remover.join(10)
+    assert removed == [False]
+    assert kept.path(blob.sha256).read_bytes() == b"twice"
+
+
+def test_only_what_was_there_before_is_looked_at_again_in_a_bucket(
+    bucket: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, again = put(bucket, b"bytes"), put(bucket, b"bytes")
+    assert (first.is_new, again.is_new) == (True, False)
+    bucket.refuse_unless_there(again)
+    bucket.remove(again.sha256)
+    with pytest.raises(Unavailable, match="cleared away in the moment it came"):
+        bucket.refuse_unless_there(again)
+    monkeypatch.setattr(bucket, "stored", None)
+    bucket.refuse_unless_there(first)
 
 
 def test_only_an_s3_address_loads_the_client(settings: Settings) -> None:

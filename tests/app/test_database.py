@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,7 +17,8 @@ from sqlalchemy.exc import DBAPIError
 from app import db, migrations
 from app.db import Base, Database
 from app.errors import Misconfigured
-from app.models import Competition, Event, Score, Team
+from app.models import Competition, Event, Score, State, Team
+from tests.app.conftest import World
 
 
 def test_the_migrations_lead_to_the_models_exactly(database: Database) -> None:
@@ -138,3 +140,45 @@ def test_a_database_of_the_version_before_keeps_its_scores_as_they_were_shown(da
         assert session.query(Competition).one().public_score == "exact"
         assert session.query(Team).one().disqualified_at is None
     database.dispose()
+
+
+# -- programs and schemas of different versions -------------------------------------------------
+
+
+def at_version(database: Database, name: str) -> None:
+    with database.engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = :name"), {"name": name})
+
+
+def test_a_program_starts_and_works_on_a_newer_schema_that_only_widened(world: World) -> None:
+    at_version(world.database, f"9999_since_{migrations.head()[:4]}")
+    with world.database.engine.begin() as connection:
+        connection.execute(
+            text("ALTER TABLE submission ADD COLUMN colour VARCHAR(9) DEFAULT 'blue' NOT NULL")
+        )
+        connection.execute(text("CREATE TABLE newer (id INTEGER PRIMARY KEY)"))
+    migrations.check(world.database)
+    migrations.upgrade(world.database)
+    assert world.state(world.score(0.4)) is State.SCORED
+
+
+@pytest.mark.parametrize("name", ["9999", "9999_since_9998", "9999_since_", "9999_since_0"])
+def test_a_program_refuses_a_newer_schema_that_it_is_too_old_for(database: Database, name: str) -> None:
+    at_version(database, name)
+    for start in (migrations.check, migrations.upgrade):
+        with pytest.raises(Misconfigured, match="start the newer program"):
+            start(database)
+
+
+def test_a_program_refuses_an_older_schema_with_the_command_that_mends_it(database: Database) -> None:
+    at_version(database, "0001")
+    with pytest.raises(Misconfigured, match=r"is at version 0001.*heldout db upgrade"):
+        migrations.check(database)
+
+
+def test_every_migration_says_by_its_name_which_programs_may_go_on() -> None:
+    first_to_be_released = "0003"
+    for name in sorted(migrations.known()):
+        if name > first_to_be_released:
+            assert re.fullmatch(r"\d{4}_since_\d{4}", name), name
+            assert name[-4:] < name[:4], name

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from app import competitions, extensions, leaderboard
-from app.errors import Closed, NotFound, QuotaExhausted, Refused
+from app.errors import Closed, Conflict, NotFound, QuotaExhausted, Refused
 from app.models import Event, Extension
 from tests.app.conftest import NOON, World
 
@@ -102,3 +102,20 @@ def test_the_reason_stays_with_the_grant_and_in_the_log(world: World) -> None:
         assert session.query(Extension).one().reason == "was ill for a day"
         event = session.query(Event).filter(Event.action == "extension granted").one()
     assert event.detail["reason"] == "was ill for a day"
+
+
+def test_closing_by_hand_ends_later_closes_and_leaves_what_was_granted_beside_them(world: World) -> None:
+    world.change(closes_at=CLOSE)
+    later, more = grant(world, closes_at=LATER), grant(world, "bob", daily_extra=1)
+    with world.database.begin() as session:
+        found = competitions.by_slug(session, world.slug)
+        assert competitions.close(session, found, by="grace", now=NOON + MINUTE) == 1
+    for name in ("ada", "bob"):
+        with pytest.raises(Closed):
+            world.submit(by=name, now=NOON + MINUTE, received_at=NOON)
+    with world.database.read() as session:
+        assert session.get_one(Extension, later).revoked_at == NOON + MINUTE
+        assert session.get_one(Extension, more).revoked_at is None
+        assert competitions.by_slug(session, world.slug).is_settled(NOON + MINUTE)
+    with pytest.raises(Conflict, match="has been closed since"), world.database.begin() as session:
+        competitions.close(session, competitions.by_slug(session, world.slug), by="grace", now=LATER)

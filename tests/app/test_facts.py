@@ -8,7 +8,7 @@ from sqlalchemy.exc import IntegrityError
 
 from app import audit
 from app.db import Database
-from tests.app.conftest import World
+from tests.app.conftest import NOON, World
 
 
 def refused(database: Database, statement: str, words: str) -> None:
@@ -69,7 +69,7 @@ def test_a_sealed_event_stays_where_it_is(world: World) -> None:
     refused(world.database, "UPDATE event SET detail = '{}'", "is written once")
     refused(world.database, "DELETE FROM event", "is kept for good")
     with world.database.begin() as session:
-        assert audit.seal(session) > 0
+        assert audit.seal(session, now=NOON) > 0
     refused(world.database, "UPDATE event SET seq = seq + 100", "is sealed once")
     refused(world.database, "UPDATE event SET hash = NULL", "is sealed once")
     with world.database.read() as session:
@@ -79,14 +79,14 @@ def test_a_sealed_event_stays_where_it_is(world: World) -> None:
 def test_a_log_changed_behind_the_triggers_is_found_out(world: World) -> None:
     id_ = world.score(0.3, 0.4)
     with world.database.begin() as session:
-        audit.seal(session)
+        audit.seal(session, now=NOON)
     on = "" if world.database.is_sqlite else " ON score"
     change(world.database, f"DROP TRIGGER score_update{on}")
     change(world.database, "UPDATE score SET public = 0.1")
     on = "" if world.database.is_sqlite else " ON event"
     change(world.database, f"DROP TRIGGER event_update{on}")
-    change(world.database, "UPDATE event SET actor = 'mallory' WHERE seq = 1")
+    change(world.database, "UPDATE event SET actor = 'mallory' WHERE seq = 2")
     with world.database.read() as session:
         words = [fault.words for fault in audit.verify(session).faults]
-    assert any("event 1 " in said and "was changed" in said for said in words)
+    assert any("event 2 " in said and "was changed" in said for said in words)
     assert any(f"score of submission {id_}" in said and "not the one" in said for said in words)

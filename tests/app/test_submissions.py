@@ -9,10 +9,10 @@ from multiprocessing.context import ForkServerContext
 import pytest
 from sqlalchemy.orm import Session
 
-from app import competitions, submissions
+from app import competitions, figures, submissions
 from app.db import Database
 from app.errors import Closed, Conflict, Forbidden, NotFound, QuotaExhausted, Refused
-from app.models import Evaluation, Score, State, Submission
+from app.models import Evaluation, Round, RoundState, Score, State, Submission
 from app.submissions import Fenced
 from tests.app.conftest import LEASE, NOON, World, add_version
 
@@ -145,6 +145,14 @@ def test_an_idempotency_key_is_not_good_for_another_file(world: World) -> None:
 def test_a_file_name_is_kept_without_its_path_or_control_characters(world: World) -> None:
     assert submissions._safe_filename("..\\..\\etc/pass\x00wd\r\n.csv") == "passwd.csv"
     assert submissions._safe_filename("///") == "submission.csv"
+
+
+def test_a_team_has_room_for_so_many_bytes_and_others_have_their_own(world: World) -> None:
+    assert world.submit("x" * 600, most_bytes=1000).remaining_today == 4
+    with pytest.raises(QuotaExhausted, match="has no room"):
+        world.submit("y" * 500, most_bytes=1000)
+    assert world.submit("z" * 400, most_bytes=1000).remaining_today == 3
+    assert world.submit("w" * 500, by="bob", most_bytes=1000).id
 
 
 # -- claiming and recording --------------------------------------------------------------------
@@ -313,6 +321,27 @@ def test_what_went_silent_three_times_fails_and_is_refunded(world: World) -> Non
         assert submissions.fail_exhausted(session, now=now) == []
     assert world.state(submission) is State.FAILED
     assert world.used() == 0
+
+
+def test_what_an_older_version_left_unfinished_in_a_retired_round_is_nobodys_work(world: World) -> None:
+    lost, queued = world.submit("lost").id, world.submit("queued", by="bob").id
+    now = NOON
+    for _ in range(3):
+        assert world.claim(lost, now=now) is not None
+        now += LEASE + SECOND
+    with world.database.begin() as session:
+        session.query(Round).one().state = RoundState.RETIRED
+    assert _unfinished(world, now) == []
+    with world.database.begin() as session:
+        assert submissions.fail_exhausted(session, now=now) == []
+        assert not submissions.is_any_due(session, now=now)
+        assert figures.take(session, now=now).oldest_due == timedelta()
+    with world.database.begin() as session:
+        session.query(Round).one().state = RoundState.ACTIVE
+    assert sorted(_unfinished(world, now)) == [lost, queued], "and it was the round that made the difference"
+    with world.database.begin() as session:
+        assert submissions.is_any_due(session, now=now)
+        assert figures.take(session, now=now).oldest_due > timedelta()
 
 
 # -- rescoring ---------------------------------------------------------------------------------

@@ -27,6 +27,7 @@ from app.models import Challenge, ChallengeVersion, Competition
 from app.storage import Storage
 from app.web import create_app
 from scorer.report import Notice, Problem, Report
+from tests.claiming import claim_of
 
 PRIVATE_CANARY = 0.123456789
 PASSWORD = "correct horse battery"
@@ -146,7 +147,8 @@ class House:
 
     def close(self) -> None:
         with self.database.begin() as session:
-            competitions.close(competitions.by_slug(session, self.slug), now=db.now(session))
+            competition = competitions.by_slug(session, self.slug)
+            competitions.close(session, competition, by="test", now=db.now(session))
 
     def join(self, name: str) -> None:
         with self.database.begin() as session:
@@ -228,12 +230,8 @@ class House:
 
     @staticmethod
     def _claim(session: Session, submission_id: int, now: datetime | None = None) -> submissions.Claim:
-        claim = submissions.claim(
-            session,
-            "test",
-            lease=timedelta(minutes=5),
-            now=now or db.now(session),
-            submission_id=submission_id,
+        claim = claim_of(
+            session, submission_id, "test", lease=timedelta(minutes=5), now=now or db.now(session)
         )
         assert claim is not None
         return claim

@@ -6,9 +6,10 @@ from datetime import timedelta
 
 import pytest
 
-from app import accounts, db, submissions
+from app import accounts, competitions, db, extensions, submissions
+from app.errors import Closed
 from app.heartbeats import beat
-from app.models import ChallengeVersion
+from app.models import ChallengeVersion, Evaluation, Score, State, Team
 from scorer.report import Problem
 from tests.web.house import CSV, House, competition
 
@@ -286,6 +287,7 @@ def test_the_organiser_pauses_resumes_and_closes(house: House) -> None:
     assert "paused" in house.browser("ada").get("/competitions/biopsy/submit").text
     grace.post("/competitions/biopsy/organise/pause", {"paused": "0"})
     assert not competition(house).is_paused
+    assert "that teams were granted" not in grace.get("/competitions/biopsy/organise").text
     assert grace.post("/competitions/biopsy/organise/close").status_code == 303
     assert grace.post("/competitions/biopsy/organise/close").status_code == 409
     log = grace.get("/competitions/biopsy/organise").text
@@ -314,6 +316,97 @@ def test_the_organiser_rescores_and_watches_the_progress(house: House) -> None:
     assert "0 of 2 done" in page
     house.score(1, 0.5)
     assert "1 of 2 done" in grace.get("/competitions/biopsy/organise?part=pulse").text
+
+
+@pytest.mark.parametrize("is_over_for_others", [False, True])
+def test_closing_now_is_for_everybody_and_the_page_says_so_before(
+    house: House, is_over_for_others: bool
+) -> None:
+    with house.database.begin() as session:
+        now = db.now(session)
+        found = competitions.by_slug(session, "biopsy")
+        found.closes_at = now + timedelta(hours=1)
+        session.flush()
+        team = extensions.grant(
+            session, found, "ada", reason="was ill for a day", by="grace", now=now,
+            closes_at=now + timedelta(days=3), daily_extra=1,
+        ).team_id  # fmt: skip
+        if is_over_for_others:
+            found.closes_at = now - timedelta(seconds=1)
+    house.score(house.submit("ada"), 0.4)
+    grace = house.browser("grace")
+    assert "1 later close that teams were granted ends" in grace.get("/competitions/biopsy/organise").text
+    assert grace.post("/competitions/biopsy/organise/close").status_code == 303
+    page = grace.get("/competitions/biopsy/organise").text
+    assert "closed for everybody, and its board shows the private scores. The later closes of teams" in page
+    assert "extension revoked" in page
+    with house.database.read() as session:
+        found, now = competitions.by_slug(session, "biopsy"), db.now(session)
+        assert found.is_settled(now)
+        assert extensions.terms(session, found, session.get_one(Team, team)).closes_at == found.closes_at
+    with pytest.raises(Closed):
+        house.submit("ada", b"late")
+    assert "0.12346" in house.stranger().get("/competitions/biopsy/leaderboard").text
+
+
+def rescored(house: House, *values: float) -> tuple[str, dict[str, str]]:
+    """A finished rescore as its page shows it: the page, and what its forms send."""
+    ids = [house.submit("ada", str(i).encode()) for i in range(len(values))]
+    for id_ in ids:
+        house.score(id_, 0.4)
+    house.browser("grace").post("/competitions/biopsy/organise/rescore")
+    for id_, value in zip(ids, values, strict=True):
+        house.score(id_, value)
+    return seen(house)
+
+
+def seen(house: House) -> tuple[str, dict[str, str]]:
+    page = house.browser("grace").get("/competitions/biopsy/organise/rescore").text
+    return page, {name: re.findall(f'name="{name}" value="([^"]+)"', page)[-1] for name in ("draft", "seen")}
+
+
+RESCORE = "/competitions/biopsy/organise/rescore"
+
+
+def test_a_rescore_is_applied_as_it_was_seen(house: House) -> None:
+    page, sent = rescored(house, 0.5)
+    assert "1 row of 1 would change" in page
+    assert house.browser("grace").post(f"{RESCORE}/apply", sent).status_code == 303
+    assert "0.50000" in house.browser("ada").get("/competitions/biopsy/leaderboard").text
+
+
+@pytest.mark.parametrize("act", ["apply", "discard"])
+def test_a_rescore_that_has_changed_since_it_was_seen_is_neither_applied_nor_discarded(
+    house: House, act: str
+) -> None:
+    _, sent = rescored(house, 0.5, 0.6)
+    with (
+        house.database.begin() as session
+    ):  # as when another file fails in the draft after the page was shown
+        draft = competitions.draft_round(session, competitions.by_slug(session, "biopsy"))
+        assert draft is not None
+        evaluation = session.get_one(Evaluation, (1, draft.id))
+        evaluation.state = State.FAILED
+        session.delete(session.get_one(Score, (1, draft.id)))
+    grace = house.browser("grace")
+    refusal = grace.post(f"{RESCORE}/{act}", sent)
+    assert refusal.status_code == 409
+    assert "1 submissions would lose their score" in refusal.text
+    assert "0.40000" in house.browser("ada").get("/competitions/biopsy/leaderboard").text
+    page, sent = seen(house)
+    assert "1 submission with a score today would have none" in page
+    assert grace.post(f"{RESCORE}/{act}", sent).status_code == 303
+
+
+def test_only_the_rescore_that_was_seen_is_ended(house: House) -> None:
+    _, sent = rescored(house, 0.5)
+    grace = house.browser("grace")
+    grace.post(RESCORE)
+    for act in ("apply", "discard"):
+        refusal = grace.post(f"{RESCORE}/{act}", sent)
+        assert (refusal.status_code, "replaced by another" in refusal.text) == (409, True)
+    assert grace.post(f"{RESCORE}/discard", {"draft": sent["draft"]}).status_code == 409
+    assert grace.post(f"{RESCORE}/discard", seen(house)[1]).status_code == 303, "one at work may be given up"
 
 
 # -- the rest ----------------------------------------------------------------------------------

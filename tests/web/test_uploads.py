@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import io
 import socket
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from werkzeug.test import TestResponse
 
-from app import db
+from app import db, points
 from app.storage import Incoming, Storage
 from app.web import __main__ as server
 from tests.web.house import CSV, PRIVATE_CANARY, House
@@ -348,3 +349,41 @@ def test_a_connection_that_says_nothing_is_given_up(monkeypatch: pytest.MonkeyPa
             connection, _ = listener.accept()
             with connection, pytest.raises(BlockingIOError):
                 connection.recv(1)
+
+
+def test_a_file_cleared_away_as_it_comes_is_no_receipt_without_a_file(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`heldout storage gc` removes an old file that nobody names, just as somebody sends the same bytes."""
+
+    def clear(point: str) -> None:
+        if point == "upload.kept":
+            house.storage.remove(hashlib.sha256(CSV).hexdigest())
+
+    monkeypatch.setattr(points, "listener", clear)
+    answer = send_raw(house)
+    assert answer.status_code == 503
+    assert "cleared away in the moment it came" in answer.text
+    monkeypatch.setattr(points, "listener", None)
+    receipt = send_raw(house).json
+    assert receipt is not None
+    assert receipt["remaining_today"] == 4, "the one that was refused costs nothing"
+
+
+def test_a_team_may_fill_so_much_of_the_disk_and_nothing_refused_is_kept(house: House) -> None:
+    house.change(max_upload_bytes=2_000_000)
+    house = house.with_settings(team_mb=1)
+    first = gzip.compress(CSV) + bytes(600_000)
+    key = {"Idempotency-Key": "one"}
+    assert send_raw(house, first, headers=key).status_code == 201
+    before = {kept.sha256 for kept in house.storage.listed()}
+    refusal = send_raw(house, bytes(500_000))
+    assert refusal.status_code == 429
+    assert "take 0.6 MB here, and a team may have 1 MB" in refusal.text
+    assert {kept.sha256 for kept in house.storage.listed()} == before
+    assert send_raw(house, first, headers=key).status_code in (200, 201), (
+        "the receipt of what is there already"
+    )
+    small = send_raw(house, bytes(300_000))
+    assert small.json is not None
+    assert small.json["remaining_today"] == 3, "a smaller one has room, and what was refused costs nothing"

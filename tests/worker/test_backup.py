@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
+import json
 import os
 import shutil
 import tarfile
@@ -12,10 +14,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, text
 
-from app import accounts, backup, db
+from app import accounts, backup, db, migrations
 from app.config import Settings
 from app.db import Database
 from app.errors import Refused
+from app.installation import Installation
 from tests.worker.conftest import Platform
 from worker import jobs
 
@@ -161,3 +164,57 @@ def test_a_backup_made_while_uploads_come_names_no_missing_file(platform: Platfo
         summary = backup.restore(settings, tmp_path / f"{n}.tar", passphrase=None)
         assert summary.rows["submission"] == summary.rows["evaluation"]
         shutil.rmtree(settings.data_dir)
+
+
+LATER = {  # what 0003 added to 0002
+    "competition": {"extended_until"}, "round": {"repeat_of", "applies_itself", "served_at"}, "event": {"seq", "hash"},
+}  # fmt: skip
+
+
+def as_of_0002(archive: Path, target: Path) -> None:
+    """The same rows as the version before would have written them."""
+    hashes: dict[str, str] = {}
+    with tarfile.open(archive) as new, tarfile.open(target, "w") as old:
+        for entry in new:
+            content = new.extractfile(entry).read()  # type: ignore[union-attr]  # all are plain files
+            table = entry.name.removeprefix("tables/").removesuffix(".jsonl")
+            if table == "extension":
+                continue
+            if entry.name == "head.json":
+                content = json.dumps(json.loads(content) | {"schema": "0002"}).encode()
+            elif table in LATER:
+                rows = [json.loads(line) for line in content.splitlines()]
+                kept = [{k: v for k, v in row.items() if k not in LATER[table]} for row in rows]
+                content = b"".join(json.dumps(row).encode() + b"\n" for row in kept)
+            elif entry.name == "manifest.json":
+                content = json.dumps({"members": hashes}).encode()
+            hashes[entry.name] = hashlib.sha256(content).hexdigest()
+            entry.size = len(content)
+            old.addfile(entry, io.BytesIO(content))
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_an_archive_of_an_older_version_is_restored_and_upgraded(
+    platform: Platform, tmp_path: Path, empty: Settings
+) -> None:
+    submission = platform.submit(platform.sample())
+    as_of_0002(write(platform, tmp_path / "new.tar"), tmp_path / "old.tar")
+    backup.restore(empty, tmp_path / "old.tar", passphrase=None)
+    restored = Platform(Installation(empty), platform.folder)
+    migrations.check(restored.database)
+    assert restored.status(submission).sha256 == hashlib.sha256(platform.sample()).hexdigest()
+    assert restored.submit(platform.sample() + b"\n") == submission + 1
+    with pytest.raises(Refused, match="into a database without tables"):
+        backup.restore(empty, tmp_path / "old.tar", passphrase=None)
+    restored.database.dispose()
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_an_older_program_makes_no_backup_that_would_leave_something_out(
+    platform: Platform, tmp_path: Path
+) -> None:
+    with platform.database.engine.begin() as connection:
+        connection.execute(text(f"UPDATE alembic_version SET version_num = '9999_since_{migrations.head()}'"))
+    with pytest.raises(Refused, match="Back up with the program of that version"):
+        write(platform, tmp_path / "b.tar")
+    assert not (tmp_path / "b.tar").exists()

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from redis import Redis
+from redis.exceptions import RedisError
 
 from app import config, db, heartbeats, queue
 from app.models import Evaluation, Score, State
@@ -119,6 +120,28 @@ def test_a_worker_is_alive_for_the_organiser_and_gone_when_it_stopped(
         eventually(lambda: alive() == ["worker"], what="the heartbeat")
         eventually(lambda: isolation() in (["basic"], ["standard"], ["strong"]), what="the sandbox's level")
     assert alive() == []
+
+
+@on_sqlite
+def test_a_worker_told_to_stop_as_it_changes_over_to_redis_stops(platform: Platform) -> None:
+    def polls() -> bool:
+        with platform.database.read() as session:
+            return bool(heartbeats.alive(session, now=db.now(session)))
+
+    with process(platform, "tests.worker.told", TOLD_AT="bootstrap") as worker:
+        eventually(polls, what="a worker that asks the database")
+        with valkey(platform.installation.settings.data_dir):
+            assert worker.wait(15) == 0
+
+
+@on_sqlite
+def test_a_worker_told_to_stop_as_redis_goes_away_stops(platform: Platform, redis_url: str) -> None:
+    with process(platform, "tests.worker.told", TOLD_AT="teardown") as worker:
+        with Redis.from_url(redis_url) as redis:
+            eventually(lambda: redis.scard("rq:workers") == 1, what="the worker at Redis")
+            with suppress(RedisError):
+                redis.shutdown(nosave=True)
+        assert worker.wait(20) == 0
 
 
 @pytest.mark.parametrize("victim", ["work-horse", "worker", "both"])

@@ -1,0 +1,37 @@
+"""A worker's claim of one submission by name. Workers take what is next; a test says whose turn it is."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from app import submissions
+from app.models import Evaluation
+from app.submissions import Claim
+
+LEASED = (
+    Evaluation.state,
+    Evaluation.attempt,
+    Evaluation.lease_token,
+    Evaluation.lease_until,
+    Evaluation.started_at,
+)
+
+
+def claim_of(
+    session: Session, submission_id: int, worker: str, *, lease: timedelta, now: datetime
+) -> Claim | None:
+    """Claim until it is this one's turn, and leave what stood before it as it was."""
+    key = Evaluation.submission_id, Evaluation.round_id
+    before = {tuple(row[:2]): row[2:] for row in session.execute(select(*key, *LEASED))}
+    others = []
+    while (claim := submissions.claim(session, worker, lease=lease, now=now)) is not None:
+        if claim.submission_id == submission_id:
+            break
+        others.append((claim.submission_id, claim.round_id))
+    for other in others:
+        values = dict(zip((column.key for column in LEASED), before[other], strict=True))
+        session.execute(update(Evaluation).where(key[0] == other[0], key[1] == other[1]).values(values))
+    return claim
