@@ -234,9 +234,7 @@ class Life:
         return {submission for submission, _ in due}
 
     def fail_exhausted(self, now: datetime) -> list[int]:
-        silent = [
-            k for k, e in self.evaluations.items() if self.is_lost(e, now) and e.attempt >= ATTEMPTS
-        ]
+        silent = [k for k, e in self.evaluations.items() if self.is_lost(e, now) and e.attempt >= ATTEMPTS]
         for key in silent:
             self.evaluations[key].finish("failed", now)
             self.give_back(key)
@@ -282,7 +280,8 @@ class Life:
         is_worse = any(
             (e.state in ("rejected", "failed") and (s, active) in self.scores)
             or any(
-                self.evaluations[s, r].state != e.state or self.scores.get((s, r)) != self.scores.get((s, draft))
+                self.evaluations[s, r].state != e.state
+                or self.scores.get((s, r)) != self.scores.get((s, draft))
                 for r in repeats
                 if (s, r) in self.evaluations  # a repeat has what was there when it began
             )
@@ -324,7 +323,9 @@ class Life:
                 continue
             by_public = sorted(mine, key=lambda m: (m[2], m[0], m[1]))
             finals = [m for m in mine if m[1] in run.picked] or by_public[: run.picks]
-            private = min(finals, key=lambda m: (m[3], *((m[0], m[1]) if m[1] in run.picked else (by_public.index(m),))))
+            private = min(
+                finals, key=lambda m: (m[3], *((m[0], m[1]) if m[1] in run.picked else (by_public.index(m),)))
+            )
             found[team] = (len(mine), by_public[0][2], by_public[0][1], private[3], private[1])
         return found
 
