@@ -55,7 +55,7 @@ SEEDS = {"sqlite": 1, "postgresql": 2}
 """Other steps on each."""
 
 MUST_BE_SEEN = {
-    "accepted", "replayed", "claimed", "taken over", "died", "scored", "rejected", "failed", "silent", "fenced", "retried",
+    "accepted", "replayed", "claimed", "taken over", "died", "scored", "rejected", "failed", "silent", "fenced", "late", "retried",
     "picked", "applied", "held back", "Closed", "QuotaExhausted", "Conflict", "Forbidden", "NotFound", "Refused",
 }  # fmt: skip
 
@@ -308,6 +308,9 @@ class Machine(RuleBasedStateMachine):
 
     @rule(claim=claims)
     def heartbeat(self, claim: Claim) -> None:
+        self._renew(claim)
+
+    def _renew(self, claim: Claim) -> None:
         key = claim.submission_id, claim.round_id
         evaluation = self.life.evaluations.get(key)
         is_alive = (
