@@ -530,12 +530,16 @@ def _next_due(session: Session, *, now: datetime) -> tuple[int, int] | None:
     queued = _is_due(now)
     lost = Evaluation.state == State.RUNNING, Evaluation.lease_until < now, Evaluation.attempt < MAX_ATTEMPTS
     rounds = session.execute(
-        select(Round.id, Round.state)
+        select(Round.id, Round.state, Round.served_at)
         .where(Round.state != RoundState.RETIRED)
         .order_by(Round.served_at.asc().nulls_first(), Round.id)
     ).all()
-    active = [id_ for id_, state in rounds if state == RoundState.ACTIVE]
-    aside = [[id_] for id_, state in rounds if state in (RoundState.DRAFT, RoundState.REPEAT)]
+    active = [id_ for id_, state, _ in rounds if state == RoundState.ACTIVE]
+    aside = [[id_] for id_, state, _ in rounds if state in (RoundState.DRAFT, RoundState.REPEAT)]
+    # After every other's turn, even at one moment: after a clock that was set back by an hour, one
+    # competition would have been passed over for that hour.
+    last = rounds[-1].served_at if rounds else None
+    turn = now if last is None else max(now, last + timedelta(microseconds=1))
     waiting = (
         select(Round.id)
         .where(Round.state == RoundState.ACTIVE, _some(Evaluation.round_id == Round.id, *queued))
@@ -554,7 +558,7 @@ def _next_due(session: Session, *, now: datetime) -> tuple[int, int] | None:
         first = due.order_by(Evaluation.next_try_at, Evaluation.submission_id).limit(1)
         row = session.execute(first.with_for_update(skip_locked=True)).one_or_none()
         if row is not None:
-            session.execute(update(Round).where(Round.id == row.round_id).values(served_at=now))
+            session.execute(update(Round).where(Round.id == row.round_id).values(served_at=turn))
             return row.submission_id, row.round_id
     return None
 

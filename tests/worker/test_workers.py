@@ -34,7 +34,8 @@ def redis_url(platform: Platform) -> Iterator[str]:
 
 
 @contextmanager
-def process(platform: Platform, module: str, **more: str) -> Iterator[Forked]:
+def process(platform: Platform, module: str, *, log: Path | None = None, **more: str) -> Iterator[Forked]:
+    """One of our programs, stopped at the end; what it says goes to the log, if one is given."""
     settings = platform.installation.settings
     env = environment(
         settings.data_dir,
@@ -46,7 +47,11 @@ def process(platform: Platform, module: str, **more: str) -> Iterator[Forked]:
             **more,
         },
     )
-    running = Forked(module, env=env)
+    if log is None:
+        running = Forked(module, env=env)
+    else:
+        with Path(os.devnull).open("rb") as nothing, log.open("ab") as said:
+            running = Forked(module, env=env, files=(nothing, said, said))
     try:
         yield running
     finally:
