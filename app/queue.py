@@ -116,4 +116,5 @@ def open_(settings: Settings) -> Hints:
 
 
 def connect(url: str) -> Redis:
-    return Redis.from_url(url, socket_connect_timeout=2, health_check_interval=30)
+    # A server that vanished without a word holds up an upload, or a sweep, no longer than this.
+    return Redis.from_url(url, socket_connect_timeout=2, socket_timeout=5, health_check_interval=30)
