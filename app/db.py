@@ -90,6 +90,34 @@ def is_away(error: BaseException) -> bool:
     )
 
 
+# What libpq and PostgreSQL say of a server that is not reached or takes nobody in just now. A connection that fails
+# has no code to go by; a server that speaks another language is refused as if its setting were wrong.
+_PASSING = (
+    "connection refused",
+    "timeout expired",
+    "is the server running locally",  # a unix socket that is not there
+    "failed to resolve host",
+    "no route to host",
+    "network is unreachable",
+    "server closed the connection unexpectedly",
+    "connection reset",
+    "starting up",
+    "shutting down",
+    "recovery mode",
+    "not yet accepting connections",
+    "too many clients",
+    "too many connections",
+    "connection slots are reserved",
+    "terminating connection",
+)
+
+
+def is_passing(error: BaseException) -> bool:
+    """Waiting may mend it, as it does not a wrong password or a database that does not exist."""
+    words = str(getattr(error, "orig", "")).lower()
+    return is_away(error) and any(passing in words for passing in _PASSING)
+
+
 def is_full(error: BaseException) -> bool:
     """The database's own disk has no room left. SQLite then rolls back by itself, and what is reported is often
     the failure to roll back once more; the cause stands behind it."""

@@ -25,7 +25,7 @@ from app import challenges, config, db, heartbeats, logs, migrations, queue, saf
 from app.config import Settings
 from app.errors import Refused
 from scorer import sandbox
-from worker import inspections, jobs  # noqa: F401  inspections is a job too: imported before the fork
+from worker import inspections, jobs, patience  # noqa: F401  inspections is a job too: imported before the fork
 from worker.poller import Poller
 
 HEARTBEAT_SECONDS = 5.0
@@ -129,13 +129,12 @@ def main() -> int:
         safety.refuse_unsafe(settings)
         config.prepare_data_dir(settings)
         database = db.open_(settings, pooled=False)
-        migrations.check(database)
         key = config.secret_key(settings)
+        runner = jobs.configure(settings, database)
+        patience.until_there(lambda: _enter(runner))
     except Refused as refusal:
         print(f"heldout worker: {refusal.message}", file=sys.stderr)
         return refusal.exit_code
-    runner = jobs.configure(settings, database)
-    release_the_dead(runner)
     pulse = Pulse(runner)
     poller = Poller(runner, pulse, job_seconds=settings.job_seconds)
     # Without this every fork's first full collection walks, and thereby copies, all that was imported.
@@ -145,9 +144,13 @@ def main() -> int:
         poller.run()
     else:
         _listen(settings, key, runner, pulse, poller)
-    with database.begin() as session:
-        heartbeats.gone(session, runner.name)
+    patience.say_goodbye(database, runner.name)
     return 0
+
+
+def _enter(runner: jobs.Runner) -> None:
+    migrations.check(runner.database)
+    release_the_dead(runner)
 
 
 def _listen(settings: Settings, key: str, runner: jobs.Runner, pulse: Pulse, poller: Poller) -> None:

@@ -8,17 +8,14 @@ from __future__ import annotations
 import json
 import re
 import secrets
-import shutil
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,7 +31,7 @@ import scorer
 from app import accounts, competitions, db, migrations, teams
 from app.accounts import Viewer
 from app.db import Database
-from tests.conftest import missing
+from tests import postgres
 from tests.e2e.hosts import Network, end, network
 from tests.servers import ROOT, environment, eventually
 
@@ -114,7 +111,7 @@ class Site:
     folder: Path
     at: dict[str, dict[str, str]]
     settings: dict[str, str]
-    postgres: list[str | Path]
+    database_files: postgres.Files
     sample: bytes = b""
     token: str = ""
     running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
@@ -128,8 +125,9 @@ class Site:
         return self.running[host]
 
     def start_database(self) -> None:
-        env = {"LC_ALL": "C.UTF-8", "PATH": "/usr/bin:/bin"}
-        self.running["postgres"] = self.network.start("postgres", self.postgres, env)
+        self.running["postgres"] = self.network.start(
+            "postgres", self.database_files.command, postgres.ENVIRONMENT
+        )
 
     def hold(self, worker: str, point: str) -> None:
         (self.folder / f"{worker}.held").write_text(point)
@@ -211,12 +209,6 @@ class Site:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    initdb = shutil.which("initdb") or next(
-        map(str, sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), reverse=True)), None
-    )
-    if initdb is None:
-        missing("PostgreSQL", "apt-get install postgresql")
-        return
     folder = tmp_path_factory.mktemp("hosts")
     at = {host: legs(host, 128 + number) for number, host in enumerate(HOSTS)}
     at |= {"storage": {"outside": "10.77.2.7"}, "client": {"outside": "10.77.2.8"}}
@@ -237,43 +229,13 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         "HELDOUT_SWEEP_SECONDS": "0.5",
         "HELDOUT_STATEMENT_SECONDS": "4",
     }
-    programs = Path(initdb).resolve().parent
-    with (
-        database_files(programs, inside["postgres"], password) as postgres,
-        network(folder, *SWITCHES) as net,
-    ):
+    address, subnet = f"listen_addresses={inside['postgres']}", f"{SUBNETS['inside']}.0/24"
+    with network(folder, *SWITCHES) as net, postgres.files(password, address, let_in=subnet) as made:
         for host, addresses in at.items():
             net.add(host, **addresses)
-        site = Site(net, folder, at, settings, postgres)
+        site = Site(net, folder, at, settings, made)
         start(site, queue_password)
         yield site
-
-
-@contextmanager
-def database_files(programs: Path, address: str, password: str) -> Iterator[list[str | Path]]:
-    """A database that only TCP and a password open; the command that serves it."""
-    home = Path(
-        tempfile.mkdtemp(prefix="heldout-pg-")
-    )  # pytest's folder is root's own, PostgreSQL is not root
-    (home / "password").write_text(password)
-    for path in (home, home / "password"):
-        shutil.chown(path, "postgres", "postgres")
-    as_postgres = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
-    data = home / "data"
-    subprocess.run(
-        [*as_postgres, "env", "LC_ALL=C.UTF-8", programs / "initdb", "-D", data, "-U", "heldout",
-         "-A", "scram-sha-256", "-E", "UTF8", "--no-sync", f"--pwfile={home / 'password'}"],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    with (data / "pg_hba.conf").open("a") as rules:
-        rules.write(f"host all heldout {SUBNETS['inside']}.0/24 scram-sha-256\n")
-    try:
-        yield [
-            *as_postgres, programs / "postgres", "-D", data, "-c", f"listen_addresses={address}",
-            "-c", "unix_socket_directories=", "-c", "fsync=off",
-        ]  # fmt: skip
-    finally:
-        shutil.rmtree(home, ignore_errors=True)
 
 
 def start(site: Site, queue_password: str) -> None:
@@ -311,7 +273,7 @@ def start(site: Site, queue_password: str) -> None:
             "s3", endpoint_url=f"http://{storage}:9000", region_name="us-east-1",
             aws_access_key_id="key", aws_secret_access_key="secret",
         )  # fmt: skip
-        eventually(lambda: made(s3), what="the bucket")
+        eventually(lambda: is_made(s3), what="the bucket")
         s3.close()
     published = site.python("migrate", "-c", PUBLISH, str(folder), HELDOUT_VAULT_DIR=vault)
     assert published.wait(60) == 0, site.network.log("migrate").read_text()
@@ -330,7 +292,7 @@ def start(site: Site, queue_password: str) -> None:
     eventually(lambda: site.ask(seen) == [(3,)], what="two workers and a sweeper")
 
 
-def made(s3: Any) -> bool:
+def is_made(s3: Any) -> bool:
     try:
         s3.create_bucket(Bucket="uploads")
     except Exception:  # noqa: BLE001  not there yet, whatever the reason
