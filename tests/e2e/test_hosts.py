@@ -6,6 +6,7 @@ The networks and who is on which are read from that file. Beside it are a bucket
 from __future__ import annotations
 
 import json
+import os
 import re
 import secrets
 import signal
@@ -324,6 +325,16 @@ def test_each_host_reaches_what_the_file_lets_it_reach_and_nothing_else(site: Si
         assert reached_from(host) == {"postgres", "redis", "bucket"}, "no way out but the bucket's door"
     assert reached_from("client") == {"web", "storage"}
     assert reached_from("web1") == set(doors)
+
+
+def test_a_database_that_takes_nothing_any_more_is_given_up_in_half_a_minute(site: Site) -> None:
+    """Read from the connection: left to the kernel it is a quarter of an hour, which is more than a test can wait."""
+    database = site.database()
+    with site.network.at("migrate"), database.engine.connect() as connection:
+        descriptor = os.dup(connection.connection.driver_connection.fileno())  # type: ignore[union-attr]
+        with socket.socket(fileno=descriptor) as there:
+            assert there.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 30_000
+    database.dispose()
 
 
 def test_files_sent_to_either_web_are_scored(site: Site) -> None:

@@ -44,7 +44,9 @@ class Late:
             eventually(lambda: _answers(database), what="the database")
             yield database
         finally:
-            server.send_signal(signal.SIGINT)  # its clients do not end it by going, as they would have to on SIGTERM
+            server.send_signal(
+                signal.SIGINT
+            )  # its clients do not end it by going, as they would have to on SIGTERM
             server.wait(20)
 
 
