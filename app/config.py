@@ -69,7 +69,9 @@ class Settings:
         2000, "Local copies of files in a bucket, in MB; what is in use is kept beyond it."
     )
     database_pool: int = _setting(0, "PostgreSQL connections of each process; 0: its web threads and 2 more.")
-    statement_seconds: int = _setting(60, "A PostgreSQL statement is ended after this long, in seconds.")
+    statement_seconds: int = _setting(
+        60, "A PostgreSQL statement, or a silent writer's transaction, is ended after this long, in seconds."
+    )
     sign_ups_per_hour: int = _setting(200, "Sign-ups an hour from one address; five times as many from all.")
     insecure_http: bool = _setting(
         False, "Let others reach this server without TLS; only for a network that you trust."

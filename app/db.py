@@ -13,7 +13,7 @@ from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import DateTime, Dialect, Engine, NullPool, create_engine, event, make_url, text
+from sqlalchemy import DateTime, Dialect, Engine, NullPool, create_engine, event, func, make_url, select, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import (
     ArgumentError,
@@ -57,7 +57,8 @@ class UtcTime(TypeDecorator[datetime]):
 
 
 # Nothing is prepared on the server, so that a pooler (PgBouncer in transaction mode) may stand between. A
-# server that vanished without a word is noticed within a minute.
+# server that vanished without a word is noticed within a minute: while we wait for it by keepalives, while it has not
+# taken what we sent by the last of these, as the kernel sends no keepalives then and would try for a quarter of an hour.
 _POSTGRES_CONNECTION: Mapping[str, Any] = {
     "connect_timeout": 10,
     "application_name": "heldout",
@@ -66,6 +67,7 @@ _POSTGRES_CONNECTION: Mapping[str, Any] = {
     "keepalives_idle": 30,
     "keepalives_interval": 10,
     "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
 }
 
 
@@ -86,6 +88,34 @@ def is_away(error: BaseException) -> bool:
     return isinstance(error, OperationalError | InterfaceError | PoolExhausted) or (
         isinstance(error, DBAPIError) and error.connection_invalidated
     )
+
+
+# What libpq and PostgreSQL say of a server that is not reached or takes nobody in just now. A connection that fails
+# has no code to go by; a server that speaks another language is refused as if its setting were wrong.
+_PASSING = (
+    "connection refused",
+    "timeout expired",
+    "is the server running locally",  # a unix socket that is not there
+    "failed to resolve host",
+    "no route to host",
+    "network is unreachable",
+    "server closed the connection unexpectedly",
+    "connection reset",
+    "starting up",
+    "shutting down",
+    "recovery mode",
+    "not yet accepting connections",
+    "too many clients",
+    "too many connections",
+    "connection slots are reserved",
+    "terminating connection",
+)
+
+
+def is_passing(error: BaseException) -> bool:
+    """Waiting may mend it, as it does not a wrong password or a database that does not exist."""
+    words = str(getattr(error, "orig", "")).lower()
+    return is_away(error) and any(passing in words for passing in _PASSING)
 
 
 def is_full(error: BaseException) -> bool:
@@ -142,7 +172,7 @@ class Database:
     def begin(self) -> Iterator[Session]:
         """One writing transaction: committed at the end of the block, rolled back on any exception."""
         with self._turn, self._writing.begin() as session:
-            self._limit(session)
+            self._limit(session, "statement_timeout", "idle_in_transaction_session_timeout")
             yield session
 
     @contextmanager
@@ -151,14 +181,16 @@ class Database:
         with self._reading() as session:
             if not self.is_sqlite:
                 session.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
-            self._limit(session)
+            self._limit(session, "statement_timeout")
             yield session
 
-    def _limit(self, session: Session) -> None:
-        """A statement that hangs holds a thread only so long. For this transaction alone: a pooler between may
-        give the connection to another, and an upgrade of the schema takes as long as it takes."""
+    def _limit(self, session: Session, *what: str) -> None:
+        """A statement that hangs holds a thread only so long, and a machine that vanished in the middle of writing
+        its locks: the server would wait hours for it. For this transaction alone: a pooler between may give the
+        connection to another, and an upgrade of the schema takes as long as it takes."""
         if not self.is_sqlite:
-            session.execute(text(f"SET LOCAL statement_timeout = '{self._statement_seconds}s'"))
+            limit = f"{self._statement_seconds}s"
+            session.execute(select(*(func.set_config(name, limit, True) for name in what)))
 
     def dispose(self) -> None:
         self.engine.dispose()

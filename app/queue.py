@@ -11,10 +11,12 @@ import hashlib
 import hmac
 import json
 import logging
+import time
 from typing import Any
 
 from redis import Redis
 from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 from rq import Queue
 from rq.job import Job
 from rq.serializers import Serializer
@@ -26,6 +28,9 @@ NAME = "scoring"
 JOB = "worker.jobs.score_submission"
 INSPECTION_JOB = "worker.inspections.inspect"
 HINT_LIFE_SECONDS = 60
+
+SILENT_SECONDS = 5.0
+"""A Redis that did not answer in time is left alone for so long: each upload would wait for it, one after another."""
 
 log = logging.getLogger(__name__)
 
@@ -69,6 +74,7 @@ class Hints:
         """Without a Redis nothing is announced: workers then ask the database by themselves."""
         self._queue = Queue(NAME, connection=redis, serializer=signed_json(key)) if redis else None
         self._timeout = job_seconds
+        self._silent_until = 0.0
 
     def send(self, submission_id: int) -> bool:
         """True if the hint reached Redis; call it after the commit, never before.
@@ -83,7 +89,7 @@ class Hints:
         return self._send(INSPECTION_JOB, inspection_id, 3 * self._timeout)
 
     def _send(self, job: str, about: int, seconds: int) -> bool:
-        if self._queue is None:
+        if self._queue is None or time.monotonic() < self._silent_until:
             return False
         try:
             self._queue.enqueue(
@@ -95,6 +101,8 @@ class Hints:
                 failure_ttl=HINT_LIFE_SECONDS,
             )
         except RedisError as wrong:
+            if isinstance(wrong, RedisTimeoutError):
+                self._silent_until = time.monotonic() + SILENT_SECONDS
             log.warning("no hint for %s %s, the sweeper will send one: %s", job, about, wrong)
             return False
         return True
@@ -116,4 +124,5 @@ def open_(settings: Settings) -> Hints:
 
 
 def connect(url: str) -> Redis:
-    return Redis.from_url(url, socket_connect_timeout=2, health_check_interval=30)
+    # A server that vanished without a word holds up an upload, or a sweep, no longer than this.
+    return Redis.from_url(url, socket_connect_timeout=2, socket_timeout=5, health_check_interval=30)

@@ -256,7 +256,12 @@ def sign_in_as_member(session: Session, competition: Competition, team_id: int) 
 
 
 def add_submissions(
-    session: Session, competition: Competition, team_ids: list[int], start: int, end: int
+    session: Session,
+    competition: Competition,
+    team_ids: list[int],
+    start: int,
+    end: int,
+    sha256: Callable[[int], str] = "{:064x}".format,
 ) -> None:
     """Files `start` to `end`, scored, dealt out to the teams in turn; the team that signs in stays in the middle."""
     dice = random.Random(start)
@@ -274,7 +279,7 @@ def add_submissions(
                 {
                     "id": i, "competition_id": competition.id, "team_id": team_ids[number % len(team_ids)],
                     "received_at": moment, "day": date(2026, 1, 5), "filename": "predictions.csv", "message": "",
-                    "sha256": f"{number:064x}", "size_bytes": 20_000, "is_charged": True,
+                    "sha256": sha256(number), "size_bytes": 20_000, "is_charged": True,
                 }
                 for i, number, moment in zip(ids, numbers, at, strict=True)
             ],

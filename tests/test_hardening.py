@@ -35,7 +35,6 @@ MAY_RUN_TEXT = {"scorer/_zygote.py": "runs an organiser's metric, inside the san
 
 # (file, how the text begins): what no parameter can stand for.
 PUT_TOGETHER = {
-    ("app/db.py", "SET LOCAL statement_timeout"): "SET takes no parameter; a whole number of the settings",
     ("app/backup.py", "SELECT setval"): "a table's name is no parameter; the names of our own tables",
 }
 

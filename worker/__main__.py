@@ -29,7 +29,7 @@ from app import challenges, config, db, heartbeats, logs, migrations, queue, saf
 from app.config import Settings
 from app.errors import Refused
 from scorer import sandbox
-from worker import inspections, jobs  # noqa: F401  inspections is a job too: imported before the fork
+from worker import inspections, jobs, patience  # noqa: F401  inspections is a job too: imported before the fork
 from worker.poller import Poller
 from worker.stopping import Stop
 
@@ -131,25 +131,30 @@ def main() -> int:
         safety.refuse_unsafe(settings)
         config.prepare_data_dir(settings)
         database = db.open_(settings, pooled=False)
-        migrations.check(database)
         key = config.secret_key(settings)
+        runner = jobs.configure(settings, database)
+        patience.until_there(lambda: _enter(runner))
     except Refused as refusal:
         print(f"heldout worker: {refusal.message}", file=sys.stderr)
         return refusal.exit_code
     try:
         with scorer.locked_in() as isolation:
-            return _work(settings, key, jobs.configure(settings, database), isolation)
+            _work(settings, key, runner, isolation)
     except sandbox.SandboxFailed as failure:
         print(f"heldout worker: {failure}", file=sys.stderr)
         return 1
+    patience.say_goodbye(database, runner.name)
+    return 0
 
 
-def _work(settings: Settings, key: str, runner: jobs.Runner, isolation: str) -> int:
-    if isolation not in ("strong", "standard"):
-        log.warning(
-            "files of participants are read with isolation %s here; see docs/operations.md", isolation
-        )
+def _enter(runner: jobs.Runner) -> None:
+    migrations.check(runner.database)
     release_the_dead(runner)
+
+
+def _work(settings: Settings, key: str, runner: jobs.Runner, isolation: str) -> None:
+    if isolation not in ("strong", "standard"):
+        log.warning("files of participants are read with isolation %s here; see SECURITY.md", isolation)
     pulse = Pulse(runner, isolation)
     stop = Stop()
     stop.listen()
@@ -162,9 +167,6 @@ def _work(settings: Settings, key: str, runner: jobs.Runner, isolation: str) -> 
     else:
         with suppress(StopRequested):  # RQ's handler, in the moment between its end and ours
             _listen(settings, key, runner, pulse, poller, stop)
-    with runner.database.begin() as session:
-        heartbeats.gone(session, runner.name)
-    return 0
 
 
 def _listen(

@@ -27,6 +27,7 @@ from app.db import Database
 from app.errors import Refused
 from app.processes import this_host
 from app.queue import Hints
+from worker import patience
 from worker.stopping import Stop
 
 ENOUGH_HINTS = 50
@@ -127,8 +128,7 @@ def run(settings: Settings, database: Database, hints: Hints, stop: Stop) -> Non
     while not stop.is_asked:
         sweep(database, hints, hint_after=timedelta(seconds=settings.hint_seconds), name=name)
         stop.wait(settings.sweep_seconds)
-    with database.begin() as session:
-        heartbeats.gone(session, name)
+    patience.say_goodbye(database, name)
 
 
 def main() -> int:
@@ -138,7 +138,7 @@ def main() -> int:
         safety.refuse_unsafe(settings)
         config.prepare_data_dir(settings)
         database = db.open_(settings)
-        migrations.check(database)
+        patience.until_there(lambda: migrations.check(database))
         hints = queue.open_(settings)
     except Refused as refusal:
         print(f"heldout sweep: {refusal.message}", file=sys.stderr)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -246,6 +247,14 @@ def test_the_sweeper_sends_no_flood_of_hints(platform: Platform, redis_url: str)
     with Redis.from_url(redis_url) as redis:
         redis.flushall()
     assert sweep(platform.database, hints, hint_after=timedelta(0)) == 3
+
+
+def test_a_redis_that_answers_nothing_holds_up_one_upload_and_not_the_next() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        hints = Hints(queue.connect(f"redis://127.0.0.1:{silent.getsockname()[1]}"), "k", job_seconds=10)
+        began = time.monotonic()
+        assert [hints.send(number) for number in range(10)] == [False] * 10
+    assert time.monotonic() - began < 10
 
 
 def test_a_hint_never_raises_when_redis_is_away(tmp_path: Path) -> None:

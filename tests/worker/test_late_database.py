@@ -1,0 +1,162 @@
+"""Machines come up in any order: who starts before the database waits for it, and refuses what waiting does not mend."""
+
+from __future__ import annotations
+
+import secrets
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
+
+from app import db, heartbeats, migrations
+from app.db import Database
+from tests import postgres
+from tests.servers import Forked, environment, eventually
+
+pytestmark = [pytest.mark.postgres, pytest.mark.xdist_group("late database")]
+
+PARTS = {"worker": "worker", "sweeper": "worker.sweeper"}
+MOST = 12  # connections that the server takes
+
+
+@dataclass
+class Late:
+    files: postgres.Files
+
+    def url(self, name: str = "postgres", password: str | None = None) -> str:
+        password = password or self.files.password
+        return f"postgresql://heldout:{password}@/{name}?host={self.files.folder}"
+
+    @contextmanager
+    def running(self) -> Iterator[Database]:
+        server = subprocess.Popen(
+            self.files.command, env=postgres.ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        database = Database(self.url(), pooled=False)
+        try:
+            eventually(lambda: _answers(database), what="the database")
+            yield database
+        finally:
+            server.send_signal(
+                signal.SIGINT
+            )  # its clients do not end it by going, as they would have to on SIGTERM
+            server.wait(20)
+
+
+def _answers(database: Database) -> bool:
+    try:
+        with database.read() as session:
+            return bool(session.scalar(text("SELECT true")))
+    except OperationalError:
+        return False
+
+
+@pytest.fixture(scope="module")
+def late() -> Iterator[Late]:
+    """With this program's schema, and stopped; beside it an empty one."""
+    with postgres.files(secrets.token_hex(8), f"max_connections={MOST}") as files:
+        late = Late(files)
+        with late.running() as database:
+            migrations.upgrade(database)
+            with database.engine.connect() as connection:
+                connection.execution_options(isolation_level="AUTOCOMMIT").execute(
+                    text("CREATE DATABASE unmade")
+                )
+        yield late
+
+
+@dataclass
+class Started:
+    process: Forked
+    log: Path
+
+    def is_waiting(self) -> bool:
+        return "waiting for the database" in self.log.read_text()
+
+
+@contextmanager
+def start(part: str, folder: Path, url: str) -> Iterator[Started]:
+    log = folder / f"{part}.log"
+    env = environment(folder / part, {"HELDOUT_DATABASE_URL": url, "HELDOUT_REDIS_URL": "none"})
+    with log.open("wb") as written, Path("/dev/null").open("rb") as nothing:
+        process = Forked(PARTS[part], env=env, files=[nothing, written, written])
+    try:
+        yield Started(process, log)
+    finally:
+        with suppress(ProcessLookupError):  # it has refused
+            process.terminate()
+        process.wait(20)
+
+
+def alive(database: Database) -> set[str]:
+    with database.read() as session:
+        return {beat.kind for beat in heartbeats.alive(session, now=db.now(session))}
+
+
+def test_who_starts_before_the_database_waits_and_says_so_once(late: Late, tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        started = [stack.enter_context(start(part, tmp_path, late.url())) for part in PARTS]
+        for one in started:
+            eventually(one.is_waiting, what="the first try")
+        time.sleep(1.5)  # and some more tries
+        assert all(len(one.log.read_text().splitlines()) == 1 for one in started)
+        database = stack.enter_context(late.running())
+        eventually(lambda: alive(database) == {*PARTS}, what="their heartbeats")
+        for one in started:
+            one.process.terminate()
+            assert one.process.wait(20) == 0
+        assert alive(database) == set()
+
+
+def test_a_database_that_takes_nobody_in_is_waited_for_as_well(late: Late, tmp_path: Path) -> None:
+    with late.running() as database, ExitStack() as stack:
+        with ExitStack() as crowd:
+            for _ in range(MOST):
+                crowd.enter_context(database.engine.connect())
+            started = [stack.enter_context(start(part, tmp_path, late.url())) for part in PARTS]
+            for one in started:
+                eventually(one.is_waiting, what="the first try")
+                assert "too many clients" in one.log.read_text()
+        eventually(lambda: alive(database) == {*PARTS}, what="their heartbeats")
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_who_waits_is_ended_at_once(late: Late, tmp_path: Path, part: str) -> None:
+    with start(part, tmp_path, late.url()) as waiting:
+        eventually(waiting.is_waiting, what="the first try")
+        time.sleep(2)  # in one of the longer pauses
+        waiting.process.terminate()
+        assert waiting.process.wait(1) == 0
+
+
+def test_what_waiting_does_not_mend_is_refused_in_one_line(late: Late, tmp_path: Path) -> None:
+    wrong = {
+        "password authentication failed": late.url(password="not this one"),
+        "does not exist": late.url("nowhere"),
+        "is empty, this program needs": late.url("unmade"),
+    }
+    with late.running():
+        for words, url in wrong.items():
+            for part in PARTS:
+                with start(part, tmp_path, url) as refused:
+                    assert refused.process.wait(20) == 2
+                [line] = refused.log.read_text().splitlines()
+                assert words in line
+
+
+def test_who_is_stopped_while_the_database_is_away_ends_well(late: Late, tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        with late.running() as database:
+            started = [stack.enter_context(start(part, tmp_path, late.url())) for part in PARTS]
+            eventually(lambda: alive(database) == {*PARTS}, what="their heartbeats")
+        for one in started:
+            one.process.terminate()
+            assert one.process.wait(20) == 0
+            assert "stopped while the database is away" in one.log.read_text()
