@@ -18,6 +18,7 @@ from app import config, db, queue, storage
 from app.config import Settings
 from app.db import Database
 from app.figures import Totals
+from app.receipts import Signer
 from app.web import (
     accounts,
     api,
@@ -80,6 +81,7 @@ def create_app(settings: Settings, *, database: Database | None = None) -> Flask
         under_way=UnderWay(settings.web_threads),
         requests=Requests(),
         totals=Totals(),
+        signer=Signer(config.secret_key(settings)),
     )
     if settings.proxies:
         n = settings.proxies

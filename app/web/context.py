@@ -16,6 +16,7 @@ from app.db import Database
 from app.errors import NotFound, NotSignedIn
 from app.figures import Totals
 from app.queue import Hints
+from app.receipts import Signer
 from app.storage import Storage
 from app.web.metrics import Requests
 from app.web.throttle import UnderWay
@@ -32,6 +33,7 @@ class Parts:
     under_way: UnderWay
     requests: Requests
     totals: Totals
+    signer: Signer
 
 
 def parts() -> Parts:

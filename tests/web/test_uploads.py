@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from werkzeug.test import TestResponse
 
-from app import db
+from app import db, receipts
 from app.storage import Incoming, Storage
 from app.web import __main__ as server
 from tests.web.house import CSV, PRIVATE_CANARY, House
@@ -348,3 +348,17 @@ def test_a_connection_that_says_nothing_is_given_up(monkeypatch: pytest.MonkeyPa
             connection, _ = listener.accept()
             with connection, pytest.raises(BlockingIOError):
                 connection.recv(1)
+
+
+def test_the_signed_receipt_is_the_same_wherever_it_is_shown(house: House) -> None:
+    given = send_raw(house).json
+    assert given is not None
+    shown = house.stranger().client.get(given["links"]["self"], headers=house.token("ada")).json
+    assert shown is not None
+    page = house.browser("ada").get(given["links"]["page"]).text
+    assert shown["receipt"] == given["receipt"]
+    assert f">{given['receipt']}<" in page
+    assert given["receipt_key"] in page
+    facts = receipts.read(given["receipt"], given["receipt_key"])
+    assert (facts.submission_id, facts.sha256, facts.size_bytes) == (given["id"], given["sha256"], len(CSV))
+    assert facts.received_at.isoformat() == given["received_at"]
