@@ -44,7 +44,7 @@ from app.web.context import Parts
 from app.web.metrics import Requests
 from app.web.throttle import UnderWay
 
-FORM_LIMIT_BYTES = 1_000_000  # of every request but an upload, which sets its own
+FORM_LIMIT_BYTES = 64 * 1024  # of every request but an upload, which sets its own
 A_YEAR_SECONDS = 365 * 86400
 
 POLICY = {
@@ -145,7 +145,6 @@ def _prepare_templates(app: Flask) -> None:
 
 
 def _secure(response: Response) -> Response:
-    uploads.drain()
     headers = response.headers
     headers["Content-Security-Policy"] = "; ".join(f"{what} {whence}" for what, whence in POLICY.items())
     headers["X-Content-Type-Options"] = "nosniff"

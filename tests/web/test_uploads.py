@@ -2,10 +2,8 @@ from __future__ import annotations
 
 import gzip
 import io
-import socket
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,7 +11,6 @@ from werkzeug.test import TestResponse
 
 from app import db, receipts
 from app.storage import Incoming, Storage
-from app.web import __main__ as server
 from tests.web.house import CSV, PRIVATE_CANARY, House
 
 if TYPE_CHECKING:
@@ -223,12 +220,6 @@ def test_a_hopeless_upload_is_refused_unread(house: House, why: str) -> None:
     assert leftovers(house) == []
 
 
-def test_a_small_refused_body_is_thrown_away_so_that_the_answer_arrives(house: House) -> None:
-    body = io.BytesIO(CSV)
-    house.stranger().client.post(API, input_stream=body, content_type="text/csv", headers=house.token("bob"))
-    assert body.tell() == len(CSV)
-
-
 def test_a_file_that_began_in_time_counts_although_it_ends_after_the_close(house: House) -> None:
     closing = house
 
@@ -338,16 +329,6 @@ def test_a_body_that_never_comes_is_no_fault_of_ours(house: House, name: str) ->
     )
     assert answer.status_code == (400 if name == "ada" else 403)
     assert leftovers(house) == []
-
-
-def test_a_connection_that_says_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "PATIENCE_SECONDS", 1)
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        server.limit_patience(SimpleNamespace(sockets=[listener]))
-        with socket.create_connection(listener.getsockname()):
-            connection, _ = listener.accept()
-            with connection, pytest.raises(BlockingIOError):
-                connection.recv(1)
 
 
 def test_the_signed_receipt_is_the_same_wherever_it_is_shown(house: House) -> None:
