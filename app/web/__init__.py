@@ -41,6 +41,7 @@ from app.web import (
     watch,
 )
 from app.web.context import Parts
+from app.web.kept import Kept
 from app.web.metrics import Requests
 from app.web.throttle import UnderWay
 
@@ -82,6 +83,7 @@ def create_app(settings: Settings, *, database: Database | None = None) -> Flask
         requests=Requests(),
         totals=Totals(),
         signer=Signer(config.secret_key(settings)),
+        boards=Kept(settings.board_seconds),
     )
     if settings.proxies:
         n = settings.proxies

@@ -18,6 +18,7 @@ from app.figures import Totals
 from app.queue import Hints
 from app.receipts import Signer
 from app.storage import Storage
+from app.web.kept import Kept
 from app.web.metrics import Requests
 from app.web.throttle import UnderWay
 
@@ -34,6 +35,7 @@ class Parts:
     requests: Requests
     totals: Totals
     signer: Signer
+    boards: Kept
 
 
 def parts() -> Parts:
