@@ -3,12 +3,14 @@
 gunicorn gives a thread to every new connection, waits in it for each byte of a request, and closes connections in its
 one loop, so that a few dozen clients that dribble, or do not hang up, keep everybody else out for minutes. Here the loop
 collects the head of a request and a form's body, and hears out who is not read to the end. An upload is the one
-body that is read in a thread, since its time of arrival is when it began; it must keep up a pace.
+body that is read in a thread, since its time of arrival is when it began; it must keep up a pace. What a slow reader has
+not taken of its answer, a large file above all, the loop sends when the thread has long gone on.
 """
 
 from __future__ import annotations
 
 import errno
+import os
 import re
 import selectors
 import socket
@@ -16,13 +18,16 @@ import struct
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gunicorn.http.errors import LimitRequestHeaders
 from gunicorn.http.unreader import SocketUnreader
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from app.web import FORM_LIMIT_BYTES
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer as Buffer
 
 HEAD_SECONDS = 10.0
 FORM_SECONDS = 30.0  # from the request's first moment
@@ -32,6 +37,7 @@ BYTES_A_SECOND = 5_000  # of an upload; who is slower for long is given up
 HEAD_BYTES = 32 * 1024
 LINGER_BYTES = 32 << 20
 CHUNK_BYTES = 64 * 1024
+REST_BYTES = 1 << 20  # of an answer that is no file; a page is a tenth of it
 HURRY_SECONDS = 2.0  # for who is still sending when the server stops
 
 _LENGTH = re.compile(rb"\r\ncontent-length[ \t]*:[ \t]*([0-9]{1,18})[ \t]*\r\n", re.IGNORECASE)
@@ -62,6 +68,57 @@ class Paced(SocketUnreader):  # type: ignore[misc]  # gunicorn has no types
             self.sock.settimeout(None)
         self.until = min(time.monotonic() + PATIENCE_SECONDS, self.until + len(got) / BYTES_A_SECOND)
         return got
+
+
+class Line(socket.socket):
+    """A socket that never waits for its reader: what cannot go out at once is left for the loop."""
+
+    def __init__(self, accepted: socket.socket) -> None:
+        super().__init__(fileno=accepted.detach())
+        self.rest = bytearray()
+        self.file: int | None = None
+        self.offset = self.count = 0
+
+    def sendall(self, data: Buffer, flags: int = 0, /) -> None:
+        if len(self.rest) > REST_BYTES:
+            super().sendall(self.rest)
+            self.rest.clear()
+        self.rest += data
+        if self.file is None:
+            self.pour(socket.MSG_DONTWAIT)
+
+    def sendfile(self, file: Any, offset: int = 0, count: int | None = None) -> int:
+        self.file, self.offset = os.dup(file.fileno()), offset
+        self.count = os.fstat(self.file).st_size - offset if count is None else count
+        return self.count
+
+    def pour(self, flags: int = 0) -> None:
+        """Send what goes; of a file only in the loop, where the socket does not block."""
+        try:
+            if self.rest:
+                del self.rest[: self.send(self.rest, flags)]
+            elif self.file is not None:
+                sent = os.sendfile(self.fileno(), self.file, self.offset, min(self.count, 4 * CHUNK_BYTES))
+                if not sent:
+                    raise ConnectionAbortedError("the file became shorter")
+                self.offset, self.count = self.offset + sent, self.count - sent
+        except BlockingIOError:
+            return
+        if not self.count:
+            self._forget_file()
+
+    @property
+    def is_sent(self) -> bool:
+        return not self.rest and self.file is None
+
+    def _forget_file(self) -> None:
+        if self.file is not None:
+            os.close(self.file)
+            self.file = None
+
+    def close(self) -> None:
+        self._forget_file()
+        super().close()
 
 
 class Connection(TConn):  # type: ignore[misc]  # gunicorn has no types
@@ -102,7 +159,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.slow: dict[Connection, None] = {}
-        """Whom the loop still listens to, in the order in which they began."""
+        """Whom the loop waits for, in the order in which they began."""
         self.looked = 0.0
 
     def load_wsgi(self) -> None:
@@ -124,9 +181,9 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
                 raise
             return
         self.nr_conns += 1
-        # Who takes no byte of an answer for so long is given up as well.
+        # Who takes no byte of a long answer for so long is given up as well.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("@ll", int(PATIENCE_SECONDS), 0))
-        self._listen(Connection(self.cfg, sock, address, listener.getsockname()))
+        self._listen(Connection(self.cfg, Line(sock), address, listener.getsockname()))
 
     def on_client_socket_readable(self, conn: Connection, client: socket.socket) -> None:
         """A kept connection sends its next request."""
@@ -162,6 +219,9 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
 
     def finish_request(self, conn: Connection, done: Future[Any]) -> None:
         keep = not done.cancelled() and done.exception() is None and bool(done.result())
+        if not conn.sock.is_sent:
+            self._wait(conn, PATIENCE_SECONDS, lambda c: self._pour(c, done), selectors.EVENT_WRITE)
+            return
         if not keep:
             self._linger(conn)
         elif ahead := conn.parser.unreader.take_buffered():
@@ -172,6 +232,13 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
                 conn.close()
         else:
             super().finish_request(conn, done)
+
+    def _pour(self, conn: Connection, done: Future[Any]) -> None:
+        conn.sock.pour()
+        conn.timeout = time.monotonic() + PATIENCE_SECONDS
+        if conn.sock.is_sent:
+            self._leave(conn)
+            self.finish_request(conn, done)
 
     def _keepalive_after(self, conn: Connection, keepalive: Any) -> bool:
         conn.parser.unreader.until = 0.0  # what was left unread is here already, or not waited for
@@ -194,10 +261,16 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         if not chunk or conn.needs <= 0:
             self._drop(conn)
 
-    # -- whom the loop listens to ----------------------------------------------------------------
+    # -- whom the loop waits for -----------------------------------------------------------------
 
-    def _wait(self, conn: Connection, seconds: float, then: Callable[[Connection], None]) -> None:
-        def readable(_sock: socket.socket) -> None:
+    def _wait(
+        self,
+        conn: Connection,
+        seconds: float,
+        then: Callable[[Connection], None],
+        event: int = selectors.EVENT_READ,
+    ) -> None:
+        def ready(_sock: socket.socket) -> None:
             try:
                 then(conn)
             except BlockingIOError:
@@ -208,7 +281,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         conn.sock.setblocking(False)
         conn.timeout = time.monotonic() + seconds
         self.slow[conn] = None
-        self.poller.register(conn.sock, selectors.EVENT_READ, readable)
+        self.poller.register(conn.sock, event, ready)
 
     def _leave(self, conn: Connection) -> None:
         self.poller.unregister(conn.sock)

@@ -71,6 +71,7 @@ class Serving:
 def serving(folder: Path) -> Iterator[Serving]:
     house = reopen(folder)
     with_schema(house, migrations.head())
+    house.change(daily_limit=20, pending_limit=20, max_upload_bytes=20_000_000)
     token = house.token("ada")["Authorization"]
     house.database.dispose()
     with socket.create_server(("127.0.0.1", 0)) as free:
@@ -229,6 +230,29 @@ def test_a_refusal_reaches_who_sends_everything_first(server: Serving, request_:
         answer = everything(connection)
     assert answer.startswith(f"HTTP/1.1 {status} ".encode())
     assert re.search(rb"(?i)\r\nconnection: close\r\n", answer)
+
+
+def test_who_reads_slowly_holds_nobody_up_and_gets_every_byte(server: Serving) -> None:
+    content = b"".join(b"%07d\n" % n for n in range(1_000_000))
+    head = UPLOAD + f"Authorization: {server.token}\r\nContent-Length: {len(content)}\r\n".encode()
+    with server.connection(head + b"Connection: close\r\n\r\n" + content) as connection:
+        receipt = json.loads(everything(connection).partition(b"\r\n\r\n")[2])
+    ask = f"GET {receipt['links']['file']} HTTP/1.1\r\nHost: localhost\r\nAuthorization: {server.token}\r\n"
+    with ExitStack() as stack:
+        crowd = [stack.enter_context(server.connection(ask.encode() + b"\r\n")) for _ in range(16)]
+        resumed = ask.encode() + b"Range: bytes=1000000-\r\n\r\n"
+        crowd += [stack.enter_context(server.connection(resumed)) for _ in range(16)]
+        assert server.read() < 2
+        for slow, begin in ((crowd[0], 0), (crowd[-1], 1_000_000)):
+            slow.sendall(
+                GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+            )  # and the next on the same line
+            heads, _, rest = everything(slow).partition(b"\r\n\r\n")
+            assert heads.startswith(b"HTTP/1.1 206 " if begin else b"HTTP/1.1 200 ")
+            length = len(content) - begin
+            assert rest[:length] == content[begin:]
+            assert rest[length:].startswith(b"HTTP/1.1 200 OK\r\n")
+        assert server.read() < 2
 
 
 def test_slow_clients_do_not_keep_the_server_from_stopping(foundation: Path, tmp_path: Path) -> None:
