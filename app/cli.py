@@ -41,8 +41,10 @@ from app import (
     migrations,
     proof,
     publishing,
+    receipts,
     serve,
     storage,
+    submissions,
 )
 from app.cases import Action
 from app.competitions import Place, Rescore
@@ -51,7 +53,7 @@ from app.db import Database
 from app.errors import Refused
 from app.inspections import Kind
 from app.installation import Installation
-from app.models import Competition
+from app.models import Competition, Submission
 
 # Into a pipe nothing is cut to the width of a screen that is not there.
 out = Console(soft_wrap=True, highlight=False, width=None if sys.stdout.isatty() else 1000)
@@ -737,6 +739,56 @@ def verify_command(installation: Installation, submission: int, as_json: bool) -
 
 
 _TOLD = ("metric", "metric_version", "python", "numpy", "pandas", "heldout", "worker", "isolation")
+
+
+@cli.group("receipt")
+def receipt_group() -> None:
+    """The signed line that everybody holds who has sent a file."""
+
+
+@receipt_group.command("key")
+@pass_installation
+def receipt_key(installation: Installation) -> None:
+    """Print the public key of this installation's receipts; publish it, and anybody can check one."""
+    click.echo(receipts.Signer(config.secret_key(installation.settings)).public_key)
+
+
+@receipt_group.command("verify")
+@click.argument("text", nargs=-1, required=True)
+@click.option("--key", help="Only check the signature, with this public key; needs no installation.")
+@pass_installation
+def receipt_verify(installation: Installation, text: Sequence[str], key: str | None) -> int:
+    """Whether a receipt is this installation's, and what became of the submission. Exit 1 if rows say otherwise."""
+    ours = receipts.Signer(config.secret_key(installation.settings)).public_key if key is None else key
+    facts = receipts.read(" ".join(text), ours)
+    click.echo(f"The signature fits: submission {facts.submission_id} of {facts.competition}.")
+    if key is not None:
+        return 0
+    with installation.database.read() as session:
+        words, is_kept = _became(session, facts)
+    click.echo(words)
+    return 0 if is_kept else 1
+
+
+def _became(session: Session, facts: receipts.Facts) -> tuple[str, bool]:
+    """What became of what was received, in words; False if it is not there as it was received."""
+    row = session.get(Submission, facts.submission_id)
+    if row is None:
+        return (
+            "There is NO such submission any more: its row was removed, or an older backup restored.",
+            False,
+        )
+    competition = session.get_one(Competition, row.competition_id)
+    now = receipts.Facts(competition.slug, row.id, row.team_id, row.sha256, row.size_bytes, row.received_at)
+    if now != facts:
+        return f"The row was CHANGED since. Today it would be: {now}", False
+    [status] = submissions.statuses(
+        session, competition, now=db.now(session), submission_id=row.id, for_organiser=True
+    )
+    words = f"Received from {status.team} at {facts.received_at.isoformat()}; {status.state}"
+    if status.public_exact is not None:
+        words += f", public {status.public_exact!r}, private {status.private!r}"
+    return f"{words}; it {'counts' if row.is_charged else 'does not count'} against the quota.", True
 
 
 @cli.group("audit")

@@ -78,6 +78,10 @@ class Settings:
     )
     trusted_hosts: str = _setting("", "Names this server answers to, with commas between; empty: any.")
 
+    board_seconds: float = _setting(
+        1.0, "Age that the board's page may have for people not signed in, in seconds; 0: always made anew."
+    )
+
     log_format: str = _setting("text", "text, or json: one object a line.")
     metrics_token: str = _setting(
         "", "Bearer token that may read /metrics; empty: organisers alone may.", secret=True
@@ -241,6 +245,8 @@ def _check(settings: Settings) -> None:
         problems.append("HELDOUT_S3_KEY and HELDOUT_S3_SECRET: set both or neither")
     if settings.database_pool < 0:
         problems.append("HELDOUT_DATABASE_POOL: must be 0 or more")
+    if settings.board_seconds < 0:
+        problems.append("HELDOUT_BOARD_SECONDS: must be 0 or more")
     if settings.disk_floor_mb < 0:
         problems.append("HELDOUT_DISK_FLOOR_MB: must be 0 or more")
     if settings.team_mb < 0:

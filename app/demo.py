@@ -161,6 +161,7 @@ def _participate(installation: Installation, address: str, console: Console) -> 
     console.print(
         f"submitted {slug}/sample_submission.csv: receipt {receipt['id']}, sha256 {receipt['sha256'][:12]}"
     )
+    console.print(receipt["receipt"], markup=False)
     status = _wait_for_score(api, receipt["id"])
     console.print(f"submission {receipt['id']}: {status['state']}, public score {status['public']:.5f}")
     for each in SLUGS:

@@ -6,20 +6,25 @@ an index range and nothing ever has to be invalidated.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import (
     CTE,
+    BigInteger,
     ColumnElement,
     CompoundSelect,
     Integer,
     Select,
+    String,
     Subquery,
     and_,
+    bindparam,
     case,
     cast,
     delete,
@@ -46,6 +51,8 @@ from app.models import (
 
 PAGE_SIZE = 50
 MAX_PAGE_SIZE = 200
+_COMPETITION = bindparam("competition", type_=BigInteger)
+_ESCAPED = re.compile("[/%_]")  # what has a meaning in a LIKE
 
 
 class Sort(StrEnum):
@@ -121,46 +128,22 @@ def board(
     is_private = competition.is_settled(now)
     page = max(1, page)
     page_size = max(1, min(page_size, MAX_PAGE_SIZE))
-    matches = Team.name.icontains(search.strip(), autoescape=True) if search.strip() else None
-    here = Standing.competition_id == competition.id
-
-    # Only ids are sorted; what a row shows is looked up for one page of them, and names only decide if asked to.
-    picked = select(Standing.team_id).where(here)
-    count = select(func.count()).select_from(Standing).where(here)
-    if matches is not None or sort is Sort.TEAM:
-        picked = picked.join(Team, Team.id == Standing.team_id)
-    if matches is not None:
-        picked = picked.where(matches)
-        count = count.join(Team, Team.id == Standing.team_id).where(matches)
-    picked = picked.order_by(*_order(sort, is_private=is_private, descending=descending))
-    wanted = picked.limit(page_size).offset((page - 1) * page_size).subquery()
-    rows: Select[Any] | CompoundSelect[Any] = (
-        _rows(is_private=is_private, is_own=False)
-        .where(here)
-        .join(wanted, wanted.c.team_id == Standing.team_id)
-    )
-    if viewer_id is not None:
-        my_team = select(Membership.team_id).where(
-            Membership.competition_id == competition.id, Membership.user_id == viewer_id
-        )
-        own = _rows(is_private=is_private, is_own=True).where(
-            here, Standing.team_id == my_team.scalar_subquery()
-        )
-        rows = union_all(rows, own)
-    shown = rows.cte("shown")
-
-    ranks = _ranks(shown, "key", competition, is_private=is_private)
-    statement = (
-        select(shown, Team.name, ranks.c.rank, count.scalar_subquery().label("total"))
-        .join(Team, Team.id == shown.c.team_id)
-        .join(ranks, ranks.c.value == shown.c.key)
-    )
-    if is_private:
-        public_ranks = _ranks(shown, "public_key", competition, is_private=False)
-        statement = statement.add_columns(public_ranks.c.rank.label("public_rank")).join(
-            public_ranks, public_ranks.c.value == shown.c.public_key
-        )
-    found = session.execute(statement).all()
+    found = session.execute(
+        _statement(
+            sort,
+            is_private=is_private,
+            is_search=bool(search.strip()),
+            has_viewer=viewer_id is not None,
+            descending=descending,
+        ),
+        {
+            "competition": competition.id,
+            "viewer": viewer_id,
+            "search": _ESCAPED.sub(r"/\g<0>", search.strip()),
+            "limit": page_size,
+            "offset": (page - 1) * page_size,
+        },
+    ).all()
 
     mine = next((r for r in found if r.is_own), None)
     mine_id = mine.team_id if mine else None
@@ -174,6 +157,55 @@ def board(
         page_size=page_size,
         is_private=is_private,
     )
+
+
+@lru_cache(
+    maxsize=64
+)  # of which there are this many at most; putting one together costs more than running it
+def _statement(
+    sort: Sort, *, is_private: bool, is_search: bool, has_viewer: bool, descending: bool
+) -> Select[Any]:
+    here = Standing.competition_id == _COMPETITION
+    # Only ids are sorted; what a row shows is looked up for one page of them, and names only decide if asked to.
+    picked = select(Standing.team_id).where(here)
+    count = select(func.count()).select_from(Standing).where(here)
+    if is_search or sort is Sort.TEAM:
+        picked = picked.join(Team, Team.id == Standing.team_id)
+    if is_search:
+        matches = Team.name.icontains(bindparam("search", type_=String), escape="/")
+        picked = picked.where(matches)
+        count = count.join(Team, Team.id == Standing.team_id).where(matches)
+    picked = picked.order_by(*_order(sort, is_private=is_private, descending=descending))
+    limit, offset = (bindparam(name, type_=Integer) for name in ("limit", "offset"))
+    wanted = picked.limit(limit).offset(offset).subquery()
+    rows: Select[Any] | CompoundSelect[Any] = (
+        _rows(is_private=is_private, is_own=False)
+        .where(here)
+        .join(wanted, wanted.c.team_id == Standing.team_id)
+    )
+    if has_viewer:
+        my_team = select(Membership.team_id).where(
+            Membership.competition_id == _COMPETITION,
+            Membership.user_id == bindparam("viewer", type_=BigInteger),
+        )
+        own = _rows(is_private=is_private, is_own=True).where(
+            here, Standing.team_id == my_team.scalar_subquery()
+        )
+        rows = union_all(rows, own)
+    shown = rows.cte("shown")
+
+    ranks = _ranks(shown, "key", is_private=is_private)
+    statement: Select[Any] = (
+        select(shown, Team.name, ranks.c.rank, count.scalar_subquery().label("total"))
+        .join(Team, Team.id == shown.c.team_id)
+        .join(ranks, ranks.c.value == shown.c.key)
+    )
+    if is_private:
+        public_ranks = _ranks(shown, "public_key", is_private=False)
+        statement = statement.add_columns(public_ranks.c.rank.label("public_rank")).join(
+            public_ranks, public_ranks.c.value == shown.c.public_key
+        )
+    return statement
 
 
 def baselines(session: Session, competition: Competition, *, now: datetime) -> list[tuple[str, float]]:
@@ -222,7 +254,7 @@ def _rows(*, is_private: bool, is_own: bool) -> Select[Any]:
     return select(*columns)
 
 
-def _ranks(shown: CTE, column: str, competition: Competition, *, is_private: bool) -> Subquery:
+def _ranks(shown: CTE, column: str, *, is_private: bool) -> Subquery:
     """Every key among the shown rows with its rank: one more than the teams before it; baselines displace nobody.
 
     The teams are counted from each shown key to the next, so that no row is counted twice however
@@ -233,7 +265,7 @@ def _ranks(shown: CTE, column: str, competition: Competition, *, is_private: boo
     steps = select(distinct.c.value, before.label("before")).subquery()
     key, _ = _keys(Standing, is_private=is_private)
     teams = select(func.count()).where(
-        Standing.competition_id == competition.id, Standing.is_baseline.is_(False), key < steps.c.value
+        Standing.competition_id == _COMPETITION, Standing.is_baseline.is_(False), key < steps.c.value
     )
     between = case(
         (steps.c.before.is_(None), teams.scalar_subquery()),

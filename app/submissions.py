@@ -64,6 +64,7 @@ class Receipt:
     sha256: str
     size_bytes: int
     received_at: datetime
+    team_id: int
     remaining_today: int
     is_replay: bool = False
 
@@ -185,7 +186,7 @@ def accept(
         submission=submission.id, competition=competition.slug, team=team.id, sha256=blob.sha256, received_at=received_at.isoformat(),
     )  # fmt: skip
     points.reach("accept.inserted")
-    return Receipt(submission.id, blob.sha256, blob.size_bytes, received_at, remaining)
+    return Receipt(submission.id, blob.sha256, blob.size_bytes, received_at, team.id, remaining)
 
 
 def admit(
@@ -283,7 +284,9 @@ def _receipt_of(
     if (found.sha256, found.competition_id) != (blob.sha256, competition.id):
         raise Conflict("This Idempotency-Key was already used for another upload; use a new one.")
     remaining = allowance(session, competition, team, now=now).remaining
-    return Receipt(found.id, found.sha256, found.size_bytes, found.received_at, remaining, is_replay=True)
+    return Receipt(
+        found.id, found.sha256, found.size_bytes, found.received_at, found.team_id, remaining, is_replay=True
+    )
 
 
 def _known_upload(session: Session, user_id: int, key: str) -> str | None:

@@ -18,6 +18,7 @@ from app import config, db, queue, storage
 from app.config import Settings
 from app.db import Database
 from app.figures import Totals
+from app.receipts import Signer
 from app.web import (
     accounts,
     api,
@@ -40,10 +41,11 @@ from app.web import (
     watch,
 )
 from app.web.context import Parts
+from app.web.kept import Kept
 from app.web.metrics import Requests
 from app.web.throttle import UnderWay
 
-FORM_LIMIT_BYTES = 1_000_000  # of every request but an upload, which sets its own
+FORM_LIMIT_BYTES = 64 * 1024  # of every request but an upload, which sets its own
 A_YEAR_SECONDS = 365 * 86400
 
 POLICY = {
@@ -80,6 +82,8 @@ def create_app(settings: Settings, *, database: Database | None = None) -> Flask
         under_way=UnderWay(settings.web_threads),
         requests=Requests(),
         totals=Totals(),
+        signer=Signer(config.secret_key(settings)),
+        boards=Kept(settings.board_seconds),
     )
     if settings.proxies:
         n = settings.proxies
@@ -143,7 +147,6 @@ def _prepare_templates(app: Flask) -> None:
 
 
 def _secure(response: Response) -> Response:
-    uploads.drain()
     headers = response.headers
     headers["Content-Security-Policy"] = "; ".join(f"{what} {whence}" for what, whence in POLICY.items())
     headers["X-Content-Type-Options"] = "nosniff"

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
-import struct
 import sys
 from typing import Any
 
@@ -16,18 +14,7 @@ from app.config import Settings
 from app.db import Database
 from app.errors import Refused
 from app.web import create_app
-
-PATIENCE_SECONDS = 60
-
-
-def limit_patience(worker: Any) -> None:
-    """Give up on a client that sends nothing for a minute: eight of them would hold every thread for good.
-
-    gunicorn waits without end for the rest of a request. A connection inherits this option from its listener.
-    """
-    limit = struct.pack("@ll", PATIENCE_SECONDS, 0)
-    for listener in worker.sockets:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
+from app.web.connections import Worker
 
 
 class OurLog(Logger):  # type: ignore[misc]  # gunicorn has no types
@@ -50,7 +37,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         options: dict[str, Any] = {
             "bind": f"fd://{inherited}" if inherited else f"{settings.host}:{settings.port}",
             "workers": settings.web_processes,
-            "worker_class": "gthread",
+            "worker_class": Worker,
             "threads": settings.web_threads,
             "timeout": 120,
             "graceful_timeout": 10,
@@ -58,7 +45,6 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
             "loglevel": "warning" if settings.log_level == "info" else settings.log_level,
             "logger_class": OurLog,
             "control_socket_disable": True,
-            "post_worker_init": limit_patience,
         }
         for name, value in options.items():
             if name in self.cfg.settings:

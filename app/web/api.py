@@ -14,6 +14,7 @@ from app.accounts import Viewer
 from app.errors import Forbidden, NotFound, Refused
 from app.leaderboard import PAGE_SIZE, Row, Sort
 from app.models import Competition, Team, TrainFile
+from app.receipts import Facts
 from app.submissions import Receipt, Status
 from app.web import downloads, openapi, uploads
 from app.web.context import bearer, number_argument, parts
@@ -149,7 +150,7 @@ def quota(slug: str) -> ResponseReturnValue:
 def submission_create(slug: str) -> ResponseReturnValue:
     receipt = uploads.take(slug, lambda session, _now: bearer(session))
     headers = {"Location": url_for("api.submission_show", submission_id=receipt.id)}
-    return jsonify(receipt_json(receipt)), 201, headers
+    return jsonify(receipt_json(receipt, slug)), 201, headers
 
 
 @blueprint.get("/competitions/<slug:slug>/submissions")
@@ -258,7 +259,7 @@ def board(slug: str) -> ResponseReturnValue:
     )
 
 
-def receipt_json(receipt: Receipt) -> dict[str, Any]:
+def receipt_json(receipt: Receipt, slug: str) -> dict[str, Any]:
     return {
         "id": receipt.id,
         "sha256": receipt.sha256,
@@ -267,8 +268,15 @@ def receipt_json(receipt: Receipt) -> dict[str, Any]:
         "state": "queued",
         "remaining_today": receipt.remaining_today,
         "is_replay": receipt.is_replay,
+        "receipt": signed(receipt, slug),
+        "receipt_key": parts().signer.public_key,
         "links": _links(receipt.id),
     }
+
+
+def signed(one: Receipt | Status, slug: str) -> str:
+    """The line to keep: what was received, signed."""
+    return parts().signer.sign(Facts(slug, one.id, one.team_id, one.sha256, one.size_bytes, one.received_at))
 
 
 def train_file_json(file: TrainFile) -> dict[str, Any]:
@@ -342,6 +350,7 @@ def _submission(entry: Status, competition: Competition, place: int | None) -> d
         "notices": list(entry.notices),
         "fault": entry.fault,
         "is_picked": entry.is_picked,
+        "receipt": signed(entry, competition.slug),
         "links": _links(entry.id),
     }
 

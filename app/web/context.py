@@ -16,7 +16,9 @@ from app.db import Database
 from app.errors import NotFound, NotSignedIn
 from app.figures import Totals
 from app.queue import Hints
+from app.receipts import Signer
 from app.storage import Storage
+from app.web.kept import Kept
 from app.web.metrics import Requests
 from app.web.throttle import UnderWay
 
@@ -32,6 +34,8 @@ class Parts:
     under_way: UnderWay
     requests: Requests
     totals: Totals
+    signer: Signer
+    boards: Kept
 
 
 def parts() -> Parts:

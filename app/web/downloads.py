@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from flask import Response, send_file
+from flask import Response, request, send_file
 
 from app.accounts import Viewer
 from app.errors import Closed, NotFound
@@ -59,12 +59,20 @@ def send_upload(submission: Submission) -> Response:
 
 def _send(sha256: str, download_name: str, cache: str) -> Response:
     """Always a download, whatever the bytes are: shown in the browser they could be somebody's page."""
+    path = parts().storage.path(sha256)
     response = send_file(
-        parts().storage.path(sha256),
+        path,
         mimetype="application/octet-stream",
         as_attachment=True,
         download_name=download_name,
         etag=sha256,
     )
     response.headers["Cache-Control"] = cache
+    part, sends_files = response.content_range, request.environ.get("wsgi.file_wrapper")
+    if response.status_code == 206 and sends_files and part.start is not None:
+        # The rest of a broken download: as a file too, which holds no thread (app/web/connections.py).
+        response.close()
+        file = path.open("rb")
+        file.seek(part.start)
+        response.response = sends_files(file)
     return response

@@ -16,6 +16,7 @@ from app.web.context import parts
 PROBES = ("/healthz", "/readyz", "/metrics")  # asked by address, past any proxy
 FORWARDED = ("X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "Forwarded")
 SAFE = ("GET", "HEAD", "OPTIONS", "TRACE")
+TAKES_A_FILE = ("submissions.create", "train_files.create", "api.submission_create", "api.train_file_create")
 
 log = logging.getLogger(__name__)
 _warned = threading.Event()
@@ -23,7 +24,7 @@ _warned = threading.Event()
 
 def register(app: Flask) -> None:
     """Before the check of a form's token, which looks at none of this."""
-    for gate in (of_the_host, of_the_proxy, of_the_origin):
+    for gate in (of_the_host, of_the_proxy, of_the_origin, of_the_body):
         app.before_request(gate)
 
 
@@ -65,6 +66,15 @@ def of_the_origin() -> ResponseReturnValue | None:
         request.method, request.path, request.headers.get("Origin"), request.headers.get("Sec-Fetch-Site"), request.host,
     )  # fmt: skip
     return errors.answer(400, errors.FOREIGN)
+
+
+def of_the_body() -> ResponseReturnValue | None:
+    """A body of unknown length is read in a thread, however slowly it comes: only a file may come so."""
+    if request.endpoint in TAKES_A_FILE or "Transfer-Encoding" not in request.headers:
+        return None
+    return errors.answer(
+        411, "Say how long the body is, with a Content-Length; only files are taken without."
+    )
 
 
 def _is_ours() -> bool:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from flask import Blueprint, redirect, render_template, request, url_for
+from flask import Blueprint, Response, redirect, render_template, request, url_for
+from flask import session as cookie
 from flask.typing import ResponseReturnValue
 from sqlalchemy.orm import Session
 
@@ -26,6 +27,12 @@ def show(slug: str) -> ResponseReturnValue:
         now = db.now(session)
         me = viewer(session, now)
         competition = competitions.by_slug(session, slug)
+        # What may be seen depends on the moment, so a page of one phase is never kept for the next.
+        moment = competition.id, competition.phase(now), competition.is_settled(now)
+        key = (*moment, search, page, sort, descending)
+        is_everybodys = me is None and not cookie.get("_flashes")
+        if is_everybodys and (kept := parts().boards.get(key)):
+            return _of_everybody(kept)
         board = leaderboard.board(
             session,
             competition,
@@ -39,7 +46,7 @@ def show(slug: str) -> ResponseReturnValue:
         has_report = board.is_private and _has_report(session, competition, now)
     if page > 1 and not board.rows:  # an old link to a page that is no longer there
         return redirect(url_for("leaderboard.show", slug=slug, q=search or None))
-    return render_template(
+    made = render_template(
         "leaderboard/show.html",
         competition=competition,
         board=board,
@@ -49,6 +56,18 @@ def show(slug: str) -> ResponseReturnValue:
         sort=sort,
         descending=descending,
     )
+    if not is_everybodys:
+        return made
+    parts().boards.put(key, made)
+    return _of_everybody(made)
+
+
+def _of_everybody(page: str) -> ResponseReturnValue:
+    """Browsers may keep it and ask whether it is still the same; of the page itself, since times on it grow older."""
+    answer = Response(page, content_type="text/html; charset=utf-8")
+    answer.cache_control.no_cache = True
+    answer.add_etag()
+    return answer.make_conditional(request)
 
 
 def _has_report(session: Session, competition: Competition, now: datetime) -> bool:

@@ -62,6 +62,11 @@ _COMPETITION: Json = {
     "metric_name": STRING,
     "greater_is_better": BOOLEAN,
 }
+_RECEIPT: Json = {
+    **STRING,
+    "pattern": "^heldout-receipt-1 ",
+    "description": "One signed line to keep: competition, id, team, sha256, size and time.",
+}
 
 SCHEMAS: Json = {
     "Me": _object({"name": STRING, "is_organiser": BOOLEAN}),
@@ -149,6 +154,8 @@ SCHEMAS: Json = {
                 "state": {"const": State.QUEUED.value},
                 "remaining_today": INTEGER,
                 "is_replay": {**BOOLEAN, "description": "An earlier upload with the same Idempotency-Key."},
+                "receipt": _RECEIPT,
+                "receipt_key": {**STRING, "description": "Of this installation: checks what it signs."},
                 "links": _ref("Links"),
             }
         ),
@@ -176,6 +183,7 @@ SCHEMAS: Json = {
             "notices": _list(_ref("Notice")),
             "fault": {**_nullable(STRING), "description": "For organisers only."},
             "is_picked": BOOLEAN,
+            "receipt": _RECEIPT,
             "links": _ref("Links"),
         }
     ),

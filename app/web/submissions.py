@@ -24,7 +24,7 @@ from app.errors import NotFound
 from app.models import Competition, Team
 from app.submissions import Status
 from app.web import charts, uploads
-from app.web.api import receipt_json
+from app.web.api import receipt_json, signed
 from app.web.context import number_argument, parts, signed_in
 from app.web.downloads import send_upload
 from app.web.errors import wants_json
@@ -60,7 +60,7 @@ def create(slug: str) -> ResponseReturnValue:
     receipt = uploads.take(slug, signed_in, check_form=current_app.extensions["csrf"].protect)
     page = url_for("submissions.show", submission_id=receipt.id)
     if wants_json():
-        return jsonify(receipt_json(receipt)), 201, {"Location": page}
+        return jsonify(receipt_json(receipt, slug)), 201, {"Location": page}
     return redirect(page, 303)
 
 
@@ -106,6 +106,8 @@ def show(submission_id: int) -> ResponseReturnValue:
     if request.args.get("part") == "beside" and page["beside"]:
         return render_template("submissions/_beside.html", **page)
     if request.args.get("part") != "entry":
+        page["receipt"] = signed(entry, competition.slug)
+        page["receipt_key"] = parts().signer.public_key
         return render_template("submissions/show.html", **page)
     fragment = make_response(render_template("submissions/_entry.html", live=True, **page))
     if entry.state.is_final:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import socket
-import threading
-import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import IO, cast
 from urllib.parse import unquote
 
-from flask import Request, g, request
+from flask import Request, request
 from sqlalchemy.orm import Session
 from werkzeug.exceptions import RequestEntityTooLarge
 
@@ -26,8 +23,6 @@ from app.web.context import parts
 
 FORM_BYTES = 64 * 1024  # what a form may add to its file: boundaries, headers, the message
 MAX_KEY_LENGTH = 120
-DRAIN_BYTES = 8 << 20
-DRAIN_SECONDS = 2.0
 ONE_FILE = "Send exactly one file, in the form's field `file`."
 
 
@@ -65,7 +60,6 @@ def receiving(storage: Storage, limit_bytes: int) -> Iterator[Upload]:
     _refuse_announced_size(limit_bytes)
     health.refuse_when_full(parts().settings)
     request.max_content_length = limit_bytes + FORM_BYTES
-    g.body_begun = True
     with ExitStack() as stack:
         try:
             if request.mimetype == "multipart/form-data":
@@ -90,35 +84,6 @@ def _idempotency_key() -> str | None:
     if key is not None and not (0 < len(key) <= MAX_KEY_LENGTH and key.isprintable()):
         raise Refused(f"An Idempotency-Key has 1 to {MAX_KEY_LENGTH} printable characters.")
     return key
-
-
-def drain() -> None:
-    """Throw away a small body nobody read: closing a socket with bytes unread resets it, and our answer is lost.
-
-    Not for long: who sends slowly would hold a thread with what is refused anyhow.
-    """
-    length = request.content_length or 0
-    if g.get("body_begun") or "form" in request.__dict__ or not 0 < length <= DRAIN_BYTES:
-        return
-    g.body_begun = True
-    stream = request.environ["wsgi.input"]
-    until = time.monotonic() + DRAIN_SECONDS
-    # A read waits for as much as was asked for, however slowly it comes; ending the socket's way in ends the wait.
-    impatience = threading.Timer(DRAIN_SECONDS, _hear_no_more, [request.environ.get("gunicorn.socket")])
-    impatience.daemon = True
-    impatience.start()
-    try:
-        with suppress(OSError):  # who does not even send it is not answered
-            while length > 0 and time.monotonic() < until and (chunk := stream.read(min(length, 1 << 16))):
-                length -= len(chunk)
-    finally:
-        impatience.cancel()
-
-
-def _hear_no_more(connection: socket.socket | None) -> None:
-    if connection is not None:
-        with suppress(OSError):
-            connection.shutdown(socket.SHUT_RD)
 
 
 def _from_form(sink: Callable[[], Incoming]) -> Upload:

@@ -324,7 +324,8 @@ def build(folder: Path) -> House:
 
 def reopen(folder: Path) -> House:
     # No Redis answers there: a hint may always be lost, and no page may mind.
-    settings = Settings(data_dir=folder, redis_url="unix:///nowhere/heldout.sock")
+    # A page that is kept for a second would hide what a test has just done.
+    settings = Settings(data_dir=folder, redis_url="unix:///nowhere/heldout.sock", board_seconds=0)
     database = Database(settings.database)
     event.listen(database.engine, "connect", _spare_the_disk)
     app = create_app(settings, database=database)

@@ -173,6 +173,7 @@ PAGES = {
     "no-match": (None, "/competitions/biopsy/leaderboard?q=nobody"),
     "organise": ("grace", "/competitions/biopsy/organise"),
     "operate": ("grace", "/operate"),
+    "doctor": ("grace", "/doctor"),
     "integrity": ("grace", "/competitions/biopsy/integrity"),
     "case": ("grace", "/competitions/biopsy/integrity/cases/1"),
     "report": ("grace", "/competitions/biopsy/report"),

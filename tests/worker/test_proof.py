@@ -11,9 +11,10 @@ import time
 import pytest
 from sqlalchemy import text
 
-from app import proof
+from app import config, proof
 from app.errors import Conflict
-from app.models import Evaluation, State
+from app.models import Evaluation, State, Submission
+from app.receipts import Facts, Signer
 from tests.servers import ROOT, environment, eventually, heldout, valkey, work_horses_of
 from tests.worker.conftest import Platform
 from worker.jobs import Runner
@@ -159,3 +160,37 @@ def test_the_commands_say_what_they_found_and_exit_so(platform: Platform) -> Non
     assert (code, words) == (0, "coins: extension 1 for ada.\n")
     code, words = run("extension", "list", "coins")
     assert "was ill for a day" in words
+
+
+def test_a_receipt_outlives_what_is_done_to_the_row_it_speaks_of(platform: Platform) -> None:
+    number = platform.submit(platform.sample())
+    settings = platform.installation.settings
+    with platform.database.read() as session:
+        row = session.get_one(Submission, number)
+        facts = Facts("coins", row.id, row.team_id, row.sha256, row.size_bytes, row.received_at)
+    signer = Signer(config.secret_key(settings))
+    receipt = signer.sign(facts)
+
+    def verify(*words: str) -> tuple[int, str]:
+        done = heldout(settings.data_dir, "receipt", "verify", *words, HELDOUT_DATABASE_URL=settings.database)
+        return done.returncode, done.stdout + done.stderr
+
+    code, words = verify(*receipt.split())  # pasted without quotes
+    assert code == 0, words
+    assert "from ada" in words
+    assert "queued; it counts against the quota" in words
+    assert verify(receipt.replace("team=", "team=1"))[0] == 2
+    key = heldout(settings.data_dir, "receipt", "key").stdout.strip()
+    assert key == signer.public_key
+    assert verify(receipt, "--key", key)[0] == 0
+    with platform.database.engine.begin() as connection:  # by somebody who may do anything to the database
+        on = "" if platform.database.is_sqlite else " ON submission"
+        connection.execute(text(f"DROP TRIGGER submission_update{on}"))
+        connection.execute(text("UPDATE submission SET size_bytes = 1"))
+    code, words = verify(receipt)
+    assert code == 1
+    assert "CHANGED since" in words
+    gone = signer.sign(Facts("coins", 99, row.team_id, row.sha256, row.size_bytes, row.received_at))
+    code, words = verify(gone)
+    assert code == 1
+    assert "NO such submission" in words

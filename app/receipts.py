@@ -1,0 +1,94 @@
+"""The receipt as one line that only this installation can have written.
+
+Whoever holds it can show later what was sent and when, also against whoever may rewrite the database: it is signed
+(Ed25519) with a key made from the installation's secret, and anybody who noted the public half can check it. It says
+only what never changes, so the same submission has the same line at any time.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from app.errors import Refused
+
+_FORM = re.compile(
+    r"(?P<signed>heldout-receipt-1 competition=(?P<competition>\S+) submission=(?P<submission>[0-9]{1,19}) "
+    r"team=(?P<team>[0-9]{1,19}) sha256=(?P<sha256>[0-9a-f]{64}) size=(?P<size>[0-9]{1,19}) received=(?P<received>\S+)) "
+    r"signature=(?P<signature>[A-Za-z0-9_-]{86})"
+)
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a receipt says."""
+
+    competition: str
+    submission_id: int
+    team_id: int
+    sha256: str
+    size_bytes: int
+    received_at: datetime
+
+    def __str__(self) -> str:
+        received = self.received_at.astimezone(UTC).isoformat(timespec="microseconds")
+        return (
+            f"heldout-receipt-1 competition={self.competition} submission={self.submission_id} team={self.team_id} "
+            f"sha256={self.sha256} size={self.size_bytes} received={received}"
+        )
+
+
+class Signer:
+    """Signs for one installation; its public half reads."""
+
+    def __init__(self, secret_key: str) -> None:
+        self._key = Ed25519PrivateKey.from_private_bytes(
+            hmac.digest(secret_key.encode(), b"heldout receipt", hashlib.sha256)
+        )
+        self.public_key = _text(self._key.public_key().public_bytes_raw())
+
+    def sign(self, facts: Facts) -> str:
+        return f"{facts} signature={_text(self._key.sign(str(facts).encode()))}"
+
+
+def read(text: str, public_key: str) -> Facts:
+    """What a receipt says, if it was signed with the key whose public half this is; else it is refused."""
+    # Mail programs break long lines; no part of a receipt holds a space.
+    found = _FORM.fullmatch(" ".join(text.split()))
+    if found is None:
+        raise Refused(
+            "This is not a whole receipt: it is one line from `heldout-receipt-1` to the end of the signature."
+        )
+    try:
+        key = Ed25519PublicKey.from_public_bytes(_bytes(public_key))
+    except ValueError:
+        raise Refused("This is not a receipt key: 43 letters, digits, - and _.") from None
+    try:
+        signature = _bytes(found["signature"])
+        key.verify(signature, found["signed"].encode())
+        if _text(signature) != found["signature"]:  # the last letter has bits to spare
+            raise InvalidSignature
+    except InvalidSignature:
+        raise Refused(
+            "The signature does not fit: this receipt was changed, or another installation (or another secret key) wrote it."
+        ) from None
+    return Facts(
+        found["competition"], int(found["submission"]), int(found["team"]), found["sha256"],
+        int(found["size"]), datetime.fromisoformat(found["received"]),
+    )  # fmt: skip
+
+
+def _text(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).decode().rstrip("=")
+
+
+def _bytes(text: str) -> bytes:
+    # altchars with validate: else what is no letter of the alphabet is passed over in silence.
+    return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)

@@ -1,0 +1,329 @@
+"""Slow clients wait in the server's loop, where they cost a little memory; only a request that is here gets a thread.
+
+gunicorn gives a thread to every new connection, waits in it for each byte of a request, and closes connections in its
+one loop, so that a few dozen clients that dribble, or do not hang up, keep everybody else out for minutes. Here the loop
+collects the head of a request and a form's body, and hears out who is not read to the end. An upload is the one
+body that is read in a thread, since its time of arrival is when it began; it must keep up a pace. What a slow reader has
+not taken of its answer, a large file above all, the loop sends when the thread has long gone on.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import selectors
+import socket
+import struct
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any
+
+from gunicorn.http.errors import LimitRequestHeaders
+from gunicorn.http.unreader import SocketUnreader
+from gunicorn.workers.gthread import TConn, ThreadWorker
+
+from app.web import FORM_LIMIT_BYTES
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer as Buffer
+
+HEAD_SECONDS = 10.0
+FORM_SECONDS = 30.0  # from the request's first moment
+LINGER_SECONDS = 5.0
+PATIENCE_SECONDS = 60.0
+BYTES_A_SECOND = 5_000  # of an upload; who is slower for long is given up
+HEAD_BYTES = 32 * 1024
+LINGER_BYTES = 32 << 20
+CHUNK_BYTES = 64 * 1024
+REST_BYTES = 1 << 20  # of an answer that is no file; a page is a tenth of it
+HURRY_SECONDS = 2.0  # for who is still sending when the server stops
+
+_LENGTH = re.compile(rb"\r\ncontent-length[ \t]*:[ \t]*([0-9]{1,18})[ \t]*\r\n", re.IGNORECASE)
+_EXPECTS = re.compile(rb"\r\nexpect[ \t]*:[ \t]*100-continue[ \t]*\r\n", re.IGNORECASE)
+# What takes a file; a wrong guess either way is only slower, for `app.web.gates` refuses other bodies unread.
+_UPLOAD = re.compile(rb"POST [^ ?]*/(submissions|train-files/[a-z]+)[? ]")
+
+
+class Paced(SocketUnreader):  # type: ignore[misc]  # gunicorn has no types
+    """Reads a connection for as long as it keeps up a pace: every byte buys time, and a minute is the most there is."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        super().__init__(connection)
+        self.until = 0.0
+
+    def begin(self, heard: bytes) -> None:
+        self.until = time.monotonic() + PATIENCE_SECONDS
+        self.unread(heard)
+
+    def chunk(self, size_hint: int | None = None) -> bytes:
+        now = time.monotonic()
+        if now >= self.until:
+            raise TimeoutError("the client is too slow")
+        self.sock.settimeout(self.until - now)
+        try:
+            got: bytes = super().chunk(size_hint)
+        finally:
+            self.sock.settimeout(None)
+        self.until = min(time.monotonic() + PATIENCE_SECONDS, self.until + len(got) / BYTES_A_SECOND)
+        return got
+
+
+class Line(socket.socket):
+    """A socket that never waits for its reader: what cannot go out at once is left for the loop."""
+
+    def __init__(self, accepted: socket.socket) -> None:
+        super().__init__(fileno=accepted.detach())
+        self.rest = bytearray()
+        self.file: int | None = None
+        self.offset = self.count = 0
+
+    def sendall(self, data: Buffer, flags: int = 0, /) -> None:
+        if len(self.rest) > REST_BYTES:
+            super().sendall(self.rest)
+            self.rest.clear()
+        self.rest += data
+        if self.file is None:
+            self.pour(socket.MSG_DONTWAIT)
+
+    def sendfile(self, file: Any, offset: int = 0, count: int | None = None) -> int:
+        self.file, self.offset = os.dup(file.fileno()), offset
+        self.count = os.fstat(self.file).st_size - offset if count is None else count
+        return self.count
+
+    def pour(self, flags: int = 0) -> None:
+        """Send what goes; of a file only in the loop, where the socket does not block."""
+        try:
+            if self.rest:
+                del self.rest[: self.send(self.rest, flags)]
+            elif self.file is not None:
+                sent = os.sendfile(self.fileno(), self.file, self.offset, min(self.count, 4 * CHUNK_BYTES))
+                if not sent:
+                    raise ConnectionAbortedError("the file became shorter")
+                self.offset, self.count = self.offset + sent, self.count - sent
+        except BlockingIOError:
+            return
+        if not self.count:
+            self._forget_file()
+
+    @property
+    def is_sent(self) -> bool:
+        return not self.rest and self.file is None
+
+    def _forget_file(self) -> None:
+        if self.file is not None:
+            os.close(self.file)
+            self.file = None
+
+    def close(self) -> None:
+        self._forget_file()
+        super().close()
+
+
+class Connection(TConn):  # type: ignore[misc]  # gunicorn has no types
+    def __init__(self, *facts: Any) -> None:
+        super().__init__(*facts)
+        self.data_ready = True  # no thread has to wait for the first byte
+        self.heard = bytearray()
+        self.began = time.monotonic()
+        self.needs: int | None = None
+        """Bytes of the request that must be here; None until its head is."""
+
+    def init(self) -> None:
+        super().init()
+        if not isinstance(self.parser.unreader, Paced):
+            self.parser.unreader = Paced(self.sock)
+        self.parser.unreader.begin(bytes(self.heard))
+        self.heard.clear()
+
+    def is_whole(self) -> bool:
+        """Whether a thread would not have to wait for anything but an upload."""
+        if self.needs is None:
+            end = self.heard.find(b"\r\n\r\n") + 4
+            if end < 4:
+                return False
+            head = bytes(self.heard[: end - 2])
+            length = _LENGTH.search(head)
+            body = int(length[1]) if length else 0
+            self.needs = end if body > FORM_LIMIT_BYTES or _UPLOAD.match(head) else end + body
+            self.timeout = self.began + FORM_SECONDS
+            if len(self.heard) < self.needs and _EXPECTS.search(head):
+                self.sock.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+        return len(self.heard) >= self.needs
+
+
+class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
+    wsgi: Any
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.slow: dict[Connection, None] = {}
+        """Whom the loop waits for, in the order in which they began."""
+        self.looked = 0.0
+
+    def load_wsgi(self) -> None:
+        super().load_wsgi()
+        self.wsgi = _says_when_it_closes(self.wsgi)
+
+    # -- before a request ------------------------------------------------------------------------
+
+    def accept(self, listener: socket.socket) -> None:
+        if self.nr_conns >= self.worker_connections - 1:
+            self._give_up_oldest()
+        try:
+            sock, address = listener.accept()
+        except OSError as wrong:
+            if wrong.errno in (errno.EMFILE, errno.ENFILE):
+                self.log.warning("no file descriptor is left for a connection")
+                self._give_up_oldest()
+            elif wrong.errno not in (errno.EAGAIN, errno.ECONNABORTED):
+                raise
+            return
+        self.nr_conns += 1
+        # Who takes no byte of a long answer for so long is given up as well.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("@ll", int(PATIENCE_SECONDS), 0))
+        self._listen(Connection(self.cfg, Line(sock), address, listener.getsockname()))
+
+    def on_client_socket_readable(self, conn: Connection, client: socket.socket) -> None:
+        """A kept connection sends its next request."""
+        self.poller.unregister(client)
+        self.keepalived_conns.remove(conn)
+        self._listen(conn)
+
+    def _listen(self, conn: Connection, heard: bytes = b"") -> None:
+        conn.heard += heard
+        conn.needs = None
+        conn.began = time.monotonic()
+        if heard and conn.is_whole():
+            self.enqueue_req(conn)
+        else:
+            self._wait(conn, HEAD_SECONDS, self._hear)
+
+    def _hear(self, conn: Connection) -> None:
+        chunk = conn.sock.recv(CHUNK_BYTES)
+        if not chunk:
+            self._drop(conn)
+            return
+        conn.heard += chunk
+        if conn.is_whole():
+            self._leave(conn)
+            self.enqueue_req(conn)
+        elif conn.needs is None and len(conn.heard) > HEAD_BYTES:
+            refusal = LimitRequestHeaders(f"over {HEAD_BYTES} bytes")
+            self.handle_error(None, conn.sock, conn.client, refusal)
+            self._leave(conn)
+            self._linger(conn)
+
+    # -- after a request -------------------------------------------------------------------------
+
+    def finish_request(self, conn: Connection, done: Future[Any]) -> None:
+        keep = not done.cancelled() and done.exception() is None and bool(done.result())
+        if not conn.sock.is_sent:
+            self._wait(conn, PATIENCE_SECONDS, lambda c: self._pour(c, done), selectors.EVENT_WRITE)
+            return
+        if not keep:
+            self._linger(conn)
+        elif ahead := conn.parser.unreader.take_buffered():
+            try:
+                self._listen(conn, ahead)
+            except (OSError, ValueError):  # gone meanwhile
+                self.nr_conns -= 1
+                conn.close()
+        else:
+            super().finish_request(conn, done)
+
+    def _pour(self, conn: Connection, done: Future[Any]) -> None:
+        conn.sock.pour()
+        conn.timeout = time.monotonic() + PATIENCE_SECONDS
+        if conn.sock.is_sent:
+            self._leave(conn)
+            self.finish_request(conn, done)
+
+    def _keepalive_after(self, conn: Connection, keepalive: Any) -> bool:
+        conn.parser.unreader.until = 0.0  # what was left unread is here already, or not waited for
+        return bool(super()._keepalive_after(conn, keepalive))
+
+    def _linger(self, conn: Connection) -> None:
+        """Hear out who still sends: closing with bytes unread resets the connection, and our answer is lost."""
+        try:
+            conn.sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            self.nr_conns -= 1
+            conn.close()
+            return
+        conn.needs = LINGER_BYTES
+        self._wait(conn, LINGER_SECONDS, self._hear_out)
+
+    def _hear_out(self, conn: Connection) -> None:
+        chunk = conn.sock.recv(CHUNK_BYTES)
+        conn.needs = (conn.needs or 0) - len(chunk)
+        if not chunk or conn.needs <= 0:
+            self._drop(conn)
+
+    # -- whom the loop waits for -----------------------------------------------------------------
+
+    def _wait(
+        self,
+        conn: Connection,
+        seconds: float,
+        then: Callable[[Connection], None],
+        event: int = selectors.EVENT_READ,
+    ) -> None:
+        def ready(_sock: socket.socket) -> None:
+            try:
+                then(conn)
+            except BlockingIOError:
+                pass
+            except OSError:
+                self._drop(conn)
+
+        conn.sock.setblocking(False)
+        conn.timeout = time.monotonic() + seconds
+        self.slow[conn] = None
+        self.poller.register(conn.sock, event, ready)
+
+    def _leave(self, conn: Connection) -> None:
+        self.poller.unregister(conn.sock)
+        del self.slow[conn]
+
+    def _drop(self, conn: Connection) -> None:
+        self._leave(conn)
+        self.nr_conns -= 1
+        conn.close()
+
+    def _give_up_oldest(self) -> None:
+        if self.slow:
+            self._drop(next(iter(self.slow)))
+        else:
+            self.murder_keepalived(force=True)
+
+    def murder_pending(self) -> None:
+        """Asked at every turn of the loop."""
+        now = time.monotonic()
+        if now - self.looked < 0.5:
+            return
+        self.looked = now
+        for conn in list(self.slow):
+            if not self.alive:
+                conn.timeout = min(conn.timeout, now + HURRY_SECONDS)
+            if conn.timeout <= now:
+                self._drop(conn)
+
+
+def _says_when_it_closes(app: Any) -> Any:
+    """An answer to a request that was not read to its end says that the connection ends with it."""
+
+    def answered(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        response = start_response.__self__
+
+        def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
+            reader = response.req.body.reader
+            if getattr(reader, "length", 0) or getattr(reader, "parser", None) is not None:
+                response.force_close()
+            return start_response(status, headers, exc_info)
+
+        answer: Iterable[bytes] = app(environ, start)
+        return answer
+
+    return answered

@@ -1,0 +1,267 @@
+"""Clients that dribble, stay silent or do not hang up, against the real server over real sockets.
+
+Its times are shortened, so that a test sees their end. With gunicorn's own worker each of these crowds kept an honest
+reader waiting for longer than the 30 s it was given.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from app import migrations
+from tests.servers import ROOT, environment, eventually
+from tests.web.house import reopen
+from tests.web.test_operate import with_schema
+
+HURRIED = """
+import sys
+from app.web import __main__, connections
+connections.HEAD_SECONDS, connections.FORM_SECONDS, connections.PATIENCE_SECONDS = 3.0, 5.0, 2.0
+sys.exit(__main__.main())
+"""
+GET = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+HEAD = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Long: "
+FORM = b"POST /sign-in HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-www-form-urlencoded\r\n"
+UPLOAD = (
+    b"POST /api/v1/competitions/biopsy/submissions HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/csv\r\n"
+)
+CROWD = 64
+
+
+@dataclass
+class Serving:
+    port: int
+    process: subprocess.Popen[bytes]
+    token: str
+
+    @contextmanager
+    def connection(self, begin: bytes = b"") -> Iterator[socket.socket]:
+        with socket.create_connection(("127.0.0.1", self.port), timeout=20) as connection:
+            connection.sendall(begin)
+            yield connection
+
+    def read(self) -> float:
+        """How long an honest reader waits."""
+        begun = time.monotonic()
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        try:
+            connection.request("GET", "/healthz")
+            assert connection.getresponse().read()
+        finally:
+            connection.close()
+        return time.monotonic() - begun
+
+
+@contextmanager
+def serving(folder: Path) -> Iterator[Serving]:
+    house = reopen(folder)
+    with_schema(house, migrations.head())
+    house.change(daily_limit=20, pending_limit=20, max_upload_bytes=20_000_000)
+    token = house.token("ada")["Authorization"]
+    house.database.dispose()
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    env = environment(folder, {"HELDOUT_PORT": str(port), "HELDOUT_REDIS_URL": "none"})
+    with (folder / "web.log").open("wb") as log:
+        process = subprocess.Popen([sys.executable, "-c", HURRIED], cwd=ROOT, env=env, stdout=log, stderr=log)
+        try:
+            server = Serving(port, process, token)
+            eventually(lambda: _answers(server), what="the server")
+            yield server
+        finally:
+            process.terminate()
+            process.wait(20)
+    assert "Traceback" not in (folder / "web.log").read_text()
+
+
+def _answers(server: Serving) -> bool:
+    try:
+        return server.read() >= 0
+    except OSError:
+        return False
+
+
+@pytest.fixture(scope="module")
+def server(foundation: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    folder = tmp_path_factory.mktemp("slow")
+    shutil.copytree(foundation, folder, dirs_exist_ok=True)
+    with serving(folder) as running:
+        yield running
+
+
+def everything(connection: socket.socket) -> bytes:
+    heard = b""
+    try:
+        while chunk := connection.recv(65536):
+            heard += chunk
+    except ConnectionError:
+        pass
+    return heard
+
+
+def dribble(connection: socket.socket, drop: bytes, every: float = 0.1) -> float:
+    """Send a drop at a time until the server has had enough; how long that took."""
+    begun = time.monotonic()
+    connection.settimeout(every)
+    while time.monotonic() - begun < 20:
+        try:
+            connection.sendall(drop)
+            if not connection.recv(65536):
+                break
+        except TimeoutError:
+            continue
+        except ConnectionError:
+            break
+    return time.monotonic() - begun
+
+
+@pytest.mark.parametrize(
+    ("begin", "drop"),
+    [
+        (b"", b""),
+        (HEAD, b"a"),
+        (FORM + b"Content-Length: 50000\r\n\r\n", b"a"),
+        (FORM.replace(b"x-www-form-urlencoded", b"multipart") + b"Content-Length: 50000\r\n\r\n", b"a"),
+        (FORM + b"Content-Length: 900000\r\n\r\n", b"a"),
+        (FORM + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\na\r\n"),
+        (UPLOAD + b"Content-Length: 50000\r\n\r\n", b"a"),
+        (GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"), b""),
+        (GET + HEAD, b"a"),
+    ],
+    ids=[
+        "silent", "head", "form", "multipart", "large form", "chunked form", "refused upload", "never hangs up", "second head",
+    ],
+)  # fmt: skip
+def test_a_crowd_of_slow_clients_keeps_nobody_waiting(server: Serving, begin: bytes, drop: bytes) -> None:
+    with ExitStack() as stack:
+        crowd = [stack.enter_context(server.connection(begin)) for _ in range(CROWD)]
+        for _ in range(4):
+            for slow in crowd:
+                try:
+                    slow.sendall(drop)
+                except ConnectionError:  # given up already
+                    continue
+            assert server.read() < 2
+
+
+def test_a_head_and_a_form_have_so_long_to_arrive_however_steadily_they_come(server: Serving) -> None:
+    with server.connection(HEAD) as connection:
+        assert 2.5 < dribble(connection, b"a") < 6
+    with server.connection(FORM + b"Content-Length: 5000\r\n\r\n") as connection:
+        assert 4.5 < dribble(connection, b"a") < 8
+
+
+def test_a_slow_upload_arrives_if_it_keeps_a_pace_and_is_given_up_if_not(server: Serving) -> None:
+    head = UPLOAD + f"Authorization: {server.token}\r\nContent-Length: 200000\r\n".encode()
+    with server.connection(head + b"Connection: close\r\n\r\n") as connection:
+        for _ in range(40):  # 50 kB/s, for twice as long as a silent client would have
+            connection.sendall(b"1" * 5000)
+            time.sleep(0.1)
+        answer = everything(connection)
+    assert answer.startswith(b"HTTP/1.1 201 ")
+    receipt = json.loads(answer.partition(b"\r\n\r\n")[2])
+    assert receipt["size_bytes"] == 200_000
+    with server.connection(head + b"\r\n") as connection:
+        assert 1.5 < dribble(connection, b"1" * 50) < 6
+
+
+def test_the_time_of_a_small_upload_is_when_it_began(server: Serving) -> None:
+    """Nothing of a file may be waited for before the clock is read, however small it is."""
+    head = (
+        UPLOAD + f"Authorization: {server.token}\r\nContent-Length: 10\r\nConnection: close\r\n\r\n".encode()
+    )
+    times = []
+    for pause in (0.0, 1.0):
+        with server.connection(head + b"12345") as connection:
+            begun = time.time()
+            time.sleep(pause)
+            connection.sendall(b"6789\n")
+            answer = json.loads(everything(connection).partition(b"\r\n\r\n")[2])
+        times.append(abs(datetime.fromisoformat(answer["received_at"]).timestamp() - begun))
+    assert max(times) < 0.8
+
+
+def test_requests_in_pieces_and_in_a_row_are_answered_in_order(server: Serving) -> None:
+    with server.connection() as connection:
+        for letter in (GET + GET).decode():
+            connection.sendall(letter.encode())
+        connection.sendall(GET + GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+        assert everything(connection).count(b"HTTP/1.1 200 OK") == 4
+    body = b"name=ada&password=wrong"
+    with server.connection(FORM + b"Connection: close\r\nContent-Length: 23\r\n\r\n") as connection:
+        for letter in body.decode():
+            connection.sendall(letter.encode())
+        assert b"HTTP/1.1 400 " in everything(connection)  # no token: the form was read
+    with server.connection(
+        FORM + b"Connection: close\r\nExpect: 100-continue\r\nContent-Length: 23\r\n\r\n"
+    ) as connection:
+        assert connection.recv(100).startswith(b"HTTP/1.1 100 Continue\r\n")
+        connection.sendall(body)
+        assert b"HTTP/1.1 400 " in everything(connection)
+
+
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        (UPLOAD + b"Content-Length: 4000000\r\n\r\n" + b"a" * 4_000_000, 401),
+        (FORM + b"Content-Length: 400000\r\n\r\n" + b"a" * 400_000, 413),
+        (FORM + b"Transfer-Encoding: chunked\r\n\r\n5\r\nab=cd\r\n0\r\n\r\n", 411),
+        (HEAD + b"a" * 40_000, 431),
+    ],
+)
+def test_a_refusal_reaches_who_sends_everything_first(server: Serving, request_: bytes, status: int) -> None:
+    with server.connection(request_) as connection:
+        connection.shutdown(socket.SHUT_WR)
+        answer = everything(connection)
+    assert answer.startswith(f"HTTP/1.1 {status} ".encode())
+    assert re.search(rb"(?i)\r\nconnection: close\r\n", answer)
+
+
+def test_who_reads_slowly_holds_nobody_up_and_gets_every_byte(server: Serving) -> None:
+    content = b"".join(b"%07d\n" % n for n in range(1_000_000))
+    head = UPLOAD + f"Authorization: {server.token}\r\nContent-Length: {len(content)}\r\n".encode()
+    with server.connection(head + b"Connection: close\r\n\r\n" + content) as connection:
+        receipt = json.loads(everything(connection).partition(b"\r\n\r\n")[2])
+    ask = f"GET {receipt['links']['file']} HTTP/1.1\r\nHost: localhost\r\nAuthorization: {server.token}\r\n"
+    with ExitStack() as stack:
+        crowd = [stack.enter_context(server.connection(ask.encode() + b"\r\n")) for _ in range(16)]
+        resumed = ask.encode() + b"Range: bytes=1000000-\r\n\r\n"
+        crowd += [stack.enter_context(server.connection(resumed)) for _ in range(16)]
+        assert server.read() < 2
+        for slow, begin in ((crowd[0], 0), (crowd[-1], 1_000_000)):
+            slow.sendall(
+                GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+            )  # and the next on the same line
+            heads, _, rest = everything(slow).partition(b"\r\n\r\n")
+            assert heads.startswith(b"HTTP/1.1 206 " if begin else b"HTTP/1.1 200 ")
+            length = len(content) - begin
+            assert rest[:length] == content[begin:]
+            assert rest[length:].startswith(b"HTTP/1.1 200 OK\r\n")
+        assert server.read() < 2
+
+
+def test_slow_clients_do_not_keep_the_server_from_stopping(foundation: Path, tmp_path: Path) -> None:
+    shutil.copytree(foundation, tmp_path, dirs_exist_ok=True)
+    with serving(tmp_path) as server, ExitStack() as stack:
+        for begin in (b"", HEAD, GET):
+            stack.enter_context(server.connection(begin))
+        stopping = threading.Timer(0.2, server.process.terminate)
+        begun = time.monotonic()
+        stopping.start()
+        assert server.process.wait(20) == 0
+        assert time.monotonic() - begun < 5
