@@ -435,7 +435,7 @@ class Machine(RuleBasedStateMachine):
         for draft in due:
             self._apply(draft, accept_losses=False)
         with self.database.begin() as session:
-            audit.seal(session)
+            audit.seal(session, now=self.now)
 
     # -- organisers --------------------------------------------------------------------------
 
@@ -568,6 +568,8 @@ class Machine(RuleBasedStateMachine):
     @rule(id_=consumes(granted))
     def revoke(self, id_: int) -> None:
         grant = self.life.grants[id_]
+        if grant.is_revoked:  # by a close at once
+            return
         with self.database.begin() as session:
             found = competitions.by_slug(session, grant.slug)
             extensions.revoke(session, found, id_, by="grace", now=self.now)
@@ -591,13 +593,17 @@ class Machine(RuleBasedStateMachine):
     def close_at_once(self) -> None:
         run = self.life.runs["other"]
         is_closed = run.closes_at is not None and run.closes_at <= self.now
+        later = [g for g in self.life.granted("other") if g.closes_at and g.closes_at > self.now]
         self._expect(
-            "Conflict" if is_closed else None,
-            lambda _, found: competitions.close(found, now=self.now),
+            "Conflict" if is_closed and not later else None,
+            lambda session, found: competitions.close(session, found, by="grace", now=self.now),
             "other",
         )
-        if not is_closed:
-            run.closes_at, run.grace = self.now, timedelta()
+        if is_closed and not later:
+            return
+        for grant in later:
+            grant.is_revoked = True
+        run.closes_at, run.grace = (run.closes_at if is_closed else self.now), timedelta()
 
     def _expect(self, refusal: str | None, act: Callable[[Any, models.Competition], Any], slug: str) -> Any:
         """Does it, or is refused with the expected kind of refusal; then nothing has changed, as the invariants see."""
