@@ -738,7 +738,17 @@ def verify_command(installation: Installation, submission: int, as_json: bool) -
     return 0 if proven.is_equal else 1
 
 
-_TOLD = ("metric", "metric_version", "python", "numpy", "pandas", "heldout", "worker", "isolation")
+_TOLD = (
+    "metric",
+    "metric_version",
+    "python",
+    "numpy",
+    "pandas",
+    "heldout",
+    "worker",
+    "isolation",
+    "metric_isolation",
+)
 
 
 @cli.group("receipt")

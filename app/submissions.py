@@ -1129,4 +1129,5 @@ def latest_isolation(session: Session, competition: Competition) -> str | None:
         .order_by(Score.submission_id.desc())
         .limit(1)
     )
-    return (session.scalar(latest) or {}).get("isolation")
+    found = session.scalar(latest) or {}
+    return found.get("metric_isolation", found.get("isolation"))

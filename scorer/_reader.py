@@ -33,11 +33,11 @@ from scorer.tables import Table, UnreadableTable, open_table
 
 HEAD = struct.Struct("=cQ")
 JSON, ARRAY = b"j", b"a"
-MAX_ARRAY_BYTES = 1 << 28
+MAX_ARRAY_BYTES = 1 << 26
 """Of one array in a block of a few MB; a dictionary of strings that is larger is left to the exact reader."""
 
 RECORDS_AT_ONCE = 4096
-BYTES_AT_ONCE = 1 << 20
+LETTERS_AT_ONCE = 1 << 18
 
 
 class Descriptor:
@@ -92,7 +92,7 @@ class _Out:
         self._stream = stream
 
     def say(self, kind: str, content: Any = None) -> None:
-        self._write(JSON, json.dumps([kind, content]).encode())
+        self._write(JSON, json.dumps([kind, content], ensure_ascii=False, separators=(",", ":")).encode())
 
     def give(self, array: NDArray[Any]) -> None:
         self._write(ARRAY, np.ascontiguousarray(array).view(np.uint8).data)
@@ -118,6 +118,10 @@ class _Reader:
         except NotPlain:
             self.out.say("not_plain")
         except MemoryError:
+            self.out.say("out_of_memory")
+        except RuntimeError as error:
+            if "start new thread" not in str(error):  # whose stack found no room
+                raise
             self.out.say("out_of_memory")
 
     def _open(self, command: Mapping[str, Any]) -> None:
@@ -152,8 +156,8 @@ class _Reader:
         try:
             for line, fields in self._opened().records(max_line_bytes=command["max_line_bytes"]):
                 waiting.append((line, fields))
-                size += sum(map(len, fields))
-                if len(waiting) >= RECORDS_AT_ONCE or size >= BYTES_AT_ONCE:
+                size += sum(map(len, fields)) + len(fields)
+                if len(waiting) >= RECORDS_AT_ONCE or size >= LETTERS_AT_ONCE:
                     self.out.say("records", waiting)
                     waiting, size = [], 0
         finally:

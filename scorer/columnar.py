@@ -25,7 +25,15 @@ from numpy.typing import NDArray
 from scorer.cells import GRAMMARS, NUMERIC_KINDS, Cells, canonical_label, split_tokens
 from scorer.columns import Column, FloatArray, Labels, Lists, TextArray, Vocabulary
 from scorer.ids import canonical_numbers, string_buffers
-from scorer.tables import MAX_LINE_BYTES, SPACES, Table, UnreadableTable, as_text, first_record
+from scorer.tables import (
+    MAX_LINE_BYTES,
+    SPACES,
+    Table,
+    UnreadableTable,
+    as_text,
+    first_record,
+    is_out_of_memory,
+)
 
 _THREADS = 2
 _MOST_AHEAD = 4
@@ -145,6 +153,8 @@ def raw_blocks(
     try:
         yield from blocks
     except (pa.ArrowException, UnreadableTable) as error:
+        if is_out_of_memory(error):
+            raise MemoryError from None
         raise NotPlain(str(error)) from None
 
 

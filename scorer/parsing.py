@@ -11,8 +11,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import signal
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
@@ -29,13 +31,25 @@ from scorer.cells import NUMERIC_KINDS, Cells
 from scorer.columnar import NotPlain, Raw
 from scorer.report import Notice, Problem
 from scorer.sandbox import Level, Limits, SandboxFailed
-from scorer.tables import MAX_LINE_BYTES, Table, UnreadableTable, megabytes, open_table
+from scorer.tables import (
+    MAX_LINE_BYTES,
+    MAX_SHOWN_PROBLEMS,
+    Table,
+    UnreadableTable,
+    megabytes,
+    open_table,
+    show,
+)
 
-MEMORY_MB = 1024
-"""What reading one file may take; an ordinary file of ten million rows takes some two hundred."""
+MEMORY_MB = 2048
+"""What reading one file may take. An ordinary one of ten million rows takes some two hundred; Arrow wants all
+pages of a row group of Parquet at once."""
 
-_MAX_MESSAGE_BYTES = 1 << 26
+_MAX_MESSAGE_BYTES = 1 << 23
+"""One record of a million letters, each written as an escape, and what was gathered before it."""
+
 _MAX_WORDS = 4000
+_CODE = re.compile(r"[A-Z_]{1,40}", re.ASCII)
 
 _locked = False
 
@@ -95,6 +109,9 @@ class LockedTable:
         self._source, self._max_bytes, self._parquet = source, max_bytes, parquet
         self._seconds = 60 + max_bytes // 1_000_000
         """Of processor time: three times what the exact reader needs."""
+        self._until = time.monotonic() + 2 * self._seconds
+        """The end of all patience, beside whatever else the machine does: nobody's file is read for ever."""
+        self._left = 0
         self._talk: sandbox.Talk | None = None
         self._is_speaking = False
 
@@ -123,8 +140,7 @@ class LockedTable:
                 "scorer._reader:serve",
                 [fd],
                 limits=Limits(
-                    # Of waiting for it, beside whatever else the machine does.
-                    wall_seconds=4 * self._seconds,
+                    wall_seconds=max(0.0, self._until - time.monotonic()),
                     memory_mb=MEMORY_MB,
                     cpu_seconds=self._seconds,
                 ),
@@ -134,8 +150,8 @@ class LockedTable:
         if not isinstance(answer, dict):
             raise _lie("nothing about the file")
         self.notices = tuple(
-            Notice(_text(notice.get("code")), _text(notice.get("message"))[:_MAX_WORDS])
-            for notice in _mappings(answer.get("notices"))
+            Notice(_code(notice.get("code")), _words(notice.get("message")))
+            for notice in _mappings(answer.get("notices"))[:1]  # on what it was packed in
         )
 
     def close(self) -> None:
@@ -149,33 +165,54 @@ class LockedTable:
     def raw_blocks(
         self, header: Sequence[str], wanted: Mapping[str, Cells], *, id_column: str, numeric_ids: bool
     ) -> Iterator[Raw]:
-        hashing = threading.Thread(target=lambda: self.sha256)
-        hashing.start()
+        command = {
+            "do": "plain",
+            "header": list(header),
+            "wanted": {name: (cells.kind, cells.split) for name, cells in wanted.items()},
+            "id_column": id_column,
+            "numeric_ids": numeric_ids,
+        }
+        with self._hashing():
+            try:
+                for kind, content in self._answers(command):
+                    if kind != "block":
+                        raise _lie(f'"{show(kind)}" where a block was due')
+                    block = self._block(_whole(content), wanted, numeric_ids=numeric_ids)
+                    if not len(block.ids) and not block.n_blank:
+                        raise _lie("a block of nothing")
+                    yield block
+            except UnreadableTable as error:
+                raise NotPlain(str(error)) from None
+
+    @contextmanager
+    def _hashing(self) -> Iterator[None]:
+        """Take the sha256 beside what is done meanwhile."""
+        thread = threading.Thread(target=lambda: self.sha256)
         try:
-            command = {
-                "do": "plain",
-                "header": list(header),
-                "wanted": {name: (cells.kind, cells.split) for name, cells in wanted.items()},
-                "id_column": id_column,
-                "numeric_ids": numeric_ids,
-            }
-            for kind, content in self._answers(command):
-                if kind != "block":
-                    raise _lie(f'"{kind}" where a block was due')
-                yield self._block(_whole(content), wanted, numeric_ids=numeric_ids)
-        except UnreadableTable as error:
-            raise NotPlain(str(error)) from None
+            thread.start()
+        except RuntimeError:  # no room for a thread: it is taken when it is wanted
+            yield
+            return
+        try:
+            yield
         finally:
-            hashing.join()
+            thread.join()
 
     def records(self, *, max_line_bytes: int = MAX_LINE_BYTES) -> Iterator[tuple[int, list[str]]]:
+        is_empty = True
         for kind, content in self._answers({"do": "records", "max_line_bytes": max_line_bytes}):
-            if kind != "records" or not isinstance(content, list):
-                raise _lie(f'"{kind}" where records were due')
+            if kind != "records" or not isinstance(content, list) or not content:
+                raise _lie(f'"{show(kind)}" where records were due')
             for record in content:
                 if not isinstance(record, list) or len(record) != 2:
                     raise _lie("a record without a line and fields")
-                yield _whole(record[0]), _texts_of(record[1])
+                fields = _texts_of(record[1])
+                if sum(map(len, fields)) > max_line_bytes or len(fields) > max_line_bytes + 1:
+                    raise _lie("a record of more than a line")
+                yield _whole(record[0]), fields
+                is_empty = False
+        if is_empty:
+            raise _lie("a file without a line")
 
     # --- what is said, checked ---
 
@@ -189,6 +226,8 @@ class LockedTable:
     def _answers(self, command: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         """Every message up to the end."""
         self._say(command)
+        # A number of one letter takes eight bytes, a blank line a dozen.
+        self._left = 64 * self._max_bytes + _MAX_MESSAGE_BYTES
         self._is_speaking = True
         while (message := self._message())[0] != "end":
             yield message
@@ -204,19 +243,22 @@ class LockedTable:
         self._talk.say(command)
 
     def _message(self) -> tuple[str, Any]:
+        said = self._piece(JSON, _MAX_MESSAGE_BYTES)
         try:
-            message = json.loads(self._piece(JSON, _MAX_MESSAGE_BYTES))
+            message = json.loads(said)
         except (ValueError, RecursionError) as error:
             raise _lie("no JSON") from error
         if not isinstance(message, list) or len(message) != 2 or not isinstance(message[0], str):
             raise _lie("a message of another form")
+        if b"\\u" in said:
+            _refuse_impossible(message)
         kind, content = message
         if kind in ("not_plain", "refused", "out_of_memory"):
             self._is_speaking = False
         if kind == "not_plain":
             raise NotPlain("said by the reader")
         if kind == "refused":
-            raise UnreadableTable(*map(_problem, _mappings(content)))
+            raise UnreadableTable(*map(_problem, _mappings(content)[:MAX_SHOWN_PROBLEMS]))
         if kind == "out_of_memory":
             raise _too_dear(f"{megabytes(MEMORY_MB * 1e6)} of memory")
         return kind, content
@@ -225,8 +267,11 @@ class LockedTable:
         assert self._talk is not None
         try:
             said, n_bytes = HEAD.unpack(self._talk.read(HEAD.size))
-            if said != kind or n_bytes > most_bytes:
+            self._left -= HEAD.size + n_bytes
+            if said != kind or n_bytes > most_bytes or (self._is_speaking and self._left < 0):
                 raise _lie("a piece of another kind or size")
+            if time.monotonic() > self._until:
+                raise SandboxFailed("Reading the file took too long and was ended.")
             return self._talk.read(n_bytes)
         except sandbox.Ended as end:
             if end.signal == signal.SIGXCPU:
@@ -264,6 +309,8 @@ class LockedTable:
 
     def _coded(self) -> pa.DictionaryArray:
         names, codes = self._texts(), self._array(np.int32)
+        if len(names) > len(codes):
+            raise _lie("a name that nobody has")
         if len(codes) and not (codes.min() >= 0 and codes.max() < len(names)):
             raise _lie("a code without a name")
         return pa.DictionaryArray.from_arrays(pa.array(codes), names)
@@ -273,6 +320,8 @@ class LockedTable:
         offsets, data = self._array(np.int64), self._piece(ARRAY, MAX_ARRAY_BYTES)
         if not len(offsets) or not _ascend(offsets, len(data)):
             raise _lie("texts without bounds")
+        if b"\0" in data:
+            raise _lie("texts with a NUL")
         if not data.isascii():
             try:
                 data.decode()
@@ -300,14 +349,30 @@ def _too_dear(what: str) -> UnreadableTable:
     return UnreadableTable(Problem("TOO_LARGE", message))
 
 
-def _text(value: Any) -> str:
+def _words(value: Any) -> str:
+    """For people: cut, and everything invisible written as an escape."""
     if not isinstance(value, str):
         raise _lie("something that is no text")
+    return "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in value[:_MAX_WORDS])
+
+
+def _code(value: Any) -> str:
+    if not isinstance(value, str) or not _CODE.fullmatch(value):
+        raise _lie("a code that is none of ours")
     return value
 
 
+def _refuse_impossible(value: Any) -> None:
+    """Texts that no file holds: half a character, as JSON can write it, and NUL, which every reader refuses."""
+    if isinstance(value, list):
+        for each in value:
+            _refuse_impossible(each)
+    elif isinstance(value, str) and ("\0" in value or any("\ud800" <= c <= "\udfff" for c in value)):
+        raise _lie("texts that no file can hold")
+
+
 def _whole(value: Any) -> int:
-    if type(value) is not int or not 0 <= value < 2**63:
+    if type(value) is not int or not 0 <= value < 2**31:
         raise _lie("something that is no count")
     return value
 
@@ -325,11 +390,9 @@ def _mappings(value: Any) -> list[Mapping[str, Any]]:
 
 
 def _problem(given: Mapping[str, Any]) -> Problem:
-    words = {
-        name: _text(given.get(name, ""))[:_MAX_WORDS] for name in ("code", "message", "id", "column", "value")
-    }
+    words = {name: _words(given.get(name, "")) for name in ("message", "id", "column", "value")}
     return Problem(
-        words["code"],
+        _code(given.get("code")),
         words["message"],
         line=_whole(given["line"]) if "line" in given else None,
         id=words["id"] or None,

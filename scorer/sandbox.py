@@ -202,7 +202,9 @@ def isolation() -> Isolation:
     kernel = f"{platform.system()} {platform.release()}"
     if sys.platform != "linux":
         return Isolation("none", kernel, 0)
-    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+    # The name of a socket is short, and that of the temporary folder need not be.
+    short = None if len(tempfile.gettempdir()) < 60 else "/tmp"  # noqa: S108 - mkdtemp makes it private
+    with tempfile.TemporaryDirectory(dir=short) as folder, ExitStack() as stack:
         secret = Path(folder, "secret")
         secret.write_text("label", encoding="ascii")
         unix_path = str(Path(folder, "socket"))
@@ -246,7 +248,11 @@ def too_weak(given: Isolation) -> str:
 
 
 def start(kind: Kind) -> None:
-    """Start the process that such runs are forked from, now rather than at the first; forks of the caller share it."""
+    """Have the process that such runs are forked from running, now rather than at the first; forks of the caller share it."""
+    zygote = _running.get(kind)
+    # Only its starter can tell; a fork finds out when it asks, and then has one of its own.
+    if zygote is not None and zygote.starter == os.getpid() and zygote.process.poll() is not None:
+        _drop(kind, zygote)
     _zygote(kind)
 
 
@@ -273,6 +279,7 @@ class _Zygote:
             "absent": ["pandas"] if kind == "reader" else [],
             "shims": [str(here / "kaggle_metric_utilities.py")] if kind == "metric" else [],
         }
+        self.starter = os.getpid()
         self.socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self.process = subprocess.Popen(
@@ -456,15 +463,14 @@ class Talk:
     Raises
     ------
     SandboxFailed
-        Here and from `read`, if it could not be locked in, was killed, or is silent for too long.
+        From all that is done with it, if it could not be locked in, was killed, or its time is over.
     """
 
     def __init__(
         self, kind: Kind, entry: str, inputs: Sequence[int], *, limits: Limits, layers: Sequence[str]
     ) -> None:
         job = {"entry": entry, "layers": list(layers), **limits.as_job()}
-        self._patience = limits.wall_seconds
-        """Seconds that may still be spent waiting for it."""
+        self._until = time.monotonic() + limits.wall_seconds
         with ExitStack() as kept, ExitStack() as given:
             self._channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             kept.enter_context(self._channel)
@@ -473,6 +479,7 @@ class Talk:
             with suppress(OSError):  # the largest that anybody may have; a smaller one is only slower
                 fcntl.fcntl(self._answers, fcntl.F_SETPIPE_SZ, 1 << 20)
             commands_out, self._commands = os.pipe()
+            os.set_blocking(self._commands, False)  # whoever does not read must not hold us up
             kept.callback(os.close, self._commands)
             given.callback(os.close, commands_out)
             self._log, log = _pipe(kept, given)
@@ -496,19 +503,23 @@ class Talk:
             raise SandboxFailed(f"The sandbox could not be put on: {hello['unfit']}.")
 
     def say(self, command: Mapping[str, Any]) -> None:
-        """Send one command; small, as it must fit into a pipe that nobody may be reading yet."""
-        with suppress(BrokenPipeError):  # it has ended, which the next `read` says better
-            os.write(self._commands, json.dumps(command).encode() + b"\n")
+        """Send one command."""
+        rest = memoryview(json.dumps(command).encode() + b"\n")
+        with (
+            selectors.DefaultSelector() as takes,
+            suppress(BrokenPipeError),
+        ):  # `read` says better that it has ended
+            takes.register(self._commands, selectors.EVENT_WRITE)
+            while rest:
+                self._wait(takes)
+                rest = rest[os.write(self._commands, rest) :]
 
     def read(self, n_bytes: int) -> bytearray:
         """Exactly so many bytes of what it says; raises Ended if it ends before."""
         content = bytearray(n_bytes)
         rest = memoryview(content)
         while rest:
-            began = time.monotonic()
-            if not self._ready.select(self._patience):
-                raise SandboxFailed("The sandbox was silent for too long and was ended.")
-            self._patience = max(0.0, self._patience - (time.monotonic() - began))
+            self._wait(self._ready)
             n_read = os.readv(self._answers, [rest])
             if not n_read:
                 raise Ended(self._status(), self._printed())
@@ -518,6 +529,10 @@ class Talk:
     def close(self) -> None:
         """End it, whatever it is doing."""
         self._kept.close()
+
+    def _wait(self, ready: selectors.BaseSelector) -> None:
+        if not ready.select(max(0.0, self._until - time.monotonic())):
+            raise SandboxFailed("The sandbox took too long and was ended.")
 
     def _line(self) -> bytes:
         line = bytearray()
@@ -532,6 +547,7 @@ class Talk:
             return ""
 
     def _status(self) -> int:
+        _hang_up(self._channel)  # it may have closed its end and live on
         self._channel.settimeout(GRACE_SECONDS)
         try:
             message = self._channel.recv(64)

@@ -71,12 +71,12 @@ def score(
     solution = challenge.solution if solution is None else solution
     source = path if isinstance(path, bytes) else Path(path)
     splits = {"public": solution.public, "private": solution.private}
-    isolation = parsing.level()
+    metric_isolation: dict[str, str] = {}
     if solution.task.custom is not None:
         values, received = _score_custom(
             solution, solution.task.custom, source, challenge.max_bytes, allow_weak=allow_weak_sandbox
         )
-        isolation = sandbox.isolation().level
+        metric_isolation = {"metric_isolation": sandbox.isolation().level}
     elif all(task.streams for task in solution.tasks):
         sums = _Sums(solution)
         sink = sums if kept is None else _Both(sums, kept)
@@ -109,7 +109,8 @@ def score(
             "metric_version": task.version,
             "metric_params": task.parameters,
             "metric_digest": challenge.metric_digest,
-            "isolation": isolation,
+            "isolation": parsing.level(),
+            **metric_isolation,
             "python": platform.python_version(),
             "numpy": np.__version__,
             "pandas": pd.__version__,

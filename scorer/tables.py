@@ -40,6 +40,8 @@ BLOCK_BYTES = 1 << 22
 BATCH_ROWS = 1 << 16
 """Of Parquet, whose rows may be packed a millionfold: this many are unpacked at a time."""
 
+BATCH_CELLS = 1 << 22
+
 SPACES = " \t\r\n"
 """What may stand around a value. Not str.strip's idea of it: a no-break space in an id is a mistake."""
 
@@ -476,6 +478,15 @@ _MAX_PARQUET_COLUMNS = 10_000
 _PARQUET_ERRORS = (pa.ArrowException, OSError, ValueError)
 
 
+def is_out_of_memory(error: Exception) -> bool:
+    """Arrow says it in one breath with what is wrong with a file; a thread without room for its stack is that too."""
+    return isinstance(error, MemoryError) or "worker thread" in str(error)
+
+
+def _parquet_fault(error: Exception) -> Exception:
+    return MemoryError() if is_out_of_memory(error) else UnreadableTable(_damaged("Parquet"))
+
+
 class _Parquet:
     """A Parquet file whose columns are numbers, booleans and strings, read a batch at a time.
 
@@ -492,6 +503,8 @@ class _Parquet:
         if len(self.names) > _MAX_PARQUET_COLUMNS:
             message = f"The file has {len(self.names)} columns; at most {_MAX_PARQUET_COLUMNS} can be read."
             raise UnreadableTable(Problem("TOO_LARGE", message))
+        if sum(map(len, self.names)) > MAX_LINE_BYTES:
+            raise UnreadableTable(_long_line(1, MAX_LINE_BYTES))
         # A value of CSV takes two bytes at the least; here a million equal rows may take a few in all.
         if claimed > max_bytes or metadata.num_rows * 2 * len(self.names) > max_bytes:
             message = f"The file unpacks to more than the limit of {megabytes(max_bytes)}."
@@ -509,7 +522,9 @@ class _Parquet:
     def batches(self, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
         rows_left = self._max_rows
         with self._open(self._strings) as file:
-            batches = file.iter_batches(BATCH_ROWS, columns=list(names), use_threads=False)
+            # Of many columns fewer rows: a batch is some millions of cells, whatever its shape.
+            rows = max(1024, min(BATCH_ROWS, BATCH_CELLS // len(names)))
+            batches = file.iter_batches(rows, columns=list(names), use_threads=False)
             while True:
                 try:
                     batch = next(batches, None)
@@ -517,8 +532,8 @@ class _Parquet:
                         batch.validate()
                         if sorted(batch.schema.names) != sorted(names):
                             raise UnreadableTable(_damaged("Parquet"))
-                except _PARQUET_ERRORS:
-                    raise UnreadableTable(_damaged("Parquet")) from None
+                except _PARQUET_ERRORS as error:
+                    raise _parquet_fault(error) from None
                 if batch is None:
                     return
                 rows_left -= batch.num_rows
@@ -550,8 +565,8 @@ class _Parquet:
                 thrift_string_size_limit=10_000_000,
                 thrift_container_size_limit=100_000,
             )
-        except _PARQUET_ERRORS:
-            raise UnreadableTable(_damaged("Parquet")) from None
+        except _PARQUET_ERRORS as error:
+            raise _parquet_fault(error) from None
         with file:
             yield file
 
@@ -595,8 +610,8 @@ def _as_texts(name: str, column: pa.Array) -> list[str]:
     except UnicodeDecodeError:
         message = f"Column {show(name)} holds bytes that are not valid UTF-8."
         raise UnreadableTable(Problem("ENCODING", message, column=show(name))) from None
-    except pa.ArrowException:  # an index beyond the dictionary, which reading does not check
-        raise UnreadableTable(_damaged("Parquet")) from None
+    except pa.ArrowException as error:  # an index beyond the dictionary, which reading does not check
+        raise _parquet_fault(error) from None
     if any("\x00" in text for text in texts.values()):
         message = f"Column {show(name)} holds a NUL byte; the file is damaged or not text."
         raise UnreadableTable(Problem("ENCODING", message, column=show(name)))

@@ -51,6 +51,10 @@ class Pulse:
         if time.monotonic() - self._last < HEARTBEAT_SECONDS:
             return
         self._last = time.monotonic()
+        try:
+            sandbox.start("reader")  # again, if it was killed: each work-horse would start one of its own
+        except sandbox.SandboxFailed:
+            log.exception("files cannot be read here")
         if self._beat():
             # It takes seconds, so before the first fork that wants it: every work-horse shares what was started.
             try:

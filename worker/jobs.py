@@ -37,6 +37,7 @@ from app.submissions import Claim, Fenced
 from scorer.custom import MetricFailed
 from scorer.overfitting import resampling
 from scorer.overfitting.notes import notes
+from scorer.overfitting.resampling import Aligned
 from scorer.overfitting.views import kind_of
 from scorer.submission import Collected
 
@@ -96,7 +97,7 @@ class Runner:
                 # Inside the lease: a database that is away for a while may be waited for without losing it.
                 if isinstance(outcome, scorer.Report):
                     report = replace(outcome, provenance={**outcome.provenance, "worker": self.name})
-                    patiently(lambda: self._record(challenge, claim, report))
+                    patiently(lambda: self._record(challenge, claim, report, kept))
                 else:
                     refusal = outcome
                     patiently(lambda: self._reject(claim, refusal))
@@ -115,7 +116,9 @@ class Runner:
         home = challenges.vault_folder(self.settings.vault, claim.digest)
         return scorer.load(home, digest=claim.digest, prepared=self.settings.vault / "prepared")
 
-    def _record(self, challenge: scorer.Challenge, claim: Claim, report: scorer.Report) -> None:
+    def _record(
+        self, challenge: scorer.Challenge, claim: Claim, report: scorer.Report, kept: Collected | None
+    ) -> None:
         """Write the score, on the ladder after comparing the file with the team's best one so far.
 
         The comparison needs no lock and may take a while, so it is made before the transaction; if
@@ -124,7 +127,9 @@ class Runner:
         while True:
             with self.database.read() as session:
                 terms = releases.terms(session, claim.submission_id, claim.round_id)
-            apart = self._apart(challenge, claim, terms) if terms.mode is PublicScore.LADDER else None
+            apart = None
+            if terms.mode is PublicScore.LADDER and kept is not None:
+                apart = self._apart(challenge, claim, terms, Aligned(kept.columns(), kept.vocabulary))
             try:
                 with self.database.begin() as session:
                     submissions.record_scored(
@@ -155,10 +160,9 @@ class Runner:
         known = {notice.code for notice in report.notices}
         return replace(report, notices=[*report.notices, *(n for n in found if n.code not in known)])
 
-    def _apart(self, challenge: scorer.Challenge, claim: Claim, terms: Terms) -> float | None:
+    def _apart(self, challenge: scorer.Challenge, claim: Claim, terms: Terms, own: Aligned) -> float | None:
         """Standard error of the difference to the leader, over the public rows; None if it has none."""
         solution = challenge.solution
-        own = resampling.read(challenge, self.storage.path(claim.sha256))
         if terms.leader_sha256 is None:
             leader = resampling.benchmark(challenge).aligned
         else:

@@ -6,6 +6,8 @@ private scores by team, is for organisers, since a large gap is a reason to look
 
 from __future__ import annotations
 
+import itertools
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,9 +42,12 @@ from scorer.overfitting.resampling import (
     values_of_all,
     why_undefined,
 )
-from scorer.report import InvalidSubmission
+from scorer.report import HeldoutError, InvalidSubmission
+from scorer.sandbox import SandboxFailed
 from scorer.scoring import score
 from scorer.solution import PRIVATE, PUBLIC, Solution, part_truth
+
+log = logging.getLogger(__name__)
 
 Progress = Callable[[float, str], None]
 IntArray = NDArray[np.intp]
@@ -120,10 +125,7 @@ def close_report(
         standard errors and a diagnosis), `ties`, `top`, `shake_up`, `scatter`; `organiser` holds `gaps`. What could
         not be computed is None, and `notes` say why.
 
-    Raises
-    ------
-    InvalidSubmission
-        A file that was accepted once is not acceptable now.
+    A team whose files cannot be read again is left out, and `notes` say so.
     """
     solution = challenge.solution
     notes: list[str] = []
@@ -132,14 +134,20 @@ def close_report(
     if solution.task.custom is not None or not files:
         why = "The metric is the organiser's own function, which is not run on resamples: ties, rank intervals and the shake-up's null are not known."
         notes += [why] if files else ["No team has both a public and a final file."]
-        found = [_scored_only(challenge, own, greater=greater) for own in files]
+        found = _each(files, lambda own: _scored_only(challenge, own, greater=greater), notes)
         return _report(challenge, found, None, None, notes, seed, progress)
 
     plan = _plan(challenge, len(files), seed, notes)
-    found = []
-    for i, own in enumerate(files):
-        progress(0.6 * i / len(files), f"Reading files of team {i + 1} of {len(files)}")
-        found.append(_team(challenge, own, plan, greater=greater))
+    n_read = itertools.count(1)
+
+    def team(own: Sequence[TeamFile]) -> _Team:
+        number = next(n_read)
+        progress(0.6 * (number - 1) / len(files), f"Reading files of team {number} of {len(files)}")
+        return _team(challenge, own, plan, greater=greater)
+
+    found = _each(files, team, notes)
+    if not found:
+        return _report(challenge, found, None, None, notes, seed, progress)
     progress(0.6, "Resampling the private rows")
     try:
         statistics = _statistics(challenge, found, plan, seed, greater=greater)
@@ -153,6 +161,22 @@ def close_report(
         notes.append(f"The shake-up's null is not known: {error}")
         resplit = None
     return _report(challenge, found, statistics, resplit, notes, seed, progress)
+
+
+def _each(
+    files: Sequence[Sequence[TeamFile]], read_team: Callable[[Sequence[TeamFile]], _Team], notes: list[str]
+) -> list[_Team]:
+    """The teams, but for those whose files are not read again: one file must not take the report from all others."""
+    found = []
+    for own in files:
+        try:
+            found.append(read_team(own))
+        except NotResampled:
+            raise
+        except (HeldoutError, OSError, MemoryError) as unable:
+            log.error("team %s is left out of the report: %s", own[0].team_id, unable)
+            notes.append(f"A file of {own[0].name} could not be read again, so this team is left out.")
+    return found
 
 
 def _by_team(files: Sequence[TeamFile]) -> list[list[TeamFile]]:
@@ -399,7 +423,10 @@ def _top(
         p = [board.bootstrap_p(drawn[first], drawn[i], float(private[first] - private[i])) for i in order[1:]]
         return board.Top(order, np.array(p), board.holm(p), test)
     rows = np.flatnonzero(solution.private)
-    files = [read(challenge, teams[i].final.source) for i in order.tolist()]
+    try:
+        files = [read(challenge, teams[i].final.source) for i in order.tolist()]
+    except (InvalidSubmission, SandboxFailed, OSError) as unable:
+        raise NotResampled("a file at the top could not be read again") from unable
     if test == "DeLong":
         part, given = solution.task.parts[0], solution.given[0][0]
         positive = part_truth(part, given, rows)[0] == 1.0

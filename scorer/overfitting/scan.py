@@ -19,7 +19,7 @@ from scorer.overfitting import copies as copying
 from scorer.overfitting import probing, resampling, toogood
 from scorer.overfitting.resampling import Aligned, NotResampled
 from scorer.overfitting.views import NotComparable, is_hard, kind_of, sample_rows, standardised, view
-from scorer.report import InvalidSubmission
+from scorer.report import HeldoutError
 from scorer.solution import truth_as_predictions
 
 MAX_ROWS = 20_000
@@ -155,7 +155,11 @@ class _Board:
             return resampling.read(self.challenge, file.path)
         except NotResampled as reason:
             self.notes.append(str(reason))
-        except (InvalidSubmission, OSError) as reason:
+        except (
+            HeldoutError,
+            OSError,
+            MemoryError,
+        ) as reason:  # one file must not stop the scan of all others
             self.notes.append(f"Submission {file.submission_id} could not be read again: {str(reason)[:200]}")
         return None
 

@@ -106,7 +106,7 @@ def test_a_metric_in_kaggles_form_is_checked_and_scores(write: Write) -> None:
     report = scorer.score(challenge, sent(GUESS).encode())
     assert (report.public, report.private) == (1.25, 80.0)
     assert report.rows == {"public": 2, "private": 2, "ignored": 1}
-    assert report.provenance["isolation"] == sandbox.isolation().level
+    assert report.provenance["metric_isolation"] == sandbox.isolation().level
     assert report.provenance["metric_digest"] == challenge.metric_digest
     shuffled = sent(GUESS[::-1], IDS[:5][::-1])
     assert scorer.score(challenge, shuffled.encode()).private == 80.0
@@ -278,7 +278,7 @@ def test_on_a_weak_machine_nothing_runs_unless_it_is_allowed(
     assert allowed.problems == ()
     assert "at level basic only, which its settings allow" in str(allowed.notices)
     report = scorer.score(challenge, sent(GUESS).encode(), allow_weak_sandbox=True)
-    assert (report.public, report.provenance["isolation"]) == (0.125, "basic")
+    assert (report.public, report.provenance["metric_isolation"]) == (0.125, "basic")
 
 
 def test_without_any_isolation_the_check_says_so_even_where_weakness_is_allowed(

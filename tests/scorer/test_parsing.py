@@ -77,9 +77,9 @@ def test_a_file_read_in_the_sandbox_gets_the_same_bits_and_the_same_words(write:
 
 @pytest.mark.parametrize("packed", ["", "gzip"])
 def test_a_file_of_many_blocks_comes_whole_and_in_order(write: Write, packed: str, locked: str) -> None:
-    n = 300_000
+    n = 60_000
     rng = random.Random(2)
-    ids = [f"row {i}" for i in range(n)]
+    ids = [f"row {i} {'of a long name ' * 8}of {n}" for i in range(n)]  # blocks are some megabytes
     names = [rng.choice(["ant", "bee", "Zürich 雪"]) for _ in ids]
     usage = [rng.choice(["Public", "Private"]) for _ in ids]
     yaml = "format: 1\ntitle: Many\nmetric: accuracy\nsubmission: {id: id, columns: [target]}\n"
@@ -135,7 +135,7 @@ def test_neither_labels_nor_ids_nor_weights_are_in_the_memory_of_what_parses_a_f
     write: Write, locked: str
 ) -> None:
     """The whole memory of the parsing process is searched, while it parses, for what the solution holds."""
-    n = 200_000  # more than a pipe holds, so that it waits in the middle
+    n = 100_000  # more than a pipe holds, so that it waits in the middle
     labels = ["canarius-serinus", "canarius-flaviventris"]
     weights = [f"{1 + i / 7:.17g}" for i in range(n)]
     ids = [f"canary-id-{i:06d}" for i in range(n)]
@@ -254,6 +254,57 @@ def test_a_reader_that_is_killed_is_no_fault_of_the_file(challenge: scorer.Chall
             os.kill(child, signal.SIGKILL)
         table.header()
     assert scorer.score(challenge, GOOD.encode())
+
+
+def test_a_wide_parquet_file_is_read_in_the_sandbox_as_outside_of_it(write: Write) -> None:
+    """Arrow wants the pages of all columns at once; it is no damaged file for that."""
+    names = [f"c{i}" for i in range(400)]
+    ids = [str(i) for i in range(20_000)]
+    rng = np.random.default_rng(1)
+    truth = np.where(rng.random((len(ids), len(names))) < 0.5, "0", "1")
+    yaml = (
+        "format: 1\ntitle: Wide\nmetric: rmse\n"
+        f"submission: {{id: id, columns: [{', '.join(names)}], parquet: true, max_bytes: 200000000}}\n"
+    )
+    usage = ["Public", "Private"] * (len(ids) // 2)
+    challenge = scorer.load(
+        write(yaml, header=("id", *names, "Usage"), columns=(ids, *truth.T.tolist(), usage))
+    )
+    table = pa.table(
+        {"id": pa.array(np.arange(len(ids))), **{name: pa.array(rng.random(len(ids))) for name in names}}
+    )
+    stream = io.BytesIO()
+    pyarrow.parquet.write_table(table, stream)
+    here = scorer.score(challenge, stream.getvalue())
+    with scorer.locked_in():
+        assert scorer.score(challenge, stream.getvalue()).public == here.public
+
+
+@pytest.mark.parametrize("limit_mb", [1, 2, 4, 8, 12, 16, 24])
+def test_too_little_memory_is_never_taken_for_a_damaged_file_or_a_fault_of_ours(
+    write: Write, monkeypatch: pytest.MonkeyPatch, limit_mb: int, locked: str
+) -> None:
+    monkeypatch.setattr(parsing, "MEMORY_MB", limit_mb)
+    challenge = scorer.load(write(LARGE))
+    rows = np.arange(200_000)
+    stream = io.BytesIO()
+    pyarrow.parquet.write_table(
+        pa.table({"id": rows, "target": np.random.default_rng(0).random(len(rows))}), stream
+    )
+    text = b"id,target\n" + b"".join(b"%d,0.%09d\n" % (i, i) for i in range(600_000))
+    for data in (stream.getvalue(), text):
+        with pytest.raises(scorer.InvalidSubmission) as refused:
+            scorer.score(challenge, data)
+        assert "damaged" not in str(refused.value)
+
+
+def test_lines_of_commas_are_refused_as_ever(write: Write) -> None:
+    """Each empty value is a few bytes of what is said, and no letter of it."""
+    challenge = scorer.load(write(LARGE))
+    data = b"id,target\n" + (b"," * 900_000 + b"\n") * 20
+    here = outcome(challenge, data)
+    with scorer.locked_in():
+        assert outcome(challenge, data) == here
 
 
 def test_no_reader_is_left_behind(challenge: scorer.Challenge, locked: str) -> None:
@@ -384,6 +435,83 @@ def test_an_honest_impostor_is_taken_for_the_reader(tasks: dict[str, tuple[score
             assert scorer.score(challenge, data).public == honest
 
 
+ENDLESS = {
+    "blocks of nothing": lambda out: (out.say("block", 0), [out.give(np.zeros(n, np.int64)) for n in (0, 0)]),
+    "records of nothing": lambda out: out.say("records", []),
+    "blank lines": lambda out: out.say("records", [[1, []]] * 1000),
+    "wide records": lambda out: out.say("records", [[1, ["x"] * 2_000_000]]),
+    "no records at all": lambda out: out.say("end"),
+    "half a character": lambda out: out.say("records", [[1, ["id", "\ud800"]]]),
+    "NUL": lambda out: out.say("records", [[1, ["id", "a\0"]]]),
+    "a code of its own": lambda out: out.say("refused", [{"code": "you are hacked", "message": ""}]),
+    "a count beyond counting": lambda out: out.say(
+        "refused", [{"code": "ENCODING", "message": "", "count": 2**63}]
+    ),
+}
+
+
+@pytest.mark.parametrize("what", ENDLESS)
+def test_what_is_said_without_end_or_sense_is_cut_short(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = io.BytesIO()
+    # Not our own writer, which could not write half a character.
+    monkeypatch.setattr(
+        _reader._Out,
+        "say",
+        lambda out, kind, content=None: out._write(b"j", json.dumps([kind, content]).encode()),
+    )
+    ENDLESS[what](_reader._Out(said))
+    impostor = Impostor(lambda _: said.getvalue() * max(1, 2_000_000 // len(said.getvalue())), is_deaf=True)
+    table = parsing.LockedTable(b"", max_bytes=10_000, parquet=False)
+    read, write = os.pipe()
+    os.close(write)
+    table._talk = impostor("reader", "", [read])  # type: ignore[assignment]
+    os.close(read)
+    with pytest.raises(sandbox.SandboxFailed):
+        if "block" in what:
+            list(table.raw_blocks(["id"], {}, id_column="id", numeric_ids=True))
+        else:
+            for n_records, _ in enumerate(table.records()):
+                assert n_records < 2_000_000
+    table.close()
+
+
+def test_a_refusal_is_a_few_problems_in_printable_words() -> None:
+    said = io.BytesIO()
+    _reader._Out(said).say("refused", [{"code": "ENCODING", "message": "a\u202eb" * 5000}] * 100)
+    impostor = Impostor(lambda _: said.getvalue(), is_deaf=True)
+    table = parsing.LockedTable(b"", max_bytes=10_000, parquet=False)
+    read, write = os.pipe()
+    os.close(write)
+    table._talk = impostor("reader", "", [read])  # type: ignore[assignment]
+    os.close(read)
+    with pytest.raises(parsing.UnreadableTable) as refused:
+        list(table.records())
+    problems = refused.value.problems
+    assert len(problems) == 20
+    assert all(p.message.isprintable() and len(p.message) < 20_000 for p in problems)
+    table.close()
+
+
+def test_a_reader_that_reads_no_command_holds_nobody_up(monkeypatch: pytest.MonkeyPatch, locked: str) -> None:
+    """More is said to it than a pipe holds."""
+    with parsing.opened(GOOD.encode(), max_bytes=10_000) as table:
+        (child,) = forks_of(sandbox._running["reader"].process.pid)
+        os.kill(child, signal.SIGSTOP)
+        assert isinstance(table, parsing.LockedTable)
+        assert table._talk is not None
+        table._talk._until = time.monotonic() + 0.5
+        with pytest.raises(sandbox.SandboxFailed, match="too long"):
+            table._talk.say({"names": ["x" * 100] * 20_000})
+
+
+def test_a_killed_zygote_of_the_reader_is_started_again_by_its_starter(locked: str) -> None:
+    before = sandbox._running["reader"].process
+    before.kill()
+    before.wait()
+    sandbox.start("reader")
+    assert sandbox._running["reader"].process.pid != before.pid
+
+
 @pytest.mark.parametrize(
     ("of", "offsets", "data", "codes", "why"),
     [
@@ -395,6 +523,8 @@ def test_an_honest_impostor_is_taken_for_the_reader(tasks: dict[str, tuple[score
         ("label", [0, 1], b"a", [0, 1], "without a name"),
         ("label", [0, 1], b"a", [0, -1], "without a name"),
         ("label", [0, 1], b"a", [0], "another length"),
+        ("label", [0, 1, 2, 3], b"abc", [0, 0], "nobody has"),
+        ("ids", [0, 1, 2], b"a\0", None, "NUL"),
     ],
 )
 def test_arrays_that_would_lead_outside_their_memory_are_refused(

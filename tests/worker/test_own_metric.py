@@ -83,7 +83,7 @@ def test_every_end_of_an_own_metric_reaches_whom_it_concerns(own: Platform) -> N
     status = own.status(good)
     assert (status.state, status.public_exact, status.private) == (State.SCORED, 0.25, 0.75)
     assert status.provenance
-    assert status.provenance["isolation"] == sandbox.isolation().level
+    assert status.provenance["metric_isolation"] == sandbox.isolation().level
     assert status.provenance["metric"] == "metric"
 
     status = own.status(refused)
