@@ -391,7 +391,7 @@ def test_a_worker_cut_off_is_replaced_its_late_score_refused_and_its_next_one_ta
 def test_a_database_killed_and_started_again_loses_nothing_that_was_accepted(site: Site) -> None:
     """`kill -QUIT` is what `pg_ctl stop -m immediate` does. People send all the while, and again until they are told
     that their file is there."""
-    first, each = len(site.accepted), 10
+    first, each = len(site.accepted), 6
     answers: list[int] = []
     receipts: list[int] = []
     is_over = threading.Event()
