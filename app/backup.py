@@ -248,7 +248,7 @@ def _restore(settings: Settings, members: _Members) -> Summary:
             )
         migrations.upgrade(database, to=schema)
         kept = storage.open_(settings)
-        with database.begin() as session:
+        with database.begin(pauses=True) as session:
             _refuse_unless_empty(session)
             manifest = None
             for name, content in reading:

@@ -169,10 +169,13 @@ class Database:
         self._turn: Any = threading.Lock() if self.is_sqlite else nullcontext()
 
     @contextmanager
-    def begin(self) -> Iterator[Session]:
-        """One writing transaction: committed at the end of the block, rolled back on any exception."""
+    def begin(self, *, pauses: bool = False) -> Iterator[Session]:
+        """One writing transaction: committed at the end of the block, rolled back on any exception. One that pauses
+        does long work between its statements, and nobody waits for what it locks."""
         with self._turn, self._writing.begin() as session:
-            self._limit(session, "statement_timeout", "idle_in_transaction_session_timeout")
+            self._limit(
+                session, "statement_timeout", *(() if pauses else ("idle_in_transaction_session_timeout",))
+            )
             yield session
 
     @contextmanager

@@ -263,3 +263,10 @@ def test_the_workflow_runs_the_same_script_on_every_python_we_claim() -> None:
     assert versions[0] == lowest
     assert all(isinstance(version, str) for version in versions), "3.10 as a number is 3.1"
     assert workflow["permissions"] == {"contents": "read"}
+
+
+@pytest.mark.xdist_group("one of a group")
+def test_the_tests_of_one_group_are_run_by_one_process(request: pytest.FixtureRequest) -> None:
+    if not getattr(request.config.option, "loadgroup", False):
+        pytest.skip("There is only one process, or they take tests one by one.")
+    assert request.node.nodeid.endswith("@one of a group"), "what the scheduler goes by"

@@ -9,6 +9,8 @@ import os
 import shutil
 import tarfile
 import threading
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -79,6 +81,26 @@ def test_a_backup_comes_back_with_equal_checksums_and_scores_on(
     with pytest.raises(Refused, match="data already"):
         backup.restore(empty, file, passphrase=PASSPHRASE)
     database.dispose()
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("empty", ["postgres"], indirect=True)
+def test_many_files_take_longer_to_restore_than_a_transaction_may_be_silent(
+    platform: Platform, empty: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    platform.submit(platform.sample())
+    file = write(platform, tmp_path / "b.tar")
+    keep = backup._keep
+
+    def slowly(*given: object) -> None:
+        time.sleep(0.4)
+        keep(*given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(backup, "_keep", slowly)
+    summary = backup.restore(replace(empty, statement_seconds=1), file, passphrase=None)
+    assert summary.files > 3
+    assert summary.rows["submission"] == 1
 
 
 def test_a_plain_backup_holds_no_hidden_label(platform: Platform, tmp_path: Path) -> None:

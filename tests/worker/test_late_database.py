@@ -127,13 +127,16 @@ def test_a_database_that_takes_nobody_in_is_waited_for_as_well(late: Late, tmp_p
         eventually(lambda: alive(database) == {*PARTS}, what="their heartbeats")
 
 
-@pytest.mark.parametrize("part", PARTS)
-def test_who_waits_is_ended_at_once(late: Late, tmp_path: Path, part: str) -> None:
-    with start(part, tmp_path, late.url()) as waiting:
-        eventually(waiting.is_waiting, what="the first try")
-        time.sleep(2)  # in one of the longer pauses
-        waiting.process.terminate()
-        assert waiting.process.wait(1) == 0
+def test_who_waits_is_ended_at_once(late: Late, tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        started = [stack.enter_context(start(part, tmp_path, late.url())) for part in PARTS]
+        for one in started:
+            eventually(one.is_waiting, what="the first try")
+        time.sleep(4)  # into a pause of four seconds, or five
+        for one in started:
+            one.process.terminate()
+        for one in started:
+            assert one.process.wait(3) == 0
 
 
 def test_what_waiting_does_not_mend_is_refused_in_one_line(late: Late, tmp_path: Path) -> None:
