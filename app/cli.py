@@ -599,6 +599,7 @@ def _begun(rescore: Rescore | None, competition: str) -> Rescore:
 
 
 def _end_rescore(session: Session, competition: Competition, *, take: bool) -> str:
+    competitions.lock(session, competition)  # or the draft may be another's by the time that it is ended
     draft = competitions.draft_round(session, competition)
     if draft is None:
         raise Refused(f"No rescore of {competition.slug} is at work.")

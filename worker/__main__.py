@@ -182,6 +182,8 @@ def _listen(
     """
     ScoringWorker.runner, ScoringWorker.pulse, ScoringWorker.stop = runner, pulse, stop
     connection = queue.connect(settings.redis)
+    # RQ tries again by itself. The client's own ten tries of each command made it 20 s until the database was asked.
+    connection.set_retry(Retry(NoBackoff(), 1))
     # Of its own, and impatient: what does not answer soon is away, and nobody can stop a worker that waits for it.
     asking = Redis.from_url(
         settings.redis, socket_connect_timeout=2, socket_timeout=2, retry=Retry(NoBackoff(), 0)
@@ -194,6 +196,9 @@ def _listen(
             log.exception("Redis went away; the database is asked until it is back")
         finally:
             stop.listen()  # RQ leaves its own handlers behind
+            listening: Any = worker.pubsub_thread
+            if listening is not None:
+                listening.stop()  # and where Redis went away, a thread that never gives up
 
 
 def _answers(connection: Redis) -> bool:

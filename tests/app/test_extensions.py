@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
-from app import competitions, extensions, leaderboard
+from app import competitions, db, extensions, leaderboard, submissions
 from app.errors import Closed, Conflict, NotFound, QuotaExhausted, Refused
 from app.models import Event, Extension
+from app.storage import Blob
 from tests.app.conftest import NOON, World
+from tests.servers import eventually, heldout
 
 CLOSE = NOON + timedelta(hours=1)
 LATER = CLOSE + timedelta(days=1)
@@ -119,3 +124,38 @@ def test_closing_by_hand_ends_later_closes_and_leaves_what_was_granted_beside_th
         assert competitions.by_slug(session, world.slug).is_settled(NOON + MINUTE)
     with pytest.raises(Conflict, match="has been closed since"), world.database.begin() as session:
         competitions.close(session, competitions.by_slug(session, world.slug), by="grace", now=LATER)
+
+
+@pytest.mark.parametrize(
+    "database_url", [pytest.param("postgres", marks=pytest.mark.postgres)], indirect=True
+)
+def test_an_upload_that_is_being_accepted_while_somebody_closes_was_in_time(
+    world: World, tmp_path: Path
+) -> None:
+    """The clock is read once the lock is held: read before, it made closes that were older than what came in."""
+    url = world.database.url.render_as_string(hide_password=False)
+    blob = Blob("a" * 64, 5)
+    waits = text(
+        "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    )
+
+    def is_waiting() -> bool:
+        with world.database.read() as session:
+            return bool(session.scalar(waits))
+
+    with ThreadPoolExecutor(1) as pool:
+        with world.database.begin() as session:
+            found = competitions.by_slug(session, world.slug)
+            now = db.now(session)
+            submissions.accept(
+                session, found, world.viewer("ada"), blob, filename="f", message="", received_at=now, now=now
+            )
+            closing = pool.submit(
+                heldout, tmp_path / "data", "competition", "close", world.slug, HELDOUT_DATABASE_URL=url
+            )
+            eventually(is_waiting, what="a command that waits for the upload")
+            accepted_at = db.now(session)
+        assert closing.result().returncode == 0
+    closes_at = world.competition().closes_at
+    assert closes_at is not None
+    assert closes_at >= accepted_at

@@ -144,10 +144,25 @@ def test_a_worker_told_to_stop_as_it_changes_over_to_redis_stops(platform: Platf
 def test_a_worker_told_to_stop_as_redis_goes_away_stops(platform: Platform, redis_url: str) -> None:
     with process(platform, "tests.worker.told", TOLD_AT="teardown") as worker:
         with Redis.from_url(redis_url) as redis:
-            eventually(lambda: redis.scard("rq:workers") == 1, what="the worker at Redis")
+
+            def listens() -> bool:
+                return any(redis.hget(key, "state") == b"idle" for key in redis.smembers("rq:workers"))
+
+            eventually(listens, what="a worker that listens to Redis")
             with suppress(RedisError):
                 redis.shutdown(nosave=True)
         assert worker.wait(20) == 0
+
+
+@on_sqlite
+def test_a_redis_that_goes_away_leaves_no_thread_behind(platform: Platform) -> None:
+    def threads(pid: int) -> int:
+        return len(list(Path(f"/proc/{pid}/task").iterdir()))
+
+    with process(platform, "worker") as worker:
+        with valkey(platform.installation.settings.data_dir):
+            eventually(lambda: threads(worker.pid) == 2, what="the thread that listens to Redis")
+        eventually(lambda: threads(worker.pid) == 1, what="its end")
 
 
 @pytest.mark.parametrize("victim", ["work-horse", "worker", "both"])
