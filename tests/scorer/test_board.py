@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
@@ -232,6 +233,17 @@ def reported(challenge: scorer.Challenge, files: list[TeamFile]) -> dict[str, An
     assert told[-1] == 1.0
     text = json.dumps(report, allow_nan=False)
     return dict(json.loads(text))
+
+
+def test_a_file_that_cannot_be_read_again_costs_its_team_the_report_and_nobody_else(write: Write) -> None:
+    rng = RNG(3)
+    truth = (rng.random(N) > 0.5).astype(int)
+    predictions = [np.clip(0.5 + (truth - 0.5) * share, 0.01, 0.99) for share in (0.2, 0.5, 0.8)]
+    challenge, files = closed(write, "log_loss", truth, predictions)
+    files[2] = replace(files[2], source=b"not what was accepted")
+    report = reported(challenge, files)
+    assert [team["name"] for team in report["public"]["board"]] == ["Team 1", "Team 0"]
+    assert "A file of Team 2 could not be read again, so this team is left out." in report["notes"]
 
 
 def cases() -> dict[str, Any]:

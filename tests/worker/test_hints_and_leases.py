@@ -18,7 +18,7 @@ import pytest
 
 from app.config import Settings
 from app.models import Evaluation, Event, Quota, Score, State
-from tests.servers import children_of, eventually
+from tests.servers import eventually, work_horses_of
 from tests.worker.conftest import Platform
 from tests.worker.test_workers import _scoring_horse, done, on_sqlite, process, redis_url
 
@@ -90,7 +90,7 @@ def test_a_work_horse_that_sleeps_through_its_lease_finds_another_has_taken_over
         took_over = time.monotonic() - began
         time.sleep(max(0.0, SLEEP_SECONDS - took_over))
         wake(horse)
-        eventually(lambda: horse not in children_of(first.pid), what="the end of the first work-horse")
+        eventually(lambda: horse not in work_horses_of(first.pid), what="the end of the first work-horse")
     said = {name: log.read_text() for name, log in logs.items()}
     fenced = {name: words.count("another run has taken over") for name, words in said.items()}
     print(
