@@ -33,7 +33,7 @@ int gettimeofday(struct timeval *restrict at, void *restrict zone) {
     struct timespec now;
     (void)zone;
     int failed = clock_gettime(CLOCK_REALTIME, &now);
-    if (!failed && at) at->tv_sec = now.tv_sec, at->tv_usec = now.tv_nsec / 1000;
+    if (!failed) at->tv_sec = now.tv_sec, at->tv_usec = now.tv_nsec / 1000;
     return failed;
 }
 
