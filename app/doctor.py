@@ -19,6 +19,7 @@ from app.errors import NotFound
 from app.models import (
     Competition,
     Evaluation,
+    Event,
     Quota,
     Round,
     RoundState,
@@ -32,6 +33,7 @@ from app.storage import Storage
 
 LEASE_GRACE = timedelta(minutes=2)
 LONG_WAIT = timedelta(minutes=15)
+CLOCK_TOLD_FOR = timedelta(days=1)
 SHARE_PROVEN = 0.01
 MOST_SHOWN = 5
 
@@ -57,6 +59,7 @@ def look(session: Session, *, now: datetime) -> list[Check]:
         _board_is_its_scores,
         _log_is_whole,
         _somebody_works,
+        _clock_goes_on,
     )
     return [check(session, now) for check in every]
 
@@ -257,3 +260,20 @@ def _somebody_works(session: Session, now: datetime) -> Check:
         f"{kinds.count('worker')} workers, {kinds.count('sweeper')} sweepers",
         "`heldout serve` runs everything; with separate parts start `heldout worker` and `heldout sweep`.",
     )
+
+
+def _clock_goes_on(session: Session, now: datetime) -> Check:
+    """Told for a day, or until the clock that was set forward is there again."""
+    jumps = session.scalars(
+        select(Event)
+        .where(Event.subject == "clock", Event.at > now - CLOCK_TOLD_FOR)
+        .order_by(Event.id.desc())
+        .limit(1000)
+    )
+    return _check(
+        "The clock goes on",
+        [f"set {jump.detail['seconds']:+d} s, to {jump.at:%Y-%m-%d %H:%M} UTC" for jump in jumps],
+        "nobody has set the database's clock",
+        "Look whether uploads of that time were taken for late or for another day, and let the database's machine keep its "
+        "time by NTP.",
+    )  # fmt: skip

@@ -34,6 +34,9 @@ def gone(session: Session, name: str) -> None:
 def alive(session: Session, *, now: datetime) -> list[Heartbeat]:
     return list(
         session.scalars(
-            select(Heartbeat).where(Heartbeat.seen_at > now - ALIVE).order_by(Heartbeat.kind, Heartbeat.name)
+            select(Heartbeat)
+            # Not long ahead either: beside a clock that was set back the dead would live on.
+            .where(Heartbeat.seen_at > now - ALIVE, Heartbeat.seen_at < now + ALIVE)
+            .order_by(Heartbeat.kind, Heartbeat.name)
         )
     )

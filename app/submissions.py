@@ -54,6 +54,8 @@ BACKOFF = timedelta(seconds=5)
 BEHIND_OTHERS = timedelta(seconds=20)
 """A team's second waiting file stands in the queue as though it had come so much later, its third twice so."""
 MAX_MESSAGE_LENGTH = 500
+CLOCK_SLACK = timedelta(minutes=1)
+"""What lies further ahead of now than the rules allow, and this, was written before the clock was set back."""
 
 
 @dataclass(frozen=True)
@@ -780,7 +782,11 @@ def unfinished(session: Session, *, now: datetime, hint_after: timedelta, limit:
     One hint for each in `hint_after`: a sweeper that announced everything each time was measured to
     flood the queue with jobs that find nothing to do.
     """
-    unannounced = or_(Evaluation.hinted_at.is_(None), Evaluation.hinted_at < now - hint_after)
+    unannounced = or_(
+        Evaluation.hinted_at.is_(None),
+        Evaluation.hinted_at < now - hint_after,
+        Evaluation.hinted_at > now + CLOCK_SLACK,
+    )
     found: list[tuple[int, int]] = []
     for due in (
         (Evaluation.state == State.RUNNING, Evaluation.lease_until < now),
@@ -800,6 +806,31 @@ def unfinished(session: Session, *, now: datetime, hint_after: timedelta, limit:
             [{"submission_id": s, "round_id": r, "hinted_at": now} for s, r in found],
         )
     return list(dict.fromkeys(submission_id for submission_id, _ in found))
+
+
+def follow_clock(session: Session, *, now: datetime) -> int:
+    """After the clock was set back: what was begun or put off in a future that has yet to come; how many.
+
+    A dead run's lease and a pause after a failure would otherwise last until the clock is there again. A run
+    that lives renews the short lease that it is given here.
+    """
+    begun = session.scalars(
+        update(Evaluation)
+        .where(Evaluation.state == State.RUNNING, Evaluation.started_at > now + CLOCK_SLACK)
+        .values(started_at=now, lease_until=now + CLOCK_SLACK)
+        .returning(Evaluation.submission_id)
+    ).all()
+    put_off = session.scalars(
+        update(Evaluation)
+        .where(
+            Evaluation.state == State.QUEUED,
+            Evaluation.next_try_at > now + BACKOFF * MAX_ATTEMPTS + CLOCK_SLACK,
+            Evaluation.attempt > 0,
+        )
+        .values(next_try_at=now)
+        .returning(Evaluation.submission_id)
+    ).all()
+    return len(begun) + len(put_off)
 
 
 def fail_exhausted(session: Session, *, now: datetime) -> list[int]:

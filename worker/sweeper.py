@@ -5,14 +5,16 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import time
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from app import (
     audit,
     competitions,
     config,
     db,
+    events,
     heartbeats,
     inspections,
     logs,
@@ -36,10 +38,34 @@ MOST_INSPECTIONS = 3  # planned in one sweep: each takes a worker from scoring f
 log = logging.getLogger("worker.sweeper")
 
 
-def sweep(database: Database, hints: Hints, *, hint_after: timedelta, name: str = "sweeper") -> int:
+class Clock:
+    """The database's clock held against one that nobody sets: it also goes on while the machine sleeps."""
+
+    JUMP_SECONDS = 60.0
+
+    def __init__(self) -> None:
+        self._ahead: float | None = None
+
+    def jumped(self, now: datetime) -> float | None:
+        """Seconds by which the database's clock was set forward or back since the last look; None if it was not."""
+        ahead = now.timestamp() - time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+        before, self._ahead = self._ahead, ahead
+        jump = 0.0 if before is None else ahead - before
+        return jump if abs(jump) > self.JUMP_SECONDS else None
+
+
+def sweep(
+    database: Database,
+    hints: Hints,
+    *,
+    hint_after: timedelta,
+    name: str = "sweeper",
+    clock: Clock | None = None,
+) -> int:
     """One look: give up what failed three times, finish rescores, send hints; how many hints were sent."""
     # Each step in a transaction of its own: one that fails, or waits for a lock, holds up no other.
     steps: list[Callable[[], int]] = [
+        lambda: _follow_clock(database, clock or Clock()),
         lambda: _announce(database, hints, hint_after),
         lambda: _give_up(database),
         lambda: _finish_rescores(database),
@@ -56,7 +82,20 @@ def sweep(database: Database, hints: Hints, *, hint_after: timedelta, name: str 
             log.exception("a step of this sweep failed; the next sweep tries again")
             counts.append(0)
         points.reach("sweep.stepped")
-    return counts[0]
+    return counts[1]
+
+
+def _follow_clock(database: Database, clock: Clock) -> int:
+    with database.begin() as session:
+        now = db.now(session)
+        jump = clock.jumped(now)
+        if jump is not None:
+            log.error("the database's clock was set %+.0f s; deadlines and daily limits went with it", jump)
+            events.log(session, "sweeper", "clock jumped", "clock", now=now, seconds=round(jump))
+        followed = submissions.follow_clock(session, now=now)
+    if followed:
+        log.warning("the clock was set back; %s evaluations follow it", followed)
+    return followed
 
 
 def _announce(database: Database, hints: Hints, hint_after: timedelta) -> int:
@@ -125,8 +164,9 @@ def _beat(database: Database, name: str) -> int:
 
 def run(settings: Settings, database: Database, hints: Hints, stop: Stop) -> None:
     name = f"{this_host()}/{os.getpid()}"
+    clock = Clock()
     while not stop.is_asked:
-        sweep(database, hints, hint_after=timedelta(seconds=settings.hint_seconds), name=name)
+        sweep(database, hints, hint_after=timedelta(seconds=settings.hint_seconds), name=name, clock=clock)
         stop.wait(settings.sweep_seconds)
     patience.say_goodbye(database, name)
 

@@ -16,6 +16,7 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 import again  # noqa: E402  they lie beside this file
+import clock  # noqa: E402
 import crowd  # noqa: E402
 import full  # noqa: E402
 import storm  # noqa: E402
@@ -73,7 +74,9 @@ def _other(name: str, asked: argparse.Namespace, seed: int) -> list[str]:
         few = crowd.Readers(readers=20, uploads_a_second=3, seconds=5, teams=3)
         return crowd.read_the_board(few if asked.smoke else crowd.Readers(), seed=seed)
     if name == "C8":
-        return [*full.disk(), *full.redis(uploads=10 if asked.smoke else 60)]
+        few = asked.smoke
+        clocks = clock.run(uploads=5 if few else 20, database=asked.database)
+        return [*full.disk(), *full.redis(uploads=10 if few else 60), *clocks]
     return again.run(asked.submissions or (20 if asked.smoke else 1_000), database=asked.database)
 
 

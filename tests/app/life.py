@@ -13,6 +13,7 @@ ATTEMPTS = 3
 BACKOFF = timedelta(seconds=5)
 BEHIND = timedelta(seconds=20)
 HINTED = timedelta(seconds=15)
+SLACK = timedelta(minutes=1)
 GRACE = timedelta(seconds=120)
 ZONE = ZoneInfo("Europe/Berlin")
 
@@ -77,6 +78,7 @@ class Evaluation:
     attempt: int = 0
     token: str | None = None
     lease_until: datetime | None = None
+    started_at: datetime | None = None
     finished_at: datetime | None = None
 
     def finish(self, state: str, now: datetime) -> None:
@@ -202,6 +204,7 @@ class Life:
         self.rounds[key[1]].turn = self.turns
         evaluation.state, evaluation.token, evaluation.lease_until = "running", token, now + lease
         evaluation.attempt += 1
+        evaluation.started_at = now
 
     def holds(self, key: Key, token: str) -> bool:
         evaluation = self.evaluations.get(key)
@@ -228,10 +231,32 @@ class Life:
 
     def hint(self, now: datetime) -> set[int]:
         due = [k for k, e in self.evaluations.items() if self.is_lost(e, now) or self.waits(e, now)]
-        due = [k for k in due if (at := self.evaluations[k].hinted_at) is None or at < now - HINTED]
+        recent = [
+            k for k in due if (at := self.evaluations[k].hinted_at) and now - HINTED <= at <= now + SLACK
+        ]
+        due = [k for k in due if k not in recent]
         for key in due:
             self.evaluations[key].hinted_at = now
         return {submission for submission, _ in due}
+
+    def follow_clock(self, now: datetime) -> int:
+        """What a clock that was set back left in the future."""
+        begun = [
+            e
+            for e in self.evaluations.values()
+            if e.state == "running" and e.started_at and e.started_at > now + SLACK
+        ]
+        for evaluation in begun:
+            evaluation.started_at, evaluation.lease_until = now, now + SLACK
+        latest = now + ATTEMPTS * BACKOFF + SLACK
+        put_off = [
+            e
+            for e in self.evaluations.values()
+            if e.state == "queued" and e.attempt > 0 and e.next_try_at > latest
+        ]
+        for evaluation in put_off:
+            evaluation.next_try_at = now
+        return len(begun) + len(put_off)
 
     def fail_exhausted(self, now: datetime) -> list[int]:
         silent = [k for k, e in self.evaluations.items() if self.is_lost(e, now) and e.attempt >= ATTEMPTS]

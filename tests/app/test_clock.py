@@ -1,0 +1,167 @@
+"""Only the database's clock decides. What a clock that somebody sets forward or back costs, and that it is told."""
+
+from __future__ import annotations
+
+import ast
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+import app
+import worker
+from app import db, doctor, events, heartbeats, submissions
+from app.db import Database
+from app.models import Event, State
+from app.submissions import Fenced
+from tests.app.conftest import LEASE, NOON, World
+from tests.app.test_fairness import another_competition
+from worker import sweeper
+
+HOUR, MINUTE, SECOND = timedelta(hours=1), timedelta(minutes=1), timedelta(seconds=1)
+BACK = NOON - HOUR
+
+
+def follow(world: World, now: datetime) -> int:
+    with world.database.begin() as session:
+        return submissions.follow_clock(session, now=now)
+
+
+def hints(world: World, now: datetime) -> list[int]:
+    with world.database.begin() as session:
+        return submissions.unfinished(session, now=now, hint_after=15 * SECOND)
+
+
+def test_no_module_but_the_databases_reads_the_wall_clock() -> None:
+    """Workers and web processes on hosts whose clocks disagree by minutes then agree all the same."""
+    read = set()
+    for package in (app, worker):
+        root = Path(package.__file__ or "").parent
+        for path in root.rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.Attribute) and (
+                    (
+                        node.attr in ("now", "utcnow", "today")
+                        and ast.unparse(node.value) in ("datetime", "date")
+                    )
+                    or (node.attr in ("time", "time_ns") and ast.unparse(node.value) == "time")
+                ):
+                    read.add(str(path.relative_to(root.parent)))
+    # Storage compares with the times of its own files, which the same machine wrote.
+    assert read == {"app/db.py", "app/storage.py"}
+
+
+@pytest.mark.parametrize(
+    "database_url", [pytest.param("postgres", marks=pytest.mark.postgres)], indirect=True
+)
+def test_on_postgresql_the_servers_clock_is_asked_and_never_this_machines(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = datetime.now(tz=NOON.tzinfo)
+
+    class TenMinutesAhead(datetime):
+        @classmethod
+        def now(cls, tz: object = None) -> datetime:  # type: ignore[override]
+            return right + 10 * MINUTE
+
+    monkeypatch.setattr(db, "datetime", TenMinutesAhead)
+    with database.read() as session:
+        assert abs(db.now(session) - right) < MINUTE
+
+
+def test_a_competition_served_before_the_clock_was_set_back_still_has_its_turns(world: World) -> None:
+    """By the time of its last turn it would have stood behind the other for an hour."""
+    another_competition(world, "other")
+    first = [world.submit(f"a{n}").id for n in range(3)]
+    assert world.claim() is not None
+    world.slug = "other"
+    second = [world.submit(f"o{n}", now=BACK).id for n in range(3)]
+    served = [claim.submission_id for n in range(5) if (claim := world.claim(now=BACK + n * SECOND))]
+    assert served == [second[0], first[1], second[1], first[2], second[2]]
+
+
+def test_what_a_dead_worker_held_waits_a_minute_and_not_until_the_clock_is_there_again(world: World) -> None:
+    number = world.submit().id
+    assert world.claim() is not None
+    assert world.claim(now=BACK) is None
+    assert follow(world, BACK) == 1
+    assert world.claim(now=BACK + MINUTE + SECOND) is not None
+    assert world.evaluation(number).attempt == 2
+
+
+def test_a_run_that_lives_keeps_its_file_when_the_clock_is_set_back(world: World) -> None:
+    world.submit()
+    claim = world.claim()
+    assert claim is not None
+    follow(world, BACK)
+    with world.database.begin() as session:
+        submissions.renew(session, claim, lease=LEASE, now=BACK + 10 * SECOND)
+    assert world.claim(now=BACK + 30 * SECOND) is None
+    assert follow(world, BACK + 30 * SECOND) == 0
+    world.record(claim, now=BACK + 35 * SECOND)
+
+
+def test_when_the_clock_is_set_forward_another_takes_over_and_the_first_is_fenced(world: World) -> None:
+    number = world.submit().id
+    first, second = world.claim(), world.claim(now=NOON + HOUR)
+    assert first is not None
+    assert second is not None
+    world.record(second, now=NOON + HOUR)
+    with pytest.raises(Fenced):
+        world.record(first, public=0.9, now=NOON + HOUR)
+    assert (world.state(number), world.used()) == (State.SCORED, 1)
+
+
+def test_a_hint_from_the_future_is_sent_again(world: World) -> None:
+    number = world.submit().id
+    assert hints(world, BACK) == [number]
+    assert hints(world, BACK + SECOND) == []
+
+
+def test_a_pause_after_a_failed_attempt_does_not_grow_by_the_jump(world: World) -> None:
+    world.submit()
+    claim = world.claim()
+    assert claim is not None
+    world.give_back(claim)
+    assert follow(world, NOON) == 0
+    assert world.claim(now=BACK) is None
+    assert follow(world, BACK) == 1
+    assert world.claim(now=BACK) is not None
+
+
+def test_a_worker_last_seen_in_the_future_is_not_taken_for_alive(world: World) -> None:
+    with world.database.begin() as session:
+        heartbeats.beat(session, "host/1", "worker", now=NOON)
+    with world.database.read() as session:
+        assert heartbeats.alive(session, now=NOON + SECOND)
+        assert not heartbeats.alive(session, now=BACK)
+
+
+@pytest.mark.parametrize("jump", [HOUR, -HOUR])
+def test_a_clock_that_was_set_is_told_to_the_organiser(world: World, jump: timedelta) -> None:
+    clock = sweeper.Clock()
+    with world.database.read() as session:
+        now = db.now(session)
+    assert clock.jumped(now) is None
+    assert clock.jumped(now) is None
+    seconds = clock.jumped(now + jump)
+    assert seconds is not None
+    assert abs(seconds - jump.total_seconds()) < 5
+    assert clock.jumped(now + jump) is None, "told once"
+    with world.database.begin() as session:
+        events.log(session, "sweeper", "clock jumped", "clock", now=NOON + jump, seconds=round(seconds))
+    with world.database.read() as session:
+        (told,) = [c for c in doctor.look(session, now=NOON + jump) if c.name == "The clock goes on"]
+    assert not told.is_ok
+    assert f"set {jump.total_seconds():+.0f} s" in told.words.replace("3599", "3600").replace("3601", "3600")
+
+
+def test_the_sweeper_writes_a_jump_into_the_sealed_log(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = sweeper.Clock()
+    sweeper._follow_clock(world.database, clock)
+    real = db.now
+    monkeypatch.setattr(db, "now", lambda session: real(session) + HOUR)
+    sweeper._follow_clock(world.database, clock)
+    with world.database.read() as session:
+        (event,) = session.query(Event).filter(Event.action == "clock jumped")
+    assert event.detail["seconds"] in (3599, 3600, 3601)
