@@ -7,7 +7,8 @@ other side. It asks by lines of JSON; what answers it is messages, each with its
     {"do": "open"}       then "opened"
     {"do": "header"}     then "header"
     {"do": "plain"}      any number of "block" with its arrays, then "end" or "not_plain"
-    {"do": "records"}    any number of "records", then "end"
+    {"do": "records"}    any number of "records", then "end"; each a line and its fields, or, of blank lines,
+                         the first and how many
 
 Any of them may end with "refused" instead, which holds everything that is wrong, or with "out_of_memory".
 """
@@ -151,12 +152,16 @@ class _Reader:
         self.out.say("end")
 
     def _records(self, command: Mapping[str, Any]) -> None:
-        waiting: list[tuple[int, list[str]]] = []
+        waiting: list[tuple[int, list[str] | int]] = []
         size = 0
         try:
             for line, fields in self._opened().records(max_line_bytes=command["max_line_bytes"]):
-                waiting.append((line, fields))
-                size += sum(map(len, fields)) + len(fields)
+                if fields:
+                    waiting.append((line, fields))
+                    size += sum(map(len, fields)) + len(fields)
+                else:
+                    _add_blank_line(waiting, line)
+                    size += 4
                 if len(waiting) >= RECORDS_AT_ONCE or size >= LETTERS_AT_ONCE:
                     self.out.say("records", waiting)
                     waiting, size = [], 0
@@ -169,6 +174,16 @@ class _Reader:
     def _opened(self) -> Table:
         assert self.table is not None
         return self.table
+
+
+def _add_blank_line(waiting: list[tuple[int, list[str] | int]], line: int) -> None:
+    """Files of nothing else are known: lines that follow each other are one entry, the first and how many."""
+    if waiting:
+        first, before = waiting[-1]
+        if isinstance(before, int) and first + before == line:
+            waiting[-1] = first, before + 1
+            return
+    waiting.append((line, 1))
 
 
 def _arrays(raw: Raw, wanted: Mapping[str, Cells]) -> Iterator[NDArray[Any]]:

@@ -26,7 +26,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from scorer import sandbox
-from scorer._reader import ARRAY, HEAD, JSON, MAX_ARRAY_BYTES
+from scorer._reader import ARRAY, HEAD, JSON, LETTERS_AT_ONCE, MAX_ARRAY_BYTES
 from scorer.cells import NUMERIC_KINDS, Cells
 from scorer.columnar import NotPlain, Raw
 from scorer.report import Notice, Problem
@@ -206,11 +206,17 @@ class LockedTable:
             for record in content:
                 if not isinstance(record, list) or len(record) != 2:
                     raise _lie("a record without a line and fields")
-                fields = _texts_of(record[1])
+                line, fields = _whole(record[0]), record[1]
+                is_empty = False
+                if type(fields) is int:
+                    if not 0 < fields <= LETTERS_AT_ONCE:
+                        raise _lie("more blank lines than are told at once")
+                    yield from ((line + i, []) for i in range(fields))
+                    continue
+                fields = _texts_of(fields)
                 if sum(map(len, fields)) > max_line_bytes or len(fields) > max_line_bytes + 1:
                     raise _lie("a record of more than a line")
-                yield _whole(record[0]), fields
-                is_empty = False
+                yield line, fields
         if is_empty:
             raise _lie("a file without a line")
 

@@ -439,6 +439,7 @@ ENDLESS = {
     "blocks of nothing": lambda out: (out.say("block", 0), [out.give(np.zeros(n, np.int64)) for n in (0, 0)]),
     "records of nothing": lambda out: out.say("records", []),
     "blank lines": lambda out: out.say("records", [[1, []]] * 1000),
+    "a billion blank lines": lambda out: out.say("records", [[1, 1_000_000_000]]),
     "wide records": lambda out: out.say("records", [[1, ["x"] * 2_000_000]]),
     "no records at all": lambda out: out.say("end"),
     "half a character": lambda out: out.say("records", [[1, ["id", "\ud800"]]]),
