@@ -672,6 +672,7 @@ def extension_grant(
     """Grant a team more. Private scores stay hidden from everybody until its own close."""
     with installation.database.begin() as session:
         found = competitions.by_slug(session, competition)
+        competitions.lock(session, found)  # and the clock after it: somebody may just have closed it
         granted = extensions.grant(
             session, found, team, closes_at=closes_at, daily_extra=daily_extra, total_extra=total_extra,
             reason=reason, by="command line", now=db.now(session),
@@ -1026,8 +1027,8 @@ def storage_gc(installation: Installation, dry_run: bool) -> None:
     removed = 0
     for orphan in orphans:
         if not dry_run:
-            # A transaction for each: uploads wait while it lasts.
-            with installation.database.begin() as session:
+            # A transaction for each: uploads wait while it lasts, however long storage takes.
+            with installation.database.begin(pauses=True) as session:
                 if not storage.remove_orphan(session, installation.storage, orphan, now=db.now(session)):
                     continue
         removed += 1

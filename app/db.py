@@ -67,7 +67,7 @@ _POSTGRES_CONNECTION: Mapping[str, Any] = {
     "keepalives_idle": 30,
     "keepalives_interval": 10,
     "keepalives_count": 3,
-    "tcp_user_timeout": 30_000,
+    "tcp_user_timeout": 55_000,
 }
 
 

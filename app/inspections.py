@@ -33,6 +33,7 @@ from app.models import (
     Team,
     TrainFile,
 )
+from app.submissions import CLOCK_SLACK
 
 MAX_ATTEMPTS = 3
 BACKOFF = timedelta(seconds=20)
@@ -304,9 +305,33 @@ def _guarded(session: Session, work: Work, values: Mapping[str, Any]) -> None:
         raise Superseded(f"inspection {work.id}, attempt {work.attempt}")
 
 
+def follow_clock(session: Session, *, lease: timedelta, now: datetime) -> int:
+    """After the clock was set back: as `app.submissions.follow_clock`, of inspections; how many."""
+    led = session.scalars(
+        update(Inspection)
+        .where(Inspection.state == Stage.RUNNING, Inspection.lease_until > now + lease + CLOCK_SLACK)
+        .values(lease_until=now + max(lease, CLOCK_SLACK))
+        .returning(Inspection.id)
+    ).all()
+    put_off = session.scalars(
+        update(Inspection)
+        .where(
+            Inspection.state == Stage.QUEUED,
+            Inspection.next_try_at > now + BACKOFF * MAX_ATTEMPTS + CLOCK_SLACK,
+        )
+        .values(next_try_at=now)
+        .returning(Inspection.id)
+    ).all()
+    return len(led) + len(put_off)
+
+
 def unfinished(session: Session, *, now: datetime, hint_after: timedelta, limit: int = 20) -> list[int]:
     """Inspections whose work is due and was not announced lately; marks them as announced."""
-    quiet = or_(Inspection.hinted_at.is_(None), Inspection.hinted_at < now - hint_after)
+    quiet = or_(
+        Inspection.hinted_at.is_(None),
+        Inspection.hinted_at < now - hint_after,
+        Inspection.hinted_at > now + CLOCK_SLACK,  # the clock was set back since
+    )
     due = or_(
         (Inspection.state == Stage.QUEUED) & (Inspection.next_try_at <= now),
         (Inspection.state == Stage.RUNNING) & (Inspection.lease_until < now),

@@ -111,6 +111,8 @@ class Hints:
         """Hints waiting in Redis, or None while it is away; 0 where there is none."""
         if self._queue is None:
             return 0
+        if time.monotonic() < self._silent_until:
+            return None
         try:
             return len(self._queue)
         except RedisError:

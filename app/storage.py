@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, BinaryIO, Self
@@ -49,8 +49,6 @@ log = logging.getLogger(__name__)
 class Blob:
     sha256: str
     size_bytes: int
-    is_new: bool = field(default=False, compare=False)
-    """It was not there before it was kept, so nobody can be about to remove it as one that no row names."""
 
 
 class Incoming:
@@ -60,7 +58,7 @@ class Incoming:
     """
 
     def __init__(
-        self, folder: Path, limit_bytes: int, send: Callable[[Path, Blob], bool] | None = None
+        self, folder: Path, limit_bytes: int, send: Callable[[Path, Blob], None] | None = None
     ) -> None:
         self._folder = folder
         self._send = send
@@ -98,7 +96,7 @@ class Incoming:
         self._file.close()
         blob = Blob(self.sha256, self.size_bytes)
         if self._send is not None:
-            blob = Blob(self.sha256, self.size_bytes, is_new=self._send(self._path, blob))
+            self._send(self._path, blob)
         target = _path(self._folder, blob.sha256)
         if not target.parent.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -270,10 +268,8 @@ class BucketStorage(Storage):
         if not is_there:
             raise Unavailable(f"Storage has no bucket {bucket}. {AGAIN}")
 
-    def _send(self, spooled: Path, blob: Blob) -> bool:
-        """Whether it was not there before."""
+    def _send(self, spooled: Path, blob: Blob) -> None:
         key = self._key(blob.sha256)
-        is_new = self.stored(blob.sha256) is None
         with self._in_words():
             self._files.put_file(
                 str(spooled), key, chunksize=PART_BYTES, max_concurrency=2, Metadata={"sha256": blob.sha256}
@@ -283,7 +279,6 @@ class BucketStorage(Storage):
         if info["size"] != blob.size_bytes or named != blob.sha256:
             raise Unavailable(f"The file did not arrive whole in storage; nothing was counted. {AGAIN}")
         self._forget_unused(blob.size_bytes)
-        return is_new
 
     def path(self, sha256: str) -> Path:
         """A local copy; fetched and verified if there is none."""
@@ -330,10 +325,6 @@ class BucketStorage(Storage):
         except NotFound:
             return None
         return Stored(sha256, info["size"], info["LastModified"])
-
-    def refuse_unless_there(self, blob: Blob) -> None:
-        if not blob.is_new:  # a look over the network, while the database is held
-            super().refuse_unless_there(blob)
 
     def remove(self, sha256: str) -> None:
         super().remove(sha256)
@@ -416,7 +407,7 @@ def remove_orphan(session: Session, storage: Storage, orphan: Stored, *, now: da
     the upload is refused and may be sent again. It is one after the other in each case, whoever is killed when.
     """
     if session.get_bind().dialect.name != "sqlite":  # where whoever writes is alone anyhow
-        session.execute(text("LOCK TABLE challenge_version, submission, train_file IN SHARE MODE"))
+        session.execute(text("LOCK TABLE challenge_version, train_file, submission IN SHARE MODE"))
     if _is_named(session, orphan.sha256):
         return False
     found = storage.stored(orphan.sha256)

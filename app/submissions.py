@@ -808,16 +808,16 @@ def unfinished(session: Session, *, now: datetime, hint_after: timedelta, limit:
     return list(dict.fromkeys(submission_id for submission_id, _ in found))
 
 
-def follow_clock(session: Session, *, now: datetime) -> int:
+def follow_clock(session: Session, *, lease: timedelta, now: datetime) -> int:
     """After the clock was set back: what was begun or put off in a future that has yet to come; how many.
 
     A dead run's lease and a pause after a failure would otherwise last until the clock is there again. A run
-    that lives renews the short lease that it is given here.
+    that lives renews the lease that it is given here.
     """
     begun = session.scalars(
         update(Evaluation)
         .where(Evaluation.state == State.RUNNING, Evaluation.started_at > now + CLOCK_SLACK)
-        .values(started_at=now, lease_until=now + CLOCK_SLACK)
+        .values(started_at=now, lease_until=now + max(lease, CLOCK_SLACK))
         .returning(Evaluation.submission_id)
     ).all()
     put_off = session.scalars(

@@ -89,6 +89,9 @@ class Forked:
             socket.send_fds(self._caller, [json.dumps(message).encode()], numbers)
         self.pid = int(self._caller.recv(16))
 
+    def __del__(self) -> None:
+        self._caller.close()  # of one that was killed, and not waited for
+
     def wait(self, timeout: float | None = None) -> int:
         if self.returncode is None:
             if not select.select([self._caller], [], [], timeout)[0]:

@@ -194,6 +194,7 @@ def _listen(
             worker.work(logging_level=None, with_scheduler=False)
         except RedisError:
             log.exception("Redis went away; the database is asked until it is back")
+            poller.turn()  # at least once: it may take our question and nothing else
         finally:
             stop.listen()  # RQ leaves its own handlers behind
             listening: Any = worker.pubsub_thread

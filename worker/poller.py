@@ -36,16 +36,20 @@ class Poller:
         while not self._stop.is_asked:
             if until():
                 return not self._stop.is_asked
-            try:
-                self._beat()
-                # After a work-horse that failed a pause: what failed it may be there still.
-                if (work := self.due()) is not None and self.work(work):
-                    continue
-            except DBAPIError:
-                # A database that restarts must find its worker alive.
-                log.exception("the database does not answer; asked again in a moment")
-            self._stop.wait(PAUSE_SECONDS)
+            self.turn()
         return False
+
+    def turn(self) -> None:
+        """One look at the database, and what it finds; a pause if that is nothing."""
+        try:
+            self._beat()
+            # After a work-horse that failed a pause: what failed it may be there still.
+            if (work := self.due()) is not None and self.work(work):
+                return
+        except DBAPIError:
+            # A database that restarts must find its worker alive.
+            log.exception("the database does not answer; asked again in a moment")
+        self._stop.wait(PAUSE_SECONDS)
 
     def due(self) -> Callable[[], object] | None:
         """What a work-horse should begin with, if anything waits; scoring comes first."""

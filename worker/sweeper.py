@@ -61,11 +61,12 @@ def sweep(
     hint_after: timedelta,
     name: str = "sweeper",
     clock: Clock | None = None,
+    lease: timedelta = timedelta(seconds=30),
 ) -> int:
     """One look: give up what failed three times, finish rescores, send hints; how many hints were sent."""
     # Each step in a transaction of its own: one that fails, or waits for a lock, holds up no other.
     steps: list[Callable[[], int]] = [
-        lambda: _follow_clock(database, clock or Clock()),
+        lambda: _follow_clock(database, clock or Clock(), lease),
         lambda: _announce(database, hints, hint_after),
         lambda: _give_up(database),
         lambda: _finish_rescores(database),
@@ -85,16 +86,17 @@ def sweep(
     return counts[1]
 
 
-def _follow_clock(database: Database, clock: Clock) -> int:
+def _follow_clock(database: Database, clock: Clock, lease: timedelta) -> int:
     with database.begin() as session:
         now = db.now(session)
         jump = clock.jumped(now)
         if jump is not None:
             log.error("the database's clock was set %+.0f s; deadlines and daily limits went with it", jump)
             events.log(session, "sweeper", "clock jumped", "clock", now=now, seconds=round(jump))
-        followed = submissions.follow_clock(session, now=now)
+        followed = submissions.follow_clock(session, lease=lease, now=now)
+        followed += inspections.follow_clock(session, lease=lease, now=now)
     if followed:
-        log.warning("the clock was set back; %s evaluations follow it", followed)
+        log.warning("the clock was set back; %s runs and pauses follow it", followed)
     return followed
 
 
@@ -166,7 +168,14 @@ def run(settings: Settings, database: Database, hints: Hints, stop: Stop) -> Non
     name = f"{this_host()}/{os.getpid()}"
     clock = Clock()
     while not stop.is_asked:
-        sweep(database, hints, hint_after=timedelta(seconds=settings.hint_seconds), name=name, clock=clock)
+        sweep(
+            database,
+            hints,
+            hint_after=timedelta(seconds=settings.hint_seconds),
+            name=name,
+            clock=clock,
+            lease=timedelta(seconds=settings.lease_seconds),
+        )
         stop.wait(settings.sweep_seconds)
     patience.say_goodbye(database, name)
 

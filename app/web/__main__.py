@@ -45,6 +45,8 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
             "loglevel": "warning" if settings.log_level == "info" else settings.log_level,
             "logger_class": OurLog,
             "control_socket_disable": True,
+            # Where the application lies is no client's to say, through whatever proxy; see `HELDOUT_PROXIES`.
+            "forwarder_headers": "",
         }
         for name, value in options.items():
             if name in self.cfg.settings:

@@ -40,10 +40,10 @@ CHUNK_BYTES = 64 * 1024
 REST_BYTES = 1 << 20  # of an answer that is no file; a page is a tenth of it
 HURRY_SECONDS = 2.0  # for who is still sending when the server stops
 
-_LENGTH = re.compile(rb"\r\ncontent-length[ \t]*:[ \t]*([0-9]{1,18})[ \t]*\r\n", re.IGNORECASE)
+_LENGTH = re.compile(rb"\r\ncontent-length[ \t]*:[ \t]*0*([0-9]{1,18})[ \t]*\r\n", re.IGNORECASE)
 _EXPECTS = re.compile(rb"\r\nexpect[ \t]*:[ \t]*100-continue[ \t]*\r\n", re.IGNORECASE)
 # What takes a file; a wrong guess either way is only slower, for `app.web.gates` refuses other bodies unread.
-_UPLOAD = re.compile(rb"POST [^ ?]*/(submissions|train-files/[a-z]+)[? ]")
+_UPLOAD = re.compile(rb"POST [^ ?#]*/(submissions|train-files/[a-z]+)[? ]")
 
 
 class Paced(SocketUnreader):  # type: ignore[misc]  # gunicorn has no types
@@ -187,6 +187,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
 
     def on_client_socket_readable(self, conn: Connection, client: socket.socket) -> None:
         """A kept connection sends its next request."""
+        if conn not in self.keepalived_conns:
+            return  # given up since the loop was told of it
         self.poller.unregister(client)
         self.keepalived_conns.remove(conn)
         self._listen(conn)
@@ -269,6 +271,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         event: int = selectors.EVENT_READ,
     ) -> None:
         def ready(_sock: socket.socket) -> None:
+            if conn not in self.slow:
+                return  # given up since the loop was told of it
             try:
                 then(conn)
             except BlockingIOError:

@@ -91,6 +91,8 @@ def rescore(slug: str) -> ResponseReturnValue:
         competitions.lock(
             session, competition
         )  # or its version may be replaced by a rescore before this one begins
+        if competitions.draft_round(session, competition) is not None:
+            raise Conflict("A rescore is at work or waits for a decision; apply or discard it first.")
         count = competitions.begin_rescore(
             session, competition, competition.version,
             reason=f"asked for by {me.name}", now=now, repeats=repeats,
@@ -151,8 +153,9 @@ def extension_grant(slug: str) -> ResponseReturnValue:
         now = db.now(session)
         me = organiser(session, now)
         competition = competitions.by_slug(session, slug)
+        competitions.lock(session, competition)  # and the clock after it: somebody may just have closed it
         extensions.grant(
-            session, competition, field("team"), reason=field("reason"), by=me.name, now=now,
+            session, competition, field("team"), reason=field("reason"), by=me.name, now=db.now(session),
             closes_at=_local_moment(competition, field("closes_at")),
             daily_extra=_count("daily_extra"), total_extra=_count("total_extra"),
         )  # fmt: skip

@@ -99,6 +99,11 @@ def _from_form(sink: Callable[[], Incoming]) -> Upload:
 def _bare(incoming: Incoming) -> Upload:
     while chunk := request.stream.read(1 << 16):
         incoming.write(chunk)
+    # The server tells no difference between the end of a body and the end of its client.
+    if request.content_length is not None and incoming.size_bytes != request.content_length:
+        raise Refused(
+            f"Of the file's {request.content_length} bytes {incoming.size_bytes} arrived. Nothing was kept; send it again."
+        )
     # Headers are ASCII in practice, so other characters come percent-encoded.
     filename = request.args.get("filename") or unquote(request.headers.get("X-Filename", ""))
     message = request.args.get("message") or unquote(request.headers.get("X-Message", ""))

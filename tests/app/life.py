@@ -239,7 +239,7 @@ class Life:
             self.evaluations[key].hinted_at = now
         return {submission for submission, _ in due}
 
-    def follow_clock(self, now: datetime) -> int:
+    def follow_clock(self, lease: timedelta, now: datetime) -> int:
         """What a clock that was set back left in the future."""
         begun = [
             e
@@ -247,7 +247,7 @@ class Life:
             if e.state == "running" and e.started_at and e.started_at > now + SLACK
         ]
         for evaluation in begun:
-            evaluation.started_at, evaluation.lease_until = now, now + SLACK
+            evaluation.started_at, evaluation.lease_until = now, now + max(lease, SLACK)
         latest = now + ATTEMPTS * BACKOFF + SLACK
         put_off = [
             e

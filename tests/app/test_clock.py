@@ -10,7 +10,7 @@ import pytest
 
 import app
 import worker
-from app import db, doctor, events, heartbeats, submissions
+from app import competitions, db, doctor, events, heartbeats, inspections, submissions
 from app.db import Database
 from app.models import Event, State
 from app.submissions import Fenced
@@ -24,7 +24,7 @@ BACK = NOON - HOUR
 
 def follow(world: World, now: datetime) -> int:
     with world.database.begin() as session:
-        return submissions.follow_clock(session, now=now)
+        return submissions.follow_clock(session, lease=LEASE, now=now)
 
 
 def hints(world: World, now: datetime) -> list[int]:
@@ -87,6 +87,19 @@ def test_what_a_dead_worker_held_waits_a_minute_and_not_until_the_clock_is_there
     assert follow(world, BACK) == 1
     assert world.claim(now=BACK + MINUTE + SECOND) is not None
     assert world.evaluation(number).attempt == 2
+
+
+def test_inspections_follow_a_clock_that_was_set_back(world: World) -> None:
+    with world.database.begin() as session:
+        competition = competitions.by_slug(session, world.slug)
+        inspections.ask(session, competition, inspections.Kind.SCAN, by="grace", now=NOON)
+    with world.database.begin() as session:
+        assert inspections.claim(session, "host/1/2", lease=LEASE, now=NOON) is not None
+    with world.database.begin() as session:
+        assert not inspections.is_any_due(session, now=BACK + 10 * MINUTE)
+        assert inspections.follow_clock(session, lease=LEASE, now=BACK) == 1
+        assert inspections.is_any_due(session, now=BACK + MINUTE + SECOND)
+        assert inspections.unfinished(session, now=BACK + MINUTE + SECOND, hint_after=15 * SECOND)
 
 
 def test_a_run_that_lives_keeps_its_file_when_the_clock_is_set_back(world: World) -> None:
@@ -158,10 +171,10 @@ def test_a_clock_that_was_set_is_told_to_the_organiser(world: World, jump: timed
 
 def test_the_sweeper_writes_a_jump_into_the_sealed_log(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = sweeper.Clock()
-    sweeper._follow_clock(world.database, clock)
+    sweeper._follow_clock(world.database, clock, LEASE)
     real = db.now
     monkeypatch.setattr(db, "now", lambda session: real(session) + HOUR)
-    sweeper._follow_clock(world.database, clock)
+    sweeper._follow_clock(world.database, clock, LEASE)
     with world.database.read() as session:
         (event,) = session.query(Event).filter(Event.action == "clock jumped")
     assert event.detail["seconds"] in (3599, 3600, 3601)

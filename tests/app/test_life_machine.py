@@ -425,10 +425,10 @@ class Machine(RuleBasedStateMachine):
     @rule()
     def sweep(self) -> None:
         with self.database.begin() as session:
-            followed = submissions.follow_clock(session, now=self.now)
+            followed = submissions.follow_clock(session, lease=LEASE, now=self.now)
         if followed:
             self.seen["followed"] += 1
-        assert followed == self.life.follow_clock(self.now)
+        assert followed == self.life.follow_clock(LEASE, self.now)
         with self.database.begin() as session:
             hints = submissions.unfinished(session, now=self.now, hint_after=life.HINTED)
         assert len(hints) == len(set(hints))

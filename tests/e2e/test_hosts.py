@@ -337,7 +337,7 @@ def test_a_database_that_takes_nothing_any_more_is_given_up_in_half_a_minute(sit
     with site.network.at("migrate"), database.engine.connect() as connection:
         descriptor = os.dup(connection.connection.driver_connection.fileno())  # type: ignore[union-attr]
         with socket.socket(fileno=descriptor) as there:
-            assert there.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 30_000
+            assert there.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 55_000
     database.dispose()
 
 

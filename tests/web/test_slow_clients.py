@@ -142,9 +142,12 @@ def dribble(connection: socket.socket, drop: bytes, every: float = 0.1) -> float
         (UPLOAD + b"Content-Length: 50000\r\n\r\n", b"a"),
         (GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"), b""),
         (GET + HEAD, b"a"),
+        (FORM.replace(b" HTTP", b"#/submissions HTTP", 1) + b"Content-Length: 50000\r\n\r\n", b"a"),
+        (FORM + b"Content-Length: 0000000000000000000050000\r\n\r\n", b"a"),
     ],
     ids=[
         "silent", "head", "form", "multipart", "large form", "chunked form", "refused upload", "never hangs up", "second head",
+        "form that looks like an upload", "form of a padded length",
     ],
 )  # fmt: skip
 def test_a_crowd_of_slow_clients_keeps_nobody_waiting(server: Serving, begin: bytes, drop: bytes) -> None:
@@ -164,6 +167,17 @@ def test_a_head_and_a_form_have_so_long_to_arrive_however_steadily_they_come(ser
         assert 1.5 < dribble(connection, b"a") < 12
     with server.connection(FORM + b"Content-Length: 5000\r\n\r\n") as connection:
         assert 3.5 < dribble(connection, b"a") < 15
+
+
+def test_an_upload_whose_client_ends_in_the_middle_is_refused_and_costs_nothing(server: Serving) -> None:
+    """Half of a file is a file; only the length that was announced tells."""
+    head = UPLOAD + f"Authorization: {server.token}\r\nContent-Length: 1000\r\n".encode()
+    with server.connection(head + b"Connection: close\r\n\r\n") as connection:
+        connection.sendall(b"id,p\n1,0.5\n")
+        connection.shutdown(socket.SHUT_WR)
+        answer = everything(connection)
+    assert answer.startswith(b"HTTP/1.1 422"), answer
+    assert b"Of the file's 1000 bytes 11 arrived" in answer
 
 
 def test_a_slow_upload_arrives_if_it_keeps_a_pace_and_is_given_up_if_not(server: Serving) -> None:
