@@ -226,7 +226,7 @@ class LockedTable:
         self._say(command)
         kind, content = self._message()
         if kind != expected:
-            raise _lie(f'"{kind}" where "{expected}" was due')
+            raise _lie(f'"{show(kind)}" where "{expected}" was due')
         return content
 
     def _answers(self, command: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

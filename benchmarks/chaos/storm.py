@@ -269,7 +269,8 @@ def _victims(
         busy = [pair for pair in _busy(installation) if pair[1] not in spared]
         return [dice.choice(busy)[1]] if busy else []
     found = server.find({"worker": "worker", "sweeper": "worker.sweeper", "Valkey": "valkey"}[kind])
-    if kind == "worker":  # rather one that is at work
+    if kind == "worker":  # rather one that is at work; not the one whose stopped work-horse would die with it
+        found = [worker for worker in found if not spared & set(common.children(worker))]
         found = sorted({worker for worker, _ in _busy(installation)} & set(found)) or found
     return [dice.choice(found)] if found else []
 
