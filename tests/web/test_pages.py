@@ -401,7 +401,11 @@ def test_a_rescore_that_has_changed_since_it_was_seen_is_neither_applied_nor_dis
 def test_only_the_rescore_that_was_seen_is_ended(house: House) -> None:
     _, sent = rescored(house, 0.5)
     grace = house.browser("grace")
-    grace.post(RESCORE)
+    refusal = grace.post(RESCORE)
+    assert (refusal.status_code, "apply or discard it first" in refusal.text) == (409, True)
+    with house.database.begin() as session:  # what the command may do, and this page not: begin it anew
+        found = competitions.by_slug(session, "biopsy")
+        competitions.begin_rescore(session, found, found.version, reason="anew", now=db.now(session))
     for act in ("apply", "discard"):
         refusal = grace.post(f"{RESCORE}/{act}", sent)
         assert (refusal.status_code, "replaced by another" in refusal.text) == (409, True)
