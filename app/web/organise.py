@@ -88,9 +88,8 @@ def rescore(slug: str) -> ResponseReturnValue:
         now = db.now(session)
         me = organiser(session, now)
         competition = competitions.by_slug(session, slug)
-        competitions.lock(
-            session, competition
-        )  # or its version may be replaced by a rescore before this one begins
+        # Or its version may be replaced by a rescore before this one begins.
+        competitions.lock(session, competition)
         if competitions.draft_round(session, competition) is not None:
             raise Conflict("A rescore is at work or waits for a decision; apply or discard it first.")
         count = competitions.begin_rescore(

@@ -352,6 +352,16 @@ class Impostor:
         os.close(self._reader.file._fd)
 
 
+def told(said: bytes) -> parsing.LockedTable:
+    """A table whose reader says this to whatever it is asked."""
+    table = parsing.LockedTable(b"", max_bytes=10_000, parquet=False)
+    read, write = os.pipe()
+    os.close(write)
+    table._talk = Impostor(lambda _: said, is_deaf=True)("reader", "", [read])  # type: ignore[assignment]
+    os.close(read)
+    return table
+
+
 @st.composite
 def twists(draw: st.DrawFn) -> Callable[[bytes], bytes]:
     seed = draw(st.integers(0, 2**32))
@@ -461,12 +471,7 @@ def test_what_is_said_without_end_or_sense_is_cut_short(what: str, monkeypatch: 
         lambda out, kind, content=None: out._write(b"j", json.dumps([kind, content]).encode()),
     )
     ENDLESS[what](_reader._Out(said))
-    impostor = Impostor(lambda _: said.getvalue() * max(1, 2_000_000 // len(said.getvalue())), is_deaf=True)
-    table = parsing.LockedTable(b"", max_bytes=10_000, parquet=False)
-    read, write = os.pipe()
-    os.close(write)
-    table._talk = impostor("reader", "", [read])  # type: ignore[assignment]
-    os.close(read)
+    table = told(said.getvalue() * max(1, 2_000_000 // len(said.getvalue())))
     with pytest.raises(sandbox.SandboxFailed):
         if "block" in what:
             list(table.raw_blocks(["id"], {}, id_column="id", numeric_ids=True))
@@ -479,12 +484,7 @@ def test_what_is_said_without_end_or_sense_is_cut_short(what: str, monkeypatch: 
 def test_a_refusal_is_a_few_problems_in_printable_words() -> None:
     said = io.BytesIO()
     _reader._Out(said).say("refused", [{"code": "ENCODING", "message": "a\u202eb" * 5000}] * 100)
-    impostor = Impostor(lambda _: said.getvalue(), is_deaf=True)
-    table = parsing.LockedTable(b"", max_bytes=10_000, parquet=False)
-    read, write = os.pipe()
-    os.close(write)
-    table._talk = impostor("reader", "", [read])  # type: ignore[assignment]
-    os.close(read)
+    table = told(said.getvalue())
     with pytest.raises(parsing.UnreadableTable) as refused:
         list(table.records())
     problems = refused.value.problems
