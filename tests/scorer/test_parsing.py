@@ -542,12 +542,7 @@ def test_arrays_that_would_lead_outside_their_memory_are_refused(
     if codes is not None:
         out.give(np.array(codes, dtype=np.int32))
     out.say("end")
-    table = parsing.LockedTable(b"", max_bytes=10, parquet=False)
-    impostor = Impostor(lambda _: said.getvalue(), is_deaf=True)
-    read, write = os.pipe()
-    os.close(write)
-    table._talk = impostor("reader", "", [read])  # type: ignore[assignment]
-    os.close(read)
+    table = told(said.getvalue())
     wanted = {} if of == "ids" else {"target": scorer.submission.Cells("label")}
     with pytest.raises(sandbox.SandboxFailed, match=why):
         list(table.raw_blocks(["id", "target"], wanted, id_column="id", numeric_ids=False))
