@@ -69,10 +69,12 @@ def _storm(name: str, asked: argparse.Namespace, seed: int) -> list[str]:
 def _other(name: str, asked: argparse.Namespace, seed: int) -> list[str]:
     if name == "C6":
         tiny = crowd.Stampede(teams=10, uploads=50, seconds=8)
-        return crowd.stampede(tiny if asked.smoke else crowd.Stampede(), seed=seed)
+        return crowd.stampede(tiny if asked.smoke else crowd.Stampede(), seed=seed, database=asked.database)
     if name == "C7":
         few = crowd.Readers(readers=20, uploads_a_second=3, seconds=5, teams=3)
-        return crowd.read_the_board(few if asked.smoke else crowd.Readers(), seed=seed)
+        return crowd.read_the_board(
+            few if asked.smoke else crowd.Readers(), seed=seed, database=asked.database
+        )
     if name == "C8":
         few = asked.smoke
         clocks = clock.run(uploads=5 if few else 20, database=asked.database)

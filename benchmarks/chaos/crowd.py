@@ -6,6 +6,7 @@ those of a machine that carries both.
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import math
@@ -14,13 +15,14 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import _common as common
 import capacity
+import postgres
 from sqlalchemy import select
 
 from app import competitions, db
@@ -58,36 +60,34 @@ class Heard:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
-def stampede(size: Stampede, *, seed: int) -> list[str]:
+def stampede(size: Stampede, *, seed: int, database: str) -> list[str]:
     dice = random.Random(seed)
-    with tempfile.TemporaryDirectory(prefix="heldout-chaos-") as name:
-        folder, about = Path(name), common.machine()
-        with common.serving(folder / "data", workers=1) as server:
-            installation, slug, tokens = _house(folder, size.teams, size.limit)
-            with installation.database.begin() as session:
-                close = db.now(session) + timedelta(seconds=size.seconds + 5)
-                competitions.by_slug(session, slug).closes_at = close
-            closes = time.time() + (close - datetime.now(UTC)).total_seconds()
-            rush, late = round(size.rush * size.uploads), size.uploads // 10
-            at = [dice.uniform(-2, 0) for _ in range(rush)]
-            at += [dice.uniform(-size.seconds, -2) for _ in range(size.uploads - rush)]
-            at += [dice.uniform(0.05, LATE_SECONDS) for _ in range(late)]
-            plans: dict[tuple[int, int], list[float]] = {
-                (t, tab): [] for t in range(size.teams) for tab in (0, 1)
-            }
-            for moment in at:
-                plans[dice.randrange(size.teams), dice.randrange(2)].append(closes + moment)
-            heard = Heard()
-            _all_at_once(
-                threading.Thread(
-                    target=_tab, args=(server.address, slug, tokens[team], team, tab, sorted(moments), heard)
-                )
-                for (team, tab), moments in plans.items()
+    about = common.machine()
+    with _serving(database) as (server, installation, folder):
+        slug, tokens = _house(installation, folder, size.teams, size.limit)
+        with installation.database.begin() as session:
+            close = db.now(session) + timedelta(seconds=size.seconds + 5)
+            competitions.by_slug(session, slug).closes_at = close
+        closes = time.time() + (close - datetime.now(UTC)).total_seconds()
+        rush, late = round(size.rush * size.uploads), size.uploads // 10
+        at = [dice.uniform(-2, 0) for _ in range(rush)]
+        at += [dice.uniform(-size.seconds, -2) for _ in range(size.uploads - rush)]
+        at += [dice.uniform(0.05, LATE_SECONDS) for _ in range(late)]
+        plans: dict[tuple[int, int], list[float]] = {
+            (t, tab): [] for t in range(size.teams) for tab in (0, 1)
+        }
+        for moment in at:
+            plans[dice.randrange(size.teams), dice.randrange(2)].append(closes + moment)
+        heard = Heard()
+        _all_at_once(
+            threading.Thread(
+                target=_tab, args=(server.address, slug, tokens[team], team, tab, sorted(moments), heard)
             )
-            with installation.database.read() as session:
-                stored = [(row.team_id, row.received_at) for row in session.scalars(select(Submission))]
-                used = list(session.scalars(select(Quota.used)))
-            installation.database.dispose()
+            for (team, tab), moments in plans.items()
+        )
+        with installation.database.read() as session:
+            stored = [(row.team_id, row.received_at) for row in session.scalars(select(Submission))]
+            used = list(session.scalars(select(Quota.used)))
     accepted, over, closed, other = Counter[int](), Counter[int](), Counter[int](), Counter[str]()
     early_but_closed = 0
     for team, asked, _, status, content in heard.answers:
@@ -116,7 +116,7 @@ def stampede(size: Stampede, *, seed: int) -> list[str]:
     took = sorted(took for _, _, took, _, _ in heard.answers)
     rushed = sorted(took for _, asked, took, _, _ in heard.answers if -2 <= asked - closes < 0)
     common.print_table(
-        f"C6: {size.uploads:,} uploads in the last {size.seconds:g} s, {rush} of them in the last 2 s, and {late} after "
+        f"C6, {database}: {size.uploads:,} uploads in the last {size.seconds:g} s, {rush} of them in the last 2 s, and {late} after "
         f"the close, by {size.teams} teams of limit {size.limit} with two tabs each. {about}",
         ("", "figure"),
         [
@@ -132,46 +132,44 @@ def stampede(size: Stampede, *, seed: int) -> list[str]:
     return [f"{count} {what}" for what, count in zero.items() if count] + list(other)
 
 
-def read_the_board(size: Readers, *, seed: int) -> list[str]:
-    with tempfile.TemporaryDirectory(prefix="heldout-chaos-") as name:
-        folder, about = Path(name), common.machine()
-        with common.serving(folder / "data", workers=1) as server:
-            installation, slug, tokens = _house(folder, size.teams, 10_000)
-            pages, uploads = Heard(), Heard()
-            common.wait_for_workers(server)
-            for n, token in enumerate(tokens):  # a full page of the board from the start
-                common.Api(server.address, token).submit(slug, common.predictions(ROWS, 900_000 + n))
-            common.wait_until_all_scored(installation)
-            spent = capacity.cpu_seconds(server, "app.web")
-            begin = time.time() + 2
-            end = begin + size.seconds
-            _all_at_once(
-                [
-                    *(
-                        threading.Thread(
-                            target=_reader, args=(server.address, slug, random.Random(seed + n), begin, end, pages)
-                        )
-                        for n in range(size.readers)
-                    ),
-                    *(
-                        threading.Thread(
-                            target=_tab,
-                            args=(
-                                server.address, slug, tokens[n % size.teams], n, 0,
-                                [begin + n / size.uploads_a_second + s for s in range(int(size.seconds))], uploads,
-                            ),
-                        )
-                        for n in range(size.uploads_a_second)
-                    ),
-                ]
-            )  # fmt: skip
-            lasted = time.time() - begin
-            spent = capacity.cpu_seconds(server, "app.web") - spent
-            installation.database.dispose()
+def read_the_board(size: Readers, *, seed: int, database: str) -> list[str]:
+    about = common.machine()
+    with _serving(database) as (server, installation, folder):
+        slug, tokens = _house(installation, folder, size.teams, 10_000)
+        pages, uploads = Heard(), Heard()
+        common.wait_for_workers(server)
+        for n, token in enumerate(tokens):  # a full page of the board from the start
+            common.Api(server.address, token).submit(slug, common.predictions(ROWS, 900_000 + n))
+        common.wait_until_all_scored(installation)
+        spent = capacity.cpu_seconds(server, "app.web")
+        begin = time.time() + 2
+        end = begin + size.seconds
+        _all_at_once(
+            [
+                *(
+                    threading.Thread(
+                        target=_reader, args=(server.address, slug, random.Random(seed + n), begin, end, pages)
+                    )
+                    for n in range(size.readers)
+                ),
+                *(
+                    threading.Thread(
+                        target=_tab,
+                        args=(
+                            server.address, slug, tokens[n % size.teams], n, 0,
+                            [begin + n / size.uploads_a_second + s for s in range(int(size.seconds))], uploads,
+                        ),
+                    )
+                    for n in range(size.uploads_a_second)
+                ),
+            ]
+        )  # fmt: skip
+        lasted = time.time() - begin
+        spent = capacity.cpu_seconds(server, "app.web") - spent
     odd = Counter(f"{status} for a page" for _, _, _, status, _ in pages.answers if status != 200)
     odd.update(f"{status} for an upload" for _, _, _, status, _ in uploads.answers if status != 201)
     common.print_table(
-        f"C7: {size.readers} readers of the board who think for 5 s ± 2 s, beside {size.uploads_a_second} uploads a second, "
+        f"C7, {database}: {size.readers} readers of the board who think for 5 s ± 2 s, beside {size.uploads_a_second} uploads a second, "
         f"for {size.seconds:g} s (it lasted {lasted:.0f} s, and the web took {spent:.1f} s of processor time). {about}",
         ("", "answers", "p50 ms", "p95 ms", "p99 ms"),
         [
@@ -182,12 +180,22 @@ def read_the_board(size: Readers, *, seed: int) -> list[str]:
     return [f"{count} times {what}" for what, count in odd.items()]
 
 
-def _house(folder: Path, teams: int, limit: int) -> tuple[Installation, str, list[str]]:
-    installation = Installation(Settings(data_dir=folder / "data"))
+@contextlib.contextmanager
+def _serving(database: str) -> Iterator[tuple[common.Server, Installation, Path]]:
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="heldout-chaos-")))
+        more = {"database_url": stack.enter_context(postgres.running()).url} if database == "postgres" else {}
+        server = stack.enter_context(common.serving(folder / "data", workers=1, **more))
+        installation = Installation(Settings(data_dir=folder / "data", **more))
+        stack.callback(installation.database.dispose)
+        yield server, installation, folder
+
+
+def _house(installation: Installation, folder: Path, teams: int, limit: int) -> tuple[str, list[str]]:
     slug = common.publish(installation, common.write_challenge(folder / "bench", ROWS))
     with installation.database.begin() as session:
         competitions.by_slug(session, slug).daily_limit = limit
-    return installation, slug, [common.add_user(installation, f"team{n}", slug=slug)[1] for n in range(teams)]
+    return slug, [common.add_user(installation, f"team{n}", slug=slug)[1] for n in range(teams)]
 
 
 def _all_at_once(threads: Iterable[threading.Thread]) -> None:
