@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import and_, delete, func, insert, literal, or_, select
 from sqlalchemy.orm import Session, aliased
 
-from app import extensions, leaderboard, points, releases, submissions
+from app import evaluations, extensions, leaderboard, points, releases
 from app.errors import Conflict, NotFound, Refused
 from app.models import (
     ChallengeVersion,
@@ -356,7 +356,7 @@ def _give_back_refused(session: Session, draft: Round) -> None:
         )
     )
     for submission in session.scalars(refused).all():
-        submissions.refund(session, submission)
+        evaluations.refund(session, submission)
 
 
 @dataclass(frozen=True)

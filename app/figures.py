@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import and_, func, select
 from sqlalchemy.orm import Session
 
-from app import heartbeats, submissions
+from app import evaluations, heartbeats
 from app.models import (
     Competition,
     Evaluation,
@@ -143,6 +143,6 @@ class Totals:
     def take(self, session: Session) -> Mapping[State, int]:
         with self._lock:
             if time.monotonic() >= self._until:
-                self._counts = submissions.state_counts(session)
+                self._counts = evaluations.state_counts(session)
                 self._until = time.monotonic() + TOTALS_SECONDS
             return self._counts

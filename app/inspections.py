@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 
 from app import points
 from app.errors import NotFound
+from app.evaluations import CLOCK_SLACK
 from app.models import (
     Competition,
     Evaluation,
@@ -33,7 +34,6 @@ from app.models import (
     Team,
     TrainFile,
 )
-from app.submissions import CLOCK_SLACK
 
 MAX_ATTEMPTS = 3
 BACKOFF = timedelta(seconds=20)
@@ -306,7 +306,7 @@ def _guarded(session: Session, work: Work, values: Mapping[str, Any]) -> None:
 
 
 def follow_clock(session: Session, *, lease: timedelta, now: datetime) -> int:
-    """After the clock was set back: as `app.submissions.follow_clock`, of inspections; how many."""
+    """After the clock was set back: as `app.evaluations.follow_clock`, of inspections; how many."""
     led = session.scalars(
         update(Inspection)
         .where(Inspection.state == Stage.RUNNING, Inspection.lease_until > now + lease + CLOCK_SLACK)

@@ -25,7 +25,7 @@ from rich.console import Console
 from rich.table import Table
 
 import scorer
-from app import accounts, competitions, db, publishing, submissions, teams
+from app import accounts, competitions, db, evaluations, publishing, teams
 from app.accounts import Viewer
 from app.config import Settings
 from app.installation import Installation
@@ -129,6 +129,7 @@ class Server:
         self.data_dir = data_dir
         self.workers = workers
         self.port = port
+        self.database_url = str(settings.get("database_url", ""))
         self.more = {f"HELDOUT_{name.upper()}": str(value) for name, value in settings.items()}
         self.log = data_dir.with_name(f"{data_dir.name}.log")
         self.process: subprocess.Popen[str] | None = None
@@ -136,8 +137,8 @@ class Server:
 
     @property
     def installation(self) -> Installation:
-        """The same data folder, seen from this process."""
-        return Installation(Settings(data_dir=self.data_dir))
+        """The same data folder and database, seen from this process."""
+        return Installation(Settings(data_dir=self.data_dir, database_url=self.database_url))
 
     @property
     def pid(self) -> int:
@@ -349,7 +350,7 @@ def wait_until_all_scored(installation: Installation) -> None:
     until = time.monotonic() + WAIT_SECONDS
     while time.monotonic() < until:
         with installation.database.read() as session:
-            counts = submissions.state_counts(session)
+            counts = evaluations.state_counts(session)
         if not counts[State.QUEUED] + counts[State.RUNNING]:
             if counts[State.REJECTED] + counts[State.FAILED]:
                 raise RuntimeError(f"not every submission was scored: {counts}")

@@ -41,7 +41,7 @@ def main() -> None:
         tempfile.TemporaryDirectory(prefix="heldout-bench-") as folder,
         common.serving(Path(folder) / "data", workers=1, **more) as server,
     ):
-        installation = server.installation if not asked.postgres else _installation(server, asked.postgres)
+        installation = server.installation
         slug = common.publish(installation, common.write_challenge(Path(folder) / "bench", asked.rows))
         _, token = common.add_user(installation, "ada", slug=slug)
         api = Api(server.address, token)
@@ -77,10 +77,6 @@ def main() -> None:
         ("each", "wall", "CPU web", "CPU worker", "CPU sweeper"),
         rows,
     )
-
-
-def _installation(server: Server, url: str) -> common.Installation:
-    return common.Installation(common.Settings(data_dir=server.data_dir, database_url=url))
 
 
 def _page(address: str) -> Callable[[], object]:

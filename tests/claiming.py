@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from app import submissions
+from app import evaluations
+from app.evaluations import Claim
 from app.models import Evaluation
-from app.submissions import Claim
 
 LEASED = (
     Evaluation.state,
@@ -27,7 +27,7 @@ def claim_of(
     key = Evaluation.submission_id, Evaluation.round_id
     before = {tuple(row[:2]): row[2:] for row in session.execute(select(*key, *LEASED))}
     others = []
-    while (claim := submissions.claim(session, worker, lease=lease, now=now)) is not None:
+    while (claim := evaluations.claim(session, worker, lease=lease, now=now)) is not None:
         if claim.submission_id == submission_id:
             break
         others.append((claim.submission_id, claim.round_id))

@@ -347,7 +347,7 @@ def test_how_it_works_names_every_state() -> None:
 @pytest.mark.parametrize(
     ("module", "name", "value"),
     [
-        ("app.submissions", "MAX_ATTEMPTS", 3),
+        ("app.evaluations", "MAX_ATTEMPTS", 3),
         ("app.competitions", "REJECTED_LIMIT", 20),
         ("app.accounts", "MIN_PASSWORD_LENGTH", 8),
         ("scorer.baselines", "LIMIT_SECONDS", 600),

@@ -25,7 +25,7 @@ from rq.job import Job
 from sqlalchemy.exc import DBAPIError
 
 import scorer
-from app import challenges, config, db, heartbeats, logs, migrations, queue, safety, submissions
+from app import challenges, config, db, evaluations, heartbeats, logs, migrations, queue, safety
 from app.config import Settings
 from app.errors import Refused
 from scorer import sandbox
@@ -113,7 +113,7 @@ class ScoringWorker(Worker):
         """Do not wait for the lease to run out: the process that held it is known to be dead."""
         super().handle_work_horse_killed(job, retpid, ret_val, rusage)  # type: ignore[no-untyped-call]  # RQ has no types here
         with self.runner.database.begin() as session:
-            ended = submissions.release(session, self.runner.name, now=db.now(session))
+            ended = evaluations.release(session, self.runner.name, now=db.now(session))
         self.log.warning("a work-horse was killed; %s evaluations go back", ended)
 
 
@@ -122,10 +122,10 @@ def release_the_dead(runner: jobs.Runner) -> None:
     host = runner.name.split("/")[0]
     with runner.database.begin() as session:
         now = db.now(session)
-        for holder in submissions.holders(session, f"{host}/"):
+        for holder in evaluations.holders(session, f"{host}/"):
             horse_pid = int(holder.split("/")[2])
             if not os.path.exists(f"/proc/{horse_pid}") and os.path.isdir("/proc/self"):  # noqa: PTH110, PTH112
-                submissions.release(session, holder, now=now)
+                evaluations.release(session, holder, now=now)
 
 
 def main() -> int:

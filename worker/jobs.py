@@ -26,14 +26,14 @@ from sqlalchemy.exc import DBAPIError
 
 import scorer
 import scorer.scoring  # by name, so that the heavy imports happen before the fork
-from app import challenges, db, logs, points, releases, storage, submissions
+from app import challenges, db, evaluations, logs, points, releases, storage
 from app.config import Settings
 from app.db import Database
 from app.errors import Refused
+from app.evaluations import Claim, Fenced
 from app.models import PublicScore
 from app.processes import die_with_parent, this_host
 from app.releases import Terms
-from app.submissions import Claim, Fenced
 from scorer.custom import MetricFailed
 from scorer.overfitting import resampling
 from scorer.overfitting.notes import notes
@@ -110,7 +110,7 @@ class Runner:
 
     def _claim(self, horse: str) -> Claim | None:
         with self.database.begin() as session:
-            return submissions.claim(session, horse, lease=self.lease, now=db.now(session))
+            return evaluations.claim(session, horse, lease=self.lease, now=db.now(session))
 
     def _load(self, claim: Claim) -> scorer.Challenge:
         home = challenges.vault_folder(self.settings.vault, claim.digest)
@@ -132,7 +132,7 @@ class Runner:
                 apart = self._apart(challenge, claim, terms, Aligned(kept.columns(), kept.vocabulary))
             try:
                 with self.database.begin() as session:
-                    submissions.record_scored(
+                    evaluations.record_scored(
                         session, claim, report, now=db.now(session), terms=terms, se_difference=apart
                     )
             except releases.RungMoved:
@@ -141,7 +141,7 @@ class Runner:
 
     def _reject(self, claim: Claim, refusal: scorer.InvalidSubmission) -> None:
         with self.database.begin() as session:
-            submissions.record_rejected(session, claim, refusal.problems, refusal.total, now=db.now(session))
+            evaluations.record_rejected(session, claim, refusal.problems, refusal.total, now=db.now(session))
 
     def _remark(
         self, challenge: scorer.Challenge, claim: Claim, report: scorer.Report, kept: Collected
@@ -149,7 +149,7 @@ class Runner:
         """Add what the team is told of its own file beside its own earlier ones; no label has a part in it."""
         n_rows = len(challenge.solution.ids)
         with self.database.read() as session:
-            earlier = submissions.earlier_files(session, claim, limit=3 if n_rows <= MANY_ROWS else 1)
+            earlier = evaluations.earlier_files(session, claim, limit=3 if n_rows <= MANY_ROWS else 1)
         try:
             history = [resampling.read(challenge, self.storage.path(sha256)).columns for sha256 in earlier]
             found = notes(kept.columns(), kind_of(challenge.task.parts[0]), history)
@@ -199,7 +199,7 @@ class Runner:
 
     def _return(self, claim: Claim, words: str) -> None:
         with self.database.begin() as session:
-            submissions.give_back(session, claim, words, now=db.now(session))
+            evaluations.give_back(session, claim, words, now=db.now(session))
 
 
 def patiently(write: Callable[[], None], *, seconds: float = PATIENCE_SECONDS) -> None:
@@ -240,7 +240,7 @@ class _Lease:
         while not self._done.wait(self._lease.total_seconds() / 3):
             try:
                 with self._database.begin() as session:
-                    submissions.renew(session, self._claim, lease=self._lease, now=db.now(session))
+                    evaluations.renew(session, self._claim, lease=self._lease, now=db.now(session))
             except Fenced:
                 # The outcome could no longer be written; the other run's will be.
                 log.warning("lease lost: submission %s", self._claim.submission_id)

@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from sqlalchemy.exc import DBAPIError
 
-from app import db, inspections, submissions
+from app import db, evaluations, inspections
 from worker import inspections as inspecting
 from worker.jobs import Runner
 from worker.stopping import Stop
@@ -55,7 +55,7 @@ class Poller:
         """What a work-horse should begin with, if anything waits; scoring comes first."""
         with self._runner.database.read() as session:
             now = db.now(session)
-            if submissions.is_any_due(session, now=now):
+            if evaluations.is_any_due(session, now=now):
                 return self._runner.run
             if inspections.is_any_due(session, now=now):
                 return lambda: inspecting.inspect(None)
@@ -80,13 +80,13 @@ class Poller:
             pid, status = os.waitpid(horse, os.WNOHANG)
             if pid:
                 break
-            if time.monotonic() - began > self._job_seconds + submissions.BACKOFF.total_seconds():
+            if time.monotonic() - began > self._job_seconds + evaluations.BACKOFF.total_seconds():
                 os.kill(horse, signal.SIGKILL)
             self._beat()
             time.sleep(LOOK_SECONDS)
         if os.WIFSIGNALED(status):
             with self._runner.database.begin() as session:
                 holder = f"{self._runner.name}/{horse}"
-                ended = submissions.release(session, holder, now=db.now(session))
+                ended = evaluations.release(session, holder, now=db.now(session))
             log.warning("a work-horse was killed; %s evaluations go back", ended)
         return status == 0

@@ -14,6 +14,7 @@ from app import (
     competitions,
     config,
     db,
+    evaluations,
     events,
     heartbeats,
     inspections,
@@ -22,7 +23,6 @@ from app import (
     points,
     queue,
     safety,
-    submissions,
 )
 from app.config import Settings
 from app.db import Database
@@ -93,7 +93,7 @@ def _follow_clock(database: Database, clock: Clock, lease: timedelta) -> int:
         if jump is not None:
             log.error("the database's clock was set %+.0f s; deadlines and daily limits went with it", jump)
             events.log(session, "sweeper", "clock jumped", "clock", now=now, seconds=round(jump))
-        followed = submissions.follow_clock(session, lease=lease, now=now)
+        followed = evaluations.follow_clock(session, lease=lease, now=now)
         followed += inspections.follow_clock(session, lease=lease, now=now)
     if followed:
         log.warning("the clock was set back; %s runs and pauses follow it", followed)
@@ -106,7 +106,7 @@ def _announce(database: Database, hints: Hints, hint_after: timedelta) -> int:
         # One job drains many rows, so more hints than workers can take are only work for nothing.
         return 0
     with database.begin() as session:
-        due = submissions.unfinished(session, now=db.now(session), hint_after=hint_after)
+        due = evaluations.unfinished(session, now=db.now(session), hint_after=hint_after)
     points.reach("sweep.marked")
     return sum(hints.send(submission_id) for submission_id in due)
 
@@ -132,7 +132,7 @@ def _inspect(database: Database, hints: Hints, hint_after: timedelta) -> int:
 
 def _give_up(database: Database) -> int:
     with database.begin() as session:
-        failed = submissions.fail_exhausted(session, now=db.now(session))
+        failed = evaluations.fail_exhausted(session, now=db.now(session))
     for submission_id in failed:
         log.error("submission %s failed three times; its organiser must look at it", submission_id)
     return len(failed)

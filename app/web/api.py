@@ -9,7 +9,7 @@ from flask import Blueprint, jsonify, request, url_for
 from flask.typing import ResponseReturnValue
 from sqlalchemy.orm import Session
 
-from app import competitions, db, inspections, leaderboard, submissions, teams, train_files
+from app import competitions, db, evaluations, inspections, leaderboard, submissions, teams, train_files
 from app.accounts import Viewer
 from app.errors import Forbidden, NotFound, Refused
 from app.leaderboard import PAGE_SIZE, Row, Sort
@@ -167,7 +167,7 @@ def submission_index(slug: str) -> ResponseReturnValue:
             limit=number_argument("limit", 50, largest=200),
             before_id=number_argument("before", 0) or None,
         )
-        places = {e.id: submissions.place_in_queue(session, e.id) for e in entries if not e.state.is_final}
+        places = {e.id: evaluations.place_in_queue(session, e.id) for e in entries if not e.state.is_final}
     return jsonify(submissions=[_submission(e, competition, places.get(e.id)) for e in entries])
 
 
@@ -182,7 +182,7 @@ def submission_show(submission_id: int) -> ResponseReturnValue:
         )
         if not found:
             raise NotFound(f"Submission {submission_id} has no result to show.")
-        place = submissions.place_in_queue(session, submission_id)
+        place = evaluations.place_in_queue(session, submission_id)
     return jsonify(_submission(found[0], competition, place))
 
 

@@ -25,6 +25,7 @@ from gunicorn.http.unreader import SocketUnreader
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from app.web import FORM_LIMIT_BYTES
+from app.web.uploads import ASKED
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer as Buffer
@@ -52,8 +53,11 @@ class Paced(SocketUnreader):  # type: ignore[misc]  # gunicorn has no types
     def __init__(self, connection: socket.socket) -> None:
         super().__init__(connection)
         self.until = 0.0
+        self.asked = 0.0
+        """When the head of the request at hand was here, on the monotonic clock."""
 
-    def begin(self, heard: bytes) -> None:
+    def begin(self, heard: bytes, asked: float) -> None:
+        self.asked = asked
         self.until = time.monotonic() + PATIENCE_SECONDS
         self.unread(heard)
 
@@ -126,7 +130,7 @@ class Connection(TConn):  # type: ignore[misc]  # gunicorn has no types
         super().__init__(*facts)
         self.data_ready = True  # no thread has to wait for the first byte
         self.heard = bytearray()
-        self.began = time.monotonic()
+        self.began = self.asked = time.monotonic()
         self.needs: int | None = None
         """Bytes of the request that must be here; None until its head is."""
 
@@ -134,7 +138,7 @@ class Connection(TConn):  # type: ignore[misc]  # gunicorn has no types
         super().init()
         if not isinstance(self.parser.unreader, Paced):
             self.parser.unreader = Paced(self.sock)
-        self.parser.unreader.begin(bytes(self.heard))
+        self.parser.unreader.begin(bytes(self.heard), self.asked)
         self.heard.clear()
 
     def is_whole(self) -> bool:
@@ -143,6 +147,7 @@ class Connection(TConn):  # type: ignore[misc]  # gunicorn has no types
             end = self.heard.find(b"\r\n\r\n") + 4
             if end < 4:
                 return False
+            self.asked = time.monotonic()
             head = bytes(self.heard[: end - 2])
             length = _LENGTH.search(head)
             body = int(length[1]) if length else 0
@@ -164,7 +169,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
 
     def load_wsgi(self) -> None:
         super().load_wsgi()
-        self.wsgi = _says_when_it_closes(self.wsgi)
+        self.wsgi = _says_when_it_came_and_closes(self.wsgi)
 
     # -- before a request ------------------------------------------------------------------------
 
@@ -314,11 +319,13 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
                 self._drop(conn)
 
 
-def _says_when_it_closes(app: Any) -> Any:
-    """An answer to a request that was not read to its end says that the connection ends with it."""
+def _says_when_it_came_and_closes(app: Any) -> Any:
+    """A request carries when it was here, however long it then waited for a thread; an answer to one that was not
+    read to its end says that the connection ends with it."""
 
     def answered(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         response = start_response.__self__
+        environ[ASKED] = response.req.unreader.asked
 
         def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
             reader = response.req.body.reader

@@ -9,7 +9,7 @@ from flask.typing import ResponseReturnValue
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from sqlalchemy.exc import SQLAlchemyError
 
-from app import accounts, db, events, figures, health, submissions
+from app import accounts, db, evaluations, events, figures, health, submissions
 from app.errors import NotFound
 from app.web.context import organiser, parts
 from app.web.metrics import Snapshot
@@ -45,7 +45,7 @@ def retry(submission_id: int) -> ResponseReturnValue:
         now = db.now(session)
         me = organiser(session, now)
         _, competition = submissions.visible(session, me, submission_id)
-        submissions.retry(session, competition, submission_id, now=now)
+        evaluations.retry(session, competition, submission_id, now=now)
         events.log(session, me.name, "retry", competition.slug, now=now, submission=submission_id)
     parts().hints.send(submission_id)
     flash(f"Submission {submission_id} is queued again, with three new attempts.")

@@ -8,7 +8,7 @@ from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from sqlalchemy.orm import Session
 
-from app import cases, competitions, db, events, extensions, heartbeats, submissions
+from app import cases, competitions, db, evaluations, events, extensions, heartbeats, submissions
 from app.errors import Conflict, Refused
 from app.models import Competition, RoundState, State
 from app.web.context import field, number_argument, organiser, parts
@@ -32,11 +32,11 @@ def show(slug: str) -> ResponseReturnValue:
         page = {
             "competition": competition,
             "now": now,
-            "counts": submissions.state_counts(session, competition),
-            "everywhere": submissions.state_counts(session),
+            "counts": evaluations.state_counts(session, competition),
+            "everywhere": evaluations.state_counts(session),
             "alive": heartbeats.alive(session, now=now),
             "draft": draft,
-            "draft_counts": submissions.state_counts(session, competition, RoundState.DRAFT) if draft else {},
+            "draft_counts": evaluations.state_counts(session, competition, RoundState.DRAFT) if draft else {},
             "hints": parts().hints.depth(),
             "open_cases": cases.open_count(session, competition),
             "isolation": submissions.latest_isolation(session, competition),
@@ -75,7 +75,7 @@ def retry(slug: str, submission_id: int) -> ResponseReturnValue:
         now = db.now(session)
         me = organiser(session, now)
         competition = competitions.by_slug(session, slug)
-        submissions.retry(session, competition, submission_id, now=now)
+        evaluations.retry(session, competition, submission_id, now=now)
         events.log(session, me.name, "retry", slug, now=now, submission=submission_id)
     parts().hints.send(submission_id)
     return _back(slug, f"Submission {submission_id} is queued again, with three new attempts.")

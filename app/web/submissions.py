@@ -18,7 +18,7 @@ from flask import (
 from flask.typing import ResponseReturnValue
 from sqlalchemy.orm import Session
 
-from app import competitions, db, extensions, leaderboard, submissions, teams, train_files
+from app import competitions, db, evaluations, extensions, leaderboard, submissions, teams, train_files
 from app.accounts import Viewer
 from app.errors import NotFound
 from app.models import Competition, Team
@@ -80,7 +80,7 @@ def index(slug: str) -> ResponseReturnValue:
         entries = submissions.statuses(
             session, competition, now=now, team_id=team.id, limit=PAGE_SIZE + 1, before_id=before_id or None
         )
-        places = {e.id: submissions.place_in_queue(session, e.id) for e in entries if not e.state.is_final}
+        places = {e.id: evaluations.place_in_queue(session, e.id) for e in entries if not e.state.is_final}
     older = entries[PAGE_SIZE - 1].id if len(entries) > PAGE_SIZE else None
     return render_template(
         "submissions/index.html", entries=entries[:PAGE_SIZE], places=places, older=older, **page
@@ -96,7 +96,7 @@ def show(submission_id: int) -> ResponseReturnValue:
         me = signed_in(session, now)
         competition, entry = _visible(session, me, submission_id, now)
         team = teams.of(session, competition, me.id)
-        place = submissions.place_in_queue(session, submission_id)
+        place = evaluations.place_in_queue(session, submission_id)
         own = team is not None and team.id == entry.team_id
         files = train_files.of(session, submission_id) if own else {}
         own_phase = extensions.terms(session, competition, team).phase(competition, now)

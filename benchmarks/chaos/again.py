@@ -16,7 +16,6 @@ import postgres
 from sqlalchemy import select
 
 from app import competitions, db, submissions
-from app.config import Settings
 from app.installation import Installation
 from app.models import Evaluation, Score, State
 
@@ -27,11 +26,9 @@ PATIENCE_SECONDS = 600.0
 def run(count: int, *, database: str) -> list[str]:
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="heldout-chaos-")))
-        url = stack.enter_context(postgres.running()).url if database == "postgres" else ""
+        more = {"database_url": stack.enter_context(postgres.running()).url} if database == "postgres" else {}
         about = common.machine()
-        more = {"database_url": url} if url else {}
-        stack.enter_context(common.serving(folder / "data", workers=2, **more))
-        installation = Installation(Settings(data_dir=folder / "data", database_url=url))
+        installation = stack.enter_context(common.serving(folder / "data", workers=2, **more)).installation
         stack.callback(installation.database.dispose)
         slug = common.publish(installation, common.write_challenge(folder / "bench", ROWS))
         viewer, _ = common.add_user(installation, "team", slug=slug)

@@ -25,7 +25,7 @@ import full
 import postgres
 from sqlalchemy import func, select
 
-from app import competitions, submissions
+from app import competitions, evaluations
 from app.config import Settings
 from app.installation import Installation
 from app.models import Evaluation, Event, Quota, Score
@@ -119,7 +119,7 @@ def _kill_a_horse(installation: Installation) -> int:
     until = time.monotonic() + HORSE_SECONDS
     while time.monotonic() < until:
         with installation.database.read() as session:
-            holders = submissions.holders(session, "")
+            holders = evaluations.holders(session, "")
         for holder in holders:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(int(holder.rsplit("/", 1)[1]), signal.SIGKILL)

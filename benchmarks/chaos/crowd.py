@@ -26,7 +26,6 @@ import postgres
 from sqlalchemy import select
 
 from app import competitions, db
-from app.config import Settings
 from app.installation import Installation
 from app.models import Quota, Submission
 
@@ -186,7 +185,7 @@ def _serving(database: str) -> Iterator[tuple[common.Server, Installation, Path]
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="heldout-chaos-")))
         more = {"database_url": stack.enter_context(postgres.running()).url} if database == "postgres" else {}
         server = stack.enter_context(common.serving(folder / "data", workers=1, **more))
-        installation = Installation(Settings(data_dir=folder / "data", **more))
+        installation = server.installation
         stack.callback(installation.database.dispose)
         yield server, installation, folder
 

@@ -32,7 +32,6 @@ from sqlalchemy import create_engine, func, select, text
 from sqlalchemy.exc import DBAPIError
 
 from app import competitions
-from app.config import Settings
 from app.errors import NotFound
 from app.installation import Installation
 from app.models import Evaluation, Quota, Round, RoundState, Score, Standing, State, Submission
@@ -93,8 +92,7 @@ def run(name: str, size: Size, *, seed: int, database: str, keep: Path | None = 
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="heldout-chaos-")))
         server_of_its_own = stack.enter_context(postgres.running()) if database == "postgres" else None
-        url = server_of_its_own.url if server_of_its_own else ""
-        more = {"database_url": url} if url else {}
+        more = {"database_url": server_of_its_own.url} if server_of_its_own else {}
         about = common.machine()
         server = stack.enter_context(
             common.serving(
@@ -102,7 +100,7 @@ def run(name: str, size: Size, *, seed: int, database: str, keep: Path | None = 
                 sweep_seconds=size.sweep_seconds, **more,
             )
         )  # fmt: skip
-        installation = Installation(Settings(data_dir=folder / "data", database_url=url))
+        installation = server.installation
         slug = common.publish(installation, common.write_challenge(folder / "bench", ROWS))
         limit = math.ceil(size.submissions / TEAMS)
         with installation.database.begin() as session:

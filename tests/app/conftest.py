@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from app import accounts, competitions, submissions, teams
+from app import accounts, competitions, evaluations, submissions, teams
 from app.accounts import Viewer
 from app.db import Database
+from app.evaluations import Claim
 from app.models import (
     Challenge,
     ChallengeVersion,
@@ -25,7 +26,7 @@ from app.models import (
     Submission,
 )
 from app.storage import Blob
-from app.submissions import Claim, Receipt
+from app.submissions import Receipt
 from scorer.report import Problem, Report
 from tests.claiming import claim_of
 
@@ -84,13 +85,13 @@ class World:
         with self.database.begin() as session:
             if submission_id is not None:
                 return claim_of(session, submission_id, worker, lease=LEASE, now=now)
-            return submissions.claim(session, worker, lease=LEASE, now=now)
+            return evaluations.claim(session, worker, lease=LEASE, now=now)
 
     def record(
         self, claim: Claim, public: float = 0.5, private: float = 0.6, *, now: datetime = NOON
     ) -> None:
         with self.database.begin() as session:
-            submissions.record_scored(session, claim, Report(public=public, private=private), now=now)
+            evaluations.record_scored(session, claim, Report(public=public, private=private), now=now)
 
     def score(self, public: float, private: float = 0.6, *, by: str = "ada", now: datetime = NOON) -> int:
         """From upload to score in one go; the submission's id."""
@@ -104,11 +105,11 @@ class World:
         self, claim: Claim, problems: Sequence[Problem] = (Problem("MISSING_IDS", "1 id is missing."),)
     ) -> None:
         with self.database.begin() as session:
-            submissions.record_rejected(session, claim, problems, len(problems), now=NOON)
+            evaluations.record_rejected(session, claim, problems, len(problems), now=NOON)
 
     def give_back(self, claim: Claim, *, now: datetime = NOON) -> State:
         with self.database.begin() as session:
-            return submissions.give_back(session, claim, "boom", now=now)
+            return evaluations.give_back(session, claim, "boom", now=now)
 
     def evaluation(self, submission_id: int) -> Evaluation:
         with self.database.read() as session:

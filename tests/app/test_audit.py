@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy import text
 
-from app import audit, events, submissions
+from app import audit, evaluations, events
 from app.audit import Verdict
 from app.models import Event
 from scorer.report import Report
@@ -253,7 +253,7 @@ def test_nothing_that_a_board_shows_of_a_score_can_be_changed_unseen(world: Worl
             public=-0.0, private=1, also={"roc_auc": {"public": 0.1 + 0.2, "private": 1e300}},
             provenance={"metric": "prüft 🦊"},
         )  # fmt: skip
-        submissions.record_scored(session, claim, report, now=NOON)
+        evaluations.record_scored(session, claim, report, now=NOON)
     seal(world)
     assert words(world) == ""
     by_hand(world, drop("score_update", "score")(world), f"UPDATE score SET {change}")

@@ -10,10 +10,10 @@ import pytest
 
 import app
 import worker
-from app import competitions, db, doctor, events, heartbeats, inspections, submissions
+from app import competitions, db, doctor, evaluations, events, heartbeats, inspections
 from app.db import Database
+from app.evaluations import Fenced
 from app.models import Event, State
-from app.submissions import Fenced
 from tests.app.conftest import LEASE, NOON, World
 from tests.app.test_fairness import another_competition
 from worker import sweeper
@@ -24,12 +24,12 @@ BACK = NOON - HOUR
 
 def follow(world: World, now: datetime) -> int:
     with world.database.begin() as session:
-        return submissions.follow_clock(session, lease=LEASE, now=now)
+        return evaluations.follow_clock(session, lease=LEASE, now=now)
 
 
 def hints(world: World, now: datetime) -> list[int]:
     with world.database.begin() as session:
-        return submissions.unfinished(session, now=now, hint_after=15 * SECOND)
+        return evaluations.unfinished(session, now=now, hint_after=15 * SECOND)
 
 
 def test_no_module_but_the_databases_reads_the_wall_clock() -> None:
@@ -108,7 +108,7 @@ def test_a_run_that_lives_keeps_its_file_when_the_clock_is_set_back(world: World
     assert claim is not None
     follow(world, BACK)
     with world.database.begin() as session:
-        submissions.renew(session, claim, lease=LEASE, now=BACK + 10 * SECOND)
+        evaluations.renew(session, claim, lease=LEASE, now=BACK + 10 * SECOND)
     assert world.claim(now=BACK + 30 * SECOND) is None
     assert follow(world, BACK + 30 * SECOND) == 0
     world.record(claim, now=BACK + 35 * SECOND)

@@ -7,7 +7,7 @@ from datetime import timedelta
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app import competitions, submissions, teams
+from app import competitions, evaluations, submissions, teams
 from app.accounts import Viewer
 from app.models import Competition
 from tests.app.conftest import LEASE, NOON, World
@@ -63,7 +63,7 @@ def test_a_queued_file_of_a_heap_is_scored_at_once_when_nobody_else_waits(world:
     for n in range(3):
         world.submit(f"a{n}")
     with world.database.begin() as session:
-        claims = [submissions.claim(session, "host/1/2", lease=LEASE, now=NOON) for _ in range(3)]
+        claims = [evaluations.claim(session, "host/1/2", lease=LEASE, now=NOON) for _ in range(3)]
     assert None not in claims
 
 
@@ -73,7 +73,7 @@ def test_a_pause_after_a_failed_attempt_is_kept(world: World) -> None:
     assert claim is not None
     world.give_back(claim)
     assert world.claim(now=NOON + SECOND) is None
-    assert world.claim(now=NOON + submissions.BACKOFF) is not None
+    assert world.claim(now=NOON + evaluations.BACKOFF) is not None
 
 
 @settings(
@@ -105,14 +105,14 @@ def test_the_place_in_the_queue_counts_the_heap_behind(world: World) -> None:
     heap = [world.submit(f"a{n}").id for n in range(2)]
     single = world.submit("b", by="bob", now=NOON + SECOND).id
     with world.database.read() as session:
-        places = [submissions.place_in_queue(session, id_) for id_ in (heap[0], single, heap[1])]
+        places = [evaluations.place_in_queue(session, id_) for id_ in (heap[0], single, heap[1])]
     assert places == [1, 2, 3]
 
 
 def test_workers_that_poll_see_what_is_due(world: World) -> None:
     def due(at: timedelta = timedelta()) -> bool:
         with world.database.read() as session:
-            return submissions.is_any_due(session, now=NOON + at)
+            return evaluations.is_any_due(session, now=NOON + at)
 
     assert not due()
     world.submit()

@@ -32,13 +32,24 @@ from hypothesis.stateful import (
 )
 from sqlalchemy import select
 
-from app import accounts, audit, cases, competitions, doctor, extensions, models, submissions, teams
+from app import (
+    accounts,
+    audit,
+    cases,
+    competitions,
+    doctor,
+    evaluations,
+    extensions,
+    models,
+    submissions,
+    teams,
+)
 from app.accounts import Viewer
 from app.cases import Action, CaseState
 from app.db import Database
 from app.errors import Refused
+from app.evaluations import Claim, Fenced
 from app.storage import Blob
-from app.submissions import Claim, Fenced
 from scorer.report import Problem, Report
 from tests.app import life
 from tests.app.conftest import LEASE, NOON, add_version
@@ -159,7 +170,7 @@ class Machine(RuleBasedStateMachine):
             if e.state == "running" and e.token and e.token.startswith((f"{holder}/", f"{holder}:"))
         ]
         with self.database.begin() as session:
-            assert submissions.release(session, holder, now=self.now) == len(held)
+            assert evaluations.release(session, holder, now=self.now) == len(held)
         if held:
             self.seen["died"] += 1
         for evaluation in held:
@@ -337,7 +348,7 @@ class Machine(RuleBasedStateMachine):
     def _claim(self, worker: str) -> Claim | None:
         expected = self.life.next(self.now)
         with self.database.begin() as session:
-            claim = submissions.claim(session, worker, lease=LEASE, now=self.now)
+            claim = evaluations.claim(session, worker, lease=LEASE, now=self.now)
         if claim is None:
             assert expected is None, "it was due, and no worker gets it"
             return None
@@ -364,7 +375,7 @@ class Machine(RuleBasedStateMachine):
             and evaluation.lease_until > self.now
         )
         if self._written(
-            claim, lambda session: submissions.renew(session, claim, lease=LEASE, now=self.now), is_alive
+            claim, lambda session: evaluations.renew(session, claim, lease=LEASE, now=self.now), is_alive
         ):
             assert evaluation is not None
             evaluation.lease_until = self.now + LEASE
@@ -378,7 +389,7 @@ class Machine(RuleBasedStateMachine):
         report = Report(public=public, private=private)
         key = claim.submission_id, claim.round_id
         if self._written(
-            claim, lambda session: submissions.record_scored(session, claim, report, now=self.now)
+            claim, lambda session: evaluations.record_scored(session, claim, report, now=self.now)
         ):
             assert key not in self.life.scores
             self.seen["scored"] += 1
@@ -392,7 +403,7 @@ class Machine(RuleBasedStateMachine):
     def _reject(self, claim: Claim) -> None:
         problems = [Problem("MISSING_IDS", "1 id is missing.")]
         if self._written(
-            claim, lambda session: submissions.record_rejected(session, claim, problems, 1, now=self.now)
+            claim, lambda session: evaluations.record_rejected(session, claim, problems, 1, now=self.now)
         ):
             self.seen["rejected"] += 1
             self.life.reject((claim.submission_id, claim.round_id), self.now)
@@ -402,7 +413,7 @@ class Machine(RuleBasedStateMachine):
         self._fail(claim)
 
     def _fail(self, claim: Claim) -> None:
-        if self._written(claim, lambda session: submissions.give_back(session, claim, "boom", now=self.now)):
+        if self._written(claim, lambda session: evaluations.give_back(session, claim, "boom", now=self.now)):
             key = claim.submission_id, claim.round_id
             self.life.fail(key, self.now)
             if self.life.evaluations[key].state == "failed":
@@ -425,16 +436,16 @@ class Machine(RuleBasedStateMachine):
     @rule()
     def sweep(self) -> None:
         with self.database.begin() as session:
-            followed = submissions.follow_clock(session, lease=LEASE, now=self.now)
+            followed = evaluations.follow_clock(session, lease=LEASE, now=self.now)
         if followed:
             self.seen["followed"] += 1
         assert followed == self.life.follow_clock(LEASE, self.now)
         with self.database.begin() as session:
-            hints = submissions.unfinished(session, now=self.now, hint_after=life.HINTED)
+            hints = evaluations.unfinished(session, now=self.now, hint_after=life.HINTED)
         assert len(hints) == len(set(hints))
         assert set(hints) == self.life.hint(self.now)
         with self.database.begin() as session:
-            failed = submissions.fail_exhausted(session, now=self.now)
+            failed = evaluations.fail_exhausted(session, now=self.now)
         if failed:
             self.seen["silent"] += 1
         assert sorted(failed) == sorted(self.life.fail_exhausted(self.now))
@@ -460,7 +471,7 @@ class Machine(RuleBasedStateMachine):
         refusal = None if failed else "Conflict"
         self._expect(
             refusal,
-            lambda session, found: submissions.retry(session, found, id_, now=self.now),
+            lambda session, found: evaluations.retry(session, found, id_, now=self.now),
             self.life.uploads[id_].slug,
         )
         for evaluation in failed:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from app import cases, competitions, leaderboard, releases, submissions
+from app import cases, competitions, evaluations, leaderboard, releases, submissions
 from app.cases import Action, Seen
 from app.errors import QuotaExhausted, Refused
 from app.models import ChallengeVersion, PublicScore, Rung, Standing, Submission, Team
@@ -43,7 +43,7 @@ def record(world: World, public: float, *, by: str = "ada", se: float | None = N
     )
     with world.database.begin() as session:
         terms = releases.terms(session, claim.submission_id, claim.round_id)
-        submissions.record_scored(session, claim, report, now=NOON, terms=terms, se_difference=se)
+        evaluations.record_scored(session, claim, report, now=NOON, terms=terms, se_difference=se)
     return receipt.id
 
 
@@ -111,7 +111,7 @@ def test_two_files_of_a_team_that_finish_together_are_compared_one_after_the_oth
     for number, (claim, terms) in enumerate(zip(claims, before, strict=True)):
         assert claim is not None
         with measured.database.begin() as session:
-            record = submissions.record_scored
+            record = evaluations.record_scored
             report = Report(public=0.4, private=0.5)
             if number == 0:
                 record(session, claim, report, now=NOON, terms=terms, se_difference=0.01)
@@ -196,7 +196,7 @@ def test_on_the_ladder_the_board_names_the_file_that_earned_the_score(measured: 
         with measured.database.begin() as session:
             terms = releases.terms(session, claim.submission_id, claim.round_id)
             report = Report(public=public, private=public)
-            submissions.record_scored(session, claim, report, now=NOON, terms=terms, se_difference=0.01)
+            evaluations.record_scored(session, claim, report, now=NOON, terms=terms, se_difference=0.01)
     with measured.database.read() as session:
         standing = session.query(Standing).one()
     assert (standing.public_submission_id, standing.private_key) == (quick.id, 0.4)

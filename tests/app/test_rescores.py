@@ -6,11 +6,11 @@ from datetime import timedelta
 
 import pytest
 
-from app import competitions, submissions
+from app import competitions, evaluations
 from app.competitions import Rescore
 from app.errors import Refused
+from app.evaluations import Fenced
 from app.models import Evaluation, RoundState, Score
-from app.submissions import Fenced
 from tests.app.conftest import NOON, World, add_version
 from worker import sweeper
 
@@ -115,7 +115,7 @@ def test_what_people_wait_for_is_scored_before_any_rescore_or_repeat(world: Worl
     assert claim is not None
     with world.database.read() as session:
         assert session.get_one(competitions.Round, claim.round_id).state == RoundState.ACTIVE
-        assert submissions.place_in_queue(session, fresh) is None
+        assert evaluations.place_in_queue(session, fresh) is None
     assert claim.submission_id == fresh
 
 
@@ -148,7 +148,7 @@ def test_what_the_old_round_left_unfinished_waits_for_nobody_for_ever(world: Wor
     with pytest.raises(Fenced):
         world.record(late)
     with world.database.read() as session:
-        assert not submissions.is_any_due(session, now=NOON + timedelta(days=1))
+        assert not evaluations.is_any_due(session, now=NOON + timedelta(days=1))
     assert world.used() == 1
 
 

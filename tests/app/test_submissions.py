@@ -9,11 +9,11 @@ from multiprocessing.context import ForkServerContext
 import pytest
 from sqlalchemy.orm import Session
 
-from app import competitions, figures, submissions
+from app import competitions, evaluations, figures, submissions
 from app.db import Database
 from app.errors import Closed, Conflict, Forbidden, NotFound, QuotaExhausted, Refused
+from app.evaluations import Fenced
 from app.models import Evaluation, Round, RoundState, Score, State, Submission
-from app.submissions import Fenced
 from tests.app.conftest import LEASE, NOON, World, add_version
 
 SECOND = timedelta(seconds=1)
@@ -226,7 +226,7 @@ def test_a_renewed_lease_is_not_taken_over(world: World) -> None:
     claim = world.claim(world.submit().id)
     assert claim
     with world.database.begin() as session:
-        submissions.renew(session, claim, lease=LEASE, now=NOON + LEASE - SECOND)
+        evaluations.renew(session, claim, lease=LEASE, now=NOON + LEASE - SECOND)
     assert world.claim(now=NOON + LEASE + SECOND) is None
 
 
@@ -234,7 +234,7 @@ def test_a_lease_that_ran_out_cannot_be_renewed(world: World) -> None:
     claim = world.claim(world.submit().id)
     assert claim
     with pytest.raises(Fenced), world.database.begin() as session:
-        submissions.renew(session, claim, lease=LEASE, now=NOON + LEASE + SECOND)
+        evaluations.renew(session, claim, lease=LEASE, now=NOON + LEASE + SECOND)
 
 
 def test_a_rejected_file_is_refunded_once_with_its_problems(world: World) -> None:
@@ -274,12 +274,12 @@ def test_an_organiser_may_retry_what_failed_and_nothing_else(world: World) -> No
         world.give_back(claim, now=now)
         now += timedelta(minutes=1)
     with world.database.begin() as session:
-        submissions.retry(session, world.competition(), submission, now=now)
+        evaluations.retry(session, world.competition(), submission, now=now)
     claim = world.claim(submission, now=now)
     assert claim
     world.record(claim, now=now)
     with pytest.raises(Conflict), world.database.begin() as session:
-        submissions.retry(session, world.competition(), submission, now=now)
+        evaluations.retry(session, world.competition(), submission, now=now)
 
 
 # -- sweeping ----------------------------------------------------------------------------------
@@ -287,7 +287,7 @@ def test_an_organiser_may_retry_what_failed_and_nothing_else(world: World) -> No
 
 def _unfinished(world: World, now: datetime) -> list[int]:
     with world.database.begin() as session:
-        return submissions.unfinished(session, now=now, hint_after=timedelta(seconds=15))
+        return evaluations.unfinished(session, now=now, hint_after=timedelta(seconds=15))
 
 
 def test_a_lost_hint_is_sent_again_once_in_its_interval(world: World) -> None:
@@ -302,9 +302,9 @@ def test_a_dead_workers_evaluation_is_announced_at_once_when_its_death_is_known(
     submission = world.submit().id
     world.claim(submission, worker="host/1/2")
     with world.database.begin() as session:
-        assert submissions.release(session, "host/11", now=NOON) == 0, "host/1 is not host/11"
-        assert submissions.holders(session, "host/") == {"host/1/2"}
-        assert submissions.release(session, "host/1", now=NOON) == 1
+        assert evaluations.release(session, "host/11", now=NOON) == 0, "host/1 is not host/11"
+        assert evaluations.holders(session, "host/") == {"host/1/2"}
+        assert evaluations.release(session, "host/1", now=NOON) == 1
     assert _unfinished(world, NOON + SECOND) == [submission]
     assert world.claim(submission, now=NOON + SECOND) is not None
 
@@ -317,8 +317,8 @@ def test_what_went_silent_three_times_fails_and_is_refunded(world: World) -> Non
         now += LEASE + SECOND
     assert world.claim(submission, now=now) is None
     with world.database.begin() as session:
-        assert submissions.fail_exhausted(session, now=now) == [submission]
-        assert submissions.fail_exhausted(session, now=now) == []
+        assert evaluations.fail_exhausted(session, now=now) == [submission]
+        assert evaluations.fail_exhausted(session, now=now) == []
     assert world.state(submission) is State.FAILED
     assert world.used() == 0
 
@@ -333,14 +333,14 @@ def test_what_an_older_version_left_unfinished_in_a_retired_round_is_nobodys_wor
         session.query(Round).one().state = RoundState.RETIRED
     assert _unfinished(world, now) == []
     with world.database.begin() as session:
-        assert submissions.fail_exhausted(session, now=now) == []
-        assert not submissions.is_any_due(session, now=now)
+        assert evaluations.fail_exhausted(session, now=now) == []
+        assert not evaluations.is_any_due(session, now=now)
         assert figures.take(session, now=now).oldest_due == timedelta()
     with world.database.begin() as session:
         session.query(Round).one().state = RoundState.ACTIVE
     assert sorted(_unfinished(world, now)) == [lost, queued], "and it was the round that made the difference"
     with world.database.begin() as session:
-        assert submissions.is_any_due(session, now=now)
+        assert evaluations.is_any_due(session, now=now)
         assert figures.take(session, now=now).oldest_due > timedelta()
 
 
@@ -514,11 +514,11 @@ def test_final_picks_are_the_teams_own_scored_files_and_limited(world: World) ->
     mine = [world.score(0.1 * n, now=NOON) for n in range(1, 4)]
     theirs = world.score(0.5, by="bob")
     with world.database.read() as session:
-        competition = competitions.by_slug(session, "biopsy")
         team = session.query(Submission).filter(Submission.id == mine[0]).one().team_id
 
     def pick(submission_id: int, *, picked: bool = True, now: datetime = NOON) -> None:
         with world.database.begin() as session:
+            competition = competitions.by_slug(session, "biopsy")
             from_team = session.get_one(submissions.Team, team)
             submissions.pick_final(session, competition, from_team, submission_id, picked=picked, now=now)
 
@@ -530,7 +530,8 @@ def test_final_picks_are_the_teams_own_scored_files_and_limited(world: World) ->
         pick(mine[2])
     pick(mine[0], picked=False)
     pick(mine[2])
-    competition.closes_at = NOON
+    with world.database.begin() as session:
+        competitions.by_slug(session, "biopsy").closes_at = NOON
     with pytest.raises(Closed):
         pick(mine[1], picked=False)
 
@@ -562,17 +563,17 @@ def test_private_numbers_and_faults_are_only_for_whom_they_are(world: World) -> 
 def test_the_place_in_the_queue_counts_who_waits_before(world: World) -> None:
     first, second = world.submit("1").id, world.submit("2", now=NOON + SECOND).id
     with world.database.read() as session:
-        assert [submissions.place_in_queue(session, i) for i in (first, second)] == [1, 2]
+        assert [evaluations.place_in_queue(session, i) for i in (first, second)] == [1, 2]
     world.claim(first)
     with world.database.read() as session:
-        assert [submissions.place_in_queue(session, i) for i in (first, second)] == [None, 1]
+        assert [evaluations.place_in_queue(session, i) for i in (first, second)] == [None, 1]
 
 
 def test_every_state_is_counted(world: World) -> None:
     world.score(0.4)
     world.submit("waits")
     with world.database.read() as session:
-        counts = submissions.state_counts(session, world.competition())
+        counts = evaluations.state_counts(session, world.competition())
     assert counts == {
         State.QUEUED: 1, State.RUNNING: 0, State.SCORED: 1, State.REJECTED: 0, State.FAILED: 0,
     }  # fmt: skip

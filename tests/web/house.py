@@ -20,7 +20,7 @@ from sqlalchemy import event
 from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
-from app import accounts, competitions, db, submissions, teams
+from app import accounts, competitions, db, evaluations, submissions, teams
 from app.config import Settings
 from app.db import Database
 from app.models import Challenge, ChallengeVersion, Competition
@@ -197,7 +197,7 @@ class House:
             notices=(Notice("ORDER", "Rows were matched by id."),),
         )
         with self.database.begin() as session:
-            submissions.record_scored(
+            evaluations.record_scored(
                 session, self._claim(session, submission_id), report, now=db.now(session)
             )
 
@@ -208,7 +208,7 @@ class House:
             ),
         )
         with self.database.begin() as session:
-            submissions.record_rejected(
+            evaluations.record_rejected(
                 session,
                 self._claim(session, submission_id),
                 problems,
@@ -219,17 +219,17 @@ class House:
     def fail(
         self, submission_id: int, fault: str = "Traceback\nMemoryError: metric ran out of memory"
     ) -> None:
-        for attempt in range(submissions.MAX_ATTEMPTS):
+        for attempt in range(evaluations.MAX_ATTEMPTS):
             with self.database.begin() as session:
                 now = db.now(session) + timedelta(minutes=attempt)  # past the pause before each new try
-                submissions.give_back(session, self._claim(session, submission_id, now), fault, now=now)
+                evaluations.give_back(session, self._claim(session, submission_id, now), fault, now=now)
 
     def run(self, submission_id: int) -> None:
         with self.database.begin() as session:
             self._claim(session, submission_id)
 
     @staticmethod
-    def _claim(session: Session, submission_id: int, now: datetime | None = None) -> submissions.Claim:
+    def _claim(session: Session, submission_id: int, now: datetime | None = None) -> evaluations.Claim:
         claim = claim_of(
             session, submission_id, "test", lease=timedelta(minutes=5), now=now or db.now(session)
         )

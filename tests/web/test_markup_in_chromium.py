@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from playwright.sync_api import Browser, Dialog, Page, Request
 
-from app import accounts, competitions, db, events, extensions, submissions, teams
+from app import accounts, competitions, db, evaluations, events, extensions, teams
 from app.errors import Refused
 from app.inspections import Kind
 from app.models import ChallengeVersion
@@ -106,7 +106,7 @@ def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
                 noted = Report(
                     public=0.5, private=0.5, notices=(Notice("ORDER", piece),), provenance={"worker": piece}
                 )
-                submissions.record_scored(session, house._claim(session, number), noted, now=db.now(session))
+                evaluations.record_scored(session, house._claim(session, number), noted, now=db.now(session))
         elif i % 30 == 2:
             house.fail(number, f"{piece}\n{some(i + 1)}")
         else:

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from app import accounts, competitions, db, extensions, submissions
+from app import accounts, competitions, db, evaluations, extensions
 from app.errors import Closed
 from app.heartbeats import beat
 from app.models import ChallengeVersion, Evaluation, Score, State, Team
@@ -463,4 +463,4 @@ def test_a_submission_without_place_is_no_longer_waiting(house: House) -> None:
     submission_id = house.submit("ada")
     house.score(submission_id, 0.2)
     with house.database.read() as session:
-        assert submissions.place_in_queue(session, submission_id) is None
+        assert evaluations.place_in_queue(session, submission_id) is None

@@ -68,7 +68,7 @@ class Serving:
 
 
 @contextmanager
-def serving(folder: Path) -> Iterator[Serving]:
+def serving(folder: Path, **settings: str) -> Iterator[Serving]:
     house = reopen(folder)
     with_schema(house, migrations.head())
     house.change(daily_limit=20, pending_limit=20, max_upload_bytes=20_000_000)
@@ -76,7 +76,7 @@ def serving(folder: Path) -> Iterator[Serving]:
     house.database.dispose()
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    env = environment(folder, {"HELDOUT_PORT": str(port), "HELDOUT_REDIS_URL": "none"})
+    env = environment(folder, {"HELDOUT_PORT": str(port), "HELDOUT_REDIS_URL": "none", **settings})
     with (folder / "web.log").open("wb") as log:
         process = subprocess.Popen([sys.executable, "-c", HURRIED], cwd=ROOT, env=env, stdout=log, stderr=log)
         try:
@@ -208,6 +208,25 @@ def test_the_time_of_a_small_upload_is_when_it_began(server: Serving) -> None:
             answer = json.loads(everything(connection).partition(b"\r\n\r\n")[2])
         times.append(abs(datetime.fromisoformat(answer["received_at"]).timestamp() - begun))
     assert max(times) < 1.5
+
+
+def test_an_upload_that_waits_for_a_thread_counts_from_when_it_was_here(
+    foundation: Path, tmp_path: Path
+) -> None:
+    """Or the crowd of a last minute would make files late that came in time."""
+    shutil.copytree(foundation, tmp_path, dirs_exist_ok=True)
+    with serving(tmp_path, HELDOUT_WEB_THREADS="1") as server:
+        head = (
+            UPLOAD
+            + f"Authorization: {server.token}\r\nContent-Length: 6\r\nConnection: close\r\n\r\n".encode()
+        )
+        with server.connection(head) as slow, server.connection(head + b"id,p\n1") as waits:
+            sent = time.time()
+            time.sleep(1.5)  # a silent client is given up after 2 s
+            slow.sendall(b"id,p\n2")
+            assert everything(slow).startswith(b"HTTP/1.1 201 ")
+            answer = json.loads(everything(waits).partition(b"\r\n\r\n")[2])
+    assert abs(datetime.fromisoformat(answer["received_at"]).timestamp() - sent) < 1
 
 
 def test_requests_in_pieces_and_in_a_row_are_answered_in_order(server: Serving) -> None:

@@ -28,14 +28,24 @@ from redis import Redis
 from sqlalchemy import select
 
 import scorer
-from app import accounts, competitions, db, inspections, leaderboard, points, publishing, submissions, teams
+from app import (
+    accounts,
+    competitions,
+    db,
+    evaluations,
+    inspections,
+    leaderboard,
+    points,
+    publishing,
+    teams,
+)
 from app.accounts import Viewer
 from app.config import Settings
 from app.db import Database
+from app.evaluations import MAX_ATTEMPTS
 from app.inspections import Kind
 from app.installation import Installation
 from app.models import Evaluation, Inspection, Quota, Round, RoundState, Score, Standing, State, Submission
-from app.submissions import MAX_ATTEMPTS
 from app.web import create_app
 from tests.conftest import _admin
 from tests.servers import ROOT, valkey
@@ -96,7 +106,7 @@ class Life:
         self.web = create_app(settings, database=self.database)
         self.web.logger.propagate = False
         self.runner = Runner(settings, self.database)
-        submissions.BACKOFF = timedelta(0)  # in this fork only: nobody waits for the next try
+        evaluations.BACKOFF = timedelta(0)  # in this fork only: nobody waits for the next try
 
     def live(self) -> None:
         self.upload("ada-1", "bob-1", "ada-2")
@@ -175,10 +185,10 @@ class Life:
         """A work-horse takes something and is never heard of again."""
         horse = f"{self.runner.name}/{DEAD_HORSE}"
         with self.database.begin() as session:
-            claim = submissions.claim(session, horse, lease=lease, now=db.now(session))
+            claim = evaluations.claim(session, horse, lease=lease, now=db.now(session))
         if renew and claim is not None:
             with self.database.begin() as session:
-                submissions.renew(session, claim, lease=lease, now=db.now(session))
+                evaluations.renew(session, claim, lease=lease, now=db.now(session))
 
     def _rescore(self) -> None:
         with self.database.begin() as session:

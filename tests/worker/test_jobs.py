@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import scorer
-from app import challenges, db, submissions
+from app import challenges, db, evaluations
 from app.models import Evaluation, Quota, Score, State
 from tests.worker.conftest import Platform
 from worker.jobs import Runner
@@ -105,7 +105,7 @@ def test_a_lease_is_renewed_while_a_slow_file_is_measured(
     def slowly(self: Runner, challenge: object, claim: object, kept: object) -> object:
         time.sleep(3)
         with self.database.begin() as session:
-            other = submissions.claim(session, "other/1/1", lease=self.lease, now=db.now(session))
+            other = evaluations.claim(session, "other/1/1", lease=self.lease, now=db.now(session))
         assert other is None, "another worker could take it"
         return measure(self, challenge, claim, kept)  # type: ignore[arg-type]
 
