@@ -265,9 +265,8 @@ def prepare_data_dir(settings: Settings) -> None:
             folder.mkdir(parents=True, exist_ok=True)
             folder.chmod(0o700)
         settings.storage.mkdir(parents=True, exist_ok=True)
-        probe = settings.data_dir / ".writable"
-        probe.write_bytes(b"")
-        probe.unlink()
+        # Without a name: programs that start together would remove each other's.
+        tempfile.TemporaryFile(dir=settings.data_dir).close()
     except OSError as wrong:
         raise Misconfigured(
             f"The data folder {settings.data_dir} cannot be written: {wrong.strerror}. Set HELDOUT_DATA_DIR."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,15 @@ def test_a_folder_that_cannot_be_written_is_one_clear_line(tmp_path: Path) -> No
         Misconfigured, match=r"The data folder .* cannot be written: Not a directory. Set HELDOUT_DATA_DIR"
     ):
         config.prepare_data_dir(Settings(data_dir=tmp_path / "file" / "data"))
+
+
+def test_programs_that_start_together_prepare_one_folder(tmp_path: Path) -> None:
+    """`serve` starts a handful at once, and one that gives up here never scores anything."""
+    with ThreadPoolExecutor(8) as pool:
+        starts = [pool.submit(config.prepare_data_dir, Settings(data_dir=tmp_path)) for _ in range(400)]
+        for start in starts:
+            start.result()
+    assert not list(tmp_path.glob(".*"))
 
 
 def test_a_deep_data_folder_still_has_a_socket_the_kernel_accepts(tmp_path: Path) -> None:
