@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import os
 import signal
 import socket
 import sys
@@ -15,6 +17,13 @@ def die_with_parent() -> None:
     """Ask the kernel to kill this process when its parent is gone, so that a kill -9 leaves no orphan at work."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def give_way(niceness: int) -> None:
+    """Let other processes of this machine go first. Linux weighs sessions first, by a niceness of their own."""
+    total = os.nice(niceness)
+    with contextlib.suppress(OSError):  # a kernel that does not
+        Path("/proc/self/autogroup").write_text(str(total))
 
 
 def this_host() -> str:

@@ -30,11 +30,13 @@ from app import config, migrations, queue, safety, storage
 from app.config import Settings
 from app.db import Database
 from app.errors import Misconfigured
-from app.processes import die_with_parent
+from app.processes import die_with_parent, give_way
 
 STOP_SECONDS = 15.0
 START_SECONDS = 60.0
 STALE_PORT_SECONDS = 10.0
+SCORING_NICENESS = 5
+"""A page is waited for by a person who looks at it: scoring gets a quarter of a core that both want."""
 LISTEN_FD_VARIABLE = "HELDOUT_LISTEN_FD"  # from the supervisor to the web process only
 
 # Large blocks go back to the kernel when freed: each password check needs 19 MiB in whatever thread it
@@ -53,6 +55,7 @@ class Child:
     env: Mapping[str, str]
     pass_fds: tuple[int, ...] = ()
     stop_first: bool = False
+    niceness: int = 0
     process: subprocess.Popen[bytes] | None = None
     started: float = 0.0
     quick_deaths: int = 0
@@ -67,9 +70,13 @@ class Child:
             stdin=subprocess.DEVNULL,
             # Its own session: a Ctrl-C at the terminal reaches the supervisor, which stops things in order.
             start_new_session=True,
-            preexec_fn=die_with_parent,
+            preexec_fn=self._begin,
         )
         self.started = time.monotonic()
+
+    def _begin(self) -> None:
+        die_with_parent()
+        give_way(self.niceness)
 
     def reap(self) -> int | None:
         """The exit code if it has died since the last look; plans its restart."""
@@ -194,7 +201,10 @@ class Supervisor:
                 stop_first=True,
             ),
             Child("sweeper", [*python, "worker.sweeper"], env),
-            *(Child(f"worker-{n}", [*python, "worker"], env) for n in range(1, settings.workers + 1)),
+            *(
+                Child(f"worker-{n}", [*python, "worker"], env, niceness=SCORING_NICENESS)
+                for n in range(1, settings.workers + 1)
+            ),
         ]
         for child in self._children:
             if child.process is None:

@@ -267,7 +267,7 @@ def run(fds: Sequence[int], zygote: int, ruleset: int | None) -> None:
     With an entry instead of a program the line says only that it is locked in; what follows is the entry's.
     """
     job_fd, result_fd, log_fd, *frame_fds = fds
-    os.setsid()
+    os.setpgid(0, 0)  # to be killed with all that it starts; of a terminal the whole session has none
     os.dup2(log_fd, 1)
     os.dup2(log_fd, 2)
     kept = {0, 1, 2, job_fd, result_fd, *frame_fds, *([] if ruleset is None else [ruleset])}
@@ -460,6 +460,9 @@ def serve(control: socket.socket, ruleset: int | None) -> NoReturn:
 def main() -> NoReturn:
     control = socket.socket(fileno=int(sys.argv[1]))
     settings = json.loads(sys.argv[2])
+    # Linux weighs sessions against each other by their own niceness, and this one is new.
+    with contextlib.suppress(OSError), open("/proc/self/autogroup", "w") as autogroup:  # noqa: PTH123
+        autogroup.write(str(os.nice(0)))
     sys.path.extend([*settings["packages"], *settings["path"]])
     try:
         preload(settings["modules"], settings["shims"], settings["absent"])

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import Served, eventually, heldout, pids_of, served, valkey
+from tests.servers import Served, eventually, heldout, parent_of, pids_of, served, valkey
 
 CHALLENGES = Path(__file__).resolve().parents[2] / "challenges"
 
@@ -42,6 +42,13 @@ def of(data_dir: Path) -> list[int]:
         except OSError:
             continue
     return found
+
+
+def niceness(pid: int) -> set[int]:
+    """Of the process, and of its session where Linux weighs those."""
+    session = Path(f"/proc/{pid}/autogroup")
+    words = session.read_text().split() if session.exists() else []
+    return {os.getpriority(os.PRIO_PROCESS, pid), *map(int, words[-1:])}
 
 
 def call(server: Served, token: str, method: str, path: str, body: bytes | None = None) -> dict[str, object]:
@@ -78,6 +85,13 @@ def test_from_folder_to_score_and_back_after_every_death(tmp_path: Path) -> None
             )
 
         scored(0)
+        [web], [sweeper] = server.children("app.web"), server.children("worker.sweeper")
+        workers = [pid for pid in server.children("worker") if pid != sweeper]
+        zygotes = [pid for pid in pids_of("_zygote.py") if parent_of(pid) in workers]
+        assert zygotes
+        own, later = os.nice(0), min(19, os.nice(0) + 5)
+        assert niceness(web) == {own}
+        assert [niceness(pid) for pid in workers + zygotes] == [{later}] * len(workers + zygotes)
         for n, part in enumerate(("valkey-server", "app.web", "worker", "worker.sweeper"), 1):
             victims = [p for p in server.children(part) if p]
             assert victims, part
