@@ -78,7 +78,8 @@ def _other(name: str, asked: argparse.Namespace, seed: int) -> list[str]:
     if name == "C8":
         few = asked.smoke
         clocks = clock.run(uploads=5 if few else 20, database=asked.database)
-        return [*full.disk(), *full.redis(uploads=10 if few else 60), *clocks]
+        starved = full.descriptors(uploads=1 if few else 4)
+        return [*full.disk(), *full.redis(uploads=10 if few else 60), *starved, *clocks]
     return again.run(asked.submissions or (20 if asked.smoke else 1_000), database=asked.database)
 
 

@@ -1,11 +1,16 @@
-"""C8: a disk that is full, and a Redis that takes nothing more. What was acknowledged is there, and it goes on."""
+"""C8: a disk that is full, a Redis that takes nothing more, too few file descriptors.
+
+What was acknowledged is there, and it goes on.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
 import http.client
+import itertools
 import json
+import resource
 import shutil
 import subprocess
 import tempfile
@@ -16,16 +21,19 @@ from pathlib import Path
 
 import _common as common
 from redis import Redis
-from sqlalchemy import select, text
+from sqlalchemy import func, select, text
 
 from app.config import Settings
 from app.errors import NotFound
 from app.installation import Installation
-from app.models import Evaluation, State, Submission
+from app.models import Evaluation, Quota, State, Submission
 
 MIB = 1 << 20
 ROWS = 5_000
 PATIENCE_SECONDS = 120.0
+SPARE_DESCRIPTORS = 12
+STARVED_SECONDS = 2.0
+"""After the last upload: long enough for what it left to be tried and to fail."""
 
 
 def disk(*, uploads: int = 60, disk_mib: int = 96, left_kib: int = 2_500) -> list[str]:
@@ -120,6 +128,93 @@ def redis(*, uploads: int = 60) -> list[str]:
     return broken
 
 
+def descriptors(*, uploads: int = 4) -> list[str]:
+    """Leave web and worker a handful of descriptors more than they hold, then one more, and so on; then let them go."""
+    broken: list[str] = []
+    about = common.machine()
+    statuses, receipts, number = Counter[int](), [], 0
+    unanswered: list[int] = []
+    with tempfile.TemporaryDirectory(prefix="heldout-chaos-") as name:
+        folder = Path(name)
+        with common.serving(folder / "data", workers=1) as server:
+            installation, slug, token = _house(folder)
+            common.wait_for_workers(server)
+            for spare in range(SPARE_DESCRIPTORS):
+                [web], [worker] = server.find_all("app.web", 1), server.find_all("worker", 1)
+                for pid in (*common.children(web), worker):  # of the web its one process that answers
+                    with _few_descriptors(pid, spare):
+                        for _ in range(uploads):
+                            answer = _send(server.address, slug, token, number, statuses, timeout=10)
+                            receipts += answer
+                            unanswered += [] if answer else [number]
+                            number += 1
+                        time.sleep(STARVED_SECONDS)
+            after = Counter[int]()
+            for each in (*unanswered, number):  # with the same key: what was taken in unheard is told now
+                receipts += _send(server.address, slug, token, each, after, patience=PATIENCE_SECONDS)
+            open_ = _wait(installation, broken)
+            with installation.database.read() as session:
+                states = Counter(State(state) for state in session.scalars(select(Evaluation.state)))
+                rows = session.scalar(select(func.count()).select_from(Submission)) or 0
+                used = session.scalar(select(func.sum(Quota.used)))
+                attempts = session.scalar(select(func.sum(Evaluation.attempt - 1)))
+            unstored = sum(not _is_stored(installation, str(r["sha256"])) for r in receipts)
+            died = server.log.read_text().count("starting it again")
+            installation.database.dispose()
+    strangers = rows - len({r["id"] for r in receipts})
+    common.print_table(
+        f"C8, few file descriptors: {number} uploads of {ROWS} rows while web or worker may open 0 to "
+        f"{SPARE_DESCRIPTORS - 1} more than it holds. {about}",
+        ("", "figure"),
+        [
+            (
+                "answers by status (0: none within 10 s)",
+                ", ".join(f"{s}: {n}" for s, n in sorted(statuses.items())),
+            ),
+            ("acknowledged, and not in storage", unstored),
+            ("rows that nobody holds a receipt of", strangers),
+            ("scored", states[State.SCORED]),
+            ("failed after three attempts, with an alarm and a refund", states[State.FAILED]),
+            ("uploads that count", used),
+            ("attempts beyond the first", attempts),
+            ("processes started again", died),
+            (
+                "then, each without a receipt sent again, and one more",
+                ", ".join(f"{s}: {n}" for s, n in sorted(after.items())),
+            ),
+            ("still open", open_),
+        ],
+    )
+    if (
+        unstored
+        or strangers
+        or used != states[State.SCORED]
+        or rows != states[State.SCORED] + states[State.FAILED]
+    ):
+        broken.append("too few descriptors cost something")
+    if after[201] != len(unanswered) + 1:
+        broken.append("it did not go on once there were descriptors again")
+    if statuses.keys() <= {201} and not attempts:
+        broken.append("nobody was short of a descriptor, so this run has shown nothing")
+    return broken
+
+
+@contextlib.contextmanager
+def _few_descriptors(pid: int, spare: int) -> Iterator[None]:
+    """The process may open so many more than it holds; what it forks inherits that."""
+    soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    held = {int(entry.name) for entry in Path(f"/proc/{pid}/fd").iterdir()}
+    free = (number for number in itertools.count() if number not in held)
+    # A limit is on the number that the next one would get: those free below it are what may still be opened.
+    limit = next(itertools.islice(free, spare, None))
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (limit, hard))
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ProcessLookupError):  # it died of it, and another was started
+            resource.prlimit(pid, resource.RLIMIT_NOFILE, (soft, hard))
+
+
 def _house(folder: Path) -> tuple[Installation, str, str]:
     installation = Installation(Settings(data_dir=folder / "data"))
     slug = common.publish(installation, common.write_challenge(folder / "bench", ROWS))
@@ -127,7 +222,14 @@ def _house(folder: Path) -> tuple[Installation, str, str]:
 
 
 def _send(
-    address: str, slug: str, token: str, number: int, statuses: Counter[int], *, patience: float = 0.0
+    address: str,
+    slug: str,
+    token: str,
+    number: int,
+    statuses: Counter[int],
+    *,
+    patience: float = 0.0,
+    timeout: float = 60.0,
 ) -> list[dict[str, object]]:
     """Its receipt, if it got one; tried again for as long as patience lasts."""
     host, port = address.removeprefix("http://").rsplit(":", 1)
@@ -139,7 +241,7 @@ def _send(
     }
     until = time.monotonic() + patience
     while True:
-        connection = http.client.HTTPConnection(host, int(port), timeout=60)
+        connection = http.client.HTTPConnection(host, int(port), timeout=timeout)
         try:
             connection.request("POST", f"/api/v1/competitions/{slug}/submissions", body, headers)
             answer = connection.getresponse()

@@ -7,8 +7,10 @@ reader waiting for longer than the 30 s it was given.
 from __future__ import annotations
 
 import http.client
+import itertools
 import json
 import re
+import resource
 import shutil
 import socket
 import subprocess
@@ -24,7 +26,7 @@ from pathlib import Path
 import pytest
 
 from app import migrations
-from tests.servers import ROOT, environment, eventually
+from tests.servers import ROOT, environment, eventually, parent_of, pids_of
 from tests.web.house import reopen
 from tests.web.test_operate import with_schema
 
@@ -227,6 +229,25 @@ def test_an_upload_that_waits_for_a_thread_counts_from_when_it_was_here(
             assert everything(slow).startswith(b"HTTP/1.1 201 ")
             answer = json.loads(everything(waits).partition(b"\r\n\r\n")[2])
     assert abs(datetime.fromisoformat(answer["received_at"]).timestamp() - sent) < 1
+
+
+def test_a_server_without_a_descriptor_left_waits_for_one_in_peace(foundation: Path, tmp_path: Path) -> None:
+    """Each refused connection still knocks at the next turn of the loop: 100,000 lines of log in 3 s were measured."""
+    shutil.copytree(foundation, tmp_path, dirs_exist_ok=True)
+    with serving(tmp_path) as server:
+        [web] = [pid for pid in pids_of("app.web") if parent_of(pid) == server.process.pid]
+        soft, hard = resource.prlimit(web, resource.RLIMIT_NOFILE)
+        held = {int(entry.name) for entry in Path(f"/proc/{web}/fd").iterdir()}
+        first_free = next(number for number in itertools.count() if number not in held)
+        resource.prlimit(web, resource.RLIMIT_NOFILE, (first_free, hard))
+        with server.connection(GET) as knocks:
+            knocks.settimeout(1.5)
+            with pytest.raises(TimeoutError):
+                knocks.recv(1)
+            resource.prlimit(web, resource.RLIMIT_NOFILE, (soft, hard))
+            knocks.settimeout(10)
+            assert knocks.recv(12) == b"HTTP/1.1 200"
+    assert 1 <= (tmp_path / "web.log").read_text().count("no file descriptor is left") <= 5
 
 
 def test_requests_in_pieces_and_in_a_row_are_answered_in_order(server: Serving) -> None:
