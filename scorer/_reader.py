@@ -4,7 +4,7 @@ Everything that a hostile file could break, from the unpacking to Arrow's parser
 worth breaking into: neither labels nor ids nor the split, no other file and no way out. `scorer.parsing` is the
 other side. It asks by lines of JSON; what answers it is messages, each with its kind and length before it:
 
-    {"do": "open"}       then "opened"
+    {"do": "open"}       then "opened"; of several files, which are read one after the other, the named one
     {"do": "header"}     then "header"
     {"do": "plain"}      any number of "block" with its arrays, then "end" or "not_plain"
     {"do": "records"}    any number of "records", then "end"; each a line and its fields, or, of blank lines,
@@ -19,7 +19,7 @@ import io
 import json
 import os
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,9 +80,9 @@ class _Positioned(io.RawIOBase):
         return n_read
 
 
-def serve(answers: io.RawIOBase, commands: int, file: int) -> None:
+def serve(answers: io.RawIOBase, commands: int, *files: int) -> None:
     """Answer commands until there are no more."""
-    reader = _Reader(_Out(answers), Descriptor(file))
+    reader = _Reader(_Out(answers), [Descriptor(file) for file in files])
     with open(commands, "rb") as lines:
         for line in lines:
             reader.answer(json.loads(line))
@@ -108,7 +108,7 @@ class _Out:
 @dataclass(slots=True)
 class _Reader:
     out: _Out
-    file: Descriptor
+    files: Sequence[Descriptor]
     table: Table | None = None
 
     def answer(self, command: Mapping[str, Any]) -> None:
@@ -126,7 +126,8 @@ class _Reader:
             self.out.say("out_of_memory")
 
     def _open(self, command: Mapping[str, Any]) -> None:
-        self.table = table = open_table(self.file, max_bytes=command["max_bytes"], parquet=command["parquet"])
+        file = self.files[command["file"]]
+        self.table = table = open_table(file, max_bytes=command["max_bytes"], parquet=command["parquet"])
         notices = [notice.as_dict() for notice in table.notices]
         self.out.say("opened", {"packing": table.packing, "notices": notices})
 

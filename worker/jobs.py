@@ -34,6 +34,7 @@ from app.evaluations import Claim, Fenced
 from app.models import PublicScore
 from app.processes import die_with_parent, this_host
 from app.releases import Terms
+from scorer import parsing
 from scorer.custom import MetricFailed
 from scorer.overfitting import resampling
 from scorer.overfitting.notes import notes
@@ -151,7 +152,9 @@ class Runner:
         with self.database.read() as session:
             earlier = evaluations.earlier_files(session, claim, limit=3 if n_rows <= MANY_ROWS else 1)
         try:
-            history = [resampling.read(challenge, self.storage.path(sha256)).columns for sha256 in earlier]
+            files = [self.storage.path(sha256) for sha256 in earlier]
+            with parsing.in_one_run(files, max_bytes=challenge.max_bytes):
+                history = [resampling.read(challenge, file).columns for file in files]
             found = notes(kept.columns(), kind_of(challenge.task.parts[0]), history)
         except (scorer.HeldoutError, Refused, OSError, MemoryError) as unable:
             # A remark is a kindness; the score is there and must not be lost for it.

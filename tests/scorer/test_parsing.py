@@ -99,6 +99,46 @@ def test_ids_that_nobody_asked_for_are_left_out_as_ever(write: Write, locked: st
     )
 
 
+def test_files_of_one_team_read_in_one_run_are_what_each_is_alone(
+    challenge: scorer.Challenge, locked: str, tmp_path: Path
+) -> None:
+    texts = [
+        GOOD,
+        ODD,
+        "nonsense",
+        GOOD.replace("0.3", "0.9"),
+        csv_text(("id", "target"), IDS[:3], ["0.5"] * 3),
+    ]
+    paths = [tmp_path / f"{n}.csv" for n in range(len(texts))]
+    for path, text in zip(paths, texts, strict=True):
+        path.write_text(text)
+    alone = [outcome(challenge, path.read_bytes()) for path in paths]
+    readers = set()
+    with parsing.in_one_run(paths, max_bytes=challenge.max_bytes):
+        for path, expected in zip(paths, alone, strict=True):
+            assert outcome(challenge, path) == expected
+            readers.update(forks_of(sandbox._running["reader"].process.pid))
+    assert len(readers) < len(paths)  # one more each time that nobody listens to the end
+    no_reader_is_left()
+
+
+def test_a_run_that_dies_of_one_file_is_begun_anew_for_the_next(
+    challenge: scorer.Challenge, locked: str, tmp_path: Path
+) -> None:
+    paths = [tmp_path / "a.csv", tmp_path / "b.csv"]
+    for path in paths:
+        path.write_text(GOOD)
+    with parsing.in_one_run(paths, max_bytes=challenge.max_bytes):
+        with (
+            parsing.opened(paths[0], max_bytes=challenge.max_bytes) as table,
+            pytest.raises(sandbox.SandboxFailed),
+        ):
+            (child,) = forks_of(sandbox._running["reader"].process.pid)
+            os.kill(child, signal.SIGKILL)
+            table.header()
+        assert outcome(challenge, paths[1]) == outcome(challenge, GOOD.encode())
+
+
 def test_by_itself_the_library_reads_files_in_its_own_process(challenge: scorer.Challenge) -> None:
     assert scorer.score(challenge, GOOD.encode()).provenance["isolation"] == "none"
     with scorer.locked_in(), scorer.locked_in():
@@ -129,6 +169,13 @@ def memory_of(pid: int) -> bytes:
 
 def forks_of(zygote: int) -> list[int]:
     return [int(pid) for pid in Path(f"/proc/{zygote}/task/{zygote}/children").read_text().split()]
+
+
+def no_reader_is_left() -> None:
+    until = time.monotonic() + 5
+    while forks_of(sandbox._running["reader"].process.pid):
+        assert time.monotonic() < until
+        time.sleep(0.01)
 
 
 def test_neither_labels_nor_ids_nor_weights_are_in_the_memory_of_what_parses_a_file(
@@ -310,10 +357,7 @@ def test_lines_of_commas_are_refused_as_ever(write: Write) -> None:
 def test_no_reader_is_left_behind(challenge: scorer.Challenge, locked: str) -> None:
     for data in (GOOD, ODD, "nonsense", GOOD.replace("0.3", "3")):
         outcome(challenge, data.encode())
-    until = time.monotonic() + 5
-    while forks_of(sandbox._running["reader"].process.pid):
-        assert time.monotonic() < until
-        time.sleep(0.01)
+    no_reader_is_left()
 
 
 # --- what comes out is not believed ----------------------------------------------------------------
@@ -329,7 +373,7 @@ class Impostor:
 
     def __call__(self, kind: str, entry: str, inputs: Sequence[int], **_: Any) -> Impostor:
         self._at, self.said = 0, io.BytesIO()
-        self._reader = _reader._Reader(_reader._Out(self.said), _reader.Descriptor(os.dup(inputs[0])))
+        self._reader = _reader._Reader(_reader._Out(self.said), [_reader.Descriptor(os.dup(inputs[0]))])
         return self
 
     def say(self, command: Any) -> None:
@@ -349,7 +393,7 @@ class Impostor:
         return bytearray(content)
 
     def close(self) -> None:
-        os.close(self._reader.file._fd)
+        os.close(self._reader.files[0]._fd)
 
 
 def told(said: bytes) -> parsing.LockedTable:
@@ -357,7 +401,7 @@ def told(said: bytes) -> parsing.LockedTable:
     table = parsing.LockedTable(b"", max_bytes=10_000, parquet=False)
     read, write = os.pipe()
     os.close(write)
-    table._talk = Impostor(lambda _: said, is_deaf=True)("reader", "", [read])  # type: ignore[assignment]
+    table._run.talk = Impostor(lambda _: said, is_deaf=True)("reader", "", [read])  # type: ignore[assignment]
     os.close(read)
     return table
 
@@ -499,10 +543,11 @@ def test_a_reader_that_reads_no_command_holds_nobody_up(monkeypatch: pytest.Monk
         (child,) = forks_of(sandbox._running["reader"].process.pid)
         os.kill(child, signal.SIGSTOP)
         assert isinstance(table, parsing.LockedTable)
-        assert table._talk is not None
-        table._talk._until = time.monotonic() + 0.5
+        talk = table._run.talk
+        assert talk is not None
+        talk._until = time.monotonic() + 0.5
         with pytest.raises(sandbox.SandboxFailed, match="too long"):
-            table._talk.say({"names": ["x" * 100] * 20_000})
+            talk.say({"names": ["x" * 100] * 20_000})
 
 
 def test_a_killed_zygote_of_the_reader_is_started_again_by_its_starter(locked: str) -> None:

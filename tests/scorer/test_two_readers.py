@@ -8,6 +8,7 @@ import math
 import random
 import zipfile
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -76,7 +77,7 @@ def files(kind: Kind) -> dict[str, bytes]:
     return {name: each.encode() for name, each in made.items()} | packed
 
 
-def outcome(challenge: scorer.Challenge, data: bytes) -> tuple[str, Any]:
+def outcome(challenge: scorer.Challenge, data: bytes | Path) -> tuple[str, Any]:
     try:
         return "scored", scorer.score(challenge, data)
     except scorer.InvalidSubmission as refusal:
