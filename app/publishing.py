@@ -15,7 +15,6 @@ from app.errors import Refused
 from app.installation import Installation
 from app.models import Phase
 from app.storage import Blob, Storage, files_of
-from scorer.overfitting.folds import CannotScoreTrain, assign, to_csv, train_solution
 
 MIN_REASON = 10
 
@@ -95,6 +94,9 @@ def publish(
 
 def _store_folds(challenge: scorer.Challenge, storage: Storage) -> dict[str, Any]:
     """The folds that out-of-fold predictions are made with, as a download; or why there are none."""
+    # Here, as it brings pandas and scikit-learn: every command and `heldout serve` import this module and few publish.
+    from scorer.overfitting.folds import CannotScoreTrain, assign, to_csv, train_solution
+
     try:
         train_solution(challenge)
         folds = assign(challenge)

@@ -160,13 +160,14 @@ class Served:
 
 @contextmanager
 def served(data_dir: Path, *words: str, **env: str) -> Iterator[Served]:
-    """`heldout serve` on a free port; stopped in order at the end."""
+    """`heldout serve` on a free port and with one worker, unless asked; stopped in order at the end."""
     data_dir.mkdir(parents=True, exist_ok=True)
     log = data_dir.parent / f"{data_dir.name}.log"
     with log.open("ab") as errors:
         process = subprocess.Popen(
             [sys.executable, "-m", "app", "serve", *words],
-            env=environment(data_dir, {"HELDOUT_PORT": "0", **env}), stdout=subprocess.PIPE, stderr=errors, text=True,
+            env=environment(data_dir, {"HELDOUT_PORT": "0", "HELDOUT_WORKERS": "1", **env}),
+            stdout=subprocess.PIPE, stderr=errors, text=True,
         )  # fmt: skip
         try:
             assert process.stdout is not None

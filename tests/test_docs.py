@@ -187,6 +187,7 @@ def as_shown(expected: list[str], output: str) -> bool:
     return re.fullmatch(pattern, got, re.DOTALL) is not None
 
 
+@pytest.mark.long
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("page", [p for p in PAGES if commands(p)], ids=name_of)
 def test_every_command_does_what_the_page_says(page: Path, tmp_path: Path, programs: Path) -> None:

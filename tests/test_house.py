@@ -96,7 +96,9 @@ def test_the_job_named_by_string_resolves() -> None:
     assert callable(getattr(importlib.import_module(module), name))
 
 
-@pytest.mark.parametrize("start", ["import app.web", "import worker.sweeper", "import scorer.report, scorer"])
+@pytest.mark.parametrize(
+    "start", ["import app.web", "import app.cli", "import worker.sweeper", "import scorer.report, scorer"]
+)
 def test_what_must_stay_light_loads_no_numeric_library(start: str) -> None:
     code = f"{start}\nimport sys\nprint([m for m in {HEAVY!r} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)

@@ -247,11 +247,21 @@ def test_the_ci_script_is_sound_and_does_what_everybody_can_do() -> None:
     subprocess.run(["bash", "-n", script], check=True)
     steps = re.findall(r'^step "([^"]+)" (.+)$', script.read_text(encoding="utf-8"), re.MULTILINE)
     assert [command for _, command in steps[1:]] == [
+        "make .venv/.installed",
         "make test",
-        "make lint",
+        "what_came_of make lint",
         "make bench ARGS=--smoke",
-        "make audit",
+        "what_came_of make audit",
     ]
+    # A step of what runs beside the tests fails as that did, with its words, and the script with it.
+    parts = re.search(r"^step\(\).*?^trap at_the_end EXIT$", script.read_text(encoding="utf-8"), re.M | re.S)
+    assert parts
+    lint = 'begin bash -c "echo wrong; exit 3"\nstep lint what_came_of bash -c "echo wrong; exit 3"\necho later'
+    code = f"set -euo pipefail\ntook=()\n{parts[0]}\n{lint}"
+    ran = subprocess.run(["bash", "-c", code], capture_output=True, text=True, check=False)
+    assert ran.returncode == 3
+    assert ran.stdout.splitlines()[:2] == ["== lint", "wrong"]
+    assert "later" not in ran.stdout
 
 
 def test_the_workflow_runs_the_same_script_on_every_python_we_claim() -> None:

@@ -780,6 +780,7 @@ def fresh(
         _admin(server, f"DROP DATABASE {name}_world WITH (FORCE)")
 
 
+@pytest.mark.long
 @pytest.mark.timeout(0 if IS_LONG else 300)
 def test_whatever_happens_in_whatever_order_the_promise_holds(
     database: Database, fresh: Callable[[], Database]

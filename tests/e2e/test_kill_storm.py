@@ -10,6 +10,7 @@ import pytest
 from tests.servers import ROOT
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)
 def test_twenty_five_kills_among_five_hundred_submissions_lose_nothing_and_count_nothing_twice() -> None:
     storm = subprocess.run(

@@ -60,6 +60,7 @@ def call(server: Served, token: str, method: str, path: str, body: bytes | None 
         return json.loads(answer.read())  # type: ignore[no-any-return]
 
 
+@pytest.mark.long
 def test_from_folder_to_score_and_back_after_every_death(tmp_path: Path) -> None:
     """The main walk, and then kill -9 of each part, of the supervisor too: the data folder goes on."""
     data = tmp_path / "data"
@@ -182,6 +183,7 @@ def test_valkey_that_chokes_on_its_own_data_starts_empty_and_ctrl_c_stops_clean(
         stops_clean(server, signal.SIGINT)
 
 
+@pytest.mark.long
 def test_the_demo_proves_the_whole_walk_and_leaves_nothing_behind(tmp_path: Path) -> None:
     done = heldout(tmp_path / "data", "demo", "--once", "--data-dir", str(tmp_path / "data"))
     assert done.returncode == 0, done.stderr

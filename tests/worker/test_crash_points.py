@@ -101,7 +101,7 @@ class Life:
     def __init__(self, house: House) -> None:
         self.house = house
         settings = house.settings
-        self.database = Database(settings.database, pooled=False)
+        self.database = Database(settings.database)  # pooled, as this is never forked: a connection costs 10 ms
         self.installation = Installation(settings)
         self.web = create_app(settings, database=self.database)
         self.web.logger.propagate = False
@@ -419,6 +419,7 @@ def test_a_life_without_a_death_reaches_every_point_and_ends_well(made: Callable
     assert wrongs(house) == []
 
 
+@pytest.mark.long
 def test_death_at_any_point_loses_nothing_and_counts_nothing_twice(made: Callable[[str], House]) -> None:
     for name in points.NAMES:
         check(made("sqlite"), (name, 1))
@@ -433,6 +434,7 @@ def test_a_second_death_on_the_way_back_changes_nothing(made: Callable[[str], Ho
 ON_POSTGRES = [n for n in points.NAMES if n.split(".")[0] not in ("storage", "inspection", "sweep", "upload")]
 
 
+@pytest.mark.long
 @pytest.mark.postgres
 def test_death_inside_any_transaction_on_postgresql(made: Callable[[str], House]) -> None:
     counts = passages(made("postgres"))
