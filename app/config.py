@@ -93,6 +93,10 @@ class Settings:
         10_000, "What one team's files may take in one competition, in MB; 0: as much as there is room for."
     )
 
+    workers_per_competition: int = _setting(
+        0, "Workers that the files of one competition may hold at once; 0: as many as there are."
+    )
+
     @property
     def database(self) -> str:
         return self.database_url or f"sqlite:///{self.data_dir.resolve() / 'heldout.db'}"
@@ -251,6 +255,8 @@ def _check(settings: Settings) -> None:
         problems.append("HELDOUT_DISK_FLOOR_MB: must be 0 or more")
     if settings.team_mb < 0:
         problems.append("HELDOUT_TEAM_MB: must be 0 or more")
+    if settings.workers_per_competition < 0:
+        problems.append("HELDOUT_WORKERS_PER_COMPETITION: must be 0 or more")
     if problems:
         raise Misconfigured("; ".join(problems), [Problem("BAD_SETTING", p) for p in problems])
 

@@ -11,8 +11,10 @@ import hashlib
 import hmac
 import json
 import logging
+import threading
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from redis import Redis
 from redis.exceptions import RedisError
@@ -31,6 +33,10 @@ HINT_LIFE_SECONDS = 60
 
 SILENT_SECONDS = 5.0
 """A Redis that did not answer in time is left alone for so long: each upload would wait for it, one after another."""
+TURN_SECONDS = 0.5
+"""A hint takes a thousandth of a second: whoever had no turn for so long stands behind one that waits in vain."""
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +80,9 @@ class Hints:
         """Without a Redis nothing is announced: workers then ask the database by themselves."""
         self._queue = Queue(NAME, connection=redis, serializer=signed_json(key)) if redis else None
         self._timeout = job_seconds
+        self._turn = threading.Lock()
         self._silent_until = 0.0
+        """When it may be asked again, if its last answer did not come; 0 while it answers."""
 
     def send(self, submission_id: int) -> bool:
         """True if the hint reached Redis; call it after the commit, never before.
@@ -89,34 +97,51 @@ class Hints:
         return self._send(INSPECTION_JOB, inspection_id, 3 * self._timeout)
 
     def _send(self, job: str, about: int, seconds: int) -> bool:
-        if self._queue is None or time.monotonic() < self._silent_until:
+        if self._queue is None:
             return False
+        enqueue = self._queue.enqueue
         try:
-            self._queue.enqueue(
-                job,
-                about,
-                job_timeout=seconds,
-                ttl=HINT_LIFE_SECONDS * 10,
-                result_ttl=0,
-                failure_ttl=HINT_LIFE_SECONDS,
+            sent = self._ask(
+                lambda: enqueue(
+                    job,
+                    about,
+                    job_timeout=seconds,
+                    ttl=HINT_LIFE_SECONDS * 10,
+                    result_ttl=0,
+                    failure_ttl=HINT_LIFE_SECONDS,
+                )
             )
         except RedisError as wrong:
-            if isinstance(wrong, RedisTimeoutError):
-                self._silent_until = time.monotonic() + SILENT_SECONDS
             log.warning("no hint for %s %s, the sweeper will send one: %s", job, about, wrong)
             return False
-        return True
+        return sent is not None
 
     def depth(self) -> int | None:
         """Hints waiting in Redis, or None while it is away; 0 where there is none."""
         if self._queue is None:
             return 0
-        if time.monotonic() < self._silent_until:
-            return None
+        waiting = self._queue
         try:
-            return len(self._queue)
+            return self._ask(lambda: len(waiting))
         except RedisError:
             return None
+
+    def _ask(self, question: Callable[[], T]) -> T | None:
+        """The answer, one question at a time; None if Redis is silent. Of all threads one at most waits for it to speak
+        again, while the others go on without a hint."""
+        if not self._turn.acquire(timeout=0 if self._silent_until else TURN_SECONDS):
+            return None
+        try:
+            if time.monotonic() < self._silent_until:
+                return None
+            answer = question()
+            self._silent_until = 0.0
+        except RedisTimeoutError:
+            self._silent_until = time.monotonic() + SILENT_SECONDS
+            raise
+        finally:
+            self._turn.release()
+        return answer
 
 
 def open_(settings: Settings) -> Hints:

@@ -110,8 +110,9 @@ class Runner:
         points.reach("score.finished")
 
     def _claim(self, horse: str) -> Claim | None:
+        most = self.settings.workers_per_competition
         with self.database.begin() as session:
-            return evaluations.claim(session, horse, lease=self.lease, now=db.now(session))
+            return evaluations.claim(session, horse, lease=self.lease, now=db.now(session), most_workers=most)
 
     def _load(self, claim: Claim) -> scorer.Challenge:
         home = challenges.vault_folder(self.settings.vault, claim.digest)

@@ -53,9 +53,10 @@ class Poller:
 
     def due(self) -> Callable[[], object] | None:
         """What a work-horse should begin with, if anything waits; scoring comes first."""
+        most = self._runner.settings.workers_per_competition
         with self._runner.database.read() as session:
             now = db.now(session)
-            if evaluations.is_any_due(session, now=now):
+            if evaluations.is_any_due(session, now=now, most_workers=most):
                 return self._runner.run
             if inspections.is_any_due(session, now=now):
                 return lambda: inspecting.inspect(None)

@@ -62,12 +62,13 @@ def sweep(
     name: str = "sweeper",
     clock: Clock | None = None,
     lease: timedelta = timedelta(seconds=30),
+    most_workers: int = 0,
 ) -> int:
     """One look: give up what failed three times, finish rescores, send hints; how many hints were sent."""
     # Each step in a transaction of its own: one that fails, or waits for a lock, holds up no other.
     steps: list[Callable[[], int]] = [
         lambda: _follow_clock(database, clock or Clock(), lease),
-        lambda: _announce(database, hints, hint_after),
+        lambda: _announce(database, hints, hint_after, most_workers),
         lambda: _give_up(database),
         lambda: _finish_rescores(database),
         lambda: _inspect(database, hints, hint_after),
@@ -100,13 +101,15 @@ def _follow_clock(database: Database, clock: Clock, lease: timedelta) -> int:
     return followed
 
 
-def _announce(database: Database, hints: Hints, hint_after: timedelta) -> int:
+def _announce(database: Database, hints: Hints, hint_after: timedelta, most_workers: int) -> int:
     depth = hints.depth()
     if depth is None or depth > ENOUGH_HINTS:
         # One job drains many rows, so more hints than workers can take are only work for nothing.
         return 0
     with database.begin() as session:
-        due = evaluations.unfinished(session, now=db.now(session), hint_after=hint_after)
+        due = evaluations.unfinished(
+            session, now=db.now(session), hint_after=hint_after, most_workers=most_workers
+        )
     points.reach("sweep.marked")
     return sum(hints.send(submission_id) for submission_id in due)
 
@@ -175,6 +178,7 @@ def run(settings: Settings, database: Database, hints: Hints, stop: Stop) -> Non
             name=name,
             clock=clock,
             lease=timedelta(seconds=settings.lease_seconds),
+            most_workers=settings.workers_per_competition,
         )
         stop.wait(settings.sweep_seconds)
     patience.say_goodbye(database, name)

@@ -2,9 +2,9 @@
 
 gunicorn gives a thread to every new connection, waits in it for each byte of a request, and closes connections in its
 one loop, so that a few dozen clients that dribble, or do not hang up, keep everybody else out for minutes. Here the loop
-collects the head of a request and a form's body, and hears out who is not read to the end. An upload is the one
-body that is read in a thread, since its time of arrival is when it began; it must keep up a pace. What a slow reader has
-not taken of its answer, a large file above all, the loop sends when the thread has long gone on.
+collects the head of a request, a form's body and a small upload's, and hears out who is not read to the end. A large upload
+is the one body that is read in a thread. Uploads have no time limit but must keep up a pace, wherever they are read. What a
+slow reader has not taken of its answer, a large file above all, the loop sends when the thread has long gone on.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import selectors
 import socket
 import struct
 import time
+from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
@@ -25,7 +26,8 @@ from gunicorn.http.unreader import SocketUnreader
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from app.web import FORM_LIMIT_BYTES
-from app.web.uploads import ASKED
+from app.web.throttle import FREE_THREADS
+from app.web.uploads import ASKED, HERE
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer as Buffer
@@ -35,6 +37,8 @@ FORM_SECONDS = 30.0  # from the request's first moment
 LINGER_SECONDS = 5.0
 PATIENCE_SECONDS = 60.0
 BYTES_A_SECOND = 5_000  # of an upload; who is slower for long is given up
+SMALL_BYTES = 1 << 20  # an upload that is collected before it gets a thread
+KEPT_BYTES = 64 << 20  # of all so collected; beyond, the oldest that still arrives goes on in a thread
 HEAD_BYTES = 32 * 1024
 LINGER_BYTES = 32 << 20
 CHUNK_BYTES = 64 * 1024
@@ -57,10 +61,15 @@ class Paced(SocketUnreader):  # type: ignore[misc]  # gunicorn has no types
         self.asked = 0.0
         """When the head of the request at hand was here, on the monotonic clock."""
 
-    def begin(self, heard: bytes, asked: float) -> None:
-        self.asked = asked
-        self.until = time.monotonic() + PATIENCE_SECONDS
+    def begin(self, heard: bytes, asked: float, until: float) -> None:
+        self.asked, self.until = asked, until
         self.unread(heard)
+
+    @property
+    def bytes_here(self) -> int:
+        """Which reading need not wait for."""
+        count: int = self.buf.getbuffer().nbytes
+        return count
 
     def chunk(self, size_hint: int | None = None) -> bytes:
         now = time.monotonic()
@@ -71,8 +80,13 @@ class Paced(SocketUnreader):  # type: ignore[misc]  # gunicorn has no types
             got: bytes = super().chunk(size_hint)
         finally:
             self.sock.settimeout(None)
-        self.until = min(time.monotonic() + PATIENCE_SECONDS, self.until + len(got) / BYTES_A_SECOND)
+        self.until = bought(self.until, len(got))
         return got
+
+
+def bought(until: float, count: int) -> float:
+    """Until when an upload is waited for after so many bytes more."""
+    return min(time.monotonic() + PATIENCE_SECONDS, until + count / BYTES_A_SECOND)
 
 
 class Line(socket.socket):
@@ -134,16 +148,23 @@ class Connection(TConn):  # type: ignore[misc]  # gunicorn has no types
         self.began = self.asked = time.monotonic()
         self.needs: int | None = None
         """Bytes of the request that must be here; None until its head is."""
+        self.is_paced = False
+        """A small upload, from its head to its answer."""
+        self.kept = 0
+        """Bytes of it that count among all that is kept."""
+        self.has_place = False
+        """Among the uploads that threads work on."""
 
     def init(self) -> None:
         super().init()
         if not isinstance(self.parser.unreader, Paced):
             self.parser.unreader = Paced(self.sock)
-        self.parser.unreader.begin(bytes(self.heard), self.asked)
+        until = self.timeout if self.is_paced else time.monotonic() + PATIENCE_SECONDS
+        self.parser.unreader.begin(bytes(self.heard), self.asked, until)
         self.heard.clear()
 
     def is_whole(self) -> bool:
-        """Whether a thread would not have to wait for anything but an upload."""
+        """Whether a thread would not have to wait for anything but a large upload."""
         if self.needs is None:
             end = self.heard.find(b"\r\n\r\n") + 4
             if end < 4:
@@ -152,8 +173,10 @@ class Connection(TConn):  # type: ignore[misc]  # gunicorn has no types
             head = bytes(self.heard[: end - 2])
             length = _LENGTH.search(head)
             body = int(length[1]) if length else 0
-            self.needs = end if body > FORM_LIMIT_BYTES or _UPLOAD.match(head) else end + body
-            self.timeout = self.began + FORM_SECONDS
+            is_upload = _UPLOAD.match(head) is not None
+            self.needs = end if body > (SMALL_BYTES if is_upload else FORM_LIMIT_BYTES) else end + body
+            self.is_paced = is_upload and self.needs > end
+            self.timeout = self.asked + PATIENCE_SECONDS if self.is_paced else self.began + FORM_SECONDS
             if len(self.heard) < self.needs and _EXPECTS.search(head):
                 self.sock.send(b"HTTP/1.1 100 Continue\r\n\r\n")
         return len(self.heard) >= self.needs
@@ -166,6 +189,10 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         super().__init__(*args, **options)
         self.slow: dict[Connection, None] = {}
         """Whom the loop waits for, in the order in which they began."""
+        self.kept = 0
+        self.ready: deque[Connection] = deque()
+        """Small uploads that are here. Few at once get a thread, so that pages need not stand behind a crowd of them."""
+        self.places = max(1, self.cfg.threads - FREE_THREADS)
         self.looked = self.warned = 0.0
 
     def load_wsgi(self) -> None:
@@ -202,29 +229,70 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         conn.heard += heard
         conn.needs = None
         conn.began = time.monotonic()
-        if heard and conn.is_whole():
-            self.enqueue_req(conn)
-        else:
-            self._wait(conn, HEAD_SECONDS, self._hear)
+        self._wait(conn, HEAD_SECONDS, self._hear)
+        if heard:
+            self._attend(conn, lambda c: self._consider(c, len(heard)))
 
     def _hear(self, conn: Connection) -> None:
         chunk = conn.sock.recv(CHUNK_BYTES)
-        if not chunk:
+        if chunk:
+            conn.heard += chunk
+            self._consider(conn, len(chunk))
+        elif conn.is_paced:
+            self._start(conn)  # half a file is refused in words
+        else:
             self._drop(conn)
-            return
-        conn.heard += chunk
+
+    def _consider(self, conn: Connection, count: int) -> None:
+        """What is to be done after so many bytes more."""
         if conn.is_whole():
-            self._leave(conn)
-            self.enqueue_req(conn)
+            self._start(conn)
+        elif conn.is_paced:
+            conn.timeout = bought(conn.timeout, count)
+            self._keep(conn)
         elif conn.needs is None and len(conn.heard) > HEAD_BYTES:
             refusal = LimitRequestHeaders(f"over {HEAD_BYTES} bytes")
             self.handle_error(None, conn.sock, conn.client, refusal)
             self._leave(conn)
             self._linger(conn)
 
+    def _keep(self, conn: Connection) -> None:
+        self.kept += len(conn.heard) - conn.kept
+        conn.kept = len(conn.heard)
+        if self.kept > KEPT_BYTES:
+            self._start(next(c for c in self.slow if c.is_paced))
+
+    def _unkeep(self, conn: Connection) -> None:
+        self.kept -= conn.kept
+        conn.kept = 0
+
+    def _start(self, conn: Connection) -> None:
+        """Give it a thread, or a turn for one."""
+        self._leave(conn)
+        if conn.is_paced and conn.is_whole():
+            self.ready.append(conn)
+            self._start_ready()
+        else:
+            self._unkeep(conn)  # the thread writes it to storage as it comes
+            self.enqueue_req(conn)
+
+    def _start_ready(self) -> None:
+        while self.ready and self.places:
+            conn = self.ready.popleft()
+            self.places -= 1
+            conn.has_place = True
+            self.enqueue_req(conn)
+
+    def _forget_upload(self, conn: Connection) -> None:
+        self._unkeep(conn)
+        self.places += conn.has_place
+        conn.has_place = conn.is_paced = False
+        self._start_ready()
+
     # -- after a request -------------------------------------------------------------------------
 
     def finish_request(self, conn: Connection, done: Future[Any]) -> None:
+        self._forget_upload(conn)
         try:
             self._go_on(conn, done)
         except (OSError, ValueError):  # a failed answer may have closed it already
@@ -275,20 +343,20 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         then: Callable[[Connection], None],
         event: int = selectors.EVENT_READ,
     ) -> None:
-        def ready(_sock: socket.socket) -> None:
-            if conn not in self.slow:
-                return  # given up since the loop was told of it
-            try:
-                then(conn)
-            except BlockingIOError:
-                pass
-            except OSError:
-                self._drop(conn)
-
         conn.sock.setblocking(False)
         conn.timeout = time.monotonic() + seconds
-        self.poller.register(conn.sock, event, ready)
+        self.poller.register(conn.sock, event, lambda _sock: self._attend(conn, then))
         self.slow[conn] = None
+
+    def _attend(self, conn: Connection, then: Callable[[Connection], None]) -> None:
+        if conn not in self.slow:
+            return  # given up since the loop was told of it
+        try:
+            then(conn)
+        except BlockingIOError:
+            pass
+        except OSError:
+            self._drop(conn)
 
     def _leave(self, conn: Connection) -> None:
         if conn in self.slow:  # or what failed has left already
@@ -297,6 +365,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
 
     def _drop(self, conn: Connection) -> None:
         self._leave(conn)
+        self._forget_upload(conn)
         self.nr_conns -= 1
         conn.close()
 
@@ -324,19 +393,23 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             return
         self.looked = now
         for conn in list(self.slow):
-            if not self.alive:
+            if not self.alive and not conn.is_paced:
                 conn.timeout = min(conn.timeout, now + HURRY_SECONDS)
             if conn.timeout <= now:
-                self._drop(conn)
+                # A thread tells an upload, as it finds that its time is over.
+                (self._start if conn.is_paced else self._drop)(conn)
 
 
 def _says_when_it_came_and_closes(app: Any) -> Any:
-    """A request carries when it was here, however long it then waited for a thread; an answer to one that was not
-    read to its end says that the connection ends with it."""
+    """A request carries when it was here, however long it then waited for a thread, and whether all of its body is; an
+    answer to one that was not read to its end says that the connection ends with it."""
 
     def answered(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         response = start_response.__self__
-        environ[ASKED] = response.req.unreader.asked
+        heard: Paced = response.req.unreader
+        length = getattr(response.req.body.reader, "length", None)  # of a body in chunks nobody knows it
+        environ[ASKED] = heard.asked
+        environ[HERE] = length is not None and length <= heard.bytes_here
 
         def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
             reader = response.req.body.reader

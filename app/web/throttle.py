@@ -1,4 +1,4 @@
-"""A brake on uploads, which hold a thread each."""
+"""A brake on uploads that are still on their way, which hold a thread each."""
 
 from __future__ import annotations
 

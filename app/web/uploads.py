@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import IO, cast
@@ -26,6 +26,8 @@ FORM_BYTES = 64 * 1024  # what a form may add to its file: boundaries, headers, 
 MAX_KEY_LENGTH = 120
 ASKED = "heldout.asked"
 """In a request's environment: when its head was here, on the monotonic clock."""
+HERE = "heldout.here"
+"""The same: whether all of its body is, so that reading it waits for nobody."""
 ONE_FILE = "Send exactly one file, in the form's field `file`."
 
 
@@ -134,7 +136,7 @@ def take(
         key = _idempotency_key()
         known = submissions.admit(session, competition, who, received_at=received_at, idempotency_key=key)
     with (
-        parts().under_way.upload(who.id),
+        _under_way(who),
         receiving(parts().storage, competition.max_upload_bytes) as upload,
     ):
         if check_form is not None:
@@ -169,6 +171,11 @@ def take(
     return receipt
 
 
+def _under_way(who: Viewer) -> AbstractContextManager[None]:
+    """A place among those whose body is still on its way; what is here needs none."""
+    return nullcontext() if request.environ.get(HERE) else parts().under_way.upload(who.id)
+
+
 def _waited() -> timedelta:
     """How long ago the request's head was here; other servers than ours do not tell."""
     now = time.monotonic()
@@ -187,7 +194,7 @@ def take_train_file(
         who = identify(session, db.now(session))
         _, competition = _own(session, who, submission_id)
     with (
-        parts().under_way.upload(who.id),
+        _under_way(who),
         receiving(parts().storage, competition.max_upload_bytes) as upload,
     ):
         if check_form is not None:

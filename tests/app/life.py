@@ -99,6 +99,8 @@ class Life:
     evaluations: dict[Key, Evaluation] = field(default_factory=dict)
     scores: dict[Key, tuple[float, float]] = field(default_factory=dict)
     turns: int = 0
+    most_workers: int = 0
+    """That one competition may hold; 0: as many as there are."""
 
     # -- who may send what -------------------------------------------------------------------
 
@@ -179,11 +181,20 @@ class Life:
     def waits(self, evaluation: Evaluation, now: datetime) -> bool:
         return evaluation.state == "queued" and (evaluation.attempt == 0 or evaluation.next_try_at <= now)
 
+    def full(self, now: datetime) -> set[int]:
+        """The rounds of competitions that hold as many workers as one may, with all their rounds together."""
+        held = Counter(
+            self.rounds[r].slug
+            for (_, r), e in self.evaluations.items()
+            if e.state == "running" and not self.is_lost(e, now)
+        )
+        return {r for r, round_ in self.rounds.items() if 0 < self.most_workers <= held[round_.slug]}
+
     def next(self, now: datetime) -> Key | None:
         """What the dead left of what people wait for; what they wait for, in turns; then what is scored aside."""
         lost = [k for k, e in self.evaluations.items() if self.is_lost(e, now) and e.attempt < ATTEMPTS]
         waiting = [k for k, e in self.evaluations.items() if self.waits(e, now)]
-        by_turn = sorted(self.rounds, key=lambda r: (self.rounds[r].turn, r))
+        by_turn = sorted(self.rounds.keys() - self.full(now), key=lambda r: (self.rounds[r].turn, r))
         active = [r for r in by_turn if self.rounds[r].state == "active"]
         aside = [r for r in by_turn if self.rounds[r].state in ("draft", "repeat")]
         looks = [(lost, active), *((waiting, [r]) for r in active)]
@@ -197,7 +208,8 @@ class Life:
         evaluation = self.evaluations[key]
         assert evaluation.attempt < ATTEMPTS
         if evaluation.state == "queued" and self.rounds[key[1]].state == "active":
-            for number in {k[1] for k, e in self.evaluations.items() if self.waits(e, now)} - {key[1]}:
+            waiting = {k[1] for k, e in self.evaluations.items() if self.waits(e, now)}
+            for number in waiting - {key[1]} - self.full(now):
                 self.rounds[number].passed_over += 1
         self.rounds[key[1]].passed_over = 0
         self.turns += 1
@@ -230,7 +242,12 @@ class Life:
             self.uploads[key[0]].is_charged = False
 
     def hint(self, now: datetime) -> set[int]:
-        due = [k for k, e in self.evaluations.items() if self.is_lost(e, now) or self.waits(e, now)]
+        full = self.full(now)
+        due = [
+            k
+            for k, e in self.evaluations.items()
+            if k[1] not in full and (self.is_lost(e, now) or self.waits(e, now))
+        ]
         recent = [
             k for k in due if (at := self.evaluations[k].hinted_at) and now - HINTED <= at <= now + SLACK
         ]

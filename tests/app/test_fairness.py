@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+import threading
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app import competitions, evaluations, submissions, teams
 from app.accounts import Viewer
+from app.evaluations import Claim
 from app.models import Competition
 from tests.app.conftest import LEASE, NOON, World
 
@@ -120,3 +124,121 @@ def test_workers_that_poll_see_what_is_due(world: World) -> None:
     assert world.claim() is not None
     assert not due()
     assert due(LEASE + SECOND), "its worker went silent"
+
+
+# -- a cap of workers ------------------------------------------------------------------------------
+
+
+def claim_one(world: World, most_workers: int, *, now: datetime = NOON) -> Claim | None:
+    with world.database.begin() as session:
+        return evaluations.claim(session, "host/1/2", lease=LEASE, now=now, most_workers=most_workers)
+
+
+def is_due(world: World, most_workers: int, *, now: datetime = NOON) -> bool:
+    with world.database.read() as session:
+        return evaluations.is_any_due(session, now=now, most_workers=most_workers)
+
+
+def hinted(world: World, most_workers: int) -> list[int]:
+    with world.database.begin() as session:
+        return evaluations.unfinished(
+            session, now=NOON, hint_after=timedelta(seconds=-1), most_workers=most_workers
+        )
+
+
+def test_a_competition_at_its_cap_leaves_workers_to_the_others(world: World) -> None:
+    another_competition(world, "other")
+    slow = [world.submit(f"a{n}").id for n in range(4)]
+    first, second = (claim_one(world, 2) for _ in range(2))
+    assert first is not None
+    assert second is not None
+    assert {first.submission_id, second.submission_id} == set(slow[:2])
+    assert claim_one(world, 2) is None, "a third worker stays free"
+    assert not is_due(world, 2), "or it would look again and again for nothing"
+    assert hinted(world, 2) == [], "nor is it woken for nothing"
+    assert is_due(world, 0)
+    world.slug = "other"
+    quick = world.submit("o").id
+    assert is_due(world, 2)
+    assert hinted(world, 2) == [quick]
+    taken = claim_one(world, 2)
+    assert taken is not None
+    assert taken.submission_id == quick
+    world.record(first)
+    assert is_due(world, 2)
+    assert hinted(world, 2) == slow[2:], "as soon as a place is free"
+    third = claim_one(world, 2)
+    assert third is not None
+    assert third.submission_id == slow[2]
+
+
+def test_with_one_worker_a_cap_of_one_holds_nothing_up(world: World) -> None:
+    another_competition(world, "other")
+    files = {world.submit(f"a{n}").id for n in range(2)}
+    world.slug = "other"
+    files |= {world.submit(f"o{n}").id for n in range(2)}
+    for _ in range(4):
+        claim = claim_one(world, 1)
+        assert claim is not None
+        files.remove(claim.submission_id)
+        world.record(claim)
+    assert not files
+
+
+def test_what_a_dead_worker_left_fills_no_place_of_the_cap(world: World) -> None:
+    submission = world.submit("a").id
+    world.submit("b")
+    assert claim_one(world, 1) is not None
+    assert claim_one(world, 1) is None
+    late = NOON + LEASE + SECOND
+    assert is_due(world, 1, now=late)
+    again = claim_one(world, 1, now=late)
+    assert again is not None
+    assert (again.submission_id, again.attempt) == (submission, 2)
+    assert claim_one(world, 1, now=late) is None
+
+
+def test_all_rounds_of_a_competition_share_its_cap(world: World) -> None:
+    """Or a rescore with its repeats would hold four times as many workers."""
+    world.score(0.5)
+    with world.database.begin() as session:
+        competition = competitions.by_slug(session, "biopsy")
+        competitions.begin_rescore(
+            session, competition, competition.version, reason="once more", now=NOON, repeats=2
+        )
+    waiting = world.submit("b").id
+    first = claim_one(world, 1)
+    assert first is not None
+    assert first.submission_id == waiting, "what people wait for comes first"
+    assert claim_one(world, 1) is None
+    world.record(first)
+    assert claim_one(world, 1) is not None
+    assert claim_one(world, 1) is None
+
+
+def test_of_two_claims_at_once_one_gets_the_last_place(world: World) -> None:
+    """The second looks while the first has taken the place and not yet said so to anybody."""
+    for n in range(3):
+        world.submit(f"a{n}")
+    assert claim_one(world, 2) is not None
+    found: list[Claim | None] = []
+    other = threading.Thread(target=lambda: found.append(claim_one(world, 2)))
+    with world.database.begin() as session:
+        assert evaluations.claim(session, "host/1/3", lease=LEASE, now=NOON, most_workers=2) is not None
+        other.start()
+        other.join(0.5)
+        assert not found, "it waits for the first to end"
+    other.join(20)
+    assert found == [None]
+
+
+def test_a_crowd_of_claims_at_once_takes_as_many_as_may_be(world: World) -> None:
+    another_competition(world, "other")
+    for n in range(6):
+        world.submit(f"a{n}", by=("ada", "bob")[n % 2])
+    world.slug = "other"
+    world.submit("o")
+    with ThreadPoolExecutor(8) as crowd:
+        found = [claim for claim in crowd.map(lambda _: claim_one(world, 3), range(16)) if claim]
+    assert len(found) == 4
+    assert Counter(claim.round_id for claim in found).most_common(1)[0][1] == 3

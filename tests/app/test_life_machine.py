@@ -68,7 +68,7 @@ SEEDS = {"sqlite": 0, "postgresql": 1000}
 
 MUST_BE_SEEN = {
     "accepted", "claimed", "taken over", "late", "fenced", "scored", "rejected", "failed", "silent", "followed",
-    "applied", "QuotaExhausted", "Closed", "Conflict",
+    "applied", "full", "QuotaExhausted", "Closed", "Conflict",
 }  # fmt: skip
 
 TEAMS = ("ada", "bob")
@@ -178,8 +178,9 @@ class Machine(RuleBasedStateMachine):
 
     # -- participants ------------------------------------------------------------------------
 
-    @initialize(target=sent, slug=slugs, team=people)
-    def the_first_upload(self, slug: str, team: str) -> Any:
+    @initialize(target=sent, slug=slugs, team=people, most_workers=st.sampled_from([1, 0, 2]))
+    def the_first_upload(self, slug: str, team: str, most_workers: int) -> Any:
+        self.life.most_workers = most_workers
         return self._upload(slug, team, "first", None, timedelta())
 
     @rule(target=sent, slug=slugs, by=st.lists(people, min_size=1, max_size=3))
@@ -347,8 +348,12 @@ class Machine(RuleBasedStateMachine):
 
     def _claim(self, worker: str) -> Claim | None:
         expected = self.life.next(self.now)
+        if self.life.full(self.now):
+            self.seen["full"] += 1
         with self.database.begin() as session:
-            claim = evaluations.claim(session, worker, lease=LEASE, now=self.now)
+            claim = evaluations.claim(
+                session, worker, lease=LEASE, now=self.now, most_workers=self.life.most_workers
+            )
         if claim is None:
             assert expected is None, "it was due, and no worker gets it"
             return None
@@ -441,7 +446,11 @@ class Machine(RuleBasedStateMachine):
             self.seen["followed"] += 1
         assert followed == self.life.follow_clock(LEASE, self.now)
         with self.database.begin() as session:
-            hints = evaluations.unfinished(session, now=self.now, hint_after=life.HINTED)
+            hints = evaluations.unfinished(
+                session, now=self.now, hint_after=life.HINTED, most_workers=self.life.most_workers
+            )
+            is_due = evaluations.is_any_due(session, now=self.now, most_workers=self.life.most_workers)
+        assert is_due == (self.life.next(self.now) is not None), "who polls sees what a claim would find"
         assert len(hints) == len(set(hints))
         assert set(hints) == self.life.hint(self.now)
         with self.database.begin() as session:

@@ -6,19 +6,21 @@ reader waiting for longer than the 30 s it was given.
 
 from __future__ import annotations
 
+import hashlib
 import http.client
-import itertools
 import json
 import re
 import resource
+import select
 import shutil
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -34,6 +36,7 @@ HURRIED = """
 import sys
 from app.web import __main__, connections
 connections.HEAD_SECONDS, connections.FORM_SECONDS, connections.PATIENCE_SECONDS = 3.0, 5.0, 2.0
+connections.KEPT_BYTES = 2_000_000
 sys.exit(__main__.main())
 """
 GET = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -50,6 +53,8 @@ class Serving:
     port: int
     process: subprocess.Popen[bytes]
     token: str
+    others: list[str]
+    folder: Path
 
     @contextmanager
     def connection(self, begin: bytes = b"") -> Iterator[socket.socket]:
@@ -73,8 +78,12 @@ class Serving:
 def serving(folder: Path, **settings: str) -> Iterator[Serving]:
     house = reopen(folder)
     with_schema(house, migrations.head())
-    house.change(daily_limit=20, pending_limit=20, max_upload_bytes=20_000_000)
+    house.change(daily_limit=100, pending_limit=100, max_upload_bytes=20_000_000)
     token = house.token("ada")["Authorization"]
+    for name in (others := ["carl", "dora", "eve"]):
+        house.user(name)
+        house.join(name)
+    tokens = [house.token(name)["Authorization"] for name in others]
     house.database.dispose()
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
@@ -82,7 +91,7 @@ def serving(folder: Path, **settings: str) -> Iterator[Serving]:
     with (folder / "web.log").open("wb") as log:
         process = subprocess.Popen([sys.executable, "-c", HURRIED], cwd=ROOT, env=env, stdout=log, stderr=log)
         try:
-            server = Serving(port, process, token)
+            server = Serving(port, process, token, tokens, folder)
             eventually(lambda: _answers(server), what="the server")
             yield server
         finally:
@@ -104,6 +113,12 @@ def server(foundation: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     shutil.copytree(foundation, folder, dirs_exist_ok=True)
     with serving(folder) as running:
         yield running
+
+
+def upload(token: str, length: int, *headers: str) -> bytes:
+    """The head of one."""
+    lines = (f"Authorization: {token}", f"Content-Length: {length}", "Connection: close", *headers)
+    return UPLOAD + "".join(f"{line}\r\n" for line in lines).encode() + b"\r\n"
 
 
 def everything(connection: socket.socket) -> bytes:
@@ -183,8 +198,8 @@ def test_an_upload_whose_client_ends_in_the_middle_is_refused_and_costs_nothing(
 
 
 def test_a_slow_upload_arrives_if_it_keeps_a_pace_and_is_given_up_if_not(server: Serving) -> None:
-    head = UPLOAD + f"Authorization: {server.token}\r\nContent-Length: 200000\r\n".encode()
-    with server.connection(head + b"Connection: close\r\n\r\n") as connection:
+    head = upload(server.token, 200_000)
+    with server.connection(head) as connection:
         for _ in range(40):  # 50 kB/s, for twice as long as a silent client would have
             connection.sendall(b"1" * 5000)
             time.sleep(0.1)
@@ -192,8 +207,10 @@ def test_a_slow_upload_arrives_if_it_keeps_a_pace_and_is_given_up_if_not(server:
     assert answer.startswith(b"HTTP/1.1 201 ")
     receipt = json.loads(answer.partition(b"\r\n\r\n")[2])
     assert receipt["size_bytes"] == 200_000
-    with server.connection(head + b"\r\n") as connection:
+    with server.connection(head) as connection:
         assert 0.5 < dribble(connection, b"1" * 50) < 15
+    with server.connection(head + b"1" * 500) as connection:
+        assert everything(connection).startswith(b"HTTP/1.1 400 ")
 
 
 def test_the_time_of_a_small_upload_is_when_it_began(server: Serving) -> None:
@@ -218,14 +235,14 @@ def test_an_upload_that_waits_for_a_thread_counts_from_when_it_was_here(
     """Or the crowd of a last minute would make files late that came in time."""
     shutil.copytree(foundation, tmp_path, dirs_exist_ok=True)
     with serving(tmp_path, HELDOUT_WEB_THREADS="1") as server:
-        head = (
-            UPLOAD
-            + f"Authorization: {server.token}\r\nContent-Length: 6\r\nConnection: close\r\n\r\n".encode()
-        )
-        with server.connection(head) as slow, server.connection(head + b"id,p\n1") as waits:
+        content = b"id,p\n1"
+        with (
+            server.connection(upload(server.token, 2_000_000)) as slow,  # a large one is read in a thread
+            server.connection(upload(server.token, len(content)) + content) as waits,
+        ):
             sent = time.time()
             time.sleep(1.5)  # a silent client is given up after 2 s
-            slow.sendall(b"id,p\n2")
+            slow.sendall(b"1" * 2_000_000)
             assert everything(slow).startswith(b"HTTP/1.1 201 ")
             answer = json.loads(everything(waits).partition(b"\r\n\r\n")[2])
     assert abs(datetime.fromisoformat(answer["received_at"]).timestamp() - sent) < 1
@@ -237,9 +254,7 @@ def test_a_server_without_a_descriptor_left_waits_for_one_in_peace(foundation: P
     with serving(tmp_path) as server:
         [web] = [pid for pid in pids_of("app.web") if parent_of(pid) == server.process.pid]
         soft, hard = resource.prlimit(web, resource.RLIMIT_NOFILE)
-        held = {int(entry.name) for entry in Path(f"/proc/{web}/fd").iterdir()}
-        first_free = next(number for number in itertools.count() if number not in held)
-        resource.prlimit(web, resource.RLIMIT_NOFILE, (first_free, hard))
+        resource.prlimit(web, resource.RLIMIT_NOFILE, (3, hard))
         with server.connection(GET) as knocks:
             knocks.settimeout(1.5)
             with pytest.raises(TimeoutError):
@@ -248,6 +263,80 @@ def test_a_server_without_a_descriptor_left_waits_for_one_in_peace(foundation: P
             knocks.settimeout(10)
             assert knocks.recv(12) == b"HTTP/1.1 200"
     assert 1 <= (tmp_path / "web.log").read_text().count("no file descriptor is left") <= 5
+
+
+def test_a_crowd_of_slow_uploads_takes_nobodys_place_and_arrives(server: Serving) -> None:
+    """Three people with 64 of them used to hold all places, and everybody else was refused for as long."""
+    with ExitStack() as stack:
+        crowd = [
+            stack.enter_context(server.connection(upload(server.others[n % 3], 20_000))) for n in range(CROWD)
+        ]
+        for number in range(4):
+            for slow in crowd:
+                slow.sendall(b"1" * 4_000)
+            content = f"id,p\n1,{number}\n".encode()
+            begun = time.monotonic()
+            with server.connection(upload(server.token, len(content)) + content) as honest:
+                assert everything(honest).startswith(b"HTTP/1.1 201 ")
+            assert time.monotonic() - begun < 5
+            assert server.read() < 5
+        for slow in crowd:
+            slow.sendall(b"1" * 4_000)
+        answers = [everything(slow) for slow in crowd]
+    assert {answer[:12] for answer in answers} == {b"HTTP/1.1 201"}
+
+
+def test_uploads_beyond_what_is_kept_go_on_in_threads_the_oldest_first(server: Serving) -> None:
+    contents = [b"id,p\n" + b"%d" % n * 899_995 for n in range(5)]
+    with ExitStack() as stack:
+        crowd = [stack.enter_context(server.connection(upload(server.token, 900_000))) for _ in contents]
+        for slow, content in zip(crowd, contents, strict=True):
+            slow.sendall(content[:800_000])
+        # Three of the five, of one person, who may have two in threads.
+        (refused,) = eventually(lambda: select.select(crowd, [], [], 0)[0], what="a refusal")
+        for slow, content in zip(crowd, contents, strict=True):
+            if slow is not refused:
+                slow.sendall(content[800_000:])
+        answers = [everything(slow) for slow in crowd]
+    assert answers.pop(crowd.index(refused)).startswith(b"HTTP/1.1 429 ")
+    assert crowd.index(refused) < 3
+    contents.pop(crowd.index(refused))
+    for answer, content in zip(answers, contents, strict=True):
+        receipt = json.loads(answer.partition(b"\r\n\r\n")[2])
+        assert receipt["sha256"] == hashlib.sha256(content).hexdigest()
+
+
+def test_a_crowd_of_small_uploads_leaves_threads_for_pages(server: Serving) -> None:
+    """Here a database whose only writer does not end keeps each in its thread."""
+    with ExitStack() as stack, closing(sqlite3.connect(server.folder / "heldout.db")) as writer:
+        writer.execute("BEGIN IMMEDIATE")
+        crowd = [
+            stack.enter_context(server.connection(upload(server.token, 8) + b"id,p\n%03d" % n))
+            for n in range(12)
+        ]
+        time.sleep(1)
+        assert server.read() < 5
+        writer.rollback()
+        assert {everything(one)[:12] for one in crowd} == {b"HTTP/1.1 201"}
+
+
+def test_a_large_upload_is_refused_before_its_body_and_a_small_one_after_it(server: Serving) -> None:
+    for length, waits in ((4_000_000, False), (4_000, True)):
+        with server.connection(upload("Bearer hld_nobody", length)) as connection:
+            connection.settimeout(1.5)
+            if waits:
+                with pytest.raises(TimeoutError):
+                    connection.recv(100)
+                connection.sendall(b"1" * length)
+            assert connection.recv(100).startswith(b"HTTP/1.1 401 ")
+
+
+@pytest.mark.parametrize("length", [6, 2_000_000])
+def test_who_asks_whether_to_go_on_is_told_so(server: Serving, length: int) -> None:
+    with server.connection(upload(server.token, length, "Expect: 100-continue")) as connection:
+        assert connection.recv(25) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.sendall(b"1" * length)
+        assert b"HTTP/1.1 201 " in everything(connection)
 
 
 def test_requests_in_pieces_and_in_a_row_are_answered_in_order(server: Serving) -> None:

@@ -8,7 +8,8 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
@@ -270,6 +271,26 @@ def test_a_redis_that_answers_nothing_holds_up_one_upload_and_not_the_next() -> 
         began = time.monotonic()
         assert [hints.send(number) for number in range(10)] == [False] * 10
     assert time.monotonic() - began < 10
+
+
+def test_a_redis_that_answers_nothing_holds_up_one_upload_of_a_crowd_and_nobody_who_looks() -> None:
+    """Those under way as it falls silent, and those that come as it is asked again."""
+
+    def waited(ask: Callable[[], object]) -> float:
+        began = time.monotonic()
+        assert not ask()
+        return time.monotonic() - began
+
+    with socket.create_server(("127.0.0.1", 0)) as silent, ThreadPoolExecutor(8) as crowd:
+        connection = queue.connect(f"redis://127.0.0.1:{silent.getsockname()[1]}")
+        connection.connection_pool.connection_kwargs["socket_timeout"] = 2.0
+        hints = Hints(connection, "k", job_seconds=10)
+        asks = [lambda: hints.send(1), lambda: hints.send_inspection(1), hints.depth, lambda: hints.send(2)]
+        for _ in range(2):
+            times = sorted(crowd.map(waited, 2 * asks))
+            assert times[-1] > 1.9, "one asks"
+            assert times[-2] < 1.5
+            hints._silent_until = time.monotonic()  # so long later
 
 
 def test_a_hint_never_raises_when_redis_is_away(tmp_path: Path) -> None:
