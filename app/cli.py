@@ -821,10 +821,10 @@ def audit_verify(installation: Installation, head: str | None) -> int:
     if not is_known:
         click.echo(f"The chain does not hold {head}: what was sealed then was rewritten.")
     state = "whole" if not verdict.faults and is_known else "BROKEN"
-    if verdict.before:
-        click.echo(
-            f"{verdict.before} scores are from before the log, which tells only whether they changed since."
-        )
+    older = {"submissions": verdict.submissions_before, "scores": verdict.before}
+    if any(older.values()):
+        what = " and ".join(f"{count} {name}" for name, count in older.items() if count)
+        click.echo(f"{what} are from before the log, which tells only whether they changed since.")
     click.echo(f"{verdict.sealed} events sealed, {verdict.unsealed} not yet; the log is {state}.")
     click.echo(verdict.head)
     return 0 if state == "whole" else 1
