@@ -26,11 +26,15 @@ def latest(session: Session, subject: str, limit: int = 50) -> list[Event]:
     )
 
 
+def subject_of(submission_id: int) -> str:
+    return f"submission {submission_id}"
+
+
 def log_upload(
     session: Session, actor: str, action: str, submission: Submission, slug: str, *, now: datetime
 ) -> None:
     """A file was taken in: what its row says of it stands here too, and is held against it ever after."""
-    log(session, actor, action, f"submission {submission.id}", now=now, **upload(submission, slug))
+    log(session, actor, action, subject_of(submission.id), now=now, **upload(submission, slug))
 
 
 def upload(submission: Submission, slug: str) -> dict[str, Any]:
