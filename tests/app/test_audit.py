@@ -258,7 +258,12 @@ def test_nothing_that_a_board_shows_of_a_score_can_be_changed_unseen(world: Worl
         evaluations.record_scored(session, claim, report, now=NOON)
     seal(world)
     assert words(world) == ""
-    by_hand(world, drop("score_update", "score")(world), f"UPDATE score SET {change}")
+    by_hand(
+        world,
+        drop("score_update", "score")(world),
+        drop("score_shown", "score")(world),
+        f"UPDATE score SET {change}",
+    )
     assert "in round 1 is not the one that was recorded" in words(world)
 
 
