@@ -87,7 +87,7 @@ class Runner:
     def _score(self, claim: Claim) -> None:
         points.reach("score.claimed")
         try:
-            with _Lease(self.database, claim, self.lease):
+            with _Lease(self.database, claim, self.lease) as lease:
                 challenge = self._load(claim)
                 kept = None if challenge.task.custom else Collected(len(challenge.solution.ids))
                 outcome = self._measure(challenge, claim, kept)
@@ -95,6 +95,7 @@ class Runner:
                     outcome = self._remark(challenge, claim, outcome, kept)
                 points.reach("score.measured")
                 # Inside the lease: a database that is away for a while may be waited for without losing it.
+                lease.is_ending = True
                 if isinstance(outcome, scorer.Report):
                     report = replace(outcome, provenance={**outcome.provenance, "worker": self.name})
                     patiently(lambda: self._record(challenge, claim, report, kept))
@@ -233,6 +234,8 @@ class _Lease:
 
     def __init__(self, database: Database, claim: Claim, lease: timedelta) -> None:
         self._database, self._claim, self._lease = database, claim, lease
+        self.is_ending = False
+        """The outcome is being written, which takes the token: if another run has, whoever writes is told."""
         self._done = threading.Event()
         self._thread = threading.Thread(target=copy_context().run, args=(self._renew,), daemon=True)
 
@@ -242,8 +245,8 @@ class _Lease:
                 with self._database.begin() as session:
                     evaluations.renew(session, self._claim, lease=self._lease, now=db.now(session))
             except Fenced:
-                # The outcome could no longer be written; the other run's will be.
-                log.warning("lease lost: submission %s", self._claim.submission_id)
+                if not self.is_ending:
+                    log.warning("lease lost: submission %s", self._claim.submission_id)
                 return
             except Exception:
                 # A database that is away for a moment may be back before the lease ends.
