@@ -167,7 +167,16 @@ class Runner:
         if terms.leader_sha256 is None:
             leader = resampling.benchmark(challenge).aligned
         else:
-            leader = resampling.read(challenge, self.storage.path(terms.leader_sha256))
+            file = self.storage.path(terms.leader_sha256)
+            try:
+                leader = resampling.read(challenge, file, scores=terms.leader_scores)
+            except resampling.ReadOtherwise as hostile:
+                # It could be as near to this one as makes every small step a sure one.
+                log.error(
+                    "submission %s is not compared with its leader %s: %s",
+                    claim.submission_id, terms.leader_id, hostile,
+                )  # fmt: skip
+                return None
         try:
             return resampling.se_of_difference(solution, own, leader, solution.public, seed=0)
         except resampling.NotResampled as unable:
