@@ -5,8 +5,8 @@ appended, in one transaction and one order, so that no upload ever waits for the
 covers the event and the hash before it: a changed, removed or inserted event breaks the chain, and the
 newest hash, noted elsewhere, proves all before it. What is not sealed yet (some seconds) is not proven.
 
-Scores from before there was a log have no event. Which ones these are is settled once, by the first event
-that is ever sealed: it holds their number and digest, so that no date in a row can add another.
+Submissions and scores from before there was a log have no event. Which ones these are is settled once, by the first
+event that is ever sealed: it holds their number and digest, so that no date in a row can add another.
 """
 
 from __future__ import annotations
@@ -22,10 +22,14 @@ from sqlalchemy import select, text, update
 from sqlalchemy.orm import Session
 
 from app import events
-from app.models import Evaluation, Event, Round, RoundState, Score, State, Submission
+from app.models import Competition, Evaluation, Event, Round, RoundState, Score, State, Submission
 
 BEGINNING = "0" * 64
-BEGUN, ACCEPTED, SCORED = "log begun", "submission accepted", "submission scored"
+BEGUN, SCORED = "log begun", "submission scored"
+OLDER = "older submissions named"
+"""The second beginning of a log whose first event names only scores."""
+RECEIVED = events.ACCEPTED, events.POSTED
+LOG = "log"
 SEALED_AT_ONCE = 1000
 LOCK = 0x48454C45  # any fixed number: one sealer at a time on PostgreSQL; SQLite has one writer anyhow
 
@@ -46,6 +50,7 @@ class Verdict:
     unsealed: int
     before: int
     """Scores from before there was a log, which only say that nobody changed them since."""
+    submissions_before: int
     faults: tuple[Fault, ...]
 
 
@@ -60,8 +65,9 @@ def seal(session: Session, *, now: datetime) -> int:
     )
     if not waiting:
         return 0
-    if session.scalar(select(Event.id).where(Event.seq.is_not(None)).limit(1)) is None:
-        waiting.insert(0, _begin(session, now))
+    opening = _opening(session, now)
+    if opening is not None:
+        waiting.insert(0, opening)
     last = session.execute(
         select(Event.seq, Event.hash).order_by(Event.seq.desc().nulls_last()).limit(1)
     ).one()
@@ -75,9 +81,27 @@ def seal(session: Session, *, now: datetime) -> int:
     return len(sealed)
 
 
-def _begin(session: Session, now: datetime) -> Event:
-    """The first event of the chain: the scores that no event names, by round."""
-    # The scores before the events: a worker that commits between the two has its event, and is left out.
+def _opening(session: Session, now: datetime) -> Event | None:
+    """The first event of the chain: the scores that no event names, by round, and the submissions. A log that
+    was begun with scores alone names the submissions once, in an event of their own; None if all is said."""
+    if session.scalar(select(Event.id).where(Event.seq.is_not(None)).limit(1)) is None:
+        opening = Event(action=BEGUN, detail={"scores": _older_scores(session)})
+    else:
+        named = session.scalars(select(Event).where(Event.subject == LOG, Event.seq.is_not(None)))
+        if any("submissions" in event.detail for event in named):
+            return None
+        opening = Event(action=OLDER, detail={})
+    opening.at, opening.actor, opening.subject = now, "sweeper", LOG
+    opening.detail["submissions"] = _older_submissions(session)
+    session.add(opening)
+    session.flush()
+    return opening
+
+
+# In both, rows before events: what is committed between the two has its event, and is left out.
+
+
+def _older_scores(session: Session) -> dict[str, Any]:
     digests = {
         (score.submission_id, score.round_id): events.score_digest(score)
         for score, _ in _standing_scores(session)
@@ -87,17 +111,34 @@ def _begin(session: Session, now: datetime) -> Event:
     unnamed: dict[int, dict[int, str]] = {}
     for (submission_id, round_id), digest in digests.items():
         unnamed.setdefault(round_id, {})[submission_id] = digest
-    begun = Event(
-        at=now, actor="sweeper", action=BEGUN, subject="log",
-        detail={"scores": {str(round_id): _summary(found) for round_id, found in unnamed.items()}},
-    )  # fmt: skip
-    session.add(begun)
-    session.flush()
-    return begun
+    return {str(round_id): _summary(found) for round_id, found in unnamed.items()}
+
+
+def _older_submissions(session: Session) -> dict[str, Any]:
+    digests = {facts["submission"]: _digest(facts) for facts in _uploads(session)}
+    for event in session.scalars(select(Event).where(Event.action.in_(RECEIVED))):
+        digests.pop(event.detail.get("submission", 0), None)
+    return _summary(digests)
+
+
+def _uploads(session: Session) -> Iterator[dict[str, Any]]:
+    """Of every submission what its event says of it, or would."""
+    found = session.execute(
+        select(Submission, Competition.slug)
+        .join(Competition, Competition.id == Submission.competition_id)
+        .order_by(Submission.id),
+        execution_options={"yield_per": 1000},
+    )
+    for submission, slug in found:
+        yield events.upload(submission, slug)
+
+
+def _digest(facts: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
 def _summary(digests: dict[int, str]) -> dict[str, Any]:
-    """Of one round's scores, by submission."""
+    """Of one round's scores, or of submissions."""
     lines = "\n".join(f"{submission_id}:{digests[submission_id]}" for submission_id in sorted(digests))
     return {"count": len(digests), "sha256": hashlib.sha256(lines.encode()).hexdigest()}
 
@@ -149,14 +190,16 @@ class _Said:
     scored: dict[tuple[int, int], dict[str, Any]] = field(default_factory=dict)
     before: dict[str, dict[str, Any]] = field(default_factory=dict)
     """By round: the scores from before there was a log."""
+    older: dict[str, Any] | None = None
+    """The submissions from before there was a log; None where it was begun without naming them."""
 
     def hear(self, event: Event) -> Iterator[Fault]:
         # Read with care: a changed event may lack anything, and its break is told elsewhere.
         said = event.detail
-        if event.action == ACCEPTED and "submission" in said:
-            if said["submission"] in self.accepted:
-                yield Fault(event.seq, f"submission {said['submission']} was accepted twice")
-            self.accepted.setdefault(said["submission"], said)
+        if event.action in RECEIVED and isinstance(id_ := said.get("submission"), int):
+            if id_ in self.accepted:
+                yield Fault(event.seq, f"submission {id_} was accepted twice")
+            self.accepted.setdefault(id_, said)
         elif event.action == SCORED and "submission" in said and "round" in said:
             key = said["submission"], said["round"]
             if key in self.scored:
@@ -165,9 +208,14 @@ class _Said:
         elif event.action == BEGUN:
             # Only the first of all settles anything: a later one would excuse whatever was written by hand.
             if event.seq == 1:
-                self.before = dict(said.get("scores") or {})
+                self.before, self.older = dict(said.get("scores") or {}), said.get("submissions")
             else:
                 yield Fault(event.seq, "the log was begun again")
+        elif event.action == OLDER:
+            if event.seq is not None and self.older is None:
+                self.older = said.get("submissions")
+            else:
+                yield Fault(event.seq, "older submissions were named again")
 
 
 def verify(session: Session) -> Verdict:
@@ -193,30 +241,38 @@ def verify(session: Session) -> Verdict:
     for event in session.scalars(select(Event).where(Event.seq.is_(None)).order_by(Event.id)):
         unsealed += 1
         faults += said.hear(event)
-    faults += _submissions(session, said.accepted)
+    faults += _submissions(session, said)
     if expected:
         faults += _scores(session, said)
     before = sum(int(found.get("count", 0)) for found in said.before.values())
-    return Verdict(expected, head, unsealed, before, tuple(faults))
+    older = int((said.older or {}).get("count", 0))
+    return Verdict(expected, head, unsealed, before, older, tuple(faults))
 
 
-def _submissions(session: Session, accepted: dict[int, dict[str, Any]]) -> Iterator[Fault]:
-    rows = {
-        row.id: row
-        for row in session.execute(
-            select(Submission.id, Submission.sha256, Submission.received_at, Submission.team_id)
-        )
-    }
-    for id_, said in accepted.items():
-        row = rows.get(id_)
-        if row is None:
-            yield Fault(None, f"submission {id_} was accepted and is not in the table")
-        elif (row.sha256, row.team_id, row.received_at.isoformat()) != (
-            said.get("sha256"),
-            said.get("team"),
-            said.get("received_at"),
-        ):
+def _submissions(session: Session, said: _Said) -> Iterator[Fault]:
+    missing = set(said.accepted)
+    unnamed: dict[int, str] = {}
+    for facts in _uploads(session):
+        id_ = facts["submission"]
+        missing.discard(id_)
+        accepted = said.accepted.get(id_)
+        if accepted is None:
+            unnamed[id_] = _digest(facts)
+        elif not events.is_upload(facts, accepted):
             yield Fault(None, f"submission {id_} is not the one that was accepted")
+    for id_ in sorted(missing):
+        yield Fault(None, f"submission {id_} was accepted and is not in the table")
+    if said.older is None or said.older == _summary(unnamed):
+        return
+    if not said.older.get("count"):
+        for id_ in unnamed:
+            yield Fault(None, f"submission {id_} is in the table and was never accepted")
+    else:
+        yield Fault(
+            None,
+            f"{said.older.get('count')} submissions were there when the log began, and {len(unnamed)} without a record "
+            "are there now: one of them was changed, added or taken away",
+        )
 
 
 def _scores(session: Session, said: _Said) -> Iterator[Fault]:

@@ -547,9 +547,17 @@ def _competition_row(competition: Competition, teams: int, now: datetime) -> dic
 @click.option("--auto-apply", is_flag=True, help="Change the board without a look, once all are done.")
 @click.option("--diff", "show", is_flag=True, help="What the rescore at work would change on the board.")
 @click.option(
-    "--apply", "take", is_flag=True, help="Put the finished rescore in the board's place, losses included."
+    "--apply",
+    "take",
+    is_flag=True,
+    help="Put the finished rescore in the board's place, losses included; needs --seen.",
 )
 @click.option("--discard", is_flag=True, help="Give up the rescore at work; the board stays as it is.")
+@click.option(
+    "--seen",
+    metavar="DIGEST",
+    help="With --apply or --discard: what --diff printed last; refused if the rescore has changed since.",
+)
 @click.option("--json", "as_json", is_flag=True, help="With --diff: machine-readable.")
 @pass_installation
 def rescore_command(
@@ -560,11 +568,18 @@ def rescore_command(
     show: bool,
     take: bool,
     discard: bool,
+    seen: str | None,
     as_json: bool,
 ) -> None:
     """Score every submission anew, aside; the old board stands until you have seen the changes and apply them."""
     if show + take + discard + bool(repeats or auto_apply) > 1:
         raise click.UsageError("--diff, --apply, --discard and beginning one exclude each other.")
+    if take and seen is None:
+        raise click.UsageError(
+            "--apply needs --seen DIGEST, the last line of --diff: what you have not seen is not applied."
+        )
+    if seen is not None and not (take or discard):
+        raise click.UsageError("--seen goes with --apply or --discard.")
     if show:
         with installation.database.read() as session:
             rescore = competitions.rescore_of(session, competitions.by_slug(session, competition))
@@ -574,7 +589,7 @@ def rescore_command(
         now = db.now(session)
         found = competitions.by_slug(session, competition)
         if take or discard:
-            words = _end_rescore(session, found, take=take)
+            words = _end_rescore(session, found, take=take, seen=seen)
             action = "rescore applied" if take else "rescore discarded"
         else:
             count = competitions.begin_rescore(
@@ -598,11 +613,13 @@ def _begun(rescore: Rescore | None, competition: str) -> Rescore:
     return rescore
 
 
-def _end_rescore(session: Session, competition: Competition, *, take: bool) -> str:
+def _end_rescore(session: Session, competition: Competition, *, take: bool, seen: str | None) -> str:
     competitions.lock(session, competition)  # or the draft may be another's by the time that it is ended
     draft = competitions.draft_round(session, competition)
     if draft is None:
         raise Refused(f"No rescore of {competition.slug} is at work.")
+    if seen is not None:
+        competitions.refuse_unless_seen(session, competition, seen=seen)
     if not take:
         competitions.discard_rescore(session, competition)
         return "the rescore is given up; the board stays as it is."
@@ -613,7 +630,7 @@ def _end_rescore(session: Session, competition: Competition, *, take: bool) -> s
 
 def _print_rescore(rescore: Rescore, *, as_json: bool) -> None:
     if as_json:
-        _print_json(asdict(rescore))
+        _print_json(asdict(rescore) | {"digest": rescore.digest})
         return
     state = "finished" if rescore.is_finished else "still at work"
     click.echo(f"{rescore.reason}: {state}; {rescore.changed} of {len(rescore.changes)} rows change.")
@@ -633,6 +650,7 @@ def _print_rescore(rescore: Rescore, *, as_json: bool) -> None:
     ]
     if rows:
         _print_rows(rows, as_json=False)
+    click.echo(rescore.digest)
 
 
 def _moved(places: tuple[Place | None, Place | None]) -> str:
@@ -821,10 +839,10 @@ def audit_verify(installation: Installation, head: str | None) -> int:
     if not is_known:
         click.echo(f"The chain does not hold {head}: what was sealed then was rewritten.")
     state = "whole" if not verdict.faults and is_known else "BROKEN"
-    if verdict.before:
-        click.echo(
-            f"{verdict.before} scores are from before the log, which tells only whether they changed since."
-        )
+    older = {"submissions": verdict.submissions_before, "scores": verdict.before}
+    if any(older.values()):
+        what = " and ".join(f"{count} {name}" for name, count in older.items() if count)
+        click.echo(f"{what} are from before the log, which tells only whether they changed since.")
     click.echo(f"{verdict.sealed} events sealed, {verdict.unsealed} not yet; the log is {state}.")
     click.echo(verdict.head)
     return 0 if state == "whole" else 1

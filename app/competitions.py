@@ -440,19 +440,21 @@ def rescore_of(session: Session, competition: Competition) -> Rescore | None:
     )
 
 
-def refuse_unless_seen(session: Session, competition: Competition, *, draft: str, seen: str) -> int:
+def refuse_unless_seen(
+    session: Session, competition: Competition, *, seen: str, draft: str | None = None
+) -> int:
     """The draft, if it is the one that an organiser was shown and still what was shown; both hold from here on.
 
     A file that was scored since, or failed, may have added a loss that nobody has looked at.
     """
     lock(session, competition)
     found = rescore_of(session, competition)
-    if found is None or str(found.draft_id) != draft:
-        raise Conflict("That rescore is over or was replaced by another; look at the page again.")
+    if found is None or draft not in (None, str(found.draft_id)):
+        raise Conflict("That rescore is over or was replaced by another; look again.")
     if found.digest != seen:
         state = "is finished" if found.is_finished else "is at work"
         raise Conflict(
-            f"The rescore has changed since the page was shown, and nothing was done. Now it {state}: "
+            f"The rescore is not the one that was seen, or has changed since, and nothing was done. Now it {state}: "
             f"{found.losses} submissions would lose their score, {found.unequal} came out otherwise in a repeat, "
             f"{found.changed} of {len(found.changes)} rows would change. Look at it again and then decide; while "
             "uploads keep coming in, pausing them keeps it as it is."

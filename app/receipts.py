@@ -2,7 +2,8 @@
 
 Whoever holds it can show later what was sent and when, also against whoever may rewrite the database: it is signed
 (Ed25519) with a key made from the installation's secret, and anybody who noted the public half can check it. It says
-only what never changes, so the same submission has the same line at any time.
+only what never changes, so the same submission has the same line at any time; and it is signed later only while the row
+says what the log wrote down when the file came.
 """
 
 from __future__ import annotations
@@ -11,13 +12,18 @@ import base64
 import hashlib
 import hmac
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from sqlalchemy import select
+from sqlalchemy.orm import Session
 
+from app import events
 from app.errors import Refused
+from app.models import Competition, Event, Submission
 
 _FORM = re.compile(
     r"(?P<signed>heldout-receipt-1 competition=(?P<competition>\S+) submission=(?P<submission>[0-9]{1,19}) "
@@ -43,6 +49,28 @@ class Facts:
             f"heldout-receipt-1 competition={self.competition} submission={self.submission_id} team={self.team_id} "
             f"sha256={self.sha256} size={self.size_bytes} received={received}"
         )
+
+
+def recorded(session: Session, submission_ids: Iterable[int]) -> dict[int, Facts]:
+    """What may be signed of these submissions: of a row that was changed, or that no event speaks of, nothing."""
+    asked = list(submission_ids)
+    said: dict[str, list[Event]] = {}
+    subjects = [events.subject_of(id_) for id_ in asked]
+    for event in session.scalars(
+        select(Event).where(Event.subject.in_(subjects), Event.action.in_((events.ACCEPTED, events.POSTED)))
+    ):
+        said.setdefault(event.subject, []).append(event)
+    rows = session.execute(
+        select(Submission, Competition.slug)
+        .join(Competition, Competition.id == Submission.competition_id)
+        .where(Submission.id.in_(asked))
+    )
+    found = {}
+    for row, slug in rows:
+        of_it, facts = said.get(events.subject_of(row.id), []), events.upload(row, slug)
+        if of_it and all(events.is_upload(facts, event.detail) for event in of_it):
+            found[row.id] = Facts(slug, row.id, row.team_id, row.sha256, row.size_bytes, row.received_at)
+    return found
 
 
 class Signer:

@@ -15,7 +15,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.errors import Refused
-from app.models import ChallengeVersion, Competition, PublicScore, Round, Rung, Submission, Team
+from app.models import ChallengeVersion, Competition, PublicScore, Round, Rung, Score, Submission, Team
 from scorer.overfitting import release
 
 if TYPE_CHECKING:
@@ -43,6 +43,8 @@ class Terms:
     leader_id: int | None
     """The submission that earned it; None for the benchmark."""
     leader_sha256: str | None
+    leader_scores: tuple[float, float] | None
+    """Its public and private score, exact: who reads the file again holds it against them."""
     greater_is_better: bool
 
 
@@ -86,9 +88,14 @@ def terms(session: Session, submission_id: int, round_id: int) -> Terms:
     if team.is_baseline and mode is PublicScore.LADDER:
         mode = PublicScore.ROUNDED  # a baseline is sent once, by the organiser
     rung = session.get(Rung, (round_id, team.id)) if mode is PublicScore.LADDER else None
-    sha256 = (
-        session.scalar(select(Submission.sha256).where(Submission.id == rung.submission_id)) if rung else None
-    )
+    leader = None
+    if rung is not None:
+        found = (
+            select(Submission.sha256, Score.public, Score.private)
+            .join(Score, Score.submission_id == Submission.id)
+            .where(Submission.id == rung.submission_id, Score.round_id == round_id)
+        )
+        leader = session.execute(found).one()
     step = float(benchmark.get("step", 0.0))
     if team.has_coarse_feedback and step:
         step = release.coarse_step(step)
@@ -98,7 +105,8 @@ def terms(session: Session, submission_id: int, round_id: int) -> Terms:
         also_steps=dict(benchmark.get("also_steps", {})),
         standing_at=rung.shown if rung else float(benchmark.get("public") or 0.0),
         leader_id=rung.submission_id if rung else None,
-        leader_sha256=sha256,
+        leader_sha256=leader.sha256 if leader else None,
+        leader_scores=(leader.public, leader.private) if leader else None,
         greater_is_better=bool(version.manifest["metric"]["greater_is_better"]),
     )
 

@@ -151,10 +151,7 @@ def accept(
     except IntegrityError:
         # The same key in another competition, or at the same moment: the caller's rollback undoes the charge.
         raise Conflict("This Idempotency-Key was already used for another upload; use a new one.") from None
-    events.log(
-        session, viewer.name, "submission accepted", f"submission {submission.id}", now=now,
-        submission=submission.id, competition=competition.slug, team=team.id, sha256=blob.sha256, received_at=received_at.isoformat(),
-    )  # fmt: skip
+    events.log_upload(session, viewer.name, events.ACCEPTED, submission, competition.slug, now=now)
     points.reach("accept.inserted")
     return Receipt(submission.id, blob.sha256, blob.size_bytes, received_at, team.id, remaining)
 
@@ -216,6 +213,7 @@ def post_baseline(
         is_charged=False,
         idempotency_key=None,
     )
+    events.log_upload(session, "baselines", events.POSTED, submission, competition.slug, now=now)
     return submission.id
 
 

@@ -226,14 +226,16 @@ def _team_files(
             for kind in train_files.KINDS
         }
         for submission_id in dict.fromkeys((entrant.public_id, entrant.private_id)):
+            file = entrant.file(submission_id)
             yield closing.TeamFile(
                 team_id=str(entrant.team_id),
                 name=entrant.name,
-                source=runner.storage.path(entrant.file(submission_id).sha256),
+                source=runner.storage.path(file.sha256),
                 is_public_best=submission_id == entrant.public_id,
                 is_final=submission_id == entrant.private_id,
                 train=readings["train"],
                 oof=readings["oof"],
+                scores=(file.public, file.private),
             )
 
 

@@ -88,7 +88,7 @@ class Runner:
     def _score(self, claim: Claim) -> None:
         points.reach("score.claimed")
         try:
-            with _Lease(self.database, claim, self.lease):
+            with _Lease(self.database, claim, self.lease) as lease:
                 challenge = self._load(claim)
                 kept = None if challenge.task.custom else Collected(len(challenge.solution.ids))
                 outcome = self._measure(challenge, claim, kept)
@@ -96,6 +96,7 @@ class Runner:
                     outcome = self._remark(challenge, claim, outcome, kept)
                 points.reach("score.measured")
                 # Inside the lease: a database that is away for a while may be waited for without losing it.
+                lease.is_ending = True
                 if isinstance(outcome, scorer.Report):
                     report = replace(outcome, provenance={**outcome.provenance, "worker": self.name})
                     patiently(lambda: self._record(challenge, claim, report, kept))
@@ -170,7 +171,16 @@ class Runner:
         if terms.leader_sha256 is None:
             leader = resampling.benchmark(challenge).aligned
         else:
-            leader = resampling.read(challenge, self.storage.path(terms.leader_sha256))
+            file = self.storage.path(terms.leader_sha256)
+            try:
+                leader = resampling.read(challenge, file, scores=terms.leader_scores)
+            except resampling.ReadOtherwise as hostile:
+                # It could be as near to this one as makes every small step a sure one.
+                log.error(
+                    "submission %s is not compared with its leader %s: %s",
+                    claim.submission_id, terms.leader_id, hostile,
+                )  # fmt: skip
+                return None
         try:
             return resampling.se_of_difference(solution, own, leader, solution.public, seed=0)
         except resampling.NotResampled as unable:
@@ -237,6 +247,8 @@ class _Lease:
 
     def __init__(self, database: Database, claim: Claim, lease: timedelta) -> None:
         self._database, self._claim, self._lease = database, claim, lease
+        self.is_ending = False
+        """The outcome is being written, which takes the token: if another run has, whoever writes is told."""
         self._done = threading.Event()
         self._thread = threading.Thread(target=copy_context().run, args=(self._renew,), daemon=True)
 
@@ -246,8 +258,8 @@ class _Lease:
                 with self._database.begin() as session:
                     evaluations.renew(session, self._claim, lease=self._lease, now=db.now(session))
             except Fenced:
-                # The outcome could no longer be written; the other run's will be.
-                log.warning("lease lost: submission %s", self._claim.submission_id)
+                if not self.is_ending:
+                    log.warning("lease lost: submission %s", self._claim.submission_id)
                 return
             except Exception:
                 # A database that is away for a moment may be back before the lease ends.

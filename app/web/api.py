@@ -9,7 +9,17 @@ from flask import Blueprint, jsonify, request, url_for
 from flask.typing import ResponseReturnValue
 from sqlalchemy.orm import Session
 
-from app import competitions, db, evaluations, inspections, leaderboard, submissions, teams, train_files
+from app import (
+    competitions,
+    db,
+    evaluations,
+    inspections,
+    leaderboard,
+    receipts,
+    submissions,
+    teams,
+    train_files,
+)
 from app.accounts import Viewer
 from app.errors import Forbidden, NotFound, Refused
 from app.leaderboard import PAGE_SIZE, Row, Sort
@@ -168,7 +178,10 @@ def submission_index(slug: str) -> ResponseReturnValue:
             before_id=number_argument("before", 0) or None,
         )
         places = {e.id: evaluations.place_in_queue(session, e.id) for e in entries if not e.state.is_final}
-    return jsonify(submissions=[_submission(e, competition, places.get(e.id)) for e in entries])
+        signed = signatures(session, *(entry.id for entry in entries))
+    return jsonify(
+        submissions=[_submission(e, competition, places.get(e.id), signed.get(e.id)) for e in entries]
+    )
 
 
 @blueprint.get("/submissions/<id:submission_id>")
@@ -183,7 +196,8 @@ def submission_show(submission_id: int) -> ResponseReturnValue:
         if not found:
             raise NotFound(f"Submission {submission_id} has no result to show.")
         place = evaluations.place_in_queue(session, submission_id)
-    return jsonify(_submission(found[0], competition, place))
+        signed = signatures(session, submission_id).get(submission_id)
+    return jsonify(_submission(found[0], competition, place, signed))
 
 
 @blueprint.get("/submissions/<id:submission_id>/file")
@@ -268,15 +282,25 @@ def receipt_json(receipt: Receipt, slug: str) -> dict[str, Any]:
         "state": "queued",
         "remaining_today": receipt.remaining_today,
         "is_replay": receipt.is_replay,
-        "receipt": signed(receipt, slug),
+        "receipt": _signature(receipt, slug),
         "receipt_key": parts().signer.public_key,
         "links": _links(receipt.id),
     }
 
 
-def signed(one: Receipt | Status, slug: str) -> str:
+def _signature(one: Receipt, slug: str) -> str | None:
     """The line to keep: what was received, signed."""
+    if one.is_replay:
+        with parts().database.read() as session:
+            return signatures(session, one.id).get(one.id)
     return parts().signer.sign(Facts(slug, one.id, one.team_id, one.sha256, one.size_bytes, one.received_at))
+
+
+def signatures(session: Session, *submission_ids: int) -> dict[int, str]:
+    """The same line later, for those that are still as the log recorded them."""
+    return {
+        id_: parts().signer.sign(facts) for id_, facts in receipts.recorded(session, submission_ids).items()
+    }
 
 
 def train_file_json(file: TrainFile) -> dict[str, Any]:
@@ -328,7 +352,9 @@ def _competition(competition: Competition, now: datetime) -> dict[str, Any]:
     }
 
 
-def _submission(entry: Status, competition: Competition, place: int | None) -> dict[str, Any]:
+def _submission(
+    entry: Status, competition: Competition, place: int | None, receipt: str | None
+) -> dict[str, Any]:
     return {
         "id": entry.id,
         "competition": competition.slug,
@@ -350,7 +376,7 @@ def _submission(entry: Status, competition: Competition, place: int | None) -> d
         "notices": list(entry.notices),
         "fault": entry.fault,
         "is_picked": entry.is_picked,
-        "receipt": signed(entry, competition.slug),
+        "receipt": receipt,
         "links": _links(entry.id),
     }
 

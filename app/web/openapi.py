@@ -67,6 +67,11 @@ _RECEIPT: Json = {
     "pattern": "^heldout-receipt-1 ",
     "description": "One signed line to keep: competition, id, team, sha256, size and time.",
 }
+_LATER_RECEIPT: Json = {
+    **_RECEIPT,
+    "type": ["string", "null"],
+    "description": f"{_RECEIPT['description']} Null if the log has no record of the upload, or another one.",
+}
 
 SCHEMAS: Json = {
     "Me": _object({"name": STRING, "is_organiser": BOOLEAN}),
@@ -154,7 +159,7 @@ SCHEMAS: Json = {
                 "state": {"const": State.QUEUED.value},
                 "remaining_today": INTEGER,
                 "is_replay": {**BOOLEAN, "description": "An earlier upload with the same Idempotency-Key."},
-                "receipt": _RECEIPT,
+                "receipt": _LATER_RECEIPT,
                 "receipt_key": {**STRING, "description": "Of this installation: checks what it signs."},
                 "links": _ref("Links"),
             }
@@ -183,7 +188,7 @@ SCHEMAS: Json = {
             "notices": _list(_ref("Notice")),
             "fault": {**_nullable(STRING), "description": "For organisers only."},
             "is_picked": BOOLEAN,
-            "receipt": _RECEIPT,
+            "receipt": _LATER_RECEIPT,
             "links": _ref("Links"),
         }
     ),

@@ -24,7 +24,7 @@ from app.errors import NotFound
 from app.models import Competition, Team
 from app.submissions import Status
 from app.web import charts, uploads
-from app.web.api import receipt_json, signed
+from app.web.api import receipt_json, signatures
 from app.web.context import number_argument, parts, signed_in
 from app.web.downloads import send_upload
 from app.web.errors import wants_json
@@ -100,13 +100,14 @@ def show(submission_id: int) -> ResponseReturnValue:
         own = team is not None and team.id == entry.team_id
         files = train_files.of(session, submission_id) if own else {}
         own_phase = extensions.terms(session, competition, team).phase(competition, now)
+        receipt = signatures(session, submission_id).get(submission_id)
     page = {"competition": competition, "entry": entry, "team": team, "now": now, "place": place, "own": own}
     page["own_phase"] = own_phase
     page["beside"] = beside(competition, entry, files, now) if own else None
     if request.args.get("part") == "beside" and page["beside"]:
         return render_template("submissions/_beside.html", **page)
     if request.args.get("part") != "entry":
-        page["receipt"] = signed(entry, competition.slug)
+        page["receipt"] = receipt
         page["receipt_key"] = parts().signer.public_key
         return render_template("submissions/show.html", **page)
     fragment = make_response(render_template("submissions/_entry.html", live=True, **page))

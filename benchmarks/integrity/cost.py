@@ -94,7 +94,7 @@ def _board(folder: Path, n_teams: int, n_rows: int, what: str) -> float:
     _write(folder, frame[n_rows:].assign(y=y[n_rows:]), frame[:n_rows], y[:n_rows], rng)
     challenge = scorer.load(folder)
     ids, signal = frame.id.to_numpy()[:n_rows], x[:n_rows]
-    files: list[list[Path]] = []
+    files: list[list[scan.File]] = []
     for team in range(n_teams):
         taste = rng.normal(1.0, 0.3, size=6)
         own = []
@@ -103,21 +103,21 @@ def _board(folder: Path, n_teams: int, n_rows: int, what: str) -> float:
             logit = signal @ (taste + rng.normal(0, 0.05, size=6)) + rng.normal(0, 0.3, size=n_rows)
             path = folder / f"{team}_{number}.csv"
             pd.DataFrame({"id": ids, "y": (1 / (1 + np.exp(-logit))).round(5)}).to_csv(path, index=False)
-            own.append(path)
+            report = scorer.score(challenge, path)
+            own.append(scan.File(100 * team + number, path, report.public, report.private))
         files.append(own)
     began = time.perf_counter()
     if what == "scan":
-        teams = [
-            scan.Team(
-                t + 1, f"t{t}", False,
-                [scan.File(100 * t + k, path, 0.5 + 0.001 * (t % 7), 0.5) for k, path in enumerate(own)],
-                100 * t + len(own) - 1,
+        teams = [scan.Team(t + 1, f"t{t}", False, own, own[-1].submission_id) for t, own in enumerate(files)]
+        found = scan.scan(challenge, teams, progress=lambda _share, _words: None)
+        assert not any("read again" in note for note in found.not_judged)
+    else:
+        standing = [
+            closing.TeamFile(
+                str(t), f"t{t}", own[-1].path, True, True, scores=(own[-1].public, own[-1].private)
             )
             for t, own in enumerate(files)
-        ]  # fmt: skip
-        scan.scan(challenge, teams, progress=lambda _share, _words: None)
-    else:
-        standing = [closing.TeamFile(str(t), f"t{t}", own[-1], True, True) for t, own in enumerate(files)]
+        ]
         closing.close_report(challenge, standing, progress=lambda _share, _words: None, seed=0)
     return time.perf_counter() - began
 

@@ -27,6 +27,7 @@ from scorer.overfitting.resampling import (
     Aligned,
     NotResampled,
     Prepared,
+    ReadOtherwise,
     Units,
     benchmark,
     counts,
@@ -82,6 +83,8 @@ class TeamFile:
     train: Reading | None = None
     """Of the team's own uploads, value and standard error, if there are any; the same for all of its files."""
     oof: Reading | None = None
+    scores: tuple[float, float] | None = None
+    """Public and private as they were stored, which the file must have again."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -309,13 +312,13 @@ def _declared_groups(challenge: Challenge) -> IntArray | None:
 def _team(challenge: Challenge, files: Sequence[TeamFile], plan: _Plan, *, greater: bool) -> _Team:
     solution = challenge.solution
     shown = next(file for file in files if file.is_public_best)
-    shown_aligned = read(challenge, shown.source)
+    shown_aligned = read(challenge, shown.source, scores=shown.scores)
     shown_private = value(solution, shown_aligned, solution.private)
     best: tuple[float, TeamFile, Aligned] | None = None
     for file in files:
         if not file.is_final:
             continue
-        aligned = shown_aligned if file is shown else read(challenge, file.source)
+        aligned = shown_aligned if file is shown else read(challenge, file.source, scores=file.scores)
         private = shown_private if file is shown else value(solution, aligned, solution.private)
         if best is None or (private > best[0] if greater else private < best[0]):
             best = (private, file, aligned)
@@ -424,8 +427,8 @@ def _top(
         return board.Top(order, np.array(p), board.holm(p), test)
     rows = np.flatnonzero(solution.private)
     try:
-        files = [read(challenge, teams[i].final.source) for i in order.tolist()]
-    except (InvalidSubmission, SandboxFailed, OSError) as unable:
+        files = [read(challenge, teams[i].final.source, scores=teams[i].final.scores) for i in order.tolist()]
+    except (InvalidSubmission, ReadOtherwise, SandboxFailed, OSError) as unable:
         raise NotResampled("a file at the top could not be read again") from unable
     if test == "DeLong":
         part, given = solution.task.parts[0], solution.given[0][0]

@@ -66,6 +66,10 @@ class NotResampled(HeldoutError):
     """There is no value on resamples of these rows; the text says why, in a sentence for people."""
 
 
+class ReadOtherwise(HeldoutError):
+    """A file does not say now what it said when it was scored."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Aligned:
     """A submission's columns in the order of a solution's rows; of a test's or a train's solution."""
@@ -110,16 +114,32 @@ class Benchmark:
     """Its predictions; without columns where the metric is the organiser's own."""
 
 
-def read(challenge: Challenge, source: Path | bytes, *, solution: Solution | None = None) -> Aligned:
+def read(
+    challenge: Challenge,
+    source: Path | bytes,
+    *,
+    solution: Solution | None = None,
+    scores: tuple[float, float] | None = None,
+) -> Aligned:
     """A submission's file aligned to the challenge's solution, or to the given one.
 
-    Raises InvalidSubmission like `scorer.score`, and NotResampled for an organiser's own metric.
+    `scores` are the public and the private one of a file that was scored before: what has taken its reader over
+    could say other things each time it is read. Raises InvalidSubmission like `scorer.score`, NotResampled
+    for an organiser's own metric, and ReadOtherwise where the scores do not come out again.
     """
     solution = challenge.solution if solution is None else solution
     _refuse_own(solution)
     kept = Collected(len(solution.ids))
     read_submission(source, solution, kept, max_bytes=challenge.max_bytes)
-    return Aligned(kept.columns(), kept.vocabulary)
+    aligned = Aligned(kept.columns(), kept.vocabulary)
+    if scores is not None:
+        found = (value(solution, aligned, rows) for rows in (solution.public, solution.private))
+        # Not bit for bit: the sums are made otherwise than by `scorer.score`, and by other versions than then.
+        if not all(
+            math.isclose(a, b, rel_tol=1e-9, abs_tol=1e-12) for a, b in zip(found, scores, strict=True)
+        ):
+            raise ReadOtherwise("the file does not say what it said when it was scored")
+    return aligned
 
 
 def value(solution: Solution, aligned: Aligned, rows: Rows) -> float:

@@ -34,6 +34,7 @@ class File:
     path: Path
     public: float
     private: float
+    """As they were stored: the file must have them again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +153,7 @@ class _Board:
     def _aligned(self, file: File) -> Aligned | None:
         self.n_files += 1
         try:
-            return resampling.read(self.challenge, file.path)
+            return resampling.read(self.challenge, file.path, scores=(file.public, file.private))
         except NotResampled as reason:
             self.notes.append(str(reason))
         except (

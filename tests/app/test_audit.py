@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, insert, text
 
-from app import audit, evaluations, events
+from app import audit, competitions, evaluations, events, submissions, teams
 from app.audit import Verdict
 from app.models import Event
+from app.storage import Blob
 from scorer.report import Report
 from tests.app.conftest import NOON, World
 
@@ -256,5 +258,166 @@ def test_nothing_that_a_board_shows_of_a_score_can_be_changed_unseen(world: Worl
         evaluations.record_scored(session, claim, report, now=NOON)
     seal(world)
     assert words(world) == ""
-    by_hand(world, drop("score_update", "score")(world), f"UPDATE score SET {change}")
+    by_hand(
+        world,
+        drop("score_update", "score")(world),
+        drop("score_shown", "score")(world),
+        f"UPDATE score SET {change}",
+    )
     assert "in round 1 is not the one that was recorded" in words(world)
+
+
+# -- submissions without an event ----------------------------------------------------------------
+
+FORGED = (
+    "INSERT INTO submission (competition_id, team_id, user_id, received_at, day, filename, message, sha256, size_bytes, is_charged) "
+    "SELECT competition_id, team_id, user_id, '2020-01-01 00:00:00', '2020-01-01', filename, message, sha256, size_bytes, is_charged "
+    "FROM submission WHERE id = 1"
+)
+
+
+def post_baseline(world: World, content: str = "prior") -> int:
+    with world.database.begin() as session:
+        competition = competitions.by_slug(session, world.slug)
+        team = teams.baseline(session, competition, "Prior", now=NOON)
+        blob = Blob(hashlib.sha256(content.encode()).hexdigest(), len(content))
+        posted = submissions.post_baseline(
+            session, competition, team, blob, filename="p.csv", message="", now=NOON
+        )
+    assert posted is not None
+    return posted
+
+
+def without_records(world: World, *, submission: int) -> None:
+    """As a version before left it: this submission has no event."""
+    by_hand(
+        world,
+        drop("event_delete", "event")(world),
+        f"DELETE FROM event WHERE subject = 'submission {submission}'",
+    )
+
+
+def test_a_submission_that_was_never_accepted_is_told_whatever_its_date(world: World) -> None:
+    world.submit()
+    seal(world)
+    by_hand(world, FORGED)
+    assert words(world) == "submission 2 is in the table and was never accepted"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "sha256 = 'e'",
+        "team_id = 2",
+        "competition_id = 2",
+        "received_at = '2020-01-01 00:00:00'",
+        "size_bytes = size_bytes + 1",
+    ],
+)
+def test_no_fact_of_an_upload_or_a_baseline_can_be_changed_unseen(world: World, change: str) -> None:
+    sent = world.submit().id, post_baseline(world)
+    with world.database.begin() as session:
+        version = competitions.by_slug(session, world.slug).version
+        competitions.open_(session, version, now=NOON, max_upload_bytes=10**7, slug="other")
+    seal(world)
+    assert words(world) == ""
+    by_hand(world, drop("submission_update", "submission")(world), f"UPDATE submission SET {change}")
+    assert words(world) == "; ".join(f"submission {id_} is not the one that was accepted" for id_ in sent)
+
+
+def test_a_submission_that_was_taken_away_is_missed(world: World) -> None:
+    submission = post_baseline(world)
+    seal(world)
+    by_hand(
+        world,
+        drop("submission_delete", "submission")(world),
+        "DELETE FROM evaluation",
+        "DELETE FROM submission",
+    )
+    assert words(world) == f"submission {submission} was accepted and is not in the table"
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["UPDATE submission SET team_id = 2 WHERE id = 1", "DELETE FROM submission WHERE id = 1", FORGED],
+)
+def test_submissions_from_before_the_log_can_neither_change_nor_go_nor_be_joined(
+    world: World, change: str
+) -> None:
+    world.submit("old")
+    without_records(world, submission=1)
+    world.submit("new")
+    seal(world)
+    assert (words(world), verify(world).submissions_before) == ("", 1)
+    by_hand(
+        world,
+        drop("submission_update", "submission")(world),
+        drop("submission_delete", "submission")(world),
+        "DELETE FROM evaluation WHERE submission_id = 1",
+        change,
+    )
+    assert words(world).startswith("1 submissions were there when the log began, and ")
+
+
+def test_a_log_that_was_begun_without_submissions_names_them_once_and_no_later(world: World) -> None:
+    world.submit("old")
+    without_records(world, submission=1)
+    with world.database.begin() as session:  # as the version before began it, and as it wrote down an upload
+        audit.seal(session, now=NOON)
+        begun = session.query(Event).one_or_none()
+        assert begun is None, "nothing waited, so nothing was begun"
+        events.log(session, "sweeper", "log begun", "log", now=NOON, scores={})
+    by_hand(world, f"UPDATE event SET seq = 1, hash = '{old_first_hash(world)}'")
+    assert (words(world), verify(world).submissions_before) == ("", 0)
+    second = world.submit("second")
+    by_hand(world, drop("event_update", "event")(world))
+    with world.database.begin() as session:
+        accepted = session.query(Event).filter(Event.subject == f"submission {second.id}").one()
+        accepted.detail = {name: value for name, value in accepted.detail.items() if name != "size"}
+    seal(world)
+    with world.database.read() as session:
+        sealed = [event.action for event in session.query(Event).order_by(Event.seq)]
+    assert sealed == ["log begun", "older submissions named", "submission accepted"]
+    assert (words(world), verify(world).submissions_before) == ("", 1)
+    by_hand(world, FORGED)
+    forgery = {"count": 2, "sha256": "?"}
+    with world.database.begin() as session:
+        events.log(session, "sweeper", "older submissions named", "log", now=NOON, submissions=forgery)
+    for _ in range(2):  # before and after it is sealed
+        found = words(world)
+        assert "older submissions were named again" in found
+        assert "1 submissions were there when the log began, and 2 without a record" in found
+        seal(world)
+
+
+def old_first_hash(world: World) -> str:
+    with world.database.read() as session:
+        return audit.link(audit.BEGINNING, 1, session.query(Event).one())
+
+
+def test_thousands_of_submissions_cost_no_statement_each(world: World) -> None:
+    world.submit()
+    many = 3000
+    columns = "competition_id, team_id, user_id, received_at, day, filename, message, sha256, size_bytes, is_charged"
+    numbers = f"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {many - 1}) "
+    into = f"INSERT INTO submission ({columns}) " + numbers  # both databases take WITH after INSERT INTO
+    by_hand(world, f"{into} SELECT {columns} FROM submission, n WHERE id = 1")
+    with world.database.begin() as session:
+        (first,) = session.query(Event)
+        said = [dict(first.detail) | {"submission": i} for i in range(2, many + 1)]
+        session.execute(
+            insert(Event),
+            [
+                {"at": NOON, "actor": "a", "action": first.action, "subject": "x", "detail": detail}
+                for detail in said
+            ],
+        )
+    while seal(world):
+        pass
+    statements = []
+    with world.database.read() as session:
+        engine = session.get_bind()
+    event.listen(engine, "before_cursor_execute", lambda *given: statements.append(given[2]))
+    verdict = verify(world)
+    assert (verdict.faults, verdict.sealed) == ((), many + 1)
+    assert len(statements) < 20

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from alembic import command
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
-from app import audit
+from app import audit, migrations
 from app.db import Database
+from app.models import Score, State
 from tests.app.conftest import NOON, World
 
 
@@ -59,8 +61,24 @@ def test_a_submission_stays_and_what_is_no_fact_of_it_may_change(world: World) -
 
 def test_a_score_is_what_was_measured(world: World) -> None:
     world.score(0.3, 0.4)
-    for setting in ("public = 0.1", "private = 0.1", "provenance = '{}'", "also = '{}'"):
+    for setting in (
+        "public = 0.1", "private = 0.1", "provenance = '{}'", "also = '{}'", "shown = 0.1", "shown_also = '{}'"
+    ):  # fmt: skip
         refused(world.database, f"UPDATE score SET {setting}", "is written once")
+
+
+def test_what_a_database_of_the_version_before_showed_is_kept_as_it_was(world: World) -> None:
+    world.score(0.3, 0.4)
+    with world.database.engine.begin() as connection:
+        config = migrations._config()
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0003")
+    assert change(world.database, "UPDATE score SET shown = 0.25") == 1
+    migrations.upgrade(world.database)
+    refused(world.database, "UPDATE score SET shown = 0.1", "is written once")
+    with world.database.read() as session:
+        assert session.query(Score).one().shown == 0.25
+    assert world.state(world.score(0.2, 0.3)) is State.SCORED
 
 
 def test_a_sealed_event_stays_where_it_is(world: World) -> None:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
+from click.testing import CliRunner, Result
 
 from app import competitions, evaluations
+from app.cli import rescore_command
 from app.competitions import Rescore
-from app.errors import Refused
+from app.config import Settings
+from app.errors import Conflict, Refused
 from app.evaluations import Fenced
+from app.installation import Installation
 from app.models import Evaluation, RoundState, Score
 from tests.app.conftest import NOON, World, add_version
 from worker import sweeper
@@ -161,3 +167,46 @@ def test_one_that_was_held_back_is_the_organisers_from_then_on(world: World) -> 
     sweeper._finish_rescores(world.database)
     with world.database.read() as session:
         assert competitions.due_to_apply(session) == []
+
+
+# -- by command --------------------------------------------------------------------------------
+
+
+def command(world: World, folder: Path, *words: str) -> Result:
+    url = world.database.url.render_as_string(hide_password=False)
+    installation = Installation(Settings(data_dir=folder, database_url=url))
+    try:
+        return CliRunner().invoke(rescore_command, ["biopsy", *words], obj=installation)
+    finally:
+        installation.database.dispose()
+
+
+def test_a_command_applies_only_what_was_seen(world: World, tmp_path: Path) -> None:
+    ada, bob = world.score(0.4), world.score(0.5, by="bob")
+    begin(world)
+    score_all(world, {ada: 0.6, bob: 0.3})
+    shown = command(world, tmp_path, "--diff").output
+    seen = shown.splitlines()[-1]
+    assert seen == json.loads(command(world, tmp_path, "--diff", "--json").output)["digest"]
+    late = world.score(0.1)  # and the draft has one more, which nobody has seen
+    score_all(world, {late: 0.9})
+    for act in ("--apply", "--discard"):
+        refusal = command(world, tmp_path, act, "--seen", seen).exception
+        assert isinstance(refusal, Conflict)
+        assert "has changed since, and nothing was done" in str(refusal)
+    assert command(world, tmp_path, "--apply").exit_code == 2, "nothing unseen is applied"
+    assert command(world, tmp_path, "--seen", seen).exit_code == 2, "and none begun by mistake"
+    assert world.competition().version.number == 1
+    seen = command(world, tmp_path, "--diff").output.splitlines()[-1]
+    assert (
+        command(world, tmp_path, "--apply", "--seen", seen).output
+        == "biopsy: the board shows the new scores.\n"
+    )
+    assert world.competition().version.number == 2
+
+
+def test_a_command_gives_up_a_rescore_at_work_without_a_look(world: World, tmp_path: Path) -> None:
+    world.score(0.4)
+    begin(world)
+    assert "given up" in command(world, tmp_path, "--discard").output
+    assert isinstance(command(world, tmp_path, "--discard").exception, Refused)

@@ -72,6 +72,10 @@ def test_the_value_on_a_split_is_the_score(name: str, write: Write) -> None:
     report = scorer.score(challenge, kind.text().encode())
     assert resampling.value(solution, aligned, solution.public) == pytest.approx(report.public, rel=1e-12)
     assert resampling.value(solution, aligned, solution.private) == pytest.approx(report.private, rel=1e-12)
+    resampling.read(challenge, kind.text().encode(), scores=(report.public, report.private))
+    for other in ((report.public, report.private + 1e-6), (report.public - 1e-6, report.private)):
+        with pytest.raises(resampling.ReadOtherwise):
+            resampling.read(challenge, kind.text().encode(), scores=other)
 
 
 @pytest.mark.parametrize("name", ["flags", "labels of two columns", "pooled bytes", "floats", "texts"])

@@ -8,9 +8,11 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from sqlalchemy import text
 from werkzeug.test import TestResponse
 
-from app import db, points, receipts
+from app import db, events, points, receipts
+from app.models import Submission
 from app.storage import Incoming, Storage
 from tests.web.house import CSV, PRIVATE_CANARY, House
 
@@ -382,3 +384,47 @@ def test_the_signed_receipt_is_the_same_wherever_it_is_shown(house: House) -> No
     facts = receipts.read(given["receipt"], given["receipt_key"])
     assert (facts.submission_id, facts.sha256, facts.size_bytes) == (given["id"], given["sha256"], len(CSV))
     assert facts.received_at.isoformat() == given["received_at"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["UPDATE submission SET size_bytes = 1 WHERE id = 1", "DELETE FROM event WHERE subject = 'submission 1'"],
+)
+def test_nothing_is_signed_of_a_row_that_the_log_does_not_speak_of_as_it_stands(
+    house: House, change: str
+) -> None:
+    key = {"Idempotency-Key": "k"}
+    first, second = send_raw(house, headers=key).json, send_raw(house, b"id,target\n1,0\n").json
+    assert first is not None
+    assert second is not None
+    with house.database.engine.begin() as connection:  # by somebody who may do anything to the database
+        connection.execute(text(change))
+    ask = house.stranger().client
+    assert signed_of(ask.get(API, headers=house.token("ada")).json, 1) is None
+    assert signed_of(ask.get(first["links"]["self"], headers=house.token("ada")).json) is None
+    page = house.browser("ada").get(first["links"]["page"]).text
+    assert "No receipt is signed" in page
+    assert "heldout-receipt-1" not in page
+    again = send_raw(house, headers=key).json
+    assert again is not None
+    assert (again["is_replay"], again["receipt"]) == (True, None)
+    other = ask.get(second["links"]["self"], headers=house.token("grace")).json
+    assert signed_of(other) == second["receipt"], "what was not touched keeps its receipt"
+
+
+def test_a_receipt_says_what_the_log_recorded_first(house: House) -> None:
+    """A second event that fits a changed row is as easily written by hand as the row."""
+    send_raw(house)
+    with house.database.begin() as session:
+        session.execute(text("UPDATE submission SET size_bytes = 1"))
+        row = session.get_one(Submission, 1)
+        events.log_upload(session, "ada", events.ACCEPTED, row, house.slug, now=db.now(session))
+    with house.database.read() as session:
+        assert receipts.recorded(session, [1]) == {}
+
+
+def signed_of(answer: Any, of: int | None = None) -> str | None:
+    """The receipt in an answer, or of one of those listed."""
+    shown = answer if of is None else next(s for s in answer["submissions"] if s["id"] == of)
+    found: str | None = shown["receipt"]
+    return found

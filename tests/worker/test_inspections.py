@@ -102,6 +102,44 @@ def test_the_ladder_compares_each_file_with_the_teams_best_and_starts_at_the_ben
         assert session.get_one(Score, (first, 1)).shown == shown[0].public
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_file_that_says_otherwise_when_it_is_read_again_gains_its_team_nothing(platform: Platform) -> None:
+    """As what has taken its reader over could do; here other bytes are put in its place."""
+    change(platform, public_score=PublicScore.LADDER)
+    rng = np.random.default_rng(4)
+    first = send(platform, model_file(platform, rng, noise=1.5), by="ada")
+    in_a_child(platform)
+    better = model_file(platform, rng, noise=0.3)
+    put_in_its_place(platform, first, better)
+    second = send(platform, better, by="ada")
+    in_a_child(platform)
+    shown = [platform.status(number) for number in (first, second)]
+    assert shown[1].public_exact is not None
+    assert shown[0].public is not None
+    assert shown[1].public_exact < shown[0].public - 0.1, "better by far, compared with what was scored"
+    assert shown[1].public == shown[0].public
+    assert [n["code"] for n in shown[1].notices][-1] == "NOTICE_NO_IMPROVEMENT"
+    lone = send(platform, model_file(platform, rng, noise=1.0), by="bob")
+    in_a_child(platform)
+    put_in_its_place(platform, lone, model_file(platform, rng, noise=1.0))
+    scan, report = ask(platform, Kind.SCAN), ask(platform, Kind.REPORT)
+    assert in_a_child(platform, scan) == in_a_child(platform, report) == 1
+    told = row(platform, scan).result or {}
+    assert (
+        f"Submission {lone} could not be read again: the file does not say what it said when it was scored"
+        in told["not_judged"]
+    )
+    told = row(platform, report).result or {}
+    assert [note for note in told["notes"] if "bob" in note] == [
+        "A file of bob could not be read again, so this team is left out."
+    ]
+
+
+def put_in_its_place(platform: Platform, submission: int, frame: pd.DataFrame) -> None:
+    kept = platform.installation.storage.path(platform.status(submission).sha256)
+    kept.write_bytes(frame.to_csv(index=False).encode())
+
+
 def test_a_scan_finds_two_teams_with_the_same_uploads_and_says_what_it_could_not_judge(
     platform: Platform,
 ) -> None:

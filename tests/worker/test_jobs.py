@@ -6,6 +6,7 @@ import gzip
 import multiprocessing
 import shutil
 import time
+from datetime import timedelta
 from multiprocessing.queues import SimpleQueue
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 
 import scorer
-from app import challenges, db, evaluations
+from app import challenges, db, evaluations, points
 from app.models import Evaluation, Quota, Score, State
 from tests.worker.conftest import Platform
 from worker.jobs import Runner
@@ -114,6 +115,38 @@ def test_a_lease_is_renewed_while_a_slow_file_is_measured(
     run(platform.with_settings(lease_seconds=2), submission)
     status = platform.status(submission)
     assert (status.state, status.attempt) == (State.SCORED, 1)
+
+
+@pytest.mark.parametrize("other", [None, "other/1/1:token"])
+def test_a_lease_is_called_lost_only_when_another_run_has_taken_it(
+    platform: Platform,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    other: str | None,
+) -> None:
+    """A renewal that waits while our own record is written finds the token gone as well."""
+    runner = Runner(platform.installation.settings, platform.database)
+    platform.submit(platform.sample())
+    with platform.database.begin() as session:
+        claim = evaluations.claim(session, "us/1/1", lease=timedelta(minutes=1), now=db.now(session))
+    assert claim is not None
+    runner.lease = timedelta(seconds=1.5)
+
+    def listener(point: str) -> None:
+        if point == "score.measured" and other is not None:
+            with platform.database.begin() as session:
+                session.query(Evaluation).one().lease_token = other
+        if point == ("record.ranked" if other is None else "score.measured"):
+            time.sleep(0.8)  # until a renewal is due
+
+    monkeypatch.setattr(points, "listener", listener)
+    with caplog.at_level("WARNING", logger="worker.jobs"):
+        runner.score(claim)
+    said = [record.getMessage() for record in caplog.records]
+    with platform.database.read() as session:
+        assert (session.query(Score).count(), len(said)) == ((1, 0) if other is None else (0, 2)), said
+    if other is not None:
+        assert (said[0], "another run has taken over" in said[1]) == ("lease lost: submission 1", True)
 
 
 def test_a_team_is_told_of_slips_in_its_own_file_from_its_own_earlier_ones(platform: Platform) -> None:
