@@ -104,7 +104,7 @@ def test_a_lease_is_renewed_while_a_slow_file_is_measured(
     measure = Runner._measure
 
     def slowly(self: Runner, challenge: object, claim: object, kept: object) -> object:
-        time.sleep(3)
+        time.sleep(4.5)
         with self.database.begin() as session:
             other = evaluations.claim(session, "other/1/1", lease=self.lease, now=db.now(session))
         assert other is None, "another worker could take it"
@@ -112,7 +112,7 @@ def test_a_lease_is_renewed_while_a_slow_file_is_measured(
 
     monkeypatch.setattr(Runner, "_measure", slowly)
     submission = platform.submit(platform.sample())
-    run(platform.with_settings(lease_seconds=2), submission)
+    run(platform.with_settings(lease_seconds=3), submission)
     status = platform.status(submission)
     assert (status.state, status.attempt) == (State.SCORED, 1)
 
