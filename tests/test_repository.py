@@ -256,7 +256,9 @@ def test_the_ci_script_is_sound_and_does_what_everybody_can_do() -> None:
     # A step of what runs beside the tests fails as that did, with its words, and the script with it.
     parts = re.search(r"^step\(\).*?^trap at_the_end EXIT$", script.read_text(encoding="utf-8"), re.M | re.S)
     assert parts
-    lint = 'begin bash -c "echo wrong; exit 3"\nstep lint what_came_of bash -c "echo wrong; exit 3"\necho later'
+    lint = (
+        'begin bash -c "echo wrong; exit 3"\nstep lint what_came_of bash -c "echo wrong; exit 3"\necho later'
+    )
     code = f"set -euo pipefail\ntook=()\n{parts[0]}\n{lint}"
     ran = subprocess.run(["bash", "-c", code], capture_output=True, text=True, check=False)
     assert ran.returncode == 3

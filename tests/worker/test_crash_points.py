@@ -101,7 +101,9 @@ class Life:
     def __init__(self, house: House) -> None:
         self.house = house
         settings = house.settings
-        self.database = Database(settings.database)  # pooled, as this is never forked: a connection costs 10 ms
+        self.database = Database(
+            settings.database
+        )  # pooled, as this is never forked: a connection costs 10 ms
         self.installation = Installation(settings)
         self.web = create_app(settings, database=self.database)
         self.web.logger.propagate = False
