@@ -58,7 +58,7 @@ def main() -> None:
     about = common.machine()
     rows: list[list[object]] = []
     rates: dict[int, float] = {}
-    for workers in (1, 2):
+    for workers in (1,) if asked.smoke else (1, 2):
         with (
             tempfile.TemporaryDirectory(prefix="heldout-bench-") as folder,
             common.serving(Path(folder) / "data", workers=workers) as server,

@@ -69,6 +69,8 @@ def main() -> None:
         count_every_score(server)
         for repeat in range(asked.repeats):
             for number, (name, kill) in enumerate(KILLS.items()):
+                if asked.smoke and name not in IN_A_SMOKE:
+                    continue
                 bodies = [
                     slow(common.predictions(asked.rows, 1000 * repeat + 100 * number + i))
                     for i in range(asked.files)
@@ -168,6 +170,8 @@ KILLS: dict[str, Callable[[Server], None]] = {
     "web": kill_web,
     "the supervisor, started again": kill_supervisor,
 }
+IN_A_SMOKE = ("nothing", "a work-horse", "the supervisor, started again")
+"""Of each way one; tests/ kill every part, and see what comes of it."""
 
 
 def _horses(server: Server) -> list[int]:
