@@ -254,7 +254,9 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         if is_whole:
             self._start(conn)
         elif conn.is_paced and self.kept > KEPT_BYTES:
-            self._start(next(c for c in self.slow if c.is_paced))
+            oldest = next(c for c in self.slow if c.is_paced)
+            oldest.is_paced = False  # the wait for its thread is none of its own
+            self._start(oldest)
         elif conn.needs is None and len(conn.heard) > HEAD_BYTES:
             refusal = LimitRequestHeaders(f"over {HEAD_BYTES} bytes")
             self.handle_error(None, conn.sock, conn.client, refusal)
