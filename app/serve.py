@@ -26,7 +26,7 @@ from typing import TextIO
 from redis import Redis
 from redis.exceptions import RedisError
 
-from app import config, migrations, queue, safety, storage
+from app import config, migrations, patience, queue, safety, storage
 from app.config import Settings
 from app.db import Database
 from app.errors import Misconfigured
@@ -151,7 +151,7 @@ class Supervisor:
         database = Database(settings.database)
         if database.is_sqlite and settings.web_processes > 1:
             raise Misconfigured("HELDOUT_WEB_PROCESSES: with SQLite it must be 1; use PostgreSQL for more.")
-        migrations.upgrade(database)
+        patience.until_there(lambda: migrations.upgrade(database))
         database.dispose()
         self._listener = _listen(settings, wait_seconds=0.0 if was_clean else STALE_PORT_SECONDS)
 

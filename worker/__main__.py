@@ -25,11 +25,11 @@ from rq.job import Job
 from sqlalchemy.exc import DBAPIError
 
 import scorer
-from app import challenges, config, db, evaluations, heartbeats, logs, migrations, queue, safety
+from app import challenges, config, db, evaluations, heartbeats, logs, migrations, patience, queue, safety
 from app.config import Settings
 from app.errors import Refused
 from scorer import sandbox
-from worker import inspections, jobs, patience  # noqa: F401  inspections is a job too: imported before the fork
+from worker import inspections, jobs  # noqa: F401  inspections is a job too: imported before the fork
 from worker.poller import Poller
 from worker.stopping import Stop
 

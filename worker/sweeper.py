@@ -20,6 +20,7 @@ from app import (
     inspections,
     logs,
     migrations,
+    patience,
     points,
     queue,
     safety,
@@ -29,7 +30,6 @@ from app.db import Database
 from app.errors import Refused
 from app.processes import this_host
 from app.queue import Hints
-from worker import patience
 from worker.stopping import Stop
 
 ENOUGH_HINTS = 50

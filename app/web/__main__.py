@@ -9,7 +9,7 @@ from typing import Any
 from gunicorn.app.base import BaseApplication
 from gunicorn.glogging import Logger
 
-from app import config, db, first_organiser, logs, migrations, safety
+from app import config, db, first_organiser, logs, migrations, patience, safety
 from app.config import Settings
 from app.db import Database
 from app.errors import Refused
@@ -56,6 +56,12 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         return create_app(self.settings)
 
 
+def _enter(settings: Settings, database: Database) -> None:
+    migrations.check(database)
+    if "HELDOUT_LISTEN_FD" not in os.environ:  # under `heldout serve` the supervisor says it
+        _invite(settings, database)
+
+
 def _invite(settings: Settings, database: Database) -> None:
     host = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host  # noqa: S104  compared, not bound
     address = f"http://{f'[{host}]' if ':' in host else host}:{settings.port}"
@@ -73,9 +79,7 @@ def main() -> int:
         safety.refuse_unsafe(settings, listens=True)
         config.prepare_data_dir(settings)
         database = db.open_(settings)
-        migrations.check(database)
-        if "HELDOUT_LISTEN_FD" not in os.environ:  # under `heldout serve` the supervisor says it
-            _invite(settings, database)
+        patience.until_there(lambda: _enter(settings, database))  # not listening until then
         database.dispose()
     except Refused as refusal:
         print(f"heldout web: {refusal.message}", file=sys.stderr)

@@ -190,6 +190,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         self.slow: dict[Connection, None] = {}
         """Whom the loop waits for, in the order in which they began."""
         self.kept = 0
+        """Bytes of small uploads, from their first to their answer."""
         self.ready: deque[Connection] = deque()
         """Small uploads that are here. Few at once get a thread, so that pages need not stand behind a crowd of them."""
         self.places = max(1, self.cfg.threads - FREE_THREADS)
@@ -245,22 +246,22 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
 
     def _consider(self, conn: Connection, count: int) -> None:
         """What is to be done after so many bytes more."""
-        if conn.is_whole():
-            self._start(conn)
-        elif conn.is_paced:
+        is_whole = conn.is_whole()
+        if conn.is_paced:
+            self.kept += len(conn.heard) - conn.kept
+            conn.kept = len(conn.heard)
             conn.timeout = bought(conn.timeout, count)
-            self._keep(conn)
+        if is_whole:
+            self._start(conn)
+        elif conn.is_paced and self.kept > KEPT_BYTES:
+            oldest = next(c for c in self.slow if c.is_paced)
+            oldest.is_paced = False  # the wait for its thread is none of its own
+            self._start(oldest)
         elif conn.needs is None and len(conn.heard) > HEAD_BYTES:
             refusal = LimitRequestHeaders(f"over {HEAD_BYTES} bytes")
             self.handle_error(None, conn.sock, conn.client, refusal)
             self._leave(conn)
             self._linger(conn)
-
-    def _keep(self, conn: Connection) -> None:
-        self.kept += len(conn.heard) - conn.kept
-        conn.kept = len(conn.heard)
-        if self.kept > KEPT_BYTES:
-            self._start(next(c for c in self.slow if c.is_paced))
 
     def _unkeep(self, conn: Connection) -> None:
         self.kept -= conn.kept

@@ -17,7 +17,10 @@ import scorer
 from app import challenges, db, evaluations, points
 from app.models import Evaluation, Quota, Score, State
 from tests.worker.conftest import Platform
+from worker import sweeper
 from worker.jobs import Runner
+from worker.poller import Poller
+from worker.stopping import Stop
 
 
 def run(platform: Platform, submission_id: int | None = None) -> int:
@@ -164,3 +167,35 @@ def test_a_team_is_told_of_slips_in_its_own_file_from_its_own_earlier_ones(platf
     assert send(np.clip(useful + rng.normal(size=len(ids)) * 0.1, 0, 1)) == []
     assert send(useful) == ["NOTICE_SAME_PREDICTIONS"]
     assert send(1 - useful) == ["NOTICE_LOOKS_INVERTED"]
+
+
+def test_a_cap_of_workers_holds_for_claims_polls_and_hints(platform: Platform) -> None:
+    """The setting reaches everybody who looks for work."""
+    capped = platform.with_settings(workers_per_competition=1, redis_url="none")
+    settings, hints = capped.installation.settings, capped.installation.hints
+    slow, waiting = platform.submit(platform.sample()), platform.submit(platform.sample() + b"\n")
+    runner = Runner(settings, platform.database)
+    poller = Poller(runner, lambda: None, Stop(), job_seconds=10)
+
+    class Once(Stop):
+        def wait(self, seconds: float) -> None:
+            self.ask()
+
+    def announced() -> set[int]:
+        """By a sweep, once what their uploads announced is long ago."""
+        with platform.database.begin() as session:
+            session.connection().exec_driver_sql("UPDATE evaluation SET hinted_at = NULL")
+        sweeper.run(settings, platform.database, hints, Once())
+        with platform.database.read() as session:
+            rows = session.query(Evaluation).where(Evaluation.hinted_at.is_not(None))
+            return {row.submission_id for row in rows}
+
+    assert announced() == {slow, waiting}
+    claim = runner._claim("host/1/2")
+    assert claim is not None
+    assert claim.submission_id == slow
+    assert (runner._claim("host/1/3"), poller.due(), announced()) == (None, None, set())
+    runner.score(claim)
+    assert poller.due() is not None
+    assert announced() == {waiting}
+    assert runner._claim("host/1/3") is not None

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import secrets
 import signal
+import socket
 import subprocess
 import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -22,7 +24,8 @@ from tests.servers import Forked, environment, eventually
 
 pytestmark = [pytest.mark.postgres, pytest.mark.xdist_group("late database")]
 
-PARTS = {"worker": "worker", "sweeper": "worker.sweeper"}
+PARTS = {"worker": "worker", "sweeper": "worker.sweeper", "web": "app.web"}
+BEATING = {"worker", "sweeper"}
 MOST = 12  # connections that the server takes
 
 
@@ -82,11 +85,12 @@ class Started:
 
 
 @contextmanager
-def start(part: str, folder: Path, url: str) -> Iterator[Started]:
+def start(part: str, folder: Path, url: str, port: int = 0) -> Iterator[Started]:
     log = folder / f"{part}.log"
-    env = environment(folder / part, {"HELDOUT_DATABASE_URL": url, "HELDOUT_REDIS_URL": "none"})
+    more = {"HELDOUT_DATABASE_URL": url, "HELDOUT_REDIS_URL": "none", "HELDOUT_PORT": str(port)}
+    words = ("app", "serve") if part == "serve" else (PARTS[part],)
     with log.open("wb") as written, Path("/dev/null").open("rb") as nothing:
-        process = Forked(PARTS[part], env=env, files=[nothing, written, written])
+        process = Forked(*words, env=environment(folder / part, more), files=[nothing, written, written])
     try:
         yield Started(process, log)
     finally:
@@ -100,15 +104,31 @@ def alive(database: Database) -> set[str]:
         return {beat.kind for beat in heartbeats.alive(session, now=db.now(session))}
 
 
+def healthy(port: int) -> bool:
+    with suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=5) as answer:
+        return bool(answer.status == 200)
+    return False
+
+
 def test_who_starts_before_the_database_waits_and_says_so_once(late: Late, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
     with ExitStack() as stack:
-        started = [stack.enter_context(start(part, tmp_path, late.url())) for part in PARTS]
-        for one in started:
+        started = [stack.enter_context(start(part, tmp_path, late.url(), port)) for part in PARTS]
+        taken = stack.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1]
+        serve = stack.enter_context(start("serve", tmp_path, late.url(), taken))
+        for one in (*started, serve):
             eventually(one.is_waiting, what="the first try")
         time.sleep(1.5)  # and some more tries
-        assert all(len(one.log.read_text().splitlines()) == 1 for one in started)
+        for one in (*started, serve):
+            [line] = one.log.read_text().splitlines()
+            assert late.files.password not in line
+        assert not healthy(port)
         database = stack.enter_context(late.running())
-        eventually(lambda: alive(database) == {*PARTS}, what="their heartbeats")
+        eventually(lambda: alive(database) == BEATING, what="their heartbeats")
+        eventually(lambda: healthy(port), what="pages")
+        assert serve.process.wait(20) == 2  # it went on to what comes after the database
+        assert "is taken by another program" in serve.log.read_text()
         for one in started:
             one.process.terminate()
             assert one.process.wait(20) == 0
@@ -124,12 +144,12 @@ def test_a_database_that_takes_nobody_in_is_waited_for_as_well(late: Late, tmp_p
             for one in started:
                 eventually(one.is_waiting, what="the first try")
                 assert "too many clients" in one.log.read_text()
-        eventually(lambda: alive(database) == {*PARTS}, what="their heartbeats")
+        eventually(lambda: alive(database) == BEATING, what="their heartbeats")
 
 
 def test_who_waits_is_ended_at_once(late: Late, tmp_path: Path) -> None:
     with ExitStack() as stack:
-        started = [stack.enter_context(start(part, tmp_path, late.url())) for part in PARTS]
+        started = [stack.enter_context(start(part, tmp_path, late.url())) for part in (*PARTS, "serve")]
         for one in started:
             eventually(one.is_waiting, what="the first try")
         time.sleep(4)  # into a pause of four seconds, or five
@@ -157,8 +177,8 @@ def test_what_waiting_does_not_mend_is_refused_in_one_line(late: Late, tmp_path:
 def test_who_is_stopped_while_the_database_is_away_ends_well(late: Late, tmp_path: Path) -> None:
     with ExitStack() as stack:
         with late.running() as database:
-            started = [stack.enter_context(start(part, tmp_path, late.url())) for part in PARTS]
-            eventually(lambda: alive(database) == {*PARTS}, what="their heartbeats")
+            started = [stack.enter_context(start(part, tmp_path, late.url())) for part in BEATING]
+            eventually(lambda: alive(database) == BEATING, what="their heartbeats")
         for one in started:
             one.process.terminate()
             assert one.process.wait(20) == 0

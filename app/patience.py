@@ -20,7 +20,7 @@ SAY_AGAIN_SECONDS = 60.0
 
 T = TypeVar("T")
 
-log = logging.getLogger("worker.patience")
+log = logging.getLogger(__name__)
 
 
 def until_there(begin: Callable[[], T]) -> T:
