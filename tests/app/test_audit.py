@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from sqlalchemy import event, insert, text
 
 from app import audit, competitions, evaluations, events, submissions, teams
 from app.audit import Verdict
+from app.cli import audit_verify
+from app.config import Settings
+from app.installation import Installation
 from app.models import Event
 from app.storage import Blob
 from scorer.report import Report
@@ -421,3 +426,15 @@ def test_thousands_of_submissions_cost_no_statement_each(world: World) -> None:
     verdict = verify(world)
     assert (verdict.faults, verdict.sealed) == ((), many + 1)
     assert len(statements) < 20
+
+
+def test_the_command_says_how_much_is_older_than_the_log(world: World, tmp_path: Path) -> None:
+    upgraded(world)
+    without_records(world, submission=1)
+    seal(world)
+    url = world.database.url.render_as_string(hide_password=False)
+    installation = Installation(Settings(data_dir=tmp_path, database_url=url))
+    done = CliRunner().invoke(audit_verify, obj=installation)
+    installation.database.dispose()
+    assert "1 submissions and 2 scores are from before the log" in done.output
+    assert "the log is whole" in done.output
