@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session
 from app import competitions, db, evaluations, extensions, leaderboard, submissions, teams, train_files
 from app.accounts import Viewer
 from app.errors import NotFound
-from app.models import Competition, Team
+from app.models import Competition, State, Team
 from app.submissions import Status
 from app.web import charts, uploads
 from app.web.api import receipt_json, signatures
@@ -103,7 +103,8 @@ def show(submission_id: int) -> ResponseReturnValue:
         receipt = signatures(session, submission_id).get(submission_id)
     page = {"competition": competition, "entry": entry, "team": team, "now": now, "place": place, "own": own}
     page["own_phase"] = own_phase
-    page["beside"] = beside(competition, entry, files, now) if own else None
+    has_score_to_come = entry.state is not State.REJECTED
+    page["beside"] = beside(competition, entry, files, now) if own and (files or has_score_to_come) else None
     if request.args.get("part") == "beside" and page["beside"]:
         return render_template("submissions/_beside.html", **page)
     if request.args.get("part") != "entry":
