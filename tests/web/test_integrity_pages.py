@@ -350,6 +350,15 @@ def test_where_there_are_no_folds_the_page_says_why_and_nothing_is_taken(house: 
     assert not list((house.storage.folder / "incoming").iterdir())
 
 
+def test_a_rejected_file_asks_for_nothing_beside_the_score_that_it_has_not(house: House) -> None:
+    audited(house)
+    rejected, waits = house.submit("ada"), house.submit("ada")
+    house.reject(rejected)
+    ada = house.browser("ada")
+    assert "Beside the public score" not in ada.get(f"/submissions/{rejected}").text
+    assert "Beside the public score" in ada.get(f"/submissions/{waits}").text
+
+
 def send(house: House, submission_id: int, kind: str, content: bytes = CSV, *, name: str = "ada") -> Any:
     return house.browser(name).post(
         f"/submissions/{submission_id}/train-files/{kind}",
