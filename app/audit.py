@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import select, text, update
+from sqlalchemy import or_, select, text, update
 from sqlalchemy.orm import Session
 
 from app import events
@@ -87,7 +87,11 @@ def _opening(session: Session, now: datetime) -> Event | None:
     if session.scalar(select(Event.id).where(Event.seq.is_not(None)).limit(1)) is None:
         opening = Event(action=BEGUN, detail={"scores": _older_scores(session)})
     else:
-        named = session.scalars(select(Event).where(Event.subject == LOG, Event.seq.is_not(None)))
+        named = session.scalars(
+            select(Event)
+            .where(Event.subject == LOG, Event.seq.is_not(None))
+            .where(or_(Event.seq == 1, Event.action == OLDER))
+        )
         if any("submissions" in event.detail for event in named):
             return None
         opening = Event(action=OLDER, detail={})
