@@ -46,7 +46,7 @@ BACKOFF = timedelta(seconds=5)
 CLOCK_SLACK = timedelta(minutes=1)
 """What lies further ahead of now than the rules allow, and this, was written before the clock was set back."""
 CLAIM_LOCK = 0x434C4149
-"""Any fixed number: where competitions have a cap, claims are made one after the other."""
+"""Any fixed number. Where competitions have a cap, claims are made one after the other: taken before any other lock."""
 
 
 @dataclass(frozen=True)
