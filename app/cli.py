@@ -844,6 +844,7 @@ def doctor_command(
     with installation.database.read() as session:
         checks = doctor.look(session, now=db.now(session))
         files = list(doctor.blobs(session))
+        digests = doctor.versions(session)
         drawn = (
             []
             if no_scores
@@ -851,6 +852,7 @@ def doctor_command(
         )
     checks.append(doctor.files(installation.storage, files))
     if not no_scores:
+        checks.append(doctor.solutions(installation.vault, digests))
         checks.append(_recomputed(installation, drawn))
     if as_json:
         _print_json([asdict(check) for check in checks])

@@ -36,6 +36,10 @@ STOP_SECONDS = 15.0
 START_SECONDS = 60.0
 STALE_PORT_SECONDS = 10.0
 LISTEN_FD_VARIABLE = "HELDOUT_LISTEN_FD"  # from the supervisor to the web process only
+VAULT_OPENERS = (
+    "HELDOUT_VAULT_KEY",
+    "HELDOUT_VAULT_SECRET",
+)  # from the supervisor to all but the web process
 
 # Large blocks go back to the kernel when freed: each password check needs 19 MiB in whatever thread it
 # runs, and malloc's arenas would keep all of them.
@@ -189,7 +193,7 @@ class Supervisor:
             Child(
                 "web",
                 [*python, "app.web"],
-                {**env, **WEB_MEMORY, LISTEN_FD_VARIABLE: str(fd)},
+                {**_without_the_vault(env), **WEB_MEMORY, LISTEN_FD_VARIABLE: str(fd)},
                 pass_fds=(fd,),
                 stop_first=True,
             ),
@@ -266,6 +270,11 @@ def _stop(children: list[Child]) -> None:
 def _for_children(settings: Settings) -> dict[str, str]:
     """Settings that came from a command line or a relative path, made plain for the children."""
     return {"data_dir": str(settings.data_dir.resolve()), "host": settings.host, "port": str(settings.port)}
+
+
+def _without_the_vault(env: Mapping[str, str]) -> dict[str, str]:
+    """For the web, which is to open no vault whatever becomes of it."""
+    return {name: value for name, value in env.items() if name not in VAULT_OPENERS}
 
 
 def _listen(settings: Settings, *, wait_seconds: float) -> socket.socket:
