@@ -123,7 +123,7 @@ def solutions(vault: Vault, digests: Iterable[str]) -> Check:
         "Every published version is in the vault and whole",
         [words for words in found if words],
         f"{len(found)} versions in {vault} read and hashed",
-        "`heldout challenge publish` of the same folder makes a version whole; what was scored stays as it is.",
+        "`heldout vault put FOLDER`, with the folder that was published, makes it whole; what was scored stays as it is.",
     )
 
 

@@ -29,7 +29,7 @@ LIST = ".files"
 COPIED_NS = 315532800 * 10**9
 """When every file of a copy says it was last written, in 1980: whatever writes to one afterwards says another time."""
 
-PUBLISH = "Publish the same folder again, from where it lies; that puts back what is missing."
+PUT_BACK = "`heldout vault put FOLDER`, with the folder that was published, mends it."
 
 _ENTRY = re.compile(rb"([^\0]+)\0([0-9a-f]{64})\n")
 
@@ -50,7 +50,7 @@ class Vault:
         """A version's folder on this machine."""
         home = self.folder / digest
         if not home.is_dir():
-            raise Unavailable(f"Version {digest[:12]} is not in {self}. {PUBLISH}")
+            raise Unavailable(f"Version {digest[:12]} is not in {self}. {PUT_BACK}")
         return home
 
     def files(self, digest: str) -> list[tuple[str, Path]]:
@@ -58,7 +58,7 @@ class Vault:
         home = self.home(digest)
         listing = scorer.folder_listing(home)
         if _sha256(listing) != digest:
-            raise Unavailable(f"Version {digest[:12]} in {self} is not what was published. {PUBLISH}")
+            raise Unavailable(f"Version {digest[:12]} in {self} is not what was published. {PUT_BACK}")
         return [(name, home / name) for name, _ in _entries(listing)]
 
     def check(self, digest: str) -> str | None:
@@ -164,7 +164,7 @@ class BucketVault(Vault):
         with self._in_words(digest, name):
             is_same = self._bucket.copy(sha256, draft / name)
         if not is_same:
-            raise Unavailable(f"{self._object(digest, name)} was changed since it was published. {PUBLISH}")
+            raise Unavailable(f"{self._object(digest, name)} was changed since it was published. {PUT_BACK}")
 
     def _object(self, digest: str, name: str) -> str:
         return f"{'The list of files' if name == LIST else name} of version {digest[:12]} in {self}"
@@ -174,7 +174,7 @@ class BucketVault(Vault):
         try:
             yield
         except NotFound as gone:
-            raise Unavailable(f"{self._object(digest, name)} is not there. {PUBLISH}") from gone
+            raise Unavailable(f"{self._object(digest, name)} is not there. {PUT_BACK}") from gone
         except Unavailable as wrong:
             raise Unavailable(
                 f"{self._object(digest, name)}: {wrong.message.removesuffix(AGAIN)}"

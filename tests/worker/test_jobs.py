@@ -89,7 +89,7 @@ def test_a_missing_vault_is_our_fault_and_is_tried_again(platform: Platform) -> 
     status = platform.status(submission)
     assert (status.state, status.attempt) == (State.QUEUED, 1)
     assert status.fault
-    assert "Publish the same folder again" in status.fault
+    assert "`heldout vault put FOLDER`" in status.fault
     shutil.move(home.with_name("away"), home)
     with platform.database.begin() as session:  # as if the pause before the next try were over
         session.query(Evaluation).one().next_try_at = db.now(session)

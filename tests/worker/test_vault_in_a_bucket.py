@@ -9,7 +9,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from app.serve import VAULT_OPENERS
 from app.storage import BucketStorage
 from app.vault import Vault
 from tests.app.test_bucket import endpoint
-from tests.servers import ROOT, environment
+from tests.servers import ROOT, environment, heldout
 from tests.worker.conftest import Platform
 from worker import jobs
 
@@ -101,6 +101,12 @@ def change(settings: Settings, sha256: str, body: bytes | None) -> None:
         client(settings.s3_endpoint).put_object(**where, Body=body)
 
 
+def command(settings: Settings, *words: str) -> subprocess.CompletedProcess[str]:
+    given = {f.name: getattr(settings, f.name) for f in fields(Settings)}
+    changed = {name: str(value) for name, value in given.items() if value != getattr(Settings, name)}
+    return heldout(settings.data_dir, *words, **{f"HELDOUT_{k.upper()}": v for k, v in changed.items()})
+
+
 def in_a_child(run: Any) -> int:
     child = os.fork()
     if child == 0:
@@ -166,7 +172,7 @@ def test_a_solution_that_is_not_what_its_name_says_is_neither_backed_up_nor_rest
     kept = Vault(tmp_path / "vault")
     kept.put(challenge)
     (kept.folder / challenge.digest / SOLUTION).write_text("id,target,Usage\n1,1,Public\n")
-    with pytest.raises(Unavailable, match=r"is not what was published\. Publish the same folder again"):
+    with pytest.raises(Unavailable, match=r"is not what was published\. `heldout vault put FOLDER`"):
         kept.files(challenge.digest)
     other = tmp_path / "vault/other"
     challenge.copy_to(other)
@@ -198,7 +204,7 @@ def test_a_publication_that_fails_half_way_leaves_nothing_that_is_taken_for_a_ve
     assert len(objects(here)) > 4, "all but the list"
     with installation.database.read() as session:
         assert session.query(ChallengeVersion).count() == 0
-    with pytest.raises(Unavailable, match=r"is not there\. Publish the same folder again"):
+    with pytest.raises(Unavailable, match=r"is not there\. `heldout vault put FOLDER`"):
         vault.open_(there).load(challenge.digest)
     assert files_below(there.vault) == files_below(here.vault) == set(), "nothing hidden is left behind"
 
@@ -211,8 +217,8 @@ def test_a_publication_that_fails_half_way_leaves_nothing_that_is_taken_for_a_ve
 
 
 def test_a_changed_object_is_refused_tried_again_told_and_mended(
-    platform: Platform, here: Settings, there: Settings, challenge: scorer.Challenge, checked: scorer.CheckResult
-) -> None:  # fmt: skip
+    platform: Platform, here: Settings, there: Settings, challenge: scorer.Challenge
+) -> None:
     config.prepare_data_dir(there)
     change(here, challenge.solution_digest, b"id,target,Usage\n1,1,Public\n")
     submission = platform.submit(platform.sample())
@@ -229,7 +235,11 @@ def test_a_changed_object_is_refused_tried_again_told_and_mended(
     told = doctor.solutions(platform.installation.vault, [challenge.digest])
     assert not told.is_ok
     assert "was changed since it was published" in told.words
-    publishing.publish(platform.installation, challenge, actor="test", checked=checked)
+    unlike = shutil.copytree(challenge.folder, there.data_dir / "unlike")
+    (unlike / "description.md").write_text("Other words.")
+    mended, refused = (command(here, "vault", "put", str(folder)) for folder in (challenge.folder, unlike))
+    assert (mended.returncode, refused.returncode) == (0, 2), mended.stderr
+    assert "unlike is no published version" in refused.stderr
     assert doctor.solutions(platform.installation.vault, [challenge.digest]).is_ok
     due(platform)
     assert in_a_child(runner.run) == 1
@@ -351,7 +361,7 @@ def test_the_web_has_neither_the_module_nor_the_keys(here: Settings, tmp_path: P
     )
     env = environment(tmp_path, {"HELDOUT_VAULT_URL": here.vault_url})
     subprocess.run([sys.executable, "-c", code], env=env, cwd=ROOT, check=True)
-    secret = {f.name for f in config.fields(Settings) if f.name.startswith("vault_") and f.metadata["secret"]}
+    secret = {f.name for f in fields(Settings) if f.name.startswith("vault_") and f.metadata["secret"]}
     assert {f"HELDOUT_{name.upper()}" for name in secret} == set(VAULT_OPENERS), (
         "what `heldout serve` withholds"
     )
