@@ -243,7 +243,7 @@ def _restore(settings: Settings, members: _Members) -> Summary:
                 "into a database without tables."
             )
         migrations.upgrade(database, to=schema)
-        kept = storage.open_(settings)
+        kept, hidden = storage.open_(settings), vault.open_(settings)
         solutions = tempfile.TemporaryDirectory(prefix=".restored-", dir=settings.vault)
         with solutions, database.begin(pauses=True) as session:
             _refuse_unless_empty(session)
@@ -268,7 +268,7 @@ def _restore(settings: Settings, members: _Members) -> Summary:
                     raise Refused(f"The archive has a member that is not ours: {name[:80]!r}.")
             _refuse_unless_whole(manifest, members.hashes)
             for folder in sorted(Path(solutions.name).iterdir()):
-                vault.open_(settings).receive(folder.name, folder)
+                hidden.receive(folder.name, folder)
                 summary.solutions += 1
             _count_on(session, summary.rows)
         migrations.upgrade(database)  # the rows of an older version, as they would have been upgraded there

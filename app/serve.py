@@ -36,10 +36,7 @@ STOP_SECONDS = 15.0
 START_SECONDS = 60.0
 STALE_PORT_SECONDS = 10.0
 LISTEN_FD_VARIABLE = "HELDOUT_LISTEN_FD"  # from the supervisor to the web process only
-VAULT_OPENERS = (
-    "HELDOUT_VAULT_KEY",
-    "HELDOUT_VAULT_SECRET",
-)  # from the supervisor to all but the web process
+OPEN_THE_VAULT = ("HELDOUT_VAULT_KEY", "HELDOUT_VAULT_SECRET")  # from the supervisor to workers only
 
 # Large blocks go back to the kernel when freed: each password check needs 19 MiB in whatever thread it
 # runs, and malloc's arenas would keep all of them.
@@ -180,10 +177,11 @@ class Supervisor:
         assert self._listener is not None
         env = dict(os.environ)
         env |= {f"HELDOUT_{name.upper()}": value for name, value in _for_children(settings).items()}
+        bare = {name: value for name, value in env.items() if name not in OPEN_THE_VAULT}
         python = [sys.executable, "-m"]
         if settings.embedded_redis:
             valkey = Child(
-                "valkey", _valkey_command(settings), env, on_quick_death=self._distrust_valkey_data
+                "valkey", _valkey_command(settings), bare, on_quick_death=self._distrust_valkey_data
             )
             self._children.append(valkey)
             valkey.start()
@@ -193,11 +191,11 @@ class Supervisor:
             Child(
                 "web",
                 [*python, "app.web"],
-                {**_without_the_vault(env), **WEB_MEMORY, LISTEN_FD_VARIABLE: str(fd)},
+                {**bare, **WEB_MEMORY, LISTEN_FD_VARIABLE: str(fd)},
                 pass_fds=(fd,),
                 stop_first=True,
             ),
-            Child("sweeper", [*python, "worker.sweeper"], env),
+            Child("sweeper", [*python, "worker.sweeper"], bare),
             *(Child(f"worker-{n}", [*python, "worker"], env) for n in range(1, settings.workers + 1)),
         ]
         for child in self._children:
@@ -270,11 +268,6 @@ def _stop(children: list[Child]) -> None:
 def _for_children(settings: Settings) -> dict[str, str]:
     """Settings that came from a command line or a relative path, made plain for the children."""
     return {"data_dir": str(settings.data_dir.resolve()), "host": settings.host, "port": str(settings.port)}
-
-
-def _without_the_vault(env: Mapping[str, str]) -> dict[str, str]:
-    """For the web, which is to open no vault whatever becomes of it."""
-    return {name: value for name, value in env.items() if name not in VAULT_OPENERS}
 
 
 def _listen(settings: Settings, *, wait_seconds: float) -> socket.socket:

@@ -23,7 +23,6 @@ from app.config import Settings
 from app.errors import Refused, Unavailable
 from app.installation import Installation
 from app.models import ChallengeVersion, Evaluation, State
-from app.serve import VAULT_OPENERS
 from app.storage import BucketStorage
 from app.vault import Vault
 from tests.app.test_bucket import endpoint
@@ -308,39 +307,40 @@ def test_many_at_once_fetch_a_version_once_and_clear_away_what_a_killed_one_left
 # -- who may open it ---------------------------------------------------------------------------
 
 
-def user(endpoint: str, bucket: str) -> tuple[str, str]:
-    """A key that opens one bucket and nothing else."""
-    iam, name = client(endpoint, "iam"), f"only-{bucket}"
-    everything = [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"]
-    may = {
+def user(endpoint: str, bucket: str, *may: str) -> tuple[str, str]:
+    """A key that may do so much with one bucket, and nothing else."""
+    iam, name = client(endpoint, "iam"), f"u{os.urandom(6).hex()}"
+    there = [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"]
+    policy = {
         "Version": "2012-10-17",
-        "Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": everything}],
+        "Statement": [{"Effect": "Allow", "Action": may, "Resource": there}],
     }
     iam.create_user(UserName=name)
-    iam.put_user_policy(UserName=name, PolicyName=name, PolicyDocument=json.dumps(may))
+    iam.put_user_policy(UserName=name, PolicyName=name, PolicyDocument=json.dumps(policy))
     key = iam.create_access_key(UserName=name)["AccessKey"]
     return key["AccessKeyId"], key["SecretAccessKey"]
 
 
 def test_with_the_keys_of_the_web_nobody_opens_the_vault(
-    here: Settings, endpoint: str, challenge: scorer.Challenge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    here: Settings, there: Settings, endpoint: str, challenge: scorer.Challenge, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     """The server asks whose key it is, and what that may do."""
-    uploads_key, uploads_secret = user(endpoint, here.storage_url.split("/")[2])
-    vault_key, vault_secret = user(endpoint, here.vault_url.split("/")[2])
+    uploads, solutions = here.storage_url.split("/")[2], here.vault_url.split("/")[2]
+    webs = user(endpoint, uploads, "s3:*")
+    publishers, workers = user(endpoint, solutions, "s3:*"), user(endpoint, solutions, "s3:Get*", "s3:List*")
     monkeypatch.setattr(moto.settings, "INITIAL_NO_AUTH_ACTION_COUNT", 0)
-    with_keys = replace(
-        here, s3_key=uploads_key, s3_secret=uploads_secret, vault_key=vault_key, vault_secret=vault_secret
-    )
-    vault.open_(with_keys).put(challenge)
-    assert vault.open_(with_keys).check(challenge.digest) is None
 
-    web = replace(with_keys, data_dir=tmp_path / "web", vault_key=uploads_key, vault_secret=uploads_secret)
+    def opened_by(host: Settings, key: tuple[str, str]) -> Vault:
+        return vault.open_(replace(host, vault_key=key[0], vault_secret=key[1]))
+
+    opened_by(here, publishers).put(challenge)
+    assert opened_by(there, workers).load(challenge.digest).solution_digest == challenge.solution_digest
+    web = replace(here, data_dir=tmp_path / "web", s3_key=webs[0], s3_secret=webs[1])
     with pytest.raises(Unavailable, match=r"does not let us into its bucket \w+\. Look at HELDOUT_VAULT_URL"):
-        vault.open_(web).load(challenge.digest)
-    through_storage = storage.open_(replace(web, storage_url=here.vault_url))
+        opened_by(web, webs).load(challenge.digest)
     with pytest.raises(Unavailable, match="does not let us in"):
-        through_storage.path(challenge.solution_digest)
+        storage.open_(replace(web, storage_url=here.vault_url)).path(challenge.solution_digest)
     assert not (web.vault / challenge.digest).exists()
 
 
@@ -353,15 +353,11 @@ def test_what_is_wrong_with_the_bucket_is_said_in_words(here: Settings, challeng
         away.load(challenge.digest)
 
 
-def test_the_web_has_neither_the_module_nor_the_keys(here: Settings, tmp_path: Path) -> None:
-    """Even where its environment names the vault, which is then no fault."""
+def test_the_web_opens_no_vault_even_if_it_is_named(here: Settings, tmp_path: Path) -> None:
+    """A setting of the workers in the web's environment is no fault, and of no use."""
     code = (
         "import sys; from app import config; from app.web import create_app\n"
         "create_app(config.load()); assert 'app.vault' not in sys.modules"
     )
     env = environment(tmp_path, {"HELDOUT_VAULT_URL": here.vault_url})
     subprocess.run([sys.executable, "-c", code], env=env, cwd=ROOT, check=True)
-    secret = {f.name for f in fields(Settings) if f.name.startswith("vault_") and f.metadata["secret"]}
-    assert {f"HELDOUT_{name.upper()}" for name in secret} == set(VAULT_OPENERS), (
-        "what `heldout serve` withholds"
-    )
