@@ -236,7 +236,11 @@ def test_a_changed_object_is_refused_tried_again_told_and_mended(
     assert "was changed since it was published" in told.words
     unlike = shutil.copytree(challenge.folder, there.data_dir / "unlike")
     (unlike / "description.md").write_text("Other words.")
-    mended, refused = (command(here, "vault", "put", str(folder)) for folder in (challenge.folder, unlike))
+    old = Vault(there.data_dir / "old")  # when it was no bucket yet
+    old.put(challenge)
+    mended, refused = (
+        command(here, "vault", "put", str(folder)) for folder in (old.home(challenge.digest), unlike)
+    )
     assert (mended.returncode, refused.returncode) == (0, 2), mended.stderr
     assert "unlike is no published version" in refused.stderr
     assert doctor.solutions(platform.installation.vault, [challenge.digest]).is_ok
