@@ -28,7 +28,7 @@ from sqlalchemy import table as sa_table
 from sqlalchemy.exc import DataError, IntegrityError
 from sqlalchemy.orm import Session
 
-from app import config, db, migrations, sealed, storage
+from app import config, db, migrations, sealed, storage, vault
 from app.config import Settings
 from app.db import Base, Database, UtcTime
 from app.errors import Refused
@@ -137,15 +137,11 @@ def _write(
                         f"The file {sha256} in storage is damaged; `heldout doctor` lists such files."
                     )
             summary.files += 1
+        hidden = vault.open_(settings)
         for digest in digests if with_solutions else ():
-            if not (settings.vault / digest / "challenge.yaml").is_file():
-                raise Refused(
-                    f"The vault {settings.vault} lacks the solution of version {digest[:12]}: back up where the vault is."
-                )
-            for path in sorted((settings.vault / digest).rglob("*")):
-                if path.is_file():
-                    with path.open("rb") as content:
-                        add(f"vault/{path.relative_to(settings.vault).as_posix()}", content)
+            for name, path in hidden.files(digest):
+                with path.open("rb") as content:
+                    add(f"vault/{digest}/{name}", content)
             summary.solutions += 1
         if with_key:
             add("secret_key", io.BytesIO(config.secret_key(settings).encode()))
@@ -247,8 +243,9 @@ def _restore(settings: Settings, members: _Members) -> Summary:
                 "into a database without tables."
             )
         migrations.upgrade(database, to=schema)
-        kept = storage.open_(settings)
-        with database.begin(pauses=True) as session:
+        kept, hidden = storage.open_(settings), vault.open_(settings)
+        solutions = tempfile.TemporaryDirectory(prefix=".restored-", dir=settings.vault)
+        with solutions, database.begin(pauses=True) as session:
             _refuse_unless_empty(session)
             manifest = None
             for name, content in reading:
@@ -263,14 +260,16 @@ def _restore(settings: Settings, members: _Members) -> Summary:
                     _keep(kept, rest, content)
                     summary.files += 1
                 elif kind == "vault":
-                    _place(settings.vault / rest, content)
-                    summary.solutions += rest.endswith("/challenge.yaml") and rest.count("/") == 1
+                    _place(Path(solutions.name) / rest, content)
                 elif name == "secret_key":
                     if not settings.secret_key:
                         _place(settings.data_dir / "secret_key", content)
                 else:
                     raise Refused(f"The archive has a member that is not ours: {name[:80]!r}.")
             _refuse_unless_whole(manifest, members.hashes)
+            for folder in sorted(Path(solutions.name).iterdir()):
+                hidden.receive(folder.name, folder)
+                summary.solutions += 1
             _count_on(session, summary.rows)
         migrations.upgrade(database)  # the rows of an older version, as they would have been upgraded there
     finally:

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import io
-import os
-import shutil
 import zipfile
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, select
@@ -16,10 +13,11 @@ from sqlalchemy.orm import Session
 
 from app.errors import Conflict, NotFound
 from app.models import Challenge, ChallengeVersion
-from app.storage import Storage, fsync_folder
+from app.storage import Storage
 
 if TYPE_CHECKING:
     import scorer
+    from app.vault import Vault
 
 BUNDLE_DATE = (1980, 1, 1, 0, 0, 0)  # fixed, so that the same files give the same archive
 
@@ -30,7 +28,7 @@ class Published:
     is_new: bool
 
 
-def store(challenge: scorer.Challenge, storage: Storage, vault: Path) -> dict[str, Any]:
+def store(challenge: scorer.Challenge, storage: Storage, vault: Vault) -> dict[str, Any]:
     """Copy a checked folder to where it will be served and scored from; the manifest for `publish`.
 
     Files come first and the row after them: a crash between leaves an unused copy, never a version
@@ -52,15 +50,7 @@ def store(challenge: scorer.Challenge, storage: Storage, vault: Path) -> dict[st
         incoming.write(archive.getvalue())
         blob = incoming.keep()
     manifest["bundle"] = {"sha256": blob.sha256, "size": blob.size_bytes}
-
-    home = vault_folder(vault, challenge.digest)
-    if not home.exists():
-        for abandoned in vault.glob(f".{home.name}.*"):
-            shutil.rmtree(abandoned, ignore_errors=True)
-        beside = home.with_name(f".{home.name}.{os.getpid()}")
-        challenge.copy_to(beside)
-        beside.rename(home)
-        fsync_folder(vault)
+    vault.put(challenge)
     return manifest
 
 
@@ -90,10 +80,6 @@ def publish(
     session.add(version)
     session.flush()
     return Published(version, is_new=True)
-
-
-def vault_folder(vault: Path, digest: str) -> Path:
-    return vault / digest
 
 
 def latest(session: Session, slug: str) -> ChallengeVersion:

@@ -862,6 +862,7 @@ def doctor_command(
     with installation.database.read() as session:
         checks = doctor.look(session, now=db.now(session))
         files = list(doctor.blobs(session))
+        digests = doctor.versions(session)
         drawn = (
             []
             if no_scores
@@ -869,6 +870,7 @@ def doctor_command(
         )
     checks.append(doctor.files(installation.storage, files))
     if not no_scores:
+        checks.append(doctor.solutions(installation.vault, digests))
         checks.append(_recomputed(installation, drawn))
     if as_json:
         _print_json([asdict(check) for check in checks])
@@ -1052,6 +1054,30 @@ def storage_gc(installation: Installation, dry_run: bool) -> None:
         removed += 1
         click.echo(f"{orphan.sha256} {orphan.size_bytes} bytes")
     click.echo(f"{removed} files {'would be ' if dry_run else ''}removed.")
+
+
+@cli.group("vault")
+def vault_group() -> None:
+    """Published versions with their hidden solutions."""
+
+
+@vault_group.command("put")
+@click.argument(
+    "folders", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True, file_okay=False)
+)
+@pass_installation
+def vault_put(installation: Installation, folders: Sequence[Path]) -> None:
+    """Put versions back that the vault lacks, from the folders that were published or out of another vault."""
+    with installation.database.read() as session:
+        published = set(doctor.versions(session))
+    for folder in folders:
+        challenge = scorer.load(folder)
+        if challenge.digest not in published:
+            raise Refused(
+                f"{folder} is no published version: `heldout challenge publish` makes one of it, or it was changed since."
+            )
+        installation.vault.put(challenge)
+        click.echo(f"{folder}: version {challenge.digest[:12]} is in {installation.vault}.")
 
 
 @cli.command("backup")

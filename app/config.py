@@ -11,7 +11,7 @@ import os
 import secrets
 import tempfile
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -97,6 +97,22 @@ class Settings:
         0, "Workers that the files of one competition may hold at once; 0: as many as there are."
     )
 
+    vault_url: str = _setting(
+        "",
+        "A bucket for hidden solutions, s3://BUCKET/PREFIX; the vault's folder then holds copies. Empty: it alone.",
+    )
+    vault_key: str = _setting(
+        "",
+        "Access key for the vault's bucket, of workers and publishers alone; empty: the AWS environment or the "
+        "instance's role.",
+        secret=True,
+    )
+    vault_secret: str = _setting("", "Secret that belongs to the vault's access key.", secret=True)
+    vault_endpoint: str = _setting(
+        "", "Address of the vault's S3-compatible storage; empty: HELDOUT_S3_ENDPOINT."
+    )
+    vault_region: str = _setting("", "Region of the vault's bucket; empty: HELDOUT_S3_REGION.")
+
     @property
     def database(self) -> str:
         return self.database_url or f"sqlite:///{self.data_dir.resolve() / 'heldout.db'}"
@@ -131,7 +147,7 @@ class Settings:
 
     @property
     def vault(self) -> Path:
-        """Published challenge versions with their hidden solutions; the web process never opens it."""
+        """The folder of published versions with their solutions, or of copies; the web process never opens it."""
         return Path(self.vault_dir) if self.vault_dir else self.data_dir / "vault"
 
     @property
@@ -247,6 +263,7 @@ def _check(settings: Settings) -> None:
         problems.append("HELDOUT_STORAGE_URL: names no bucket; expected s3://BUCKET/PREFIX")
     if bool(settings.s3_key) != bool(settings.s3_secret):
         problems.append("HELDOUT_S3_KEY and HELDOUT_S3_SECRET: set both or neither")
+    problems += _vault_problems(settings)
     if settings.database_pool < 0:
         problems.append("HELDOUT_DATABASE_POOL: must be 0 or more")
     if settings.board_seconds < 0:
@@ -259,6 +276,22 @@ def _check(settings: Settings) -> None:
         problems.append("HELDOUT_WORKERS_PER_COMPETITION: must be 0 or more")
     if problems:
         raise Misconfigured("; ".join(problems), [Problem("BAD_SETTING", p) for p in problems])
+
+
+def _vault_problems(settings: Settings) -> Iterator[str]:
+    if not settings.vault_url:
+        return
+    bucket = settings.vault_url.removeprefix("s3://").strip("/")
+    if not settings.vault_url.startswith("s3://") or not bucket:
+        yield f"HELDOUT_VAULT_URL: {settings.vault_url!r} is not of the form s3://BUCKET/PREFIX"
+    uploads = settings.storage_url.removeprefix("s3://").strip("/")
+    if f"{bucket}/".startswith(f"{uploads}/") or f"{uploads}/".startswith(f"{bucket}/"):
+        # `heldout storage gc` removes what no row names, and the web may read all that is there.
+        yield "HELDOUT_VAULT_URL and HELDOUT_STORAGE_URL: one lies in the other; give the vault a bucket of its own"
+    if bool(settings.vault_key) != bool(settings.vault_secret):
+        yield "HELDOUT_VAULT_KEY and HELDOUT_VAULT_SECRET: set both or neither"
+    if settings.vault_key and settings.vault_key == settings.s3_key:
+        yield "HELDOUT_VAULT_KEY: is the key of uploads, which the web has too; make one that only workers are given"
 
 
 def prepare_data_dir(settings: Settings) -> None:

@@ -36,7 +36,7 @@ from app.processes import die_with_parent
 CHALLENGES = Path(__file__).resolve().parents[1] / "challenges"
 SLUGS = ("biopsy", "diabetes", "digits")
 SCORED_WITHIN_SECONDS = 180.0
-NOT_EMBEDDED = ("database_url", "redis_url", "storage_url", "vault_dir")
+NOT_EMBEDDED = ("database_url", "redis_url", "storage_url", "vault_dir", "vault_url")
 READY = "Heldout is ready on "
 
 
@@ -58,6 +58,7 @@ def run(settings: Settings, *, port: int | None, data_dir: Path | None, once: bo
             redis_url="",
             storage_url="",
             vault_dir="",
+            vault_url="",
         )
         with _serving(settings) as (server, address):
             console.print(f"Heldout is ready on {address}")

@@ -10,6 +10,7 @@ import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from sqlalchemy import and_, func, literal, or_, select, union_all
 from sqlalchemy.orm import Session
@@ -17,6 +18,7 @@ from sqlalchemy.orm import Session
 from app import audit, heartbeats, leaderboard
 from app.errors import NotFound
 from app.models import (
+    ChallengeVersion,
     Competition,
     Evaluation,
     Event,
@@ -30,6 +32,9 @@ from app.models import (
     Team,
 )
 from app.storage import Storage
+
+if TYPE_CHECKING:
+    from app.vault import Vault
 
 LEASE_GRACE = timedelta(minutes=2)
 LONG_WAIT = timedelta(minutes=15)
@@ -88,6 +93,11 @@ def blobs(session: Session) -> Iterator[str]:
     yield from session.scalars(select(Submission.sha256).distinct())
 
 
+def versions(session: Session) -> list[str]:
+    """The digest of every published version."""
+    return list(session.scalars(select(ChallengeVersion.digest).order_by(ChallengeVersion.id)))
+
+
 def files(storage: Storage, names: Iterable[str]) -> Check:
     """Every file that a submission names is there, whole, and what its name says."""
     wrong, count = [], 0
@@ -103,6 +113,17 @@ def files(storage: Storage, names: Iterable[str]) -> Check:
         wrong,
         f"{count} files read and hashed",
         "Put it back from a backup (`heldout restore`); scores that were computed from it stay as they are.",
+    )
+
+
+def solutions(vault: Vault, digests: Iterable[str]) -> Check:
+    """Every published version is there with its solution, whole, and what its digest says."""
+    found = [vault.check(digest) for digest in digests]
+    return _check(
+        "Every published version is in the vault and whole",
+        [words for words in found if words],
+        f"{len(found)} versions in {vault} read and hashed",
+        "`heldout vault put FOLDER`, with the folder that was published, makes it whole; what was scored stays as it is.",
     )
 
 

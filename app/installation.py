@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from functools import cached_property
 
-from app import config, db, migrations, queue, storage
+from app import config, db, migrations, queue, storage, vault
 from app.config import Settings
 from app.db import Database
 from app.queue import Hints
 from app.storage import Storage
+from app.vault import Vault
 
 
 class Installation:
@@ -26,6 +27,10 @@ class Installation:
     @cached_property
     def storage(self) -> Storage:
         return storage.open_(self.settings)
+
+    @cached_property
+    def vault(self) -> Vault:
+        return vault.open_(self.settings)
 
     @cached_property
     def hints(self) -> Hints:

@@ -15,7 +15,6 @@ from typing import Any
 from sqlalchemy import select
 
 import scorer
-from app import challenges
 from app.errors import Conflict, NotFound
 from app.installation import Installation
 from app.models import ChallengeVersion, Evaluation, Round, RoundState, Score, State, Submission
@@ -73,10 +72,7 @@ def verify(installation: Installation, submission_id: int) -> Proof:
 
 
 def _again(installation: Installation, digest: str, file: Path) -> Mapping[str, Any]:
-    vault = installation.settings.vault
-    challenge = scorer.load(
-        challenges.vault_folder(vault, digest), digest=digest, prepared=vault / "prepared"
-    )
+    challenge = installation.vault.load(digest)
     try:
         with scorer.locked_in():
             report = scorer.score(

@@ -50,7 +50,7 @@ def publish(
     if checked.problems:
         raise scorer.InvalidChallenge(checked.problems)
     reasons = _accepted(checked, overrides or {})
-    manifest = challenges.store(challenge, installation.storage, installation.settings.vault)
+    manifest = challenges.store(challenge, installation.storage, installation.vault)
     manifest["folds"] = _store_folds(challenge, installation.storage)
     with installation.database.begin() as session:
         now = db.now(session)

@@ -38,6 +38,7 @@ STALE_PORT_SECONDS = 10.0
 SCORING_NICENESS = 5
 """A page is waited for by a person who looks at it: scoring gets a quarter of a core that both want."""
 LISTEN_FD_VARIABLE = "HELDOUT_LISTEN_FD"  # from the supervisor to the web process only
+OPEN_THE_VAULT = ("HELDOUT_VAULT_KEY", "HELDOUT_VAULT_SECRET")  # from the supervisor to workers only
 
 # Large blocks go back to the kernel when freed: each password check needs 19 MiB in whatever thread it
 # runs, and malloc's arenas would keep all of them.
@@ -183,10 +184,11 @@ class Supervisor:
         assert self._listener is not None
         env = dict(os.environ)
         env |= {f"HELDOUT_{name.upper()}": value for name, value in _for_children(settings).items()}
+        bare = {name: value for name, value in env.items() if name not in OPEN_THE_VAULT}
         python = [sys.executable, "-m"]
         if settings.embedded_redis:
             valkey = Child(
-                "valkey", _valkey_command(settings), env, on_quick_death=self._distrust_valkey_data
+                "valkey", _valkey_command(settings), bare, on_quick_death=self._distrust_valkey_data
             )
             self._children.append(valkey)
             valkey.start()
@@ -196,11 +198,11 @@ class Supervisor:
             Child(
                 "web",
                 [*python, "app.web"],
-                {**env, **WEB_MEMORY, LISTEN_FD_VARIABLE: str(fd)},
+                {**bare, **WEB_MEMORY, LISTEN_FD_VARIABLE: str(fd)},
                 pass_fds=(fd,),
                 stop_first=True,
             ),
-            Child("sweeper", [*python, "worker.sweeper"], env),
+            Child("sweeper", [*python, "worker.sweeper"], bare),
             *(
                 Child(f"worker-{n}", [*python, "worker"], env, niceness=SCORING_NICENESS)
                 for n in range(1, settings.workers + 1)

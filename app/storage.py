@@ -84,12 +84,12 @@ class Incoming:
         """Of what was written so far."""
         return self._hash.hexdigest()
 
-    def keep(self) -> Blob:
-        """Make it durable: the name exists only once every byte is on disk."""
+    def keep(self, target: Path | None = None) -> Blob:
+        """Make it durable, under its hash or as `target`: the name exists only once every byte is on disk."""
         with _room():
-            return self._keep()
+            return self._keep(target)
 
-    def _keep(self) -> Blob:
+    def _keep(self, target: Path | None) -> Blob:
         self._file.flush()
         points.reach("storage.written")
         os.fsync(self._file.fileno())
@@ -97,7 +97,7 @@ class Incoming:
         blob = Blob(self.sha256, self.size_bytes)
         if self._send is not None:
             self._send(self._path, blob)
-        target = _path(self._folder, blob.sha256)
+        target = target or _path(self._folder, blob.sha256)
         if not target.parent.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
             fsync_folder(self._folder)
@@ -147,10 +147,13 @@ class Storage:
     def forget_broken_uploads(self, *, older_than_seconds: float) -> int:
         """Remove what a process that was killed had begun to receive; how many files."""
         oldest = time.time() - older_than_seconds
-        broken = [p for p in (self.folder / "incoming").glob("*") if p.stat().st_mtime < oldest]
-        for path in broken:
-            path.unlink(missing_ok=True)
-        return len(broken)
+        broken = 0
+        for path in (self.folder / "incoming").glob("*"):
+            with suppress(FileNotFoundError):  # what arrives just now is moved on
+                if path.stat().st_mtime < oldest:
+                    path.unlink()
+                    broken += 1
+        return broken
 
     def refuse_unless_writable(self) -> None:
         """Write a byte and take it away again."""
@@ -258,7 +261,7 @@ class BucketStorage(Storage):
         return f"{self._root}/{sha256[:2]}/{sha256}"
 
     def receive(self, limit_bytes: int) -> Incoming:
-        return Incoming(self.folder, limit_bytes, self._send)
+        return Incoming(self.folder, limit_bytes, self.send)
 
     def refuse_unless_writable(self) -> None:
         super().refuse_unless_writable()
@@ -268,7 +271,8 @@ class BucketStorage(Storage):
         if not is_there:
             raise Unavailable(f"Storage has no bucket {bucket}. {AGAIN}")
 
-    def _send(self, spooled: Path, blob: Blob) -> None:
+    def send(self, spooled: Path, blob: Blob) -> None:
+        """Put it into the bucket, and look whether it arrived."""
         key = self._key(blob.sha256)
         with self._in_words():
             self._files.put_file(
@@ -287,14 +291,18 @@ class BucketStorage(Storage):
         with suppress(FileNotFoundError):
             os.utime(path)
             return path
+        if not self.copy(sha256, path):
+            raise Unavailable("The file in storage is not the one that was kept; its organiser must look.")
+        self._forget_unused(0)
+        return path
+
+    def copy(self, sha256: str, target: Path) -> bool:
+        """Fetch a kept file to a place of the caller's; False, and nothing there, if its bytes are others by now."""
         with self._fetched(sha256) as incoming:
             if incoming.sha256 != sha256:
-                raise Unavailable(
-                    "The file in storage is not the one that was kept; its organiser must look."
-                )
-            self._forget_unused(incoming.size_bytes)
-            incoming.keep()
-        return path
+                return False
+            incoming.keep(target)
+        return True
 
     @contextmanager
     def _fetched(self, sha256: str) -> Iterator[Incoming]:

@@ -21,7 +21,7 @@ from scorer.report import (
 )
 
 if TYPE_CHECKING:
-    from scorer.challenge import Challenge, load
+    from scorer.challenge import Challenge, folder_listing, load
     from scorer.checkup import CheckResult, check
     from scorer.frames import measure
     from scorer.metrics import METRICS, Metric
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "Challenge": "scorer.challenge",
+    "folder_listing": "scorer.challenge",
     "load": "scorer.challenge",
     "CheckResult": "scorer.checkup",
     "check": "scorer.checkup",
@@ -56,6 +57,7 @@ __all__ = [
     "Report",
     "ScoringFailed",
     "check",
+    "folder_listing",
     "load",
     "locked_in",
     "measure",

@@ -366,10 +366,12 @@ def load(folder: Path | str, *, digest: str | None = None, prepared: Path | None
 
 
 def folder_digest(folder: Path) -> str:
-    total = hashlib.sha256()
-    for path in challenge_files(folder):
-        total.update(f"{path}\0{file_sha256(folder / path)}\n".encode())
-    return total.hexdigest()
+    return hashlib.sha256(folder_listing(folder)).hexdigest()
+
+
+def folder_listing(folder: Path) -> bytes:
+    """Every file of the version by path and sha256; the sha256 of the whole is the digest that names it."""
+    return "".join(f"{path}\0{file_sha256(folder / path)}\n" for path in challenge_files(folder)).encode()
 
 
 def challenge_files(folder: Path) -> list[str]:

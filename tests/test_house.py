@@ -26,6 +26,7 @@ NEVER = {
         "app.cli",
         "app.demo",
         "app.publishing",
+        "app.vault",
         "scorer.challenge",
         "scorer.scoring",
         *HEAVY,

@@ -53,6 +53,8 @@ def test_only_the_worker_mounts_the_hidden_solutions() -> None:
     holders = {name for name in SERVICES for source in mounts(name).values() if source == "vault"}
     assert holders == {"worker"}
     assert SERVICES["worker"]["environment"]["HELDOUT_VAULT_DIR"] == "/vault"
+    openers = {n for n in OURS if any(v.startswith("HELDOUT_VAULT_") for v in SERVICES[n]["environment"])}
+    assert openers == {"worker"}, "nor are the keys of a vault in a bucket given to others"
     challenges = {name for name in SERVICES for source in mounts(name).values() if "challenges" in source}
     assert challenges == {"worker"}, "challenges/ holds private/ as well"
 
@@ -86,7 +88,7 @@ def test_every_service_is_confined(name: str) -> None:
 def test_no_secret_has_a_value_here_and_none_has_a_default() -> None:
     for name, service in SERVICES.items():
         for variable, value in service.get("environment", {}).items():
-            if variable in ("HELDOUT_S3_KEY", "HELDOUT_S3_SECRET"):
+            if re.fullmatch("HELDOUT_(S3|VAULT)_(KEY|SECRET)", variable):
                 assert value == f"${{{variable}:-}}", "needed only with a bucket, so empty without one"
             elif re.search("PASSWORD|SECRET|DATABASE_URL|REDIS_URL", variable):
                 found = SECRET_VALUE.findall(str(value))

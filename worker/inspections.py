@@ -20,11 +20,7 @@ from typing import Any, Self
 
 from sqlalchemy.orm import Session
 
-import scorer
-import scorer.overfitting.closing  # by name, so that the heavy imports happen before the fork
-import scorer.overfitting.diagnosis
-import scorer.overfitting.scan
-from app import cases, challenges, db, events, inspections, logs, train_files
+from app import cases, db, events, inspections, logs, train_files
 from app.cases import Seen
 from app.db import Database
 from app.inspections import Entrant, Kind, Superseded, Work
@@ -146,12 +142,7 @@ def _load(runner: Runner, work: Work) -> tuple[Challenge, list[Entrant]]:
     with runner.database.read() as session:
         version = session.get_one(ChallengeVersion, session.get_one(Round, work.round_id).version_id)
         entrants = inspections.entrants(session, work)
-    return _challenge(runner, version), entrants
-
-
-def _challenge(runner: Runner, version: ChallengeVersion) -> Challenge:
-    home = challenges.vault_folder(runner.settings.vault, version.digest)
-    return scorer.load(home, digest=version.digest, prepared=runner.settings.vault / "prepared")
+    return runner.vault.load(version.digest), entrants
 
 
 Finish = Callable[[Session], dict[str, Any] | None]
@@ -254,7 +245,7 @@ def _train_files(runner: Runner, work: Work, tell: Tell) -> Finish:
         score = session.get(Score, (submission_id, work.round_id))
         competition = session.get_one(Competition, work.competition_id)
         is_settled = competition.is_settled(db.now(session))
-    challenge = _challenge(runner, version)
+    challenge = runner.vault.load(version.digest)
     benchmark = version.benchmark or {}
     rows: dict[str, OwnRows] = {}
     refused: dict[str, list[dict[str, Any]]] = {}

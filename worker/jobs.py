@@ -26,7 +26,7 @@ from sqlalchemy.exc import DBAPIError
 
 import scorer
 import scorer.scoring  # by name, so that the heavy imports happen before the fork
-from app import challenges, db, evaluations, logs, points, releases, storage
+from app import db, evaluations, logs, points, releases, storage, vault
 from app.config import Settings
 from app.db import Database
 from app.errors import Refused
@@ -61,6 +61,7 @@ class Runner:
         self.settings = settings
         self.database = database
         self.storage = storage.open_(settings)
+        self.vault = vault.open_(settings)
         self.lease = timedelta(seconds=settings.lease_seconds)
         self.name = f"{this_host()}/{os.getpid()}"
 
@@ -89,7 +90,7 @@ class Runner:
         points.reach("score.claimed")
         try:
             with _Lease(self.database, claim, self.lease) as lease:
-                challenge = self._load(claim)
+                challenge = self.vault.load(claim.digest)
                 kept = None if challenge.task.custom else Collected(len(challenge.solution.ids))
                 outcome = self._measure(challenge, claim, kept)
                 if isinstance(outcome, scorer.Report) and kept is not None:
@@ -114,10 +115,6 @@ class Runner:
         most = self.settings.workers_per_competition
         with self.database.begin() as session:
             return evaluations.claim(session, horse, lease=self.lease, now=db.now(session), most_workers=most)
-
-    def _load(self, claim: Claim) -> scorer.Challenge:
-        home = challenges.vault_folder(self.settings.vault, claim.digest)
-        return scorer.load(home, digest=claim.digest, prepared=self.settings.vault / "prepared")
 
     def _record(
         self, challenge: scorer.Challenge, claim: Claim, report: scorer.Report, kept: Collected | None

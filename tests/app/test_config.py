@@ -74,3 +74,21 @@ def test_a_deep_data_folder_still_has_a_socket_the_kernel_accepts(tmp_path: Path
     deep = tmp_path / ("x" * 60) / ("y" * 60)
     assert len(str(Settings(data_dir=deep).redis_socket)) < 107
     assert Settings(data_dir=Path("/d")).redis == "unix:///d/run/valkey.sock"
+
+
+def test_a_vault_in_a_bucket_is_one_that_uploads_and_the_web_do_not_share() -> None:
+    keys = {"HELDOUT_VAULT_KEY": "opener", "HELDOUT_VAULT_SECRET": "s"}
+    uploads = {"HELDOUT_STORAGE_URL": "s3://files/of/teams", "HELDOUT_S3_KEY": "k", "HELDOUT_S3_SECRET": "s"}
+    for url, more, words in (
+        ("/mnt/vault", {}, "is not of the form s3://BUCKET/PREFIX"),
+        ("s3://", {}, "is not of the form"),
+        ("s3://files", {}, "one lies in the other"),
+        ("s3://files/of/teams/vault/", {}, "one lies in the other"),
+        ("s3://vault", {"HELDOUT_VAULT_SECRET": ""}, "set both or neither"),
+        ("s3://vault", {"HELDOUT_VAULT_KEY": "k"}, "is the key of uploads, which the web has too"),
+    ):
+        with pytest.raises(Misconfigured, match=words):
+            config.load({"HELDOUT_VAULT_URL": url, **uploads, **keys, **more}, NO_FILE)
+    for url in ("s3://vault/x", "s3://files/of/teams-vault"):
+        config.load({"HELDOUT_VAULT_URL": url, **uploads, **keys}, NO_FILE)
+    config.load({"HELDOUT_VAULT_URL": "s3://vault", **uploads}, NO_FILE)  # by the machine's role

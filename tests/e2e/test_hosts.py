@@ -48,6 +48,13 @@ HOSTS = {
 }  # fmt: skip
 WEBS, WORKERS = ("web1", "web2"), ("worker1", "worker2")
 
+# What workers are given, and who publishes; nobody else.
+VAULT = {
+    "HELDOUT_VAULT_URL": "s3://solutions/heldout",
+    "HELDOUT_VAULT_KEY": "opener",
+    "HELDOUT_VAULT_SECRET": "secret",
+}
+
 # Compose's `bucket` is socat, which is one more thing to install.
 DOOR = """
 import asyncio, sys
@@ -267,9 +274,8 @@ def start(site: Site, queue_password: str) -> None:
             web, "-m", "app.web", HELDOUT_HOST="0.0.0.0", HELDOUT_PORT="7777", HELDOUT_INSECURE_HTTP="true"
         )
     site.python("sweeper", "-m", "worker.sweeper")
-    vault = str(site.folder / "vault")
     for worker in WORKERS:
-        site.python(worker, "-c", WORKER, HELD=str(site.folder / f"{worker}.held"), HELDOUT_VAULT_DIR=vault)
+        site.python(worker, "-c", WORKER, HELD=str(site.folder / f"{worker}.held"), **VAULT)
     folder = site.folder / "coins"
     scorer.scaffold(folder, title="Coins")
     site.sample = (folder / "public/sample_submission.csv").read_bytes()
@@ -280,7 +286,7 @@ def start(site: Site, queue_password: str) -> None:
         )  # fmt: skip
         eventually(lambda: is_made(s3), what="the bucket")
         s3.close()
-    published = site.python("migrate", "-c", PUBLISH, str(folder), HELDOUT_VAULT_DIR=vault)
+    published = site.python("migrate", "-c", PUBLISH, str(folder), **VAULT)
     assert published.wait(120) == 0, site.network.log("migrate").read_text()
     with site.network.at("migrate"), database.begin() as session:
         now = db.now(session)
@@ -300,6 +306,7 @@ def start(site: Site, queue_password: str) -> None:
 def is_made(s3: Any) -> bool:
     try:
         s3.create_bucket(Bucket="uploads")
+        s3.create_bucket(Bucket="solutions")
     except Exception:  # noqa: BLE001  not there yet, whatever the reason
         return False
     return True
@@ -345,6 +352,11 @@ def test_files_sent_to_either_web_are_scored(site: Site) -> None:
     for web in (*WEBS, *WEBS):
         site.submit(web)
     site.wait_until_scored()
+    holders = {path.relative_to(site.folder).parts[0] for path in site.folder.glob("*-data/**/solution.csv")}
+    assert holders
+    assert holders <= {f"{worker}-data" for worker in WORKERS}, (
+        "the vault is a bucket; copies are of workers alone"
+    )
 
 
 @pytest.mark.parametrize(

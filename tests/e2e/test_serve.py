@@ -51,6 +51,15 @@ def niceness(pid: int) -> set[int]:
     return {os.getpriority(os.PRIO_PROCESS, pid), *map(int, words[-1:])}
 
 
+def holders_of(secret: bytes, data_dir: Path) -> set[str]:
+    """The command of every process of this data folder whose environment holds the secret."""
+    return {
+        Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode().partition(" ")[2].strip()
+        for pid in of(data_dir)
+        if secret in Path(f"/proc/{pid}/environ").read_bytes()
+    }
+
+
 def call(server: Served, token: str, method: str, path: str, body: bytes | None = None) -> dict[str, object]:
     request = urllib.request.Request(
         f"{server.address}/api/v1/{path}", data=body, method=method,
@@ -106,8 +115,11 @@ def test_from_folder_to_score_and_back_after_every_death(tmp_path: Path) -> None
         os.kill(server.process.pid, signal.SIGKILL)
         server.process.wait()
         eventually(lambda: of(data) == [], what="the end of all children")
-    with served(data, HELDOUT_PORT=str(port)) as again:
+    keys = {"HELDOUT_VAULT_KEY": "opener", "HELDOUT_VAULT_SECRET": "of-the-vault"}
+    with served(data, HELDOUT_PORT=str(port), **keys) as again:
         assert again.address == server.address
+        eventually(lambda: "-m worker" in holders_of(b"of-the-vault", data), what="a worker")
+        assert holders_of(b"of-the-vault", data) == {"-m app serve", "-m worker"}, "no web, no sweeper"
         assert call(again, token, "GET", "me")["name"] == "ada"
     assert of(data) == []
     with sqlite3.connect(data / "heldout.db") as database:

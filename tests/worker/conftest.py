@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import scorer
-from app import accounts, challenges, competitions, db, publishing, submissions, teams
+from app import accounts, competitions, db, publishing, submissions, teams
 from app.accounts import Viewer
 from app.config import Settings
 from app.db import Database
@@ -86,6 +86,3 @@ def platform(
         competition.daily_limit = competition.pending_limit = 1000
     yield Platform(installation, challenge_folder)
     installation.database.dispose()
-
-
-__all__ = ["Platform", "challenges"]

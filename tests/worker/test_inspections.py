@@ -247,7 +247,7 @@ def test_a_scan_that_fails_is_tried_again_and_then_left_to_the_organiser(platfor
     waiting = row(platform, scan)
     assert (waiting.state, waiting.attempt) == (Stage.QUEUED, 1)
     assert waiting.fault
-    assert "is not a folder" in waiting.fault
+    assert "is not in the vault" in waiting.fault
 
 
 def test_se_of_the_difference_is_that_of_the_paired_losses(platform: Platform) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import scorer
-from app import challenges, db, evaluations, points
+from app import db, evaluations, points
 from app.models import Evaluation, Quota, Score, State
 from tests.worker.conftest import Platform
 from worker import sweeper
@@ -86,13 +86,14 @@ def test_a_hint_for_what_is_done_does_nothing(platform: Platform) -> None:
 
 def test_a_missing_vault_is_our_fault_and_is_tried_again(platform: Platform) -> None:
     digest = scorer.load(platform.folder).digest
-    home = challenges.vault_folder(platform.installation.settings.vault, digest)
+    home = platform.installation.settings.vault / digest
     shutil.move(home, home.with_name("away"))
     submission = platform.submit(platform.sample())
     run(platform, submission)
     status = platform.status(submission)
     assert (status.state, status.attempt) == (State.QUEUED, 1)
     assert status.fault
+    assert "`heldout vault put FOLDER`" in status.fault
     shutil.move(home.with_name("away"), home)
     with platform.database.begin() as session:  # as if the pause before the next try were over
         session.query(Evaluation).one().next_try_at = db.now(session)

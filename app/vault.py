@@ -1,0 +1,215 @@
+"""The vault: published challenge versions with their hidden solutions, each under its digest.
+
+It is a folder, or a bucket of which a folder on this machine holds copies (`open_` decides by the setting).
+Readers get a local folder either way. In the bucket every file lies under its own sha256, and last comes the list of a
+version's files, whose sha256 is the digest that names the version: without its list a version is not there, and nothing
+that was changed can pass for it. Workers and whoever publishes have one; the web never does.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+
+import scorer
+from app.config import Settings
+from app.errors import NotFound, Refused, Unavailable
+from app.storage import AGAIN, Blob, BucketStorage, fsync_folder
+
+LIST = ".files"
+"""Beside a copy, the list it was made by; names that begin with a dot belong to no version."""
+
+COPIED_NS = 315532800 * 10**9
+"""When every file of a copy says it was last written, in 1980: whatever writes to one afterwards says another time."""
+
+PUT_BACK = "`heldout vault put FOLDER`, with the folder that was published, mends it."
+
+_ENTRY = re.compile(rb"([^\0]+)\0([0-9a-f]{64})\n")
+
+
+class Vault:
+    """In a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __str__(self) -> str:
+        return f"the vault {self.folder}"
+
+    def load(self, digest: str) -> scorer.Challenge:
+        return scorer.load(self.home(digest), digest=digest, prepared=self.folder / "prepared")
+
+    def home(self, digest: str) -> Path:
+        """A version's folder on this machine."""
+        home = self.folder / digest
+        if not home.is_dir():
+            raise Unavailable(f"Version {digest[:12]} is not in {self}. {PUT_BACK}")
+        return home
+
+    def files(self, digest: str) -> list[tuple[str, Path]]:
+        """All that belongs to a version, by name; refused unless every byte is what was published."""
+        home = self.home(digest)
+        listing = scorer.folder_listing(home)
+        if _sha256(listing) != digest:
+            raise Unavailable(f"Version {digest[:12]} in {self} is not what was published. {PUT_BACK}")
+        return [(name, home / name) for name, _ in _entries(listing)]
+
+    def check(self, digest: str) -> str | None:
+        """Read all of a version; what is wrong with it in words, None if nothing is."""
+        try:
+            self.files(digest)
+        except Refused as wrong:
+            return wrong.message
+        return None
+
+    def put(self, challenge: scorer.Challenge) -> None:
+        """Keep a version, all or nothing; one that is there and whole is left alone."""
+        if self.check(challenge.digest) is not None:
+            with self._draft(challenge.digest) as draft:
+                challenge.copy_to(draft)
+                self._keep(draft, challenge.digest)
+
+    def receive(self, digest: str, folder: Path) -> None:
+        """Keep a version from a folder below the vault's, which is used up."""
+        if _sha256(scorer.folder_listing(folder)) != digest:
+            raise Refused(f"The solution {digest[:12]} is not what its name says; nothing was kept.")
+        with self._draft(digest) as draft:
+            folder.rename(draft)
+            self._keep(draft, digest)
+
+    def _keep(self, draft: Path, digest: str) -> None:
+        self._place(draft, digest)
+
+    def _place(self, draft: Path, digest: str) -> None:
+        """Make a whole folder the version's; what was there until now is not whole."""
+        with suppress(FileNotFoundError):
+            (self.folder / digest).rename(draft.with_name("old"))
+        draft.rename(self.folder / digest)
+        fsync_folder(self.folder)
+
+    @contextmanager
+    def _draft(self, digest: str) -> Iterator[Path]:
+        """Where a version may be made, by one process of this machine at a time; what is left there goes."""
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        beside = self.folder / f".{digest}"
+        with beside.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # the kernel lets go of it with the process
+            try:
+                shutil.rmtree(beside, ignore_errors=True)  # of one that was killed
+                beside.mkdir(mode=0o700)
+                yield beside / "new"
+            finally:
+                shutil.rmtree(beside, ignore_errors=True)
+
+
+class BucketVault(Vault):
+    """In a bucket; the folder holds copies, each fetched once, verified, and then as good as published here."""
+
+    def __init__(self, url: str, folder: Path, settings: Settings) -> None:
+        super().__init__(folder)
+        self._url = url
+        self._bucket = BucketStorage(url, folder, settings)
+
+    def __str__(self) -> str:
+        return f"the vault {self._url}"
+
+    def home(self, digest: str) -> Path:
+        home = self.folder / digest
+        if not _is_untouched(home, digest):
+            with self._draft(digest) as draft:
+                if not _is_untouched(home, digest):  # or another process was faster
+                    self._fetch(draft, digest)
+                    self._place(draft, digest)
+        return home
+
+    def check(self, digest: str) -> str | None:
+        """What lies in the bucket; a copy on this machine that differs from it is replaced."""
+        home = self.folder / digest
+        try:
+            with self._draft(digest) as draft:
+                self._fetch(draft, digest)
+                if home.exists() and _sha256(scorer.folder_listing(home)) != digest:
+                    self._place(draft, digest)
+        except Refused as wrong:
+            return wrong.message
+        return None
+
+    def _keep(self, draft: Path, digest: str) -> None:
+        listing = scorer.folder_listing(draft)
+        (draft / LIST).write_bytes(listing)
+        for name, sha256 in [*_entries(listing), (LIST, digest)]:
+            with self._in_words(digest, name):
+                self._bucket.send(draft / name, Blob(sha256, (draft / name).stat().st_size))
+
+    def _fetch(self, draft: Path, digest: str) -> None:
+        self._bucket.forget_broken_uploads(older_than_seconds=24 * 3600)
+        draft.mkdir(mode=0o700)
+        self._copy(digest, digest, draft, LIST)
+        names = [LIST]
+        for name, sha256 in _entries((draft / LIST).read_bytes()):
+            self._copy(digest, sha256, draft, name)
+            names.append(name)
+        for name in names:
+            (draft / name).chmod(0o400)
+            os.utime(draft / name, ns=(COPIED_NS, COPIED_NS))
+
+    def _copy(self, digest: str, sha256: str, draft: Path, name: str) -> None:
+        with self._in_words(digest, name):
+            is_same = self._bucket.copy(sha256, draft / name)
+        if not is_same:
+            raise Unavailable(f"{self._object(digest, name)} was changed since it was published. {PUT_BACK}")
+
+    def _object(self, digest: str, name: str) -> str:
+        return f"{'The list of files' if name == LIST else name} of version {digest[:12]} in {self}"
+
+    @contextmanager
+    def _in_words(self, digest: str, name: str) -> Iterator[None]:
+        try:
+            yield
+        except NotFound as gone:
+            raise Unavailable(f"{self._object(digest, name)} is not there. {PUT_BACK}") from gone
+        except Unavailable as wrong:
+            raise Unavailable(
+                f"{self._object(digest, name)}: {wrong.message.removesuffix(AGAIN)}"
+                "Look at HELDOUT_VAULT_URL, its key and what that may do."
+            ) from wrong
+
+
+def open_(settings: Settings) -> Vault:
+    """The vault of an installation."""
+    if not settings.vault_url:
+        return Vault(settings.vault)
+    opened_with = replace(
+        settings,
+        s3_key=settings.vault_key,
+        s3_secret=settings.vault_secret,
+        s3_endpoint=settings.vault_endpoint or settings.s3_endpoint,
+        s3_region=settings.vault_region or settings.s3_region,
+    )
+    return BucketVault(settings.vault_url, settings.vault, opened_with)
+
+
+def _is_untouched(home: Path, digest: str) -> bool:
+    """Whether a copy is there, and nothing was written to it since it was verified."""
+    try:
+        listing = (home / LIST).read_bytes()
+        names = [name for name, _ in _entries(listing)]
+        return _sha256(listing) == digest and all((home / n).stat().st_mtime_ns == COPIED_NS for n in names)
+    except OSError:
+        return False
+
+
+def _entries(listing: bytes) -> list[tuple[str, str]]:
+    """Path and sha256 of each file in a list that was verified."""
+    return [(name.decode(), sha256.decode()) for name, sha256 in _ENTRY.findall(listing)]
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

@@ -1,0 +1,367 @@
+"""The vault in a bucket: published on one host, scored on another that shares no folder with it; never half, never changed."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import boto3
+import moto.settings
+import pytest
+
+import scorer
+from app import accounts, backup, competitions, config, db, doctor, proof, publishing, storage, vault
+from app.config import Settings
+from app.errors import Refused, Unavailable
+from app.installation import Installation
+from app.models import ChallengeVersion, Evaluation, State
+from app.storage import BucketStorage
+from app.vault import Vault
+from tests.app.test_bucket import endpoint
+from tests.servers import ROOT, environment, heldout
+from tests.worker.conftest import Platform
+from worker import jobs
+
+__all__ = ["endpoint"]
+
+# boto3's own connections to the server are closed by the garbage collector alone.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+SOLUTION = "private/solution.csv"
+
+
+def client(endpoint: str, service: str = "s3") -> Any:
+    return boto3.client(
+        service, endpoint_url=endpoint, region_name="us-east-1",
+        aws_access_key_id="key", aws_secret_access_key="secret",
+    )  # fmt: skip
+
+
+@pytest.fixture
+def here(endpoint: str, tmp_path: Path, sqlite_template: Path) -> Settings:
+    """The host that publishes."""
+    uploads, solutions = f"u{os.urandom(6).hex()}", f"v{os.urandom(6).hex()}"
+    for bucket in (uploads, solutions):
+        client(endpoint).create_bucket(Bucket=bucket)
+    settings = Settings(
+        data_dir=tmp_path / "here", storage_url=f"s3://{uploads}", s3_endpoint=endpoint, s3_region="us-east-1",
+        s3_key="key", s3_secret="secret", vault_url=f"s3://{solutions}/the/vault", vault_key="opener", vault_secret="secret",
+    )  # fmt: skip
+    config.prepare_data_dir(settings)
+    shutil.copy(sqlite_template, settings.data_dir / "heldout.db")
+    return settings
+
+
+@pytest.fixture
+def there(here: Settings, tmp_path: Path) -> Settings:
+    """A host that scores: the same database and buckets, a folder of its own."""
+    return replace(here, data_dir=tmp_path / "there", database_url=here.database)
+
+
+@pytest.fixture
+def challenge(challenge_folder: Path) -> scorer.Challenge:
+    return scorer.load(challenge_folder)
+
+
+@pytest.fixture
+def platform(here: Settings, challenge: scorer.Challenge, checked: scorer.CheckResult) -> Iterator[Platform]:
+    installation = Installation(here)
+    publishing.publish(installation, challenge, actor="test", checked=checked)
+    with installation.database.begin() as session:
+        accounts.register(session, "ada", None, now=db.now(session))
+        competitions.by_slug(session, "coins").daily_limit = 1000
+    yield Platform(installation, challenge.folder)
+    installation.database.dispose()
+
+
+def objects(settings: Settings) -> dict[str, Any]:
+    bucket, _, prefix = settings.vault_url.removeprefix("s3://").partition("/")
+    found = client(settings.s3_endpoint).list_objects_v2(Bucket=bucket, Prefix=prefix).get("Contents", [])
+    return {entry["Key"].rsplit("/", 1)[1]: entry for entry in found}
+
+
+def change(settings: Settings, sha256: str, body: bytes | None) -> None:
+    """What somebody does to the bucket by hand."""
+    where = {
+        "Bucket": settings.vault_url.split("/")[2],
+        "Key": f"the/vault/{sha256[:2]}/{sha256}",
+    }
+    if body is None:
+        client(settings.s3_endpoint).delete_object(**where)
+    else:
+        client(settings.s3_endpoint).put_object(**where, Body=body)
+
+
+def command(settings: Settings, *words: str) -> subprocess.CompletedProcess[str]:
+    given = {f.name: getattr(settings, f.name) for f in fields(Settings)}
+    changed = {name: str(value) for name, value in given.items() if value != getattr(Settings, name)}
+    return heldout(settings.data_dir, *words, **{f"HELDOUT_{k.upper()}": v for k, v in changed.items()})
+
+
+def in_a_child(run: Any) -> int:
+    child = os.fork()
+    if child == 0:
+        try:
+            os._exit(run())
+        except BaseException:  # noqa: BLE001  a forked pytest must never go on
+            os._exit(99)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def files_below(folder: Path) -> set[str]:
+    """All that lies there and is not empty, as the locks are."""
+    return {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file() and p.stat().st_size}
+
+
+def due(platform: Platform) -> None:
+    """As if the pause before the next try were over."""
+    with platform.database.begin() as session:
+        session.query(Evaluation).one().next_try_at = db.now(session)
+
+
+# -- from host to host -------------------------------------------------------------------------
+
+
+def test_what_one_host_publishes_another_scores_and_proves(
+    platform: Platform, here: Settings, there: Settings, challenge: scorer.Challenge
+) -> None:
+    submission = platform.submit(platform.sample())
+    config.prepare_data_dir(there)
+    assert in_a_child(jobs.Runner(there, db.open_(there, pooled=False)).run) == 1
+    assert platform.status(submission).state is State.SCORED
+    assert len(list((there.data_dir / "cache").glob("??/*"))) == 1, "the file that was sent"
+    assert files_below(here.vault) == set(), "who publishes keeps no copy"
+    copy = there.vault / challenge.digest
+    assert (copy / SOLUTION).read_bytes() == (challenge.folder / SOLUTION).read_bytes()
+    assert stat.S_IMODE(there.vault.stat().st_mode) == 0o700
+    assert not any(stat.S_IMODE(path.stat().st_mode) & 0o077 for path in copy.rglob("*"))
+    assert proof.verify(Installation(replace(there, data_dir=there.data_dir / "third")), submission).is_equal
+
+
+def test_a_backup_goes_from_bucket_to_bucket_and_to_a_folder(
+    platform: Platform, here: Settings, challenge: scorer.Challenge, tmp_path: Path
+) -> None:
+    platform.submit(platform.sample())
+    archive = tmp_path / "b.tar"
+    backup.write(
+        here, platform.database, platform.installation.storage, archive, with_solutions=True, passphrase=None
+    )
+    anew = replace(here, data_dir=tmp_path / "anew", vault_url=here.vault_url.replace("/the/", "/another/"))
+    folder = replace(here, data_dir=tmp_path / "folder", vault_url="")
+    for settings in (anew, folder):
+        assert backup.restore(settings, archive, passphrase=None).solutions == 1
+        assert vault.open_(settings).check(challenge.digest) is None
+        database = db.open_(settings, pooled=False)
+        assert in_a_child(jobs.Runner(settings, database).run) == 1
+        database.dispose()
+    assert not list(folder.vault.glob(".restored-*"))
+
+
+def test_a_solution_that_is_not_what_its_name_says_is_neither_backed_up_nor_restored(
+    challenge: scorer.Challenge, tmp_path: Path
+) -> None:
+    kept = Vault(tmp_path / "vault")
+    kept.put(challenge)
+    (kept.folder / challenge.digest / SOLUTION).write_text("id,target,Usage\n1,1,Public\n")
+    with pytest.raises(Unavailable, match=r"is not what was published\. `heldout vault put FOLDER`"):
+        kept.files(challenge.digest)
+    other = tmp_path / "vault/other"
+    challenge.copy_to(other)
+    (other / "challenge.yaml").write_text("title: Other\n")
+    with pytest.raises(Refused, match="not what its name says"):
+        kept.receive(challenge.digest, other)
+    kept.put(challenge)  # the remedy
+    assert kept.check(challenge.digest) is None
+    assert {name for name, _ in kept.files(challenge.digest)} >= {"challenge.yaml", SOLUTION}
+
+
+# -- whole or not there ------------------------------------------------------------------------
+
+
+def test_a_publication_that_fails_half_way_leaves_nothing_that_is_taken_for_a_version(
+    here: Settings, there: Settings, challenge: scorer.Challenge, checked: scorer.CheckResult, monkeypatch: pytest.MonkeyPatch
+) -> None:  # fmt: skip
+    send = BucketStorage.send
+
+    def until_the_list(self: BucketStorage, spooled: Path, blob: storage.Blob) -> None:
+        if blob.sha256 == challenge.digest:
+            raise Unavailable("Storage does not answer. " + storage.AGAIN)
+        send(self, spooled, blob)
+
+    installation = Installation(here)
+    with monkeypatch.context() as patched, pytest.raises(Unavailable, match="The list of files of version"):
+        patched.setattr(BucketStorage, "send", until_the_list)
+        publishing.publish(installation, challenge, actor="test", checked=checked)
+    assert len(objects(here)) > 4, "all but the list"
+    with installation.database.read() as session:
+        assert session.query(ChallengeVersion).count() == 0
+    with pytest.raises(Unavailable, match=r"is not there\. `heldout vault put FOLDER`"):
+        vault.open_(there).load(challenge.digest)
+    assert files_below(there.vault) == files_below(here.vault) == set(), "nothing hidden is left behind"
+
+    publishing.publish(installation, challenge, actor="test", checked=checked)
+    made = objects(here)
+    publishing.publish(installation, challenge, actor="test", checked=checked)
+    assert objects(here) == made, "a second time nothing is written"
+    assert vault.open_(there).load(challenge.digest).solution_digest == challenge.solution_digest
+    installation.database.dispose()
+
+
+def test_a_changed_object_is_refused_tried_again_told_and_mended(
+    platform: Platform, here: Settings, there: Settings, challenge: scorer.Challenge
+) -> None:
+    config.prepare_data_dir(there)
+    change(here, challenge.solution_digest, b"id,target,Usage\n1,1,Public\n")
+    submission = platform.submit(platform.sample())
+    runner = jobs.Runner(there, platform.database)
+    assert in_a_child(runner.run) == 1
+    status = platform.status(submission)
+    assert (status.state, status.attempt) == (State.QUEUED, 1), "ours, so it is tried again"
+    assert (
+        f"{SOLUTION} of version {challenge.digest[:12]} in the vault {here.vault_url} was changed"
+        in status.fault
+    )
+    assert files_below(there.vault) == set()
+
+    told = doctor.solutions(platform.installation.vault, [challenge.digest])
+    assert not told.is_ok
+    assert "was changed since it was published" in told.words
+    unlike = shutil.copytree(challenge.folder, there.data_dir / "unlike")
+    (unlike / "description.md").write_text("Other words.")
+    old = Vault(there.data_dir / "old")  # when it was no bucket yet
+    old.put(challenge)
+    mended, refused = (
+        command(here, "vault", "put", str(folder)) for folder in (old.home(challenge.digest), unlike)
+    )
+    assert (mended.returncode, refused.returncode) == (0, 2), mended.stderr
+    assert "unlike is no published version" in refused.stderr
+    assert doctor.solutions(platform.installation.vault, [challenge.digest]).is_ok
+    due(platform)
+    assert in_a_child(runner.run) == 1
+    assert platform.status(submission).state is State.SCORED
+
+
+# -- copies ------------------------------------------------------------------------------------
+
+
+def test_a_copy_that_is_not_whole_is_fetched_anew(
+    here: Settings, there: Settings, challenge: scorer.Challenge
+) -> None:
+    vault.open_(here).put(challenge)
+    copies = vault.open_(there)
+    home = copies.home(challenge.digest)
+    file = home / SOLUTION
+    right = file.read_bytes()
+    for damage in ("cut", "lost", "unlisted", "rotten"):
+        last_written = file.stat().st_mtime_ns
+        if damage in ("lost", "unlisted"):
+            (file if damage == "lost" else home / vault.LIST).unlink()
+        else:
+            file.chmod(0o600)
+            file.write_bytes(right[:-9] if damage == "cut" else right.replace(b"1", b"0"))
+        if damage == "rotten":  # in silence, as a disk does it: the doctor alone reads every byte
+            os.utime(file, ns=(last_written, last_written))
+            assert doctor.solutions(copies, [challenge.digest]).is_ok
+        assert copies.home(challenge.digest) == home
+        assert file.read_bytes() == right, damage
+    number = file.stat().st_ino
+    copies.home(challenge.digest)
+    assert file.stat().st_ino == number, "what is whole is not fetched again"
+
+
+def test_many_at_once_fetch_a_version_once_and_clear_away_what_a_killed_one_left(
+    here: Settings, there: Settings, challenge: scorer.Challenge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vault.open_(here).put(challenge)
+    left = there.vault / f".{challenge.digest}/new/private"
+    left.mkdir(parents=True)
+    (left / "solution.csv").write_text("half")
+    fetched = there.data_dir / "fetched"
+    fetch = vault.BucketVault._fetch
+
+    def noted(self: vault.BucketVault, draft: Path, digest: str) -> None:
+        with fetched.open("a") as notes:
+            notes.write("once\n")
+        fetch(self, draft, digest)
+
+    monkeypatch.setattr(vault.BucketVault, "_fetch", noted)
+    children = []
+    for _ in range(4):
+        if (child := os.fork()) == 0:
+            try:
+                os._exit(
+                    vault.open_(there).load(challenge.digest).solution_digest != challenge.solution_digest
+                )
+            except BaseException:  # noqa: BLE001  a forked pytest must never go on
+                os._exit(99)
+        children.append(child)
+    assert [os.waitpid(child, 0)[1] for child in children] == [0] * 4
+    assert fetched.read_text() == "once\n"
+    assert not left.exists()
+
+
+# -- who may open it ---------------------------------------------------------------------------
+
+
+def user(endpoint: str, bucket: str, *may: str) -> tuple[str, str]:
+    """A key that may do so much with one bucket, and nothing else."""
+    iam, name = client(endpoint, "iam"), f"u{os.urandom(6).hex()}"
+    there = [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"]
+    policy = {
+        "Version": "2012-10-17",
+        "Statement": [{"Effect": "Allow", "Action": may, "Resource": there}],
+    }
+    iam.create_user(UserName=name)
+    iam.put_user_policy(UserName=name, PolicyName=name, PolicyDocument=json.dumps(policy))
+    key = iam.create_access_key(UserName=name)["AccessKey"]
+    return key["AccessKeyId"], key["SecretAccessKey"]
+
+
+def test_with_the_keys_of_the_web_nobody_opens_the_vault(
+    here: Settings, there: Settings, endpoint: str, challenge: scorer.Challenge, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """The server asks whose key it is, and what that may do."""
+    uploads, solutions = here.storage_url.split("/")[2], here.vault_url.split("/")[2]
+    webs = user(endpoint, uploads, "s3:*")
+    publishers, workers = user(endpoint, solutions, "s3:*"), user(endpoint, solutions, "s3:Get*", "s3:List*")
+    monkeypatch.setattr(moto.settings, "INITIAL_NO_AUTH_ACTION_COUNT", 0)
+
+    def opened_by(host: Settings, key: tuple[str, str]) -> Vault:
+        return vault.open_(replace(host, vault_key=key[0], vault_secret=key[1]))
+
+    opened_by(here, publishers).put(challenge)
+    assert opened_by(there, workers).load(challenge.digest).solution_digest == challenge.solution_digest
+    web = replace(here, data_dir=tmp_path / "web", s3_key=webs[0], s3_secret=webs[1])
+    with pytest.raises(Unavailable, match=r"does not let us into its bucket \w+\. Look at HELDOUT_VAULT_URL"):
+        opened_by(web, webs).load(challenge.digest)
+    with pytest.raises(Unavailable, match="does not let us in"):
+        storage.open_(replace(web, storage_url=here.vault_url)).path(challenge.solution_digest)
+    assert not (web.vault / challenge.digest).exists()
+
+
+def test_what_is_wrong_with_the_bucket_is_said_in_words(here: Settings, challenge: scorer.Challenge) -> None:
+    gone = vault.open_(replace(here, vault_url="s3://no-such-bucket"))
+    with pytest.raises(Unavailable, match=f"version {challenge.digest[:12]} in .*no bucket no-such-bucket"):
+        gone.load(challenge.digest)
+    away = vault.open_(replace(here, vault_endpoint="http://127.0.0.1:9"))
+    with pytest.raises(Unavailable, match=r"Storage does not answer\. Look at HELDOUT_VAULT_URL"):
+        away.load(challenge.digest)
+
+
+def test_the_web_opens_no_vault_even_if_it_is_named(here: Settings, tmp_path: Path) -> None:
+    """A setting of the workers in the web's environment is no fault, and of no use."""
+    code = (
+        "import sys; from app import config; from app.web import create_app\n"
+        "create_app(config.load()); assert 'app.vault' not in sys.modules"
+    )
+    env = environment(tmp_path, {"HELDOUT_VAULT_URL": here.vault_url})
+    subprocess.run([sys.executable, "-c", code], env=env, cwd=ROOT, check=True)
