@@ -326,6 +326,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     def _linger(self, conn: Connection) -> None:
         """Hear out who still sends: closing with bytes unread resets the connection, and our answer is lost."""
         conn.sock.shutdown(socket.SHUT_WR)
+        conn.parser = None  # and with it what was not read
         conn.needs = LINGER_BYTES
         self._wait(conn, LINGER_SECONDS, self._hear_out)
 

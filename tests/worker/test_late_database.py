@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import http.client
 import secrets
 import signal
 import socket
 import subprocess
 import time
-import urllib.request
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -105,8 +105,9 @@ def alive(database: Database) -> set[str]:
 
 
 def healthy(port: int) -> bool:
-    with suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=5) as answer:
-        return bool(answer.status == 200)
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=5)) as connection, suppress(OSError):
+        connection.request("GET", "/healthz")
+        return connection.getresponse().status == 200
     return False
 
 
