@@ -40,7 +40,9 @@ def disk(*, uploads: int = 60, disk_mib: int = 96, left_kib: int = 2_500) -> lis
     """Fill a file system of its own until only a little is left, send, make room, and look."""
     broken: list[str] = []
     about = common.machine()
-    with _small_disk(disk_mib) as folder, common.serving(folder / "data", workers=1) as server:
+    small = _small_disk(disk_mib)
+    # Without the floor, which would refuse every upload before the disk is full.
+    with small as folder, common.serving(folder / "data", workers=1, disk_floor_mb=0) as server:
         installation, slug, token = _house(folder)
         common.wait_for_workers(server)
         ballast = folder / "ballast"
