@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 
 MAX_ATTEMPTS = 3
 BACKOFF = timedelta(seconds=5)
+AWAY_BACKOFF = timedelta(seconds=30)
+"""Where storage, the vault or the machine has no answer: three attempts then span what a restart of those takes."""
 CLOCK_SLACK = timedelta(minutes=1)
 """What lies further ahead of now than the rules allow, and this, was written before the clock was set back."""
 CLAIM_LOCK = 0x434C4149
@@ -332,7 +334,7 @@ def record_rejected(
     points.reach("reject.guarded")
 
 
-def give_back(session: Session, claim: Claim, fault: str, *, now: datetime) -> State:
+def give_back(session: Session, claim: Claim, fault: str, *, now: datetime, is_away: bool = False) -> State:
     """An attempt failed for a reason of ours: try again soon, or after the third time tell the organiser."""
     submission, counts = _lock_for(session, claim)
     again = claim.attempt < MAX_ATTEMPTS
@@ -344,7 +346,7 @@ def give_back(session: Session, claim: Claim, fault: str, *, now: datetime) -> S
         claim,
         {
             "state": State.QUEUED if again else State.FAILED,
-            "next_try_at": now + BACKOFF * claim.attempt,
+            "next_try_at": now + (AWAY_BACKOFF if is_away else BACKOFF) * claim.attempt,
             "hinted_at": None,
             "lease_token": None,
             "lease_until": None,
@@ -473,7 +475,7 @@ def follow_clock(session: Session, *, lease: timedelta, now: datetime) -> int:
         update(Evaluation)
         .where(
             Evaluation.state == State.QUEUED,
-            Evaluation.next_try_at > now + BACKOFF * MAX_ATTEMPTS + CLOCK_SLACK,
+            Evaluation.next_try_at > now + AWAY_BACKOFF * MAX_ATTEMPTS + CLOCK_SLACK,
             Evaluation.attempt > 0,
         )
         .values(next_try_at=now)

@@ -29,7 +29,7 @@ import scorer.scoring  # by name, so that the heavy imports happen before the fo
 from app import db, evaluations, logs, points, releases, storage, vault
 from app.config import Settings
 from app.db import Database
-from app.errors import Refused
+from app.errors import Refused, Unavailable
 from app.evaluations import Claim, Fenced
 from app.models import PublicScore
 from app.processes import die_with_parent, this_host
@@ -204,13 +204,15 @@ class Runner:
             words = f"{fault.log[-3000:]}\n\n{fault}"  # the end is what is kept
         words = words.encode("utf-8", "replace").decode()  # a lone surrogate is no text for a database
         try:
-            patiently(lambda: self._return(claim, words[-4000:]))
+            patiently(
+                lambda: self._return(claim, words[-4000:], is_away=isinstance(fault, (Unavailable, OSError)))
+            )
         except Fenced as late:
             log.warning("another run has taken over: %s", late)
 
-    def _return(self, claim: Claim, words: str) -> None:
+    def _return(self, claim: Claim, words: str, *, is_away: bool) -> None:
         with self.database.begin() as session:
-            evaluations.give_back(session, claim, words, now=db.now(session))
+            evaluations.give_back(session, claim, words, now=db.now(session), is_away=is_away)
 
 
 def patiently(write: Callable[[], None], *, seconds: float = PATIENCE_SECONDS) -> None:

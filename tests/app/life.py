@@ -10,7 +10,7 @@ from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 ATTEMPTS = 3
-BACKOFF = timedelta(seconds=5)
+BACKOFF, AWAY_BACKOFF = timedelta(seconds=5), timedelta(seconds=30)
 BEHIND = timedelta(seconds=20)
 HINTED = timedelta(seconds=15)
 SLACK = timedelta(minutes=1)
@@ -228,14 +228,15 @@ class Life:
         self.evaluations[key].finish("rejected", now)
         self.give_back(key)
 
-    def fail(self, key: Key, now: datetime) -> None:
+    def fail(self, key: Key, now: datetime, *, is_away: bool) -> None:
         evaluation = self.evaluations[key]
         if evaluation.attempt < ATTEMPTS:
             evaluation.state, evaluation.token, evaluation.lease_until = "queued", None, None
         else:
             evaluation.finish("failed", now)
             self.give_back(key)
-        evaluation.next_try_at, evaluation.hinted_at = now + BACKOFF * evaluation.attempt, None
+        pause = AWAY_BACKOFF if is_away else BACKOFF
+        evaluation.next_try_at, evaluation.hinted_at = now + pause * evaluation.attempt, None
 
     def give_back(self, key: Key) -> None:
         if self.rounds[key[1]].state == "active":
@@ -265,7 +266,7 @@ class Life:
         ]
         for evaluation in begun:
             evaluation.started_at, evaluation.lease_until = now, now + max(lease, SLACK)
-        latest = now + ATTEMPTS * BACKOFF + SLACK
+        latest = now + ATTEMPTS * AWAY_BACKOFF + SLACK
         put_off = [
             e
             for e in self.evaluations.values()

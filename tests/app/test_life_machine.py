@@ -312,7 +312,7 @@ class Machine(RuleBasedStateMachine):
         elif how == "reject":
             self._reject(claim)
         elif how == "fail":
-            self._fail(claim)
+            self._fail(claim, is_away=False)
         elif how == "heartbeat":
             self._renew(claim)
 
@@ -342,7 +342,7 @@ class Machine(RuleBasedStateMachine):
     def hard_times(self, worker: str, ends: list[str]) -> None:
         for end in ends:
             if (claim := self._claim(worker)) and end == "fail":
-                self._fail(claim)
+                self._fail(claim, is_away=False)
             self.now += LEASE + timedelta(seconds=1)
         self.sweep()
 
@@ -413,14 +413,17 @@ class Machine(RuleBasedStateMachine):
             self.seen["rejected"] += 1
             self.life.reject((claim.submission_id, claim.round_id), self.now)
 
-    @rule(claim=claims)
-    def fail(self, claim: Claim) -> None:
-        self._fail(claim)
+    @rule(claim=claims, is_away=st.booleans())
+    def fail(self, claim: Claim, is_away: bool) -> None:
+        self._fail(claim, is_away=is_away)
 
-    def _fail(self, claim: Claim) -> None:
-        if self._written(claim, lambda session: evaluations.give_back(session, claim, "boom", now=self.now)):
+    def _fail(self, claim: Claim, *, is_away: bool) -> None:
+        def write(session: Any) -> object:
+            return evaluations.give_back(session, claim, "boom", now=self.now, is_away=is_away)
+
+        if self._written(claim, write):
             key = claim.submission_id, claim.round_id
-            self.life.fail(key, self.now)
+            self.life.fail(key, self.now, is_away=is_away)
             if self.life.evaluations[key].state == "failed":
                 self.seen["failed"] += 1
 
