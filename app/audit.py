@@ -63,7 +63,7 @@ def seal(session: Session, *, now: datetime) -> int:
             select(Event).where(Event.seq.is_(None)).order_by(Event.id).limit(SEALED_AT_ONCE)
         ).all()
     )
-    if not waiting:
+    if not waiting and not _lacks_submissions(session):
         return 0
     opening = _opening(session, now)
     if opening is not None:
@@ -84,22 +84,31 @@ def seal(session: Session, *, now: datetime) -> int:
 def _opening(session: Session, now: datetime) -> Event | None:
     """The first event of the chain: the scores that no event names, by round, and the submissions. A log that
     was begun with scores alone names the submissions once, in an event of their own; None if all is said."""
-    if session.scalar(select(Event.id).where(Event.seq.is_not(None)).limit(1)) is None:
+    if not _is_begun(session):
         opening = Event(action=BEGUN, detail={"scores": _older_scores(session)})
-    else:
-        named = session.scalars(
-            select(Event)
-            .where(Event.subject == LOG, Event.seq.is_not(None))
-            .where(or_(Event.seq == 1, Event.action == OLDER))
-        )
-        if any("submissions" in event.detail for event in named):
-            return None
+    elif _lacks_submissions(session):
         opening = Event(action=OLDER, detail={})
+    else:
+        return None
     opening.at, opening.actor, opening.subject = now, "sweeper", LOG
     opening.detail["submissions"] = _older_submissions(session)
     session.add(opening)
     session.flush()
     return opening
+
+
+def _is_begun(session: Session) -> bool:
+    return session.scalar(select(Event.id).where(Event.seq.is_not(None)).limit(1)) is not None
+
+
+def _lacks_submissions(session: Session) -> bool:
+    """Whether the log was begun without naming the submissions that are older than it."""
+    named = session.scalars(
+        select(Event)
+        .where(Event.subject == LOG, Event.seq.is_not(None))
+        .where(or_(Event.seq == 1, Event.action == OLDER))
+    )
+    return not any("submissions" in event.detail for event in named) and _is_begun(session)
 
 
 # In both, rows before events: what is committed between the two has its event, and is left out.
@@ -121,7 +130,8 @@ def _older_scores(session: Session) -> dict[str, Any]:
 def _older_submissions(session: Session) -> dict[str, Any]:
     digests = {facts["submission"]: _digest(facts) for facts in _uploads(session)}
     for event in session.scalars(select(Event).where(Event.action.in_(RECEIVED))):
-        digests.pop(event.detail.get("submission", 0), None)
+        if event.seq is None or "size" in event.detail:  # else its row alone knows how large the file was
+            digests.pop(event.detail.get("submission", 0), None)
     return _summary(digests)
 
 
@@ -169,7 +179,9 @@ def knows(session: Session, head: str) -> bool:
 
 
 def is_any_unsealed(session: Session) -> bool:
-    return session.scalar(select(Event.id).where(Event.seq.is_(None)).limit(1)) is not None
+    """Whether `seal` would find something to do."""
+    waiting = session.scalar(select(Event.id).where(Event.seq.is_(None)).limit(1))
+    return waiting is not None or _lacks_submissions(session)
 
 
 def link(before: str, seq: int, event: Event) -> str:
@@ -196,6 +208,8 @@ class _Said:
     """By round: the scores from before there was a log."""
     older: dict[str, Any] | None = None
     """The submissions from before there was a log; None where it was begun without naming them."""
+    unsized: set[int] = field(default_factory=set)
+    """Submissions whose event holds no size and is older than what names the others: they are among these."""
 
     def hear(self, event: Event) -> Iterator[Fault]:
         # Read with care: a changed event may lack anything, and its break is told elsewhere.
@@ -204,6 +218,8 @@ class _Said:
             if id_ in self.accepted:
                 yield Fault(event.seq, f"submission {id_} was accepted twice")
             self.accepted.setdefault(id_, said)
+            if self.older is None and event.seq is not None and "size" not in said:
+                self.unsized.add(id_)
         elif event.action == SCORED and "submission" in said and "round" in said:
             key = said["submission"], said["round"]
             if key in self.scored:
@@ -260,9 +276,9 @@ def _submissions(session: Session, said: _Said) -> Iterator[Fault]:
         id_ = facts["submission"]
         missing.discard(id_)
         accepted = said.accepted.get(id_)
-        if accepted is None:
+        if accepted is None or id_ in said.unsized:
             unnamed[id_] = _digest(facts)
-        elif not events.is_upload(facts, accepted):
+        if accepted is not None and not events.is_upload(facts, accepted):
             yield Fault(None, f"submission {id_} is not the one that was accepted")
     for id_ in sorted(missing):
         yield Fault(None, f"submission {id_} was accepted and is not in the table")

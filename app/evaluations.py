@@ -90,16 +90,20 @@ def enqueue(session: Session, submission: Submission, *, place: datetime, now: d
     session.flush()
 
 
+def take_turn(session: Session, *, most_workers: int) -> None:
+    """Where competitions have a cap, wait until nobody else claims; then read the clock, and `claim`."""
+    if most_workers and session.get_bind().dialect.name != "sqlite":  # where whoever writes is alone anyhow
+        session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": CLAIM_LOCK})
+
+
 def claim(
     session: Session, worker: str, *, lease: timedelta, now: datetime, most_workers: int = 0
 ) -> Claim | None:
     """Take the next evaluation under a new lease; None if none waits.
 
     Competitions take turns, and within one a team with a single waiting file comes before others' second. One
-    that holds `most_workers` already is passed over (0: none is).
+    that holds `most_workers` already is passed over (0: none is), for which it must be this one's turn (`take_turn`).
     """
-    if most_workers and session.get_bind().dialect.name != "sqlite":  # where whoever writes is alone anyhow
-        session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": CLAIM_LOCK})
     row = _next_due(session, now=now, full=_full(session, most_workers, now=now))
     if row is None:
         return None

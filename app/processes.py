@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import os
 import signal
 import socket
 import sys
+import time
 from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
@@ -22,8 +22,15 @@ def die_with_parent() -> None:
 def give_way(niceness: int) -> None:
     """Let other processes of this machine go first. Linux weighs sessions first, by a niceness of their own."""
     total = os.nice(niceness)
-    with contextlib.suppress(OSError):  # a kernel that does not
-        Path("/proc/self/autogroup").write_text(str(total))
+    for _ in range(5):
+        try:
+            Path("/proc/self/autogroup").write_text(str(total))
+        except BlockingIOError:  # without privileges this may be said ten times a second, by all of a machine
+            time.sleep(0.11)
+            continue
+        except OSError:
+            pass  # a kernel that does not
+        return
 
 
 def this_host() -> str:

@@ -77,7 +77,8 @@ class Child:
 
     def _begin(self) -> None:
         die_with_parent()
-        give_way(self.niceness)
+        if self.niceness:
+            give_way(self.niceness)
 
     def reap(self) -> int | None:
         """The exit code if it has died since the last look; plans its restart."""

@@ -32,6 +32,7 @@ import socket
 import struct
 import sys
 import sysconfig
+import time
 import traceback
 import types
 from collections.abc import Callable, Mapping, Sequence
@@ -457,12 +458,24 @@ def serve(control: socket.socket, ruleset: int | None) -> NoReturn:
                 answer.close()
 
 
+def keep_niceness() -> None:
+    """Linux weighs sessions against each other by a niceness of their own, and this one is new."""
+    for _ in range(5 if os.nice(0) else 0):
+        try:
+            with open("/proc/self/autogroup", "w") as autogroup:  # noqa: PTH123 - pathlib is not imported here
+                autogroup.write(str(os.nice(0)))
+        except BlockingIOError:  # without privileges this may be said ten times a second, by all of a machine
+            time.sleep(0.11)
+            continue
+        except OSError:
+            pass  # a kernel that does not
+        return
+
+
 def main() -> NoReturn:
     control = socket.socket(fileno=int(sys.argv[1]))
     settings = json.loads(sys.argv[2])
-    # Linux weighs sessions against each other by their own niceness, and this one is new.
-    with contextlib.suppress(OSError), open("/proc/self/autogroup", "w") as autogroup:  # noqa: PTH123
-        autogroup.write(str(os.nice(0)))
+    keep_niceness()
     sys.path.extend([*settings["packages"], *settings["path"]])
     try:
         preload(settings["modules"], settings["shims"], settings["absent"])

@@ -182,6 +182,7 @@ def _listen(
     """
     ScoringWorker.runner, ScoringWorker.pulse, ScoringWorker.stop = runner, pulse, stop
     connection = queue.connect(settings.redis)
+    runner.hints = queue.Hints(connection, key, job_seconds=settings.job_seconds)
     # RQ tries again by itself. The client's own ten tries of each command made it 20 s until the database was asked.
     connection.set_retry(Retry(NoBackoff(), 1))
     # Of its own, and impatient: what does not answer soon is away, and nobody can stop a worker that waits for it.

@@ -33,6 +33,7 @@ from app.errors import Refused, Unavailable
 from app.evaluations import Claim, Fenced
 from app.models import PublicScore
 from app.processes import die_with_parent, this_host
+from app.queue import Hints
 from app.releases import Terms
 from scorer import parsing
 from scorer.custom import MetricFailed
@@ -64,6 +65,8 @@ class Runner:
         self.vault = vault.open_(settings)
         self.lease = timedelta(seconds=settings.lease_seconds)
         self.name = f"{this_host()}/{os.getpid()}"
+        self.hints: Hints | None = None
+        """Where there is a queue: what was left undone is announced again."""
 
     def run(self) -> int:
         """Score what is due, in the order of the queue, for a short while; how many were finished."""
@@ -72,12 +75,18 @@ class Runner:
         horse = f"{self.name}/{os.getpid()}"
         until = time.monotonic() + DRAIN_SECONDS
         finished = 0
-        claim = self._claim(horse)
-        while claim is not None:
+        while (claim := self._claim(horse)) is not None:
             self.score(claim)
             finished += 1
-            claim = self._claim(horse) if time.monotonic() < until else None
+            if time.monotonic() >= until:
+                self._pass_on(claim)
+                break
         return finished
+
+    def _pass_on(self, claim: Claim) -> None:
+        """Whoever was woken while the competition was full found nothing, and that hint is gone."""
+        if self.settings.workers_per_competition and self.hints is not None:
+            self.hints.send(claim.submission_id)
 
     def score(self, claim: Claim) -> None:
         """One evaluation from claim to record. No connection is held while numbers are crunched."""
@@ -114,6 +123,7 @@ class Runner:
     def _claim(self, horse: str) -> Claim | None:
         most = self.settings.workers_per_competition
         with self.database.begin() as session:
+            evaluations.take_turn(session, most_workers=most)
             return evaluations.claim(session, horse, lease=self.lease, now=db.now(session), most_workers=most)
 
     def _record(

@@ -26,7 +26,7 @@ from gunicorn.http.unreader import SocketUnreader
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from app.web import FORM_LIMIT_BYTES
-from app.web.throttle import FREE_THREADS
+from app.web.throttle import shares
 from app.web.uploads import ASKED, HERE
 
 if TYPE_CHECKING:
@@ -193,7 +193,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         """Bytes of small uploads, from their first to their answer."""
         self.ready: deque[Connection] = deque()
         """Small uploads that are here. Few at once get a thread, so that pages need not stand behind a crowd of them."""
-        self.places = max(1, self.cfg.threads - FREE_THREADS)
+        _, self.places = shares(self.cfg.threads)
         self.looked = self.warned = 0.0
 
     def load_wsgi(self) -> None:
@@ -383,10 +383,16 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             time.sleep(STARVED_SECONDS)
 
     def _give_up_oldest(self) -> None:
-        if self.slow:
-            self._drop(next(iter(self.slow)))
-        else:
-            self.murder_keepalived(force=True)
+        """Who asks for nothing goes first, and whose file is on its way last, to be answered by a thread."""
+        if self.keepalived_conns:
+            idle = self.keepalived_conns.popleft()
+            self.poller.unregister(idle.sock)
+            self.nr_conns -= 1
+            idle.close()
+        elif (slow := next((conn for conn in self.slow if not conn.is_paced), None)) is not None:
+            self._drop(slow)
+        elif self.slow:
+            self._start(next(iter(self.slow)))
 
     def murder_pending(self) -> None:
         """Asked at every turn of the loop."""

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from flask import Flask, Response, g, jsonify, make_response, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_wtf.csrf import CSRFError
+from gunicorn.http.errors import ParseException
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import BadHost, HTTPException
 
@@ -51,7 +52,11 @@ AWAY = (
 )
 
 
+BROKEN = "The request is broken: its chunks are not as they say. Nothing was kept; send it again."
+
+
 def register(app: Flask) -> None:
+    app.register_error_handler(ParseException, broken)
     app.register_error_handler(Refused, refused)
     app.register_error_handler(CSRFError, forged)
     app.register_error_handler(BadHost, lost)
@@ -70,6 +75,10 @@ def refused(refusal: Refused) -> ResponseReturnValue:
     if refusal.status == 503:
         answered.headers["Retry-After"] = "5"
     return answered
+
+
+def broken(_error: ParseException) -> ResponseReturnValue:
+    return answer(400, BROKEN)
 
 
 def forged(_error: CSRFError) -> ResponseReturnValue:

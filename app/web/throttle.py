@@ -11,6 +11,13 @@ from app.errors import TooManyTries, Unavailable
 
 UPLOADS_AT_ONCE = 2
 FREE_THREADS = 3
+"""For pages and refusals, whatever is uploaded."""
+
+
+def shares(threads: int) -> tuple[int, int]:
+    """How many of a web process's threads may read large uploads, and how many work on small ones that are here."""
+    small = max(1, (threads - FREE_THREADS) // 2)
+    return max(1, threads - FREE_THREADS - small), small
 
 
 class UnderWay:
@@ -20,7 +27,7 @@ class UnderWay:
     """
 
     def __init__(self, threads: int) -> None:
-        self._in_all = max(1, threads - FREE_THREADS)
+        self._in_all, _ = shares(threads)
         self._uploads: Counter[int] = Counter()
         self._lock = threading.Lock()
 

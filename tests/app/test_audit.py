@@ -395,6 +395,28 @@ def test_a_log_that_was_begun_without_submissions_names_them_once_and_no_later(w
         seal(world)
 
 
+def test_a_quiet_log_names_older_submissions_at_once_and_their_sizes_with_them(world: World) -> None:
+    """Events of the version before hold no size, and a closed competition has no other event to wait for."""
+    world.submit("old")
+    by_hand(world, drop("event_update", "event")(world))
+    with world.database.begin() as session:
+        accepted = session.query(Event).one()
+        accepted.detail = {name: value for name, value in accepted.detail.items() if name != "size"}
+        events.log(session, "sweeper", "log begun", "log", now=NOON, scores={})
+        session.flush()
+        begun, accepted = session.query(Event).order_by(Event.id.desc()).all()
+        begun.seq, begun.hash = 1, audit.link(audit.BEGINNING, 1, begun)
+        accepted.seq, accepted.hash = 2, audit.link(begun.hash, 2, accepted)
+    with world.database.read() as session:
+        assert audit.is_any_unsealed(session)
+    seal(world)
+    with world.database.read() as session:
+        assert not audit.is_any_unsealed(session)
+    assert (words(world), verify(world).submissions_before) == ("", 1)
+    by_hand(world, drop("submission_update", "submission")(world), "UPDATE submission SET size_bytes = 5")
+    assert words(world).startswith("1 submissions were there when the log began, and 1 without a record")
+
+
 def old_first_hash(world: World) -> str:
     with world.database.read() as session:
         return audit.link(audit.BEGINNING, 1, session.query(Event).one())
