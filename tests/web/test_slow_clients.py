@@ -265,6 +265,34 @@ def test_a_server_without_a_descriptor_left_waits_for_one_in_peace(foundation: P
     assert 1 <= (tmp_path / "web.log").read_text().count("no file descriptor is left") <= 5
 
 
+def test_when_connections_run_short_a_file_on_its_way_is_not_what_goes(server: Serving) -> None:
+    [web] = [pid for pid in pids_of("app.web") if parent_of(pid) == server.process.pid]
+    limits = resource.prlimit(web, resource.RLIMIT_NOFILE)
+    content = b"id,p\n1,2\n"
+    with ExitStack() as stack:
+        honest = stack.enter_context(server.connection(upload(server.token, len(content)) + content[:4]))
+        idle = stack.enter_context(server.connection(GET))
+        idle.recv(1000)
+        time.sleep(0.3)
+        most = max(int(entry.name) for entry in Path(f"/proc/{web}/fd").iterdir()) + 4
+        resource.prlimit(web, resource.RLIMIT_NOFILE, (most, limits[1]))
+        for _ in range(20):
+            stack.enter_context(server.connection())
+        time.sleep(0.5)
+        resource.prlimit(web, resource.RLIMIT_NOFILE, limits)
+        honest.sendall(content[4:])
+        assert everything(honest).startswith(b"HTTP/1.1 201 ")
+
+
+def test_a_broken_chunk_is_the_clients_fault(server: Serving) -> None:
+    head = (
+        UPLOAD
+        + f"Authorization: {server.token}\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n".encode()
+    )
+    with server.connection(head + b"\r\nzz\r\n") as connection:
+        assert everything(connection).startswith(b"HTTP/1.1 400 ")
+
+
 def test_a_crowd_of_slow_uploads_takes_nobodys_place_and_arrives(server: Serving) -> None:
     """Three people with 64 of them used to hold all places, and everybody else was refused for as long."""
     with ExitStack() as stack:
@@ -310,6 +338,8 @@ def test_a_crowd_of_small_uploads_leaves_threads_for_pages(server: Serving) -> N
     """Here a database whose only writer does not end keeps each in its thread."""
     with ExitStack() as stack, closing(sqlite3.connect(server.folder / "heldout.db")) as writer:
         writer.execute("BEGIN IMMEDIATE")
+        for n in range(6):  # of three people, in threads too
+            stack.enter_context(server.connection(upload(server.others[n % 3], 2_000_000) + b"1" * 90_000))
         crowd = [
             stack.enter_context(server.connection(upload(server.token, 8) + b"id,p\n%03d" % n))
             for n in range(12)
