@@ -441,17 +441,23 @@ def rescore_of(session: Session, competition: Competition) -> Rescore | None:
 
 
 def refuse_unless_seen(
-    session: Session, competition: Competition, *, seen: str, draft: str | None = None
+    session: Session,
+    competition: Competition,
+    *,
+    seen: str,
+    draft: str | None = None,
+    or_at_work: bool = False,
 ) -> int:
     """The draft, if it is the one that an organiser was shown and still what was shown; both hold from here on.
 
-    A file that was scored since, or failed, may have added a loss that nobody has looked at.
+    A file that was scored since, or failed, may have added a loss that nobody has looked at. `or_at_work` lets one
+    go that is not finished, which every score changes, so that it can be given up.
     """
     lock(session, competition)
     found = rescore_of(session, competition)
     if found is None or draft not in (None, str(found.draft_id)):
         raise Conflict("That rescore is over or was replaced by another; look again.")
-    if found.digest != seen:
+    if found.digest != seen and not (or_at_work and not found.is_finished):
         state = "is finished" if found.is_finished else "is at work"
         raise Conflict(
             f"The rescore is not the one that was seen, or has changed since, and nothing was done. Now it {state}: "

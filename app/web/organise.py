@@ -130,20 +130,22 @@ def rescore_apply(slug: str) -> ResponseReturnValue:
 
 @blueprint.post("/competitions/<slug:slug>/organise/rescore/discard")
 def rescore_discard(slug: str) -> ResponseReturnValue:
-    """Hours of work may go with it, so that too only as it was seen."""
+    """Hours of work may go with a finished one, so that too only as it was seen."""
     with parts().database.begin() as session:
         now = db.now(session)
         me = organiser(session, now)
-        draft_id = _seen_draft(session, slug)
+        draft_id = _seen_draft(session, slug, or_at_work=True)
         competitions.discard_rescore(session, competitions.by_slug(session, slug))
         events.log(session, me.name, "rescore discarded", slug, now=now, round=draft_id)
     return _back(slug, "The rescore is given up; the board stays as it is.")
 
 
-def _seen_draft(session: Session, slug: str) -> int:
+def _seen_draft(session: Session, slug: str, *, or_at_work: bool = False) -> int:
     """The draft as the page showed it, and nothing else."""
     competition = competitions.by_slug(session, slug)
-    return competitions.refuse_unless_seen(session, competition, draft=field("draft"), seen=field("seen"))
+    return competitions.refuse_unless_seen(
+        session, competition, draft=field("draft"), seen=field("seen"), or_at_work=or_at_work
+    )
 
 
 @blueprint.post("/competitions/<slug:slug>/organise/extensions")

@@ -410,7 +410,10 @@ def test_only_the_rescore_that_was_seen_is_ended(house: House) -> None:
         refusal = grace.post(f"{RESCORE}/{act}", sent)
         assert (refusal.status_code, "replaced by another" in refusal.text) == (409, True)
     assert grace.post(f"{RESCORE}/discard", {"draft": sent["draft"]}).status_code == 409
-    assert grace.post(f"{RESCORE}/discard", seen(house)[1]).status_code == 303, "one at work may be given up"
+    at_work = seen(house)[1] | {"seen": sent["seen"]}
+    assert grace.post(f"{RESCORE}/apply", at_work).status_code == 409
+    # Each score changes one that is at work: nobody could give it up as it was seen.
+    assert grace.post(f"{RESCORE}/discard", at_work).status_code == 303
 
 
 # -- the rest ----------------------------------------------------------------------------------
