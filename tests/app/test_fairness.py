@@ -131,6 +131,7 @@ def test_workers_that_poll_see_what_is_due(world: World) -> None:
 
 def claim_one(world: World, most_workers: int, *, now: datetime = NOON) -> Claim | None:
     with world.database.begin() as session:
+        evaluations.take_turn(session, most_workers=most_workers)
         return evaluations.claim(session, "host/1/2", lease=LEASE, now=now, most_workers=most_workers)
 
 
@@ -224,6 +225,7 @@ def test_of_two_claims_at_once_one_gets_the_last_place(world: World) -> None:
     found: list[Claim | None] = []
     other = threading.Thread(target=lambda: found.append(claim_one(world, 2)))
     with world.database.begin() as session:
+        evaluations.take_turn(session, most_workers=2)
         assert evaluations.claim(session, "host/1/3", lease=LEASE, now=NOON, most_workers=2) is not None
         other.start()
         other.join(0.5)

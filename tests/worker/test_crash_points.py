@@ -108,7 +108,8 @@ class Life:
         self.web = create_app(settings, database=self.database)
         self.web.logger.propagate = False
         self.runner = Runner(settings, self.database)
-        evaluations.BACKOFF = timedelta(0)  # in this fork only: nobody waits for the next try
+        # In this fork only: nobody waits for the next try.
+        evaluations.BACKOFF = evaluations.AWAY_BACKOFF = timedelta(0)
 
     def live(self) -> None:
         self.upload("ada-1", "bob-1", "ada-2")
