@@ -619,7 +619,7 @@ def _end_rescore(session: Session, competition: Competition, *, take: bool, seen
     if draft is None:
         raise Refused(f"No rescore of {competition.slug} is at work.")
     if seen is not None:
-        competitions.refuse_unless_seen(session, competition, seen=seen)
+        competitions.refuse_unless_seen(session, competition, seen=seen, or_at_work=not take)
     if not take:
         competitions.discard_rescore(session, competition)
         return "the rescore is given up; the board stays as it is."
@@ -1070,14 +1070,19 @@ def vault_put(installation: Installation, folders: Sequence[Path]) -> None:
     """Put versions back that the vault lacks, from the folders that were published or out of another vault."""
     with installation.database.read() as session:
         published = set(doctor.versions(session))
+    strangers = []
     for folder in folders:
         challenge = scorer.load(folder)
         if challenge.digest not in published:
-            raise Refused(
-                f"{folder} is no published version: `heldout challenge publish` makes one of it, or it was changed since."
-            )
+            strangers.append(str(folder))
+            continue
         installation.vault.put(challenge)
         click.echo(f"{folder}: version {challenge.digest[:12]} is in {installation.vault}.")
+    if strangers:
+        raise Refused(
+            f"No published version: {', '.join(strangers)}. Such a folder was changed since, or never published: "
+            "`heldout challenge publish` makes a version of one."
+        )
 
 
 @cli.command("backup")

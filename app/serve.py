@@ -185,7 +185,7 @@ class Supervisor:
         assert self._listener is not None
         env = dict(os.environ)
         env |= {f"HELDOUT_{name.upper()}": value for name, value in _for_children(settings).items()}
-        bare = {name: value for name, value in env.items() if name not in OPEN_THE_VAULT}
+        bare = env | dict.fromkeys(OPEN_THE_VAULT, "")  # empty: a file of settings may hold them as well
         python = [sys.executable, "-m"]
         if settings.embedded_redis:
             valkey = Child(

@@ -330,7 +330,9 @@ def load(folder: Path | str, *, digest: str | None = None, prepared: Path | None
     digest = digest or folder_digest(folder)
     solution_digest = file_sha256(path)
     # What the arrays hold depends on the metrics too, and these may change with the program.
-    key = hashlib.sha256(",".join([digest, *(task.digest() for task in tasks)]).encode()).hexdigest()
+    # And a folder may have been damaged, and mended, under the same digest.
+    facts = [digest, solution_digest, *(task.digest() for task in tasks)]
+    key = hashlib.sha256(",".join(facts).encode()).hexdigest()
     solution = None if prepared is None else open_prepared(prepared / key, tasks)
     if solution is None:
         solution = _read_solution(path, tasks, definition.submission, document)

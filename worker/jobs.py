@@ -29,7 +29,7 @@ import scorer.scoring  # by name, so that the heavy imports happen before the fo
 from app import db, evaluations, logs, points, releases, storage, vault
 from app.config import Settings
 from app.db import Database
-from app.errors import Refused, Unavailable
+from app.errors import Refused, StorageFull, Unavailable
 from app.evaluations import Claim, Fenced
 from app.models import PublicScore
 from app.processes import die_with_parent, this_host
@@ -48,6 +48,9 @@ DRAIN_SECONDS = 5.0
 
 MANY_ROWS = 200_000
 """Above, a new file is compared with one earlier file of its team instead of three: remarks take less than a second."""
+
+AWAY = (Unavailable, StorageFull, OSError)
+"""Faults of what is around us, which may be over soon."""
 
 PATIENCE_SECONDS = 60.0
 """A measured outcome waits so long for a database that is away."""
@@ -68,8 +71,9 @@ class Runner:
         self.hints: Hints | None = None
         """Where there is a queue: what was left undone is announced again."""
 
-    def run(self) -> int:
-        """Score what is due, in the order of the queue, for a short while; how many were finished."""
+    def run(self, *, is_woken: bool = False) -> int:
+        """Score what is due, in the order of the queue, for a short while; how many were finished. Who was woken by
+        a hint leaves one for what is left."""
         die_with_parent()
         limit_memory(self.settings.job_memory_mb)
         horse = f"{self.name}/{os.getpid()}"
@@ -79,7 +83,8 @@ class Runner:
             self.score(claim)
             finished += 1
             if time.monotonic() >= until:
-                self._pass_on(claim)
+                if is_woken:
+                    self._pass_on(claim)
                 break
         return finished
 
@@ -214,9 +219,7 @@ class Runner:
             words = f"{fault.log[-3000:]}\n\n{fault}"  # the end is what is kept
         words = words.encode("utf-8", "replace").decode()  # a lone surrogate is no text for a database
         try:
-            patiently(
-                lambda: self._return(claim, words[-4000:], is_away=isinstance(fault, (Unavailable, OSError)))
-            )
+            patiently(lambda: self._return(claim, words[-4000:], is_away=isinstance(fault, AWAY)))
         except Fenced as late:
             log.warning("another run has taken over: %s", late)
 
@@ -313,4 +316,4 @@ def runner() -> Runner:
 def score_submission(submission_id: int) -> int:
     """The job. The id only says why somebody was woken: whose turn it is, the database says."""
     log.debug("woken for submission %s", submission_id)
-    return runner().run()
+    return runner().run(is_woken=True)

@@ -383,16 +383,20 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             time.sleep(STARVED_SECONDS)
 
     def _give_up_oldest(self) -> None:
-        """Who asks for nothing goes first, and whose file is on its way last, to be answered by a thread."""
+        """Who asks for nothing goes first, and whose file is on its way last: but anybody can say so, so that these may
+        have half of all places and no more."""
         if self.keepalived_conns:
             idle = self.keepalived_conns.popleft()
             self.poller.unregister(idle.sock)
             self.nr_conns -= 1
             idle.close()
-        elif (slow := next((conn for conn in self.slow if not conn.is_paced), None)) is not None:
-            self._drop(slow)
-        elif self.slow:
-            self._start(next(iter(self.slow)))
+            return
+        paced = [conn for conn in self.slow if conn.is_paced]
+        others = (conn for conn in self.slow if not conn.is_paced)
+        if len(paced) > self.worker_connections // 2:
+            self._drop(paced[0])
+        elif (oldest := next(others, paced[0] if paced else None)) is not None:
+            self._drop(oldest)
 
     def murder_pending(self) -> None:
         """Asked at every turn of the loop."""

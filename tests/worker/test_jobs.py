@@ -39,7 +39,7 @@ def run(platform: Platform, submission_id: int | None = None) -> int:
 def _run(platform: Platform, submission_id: int | None, answer: SimpleQueue[int]) -> None:
     runner = Runner(platform.installation.settings, platform.database)
     runner.hints = platform.installation.hints
-    answer.put(runner.run())
+    answer.put(runner.run(is_woken=True))
 
 
 def test_a_good_file_is_scored_with_its_provenance(platform: Platform) -> None:

@@ -243,9 +243,10 @@ def test_a_changed_object_is_refused_tried_again_told_and_mended(
     (unlike / "description.md").write_text("Other words.")
     old = Vault(there.data_dir / "old")  # when it was no bucket yet
     old.put(challenge)
-    done = command(here, "vault", "put", str(old.home(challenge.digest)), str(unlike))
+    done = command(here, "vault", "put", str(unlike), str(old.home(challenge.digest)))
     assert f"version {challenge.digest[:12]} is in the vault {here.vault_url}." in done.stdout
-    assert (done.returncode, "unlike is no published version" in done.stderr) == (2, True)
+    assert done.returncode == 2
+    assert "No published version: " in done.stderr
     assert doctor.solutions(platform.installation.vault, [challenge.digest]).is_ok
     due(platform)
     assert in_a_child(runner.run) == 1
@@ -278,6 +279,31 @@ def test_a_copy_that_is_not_whole_is_fetched_anew(
     number = file.stat().st_ino
     copies.home(challenge.digest)
     assert file.stat().st_ino == number, "what is whole is not fetched again"
+
+
+def test_a_solution_that_rots_in_silence_scores_nothing_and_leaves_nothing_that_does(
+    here: Settings, there: Settings, challenge: scorer.Challenge
+) -> None:
+    sample = challenge.folder / "public/sample_submission.csv"
+    right = scorer.score(challenge, sample).public
+    vault.open_(here).put(challenge)
+    copies, folder = vault.open_(there), Vault(there.data_dir / "folder")
+    folder.put(challenge)
+    for kept in (copies, folder):
+        file = kept.home(challenge.digest) / SOLUTION
+        last_written, content = file.stat().st_mtime_ns, file.read_text()
+        file.chmod(0o600)
+        file.write_text(content.replace(",1,", ",x,").replace(",0,", ",1,").replace(",x,", ",0,"))
+        os.utime(file, ns=(last_written, last_written))
+        if kept is folder:  # nobody looks there before the doctor does
+            assert (
+                scorer.score(kept.load(challenge.digest), sample).provenance["solution"]
+                != challenge.solution_digest
+            )
+            kept.put(challenge)
+        mended = kept.load(challenge.digest)
+        assert mended.solution_digest == challenge.solution_digest
+        assert scorer.score(mended, sample).public == right
 
 
 def test_many_at_once_fetch_a_version_once_and_clear_away_what_a_killed_one_left(
