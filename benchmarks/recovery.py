@@ -55,7 +55,7 @@ def main() -> None:
     arguments.add_argument("--smoke", action="store_true", help="seconds instead of minutes")
     asked = arguments.parse_args()
     if asked.smoke:
-        asked.rows, asked.files, asked.repeats = 150_000, 3, 1
+        asked.rows, asked.files, asked.repeats = 100_000, 2, 1
 
     about = common.machine()
     found: dict[str, list[Outcome]] = {}

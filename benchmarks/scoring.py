@@ -271,7 +271,7 @@ def main() -> None:
         print_memory(given.folder, given.kind, given.memory_of)
         return
     if given.smoke:
-        given.rows, given.memory_rows, given.times = [1_000, 20_000], [20_000], 2
+        given.rows, given.memory_rows, given.times = [1_000], [20_000], 2
     common.console.print(common.machine())
     with tempfile.TemporaryDirectory(prefix="heldout-scoring-") as home:
         rows = []
