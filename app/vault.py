@@ -101,6 +101,7 @@ class Vault:
     @contextmanager
     def _draft(self, digest: str) -> Iterator[Path]:
         """Where a version may be made, by one process of this machine at a time; what is left there goes."""
+        _refuse_no_digest(digest)
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         beside = self.folder / f".{digest}"
         with beside.with_suffix(".lock").open("w") as lock:
@@ -128,7 +129,8 @@ class BucketVault(Vault):
         challenge = super().load(digest)
         listed = dict(_entries((challenge.folder / LIST).read_bytes()))
         if challenge.solution_digest != listed[SOLUTION]:  # the one file that is read whole each time anyhow
-            self.check(digest)
+            if (wrong := self.check(digest)) is not None:
+                raise Unavailable(wrong)  # rather no score than one by labels that are not those published
             challenge = super().load(digest)
         return challenge
 

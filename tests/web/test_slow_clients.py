@@ -39,6 +39,7 @@ connections.HEAD_SECONDS, connections.FORM_SECONDS, connections.PATIENCE_SECONDS
 connections.KEPT_BYTES = 2_000_000
 sys.exit(__main__.main())
 """
+FEW_PLACES = "from gunicorn import config\nconfig.WorkerConnections.default = 40\n"
 GET = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
 HEAD = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Long: "
 FORM = b"POST /sign-in HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-www-form-urlencoded\r\n"
@@ -75,7 +76,7 @@ class Serving:
 
 
 @contextmanager
-def serving(folder: Path, **settings: str) -> Iterator[Serving]:
+def serving(folder: Path, *, first: str = "", **settings: str) -> Iterator[Serving]:
     house = reopen(folder)
     with_schema(house, migrations.head())
     house.change(daily_limit=100, pending_limit=100, max_upload_bytes=20_000_000)
@@ -89,7 +90,9 @@ def serving(folder: Path, **settings: str) -> Iterator[Serving]:
         port = free.getsockname()[1]
     env = environment(folder, {"HELDOUT_PORT": str(port), "HELDOUT_REDIS_URL": "none", **settings})
     with (folder / "web.log").open("wb") as log:
-        process = subprocess.Popen([sys.executable, "-c", HURRIED], cwd=ROOT, env=env, stdout=log, stderr=log)
+        process = subprocess.Popen(
+            [sys.executable, "-c", first + HURRIED], cwd=ROOT, env=env, stdout=log, stderr=log
+        )
         try:
             server = Serving(port, process, token, tokens, folder)
             eventually(lambda: _answers(server), what="the server")
@@ -282,6 +285,20 @@ def test_when_connections_run_short_a_file_on_its_way_is_not_what_goes(server: S
         resource.prlimit(web, resource.RLIMIT_NOFILE, limits)
         honest.sendall(content[4:])
         assert everything(honest).startswith(b"HTTP/1.1 201 ")
+
+
+def test_who_only_says_that_a_file_is_on_its_way_closes_the_web_to_nobody(
+    foundation: Path, tmp_path: Path
+) -> None:
+    """Anybody can say so, without an account; such a place is kept for a minute."""
+    shutil.copytree(foundation, tmp_path, dirs_exist_ok=True)
+    with serving(tmp_path, first=FEW_PLACES) as server, ExitStack() as stack:
+        slow = stack.enter_context(server.connection(GET[:9]))
+        for _ in range(60):
+            stack.enter_context(server.connection(upload("Bearer hld_nobody", 500_000)))
+        assert server.read() < 1
+        slow.sendall(GET[9:])
+        assert slow.recv(12) == b"HTTP/1.1 200"
 
 
 def test_a_broken_chunk_is_the_clients_fault(server: Serving) -> None:

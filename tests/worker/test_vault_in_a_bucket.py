@@ -304,6 +304,15 @@ def test_a_solution_that_rots_in_silence_scores_nothing_and_leaves_nothing_that_
         mended = kept.load(challenge.digest)
         assert mended.solution_digest == challenge.solution_digest
         assert scorer.score(mended, sample).public == right
+    # Nor where the bucket cannot mend it.
+    file = copies.home(challenge.digest) / SOLUTION
+    last_written = file.stat().st_mtime_ns
+    file.chmod(0o600)
+    file.write_bytes(file.read_bytes() + b"\n")
+    os.utime(file, ns=(last_written, last_written))
+    change(here, challenge.solution_digest, None)
+    with pytest.raises(Unavailable, match="is not there"):
+        copies.load(challenge.digest)
 
 
 def test_many_at_once_fetch_a_version_once_and_clear_away_what_a_killed_one_left(
