@@ -17,8 +17,8 @@ from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from app.errors import Conflict, NotFound, NotSignedIn, Refused, TooManyTries
-from app.models import SignIn, Token, User
+from app.base.errors import Conflict, NotFound, NotSignedIn, Refused, TooManyTries
+from app.base.models import SignIn, Token, User
 
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,38}[a-z0-9])?")
 MIN_PASSWORD_LENGTH = 8

@@ -4,7 +4,7 @@ The archive is a tar: `head.json`, a file of JSON lines for every table, then th
 `manifest.json` with the hash of every member. Rows are written in a form that knows no database, so a
 backup of SQLite restores into PostgreSQL and back. They come from one transaction, and the files after
 it: files are only ever added, so a later copy of them has all that the rows name. With a passphrase the
-whole is encrypted (see app.sealed).
+whole is encrypted (see app.base.encryption).
 """
 
 from __future__ import annotations
@@ -28,12 +28,13 @@ from sqlalchemy import table as sa_table
 from sqlalchemy.exc import DataError, IntegrityError
 from sqlalchemy.orm import Session
 
-from app import config, db, migrations, sealed, storage, vault
-from app.config import Settings
-from app.db import Base, Database, UtcTime
-from app.errors import Refused
-from app.models import ChallengeVersion, Heartbeat, SignInTry
-from app.storage import Storage
+from app import migrations
+from app.base import config, db, encryption, storage, vault
+from app.base.config import Settings
+from app.base.db import Base, Database, UtcTime
+from app.base.errors import Refused
+from app.base.models import ChallengeVersion, Heartbeat, SignInTry
+from app.base.storage import Storage
 
 FORMAT = 1
 PASSING = {Heartbeat.__tablename__, SignInTry.__tablename__}
@@ -77,7 +78,7 @@ def write(
             if passphrase is None:
                 summary = _write(settings, database, kept, raw, with_solutions=with_solutions, with_key=False)
             else:
-                with sealed.Writer(raw, passphrase) as stream:
+                with encryption.Writer(raw, passphrase) as stream:
                     summary = _write(
                         settings, database, kept, stream, with_solutions=with_solutions, with_key=True
                     )
@@ -187,10 +188,10 @@ def restore(settings: Settings, file: Path, *, passphrase: str | None) -> Summar
     except OSError as wrong:
         raise Refused(f"The backup {file} cannot be read: {wrong.strerror}.") from wrong
     with raw:
-        encrypted = sealed.is_sealed(raw)
+        encrypted = encryption.is_sealed(raw)
         if encrypted and passphrase is None:
             raise Refused("The archive is encrypted: name the file that holds its passphrase.")
-        stream: Any = sealed.Reader(raw, passphrase or "") if encrypted else raw
+        stream: Any = encryption.Reader(raw, passphrase or "") if encrypted else raw
         try:
             with tarfile.open(fileobj=stream, mode="r|") as archive:
                 return _restore(settings, _Members(archive))

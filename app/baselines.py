@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 from sqlalchemy.orm import Session
 
 from app import submissions, teams
-from app.errors import Refused
-from app.models import Competition
-from app.processes import die_with_parent
-from app.storage import Blob
+from app.base.errors import Refused
+from app.base.models import Competition
+from app.base.processes import die_with_parent
+from app.base.storage import Blob
 
 if TYPE_CHECKING:
     import scorer

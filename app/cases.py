@@ -15,9 +15,20 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session, aliased
 
-from app import events, inspections, leaderboard
-from app.errors import Conflict, NotFound, Refused
-from app.models import Case, Competition, Event, PublicScore, Round, RoundState, Rung, Standing, Team
+from app import inspections, leaderboard
+from app.base import events
+from app.base.errors import Conflict, NotFound, Refused
+from app.base.models import (
+    Case,
+    Competition,
+    Event,
+    PublicScore,
+    Round,
+    RoundState,
+    Rung,
+    Standing,
+    Team,
+)
 
 MIN_REASON = 10
 MAX_REASON = 500

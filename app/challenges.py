@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from app.errors import Conflict, NotFound
-from app.models import Challenge, ChallengeVersion
-from app.storage import Storage
+from app.base.errors import Conflict, NotFound
+from app.base.models import Challenge, ChallengeVersion
+from app.base.storage import Storage
 
 if TYPE_CHECKING:
     import scorer
-    from app.vault import Vault
+    from app.base.vault import Vault
 
 BUNDLE_DATE = (1980, 1, 1, 0, 0, 0)  # fixed, so that the same files give the same archive
 

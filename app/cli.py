@@ -29,31 +29,27 @@ from app import (
     cases,
     challenges,
     competitions,
-    config,
-    db,
     demo,
     doctor,
-    events,
     extensions,
     first_organiser,
     inspections,
-    logs,
     migrations,
     proof,
     publishing,
     receipts,
     serve,
-    storage,
     submissions,
 )
+from app.base import config, db, events, logs, storage
+from app.base.config import Settings
+from app.base.db import Database
+from app.base.errors import Refused
+from app.base.installation import Installation
+from app.base.models import Competition, Submission
 from app.cases import Action
 from app.competitions import Place, Rescore
-from app.config import Settings
-from app.db import Database
-from app.errors import Refused
 from app.inspections import Kind
-from app.installation import Installation
-from app.models import Competition, Submission
 
 # Into a pipe nothing is cut to the width of a screen that is not there.
 out = Console(soft_wrap=True, highlight=False, width=None if sys.stdout.isatty() else 1000)

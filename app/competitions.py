@@ -13,9 +13,10 @@ from typing import Any
 from sqlalchemy import and_, delete, func, insert, literal, or_, select
 from sqlalchemy.orm import Session, aliased
 
-from app import evaluations, extensions, leaderboard, points, releases
-from app.errors import Conflict, NotFound, Refused
-from app.models import (
+from app import evaluations, extensions, leaderboard, releases
+from app.base import failpoints
+from app.base.errors import Conflict, NotFound, Refused
+from app.base.models import (
     ChallengeVersion,
     Competition,
     Evaluation,
@@ -246,7 +247,7 @@ def _begin_round(
     )
     session.add(begun)
     session.flush()
-    points.reach("rescore.drafted")
+    failpoints.reach("rescore.drafted")
     everything = select(
         Submission.id,
         literal(begun.id),
@@ -257,7 +258,7 @@ def _begin_round(
     ).where(Submission.competition_id == competition.id)
     columns = ["submission_id", "round_id", "state", "attempt", "problem_count", "next_try_at"]
     session.execute(insert(Evaluation).from_select(columns, everything))
-    points.reach("rescore.filled")
+    failpoints.reach("rescore.filled")
     return begun
 
 
@@ -276,7 +277,7 @@ def _discard(session: Session, draft: Round) -> None:
         session.execute(delete(Score).where(Score.round_id == round_.id))
         session.execute(delete(Rung).where(Rung.round_id == round_.id))
         session.execute(delete(Evaluation).where(Evaluation.round_id == round_.id))
-        points.reach("discard.cleared")
+        failpoints.reach("discard.cleared")
         round_.state = RoundState.RETIRED
     session.flush()
 
@@ -334,13 +335,13 @@ def activate(session: Session, draft_id: int, *, accept_losses: bool = False) ->
     session.execute(delete(Evaluation).where(Evaluation.round_id == active.id, unfinished))
     active.state = RoundState.RETIRED
     session.flush()  # the old round leaves before the new one enters: only one may be active
-    points.reach("activate.retired")
+    failpoints.reach("activate.retired")
     draft.state = RoundState.ACTIVE
     _show_version(competition, session.get_one(ChallengeVersion, draft.version_id))
     session.flush()
-    points.reach("activate.swapped")
+    failpoints.reach("activate.swapped")
     leaderboard.refresh_all(session, competition)
-    points.reach("activate.ranked")
+    failpoints.reach("activate.ranked")
     return competition.slug
 
 

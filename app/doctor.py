@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 from sqlalchemy import and_, func, literal, or_, select, union_all
 from sqlalchemy.orm import Session
 
-from app import audit, heartbeats, leaderboard
-from app.errors import NotFound
-from app.models import (
+from app import audit, leaderboard
+from app.base import heartbeats
+from app.base.errors import NotFound
+from app.base.models import (
     ChallengeVersion,
     Competition,
     Evaluation,
@@ -31,10 +32,10 @@ from app.models import (
     Submission,
     Team,
 )
-from app.storage import Storage
+from app.base.storage import Storage
 
 if TYPE_CHECKING:
-    from app.vault import Vault
+    from app.base.vault import Vault
 
 LEASE_GRACE = timedelta(minutes=2)
 LONG_WAIT = timedelta(minutes=15)

@@ -22,9 +22,10 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import ColumnElement, and_, func, or_, select, text, update
 from sqlalchemy.orm import Session, aliased
 
-from app import events, leaderboard, points, releases
-from app.errors import Conflict
-from app.models import (
+from app import leaderboard, releases
+from app.base import events, failpoints
+from app.base.errors import Conflict
+from app.base.models import (
     ChallengeVersion,
     Competition,
     Evaluation,
@@ -107,7 +108,7 @@ def claim(
     row = _next_due(session, now=now, full=_full(session, most_workers, now=now))
     if row is None:
         return None
-    points.reach("claim.found")
+    failpoints.reach("claim.found")
     token = f"{worker}:{secrets.token_hex(8)}"
     attempt = session.scalar(
         update(Evaluation)
@@ -129,7 +130,7 @@ def claim(
         .join(ChallengeVersion, ChallengeVersion.id == Round.version_id)
         .where(Submission.id == row[0])
     ).one()
-    points.reach("claim.taken")
+    failpoints.reach("claim.taken")
     return Claim(row[0], row[1], attempt, token, digest, sha256)
 
 
@@ -246,7 +247,7 @@ def is_any_due(session: Session, *, now: datetime, most_workers: int = 0) -> boo
 def renew(session: Session, claim: Claim, *, lease: timedelta, now: datetime) -> None:
     """Say that the run still lives; Fenced if it has lost its evaluation."""
     _guarded(session, claim, {"lease_until": now + lease}, Evaluation.lease_until > now)
-    points.reach("renew.renewed")
+    failpoints.reach("renew.renewed")
 
 
 def earlier_files(session: Session, claim: Claim, *, limit: int) -> list[str]:
@@ -277,7 +278,7 @@ def record_scored(
     best file so far; RungMoved if another file has become that since.
     """
     submission, counts = _lock_for(session, claim)
-    points.reach("record.locked")
+    failpoints.reach("record.locked")
     fresh = releases.terms(session, claim.submission_id, claim.round_id)
     if terms is None:
         terms = fresh
@@ -293,7 +294,7 @@ def record_scored(
         "fault": None,
     }
     _guarded(session, claim, done)
-    points.reach("record.guarded")
+    failpoints.reach("record.guarded")
     score = Score(
         submission_id=claim.submission_id,
         round_id=claim.round_id,
@@ -313,7 +314,7 @@ def record_scored(
     )  # fmt: skip
     if counts:
         leaderboard.refresh(session, submission.team_id)
-    points.reach("record.ranked")
+    failpoints.reach("record.ranked")
 
 
 def record_rejected(
@@ -323,7 +324,7 @@ def record_rejected(
     submission, counts = _lock_for(session, claim)
     if counts:
         refund(session, submission)
-    points.reach("reject.refunded")
+    failpoints.reach("reject.refunded")
     done = {
         "state": State.REJECTED,
         "problems": [problem.as_dict() for problem in problems],
@@ -335,7 +336,7 @@ def record_rejected(
     }
     _guarded(session, claim, done)
     _log_outcome(session, claim, submission, State.REJECTED, now, problems=total)
-    points.reach("reject.guarded")
+    failpoints.reach("reject.guarded")
 
 
 def give_back(session: Session, claim: Claim, fault: str, *, now: datetime, is_away: bool = False) -> State:
@@ -344,7 +345,7 @@ def give_back(session: Session, claim: Claim, fault: str, *, now: datetime, is_a
     again = claim.attempt < MAX_ATTEMPTS
     if counts and not again:
         refund(session, submission)
-    points.reach("give_back.refunded")
+    failpoints.reach("give_back.refunded")
     _guarded(
         session,
         claim,
@@ -360,7 +361,7 @@ def give_back(session: Session, claim: Claim, fault: str, *, now: datetime, is_a
     )
     if not again:
         _log_outcome(session, claim, submission, State.FAILED, now, fault=fault[-300:])
-    points.reach("give_back.guarded")
+    failpoints.reach("give_back.guarded")
     return State.QUEUED if again else State.FAILED
 
 
@@ -514,14 +515,14 @@ def fail_exhausted(session: Session, *, now: datetime) -> list[int]:
             .returning(Evaluation.submission_id)
         )
         if hit is not None:
-            points.reach("fail.guarded")
+            failpoints.reach("fail.guarded")
             if round_state == RoundState.ACTIVE:
                 refund(session, submission)
             events.log(
                 session, "sweeper", "submission failed", f"submission {submission.id}", now=now,
                 submission=submission.id, round=round_id, attempt=MAX_ATTEMPTS, fault="silent",
             )  # fmt: skip
-            points.reach("fail.refunded")
+            failpoints.reach("fail.refunded")
             failed.append(submission.id)
     return failed
 
@@ -542,7 +543,7 @@ def release(session: Session, holder: str, *, now: datetime) -> int:
         .values(lease_until=now - timedelta(milliseconds=1), hinted_at=None)
         .returning(Evaluation.submission_id)
     ).all()
-    points.reach("release.released")
+    failpoints.reach("release.released")
     return len(hit)
 
 

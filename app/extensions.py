@@ -12,9 +12,9 @@ from datetime import datetime
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from app import events
-from app.errors import Conflict, NotFound, Refused
-from app.models import Competition, Extension, Phase, Team
+from app.base import events
+from app.base.errors import Conflict, NotFound, Refused
+from app.base.models import Competition, Extension, Phase, Team
 
 MIN_REASON = 10
 MOST_EXTRA = 1000

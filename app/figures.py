@@ -11,8 +11,9 @@ from datetime import datetime, timedelta
 from sqlalchemy import and_, func, select
 from sqlalchemy.orm import Session
 
-from app import evaluations, heartbeats
-from app.models import (
+from app import evaluations
+from app.base import heartbeats
+from app.base.models import (
     Competition,
     Evaluation,
     Heartbeat,

@@ -11,10 +11,10 @@ from pathlib import Path
 from sqlalchemy.exc import SQLAlchemyError
 
 from app import migrations
-from app.config import Settings
-from app.db import Database
-from app.errors import StorageFull, Unavailable
-from app.storage import FULL, Storage
+from app.base.config import Settings
+from app.base.db import Database
+from app.base.errors import StorageFull, Unavailable
+from app.base.storage import FULL, Storage
 
 log = logging.getLogger(__name__)
 

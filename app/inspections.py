@@ -17,10 +17,9 @@ from typing import Any
 from sqlalchemy import ColumnElement, or_, select, update
 from sqlalchemy.orm import Session
 
-from app import points
-from app.errors import NotFound
-from app.evaluations import CLOCK_SLACK
-from app.models import (
+from app.base import failpoints
+from app.base.errors import NotFound
+from app.base.models import (
     Competition,
     Evaluation,
     Inspection,
@@ -34,6 +33,7 @@ from app.models import (
     Team,
     TrainFile,
 )
+from app.evaluations import CLOCK_SLACK
 
 MAX_ATTEMPTS = 3
 BACKOFF = timedelta(seconds=20)
@@ -226,7 +226,7 @@ def claim(
             Inspection.attempt,
         )
     ).one()
-    points.reach("inspection.taken")
+    failpoints.reach("inspection.taken")
     return Work(
         found, Kind(row.kind), row.competition_id, row.round_id, row.submission_id, row.attempt, token
     )
@@ -267,7 +267,7 @@ def finish(session: Session, work: Work, result: Mapping[str, Any] | None, *, no
         "finished_at": now,
     }
     _guarded(session, work, done | {"lease_token": None, "lease_until": None})
-    points.reach("inspection.finished")
+    failpoints.reach("inspection.finished")
 
 
 def give_back(session: Session, work: Work, fault: str, *, now: datetime) -> Stage:

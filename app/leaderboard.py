@@ -36,7 +36,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
-from app.models import (
+from app.base.models import (
     Competition,
     FinalPick,
     Membership,

@@ -11,9 +11,9 @@ from typing import TypeVar
 
 from sqlalchemy.exc import DBAPIError
 
-from app import db, heartbeats
-from app.db import Database
-from app.errors import Misconfigured
+from app.base import db, heartbeats
+from app.base.db import Database
+from app.base.errors import Misconfigured
 
 LONGEST_PAUSE_SECONDS = 5.0
 SAY_AGAIN_SECONDS = 60.0

@@ -15,9 +15,17 @@ from typing import Any
 from sqlalchemy import select
 
 import scorer
-from app.errors import Conflict, NotFound
-from app.installation import Installation
-from app.models import ChallengeVersion, Evaluation, Round, RoundState, Score, State, Submission
+from app.base.errors import Conflict, NotFound
+from app.base.installation import Installation
+from app.base.models import (
+    ChallengeVersion,
+    Evaluation,
+    Round,
+    RoundState,
+    Score,
+    State,
+    Submission,
+)
 
 
 @dataclass(frozen=True)

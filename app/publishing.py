@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import scorer
-from app import baselines, challenges, competitions, db, events
-from app.errors import Refused
-from app.installation import Installation
-from app.models import Phase
-from app.storage import Blob, Storage, files_of
+from app import baselines, challenges, competitions
+from app.base import db, events
+from app.base.errors import Refused
+from app.base.installation import Installation
+from app.base.models import Phase
+from app.base.storage import Blob, Storage, files_of
 
 MIN_REASON = 10
 

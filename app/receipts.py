@@ -21,9 +21,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app import events
-from app.errors import Refused
-from app.models import Competition, Event, Submission
+from app.base import events
+from app.base.errors import Refused
+from app.base.models import Competition, Event, Submission
 
 _FORM = re.compile(
     r"(?P<signed>heldout-receipt-1 competition=(?P<competition>\S+) submission=(?P<submission>[0-9]{1,19}) "

@@ -14,8 +14,17 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.errors import Refused
-from app.models import ChallengeVersion, Competition, PublicScore, Round, Rung, Score, Submission, Team
+from app.base.errors import Refused
+from app.base.models import (
+    ChallengeVersion,
+    Competition,
+    PublicScore,
+    Round,
+    Rung,
+    Score,
+    Submission,
+    Team,
+)
 from scorer.overfitting import release
 
 if TYPE_CHECKING:

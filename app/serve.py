@@ -26,11 +26,12 @@ from typing import TextIO
 from redis import Redis
 from redis.exceptions import RedisError
 
-from app import config, migrations, patience, queue, safety, storage
-from app.config import Settings
-from app.db import Database
-from app.errors import Misconfigured
-from app.processes import die_with_parent, give_way
+from app import migrations, patience
+from app.base import config, queue, startup_checks, storage
+from app.base.config import Settings
+from app.base.db import Database
+from app.base.errors import Misconfigured
+from app.base.processes import die_with_parent, give_way
 
 STOP_SECONDS = 15.0
 START_SECONDS = 60.0
@@ -145,7 +146,7 @@ class Supervisor:
     def _prepare(self) -> None:
         """Everything that can be refused is refused here, before anything runs or is written twice."""
         settings = self.settings
-        safety.refuse_unsafe(settings, listens=True)
+        startup_checks.refuse_unsafe(settings, listens=True)
         config.prepare_data_dir(settings)
         was_clean = self._take_lock()
         config.secret_key(settings)

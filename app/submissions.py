@@ -16,9 +16,10 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from app import evaluations, events, extensions, leaderboard, points, teams
-from app.errors import Closed, Conflict, Forbidden, NotFound, QuotaExhausted, Refused
-from app.models import (
+from app import evaluations, extensions, leaderboard, teams
+from app.base import events, failpoints
+from app.base.errors import Closed, Conflict, Forbidden, NotFound, QuotaExhausted, Refused
+from app.base.models import (
     Competition,
     Evaluation,
     FinalPick,
@@ -33,7 +34,7 @@ from app.models import (
     Team,
     TrainFile,
 )
-from app.storage import Blob
+from app.base.storage import Blob
 
 if TYPE_CHECKING:
     from app.accounts import Viewer
@@ -131,7 +132,7 @@ def accept(
     _refuse_beyond_total(session, terms, team)
     refuse_beyond_room(session, team.id, blob.size_bytes, most_bytes=most_bytes)
     remaining = _charge(session, competition, terms, team, received_at)
-    points.reach("accept.charged")
+    failpoints.reach("accept.charged")
     try:
         with session.begin_nested():
             submission = _insert(
@@ -152,7 +153,7 @@ def accept(
         # The same key in another competition, or at the same moment: the caller's rollback undoes the charge.
         raise Conflict("This Idempotency-Key was already used for another upload; use a new one.") from None
     events.log_upload(session, viewer.name, events.ACCEPTED, submission, competition.slug, now=now)
-    points.reach("accept.inserted")
+    failpoints.reach("accept.inserted")
     return Receipt(submission.id, blob.sha256, blob.size_bytes, received_at, team.id, remaining)
 
 

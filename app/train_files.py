@@ -14,10 +14,10 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from app import inspections
-from app.errors import Conflict, NotFound, QuotaExhausted, Refused
+from app.base.errors import Conflict, NotFound, QuotaExhausted, Refused
+from app.base.models import Competition, Inspection, State, Submission, TrainFile
+from app.base.storage import Blob
 from app.inspections import Kind
-from app.models import Competition, Inspection, State, Submission, TrainFile
-from app.storage import Blob
 
 DAILY_LIMIT = 20
 KINDS = {"oof": "out-of-fold predictions", "train": "predictions in sample"}

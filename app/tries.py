@@ -16,8 +16,8 @@ from datetime import datetime, timedelta
 from sqlalchemy import and_, delete, func, or_, select, text
 from sqlalchemy.orm import Session
 
-from app.errors import TooManyTries
-from app.models import SignInTry
+from app.base.errors import TooManyTries
+from app.base.models import SignInTry
 
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 PER_ACCOUNT, PER_ADDRESS, IN_ALL = 5, 30, 300  # tries a minute

@@ -25,12 +25,13 @@ from rich.console import Console
 from rich.table import Table
 
 import scorer
-from app import accounts, competitions, db, evaluations, publishing, teams
+from app import accounts, competitions, evaluations, publishing, teams
 from app.accounts import Viewer
-from app.config import Settings
-from app.installation import Installation
-from app.models import Heartbeat, State
-from app.processes import die_with_parent
+from app.base import db
+from app.base.config import Settings
+from app.base.installation import Installation
+from app.base.models import Heartbeat, State
+from app.base.processes import die_with_parent
 
 READY = "Heldout is ready on "
 FINAL = ("scored", "rejected", "failed")

@@ -16,13 +16,14 @@ from pathlib import Path
 import _common as common
 import board
 
-from app import backup, competitions, config, leaderboard
-from app import storage as storages
+from app import backup, competitions, leaderboard
 from app.backup import Summary
-from app.config import Settings
-from app.db import Database
+from app.base import config
+from app.base import storage as storages
+from app.base.config import Settings
+from app.base.db import Database
+from app.base.storage import Storage
 from app.migrations import upgrade
-from app.storage import Storage
 
 FILE_BYTES = 20_000
 TEAMS = 500

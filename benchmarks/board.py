@@ -25,10 +25,11 @@ from flask.testing import FlaskClient
 from sqlalchemy import Engine, event, insert, select
 from sqlalchemy.orm import Session
 
-from app import accounts, competitions, config, db, leaderboard, migrations
-from app.config import Settings
-from app.db import Database
-from app.models import (
+from app import accounts, competitions, leaderboard, migrations
+from app.base import config, db
+from app.base.config import Settings
+from app.base.db import Database
+from app.base.models import (
     Challenge,
     ChallengeVersion,
     Competition,

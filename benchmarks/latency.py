@@ -21,9 +21,10 @@ import _common as common
 from _common import Api, Server, median, ms, p95
 from sqlalchemy import func, select
 
-from app import competitions, db, submissions
+from app import competitions, submissions
 from app.accounts import Viewer
-from app.models import Evaluation
+from app.base import db
+from app.base.models import Evaluation
 
 POLL_SECONDS = 0.005
 AIM_MS = 150

@@ -23,7 +23,7 @@ import _common as common
 from _common import Api, Server
 from sqlalchemy import create_engine, func, select, text
 
-from app.models import Evaluation, Score, State
+from app.base.models import Evaluation, Score, State
 
 COUNT_EVERY_SCORE = """
 CREATE TRIGGER bench_scored AFTER INSERT ON score

@@ -8,8 +8,8 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from app import evaluations
+from app.base.models import Evaluation
 from app.evaluations import Claim
-from app.models import Evaluation
 
 LEASED = (
     Evaluation.state,

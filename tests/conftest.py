@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from app import migrations
-from app.db import Database
+from app.base.db import Database
 
 IN_CI = bool(os.environ.get("CI"))
 

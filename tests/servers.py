@@ -21,8 +21,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
-from app import queue, serve
-from app.config import Settings, prepare_data_dir
+from app import serve
+from app.base import queue
+from app.base.config import Settings, prepare_data_dir
 
 ROOT = Path(__file__).resolve().parents[1]
 T = TypeVar("T")

@@ -15,8 +15,8 @@ import pytest
 import yaml
 from sqlalchemy import text
 
-from app.config import load
-from app.db import Database
+from app.base.config import load
+from app.base.db import Database
 from tests.servers import ROOT
 
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))

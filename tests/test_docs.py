@@ -339,7 +339,7 @@ def test_a_decision_says_what_why_and_what_it_costs(page: Path) -> None:
 
 
 def test_how_it_works_names_every_state() -> None:
-    from app.models import State
+    from app.base.models import State
 
     text = (DOCS / "how-it-works.md").read_text(encoding="utf-8")
     assert all(f"`{state}`" in text for state in State)

@@ -19,10 +19,10 @@ NETWORK = (
 )  # fmt: skip
 MAY_CONNECT = {
     "app/demo.py": "the demo asks the server it has just started",
-    "app/processes.py": "the name of this machine",
-    "app/queue.py": "hints go to Redis",
+    "app/base/processes.py": "the name of this machine",
+    "app/base/queue.py": "hints go to Redis",
     "app/serve.py": "takes the port, and watches its own Valkey",
-    "app/storage.py": "uploads in a bucket, where the operator's setting names one",
+    "app/base/storage.py": "uploads in a bucket, where the operator's setting names one",
     "app/web/connections.py": "listens to slow clients in the server's loop",
     "scorer/_attacks.py": "attacks, to see that they are stopped",
     "scorer/_zygote.py": "a socket pair to the process that started it",

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from app import queue
+from app.base import queue
 
 ROOT = Path(__file__).resolve().parents[1]
 HEAVY = ("numpy", "pandas", "pyarrow", "scipy", "sklearn")
@@ -20,13 +20,13 @@ HEAVY = ("numpy", "pandas", "pyarrow", "scipy", "sklearn")
 NEVER = {
     "scorer": ("app", "worker", "flask", "sqlalchemy", "rq", "redis"),
     "app": ("flask", "werkzeug", "worker", "app.web", *HEAVY),
-    "app/queue.py": ("flask", "werkzeug", "worker", "app.web", *HEAVY),
+    "app/base/queue.py": ("flask", "werkzeug", "worker", "app.web", *HEAVY),
     "app/web": (
         "worker",
         "app.cli",
         "app.demo",
         "app.publishing",
-        "app.vault",
+        "app.base.vault",
         "scorer.challenge",
         "scorer.scoring",
         *HEAVY,
@@ -34,7 +34,7 @@ NEVER = {
     "worker": ("app.web", "app.cli", "flask"),
 }
 # Only these may name RQ: the hint's module and the worker that takes it.
-MAY_NAME_RQ = ("app/queue.py", "worker/__main__.py")
+MAY_NAME_RQ = ("app/base/queue.py", "worker/__main__.py")
 
 
 def modules(room: str) -> list[Path]:

@@ -19,8 +19,8 @@ from typing import Any
 import pytest
 import yaml
 
-from app.db import Database, now
-from app.heartbeats import beat
+from app.base.db import Database, now
+from app.base.heartbeats import beat
 from tests.servers import ROOT, environment
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -121,7 +121,7 @@ def test_nothing_of_ours_starts_before_the_schema_is_there() -> None:
 
 
 def test_every_setting_in_the_compose_file_exists() -> None:
-    from app.config import load
+    from app.base.config import load
 
     for name in OURS:
         given = {k: str(v) for k, v in SERVICES[name]["environment"].items()}

@@ -19,7 +19,7 @@ import socket
 import sys
 from typing import Any
 
-from app.processes import die_with_parent
+from app.base.processes import die_with_parent
 
 MESSAGE_BYTES = 1 << 17
 

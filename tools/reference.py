@@ -16,8 +16,8 @@ from pathlib import Path
 
 import click
 
+from app.base.config import Settings
 from app.cli import cli
-from app.config import Settings
 from scorer.reference import PAGES as SCORER_PAGES
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "reference"

@@ -25,9 +25,10 @@ from rq.job import Job
 from sqlalchemy.exc import DBAPIError
 
 import scorer
-from app import challenges, config, db, evaluations, heartbeats, logs, migrations, patience, queue, safety
-from app.config import Settings
-from app.errors import Refused
+from app import challenges, evaluations, migrations, patience
+from app.base import config, db, heartbeats, logs, queue, startup_checks
+from app.base.config import Settings
+from app.base.errors import Refused
 from scorer import sandbox
 from worker import inspections, jobs  # noqa: F401  inspections is a job too: imported before the fork
 from worker.poller import Poller
@@ -132,7 +133,7 @@ def main() -> int:
     try:
         settings = config.load()
         logs.begin(settings.log_level, settings.log_format)
-        safety.refuse_unsafe(settings)
+        startup_checks.refuse_unsafe(settings)
         config.prepare_data_dir(settings)
         database = db.open_(settings, pooled=False)
         key = config.secret_key(settings)

@@ -1,4 +1,4 @@
-"""The job for long work about a competition, named by string in app.queue: claim, look, record.
+"""The job for long work about a competition, named by string in app.base.queue: claim, look, record.
 
 Like scoring it runs in a forked work-horse; no connection is held while numbers are crunched, and a
 thread renews the lease and says how far the work is.
@@ -20,12 +20,13 @@ from typing import Any, Self
 
 from sqlalchemy.orm import Session
 
-from app import cases, db, events, inspections, logs, train_files
+from app import cases, inspections, train_files
+from app.base import db, events, logs
+from app.base.db import Database
+from app.base.models import ChallengeVersion, Competition, Round, Score, State, TrainFile
+from app.base.processes import die_with_parent
 from app.cases import Seen
-from app.db import Database
 from app.inspections import Entrant, Kind, Superseded, Work
-from app.models import ChallengeVersion, Competition, Round, Score, State, TrainFile
-from app.processes import die_with_parent
 from scorer.challenge import Challenge
 from scorer.overfitting import closing, release, scan
 from scorer.overfitting.diagnosis import (

@@ -1,4 +1,4 @@
-"""The job named by string in app.queue: claim, score, record. Runs in a forked work-horse of RQ.
+"""The job named by string in app.base.queue: claim, score, record. Runs in a forked work-horse of RQ.
 
 The parent process imports this module, and with it numpy, pandas and scikit-learn, but computes
 nothing: OpenMP and polars hang in a child whose parent has used them. The child computes once and
@@ -26,14 +26,15 @@ from sqlalchemy.exc import DBAPIError
 
 import scorer
 import scorer.scoring  # by name, so that the heavy imports happen before the fork
-from app import db, evaluations, logs, points, releases, storage, vault
-from app.config import Settings
-from app.db import Database
-from app.errors import Refused, StorageFull, Unavailable
+from app import evaluations, releases
+from app.base import db, failpoints, logs, storage, vault
+from app.base.config import Settings
+from app.base.db import Database
+from app.base.errors import Refused, StorageFull, Unavailable
+from app.base.models import PublicScore
+from app.base.processes import die_with_parent, this_host
+from app.base.queue import Hints
 from app.evaluations import Claim, Fenced
-from app.models import PublicScore
-from app.processes import die_with_parent, this_host
-from app.queue import Hints
 from app.releases import Terms
 from scorer import parsing
 from scorer.custom import MetricFailed
@@ -101,7 +102,7 @@ class Runner:
             log.info("done in %.0f ms", 1000 * (time.monotonic() - began))
 
     def _score(self, claim: Claim) -> None:
-        points.reach("score.claimed")
+        failpoints.reach("score.claimed")
         try:
             with _Lease(self.database, claim, self.lease) as lease:
                 challenge = self.vault.load(claim.digest)
@@ -109,7 +110,7 @@ class Runner:
                 outcome = self._measure(challenge, claim, kept)
                 if isinstance(outcome, scorer.Report) and kept is not None:
                     outcome = self._remark(challenge, claim, outcome, kept)
-                points.reach("score.measured")
+                failpoints.reach("score.measured")
                 # Inside the lease: a database that is away for a while may be waited for without losing it.
                 lease.is_ending = True
                 if isinstance(outcome, scorer.Report):
@@ -123,7 +124,7 @@ class Runner:
         except Exception as fault:  # ours or the organiser's: recorded for them, and tried again
             log.exception("submission %s, attempt %s", claim.submission_id, claim.attempt)
             self._give_back(claim, fault)
-        points.reach("score.finished")
+        failpoints.reach("score.finished")
 
     def _claim(self, horse: str) -> Claim | None:
         most = self.settings.workers_per_competition

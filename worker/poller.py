@@ -14,7 +14,8 @@ from collections.abc import Callable
 
 from sqlalchemy.exc import DBAPIError
 
-from app import db, evaluations, inspections
+from app import evaluations, inspections
+from app.base import db
 from worker import inspections as inspecting
 from worker.jobs import Runner
 from worker.stopping import Stop

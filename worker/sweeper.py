@@ -9,27 +9,13 @@ import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from app import (
-    audit,
-    competitions,
-    config,
-    db,
-    evaluations,
-    events,
-    heartbeats,
-    inspections,
-    logs,
-    migrations,
-    patience,
-    points,
-    queue,
-    safety,
-)
-from app.config import Settings
-from app.db import Database
-from app.errors import Refused
-from app.processes import this_host
-from app.queue import Hints
+from app import audit, competitions, evaluations, inspections, migrations, patience
+from app.base import config, db, events, failpoints, heartbeats, logs, queue, startup_checks
+from app.base.config import Settings
+from app.base.db import Database
+from app.base.errors import Refused
+from app.base.processes import this_host
+from app.base.queue import Hints
 from worker.stopping import Stop
 
 ENOUGH_HINTS = 50
@@ -83,7 +69,7 @@ def sweep(
             # A database that restarts, or one competition in disorder, must find its sweeper alive.
             log.exception("a step of this sweep failed; the next sweep tries again")
             counts.append(0)
-        points.reach("sweep.stepped")
+        failpoints.reach("sweep.stepped")
     return counts[1]
 
 
@@ -110,7 +96,7 @@ def _announce(database: Database, hints: Hints, hint_after: timedelta, most_work
         due = evaluations.unfinished(
             session, now=db.now(session), hint_after=hint_after, most_workers=most_workers
         )
-    points.reach("sweep.marked")
+    failpoints.reach("sweep.marked")
     return sum(hints.send(submission_id) for submission_id in due)
 
 
@@ -188,7 +174,7 @@ def main() -> int:
     try:
         settings = config.load()
         logs.begin(settings.log_level, settings.log_format)
-        safety.refuse_unsafe(settings)
+        startup_checks.refuse_unsafe(settings)
         config.prepare_data_dir(settings)
         database = db.open_(settings)
         patience.until_there(lambda: migrations.check(database))

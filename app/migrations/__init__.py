@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from functools import lru_cache
 
 from alembic import command
@@ -11,8 +12,12 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from app.db import Database
-from app.errors import Misconfigured
+from app.base import db
+from app.base.db import Database
+from app.base.errors import Misconfigured
+
+# Landed revisions are never edited; they import the column types by the place they had when they were written.
+sys.modules.setdefault("app.db", db)
 
 UPGRADE_LOCK = 0x48454C44  # any fixed number: keeps two hosts from upgrading one PostgreSQL at once
 

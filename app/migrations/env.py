@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from alembic import context
 
-from app import models  # noqa: F401  its import fills the metadata
-from app.db import Base
+from app.base import models  # noqa: F401  its import fills the metadata
+from app.base.db import Base
 
 context.configure(
     connection=context.config.attributes["connection"],

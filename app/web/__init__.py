@@ -14,9 +14,9 @@ from jinja2 import StrictUndefined
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.routing import BaseConverter, IntegerConverter, Map
 
-from app import config, db, queue, storage
-from app.config import Settings
-from app.db import Database
+from app.base import config, db, queue, storage
+from app.base.config import Settings
+from app.base.db import Database
 from app.figures import Totals
 from app.receipts import Signer
 from app.web import (

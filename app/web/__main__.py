@@ -9,10 +9,11 @@ from typing import Any
 from gunicorn.app.base import BaseApplication
 from gunicorn.glogging import Logger
 
-from app import config, db, first_organiser, logs, migrations, patience, safety
-from app.config import Settings
-from app.db import Database
-from app.errors import Refused
+from app import first_organiser, migrations, patience
+from app.base import config, db, logs, startup_checks
+from app.base.config import Settings
+from app.base.db import Database
+from app.base.errors import Refused
 from app.web import create_app
 from app.web.connections import Worker
 
@@ -76,7 +77,7 @@ def main() -> int:
         # The supervisor's own variable is no setting of a person's.
         settings = config.load({k: v for k, v in os.environ.items() if k != "HELDOUT_LISTEN_FD"})
         logs.begin(settings.log_level, settings.log_format)
-        safety.refuse_unsafe(settings, listens=True)
+        startup_checks.refuse_unsafe(settings, listens=True)
         config.prepare_data_dir(settings)
         database = db.open_(settings)
         patience.until_there(lambda: _enter(settings, database))  # not listening until then

@@ -11,9 +11,10 @@ from flask import session as cookie
 from flask.typing import ResponseReturnValue
 from sqlalchemy.orm import Session
 
-from app import accounts, config, db, first_organiser, tries
+from app import accounts, first_organiser, tries
 from app.accounts import Viewer
-from app.errors import NotFound, NotSignedIn, Refused
+from app.base import config, db
+from app.base.errors import NotFound, NotSignedIn, Refused
 from app.tries import Limit
 from app.web.context import field, parts, safe_next, signed_in, viewer
 

@@ -11,7 +11,6 @@ from sqlalchemy.orm import Session
 
 from app import (
     competitions,
-    db,
     evaluations,
     inspections,
     leaderboard,
@@ -21,9 +20,10 @@ from app import (
     train_files,
 )
 from app.accounts import Viewer
-from app.errors import Forbidden, NotFound, Refused
+from app.base import db
+from app.base.errors import Forbidden, NotFound, Refused
+from app.base.models import Competition, Team, TrainFile
 from app.leaderboard import PAGE_SIZE, Row, Sort
-from app.models import Competition, Team, TrainFile
 from app.receipts import Facts
 from app.submissions import Receipt, Status
 from app.web import downloads, openapi, uploads

@@ -11,13 +11,13 @@ from sqlalchemy.orm import Session
 
 from app import accounts
 from app.accounts import Viewer
-from app.config import Settings
-from app.db import Database
-from app.errors import NotFound, NotSignedIn
+from app.base.config import Settings
+from app.base.db import Database
+from app.base.errors import NotFound, NotSignedIn
+from app.base.queue import Hints
+from app.base.storage import Storage
 from app.figures import Totals
-from app.queue import Hints
 from app.receipts import Signer
-from app.storage import Storage
 from app.web.kept import Kept
 from app.web.metrics import Requests
 from app.web.throttle import UnderWay

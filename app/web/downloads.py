@@ -8,8 +8,8 @@ from typing import Any
 from flask import Response, request, send_file
 
 from app.accounts import Viewer
-from app.errors import Closed, NotFound
-from app.models import Competition, Phase, Submission, TrainFile
+from app.base.errors import Closed, NotFound
+from app.base.models import Competition, Phase, Submission, TrainFile
 from app.web.context import parts
 
 

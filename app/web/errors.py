@@ -13,9 +13,9 @@ from gunicorn.http.errors import ParseException
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import BadHost, HTTPException
 
-from app import db
-from app.errors import NotSignedIn, Refused, StorageFull, Unavailable
-from app.storage import FULL
+from app.base import db
+from app.base.errors import NotSignedIn, Refused, StorageFull, Unavailable
+from app.base.storage import FULL
 from app.web.context import parts, safe_next, viewer
 from app.web.watch import request_id
 from scorer.report import Problem

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from app.models import Competition, PublicScore
+from app.base.models import Competition, PublicScore
 
 THIN = "\u202f"  # narrow no-break space: groups digits without looking like a comma or a point
 MINUS = "\u2212"

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from flask import Flask, Response, request
 from flask.typing import ResponseReturnValue
 
-from app.safety import is_loopback
+from app.base.startup_checks import is_loopback
 from app.web import errors
 from app.web.context import parts
 

@@ -9,10 +9,11 @@ from flask import session as cookie
 from flask.typing import ResponseReturnValue
 from sqlalchemy.orm import Session
 
-from app import competitions, db, inspections, leaderboard
-from app.errors import NotFound
+from app import competitions, inspections, leaderboard
+from app.base import db
+from app.base.errors import NotFound
+from app.base.models import Competition
 from app.leaderboard import Sort
-from app.models import Competition
 from app.web.context import number_argument, parts, viewer
 
 blueprint = Blueprint("leaderboard", __name__)

@@ -8,9 +8,10 @@ from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from sqlalchemy.orm import Session
 
-from app import cases, competitions, db, evaluations, events, extensions, heartbeats, submissions
-from app.errors import Conflict, Refused
-from app.models import Competition, RoundState, State
+from app import cases, competitions, evaluations, extensions, submissions
+from app.base import db, events, heartbeats
+from app.base.errors import Conflict, Refused
+from app.base.models import Competition, RoundState, State
 from app.web.context import field, number_argument, organiser, parts
 
 blueprint = Blueprint("organise", __name__)

@@ -8,7 +8,8 @@ from typing import Any
 from flask import Blueprint, render_template
 from flask.typing import ResponseReturnValue
 
-from app import cases, competitions, db, inspections
+from app import cases, competitions, inspections
+from app.base import db
 from app.web import charts
 from app.web.charts import Plot
 from app.web.context import parts, viewer

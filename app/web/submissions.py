@@ -18,10 +18,11 @@ from flask import (
 from flask.typing import ResponseReturnValue
 from sqlalchemy.orm import Session
 
-from app import competitions, db, evaluations, extensions, leaderboard, submissions, teams, train_files
+from app import competitions, evaluations, extensions, leaderboard, submissions, teams, train_files
 from app.accounts import Viewer
-from app.errors import NotFound
-from app.models import Competition, State, Team
+from app.base import db
+from app.base.errors import NotFound
+from app.base.models import Competition, State, Team
 from app.submissions import Status
 from app.web import charts, uploads
 from app.web.api import receipt_json, signatures

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from app.errors import TooManyTries, Unavailable
+from app.base.errors import TooManyTries, Unavailable
 
 UPLOADS_AT_ONCE = 2
 FREE_THREADS = 3

@@ -14,11 +14,12 @@ from flask import Request, request
 from sqlalchemy.orm import Session
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from app import competitions, db, health, points, submissions, teams, train_files
+from app import competitions, health, submissions, teams, train_files
 from app.accounts import Viewer
-from app.errors import Conflict, NotFound, Refused, TooLarge
-from app.models import Competition, State, Submission, TrainFile
-from app.storage import Incoming, Storage
+from app.base import db, failpoints
+from app.base.errors import Conflict, NotFound, Refused, TooLarge
+from app.base.models import Competition, State, Submission, TrainFile
+from app.base.storage import Incoming, Storage
 from app.submissions import Receipt
 from app.web.context import parts
 
@@ -150,7 +151,7 @@ def take(
         if known is None:
             _refuse_beyond_room(competition, who, upload)
         blob = upload.incoming.keep()
-    points.reach("upload.kept")
+    failpoints.reach("upload.kept")
     with parts().database.begin() as session:
         receipt = submissions.accept(
             session,
@@ -165,9 +166,9 @@ def take(
             most_bytes=parts().settings.team_mb * 1_000_000,
         )
         parts().storage.refuse_unless_there(blob)
-    points.reach("upload.accepted")
+    failpoints.reach("upload.accepted")
     parts().hints.send(receipt.id)  # after the commit, or a fast worker would look for a row not there yet
-    points.reach("upload.announced")
+    failpoints.reach("upload.announced")
     return receipt
 
 

@@ -9,7 +9,7 @@ import time
 
 from flask import Flask, Response, g, request
 
-from app import logs
+from app.base import logs
 from app.web.context import parts
 
 log = logging.getLogger("app.web.access")

@@ -15,9 +15,10 @@ import _common as common
 import postgres
 from sqlalchemy import select
 
-from app import competitions, db, submissions
-from app.installation import Installation
-from app.models import Evaluation, Score, State
+from app import competitions, submissions
+from app.base import db
+from app.base.installation import Installation
+from app.base.models import Evaluation, Score, State
 
 ROWS = 200
 PATIENCE_SECONDS = 600.0

@@ -26,9 +26,9 @@ import postgres
 from sqlalchemy import func, select
 
 from app import competitions, evaluations
-from app.config import Settings
-from app.installation import Installation
-from app.models import Evaluation, Event, Quota, Score
+from app.base.config import Settings
+from app.base.installation import Installation
+from app.base.models import Evaluation, Event, Quota, Score
 
 HOUR = 3600
 JUMPS = (0, HOUR, 0, -HOUR, 0)

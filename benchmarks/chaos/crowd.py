@@ -25,9 +25,10 @@ import capacity
 import postgres
 from sqlalchemy import select
 
-from app import competitions, db
-from app.installation import Installation
-from app.models import Quota, Submission
+from app import competitions
+from app.base import db
+from app.base.installation import Installation
+from app.base.models import Quota, Submission
 
 ROWS = 200
 LATE_SECONDS = 3.0

@@ -23,10 +23,10 @@ import _common as common
 from redis import Redis
 from sqlalchemy import func, select, text
 
-from app.config import Settings
-from app.errors import NotFound
-from app.installation import Installation
-from app.models import Evaluation, Quota, State, Submission
+from app.base.config import Settings
+from app.base.errors import NotFound
+from app.base.installation import Installation
+from app.base.models import Evaluation, Quota, State, Submission
 
 MIB = 1 << 20
 ROWS = 5_000

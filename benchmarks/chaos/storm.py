@@ -32,9 +32,9 @@ from sqlalchemy import create_engine, func, select, text
 from sqlalchemy.exc import DBAPIError
 
 from app import competitions
-from app.errors import NotFound
-from app.installation import Installation
-from app.models import Evaluation, Quota, Round, RoundState, Score, Standing, State, Submission
+from app.base.errors import NotFound
+from app.base.installation import Installation
+from app.base.models import Evaluation, Quota, Round, RoundState, Score, Standing, State, Submission
 
 TEAMS = 25
 CLIENTS = 8

@@ -12,9 +12,8 @@ import pytest
 
 from app import accounts, competitions, evaluations, submissions, teams
 from app.accounts import Viewer
-from app.db import Database
-from app.evaluations import Claim
-from app.models import (
+from app.base.db import Database
+from app.base.models import (
     Challenge,
     ChallengeVersion,
     Competition,
@@ -25,7 +24,8 @@ from app.models import (
     State,
     Submission,
 )
-from app.storage import Blob
+from app.base.storage import Blob
+from app.evaluations import Claim
 from app.submissions import Receipt
 from scorer.report import Problem, Report
 from tests.claiming import claim_of

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from app import accounts
-from app.errors import Conflict, NotFound, NotSignedIn, Refused
+from app.base.errors import Conflict, NotFound, NotSignedIn, Refused
 from tests.app.conftest import NOON, World
 
 

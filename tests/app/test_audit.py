@@ -10,13 +10,14 @@ import pytest
 from click.testing import CliRunner
 from sqlalchemy import event, insert, text
 
-from app import audit, competitions, evaluations, events, submissions, teams
+from app import audit, competitions, evaluations, submissions, teams
 from app.audit import Verdict
+from app.base import events
+from app.base.config import Settings
+from app.base.installation import Installation
+from app.base.models import Event
+from app.base.storage import Blob
 from app.cli import audit_verify
-from app.config import Settings
-from app.installation import Installation
-from app.models import Event
-from app.storage import Blob
 from scorer.report import Report
 from tests.app.conftest import NOON, World
 

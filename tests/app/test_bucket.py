@@ -15,11 +15,12 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
-from app import competitions, storage, submissions
-from app.config import Settings
-from app.db import Database
-from app.errors import NotFound, TooLarge, Unavailable
-from app.storage import Blob, BucketStorage, Storage
+from app import competitions, submissions
+from app.base import storage
+from app.base.config import Settings
+from app.base.db import Database
+from app.base.errors import NotFound, TooLarge, Unavailable
+from app.base.storage import Blob, BucketStorage, Storage
 from tests.app.conftest import NOON, World
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from app import cases, competitions, leaderboard
+from app.base.errors import Conflict, Forbidden, NotFound, Refused
+from app.base.models import Case, Event, Team
 from app.cases import Action, CaseState, Seen
-from app.errors import Conflict, Forbidden, NotFound, Refused
-from app.models import Case, Event, Team
 from tests.app.conftest import NOON, World
 
 REASON = "compared both notebooks by hand"

@@ -10,10 +10,11 @@ import pytest
 
 import app
 import worker
-from app import competitions, db, doctor, evaluations, events, heartbeats, inspections
-from app.db import Database
+from app import competitions, doctor, evaluations, inspections
+from app.base import db, events, heartbeats
+from app.base.db import Database
+from app.base.models import Event, State
 from app.evaluations import Fenced
-from app.models import Event, State
 from tests.app.conftest import LEASE, NOON, World
 from tests.app.test_fairness import another_competition
 from worker import sweeper
@@ -48,7 +49,7 @@ def test_no_module_but_the_databases_reads_the_wall_clock() -> None:
                 ):
                     read.add(str(path.relative_to(root.parent)))
     # Storage compares with the times of its own files, which the same machine wrote.
-    assert read == {"app/db.py", "app/storage.py"}
+    assert read == {"app/base/db.py", "app/base/storage.py"}
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from app import config
-from app.config import Settings
-from app.errors import Misconfigured
+from app.base import config
+from app.base.config import Settings
+from app.base.errors import Misconfigured
 
 NO_FILE = Path("/nonexistent/heldout.toml")
 

@@ -14,10 +14,11 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from app import db, migrations
-from app.db import Base, Database
-from app.errors import Misconfigured
-from app.models import Competition, Event, Score, State, Team
+from app import migrations
+from app.base import db
+from app.base.db import Base, Database
+from app.base.errors import Misconfigured
+from app.base.models import Competition, Event, Score, State, Team
 from tests.app.conftest import World
 
 

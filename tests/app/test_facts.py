@@ -8,8 +8,8 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
 from app import audit, migrations
-from app.db import Database
-from app.models import Score, State
+from app.base.db import Database
+from app.base.models import Score, State
 from tests.app.conftest import NOON, World
 
 

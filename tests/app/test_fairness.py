@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from app import competitions, evaluations, submissions, teams
 from app.accounts import Viewer
+from app.base.models import Competition
 from app.evaluations import Claim
-from app.models import Competition
 from tests.app.conftest import LEASE, NOON, World
 
 SECOND = timedelta(seconds=1)

@@ -7,8 +7,8 @@ from datetime import timedelta
 import pytest
 
 from app import competitions, inspections
+from app.base.models import Inspection
 from app.inspections import Kind, Stage, Superseded, Work
-from app.models import Inspection
 from tests.app.conftest import LEASE, NOON, World
 
 DAY = timedelta(days=1)

@@ -11,9 +11,9 @@ from sqlalchemy import event
 
 from app import accounts, competitions, leaderboard, submissions, teams
 from app.accounts import Viewer
+from app.base.models import Competition, Standing, Team
+from app.base.storage import Blob
 from app.leaderboard import BoardView, Sort
-from app.models import Competition, Standing, Team
-from app.storage import Blob
 from tests.app.conftest import NOON, World
 
 

@@ -40,16 +40,16 @@ from app import (
     doctor,
     evaluations,
     extensions,
-    models,
     submissions,
     teams,
 )
 from app.accounts import Viewer
+from app.base import models
+from app.base.db import Database
+from app.base.errors import Refused
+from app.base.storage import Blob
 from app.cases import Action, CaseState
-from app.db import Database
-from app.errors import Refused
 from app.evaluations import Claim, Fenced
-from app.storage import Blob
 from scorer.report import Problem, Report
 from tests.app import life
 from tests.app.conftest import LEASE, NOON, add_version

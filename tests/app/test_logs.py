@@ -9,7 +9,7 @@ from contextvars import copy_context
 
 import pytest
 
-from app import logs
+from app.base import logs
 
 
 @pytest.fixture(params=["text", "json"])

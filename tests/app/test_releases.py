@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from app import cases, competitions, evaluations, leaderboard, releases, submissions
+from app.base.errors import QuotaExhausted, Refused
+from app.base.models import ChallengeVersion, PublicScore, Rung, Standing, Submission, Team
 from app.cases import Action, Seen
-from app.errors import QuotaExhausted, Refused
-from app.models import ChallengeVersion, PublicScore, Rung, Standing, Submission, Team
 from app.releases import RungMoved
 from app.submissions import Status
 from scorer.report import Report

@@ -10,13 +10,13 @@ import pytest
 from click.testing import CliRunner, Result
 
 from app import competitions, evaluations
+from app.base.config import Settings
+from app.base.errors import Conflict, Refused
+from app.base.installation import Installation
+from app.base.models import Evaluation, RoundState, Score
 from app.cli import rescore_command
 from app.competitions import Rescore
-from app.config import Settings
-from app.errors import Conflict, Refused
 from app.evaluations import Fenced
-from app.installation import Installation
-from app.models import Evaluation, RoundState, Score
 from tests.app.conftest import NOON, World, add_version
 from worker import sweeper
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from app.config import Settings, secret_key
-from app.errors import Misconfigured
-from app.safety import refuse_unsafe
+from app.base.config import Settings, secret_key
+from app.base.errors import Misconfigured
+from app.base.startup_checks import refuse_unsafe
 
 KEY = "9f2c61d07be845a3b1c4e6d8f0a27351"
 

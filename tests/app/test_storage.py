@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from app.errors import NotFound, TooLarge
-from app.storage import Storage
+from app.base.errors import NotFound, TooLarge
+from app.base.storage import Storage
 
 
 def files(folder: Path) -> list[Path]:

@@ -10,10 +10,10 @@ import pytest
 from sqlalchemy.orm import Session
 
 from app import competitions, evaluations, figures, submissions
-from app.db import Database
-from app.errors import Closed, Conflict, Forbidden, NotFound, QuotaExhausted, Refused
+from app.base.db import Database
+from app.base.errors import Closed, Conflict, Forbidden, NotFound, QuotaExhausted, Refused
+from app.base.models import Evaluation, Round, RoundState, Score, State, Submission
 from app.evaluations import Fenced
-from app.models import Evaluation, Round, RoundState, Score, State, Submission
 from tests.app.conftest import LEASE, NOON, World, add_version
 
 SECOND = timedelta(seconds=1)

@@ -10,9 +10,9 @@ import pytest
 from sqlalchemy import func, select
 
 from app import tries
-from app.db import Database
-from app.errors import TooManyTries
-from app.models import SignInTry
+from app.base.db import Database
+from app.base.errors import TooManyTries
+from app.base.models import SignInTry
 from app.tries import Limit
 
 NOON = datetime(2026, 3, 28, 12, 0, tzinfo=UTC)

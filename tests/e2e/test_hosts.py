@@ -30,9 +30,10 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
 import scorer
-from app import accounts, competitions, db, migrations, teams
+from app import accounts, competitions, migrations, teams
 from app.accounts import Viewer
-from app.db import Database
+from app.base import db
+from app.base.db import Database
 from tests import postgres
 from tests.e2e.hosts import Network, end, network
 from tests.servers import ROOT, environment, eventually
@@ -75,7 +76,7 @@ asyncio.run(main())
 PUBLISH = """
 import sys, scorer, scorer.checkup
 from app import config, publishing
-from app.installation import Installation
+from app.base.installation import Installation
 publishing.publish(Installation(config.load()), scorer.load(sys.argv[1]), actor="test", checked=scorer.checkup.CheckResult())
 """
 

@@ -8,10 +8,11 @@ from typing import Any
 
 from sqlalchemy import select
 
-from app import cases, competitions, db, inspections
+from app import cases, competitions, inspections
+from app.base import db
+from app.base.models import ChallengeVersion, State, Team, TrainFile
 from app.cases import Seen
 from app.inspections import Kind
-from app.models import ChallengeVersion, State, Team, TrainFile
 from tests.web.house import House
 
 EVIDENCE_CANARY = "hidden labels rise with the row number"

@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 
 import scorer
-from app import db, inspections, train_files
+from app import inspections, train_files
+from app.base import db
+from app.base.models import ChallengeVersion, Inspection, State, Team
 from app.inspections import Kind
-from app.models import ChallengeVersion, Inspection, State, Team
 from app.web import charts, formats
 from scorer.overfitting import closing, diagnosis
 from tests.web.findings import (

@@ -18,10 +18,11 @@ from sqlalchemy import event, text, update
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.test import TestResponse
 
-from app import db, heartbeats, leaderboard, logs, migrations
-from app.errors import Unavailable
-from app.models import Evaluation
-from app.storage import Incoming
+from app import leaderboard, migrations
+from app.base import db, heartbeats, logs
+from app.base.errors import Unavailable
+from app.base.models import Evaluation
+from app.base.storage import Incoming
 from app.web.throttle import UnderWay
 from tests.web.house import CSV, House
 

@@ -6,10 +6,11 @@ from datetime import timedelta
 
 import pytest
 
-from app import accounts, competitions, db, evaluations, extensions
-from app.errors import Closed
-from app.heartbeats import beat
-from app.models import ChallengeVersion, Evaluation, Score, State, Team
+from app import accounts, competitions, evaluations, extensions
+from app.base import db
+from app.base.errors import Closed
+from app.base.heartbeats import beat
+from app.base.models import ChallengeVersion, Evaluation, Score, State, Team
 from scorer.report import Problem
 from tests.web.house import CSV, House, competition
 

@@ -11,9 +11,10 @@ import pytest
 from sqlalchemy import text
 from werkzeug.test import TestResponse
 
-from app import db, events, points, receipts
-from app.models import Submission
-from app.storage import Incoming, Storage
+from app import receipts
+from app.base import db, events, failpoints
+from app.base.models import Submission
+from app.base.storage import Incoming, Storage
 from tests.web.house import CSV, PRIVATE_CANARY, House
 
 if TYPE_CHECKING:
@@ -343,11 +344,11 @@ def test_a_file_cleared_away_as_it_comes_is_no_receipt_without_a_file(
         if point == "upload.kept":
             house.storage.remove(hashlib.sha256(CSV).hexdigest())
 
-    monkeypatch.setattr(points, "listener", clear)
+    monkeypatch.setattr(failpoints, "listener", clear)
     answer = send_raw(house)
     assert answer.status_code == 503
     assert "cleared away in the moment it came" in answer.text
-    monkeypatch.setattr(points, "listener", None)
+    monkeypatch.setattr(failpoints, "listener", None)
     receipt = send_raw(house).json
     assert receipt is not None
     assert receipt["remaining_today"] == 4, "the one that was refused costs nothing"

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 import scorer
-from app import accounts, competitions, db, publishing, submissions, teams
+from app import accounts, competitions, publishing, submissions, teams
 from app.accounts import Viewer
-from app.config import Settings
-from app.db import Database
-from app.installation import Installation
+from app.base import db
+from app.base.config import Settings
+from app.base.db import Database
+from app.base.installation import Installation
 from app.submissions import Status
 
 

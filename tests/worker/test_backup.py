@@ -16,11 +16,12 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, text
 
-from app import accounts, backup, db, migrations
-from app.config import Settings
-from app.db import Database
-from app.errors import Refused
-from app.installation import Installation
+from app import accounts, backup, migrations
+from app.base import db
+from app.base.config import Settings
+from app.base.db import Database
+from app.base.errors import Refused
+from app.base.installation import Installation
 from tests.worker.conftest import Platform
 from worker import jobs
 

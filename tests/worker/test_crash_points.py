@@ -28,24 +28,25 @@ from redis import Redis
 from sqlalchemy import select
 
 import scorer
-from app import (
-    accounts,
-    competitions,
-    db,
-    evaluations,
-    inspections,
-    leaderboard,
-    points,
-    publishing,
-    teams,
-)
+from app import accounts, competitions, evaluations, inspections, leaderboard, publishing, teams
 from app.accounts import Viewer
-from app.config import Settings
-from app.db import Database
+from app.base import db, failpoints
+from app.base.config import Settings
+from app.base.db import Database
+from app.base.installation import Installation
+from app.base.models import (
+    Evaluation,
+    Inspection,
+    Quota,
+    Round,
+    RoundState,
+    Score,
+    Standing,
+    State,
+    Submission,
+)
 from app.evaluations import MAX_ATTEMPTS
 from app.inspections import Kind
-from app.installation import Installation
-from app.models import Evaluation, Inspection, Quota, Round, RoundState, Score, Standing, State, Submission
 from app.web import create_app
 from tests.conftest import _admin
 from tests.servers import ROOT, valkey
@@ -287,7 +288,7 @@ def in_a_fork(house: House, act: Callable[[Life], None], listener: Callable[[str
         try:
             logging.disable()
             life = Life(house)
-            points.listener = listener
+            failpoints.listener = listener
             act(life)
         except BaseException:  # noqa: BLE001  told to the parent, which fails with it
             trouble.write_text(traceback.format_exc())
@@ -402,7 +403,7 @@ def test_every_point_in_the_code_is_listed_once_and_reached_nowhere_else() -> No
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "points.reach"
         if isinstance(node.args[0], ast.Constant)
     )
-    assert reached == Counter(points.NAMES)
+    assert reached == Counter(failpoints.NAMES)
 
 
 def test_nobody_listens_in_an_installation() -> None:
@@ -412,29 +413,31 @@ def test_nobody_listens_in_an_installation() -> None:
         for path in (ROOT / room).rglob("*.py")
         if "points.listener" in path.read_text(encoding="utf-8")
     ]
-    assert points.listener is None
+    assert failpoints.listener is None
     assert setters == []
 
 
 def test_a_life_without_a_death_reaches_every_point_and_ends_well(made: Callable[[str], House]) -> None:
     house = made("sqlite")
-    assert set(passages(house)) == set(points.NAMES)
+    assert set(passages(house)) == set(failpoints.NAMES)
     assert wrongs(house) == []
 
 
 @pytest.mark.long
 def test_death_at_any_point_loses_nothing_and_counts_nothing_twice(made: Callable[[str], House]) -> None:
-    for name in points.NAMES:
+    for name in failpoints.NAMES:
         check(made("sqlite"), (name, 1))
 
 
 def test_a_second_death_on_the_way_back_changes_nothing(made: Callable[[str], House]) -> None:
     rng = random.Random(5)
     for _ in range(5):
-        check(made("sqlite"), (rng.choice(points.NAMES), 1), (rng.choice(points.NAMES), 1))
+        check(made("sqlite"), (rng.choice(failpoints.NAMES), 1), (rng.choice(failpoints.NAMES), 1))
 
 
-ON_POSTGRES = [n for n in points.NAMES if n.split(".")[0] not in ("storage", "inspection", "sweep", "upload")]
+ON_POSTGRES = [
+    n for n in failpoints.NAMES if n.split(".")[0] not in ("storage", "inspection", "sweep", "upload")
+]
 
 
 @pytest.mark.long

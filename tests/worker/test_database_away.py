@@ -6,8 +6,8 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
-from app import db
-from app.db import Database
+from app.base import db
+from app.base.db import Database
 from app.web import create_app
 from tests.worker.conftest import Platform
 from worker import jobs

@@ -16,8 +16,8 @@ from random import Random
 
 import pytest
 
-from app.config import Settings
-from app.models import Evaluation, Event, Quota, Score, State
+from app.base.config import Settings
+from app.base.models import Evaluation, Event, Quota, Score, State
 from tests.servers import eventually, work_horses_of
 from tests.worker.conftest import Platform
 from tests.worker.test_workers import _scoring_horse, done, on_sqlite, process, redis_url

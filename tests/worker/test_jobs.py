@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 
 import scorer
-from app import db, evaluations, points
-from app.models import Evaluation, Quota, Score, State
+from app import evaluations
+from app.base import db, failpoints
+from app.base.models import Evaluation, Quota, Score, State
 from tests.servers import valkey
 from tests.worker.conftest import Platform
 from worker import jobs, sweeper
@@ -149,7 +150,7 @@ def test_a_lease_is_called_lost_only_when_another_run_has_taken_it(
         if point == ("record.ranked" if other is None else "score.measured"):
             time.sleep(0.8)  # until a renewal is due
 
-    monkeypatch.setattr(points, "listener", listener)
+    monkeypatch.setattr(failpoints, "listener", listener)
     with caplog.at_level("WARNING", logger="worker.jobs"):
         runner.score(claim)
     said = [record.getMessage() for record in caplog.records]

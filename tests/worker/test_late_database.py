@@ -17,8 +17,9 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
-from app import db, heartbeats, migrations
-from app.db import Database
+from app import migrations
+from app.base import db, heartbeats
+from app.base.db import Database
 from tests import postgres
 from tests.servers import Forked, environment, eventually
 

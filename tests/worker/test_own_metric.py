@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 import scorer
-from app import accounts, competitions, db, publishing, submissions
-from app.models import State
+from app import accounts, competitions, publishing, submissions
+from app.base import db
+from app.base.models import State
 from app.web import create_app
 from scorer import sandbox
 from tests.conftest import missing

@@ -11,9 +11,10 @@ import time
 import pytest
 from sqlalchemy import text
 
-from app import config, proof
-from app.errors import Conflict
-from app.models import Evaluation, State, Submission
+from app import proof
+from app.base import config
+from app.base.errors import Conflict
+from app.base.models import Evaluation, State, Submission
 from app.receipts import Facts, Signer
 from tests.servers import ROOT, environment, eventually, heldout, valkey, work_horses_of
 from tests.worker.conftest import Platform

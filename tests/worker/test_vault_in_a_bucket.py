@@ -18,13 +18,14 @@ import moto.settings
 import pytest
 
 import scorer
-from app import accounts, backup, competitions, config, db, doctor, proof, publishing, storage, vault
-from app.config import Settings
-from app.errors import Refused, Unavailable
-from app.installation import Installation
-from app.models import ChallengeVersion, Evaluation, State
-from app.storage import BucketStorage
-from app.vault import Vault
+from app import accounts, backup, competitions, doctor, proof, publishing
+from app.base import config, db, storage, vault
+from app.base.config import Settings
+from app.base.errors import Refused, Unavailable
+from app.base.installation import Installation
+from app.base.models import ChallengeVersion, Evaluation, State
+from app.base.storage import BucketStorage
+from app.base.vault import Vault
 from tests.app.test_bucket import endpoint
 from tests.servers import ROOT, environment, heldout
 from tests.worker.conftest import Platform
@@ -399,7 +400,7 @@ def test_the_web_opens_no_vault_even_if_it_is_named(here: Settings, tmp_path: Pa
     """A setting of the workers in the web's environment is no fault, and of no use."""
     code = (
         "import sys; from app import config; from app.web import create_app\n"
-        "create_app(config.load()); assert 'app.vault' not in sys.modules"
+        "create_app(config.load()); assert 'app.base.vault' not in sys.modules"
     )
     env = environment(tmp_path, {"HELDOUT_VAULT_URL": here.vault_url})
     subprocess.run([sys.executable, "-c", code], env=env, cwd=ROOT, check=True)

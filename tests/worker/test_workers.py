@@ -18,9 +18,9 @@ import pytest
 from redis import Redis
 from redis.exceptions import RedisError
 
-from app import config, db, heartbeats, queue
-from app.models import Evaluation, Score, State
-from app.queue import Hints
+from app.base import config, db, heartbeats, queue
+from app.base.models import Evaluation, Score, State
+from app.base.queue import Hints
 from tests.servers import ROOT, Forked, environment, eventually, valkey, work_horses_of
 from tests.worker.conftest import Platform
 from worker.sweeper import ENOUGH_HINTS, sweep

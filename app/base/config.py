@@ -16,7 +16,7 @@ from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from app.errors import Misconfigured
+from app.base.errors import Misconfigured
 from scorer.report import Problem
 
 

@@ -19,9 +19,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import scorer
-from app.config import Settings
-from app.errors import NotFound, Refused, Unavailable
-from app.storage import AGAIN, Blob, BucketStorage, fsync_folder
+from app.base.config import Settings
+from app.base.errors import NotFound, Refused, Unavailable
+from app.base.storage import AGAIN, Blob, BucketStorage, fsync_folder
 
 SOLUTION = "private/solution.csv"
 LIST = ".files"

@@ -28,8 +28,8 @@ from sqlalchemy.exc import (
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 from sqlalchemy.types import TypeDecorator
 
-from app.config import Settings
-from app.errors import Misconfigured
+from app.base.config import Settings
+from app.base.errors import Misconfigured
 
 
 class Base(DeclarativeBase):

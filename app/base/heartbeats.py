@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from app.models import Heartbeat
+from app.base.models import Heartbeat
 
 ALIVE = timedelta(seconds=30)
 FORGET = timedelta(hours=1)

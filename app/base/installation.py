@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from functools import cached_property
 
-from app import config, db, migrations, queue, storage, vault
-from app.config import Settings
-from app.db import Database
-from app.queue import Hints
-from app.storage import Storage
-from app.vault import Vault
+from app import migrations
+from app.base import config, db, queue, storage, vault
+from app.base.config import Settings
+from app.base.db import Database
+from app.base.queue import Hints
+from app.base.storage import Storage
+from app.base.vault import Vault
 
 
 class Installation:

@@ -14,7 +14,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
-from app.errors import Refused
+from app.base.errors import Refused
 
 MAGIC = b"heldout-sealed-1\n"
 CHUNK = 1 << 16

@@ -23,10 +23,10 @@ from typing import Any, BinaryIO, Self
 from sqlalchemy import or_, select, text
 from sqlalchemy.orm import Session
 
-from app import points
-from app.config import Settings
-from app.errors import NotFound, StorageFull, TooLarge, Unavailable
-from app.models import ChallengeVersion, Submission, TrainFile
+from app.base import failpoints
+from app.base.config import Settings
+from app.base.errors import NotFound, StorageFull, TooLarge, Unavailable
+from app.base.models import ChallengeVersion, Submission, TrainFile
 
 ORPHAN_AGE = timedelta(hours=24)
 """A kept file that no row names is somebody's upload between its file and its row, until it is this old."""
@@ -91,7 +91,7 @@ class Incoming:
 
     def _keep(self, target: Path | None) -> Blob:
         self._file.flush()
-        points.reach("storage.written")
+        failpoints.reach("storage.written")
         os.fsync(self._file.fileno())
         self._file.close()
         blob = Blob(self.sha256, self.size_bytes)
@@ -102,9 +102,9 @@ class Incoming:
             target.parent.mkdir(parents=True, exist_ok=True)
             fsync_folder(self._folder)
         self._path.chmod(0o600)
-        points.reach("storage.synced")
+        failpoints.reach("storage.synced")
         self._path.replace(target)
-        points.reach("storage.renamed")
+        failpoints.reach("storage.renamed")
         fsync_folder(target.parent)
         return blob
 

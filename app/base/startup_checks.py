@@ -14,8 +14,8 @@ from urllib.parse import parse_qs, urlsplit
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
-from app.config import Settings
-from app.errors import Misconfigured
+from app.base.config import Settings
+from app.base.errors import Misconfigured
 from scorer.report import Problem
 
 KEY_LENGTH = 32

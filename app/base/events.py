@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.models import Event, Score, Submission
+from app.base.models import Event, Score, Submission
 
 ACCEPTED, POSTED = "submission accepted", "baseline posted"
 

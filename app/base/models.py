@@ -25,7 +25,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from app.db import Base, UtcTime
+from app.base.db import Base, UtcTime
 
 Base.metadata = MetaData(
     naming_convention={

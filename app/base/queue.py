@@ -23,8 +23,8 @@ from rq import Queue
 from rq.job import Job
 from rq.serializers import Serializer
 
-from app import config
-from app.config import Settings
+from app.base import config
+from app.base.config import Settings
 
 NAME = "scoring"
 JOB = "worker.jobs.score_submission"
