@@ -23,7 +23,6 @@ from sqlalchemy.orm import Session
 
 import scorer
 from app import (
-    accounts,
     audit,
     backup,
     cases,
@@ -32,7 +31,6 @@ from app import (
     demo,
     doctor,
     extensions,
-    first_organiser,
     inspections,
     migrations,
     proof,
@@ -50,6 +48,7 @@ from app.base.models import Competition, Submission
 from app.cases import Action
 from app.competitions import Place, Rescore
 from app.inspections import Kind
+from app.people import accounts, first_organiser
 
 # Into a pipe nothing is cut to the width of a screen that is not there.
 out = Console(soft_wrap=True, highlight=False, width=None if sys.stdout.isatty() else 1000)

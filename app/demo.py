@@ -27,12 +27,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
 import scorer
-from app import accounts, publishing
+from app import publishing
 from app.base import config, db
 from app.base.config import Settings
 from app.base.errors import NotFound, Refused
 from app.base.installation import Installation
 from app.base.processes import die_with_parent
+from app.people import accounts
 
 CHALLENGES = Path(__file__).resolve().parents[1] / "challenges"
 SLUGS = ("biopsy", "diabetes", "digits")

@@ -37,7 +37,7 @@ from app.base.models import (
 from app.base.storage import Blob
 
 if TYPE_CHECKING:
-    from app.accounts import Viewer
+    from app.people.accounts import Viewer
 
 BEHIND_OTHERS = timedelta(seconds=20)
 """A team's second waiting file stands in the queue as though it had come so much later, its third twice so."""

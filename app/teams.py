@@ -8,9 +8,9 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from app.accounts import Viewer
 from app.base.errors import Closed, Conflict, Refused
 from app.base.models import Competition, Membership, Phase, Team
+from app.people.accounts import Viewer
 
 
 def of(session: Session, competition: Competition, user_id: int) -> Team | None:

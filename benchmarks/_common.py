@@ -25,13 +25,14 @@ from rich.console import Console
 from rich.table import Table
 
 import scorer
-from app import accounts, competitions, evaluations, publishing, teams
-from app.accounts import Viewer
+from app import competitions, evaluations, publishing, teams
 from app.base import db
 from app.base.config import Settings
 from app.base.installation import Installation
 from app.base.models import Heartbeat, State
 from app.base.processes import die_with_parent
+from app.people import accounts
+from app.people.accounts import Viewer
 
 READY = "Heldout is ready on "
 FINAL = ("scored", "rejected", "failed")

@@ -22,9 +22,9 @@ from _common import Api, Server, median, ms, p95
 from sqlalchemy import func, select
 
 from app import competitions, submissions
-from app.accounts import Viewer
 from app.base import db
 from app.base.models import Evaluation
+from app.people.accounts import Viewer
 
 POLL_SECONDS = 0.005
 AIM_MS = 150

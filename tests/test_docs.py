@@ -350,7 +350,7 @@ def test_how_it_works_names_every_state() -> None:
     [
         ("app.evaluations", "MAX_ATTEMPTS", 3),
         ("app.competitions", "REJECTED_LIMIT", 20),
-        ("app.accounts", "MIN_PASSWORD_LENGTH", 8),
+        ("app.people.accounts", "MIN_PASSWORD_LENGTH", 8),
         ("scorer.baselines", "LIMIT_SECONDS", 600),
     ],
 )

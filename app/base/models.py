@@ -530,7 +530,7 @@ class SignInTry(Base):
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)
     key: Mapped[str] = mapped_column(String(100))
-    """What is counted: an account's name, an address, or all; see `app/tries.py`."""
+    """What is counted: an account's name, an address, or all; see `app/people/rate_limits.py`."""
     at: Mapped[datetime] = mapped_column(UtcTime)
 
 

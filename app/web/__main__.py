@@ -9,11 +9,12 @@ from typing import Any
 from gunicorn.app.base import BaseApplication
 from gunicorn.glogging import Logger
 
-from app import first_organiser, migrations, patience
+from app import migrations, patience
 from app.base import config, db, logs, startup_checks
 from app.base.config import Settings
 from app.base.db import Database
 from app.base.errors import Refused
+from app.people import first_organiser
 from app.web import create_app
 from app.web.connections import Worker
 

@@ -11,11 +11,11 @@ from flask import session as cookie
 from flask.typing import ResponseReturnValue
 from sqlalchemy.orm import Session
 
-from app import accounts, first_organiser, tries
-from app.accounts import Viewer
 from app.base import config, db
 from app.base.errors import NotFound, NotSignedIn, Refused
-from app.tries import Limit
+from app.people import accounts, first_organiser, rate_limits
+from app.people.accounts import Viewer
+from app.people.rate_limits import Limit
 from app.web.context import field, parts, safe_next, signed_in, viewer
 
 blueprint = Blueprint("accounts", __name__)
@@ -27,14 +27,14 @@ def sign_in() -> ResponseReturnValue:
         return _form("accounts/sign_in.html")
     name = field("name")
     try:
-        with _a_try(tries.to_sign_in(name, request.remote_addr)) as counted:
+        with _a_try(rate_limits.to_sign_in(name, request.remote_addr)) as counted:
             with parts().database.read() as session:
                 candidate = accounts.candidate(session, name)
             user = accounts.verify(candidate, request.form.get("password", ""))
     except Refused as refusal:
         return _form("accounts/sign_in.html", refusal)
     with parts().database.begin() as session:
-        tries.forget(session, counted)
+        rate_limits.forget(session, counted)
         _begin_browser(session, user.id, db.now(session))
     return redirect(_next(), 303)
 
@@ -47,7 +47,7 @@ def sign_up() -> ResponseReturnValue:
         return _form("accounts/sign_up.html")
     try:
         per_hour = parts().settings.sign_ups_per_hour
-        with _a_try(tries.to_sign_up(request.remote_addr, per_hour)):
+        with _a_try(rate_limits.to_sign_up(request.remote_addr, per_hour)):
             password_hash = accounts.hash_password(request.form.get("password", ""))
         with parts().database.begin() as session:
             now = db.now(session)
@@ -104,7 +104,7 @@ def change_password() -> ResponseReturnValue:
     with parts().database.read() as session:
         me = signed_in(session, db.now(session))
         candidate = accounts.candidate(session, me.name)
-    with _a_try(tries.to_change_password(me.id)) as counted:
+    with _a_try(rate_limits.to_change_password(me.id)) as counted:
         try:
             accounts.verify(candidate, request.form.get("current", ""))
         except NotSignedIn:
@@ -112,7 +112,7 @@ def change_password() -> ResponseReturnValue:
         password_hash = accounts.hash_password(request.form.get("password", ""))
     with parts().database.begin() as session:
         now = db.now(session)
-        tries.forget(session, counted)
+        rate_limits.forget(session, counted)
         accounts.set_password(session, me.id, password_hash, now=now)
         _begin_browser(session, me.id, now)
     flash("Password changed. Every other browser has been signed out.")
@@ -153,10 +153,10 @@ def _a_try(limits: Sequence[Limit]) -> Iterator[Sequence[int]]:
     """Count a try before the costly hash. One too many costs a read: a flood takes no write lock and no place."""
     database = parts().database
     with database.read() as session:
-        tries.refuse(session, limits, now=db.now(session))
+        rate_limits.refuse(session, limits, now=db.now(session))
     with accounts.place_to_hash():
         with database.begin() as session:
-            counted = tries.count(session, limits, now=db.now(session))
+            counted = rate_limits.count(session, limits, now=db.now(session))
         yield counted
 
 

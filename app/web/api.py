@@ -19,11 +19,11 @@ from app import (
     teams,
     train_files,
 )
-from app.accounts import Viewer
 from app.base import db
 from app.base.errors import Forbidden, NotFound, Refused
 from app.base.models import Competition, Team, TrainFile
 from app.leaderboard import PAGE_SIZE, Row, Sort
+from app.people.accounts import Viewer
 from app.receipts import Facts
 from app.submissions import Receipt, Status
 from app.web import downloads, openapi, uploads

@@ -9,14 +9,14 @@ from flask import current_app, g, request
 from flask import session as cookie
 from sqlalchemy.orm import Session
 
-from app import accounts
-from app.accounts import Viewer
 from app.base.config import Settings
 from app.base.db import Database
 from app.base.errors import NotFound, NotSignedIn
 from app.base.queue import Hints
 from app.base.storage import Storage
 from app.figures import Totals
+from app.people import accounts
+from app.people.accounts import Viewer
 from app.receipts import Signer
 from app.web.kept import Kept
 from app.web.metrics import Requests

@@ -7,9 +7,9 @@ from typing import Any
 
 from flask import Response, request, send_file
 
-from app.accounts import Viewer
 from app.base.errors import Closed, NotFound
 from app.base.models import Competition, Phase, Submission, TrainFile
+from app.people.accounts import Viewer
 from app.web.context import parts
 
 

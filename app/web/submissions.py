@@ -19,10 +19,10 @@ from flask.typing import ResponseReturnValue
 from sqlalchemy.orm import Session
 
 from app import competitions, evaluations, extensions, leaderboard, submissions, teams, train_files
-from app.accounts import Viewer
 from app.base import db
 from app.base.errors import NotFound
 from app.base.models import Competition, State, Team
+from app.people.accounts import Viewer
 from app.submissions import Status
 from app.web import charts, uploads
 from app.web.api import receipt_json, signatures

@@ -15,11 +15,11 @@ from sqlalchemy.orm import Session
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from app import competitions, health, submissions, teams, train_files
-from app.accounts import Viewer
 from app.base import db, failpoints
 from app.base.errors import Conflict, NotFound, Refused, TooLarge
 from app.base.models import Competition, State, Submission, TrainFile
 from app.base.storage import Incoming, Storage
+from app.people.accounts import Viewer
 from app.submissions import Receipt
 from app.web.context import parts
 

@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 
-from app import accounts, competitions, evaluations, submissions, teams
-from app.accounts import Viewer
+from app import competitions, evaluations, submissions, teams
 from app.base.db import Database
 from app.base.models import (
     Challenge,
@@ -26,6 +25,8 @@ from app.base.models import (
 )
 from app.base.storage import Blob
 from app.evaluations import Claim
+from app.people import accounts
+from app.people.accounts import Viewer
 from app.submissions import Receipt
 from scorer.report import Problem, Report
 from tests.claiming import claim_of

@@ -6,8 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-from app import accounts
 from app.base.errors import Conflict, NotFound, NotSignedIn, Refused
+from app.people import accounts
 from tests.app.conftest import NOON, World
 
 

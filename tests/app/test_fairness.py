@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app import competitions, evaluations, submissions, teams
-from app.accounts import Viewer
 from app.base.models import Competition
 from app.evaluations import Claim
+from app.people.accounts import Viewer
 from tests.app.conftest import LEASE, NOON, World
 
 SECOND = timedelta(seconds=1)

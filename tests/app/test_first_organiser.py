@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 import pytest
 from sqlalchemy import func, select
 
-from app import first_organiser
 from app.base.db import Database
 from app.base.errors import NotFound
 from app.base.models import User
+from app.people import first_organiser
 
 NOON = datetime(2026, 3, 28, 12, 0, tzinfo=UTC)
 KEY = "9f2c61d07be845a3b1c4e6d8f0a27351"

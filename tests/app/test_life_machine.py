@@ -32,24 +32,15 @@ from hypothesis.stateful import (
 )
 from sqlalchemy import select
 
-from app import (
-    accounts,
-    audit,
-    cases,
-    competitions,
-    doctor,
-    evaluations,
-    extensions,
-    submissions,
-    teams,
-)
-from app.accounts import Viewer
+from app import audit, cases, competitions, doctor, evaluations, extensions, submissions, teams
 from app.base import models
 from app.base.db import Database
 from app.base.errors import Refused
 from app.base.storage import Blob
 from app.cases import Action, CaseState
 from app.evaluations import Claim, Fenced
+from app.people import accounts
+from app.people.accounts import Viewer
 from scorer.report import Problem, Report
 from tests.app import life
 from tests.app.conftest import LEASE, NOON, add_version

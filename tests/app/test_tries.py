@@ -9,11 +9,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import func, select
 
-from app import tries
 from app.base.db import Database
 from app.base.errors import TooManyTries
 from app.base.models import SignInTry
-from app.tries import Limit
+from app.people import rate_limits
+from app.people.rate_limits import Limit
 
 NOON = datetime(2026, 3, 28, 12, 0, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -21,7 +21,7 @@ SECOND = timedelta(seconds=1)
 
 def a_try(database: Database, limits: Sequence[Limit], now: datetime = NOON) -> list[int]:
     with database.begin() as session:
-        return tries.count(session, limits, now=now)
+        return rate_limits.count(session, limits, now=now)
 
 
 def rows(database: Database) -> int:
@@ -31,15 +31,15 @@ def rows(database: Database) -> int:
 
 def test_the_sixth_try_for_an_account_waits_until_the_first_is_a_minute_old(database: Database) -> None:
     for n in range(5):
-        a_try(database, tries.to_sign_in("ada", f"192.0.2.{n}"), NOON + n * SECOND)
-    sixth = tries.to_sign_in(" ADA", "192.0.2.77")
+        a_try(database, rate_limits.to_sign_in("ada", f"192.0.2.{n}"), NOON + n * SECOND)
+    sixth = rate_limits.to_sign_in(" ADA", "192.0.2.77")
     with pytest.raises(TooManyTries, match=r"for this account\. Please wait 50 seconds"):
         a_try(database, sixth, NOON + 10 * SECOND)
     with (
         database.read() as session,
         pytest.raises(TooManyTries, match=r"for this account\. Please wait 1 seconds"),
     ):
-        tries.refuse(session, sixth, now=NOON + 59.5 * SECOND)
+        rate_limits.refuse(session, sixth, now=NOON + 59.5 * SECOND)
     a_try(database, sixth, NOON + 60 * SECOND)
     with pytest.raises(TooManyTries):  # the second of the five is still there
         a_try(database, sixth, NOON + 60.5 * SECOND)
@@ -47,37 +47,37 @@ def test_the_sixth_try_for_an_account_waits_until_the_first_is_a_minute_old(data
 
 def test_one_address_has_thirty_tries_a_minute_over_all_accounts(database: Database) -> None:
     for n in range(30):
-        a_try(database, tries.to_sign_in(f"user{n}", f"2001:db8:1:2::{n:x}"))
+        a_try(database, rate_limits.to_sign_in(f"user{n}", f"2001:db8:1:2::{n:x}"))
     with pytest.raises(TooManyTries, match="from your network"):
-        a_try(database, tries.to_sign_in("ada", "2001:db8:1:2:ffff::1"))
-    a_try(database, tries.to_sign_in("ada", "2001:db8:1:3::1"))
+        a_try(database, rate_limits.to_sign_in("ada", "2001:db8:1:2:ffff::1"))
+    a_try(database, rate_limits.to_sign_in("ada", "2001:db8:1:3::1"))
 
 
 def test_all_together_have_three_hundred_tries_a_minute(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert tries.to_sign_in("ada", None)[2].most == 300
-    monkeypatch.setattr(tries, "IN_ALL", 3)
+    assert rate_limits.to_sign_in("ada", None)[2].most == 300
+    monkeypatch.setattr(rate_limits, "IN_ALL", 3)
     for n in range(3):
-        a_try(database, tries.to_sign_in(f"user{n}", f"192.0.2.{n}"))
+        a_try(database, rate_limits.to_sign_in(f"user{n}", f"192.0.2.{n}"))
     with pytest.raises(TooManyTries, match="Too many people"):
-        a_try(database, tries.to_sign_in("ada", "198.51.100.1"))
+        a_try(database, rate_limits.to_sign_in("ada", "198.51.100.1"))
 
 
 def test_a_success_removes_its_own_rows_and_no_others(database: Database) -> None:
     for _ in range(4):
-        a_try(database, tries.to_sign_in("ada", "192.0.2.1"))
-    counted = a_try(database, tries.to_sign_in("ada", "192.0.2.1"))
+        a_try(database, rate_limits.to_sign_in("ada", "192.0.2.1"))
+    counted = a_try(database, rate_limits.to_sign_in("ada", "192.0.2.1"))
     with database.begin() as session:
-        tries.forget(session, counted)
+        rate_limits.forget(session, counted)
     assert rows(database) == 4 * 3
-    a_try(database, tries.to_sign_in("ada", "192.0.2.1"))
+    a_try(database, rate_limits.to_sign_in("ada", "192.0.2.1"))
     with pytest.raises(TooManyTries):
-        a_try(database, tries.to_sign_in("ada", "192.0.2.1"))
+        a_try(database, rate_limits.to_sign_in("ada", "192.0.2.1"))
 
 
 def test_a_refused_try_leaves_no_row(database: Database) -> None:
-    limits = tries.to_change_password(1)
+    limits = rate_limits.to_change_password(1)
     for _ in range(5):
         a_try(database, limits)
     with pytest.raises(TooManyTries):
@@ -88,7 +88,7 @@ def test_a_refused_try_leaves_no_row(database: Database) -> None:
 def test_tries_at_the_same_moment_are_not_counted_past_each_other(database: Database) -> None:
     def one(_n: int) -> bool:
         try:
-            a_try(database, tries.to_change_password(1))
+            a_try(database, rate_limits.to_change_password(1))
         except TooManyTries:
             return False
         return True
@@ -100,21 +100,21 @@ def test_tries_at_the_same_moment_are_not_counted_past_each_other(database: Data
 def test_rows_older_than_the_longest_window_go_now_and_then(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    limits = tries.to_sign_up("192.0.2.1", 200)
+    limits = rate_limits.to_sign_up("192.0.2.1", 200)
     a_try(database, limits)
     a_try(database, limits, NOON + timedelta(minutes=59))
-    monkeypatch.setattr(tries, "PURGE_EVERY", 1)
+    monkeypatch.setattr(rate_limits, "PURGE_EVERY", 1)
     a_try(database, limits, NOON + timedelta(minutes=61))
     assert rows(database) == 2 * 2
 
 
 def test_sign_ups_are_refused_with_the_limit_and_the_wait_in_words(database: Database) -> None:
     for n in range(10):
-        a_try(database, tries.to_sign_up(f"192.0.2.{n // 2}", 2))
+        a_try(database, rate_limits.to_sign_up(f"192.0.2.{n // 2}", 2))
     with pytest.raises(TooManyTries, match=r"2 accounts an hour .* from one network.* wait 60 minutes"):
-        a_try(database, tries.to_sign_up("192.0.2.1", 2))
+        a_try(database, rate_limits.to_sign_up("192.0.2.1", 2))
     with pytest.raises(TooManyTries, match="10 accounts an hour may be made here"):
-        a_try(database, tries.to_sign_up("192.0.2.99", 2))
+        a_try(database, rate_limits.to_sign_up("192.0.2.99", 2))
 
 
 @pytest.mark.parametrize(
@@ -129,4 +129,4 @@ def test_sign_ups_are_refused_with_the_limit_and_the_wait_in_words(database: Dat
     ],
 )
 def test_what_counts_as_one_address(address: str | None, counted_as: str) -> None:
-    assert tries.network(address) == counted_as
+    assert rate_limits.network(address) == counted_as

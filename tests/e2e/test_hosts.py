@@ -30,10 +30,11 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
 import scorer
-from app import accounts, competitions, migrations, teams
-from app.accounts import Viewer
+from app import competitions, migrations, teams
 from app.base import db
 from app.base.db import Database
+from app.people import accounts
+from app.people.accounts import Viewer
 from tests import postgres
 from tests.e2e.hosts import Network, end, network
 from tests.servers import ROOT, environment, eventually

@@ -7,9 +7,9 @@ from contextlib import ExitStack
 import pytest
 from sqlalchemy import func, select, update
 
-from app import accounts, first_organiser
 from app.base import config
 from app.base.models import SignInTry, User
+from app.people import accounts, first_organiser
 from app.web.context import safe_next
 from tests.web.house import PASSWORD, House
 

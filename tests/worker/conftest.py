@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 
 import scorer
-from app import accounts, competitions, publishing, submissions, teams
-from app.accounts import Viewer
+from app import competitions, publishing, submissions, teams
 from app.base import db
 from app.base.config import Settings
 from app.base.db import Database
 from app.base.installation import Installation
+from app.people import accounts
+from app.people.accounts import Viewer
 from app.submissions import Status
 
 

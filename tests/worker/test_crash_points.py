@@ -28,8 +28,7 @@ from redis import Redis
 from sqlalchemy import select
 
 import scorer
-from app import accounts, competitions, evaluations, inspections, leaderboard, publishing, teams
-from app.accounts import Viewer
+from app import competitions, evaluations, inspections, leaderboard, publishing, teams
 from app.base import db, failpoints
 from app.base.config import Settings
 from app.base.db import Database
@@ -47,6 +46,8 @@ from app.base.models import (
 )
 from app.evaluations import MAX_ATTEMPTS
 from app.inspections import Kind
+from app.people import accounts
+from app.people.accounts import Viewer
 from app.web import create_app
 from tests.conftest import _admin
 from tests.servers import ROOT, valkey

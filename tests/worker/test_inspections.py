@@ -11,10 +11,11 @@ import pandas as pd
 import pytest
 
 import scorer
-from app import accounts, cases, competitions, inspections, submissions, train_files
+from app import cases, competitions, inspections, submissions, train_files
 from app.base import db
 from app.base.models import Inspection, PublicScore, Rung, Score, State, TrainFile
 from app.inspections import Kind, Stage
+from app.people import accounts
 from scorer.overfitting import resampling
 from tests.worker.conftest import Platform
 from worker import jobs

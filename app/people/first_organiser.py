@@ -14,10 +14,10 @@ from datetime import datetime
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
-from app import accounts
 from app.base import events
 from app.base.errors import NotFound
 from app.base.models import User
+from app.people import accounts
 
 _LOCK = 0x6F72_6761_6E69_7365  # "organise": the number is PostgreSQL's only name for such a lock
 

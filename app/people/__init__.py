@@ -1,0 +1,1 @@
+"""People: accounts, sign-in limits, the first organiser."""
