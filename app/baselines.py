@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy.orm import Session
 
-from app import submissions, teams
 from app.base.errors import Refused
 from app.base.models import Competition
 from app.base.processes import die_with_parent
 from app.base.storage import Blob
+from app.competing import submissions, teams
 
 if TYPE_CHECKING:
     import scorer

@@ -27,17 +27,13 @@ from app import (
     backup,
     cases,
     challenges,
-    competitions,
     demo,
     doctor,
-    extensions,
     inspections,
     migrations,
     proof,
     publishing,
-    receipts,
     serve,
-    submissions,
 )
 from app.base import config, db, events, logs, storage
 from app.base.config import Settings
@@ -46,7 +42,8 @@ from app.base.errors import Refused
 from app.base.installation import Installation
 from app.base.models import Competition, Submission
 from app.cases import Action
-from app.competitions import Place, Rescore
+from app.competing import competitions, extensions, receipts, submissions
+from app.competing.competitions import Place, Rescore
 from app.inspections import Kind
 from app.people import accounts, first_organiser
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import and_, func, literal, or_, select, union_all
 from sqlalchemy.orm import Session
 
-from app import audit, leaderboard
+from app import audit
 from app.base import heartbeats
 from app.base.errors import NotFound
 from app.base.models import (
@@ -33,6 +33,7 @@ from app.base.models import (
     Team,
 )
 from app.base.storage import Storage
+from app.competing import leaderboard
 
 if TYPE_CHECKING:
     from app.base.vault import Vault

@@ -11,7 +11,6 @@ from datetime import datetime, timedelta
 from sqlalchemy import and_, func, select
 from sqlalchemy.orm import Session
 
-from app import evaluations
 from app.base import heartbeats
 from app.base.models import (
     Competition,
@@ -24,6 +23,7 @@ from app.base.models import (
     Submission,
     Team,
 )
+from app.competing import evaluations
 
 NEWEST = 1000
 TOTALS_SECONDS = 60.0

@@ -33,7 +33,7 @@ from app.base.models import (
     Team,
     TrainFile,
 )
-from app.evaluations import CLOCK_SLACK
+from app.competing.evaluations import CLOCK_SLACK
 
 MAX_ATTEMPTS = 3
 BACKOFF = timedelta(seconds=20)
@@ -306,7 +306,7 @@ def _guarded(session: Session, work: Work, values: Mapping[str, Any]) -> None:
 
 
 def follow_clock(session: Session, *, lease: timedelta, now: datetime) -> int:
-    """After the clock was set back: as `app.evaluations.follow_clock`, of inspections; how many."""
+    """After the clock was set back: as `app.competing.evaluations.follow_clock`, of inspections; how many."""
     led = session.scalars(
         update(Inspection)
         .where(Inspection.state == Stage.RUNNING, Inspection.lease_until > now + lease + CLOCK_SLACK)

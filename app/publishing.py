@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import scorer
-from app import baselines, challenges, competitions
+from app import baselines, challenges
 from app.base import db, events
 from app.base.errors import Refused
 from app.base.installation import Installation
 from app.base.models import Phase
 from app.base.storage import Blob, Storage, files_of
+from app.competing import competitions
 
 MIN_REASON = 10
 

@@ -25,12 +25,13 @@ from rich.console import Console
 from rich.table import Table
 
 import scorer
-from app import competitions, evaluations, publishing, teams
+from app import publishing
 from app.base import db
 from app.base.config import Settings
 from app.base.installation import Installation
 from app.base.models import Heartbeat, State
 from app.base.processes import die_with_parent
+from app.competing import competitions, evaluations, teams
 from app.people import accounts
 from app.people.accounts import Viewer
 

@@ -16,13 +16,14 @@ from pathlib import Path
 import _common as common
 import board
 
-from app import backup, competitions, leaderboard
+from app import backup
 from app.backup import Summary
 from app.base import config
 from app.base import storage as storages
 from app.base.config import Settings
 from app.base.db import Database
 from app.base.storage import Storage
+from app.competing import competitions, leaderboard
 from app.migrations import upgrade
 
 FILE_BYTES = 20_000

@@ -25,7 +25,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import Engine, event, insert, select
 from sqlalchemy.orm import Session
 
-from app import competitions, leaderboard, migrations
+from app import migrations
 from app.base import config, db
 from app.base.config import Settings
 from app.base.db import Database
@@ -40,6 +40,7 @@ from app.base.models import (
     Submission,
     Team,
 )
+from app.competing import competitions, leaderboard
 from app.people import accounts
 from app.web import create_app
 

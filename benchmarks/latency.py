@@ -21,9 +21,9 @@ import _common as common
 from _common import Api, Server, median, ms, p95
 from sqlalchemy import func, select
 
-from app import competitions, submissions
 from app.base import db
 from app.base.models import Evaluation
+from app.competing import competitions, submissions
 from app.people.accounts import Viewer
 
 POLL_SECONDS = 0.005

@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from app import evaluations
 from app.base.models import Evaluation
-from app.evaluations import Claim
+from app.competing import evaluations
+from app.competing.evaluations import Claim
 
 LEASED = (
     Evaluation.state,

@@ -348,8 +348,8 @@ def test_how_it_works_names_every_state() -> None:
 @pytest.mark.parametrize(
     ("module", "name", "value"),
     [
-        ("app.evaluations", "MAX_ATTEMPTS", 3),
-        ("app.competitions", "REJECTED_LIMIT", 20),
+        ("app.competing.evaluations", "MAX_ATTEMPTS", 3),
+        ("app.competing.competitions", "REJECTED_LIMIT", 20),
         ("app.people.accounts", "MIN_PASSWORD_LENGTH", 8),
         ("scorer.baselines", "LIMIT_SECONDS", 600),
     ],

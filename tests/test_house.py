@@ -123,7 +123,7 @@ def test_only_one_module_moves_an_evaluations_state() -> None:
         for path in modules("app") + modules("worker")
         if "update(Evaluation)" in path.read_text(encoding="utf-8")
     }
-    assert movers == {"app/evaluations.py"}
+    assert movers == {"app/competing/evaluations.py"}
 
 
 def test_every_template_is_named_after_its_view() -> None:

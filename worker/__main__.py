@@ -25,10 +25,11 @@ from rq.job import Job
 from sqlalchemy.exc import DBAPIError
 
 import scorer
-from app import challenges, evaluations, migrations, patience
+from app import challenges, migrations, patience
 from app.base import config, db, heartbeats, logs, queue, startup_checks
 from app.base.config import Settings
 from app.base.errors import Refused
+from app.competing import evaluations
 from scorer import sandbox
 from worker import inspections, jobs  # noqa: F401  inspections is a job too: imported before the fork
 from worker.poller import Poller

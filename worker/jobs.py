@@ -26,7 +26,6 @@ from sqlalchemy.exc import DBAPIError
 
 import scorer
 import scorer.scoring  # by name, so that the heavy imports happen before the fork
-from app import evaluations, releases
 from app.base import db, failpoints, logs, storage, vault
 from app.base.config import Settings
 from app.base.db import Database
@@ -34,8 +33,9 @@ from app.base.errors import Refused, StorageFull, Unavailable
 from app.base.models import PublicScore
 from app.base.processes import die_with_parent, this_host
 from app.base.queue import Hints
-from app.evaluations import Claim, Fenced
-from app.releases import Terms
+from app.competing import evaluations, shown_scores
+from app.competing.evaluations import Claim, Fenced
+from app.competing.shown_scores import Terms
 from scorer import parsing
 from scorer.custom import MetricFailed
 from scorer.overfitting import resampling
@@ -142,7 +142,7 @@ class Runner:
         """
         while True:
             with self.database.read() as session:
-                terms = releases.terms(session, claim.submission_id, claim.round_id)
+                terms = shown_scores.terms(session, claim.submission_id, claim.round_id)
             apart = None
             if terms.mode is PublicScore.LADDER and kept is not None:
                 apart = self._apart(challenge, claim, terms, Aligned(kept.columns(), kept.vocabulary))
@@ -151,7 +151,7 @@ class Runner:
                     evaluations.record_scored(
                         session, claim, report, now=db.now(session), terms=terms, se_difference=apart
                     )
-            except releases.RungMoved:
+            except shown_scores.RungMoved:
                 continue
             return
 

@@ -14,8 +14,9 @@ from collections.abc import Callable
 
 from sqlalchemy.exc import DBAPIError
 
-from app import evaluations, inspections
+from app import inspections
 from app.base import db
+from app.competing import evaluations
 from worker import inspections as inspecting
 from worker.jobs import Runner
 from worker.stopping import Stop

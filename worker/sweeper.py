@@ -9,13 +9,14 @@ import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from app import audit, competitions, evaluations, inspections, migrations, patience
+from app import audit, inspections, migrations, patience
 from app.base import config, db, events, failpoints, heartbeats, logs, queue, startup_checks
 from app.base.config import Settings
 from app.base.db import Database
 from app.base.errors import Refused
 from app.base.processes import this_host
 from app.base.queue import Hints
+from app.competing import competitions, evaluations
 from worker.stopping import Stop
 
 ENOUGH_HINTS = 50

@@ -48,7 +48,7 @@ class Phase(StrEnum):
 
 
 class PublicScore(StrEnum):
-    """How public scores are shown before the close; see app.releases."""
+    """How public scores are shown before the close; see app.competing.shown_scores."""
 
     EXACT = "exact"
     ROUNDED = "rounded"
@@ -56,7 +56,7 @@ class PublicScore(StrEnum):
 
 
 class State(StrEnum):
-    """An evaluation's life; app.submissions holds the only code that moves it."""
+    """An evaluation's life; app.competing.submissions holds the only code that moves it."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -142,7 +142,7 @@ class ChallengeVersion(Base):
     (code -> the reason for publishing all the same), versions."""
     benchmark: Mapped[dict[str, Any] | None] = mapped_column(JSON)
     """The score of a constant or of the sample submission with its standard error, and the steps that public
-    scores are shown in; see app.releases. For organisers."""
+    scores are shown in; see app.competing.shown_scores. For organisers."""
     created_at: Mapped[datetime] = mapped_column(UtcTime)
 
     challenge: Mapped[Challenge] = relationship(lazy="joined", innerjoin=True)

@@ -17,8 +17,8 @@ from werkzeug.routing import BaseConverter, IntegerConverter, Map
 from app.base import config, db, queue, storage
 from app.base.config import Settings
 from app.base.db import Database
+from app.competing.receipts import Signer
 from app.figures import Totals
-from app.receipts import Signer
 from app.web import (
     accounts,
     api,

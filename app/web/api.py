@@ -9,23 +9,15 @@ from flask import Blueprint, jsonify, request, url_for
 from flask.typing import ResponseReturnValue
 from sqlalchemy.orm import Session
 
-from app import (
-    competitions,
-    evaluations,
-    inspections,
-    leaderboard,
-    receipts,
-    submissions,
-    teams,
-    train_files,
-)
+from app import inspections, train_files
 from app.base import db
 from app.base.errors import Forbidden, NotFound, Refused
 from app.base.models import Competition, Team, TrainFile
-from app.leaderboard import PAGE_SIZE, Row, Sort
+from app.competing import competitions, evaluations, leaderboard, receipts, submissions, teams
+from app.competing.leaderboard import PAGE_SIZE, Row, Sort
+from app.competing.receipts import Facts
+from app.competing.submissions import Receipt, Status
 from app.people.accounts import Viewer
-from app.receipts import Facts
-from app.submissions import Receipt, Status
 from app.web import downloads, openapi, uploads
 from app.web.context import bearer, number_argument, parts
 from app.web.formats import public_step, release

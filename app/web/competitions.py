@@ -5,9 +5,9 @@ from __future__ import annotations
 from flask import Blueprint, render_template
 from flask.typing import ResponseReturnValue
 
-from app import competitions, leaderboard, teams
 from app.base import db
 from app.base.models import Phase
+from app.competing import competitions, leaderboard, teams
 from app.web import downloads
 from app.web.context import parts, viewer
 

@@ -14,10 +14,10 @@ from app.base.db import Database
 from app.base.errors import NotFound, NotSignedIn
 from app.base.queue import Hints
 from app.base.storage import Storage
+from app.competing.receipts import Signer
 from app.figures import Totals
 from app.people import accounts
 from app.people.accounts import Viewer
-from app.receipts import Signer
 from app.web.kept import Kept
 from app.web.metrics import Requests
 from app.web.throttle import UnderWay

@@ -9,11 +9,12 @@ from flask import session as cookie
 from flask.typing import ResponseReturnValue
 from sqlalchemy.orm import Session
 
-from app import competitions, inspections, leaderboard
+from app import inspections
 from app.base import db
 from app.base.errors import NotFound
 from app.base.models import Competition
-from app.leaderboard import Sort
+from app.competing import competitions, leaderboard
+from app.competing.leaderboard import Sort
 from app.web.context import number_argument, parts, viewer
 
 blueprint = Blueprint("leaderboard", __name__)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from app.base.models import Phase, PublicScore, State
-from app.leaderboard import MAX_PAGE_SIZE, PAGE_SIZE, Sort
+from app.competing.leaderboard import MAX_PAGE_SIZE, PAGE_SIZE, Sort
 from app.train_files import KINDS
 from app.web.uploads import MAX_KEY_LENGTH
 

@@ -9,9 +9,10 @@ from flask.typing import ResponseReturnValue
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from sqlalchemy.exc import SQLAlchemyError
 
-from app import evaluations, figures, health, submissions
+from app import figures, health
 from app.base import db, events
 from app.base.errors import NotFound
+from app.competing import evaluations, submissions
 from app.people import accounts
 from app.web.context import organiser, parts
 from app.web.metrics import Snapshot

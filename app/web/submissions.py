@@ -18,12 +18,13 @@ from flask import (
 from flask.typing import ResponseReturnValue
 from sqlalchemy.orm import Session
 
-from app import competitions, evaluations, extensions, leaderboard, submissions, teams, train_files
+from app import train_files
 from app.base import db
 from app.base.errors import NotFound
 from app.base.models import Competition, State, Team
+from app.competing import competitions, evaluations, extensions, leaderboard, submissions, teams
+from app.competing.submissions import Status
 from app.people.accounts import Viewer
-from app.submissions import Status
 from app.web import charts, uploads
 from app.web.api import receipt_json, signatures
 from app.web.context import number_argument, parts, signed_in

@@ -5,9 +5,9 @@ from __future__ import annotations
 from flask import Blueprint, flash, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 
-from app import competitions, teams
 from app.base import db
 from app.base.errors import Forbidden
+from app.competing import competitions, teams
 from app.web.context import field, parts, safe_next, signed_in
 
 blueprint = Blueprint("teams", __name__)

@@ -15,10 +15,10 @@ import _common as common
 import postgres
 from sqlalchemy import select
 
-from app import competitions, submissions
 from app.base import db
 from app.base.installation import Installation
 from app.base.models import Evaluation, Score, State
+from app.competing import competitions, submissions
 
 ROWS = 200
 PATIENCE_SECONDS = 600.0

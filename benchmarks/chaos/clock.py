@@ -25,10 +25,10 @@ import full
 import postgres
 from sqlalchemy import func, select
 
-from app import competitions, evaluations
 from app.base.config import Settings
 from app.base.installation import Installation
 from app.base.models import Evaluation, Event, Quota, Score
+from app.competing import competitions, evaluations
 
 HOUR = 3600
 JUMPS = (0, HOUR, 0, -HOUR, 0)

@@ -25,10 +25,10 @@ import capacity
 import postgres
 from sqlalchemy import select
 
-from app import competitions
 from app.base import db
 from app.base.installation import Installation
 from app.base.models import Quota, Submission
+from app.competing import competitions
 
 ROWS = 200
 LATE_SECONDS = 3.0

@@ -31,10 +31,10 @@ import postgres
 from sqlalchemy import create_engine, func, select, text
 from sqlalchemy.exc import DBAPIError
 
-from app import competitions
 from app.base.errors import NotFound
 from app.base.installation import Installation
 from app.base.models import Evaluation, Quota, Round, RoundState, Score, Standing, State, Submission
+from app.competing import competitions
 
 TEAMS = 25
 CLIENTS = 8

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from app import competitions, evaluations, submissions, teams
 from app.base.db import Database
 from app.base.models import (
     Challenge,
@@ -24,10 +23,11 @@ from app.base.models import (
     Submission,
 )
 from app.base.storage import Blob
-from app.evaluations import Claim
+from app.competing import competitions, evaluations, submissions, teams
+from app.competing.evaluations import Claim
+from app.competing.submissions import Receipt
 from app.people import accounts
 from app.people.accounts import Viewer
-from app.submissions import Receipt
 from scorer.report import Problem, Report
 from tests.claiming import claim_of
 

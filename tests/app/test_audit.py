@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 from sqlalchemy import event, insert, text
 
-from app import audit, competitions, evaluations, submissions, teams
+from app import audit
 from app.audit import Verdict
 from app.base import events
 from app.base.config import Settings
@@ -18,6 +18,7 @@ from app.base.installation import Installation
 from app.base.models import Event
 from app.base.storage import Blob
 from app.cli import audit_verify
+from app.competing import competitions, evaluations, submissions, teams
 from scorer.report import Report
 from tests.app.conftest import NOON, World
 

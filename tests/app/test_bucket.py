@@ -15,12 +15,12 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
-from app import competitions, submissions
 from app.base import storage
 from app.base.config import Settings
 from app.base.db import Database
 from app.base.errors import NotFound, TooLarge, Unavailable
 from app.base.storage import Blob, BucketStorage, Storage
+from app.competing import competitions, submissions
 from tests.app.conftest import NOON, World
 
 

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from app import competitions, extensions, leaderboard, submissions
 from app.base import db
 from app.base.errors import Closed, Conflict, NotFound, QuotaExhausted, Refused
 from app.base.models import Event, Extension
 from app.base.storage import Blob
+from app.competing import competitions, extensions, leaderboard, submissions
 from tests.app.conftest import NOON, World
 from tests.servers import eventually, heldout
 

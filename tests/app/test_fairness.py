@@ -10,9 +10,9 @@ from datetime import datetime, timedelta
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app import competitions, evaluations, submissions, teams
 from app.base.models import Competition
-from app.evaluations import Claim
+from app.competing import competitions, evaluations, submissions, teams
+from app.competing.evaluations import Claim
 from app.people.accounts import Viewer
 from tests.app.conftest import LEASE, NOON, World
 

@@ -6,8 +6,9 @@ from datetime import timedelta
 
 import pytest
 
-from app import competitions, inspections
+from app import inspections
 from app.base.models import Inspection
+from app.competing import competitions
 from app.inspections import Kind, Stage, Superseded, Work
 from tests.app.conftest import LEASE, NOON, World
 

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 
-from app import competitions, leaderboard, submissions, teams
 from app.base.models import Competition, Standing, Team
 from app.base.storage import Blob
-from app.leaderboard import BoardView, Sort
+from app.competing import competitions, leaderboard, submissions, teams
+from app.competing.leaderboard import BoardView, Sort
 from app.people import accounts
 from app.people.accounts import Viewer
 from tests.app.conftest import NOON, World

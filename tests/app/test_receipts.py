@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 
 from app.base.errors import Refused
-from app.receipts import Facts, Signer, read
+from app.competing.receipts import Facts, Signer, read
 
 FACTS = Facts("biopsy", 17, 3, "ab" * 32, 12_345, datetime(2026, 11, 25, 14, 12, 28, 5, tzinfo=UTC))
 SIGNER = Signer("k" * 32)

@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
-from app import cases, competitions, evaluations, leaderboard, releases, submissions
+from app import cases
 from app.base.errors import QuotaExhausted, Refused
 from app.base.models import ChallengeVersion, PublicScore, Rung, Standing, Submission, Team
 from app.cases import Action, Seen
-from app.releases import RungMoved
-from app.submissions import Status
+from app.competing import competitions, evaluations, leaderboard, shown_scores, submissions
+from app.competing.shown_scores import RungMoved
+from app.competing.submissions import Status
 from scorer.report import Report
 from tests.app.conftest import NOON, World, add_version
 
@@ -42,7 +43,7 @@ def record(world: World, public: float, *, by: str = "ada", se: float | None = N
         public=public, private=0.6, also={n: {"public": v, "private": v} for n, v in also.items()}
     )
     with world.database.begin() as session:
-        terms = releases.terms(session, claim.submission_id, claim.round_id)
+        terms = shown_scores.terms(session, claim.submission_id, claim.round_id)
         evaluations.record_scored(session, claim, report, now=NOON, terms=terms, se_difference=se)
     return receipt.id
 
@@ -107,7 +108,9 @@ def test_two_files_of_a_team_that_finish_together_are_compared_one_after_the_oth
     receipts = [measured.submit(f"file {n}") for n in range(2)]
     claims = [measured.claim(receipt.id) for receipt in receipts]
     with measured.database.read() as session:
-        before = [releases.terms(session, claim.submission_id, claim.round_id) for claim in claims if claim]
+        before = [
+            shown_scores.terms(session, claim.submission_id, claim.round_id) for claim in claims if claim
+        ]
     for number, (claim, terms) in enumerate(zip(claims, before, strict=True)):
         assert claim is not None
         with measured.database.begin() as session:
@@ -194,7 +197,7 @@ def test_on_the_ladder_the_board_names_the_file_that_earned_the_score(measured: 
         claim = measured.claim(receipt.id, now=NOON + timedelta(minutes=5))
         assert claim is not None
         with measured.database.begin() as session:
-            terms = releases.terms(session, claim.submission_id, claim.round_id)
+            terms = shown_scores.terms(session, claim.submission_id, claim.round_id)
             report = Report(public=public, private=public)
             evaluations.record_scored(session, claim, report, now=NOON, terms=terms, se_difference=0.01)
     with measured.database.read() as session:

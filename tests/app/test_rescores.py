@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from app import competitions, evaluations
 from app.base.config import Settings
 from app.base.errors import Conflict, Refused
 from app.base.installation import Installation
 from app.base.models import Evaluation, RoundState, Score
 from app.cli import rescore_command
-from app.competitions import Rescore
-from app.evaluations import Fenced
+from app.competing import competitions, evaluations
+from app.competing.competitions import Rescore
+from app.competing.evaluations import Fenced
 from tests.app.conftest import NOON, World, add_version
 from worker import sweeper
 

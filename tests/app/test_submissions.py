@@ -9,11 +9,12 @@ from multiprocessing.context import ForkServerContext
 import pytest
 from sqlalchemy.orm import Session
 
-from app import competitions, evaluations, figures, submissions
+from app import figures
 from app.base.db import Database
 from app.base.errors import Closed, Conflict, Forbidden, NotFound, QuotaExhausted, Refused
 from app.base.models import Evaluation, Round, RoundState, Score, State, Submission
-from app.evaluations import Fenced
+from app.competing import competitions, evaluations, submissions
+from app.competing.evaluations import Fenced
 from tests.app.conftest import LEASE, NOON, World, add_version
 
 SECOND = timedelta(seconds=1)

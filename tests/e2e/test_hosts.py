@@ -30,9 +30,10 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
 import scorer
-from app import competitions, migrations, teams
+from app import migrations
 from app.base import db
 from app.base.db import Database
+from app.competing import competitions, teams
 from app.people import accounts
 from app.people.accounts import Viewer
 from tests import postgres

@@ -8,10 +8,11 @@ from typing import Any
 
 from sqlalchemy import select
 
-from app import cases, competitions, inspections
+from app import cases, inspections
 from app.base import db
 from app.base.models import ChallengeVersion, State, Team, TrainFile
 from app.cases import Seen
+from app.competing import competitions
 from app.inspections import Kind
 from tests.web.house import House
 

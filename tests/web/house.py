@@ -20,12 +20,12 @@ from sqlalchemy import event
 from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
-from app import competitions, evaluations, submissions, teams
 from app.base import db
 from app.base.config import Settings
 from app.base.db import Database
 from app.base.models import Challenge, ChallengeVersion, Competition
 from app.base.storage import Storage
+from app.competing import competitions, evaluations, submissions, teams
 from app.people import accounts
 from app.web import create_app
 from scorer.report import Notice, Problem, Report

@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterator
 import pytest
 from playwright.sync_api import Browser, Dialog, Page, Request
 
-from app import competitions, evaluations, extensions, teams
 from app.base import db, events
 from app.base.errors import Refused
 from app.base.models import ChallengeVersion
+from app.competing import competitions, evaluations, extensions, teams
 from app.inspections import Kind
 from app.people import accounts
 from scorer.report import Notice, Problem, Report

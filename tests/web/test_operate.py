@@ -18,11 +18,12 @@ from sqlalchemy import event, text, update
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.test import TestResponse
 
-from app import leaderboard, migrations
+from app import migrations
 from app.base import db, heartbeats, logs
 from app.base.errors import Unavailable
 from app.base.models import Evaluation
 from app.base.storage import Incoming
+from app.competing import leaderboard
 from app.web.throttle import UnderWay
 from tests.web.house import CSV, House
 

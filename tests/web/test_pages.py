@@ -6,11 +6,11 @@ from datetime import timedelta
 
 import pytest
 
-from app import competitions, evaluations, extensions
 from app.base import db
 from app.base.errors import Closed
 from app.base.heartbeats import beat
 from app.base.models import ChallengeVersion, Evaluation, Score, State, Team
+from app.competing import competitions, evaluations, extensions
 from app.people import accounts
 from scorer.report import Problem
 from tests.web.house import CSV, House, competition

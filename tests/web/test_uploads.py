@@ -11,10 +11,10 @@ import pytest
 from sqlalchemy import text
 from werkzeug.test import TestResponse
 
-from app import receipts
 from app.base import db, events, failpoints
 from app.base.models import Submission
 from app.base.storage import Incoming, Storage
+from app.competing import receipts
 from tests.web.house import CSV, PRIVATE_CANARY, House
 
 if TYPE_CHECKING:

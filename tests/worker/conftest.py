@@ -10,14 +10,15 @@ from typing import Any
 import pytest
 
 import scorer
-from app import competitions, publishing, submissions, teams
+from app import publishing
 from app.base import db
 from app.base.config import Settings
 from app.base.db import Database
 from app.base.installation import Installation
+from app.competing import competitions, submissions, teams
+from app.competing.submissions import Status
 from app.people import accounts
 from app.people.accounts import Viewer
-from app.submissions import Status
 
 
 @pytest.fixture(scope="session")

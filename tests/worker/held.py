@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import scorer
-from app.evaluations import Claim
+from app.competing.evaluations import Claim
 from scorer.submission import Collected
 from worker import jobs
 from worker.__main__ import main

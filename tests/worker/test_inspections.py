@@ -11,9 +11,10 @@ import pandas as pd
 import pytest
 
 import scorer
-from app import cases, competitions, inspections, submissions, train_files
+from app import cases, inspections, train_files
 from app.base import db
 from app.base.models import Inspection, PublicScore, Rung, Score, State, TrainFile
+from app.competing import competitions, submissions
 from app.inspections import Kind, Stage
 from app.people import accounts
 from scorer.overfitting import resampling

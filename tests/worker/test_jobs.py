@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 import scorer
-from app import evaluations
 from app.base import db, failpoints
 from app.base.models import Evaluation, Quota, Score, State
+from app.competing import evaluations
 from tests.servers import valkey
 from tests.worker.conftest import Platform
 from worker import jobs, sweeper

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 import scorer
-from app import competitions, publishing, submissions
+from app import publishing
 from app.base import db
 from app.base.models import State
+from app.competing import competitions, submissions
 from app.people import accounts
 from app.web import create_app
 from scorer import sandbox

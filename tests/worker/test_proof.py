@@ -15,7 +15,7 @@ from app import proof
 from app.base import config
 from app.base.errors import Conflict
 from app.base.models import Evaluation, State, Submission
-from app.receipts import Facts, Signer
+from app.competing.receipts import Facts, Signer
 from tests.servers import ROOT, environment, eventually, heldout, valkey, work_horses_of
 from tests.worker.conftest import Platform
 from worker.jobs import Runner

@@ -18,7 +18,7 @@ import moto.settings
 import pytest
 
 import scorer
-from app import backup, competitions, doctor, proof, publishing
+from app import backup, doctor, proof, publishing
 from app.base import config, db, storage, vault
 from app.base.config import Settings
 from app.base.errors import Refused, Unavailable
@@ -26,6 +26,7 @@ from app.base.installation import Installation
 from app.base.models import ChallengeVersion, Evaluation, State
 from app.base.storage import BucketStorage
 from app.base.vault import Vault
+from app.competing import competitions
 from app.people import accounts
 from tests.app.test_bucket import endpoint
 from tests.servers import ROOT, environment, heldout

@@ -13,7 +13,6 @@ from typing import Any
 from sqlalchemy import and_, delete, func, insert, literal, or_, select
 from sqlalchemy.orm import Session, aliased
 
-from app import evaluations, extensions, leaderboard, releases
 from app.base import failpoints
 from app.base.errors import Conflict, NotFound, Refused
 from app.base.models import (
@@ -31,6 +30,7 @@ from app.base.models import (
     Submission,
     Team,
 )
+from app.competing import evaluations, extensions, leaderboard, shown_scores
 
 MAX_REPEATS = 9
 REJECTED_LIMIT = 20  # refused files a team may send in a day: free retries without end would be an oracle
@@ -62,7 +62,7 @@ def open_(
             "choose a later --closes-at."
         )
     mode = PublicScore(defaults.get("public_score", PublicScore.ROUNDED))
-    releases.refuse_impossible(version, mode)
+    shown_scores.refuse_impossible(version, mode)
     competition = Competition(
         slug=slug,
         title=defaults.get("title") or version.manifest["title"],
@@ -168,7 +168,7 @@ def take_version(
     draft = draft_round(session, competition)
     if draft is not None and draft.version_id != version.id:
         _discard(session, draft)
-    releases.refuse_impossible(version, PublicScore(competition.public_score))
+    shown_scores.refuse_impossible(version, PublicScore(competition.public_score))
     changed = _changes_of_meaning(competition.version, version)
     entries = _submission_count(session, competition)
     if changed and entries and not rescore:
@@ -221,7 +221,7 @@ def begin_rescore(
     """
     if not 0 <= repeats <= MAX_REPEATS:
         raise Refused(f"A rescore can be repeated 0 to {MAX_REPEATS} times, not {repeats}.")
-    releases.refuse_impossible(version, PublicScore(competition.public_score))
+    shown_scores.refuse_impossible(version, PublicScore(competition.public_score))
     discard_rescore(session, competition)
     draft = _begin_round(session, competition, version, RoundState.DRAFT, reason=reason, now=now)
     draft.applies_itself = applies_itself

@@ -1,6 +1,6 @@
 """What a team sends: taken in or refused with the reason, shown to whom it may be shown, picked for the end.
 
-What becomes of it once it is in the queue is `app/evaluations.py`'s. Locks are taken in one order everywhere:
+What becomes of it once it is in the queue is `app/competing/evaluations.py`'s. Locks are taken in one order everywhere:
 competition, team, quota, submission, evaluation.
 """
 
@@ -16,7 +16,6 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from app import evaluations, extensions, leaderboard, teams
 from app.base import events, failpoints
 from app.base.errors import Closed, Conflict, Forbidden, NotFound, QuotaExhausted, Refused
 from app.base.models import (
@@ -35,6 +34,7 @@ from app.base.models import (
     TrainFile,
 )
 from app.base.storage import Blob
+from app.competing import evaluations, extensions, leaderboard, teams
 
 if TYPE_CHECKING:
     from app.people.accounts import Viewer

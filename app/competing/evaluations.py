@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import ColumnElement, and_, func, or_, select, text, update
 from sqlalchemy.orm import Session, aliased
 
-from app import leaderboard, releases
 from app.base import events, failpoints
 from app.base.errors import Conflict
 from app.base.models import (
@@ -37,9 +36,10 @@ from app.base.models import (
     Submission,
     Team,
 )
+from app.competing import leaderboard, shown_scores
 
 if TYPE_CHECKING:
-    from app.releases import Terms
+    from app.competing.shown_scores import Terms
     from scorer.report import Problem, Report
 
 MAX_ATTEMPTS = 3
@@ -279,13 +279,13 @@ def record_scored(
     """
     submission, counts = _lock_for(session, claim)
     failpoints.reach("record.locked")
-    fresh = releases.terms(session, claim.submission_id, claim.round_id)
+    fresh = shown_scores.terms(session, claim.submission_id, claim.round_id)
     if terms is None:
         terms = fresh
     elif (terms.mode, terms.leader_id, terms.step) != (fresh.mode, fresh.leader_id, fresh.step):
-        raise releases.RungMoved
-    shown = releases.decide(terms, report, se_difference=se_difference)
-    releases.climb(session, terms, shown, submission=submission, round_id=claim.round_id)
+        raise shown_scores.RungMoved
+    shown = shown_scores.decide(terms, report, se_difference=se_difference)
+    shown_scores.climb(session, terms, shown, submission=submission, round_id=claim.round_id)
     done = {
         "state": State.SCORED,
         "lease_token": None,

@@ -1,0 +1,1 @@
+"""A competition and what happens in it: teams, submissions, evaluations, the board."""
