@@ -22,29 +22,18 @@ from rich.table import Table
 from sqlalchemy.orm import Session
 
 import scorer
-from app import (
-    audit,
-    backup,
-    cases,
-    challenges,
-    demo,
-    doctor,
-    inspections,
-    migrations,
-    proof,
-    publishing,
-    serve,
-)
+from app import audit, backup, challenges, demo, doctor, migrations, proof, publishing, serve
 from app.base import config, db, events, logs, storage
 from app.base.config import Settings
 from app.base.db import Database
 from app.base.errors import Refused
 from app.base.installation import Installation
 from app.base.models import Competition, Submission
-from app.cases import Action
 from app.competing import competitions, extensions, receipts, submissions
 from app.competing.competitions import Place, Rescore
-from app.inspections import Kind
+from app.integrity import cases, inspections
+from app.integrity.cases import Action
+from app.integrity.inspections import Kind
 from app.people import accounts, first_organiser
 
 # Into a pipe nothing is cut to the width of a screen that is not there.

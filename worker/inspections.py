@@ -20,13 +20,13 @@ from typing import Any, Self
 
 from sqlalchemy.orm import Session
 
-from app import cases, inspections, train_files
 from app.base import db, events, logs
 from app.base.db import Database
 from app.base.models import ChallengeVersion, Competition, Round, Score, State, TrainFile
 from app.base.processes import die_with_parent
-from app.cases import Seen
-from app.inspections import Entrant, Kind, Superseded, Work
+from app.integrity import cases, inspections, train_files
+from app.integrity.cases import Seen
+from app.integrity.inspections import Entrant, Kind, Superseded, Work
 from scorer.challenge import Challenge
 from scorer.overfitting import closing, release, scan
 from scorer.overfitting.diagnosis import (

@@ -14,9 +14,9 @@ from collections.abc import Callable
 
 from sqlalchemy.exc import DBAPIError
 
-from app import inspections
 from app.base import db
 from app.competing import evaluations
+from app.integrity import inspections
 from worker import inspections as inspecting
 from worker.jobs import Runner
 from worker.stopping import Stop

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from app import audit, inspections, migrations, patience
+from app import audit, migrations, patience
 from app.base import config, db, events, failpoints, heartbeats, logs, queue, startup_checks
 from app.base.config import Settings
 from app.base.db import Database
@@ -17,6 +17,7 @@ from app.base.errors import Refused
 from app.base.processes import this_host
 from app.base.queue import Hints
 from app.competing import competitions, evaluations
+from app.integrity import inspections
 from worker.stopping import Stop
 
 ENOUGH_HINTS = 50

@@ -9,7 +9,6 @@ from flask import Blueprint, jsonify, request, url_for
 from flask.typing import ResponseReturnValue
 from sqlalchemy.orm import Session
 
-from app import inspections, train_files
 from app.base import db
 from app.base.errors import Forbidden, NotFound, Refused
 from app.base.models import Competition, Team, TrainFile
@@ -17,6 +16,7 @@ from app.competing import competitions, evaluations, leaderboard, receipts, subm
 from app.competing.leaderboard import PAGE_SIZE, Row, Sort
 from app.competing.receipts import Facts
 from app.competing.submissions import Receipt, Status
+from app.integrity import inspections, train_files
 from app.people.accounts import Viewer
 from app.web import downloads, openapi, uploads
 from app.web.context import bearer, number_argument, parts

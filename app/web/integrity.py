@@ -9,13 +9,13 @@ from flask import Blueprint, Response, flash, make_response, redirect, render_te
 from flask.typing import ResponseReturnValue
 from sqlalchemy.orm import Session
 
-from app import cases, inspections
 from app.base import db, events
 from app.base.errors import Refused
 from app.base.models import Competition
-from app.cases import Action
 from app.competing import competitions
-from app.inspections import Kind, Stage
+from app.integrity import cases, inspections
+from app.integrity.cases import Action
+from app.integrity.inspections import Kind, Stage
 from app.web import charts
 from app.web.context import field, organiser, parts
 

@@ -9,12 +9,12 @@ from flask import session as cookie
 from flask.typing import ResponseReturnValue
 from sqlalchemy.orm import Session
 
-from app import inspections
 from app.base import db
 from app.base.errors import NotFound
 from app.base.models import Competition
 from app.competing import competitions, leaderboard
 from app.competing.leaderboard import Sort
+from app.integrity import inspections
 from app.web.context import number_argument, parts, viewer
 
 blueprint = Blueprint("leaderboard", __name__)

@@ -9,7 +9,7 @@ from typing import Any
 
 from app.base.models import Phase, PublicScore, State
 from app.competing.leaderboard import MAX_PAGE_SIZE, PAGE_SIZE, Sort
-from app.train_files import KINDS
+from app.integrity.train_files import KINDS
 from app.web.uploads import MAX_KEY_LENGTH
 
 Json = dict[str, Any]

@@ -8,11 +8,11 @@ from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from sqlalchemy.orm import Session
 
-from app import cases
 from app.base import db, events, heartbeats
 from app.base.errors import Conflict, Refused
 from app.base.models import Competition, RoundState, State
 from app.competing import competitions, evaluations, extensions, submissions
+from app.integrity import cases
 from app.web.context import field, number_argument, organiser, parts
 
 blueprint = Blueprint("organise", __name__)

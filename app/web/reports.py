@@ -8,9 +8,9 @@ from typing import Any
 from flask import Blueprint, render_template
 from flask.typing import ResponseReturnValue
 
-from app import cases, inspections
 from app.base import db
 from app.competing import competitions
+from app.integrity import cases, inspections
 from app.web import charts
 from app.web.charts import Plot
 from app.web.context import parts, viewer

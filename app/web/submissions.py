@@ -18,12 +18,12 @@ from flask import (
 from flask.typing import ResponseReturnValue
 from sqlalchemy.orm import Session
 
-from app import train_files
 from app.base import db
 from app.base.errors import NotFound
 from app.base.models import Competition, State, Team
 from app.competing import competitions, evaluations, extensions, leaderboard, submissions, teams
 from app.competing.submissions import Status
+from app.integrity import train_files
 from app.people.accounts import Viewer
 from app.web import charts, uploads
 from app.web.api import receipt_json, signatures

@@ -11,11 +11,11 @@ from typing import Any
 from flask import Blueprint, Response, current_app, flash, jsonify, redirect, url_for
 from flask.typing import ResponseReturnValue
 
-from app import train_files
 from app.base import db
 from app.base.models import Competition, State, TrainFile
 from app.competing import submissions
 from app.competing.submissions import Status
+from app.integrity import train_files
 from app.web import charts, uploads
 from app.web.api import train_file_json
 from app.web.charts import Plot, Whiskers

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from app import cases
 from app.base.errors import Conflict, Forbidden, NotFound, Refused
 from app.base.models import Case, Event, Team
-from app.cases import Action, CaseState, Seen
 from app.competing import competitions, leaderboard
+from app.integrity import cases
+from app.integrity.cases import Action, CaseState, Seen
 from tests.app.conftest import NOON, World
 
 REASON = "compared both notebooks by hand"

@@ -6,10 +6,10 @@ from datetime import timedelta
 
 import pytest
 
-from app import inspections
 from app.base.models import Inspection
 from app.competing import competitions
-from app.inspections import Kind, Stage, Superseded, Work
+from app.integrity import inspections
+from app.integrity.inspections import Kind, Stage, Superseded, Work
 from tests.app.conftest import LEASE, NOON, World
 
 DAY = timedelta(days=1)

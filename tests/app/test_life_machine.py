@@ -32,14 +32,15 @@ from hypothesis.stateful import (
 )
 from sqlalchemy import select
 
-from app import audit, cases, doctor
+from app import audit, doctor
 from app.base import models
 from app.base.db import Database
 from app.base.errors import Refused
 from app.base.storage import Blob
-from app.cases import Action, CaseState
 from app.competing import competitions, evaluations, extensions, submissions, teams
 from app.competing.evaluations import Claim, Fenced
+from app.integrity import cases
+from app.integrity.cases import Action, CaseState
 from app.people import accounts
 from app.people.accounts import Viewer
 from scorer.report import Problem, Report

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from app import cases
 from app.base.errors import QuotaExhausted, Refused
 from app.base.models import ChallengeVersion, PublicScore, Rung, Standing, Submission, Team
-from app.cases import Action, Seen
 from app.competing import competitions, evaluations, leaderboard, shown_scores, submissions
 from app.competing.shown_scores import RungMoved
 from app.competing.submissions import Status
+from app.integrity import cases
+from app.integrity.cases import Action, Seen
 from scorer.report import Report
 from tests.app.conftest import NOON, World, add_version
 

@@ -8,12 +8,12 @@ from typing import Any
 
 from sqlalchemy import select
 
-from app import cases, inspections
 from app.base import db
 from app.base.models import ChallengeVersion, State, Team, TrainFile
-from app.cases import Seen
 from app.competing import competitions
-from app.inspections import Kind
+from app.integrity import cases, inspections
+from app.integrity.cases import Seen
+from app.integrity.inspections import Kind
 from tests.web.house import House
 
 EVIDENCE_CANARY = "hidden labels rise with the row number"

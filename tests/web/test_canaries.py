@@ -22,13 +22,14 @@ import pytest
 from werkzeug.test import TestResponse
 
 import scorer
-from app import inspections, publishing
+from app import publishing
 from app.base import db
 from app.base.config import Settings
 from app.base.installation import Installation
 from app.base.models import Extension, Inspection, Score, State
 from app.competing import competitions, extensions, submissions
-from app.inspections import Kind, Stage
+from app.integrity import inspections
+from app.integrity.inspections import Kind, Stage
 from app.web import create_app
 from tests.web.findings import suspected
 from tests.web.house import House, routes

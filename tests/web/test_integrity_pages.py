@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 
 import scorer
-from app import inspections, train_files
 from app.base import db
 from app.base.models import ChallengeVersion, Inspection, State, Team
-from app.inspections import Kind
+from app.integrity import inspections, train_files
+from app.integrity.inspections import Kind
 from app.web import charts, formats
 from scorer.overfitting import closing, diagnosis
 from tests.web.findings import (

@@ -16,7 +16,7 @@ from app.base import db, events
 from app.base.errors import Refused
 from app.base.models import ChallengeVersion
 from app.competing import competitions, evaluations, extensions, teams
-from app.inspections import Kind
+from app.integrity.inspections import Kind
 from app.people import accounts
 from scorer.report import Notice, Problem, Report
 from tests.web.findings import AUDIT, audited, inspected, report, suspected

@@ -15,7 +15,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 from werkzeug.serving import make_server
 
-from app.inspections import Kind
+from app.integrity.inspections import Kind
 from scorer.report import Problem
 from tests.web.findings import CONFUSION, OOF, TRAIN, audited, inspected, own_rows, report, suspected
 from tests.web.house import House, build

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from werkzeug.test import TestResponse
 
-from app.inspections import Kind
+from app.integrity.inspections import Kind
 from tests.web.findings import OOF, audited, inspected, own_rows, report, suspected
 from tests.web.house import CSV, Browser, House, routes
 from tests.web.policy import POLICIES, SAFE, Who

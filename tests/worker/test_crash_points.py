@@ -28,7 +28,7 @@ from redis import Redis
 from sqlalchemy import select
 
 import scorer
-from app import inspections, publishing
+from app import publishing
 from app.base import db, failpoints
 from app.base.config import Settings
 from app.base.db import Database
@@ -46,7 +46,8 @@ from app.base.models import (
 )
 from app.competing import competitions, evaluations, leaderboard, teams
 from app.competing.evaluations import MAX_ATTEMPTS
-from app.inspections import Kind
+from app.integrity import inspections
+from app.integrity.inspections import Kind
 from app.people import accounts
 from app.people.accounts import Viewer
 from app.web import create_app

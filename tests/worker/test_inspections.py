@@ -11,11 +11,11 @@ import pandas as pd
 import pytest
 
 import scorer
-from app import cases, inspections, train_files
 from app.base import db
 from app.base.models import Inspection, PublicScore, Rung, Score, State, TrainFile
 from app.competing import competitions, submissions
-from app.inspections import Kind, Stage
+from app.integrity import cases, inspections, train_files
+from app.integrity.inspections import Kind, Stage
 from app.people import accounts
 from scorer.overfitting import resampling
 from tests.worker.conftest import Platform

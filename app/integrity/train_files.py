@@ -13,11 +13,11 @@ from typing import Any
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from app import inspections
 from app.base.errors import Conflict, NotFound, QuotaExhausted, Refused
 from app.base.models import Competition, Inspection, State, Submission, TrainFile
 from app.base.storage import Blob
-from app.inspections import Kind
+from app.integrity import inspections
+from app.integrity.inspections import Kind
 
 DAILY_LIMIT = 20
 KINDS = {"oof": "out-of-fold predictions", "train": "predictions in sample"}

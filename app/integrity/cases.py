@@ -15,7 +15,6 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session, aliased
 
-from app import inspections
 from app.base import events
 from app.base.errors import Conflict, NotFound, Refused
 from app.base.models import (
@@ -30,6 +29,7 @@ from app.base.models import (
     Team,
 )
 from app.competing import leaderboard
+from app.integrity import inspections
 
 MIN_REASON = 10
 MAX_REASON = 500

@@ -1,0 +1,1 @@
+"""Checks of submissions and boards: scans, close reports, cases, training files."""
