@@ -22,7 +22,8 @@ from rich.table import Table
 from sqlalchemy.orm import Session
 
 import scorer
-from app import audit, backup, challenges, demo, doctor, migrations, proof, publishing, serve
+from app import audit, backup, demo, doctor, migrations, proof, serve
+from app.authoring import challenges, publishing
 from app.base import config, db, events, logs, storage
 from app.base.config import Settings
 from app.base.db import Database

@@ -27,7 +27,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
 import scorer
-from app import publishing
+from app.authoring import publishing
 from app.base import config, db
 from app.base.config import Settings
 from app.base.errors import NotFound, Refused

@@ -25,7 +25,7 @@ from rich.console import Console
 from rich.table import Table
 
 import scorer
-from app import publishing
+from app.authoring import publishing
 from app.base import db
 from app.base.config import Settings
 from app.base.installation import Installation

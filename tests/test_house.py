@@ -25,7 +25,7 @@ NEVER = {
         "worker",
         "app.cli",
         "app.demo",
-        "app.publishing",
+        "app.authoring.publishing",
         "app.base.vault",
         "scorer.challenge",
         "scorer.scoring",

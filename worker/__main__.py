@@ -25,7 +25,8 @@ from rq.job import Job
 from sqlalchemy.exc import DBAPIError
 
 import scorer
-from app import challenges, migrations, patience
+from app import migrations, patience
+from app.authoring import challenges
 from app.base import config, db, heartbeats, logs, queue, startup_checks
 from app.base.config import Settings
 from app.base.errors import Refused

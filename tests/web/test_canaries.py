@@ -22,7 +22,7 @@ import pytest
 from werkzeug.test import TestResponse
 
 import scorer
-from app import publishing
+from app.authoring import publishing
 from app.base import db
 from app.base.config import Settings
 from app.base.installation import Installation

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import scorer
-from app import publishing
+from app.authoring import publishing
 from app.base import db
 from app.base.config import Settings
 from app.base.db import Database

@@ -28,7 +28,7 @@ from redis import Redis
 from sqlalchemy import select
 
 import scorer
-from app import publishing
+from app.authoring import publishing
 from app.base import db, failpoints
 from app.base.config import Settings
 from app.base.db import Database

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import scorer
-from app import publishing
+from app.authoring import publishing
 from app.base import db
 from app.base.models import State
 from app.competing import competitions, submissions

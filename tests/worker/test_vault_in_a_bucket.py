@@ -18,7 +18,8 @@ import moto.settings
 import pytest
 
 import scorer
-from app import backup, doctor, proof, publishing
+from app import backup, doctor, proof
+from app.authoring import publishing
 from app.base import config, db, storage, vault
 from app.base.config import Settings
 from app.base.errors import Refused, Unavailable

@@ -71,7 +71,7 @@ def post(session: Session, competition: Competition, made: Made, blob: Blob, *, 
 
 def _bare_environment() -> dict[str, str]:
     """No secret of the installation, and one thread: several of these may run beside a busy server."""
-    root = str(Path(__file__).resolve().parents[1])
+    root = str(Path(__file__).resolve().parents[2])
     kept = {k: v for k, v in os.environ.items() if k in ("PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV")}
     return kept | {
         "OMP_NUM_THREADS": "1",

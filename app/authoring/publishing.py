@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import scorer
-from app import baselines, challenges
+from app.authoring import baselines, challenges
 from app.base import db, events
 from app.base.errors import Refused
 from app.base.installation import Installation
