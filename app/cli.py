@@ -22,7 +22,7 @@ from rich.table import Table
 from sqlalchemy.orm import Session
 
 import scorer
-from app import audit, backup, demo, doctor, migrations, proof, serve
+from app import demo, migrations
 from app.authoring import challenges, publishing
 from app.base import config, db, events, logs, storage
 from app.base.config import Settings
@@ -35,6 +35,7 @@ from app.competing.competitions import Place, Rescore
 from app.integrity import cases, inspections
 from app.integrity.cases import Action
 from app.integrity.inspections import Kind
+from app.operating import audit_log, backup, doctor, serve, verification
 from app.people import accounts, first_organiser
 
 # Into a pipe nothing is cut to the width of a screen that is not there.
@@ -725,7 +726,7 @@ def extension_list(installation: Installation, competition: str, as_json: bool) 
 @pass_installation
 def verify_command(installation: Installation, submission: int, as_json: bool) -> int:
     """Score a stored submission again and compare bit for bit; needs the vault. Exit 1 if anything differs."""
-    proven = proof.verify(installation, submission)
+    proven = verification.verify(installation, submission)
     if as_json:
         _print_json({**asdict(proven), "is_equal": proven.is_equal})
         return 0 if proven.is_equal else 1
@@ -814,8 +815,8 @@ def audit_group() -> None:
 def audit_verify(installation: Installation, head: str | None) -> int:
     """Walk the chain, and hold submissions and scores against it. Exit 1 if anything was changed."""
     with installation.database.read() as session:
-        verdict = audit.verify(session)
-        is_known = head is None or audit.knows(session, head)
+        verdict = audit_log.verify(session)
+        is_known = head is None or audit_log.knows(session, head)
     for fault in verdict.faults:
         click.echo(fault.words)
     if not is_known:
@@ -869,7 +870,7 @@ def _recomputed(installation: Installation, drawn: Sequence[int]) -> doctor.Chec
         try:
             wrong += [
                 f"submission {submission}: {what}"
-                for what in proof.verify(installation, submission).differences
+                for what in verification.verify(installation, submission).differences
             ]
         except (Refused, scorer.HeldoutError) as unable:
             wrong.append(f"submission {submission} cannot be scored again: {unable}")

@@ -16,8 +16,6 @@ from pathlib import Path
 import _common as common
 import board
 
-from app import backup
-from app.backup import Summary
 from app.base import config
 from app.base import storage as storages
 from app.base.config import Settings
@@ -25,6 +23,8 @@ from app.base.db import Database
 from app.base.storage import Storage
 from app.competing import competitions, leaderboard
 from app.migrations import upgrade
+from app.operating import backup
+from app.operating.backup import Summary
 
 FILE_BYTES = 20_000
 TEAMS = 500

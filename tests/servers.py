@@ -21,9 +21,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
-from app import serve
 from app.base import queue
 from app.base.config import Settings, prepare_data_dir
+from app.operating import serve
 
 ROOT = Path(__file__).resolve().parents[1]
 T = TypeVar("T")

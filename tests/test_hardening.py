@@ -21,7 +21,7 @@ MAY_CONNECT = {
     "app/demo.py": "the demo asks the server it has just started",
     "app/base/processes.py": "the name of this machine",
     "app/base/queue.py": "hints go to Redis",
-    "app/serve.py": "takes the port, and watches its own Valkey",
+    "app/operating/serve.py": "takes the port, and watches its own Valkey",
     "app/base/storage.py": "uploads in a bucket, where the operator's setting names one",
     "app/web/connections.py": "listens to slow clients in the server's loop",
     "scorer/_attacks.py": "attacks, to see that they are stopped",
@@ -34,7 +34,10 @@ MAY_RUN_TEXT = {"scorer/_zygote.py": "runs an organiser's metric, inside the san
 
 # (file, how the text begins): what no parameter can stand for.
 PUT_TOGETHER = {
-    ("app/backup.py", "SELECT setval"): "a table's name is no parameter; the names of our own tables",
+    (
+        "app/operating/backup.py",
+        "SELECT setval",
+    ): "a table's name is no parameter; the names of our own tables",
 }
 
 

@@ -25,12 +25,13 @@ from rq.job import Job
 from sqlalchemy.exc import DBAPIError
 
 import scorer
-from app import migrations, patience
+from app import migrations
 from app.authoring import challenges
 from app.base import config, db, heartbeats, logs, queue, startup_checks
 from app.base.config import Settings
 from app.base.errors import Refused
 from app.competing import evaluations
+from app.operating import startup_wait
 from scorer import sandbox
 from worker import inspections, jobs  # noqa: F401  inspections is a job too: imported before the fork
 from worker.poller import Poller
@@ -140,7 +141,7 @@ def main() -> int:
         database = db.open_(settings, pooled=False)
         key = config.secret_key(settings)
         runner = jobs.configure(settings, database)
-        patience.until_there(lambda: _enter(runner))
+        startup_wait.until_there(lambda: _enter(runner))
     except Refused as refusal:
         print(f"heldout worker: {refusal.message}", file=sys.stderr)
         return refusal.exit_code
@@ -150,7 +151,7 @@ def main() -> int:
     except sandbox.SandboxFailed as failure:
         print(f"heldout worker: {failure}", file=sys.stderr)
         return 1
-    patience.say_goodbye(database, runner.name)
+    startup_wait.say_goodbye(database, runner.name)
     return 0
 
 

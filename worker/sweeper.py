@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from app import audit, migrations, patience
+from app import migrations
 from app.base import config, db, events, failpoints, heartbeats, logs, queue, startup_checks
 from app.base.config import Settings
 from app.base.db import Database
@@ -18,6 +18,7 @@ from app.base.processes import this_host
 from app.base.queue import Hints
 from app.competing import competitions, evaluations
 from app.integrity import inspections
+from app.operating import audit_log, startup_wait
 from worker.stopping import Stop
 
 ENOUGH_HINTS = 50
@@ -142,11 +143,11 @@ def _finish_rescores(database: Database) -> int:
 
 def _seal(database: Database) -> int:
     with database.read() as session:
-        waiting = audit.is_any_unsealed(session)
+        waiting = audit_log.is_any_unsealed(session)
     if not waiting:
         return 0
     with database.begin() as session:
-        return audit.seal(session, now=db.now(session))
+        return audit_log.seal(session, now=db.now(session))
 
 
 def _beat(database: Database, name: str) -> int:
@@ -169,7 +170,7 @@ def run(settings: Settings, database: Database, hints: Hints, stop: Stop) -> Non
             most_workers=settings.workers_per_competition,
         )
         stop.wait(settings.sweep_seconds)
-    patience.say_goodbye(database, name)
+    startup_wait.say_goodbye(database, name)
 
 
 def main() -> int:
@@ -179,7 +180,7 @@ def main() -> int:
         startup_checks.refuse_unsafe(settings)
         config.prepare_data_dir(settings)
         database = db.open_(settings)
-        patience.until_there(lambda: migrations.check(database))
+        startup_wait.until_there(lambda: migrations.check(database))
         hints = queue.open_(settings)
     except Refused as refusal:
         print(f"heldout sweep: {refusal.message}", file=sys.stderr)

@@ -18,7 +18,7 @@ from app.base import config, db, queue, storage
 from app.base.config import Settings
 from app.base.db import Database
 from app.competing.receipts import Signer
-from app.figures import Totals
+from app.operating.statistics import Totals
 from app.web import (
     accounts,
     api,

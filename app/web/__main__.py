@@ -9,11 +9,12 @@ from typing import Any
 from gunicorn.app.base import BaseApplication
 from gunicorn.glogging import Logger
 
-from app import migrations, patience
+from app import migrations
 from app.base import config, db, logs, startup_checks
 from app.base.config import Settings
 from app.base.db import Database
 from app.base.errors import Refused
+from app.operating import startup_wait
 from app.people import first_organiser
 from app.web import create_app
 from app.web.connections import Worker
@@ -81,7 +82,7 @@ def main() -> int:
         startup_checks.refuse_unsafe(settings, listens=True)
         config.prepare_data_dir(settings)
         database = db.open_(settings)
-        patience.until_there(lambda: _enter(settings, database))  # not listening until then
+        startup_wait.until_there(lambda: _enter(settings, database))  # not listening until then
         database.dispose()
     except Refused as refusal:
         print(f"heldout web: {refusal.message}", file=sys.stderr)

@@ -15,7 +15,7 @@ from app.base.errors import NotFound, NotSignedIn
 from app.base.queue import Hints
 from app.base.storage import Storage
 from app.competing.receipts import Signer
-from app.figures import Totals
+from app.operating.statistics import Totals
 from app.people import accounts
 from app.people.accounts import Viewer
 from app.web.kept import Kept

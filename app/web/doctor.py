@@ -5,8 +5,8 @@ from __future__ import annotations
 from flask import Blueprint, render_template
 from flask.typing import ResponseReturnValue
 
-from app import doctor
 from app.base import db
+from app.operating import doctor
 from app.web.context import organiser, parts
 
 blueprint = Blueprint("doctor", __name__)

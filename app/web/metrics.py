@@ -10,8 +10,8 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily, Metric
 
 from app.base.models import State
-from app.figures import Figures
-from app.health import Disk
+from app.operating.health import Disk
+from app.operating.statistics import Figures
 
 BUCKETS = (1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600)
 

@@ -9,10 +9,10 @@ from flask.typing import ResponseReturnValue
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from sqlalchemy.exc import SQLAlchemyError
 
-from app import figures, health
 from app.base import db, events
 from app.base.errors import NotFound
 from app.competing import evaluations, submissions
+from app.operating import health, statistics
 from app.people import accounts
 from app.web.context import organiser, parts
 from app.web.metrics import Snapshot
@@ -29,7 +29,7 @@ def show() -> ResponseReturnValue:
         organiser(session, now)
         page = {
             "now": now,
-            "figures": figures.take(session, now=now),
+            "figures": statistics.take(session, now=now),
             "hints": ours.hints.depth(),
             "disks": health.disks(ours.settings),
             "floor": ours.settings.disk_floor_mb * 1_000_000,
@@ -38,7 +38,7 @@ def show() -> ResponseReturnValue:
         }
         if request.args.get("part") == "pulse":
             return render_template("operate/_pulse.html", **page)
-        failures = figures.failures(session)
+        failures = statistics.failures(session)
     return render_template("operate/show.html", failures=failures, **page)
 
 
@@ -64,9 +64,9 @@ def metrics() -> ResponseReturnValue:
     now_figures, totals, seconds = None, {}, []
     try:
         with ours.database.read() as session:
-            now_figures = figures.take(session, now=db.now(session))
+            now_figures = statistics.take(session, now=db.now(session))
             totals = dict(ours.totals.take(session))
-            seconds = figures.seconds_to_outcome(session)
+            seconds = statistics.seconds_to_outcome(session)
     except SQLAlchemyError:
         # That the database is away is what the numbers are asked for.
         now_figures = None

@@ -12,9 +12,9 @@ from flask.typing import ResponseReturnValue
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
-from app import health
 from app.base import db
 from app.base.models import Competition
+from app.operating import health
 from app.web.context import parts, viewer
 
 blueprint = Blueprint("pages", __name__)

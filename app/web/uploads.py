@@ -14,7 +14,6 @@ from flask import Request, request
 from sqlalchemy.orm import Session
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from app import health
 from app.base import db, failpoints
 from app.base.errors import Conflict, NotFound, Refused, TooLarge
 from app.base.models import Competition, State, Submission, TrainFile
@@ -22,6 +21,7 @@ from app.base.storage import Incoming, Storage
 from app.competing import competitions, submissions, teams
 from app.competing.submissions import Receipt
 from app.integrity import train_files
+from app.operating import health
 from app.people.accounts import Viewer
 from app.web.context import parts
 

@@ -10,8 +10,6 @@ import pytest
 from click.testing import CliRunner
 from sqlalchemy import event, insert, text
 
-from app import audit
-from app.audit import Verdict
 from app.base import events
 from app.base.config import Settings
 from app.base.installation import Installation
@@ -19,18 +17,20 @@ from app.base.models import Event
 from app.base.storage import Blob
 from app.cli import audit_verify
 from app.competing import competitions, evaluations, submissions, teams
+from app.operating import audit_log
+from app.operating.audit_log import Verdict
 from scorer.report import Report
 from tests.app.conftest import NOON, World
 
 
 def seal(world: World) -> int:
     with world.database.begin() as session:
-        return audit.seal(session, now=NOON)
+        return audit_log.seal(session, now=NOON)
 
 
 def verify(world: World) -> Verdict:
     with world.database.read() as session:
-        return audit.verify(session)
+        return audit_log.verify(session)
 
 
 def words(world: World) -> str:
@@ -73,8 +73,8 @@ def test_sealing_goes_on_where_it_ended(world: World) -> None:
     assert verify(world).head != first
     assert verify(world).faults == ()
     with world.database.read() as session:
-        assert audit.knows(session, first)
-        assert not audit.knows(session, "f" * 64)
+        assert audit_log.knows(session, first)
+        assert not audit_log.knows(session, "f" * 64)
 
 
 @pytest.mark.parametrize(
@@ -370,7 +370,7 @@ def test_a_log_that_was_begun_without_submissions_names_them_once_and_no_later(w
     world.submit("old")
     without_records(world, submission=1)
     with world.database.begin() as session:  # as the version before began it, and as it wrote down an upload
-        audit.seal(session, now=NOON)
+        audit_log.seal(session, now=NOON)
         begun = session.query(Event).one_or_none()
         assert begun is None, "nothing waited, so nothing was begun"
         events.log(session, "sweeper", "log begun", "log", now=NOON, scores={})
@@ -407,13 +407,13 @@ def test_a_quiet_log_names_older_submissions_at_once_and_their_sizes_with_them(w
         events.log(session, "sweeper", "log begun", "log", now=NOON, scores={})
         session.flush()
         begun, accepted = session.query(Event).order_by(Event.id.desc()).all()
-        begun.seq, begun.hash = 1, audit.link(audit.BEGINNING, 1, begun)
-        accepted.seq, accepted.hash = 2, audit.link(begun.hash, 2, accepted)
+        begun.seq, begun.hash = 1, audit_log.link(audit_log.BEGINNING, 1, begun)
+        accepted.seq, accepted.hash = 2, audit_log.link(begun.hash, 2, accepted)
     with world.database.read() as session:
-        assert audit.is_any_unsealed(session)
+        assert audit_log.is_any_unsealed(session)
     seal(world)
     with world.database.read() as session:
-        assert not audit.is_any_unsealed(session)
+        assert not audit_log.is_any_unsealed(session)
     assert (words(world), verify(world).submissions_before) == ("", 1)
     by_hand(world, drop("submission_update", "submission")(world), "UPDATE submission SET size_bytes = 5")
     assert words(world).startswith("1 submissions were there when the log began, and 1 without a record")
@@ -421,7 +421,7 @@ def test_a_quiet_log_names_older_submissions_at_once_and_their_sizes_with_them(w
 
 def old_first_hash(world: World) -> str:
     with world.database.read() as session:
-        return audit.link(audit.BEGINNING, 1, session.query(Event).one())
+        return audit_log.link(audit_log.BEGINNING, 1, session.query(Event).one())
 
 
 def test_thousands_of_submissions_cost_no_statement_each(world: World) -> None:

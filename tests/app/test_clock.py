@@ -10,13 +10,13 @@ import pytest
 
 import app
 import worker
-from app import doctor
 from app.base import db, events, heartbeats
 from app.base.db import Database
 from app.base.models import Event, State
 from app.competing import competitions, evaluations
 from app.competing.evaluations import Fenced
 from app.integrity import inspections
+from app.operating import doctor
 from tests.app.conftest import LEASE, NOON, World
 from tests.app.test_fairness import another_competition
 from worker import sweeper

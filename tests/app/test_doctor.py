@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 import pytest
 from sqlalchemy import text
 
-from app import doctor
 from app.base import heartbeats
+from app.operating import doctor
 from tests.app.conftest import NOON, World
 
 

@@ -7,9 +7,10 @@ from alembic import command
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
-from app import audit, migrations
+from app import migrations
 from app.base.db import Database
 from app.base.models import Score, State
+from app.operating import audit_log
 from tests.app.conftest import NOON, World
 
 
@@ -87,17 +88,17 @@ def test_a_sealed_event_stays_where_it_is(world: World) -> None:
     refused(world.database, "UPDATE event SET detail = '{}'", "is written once")
     refused(world.database, "DELETE FROM event", "is kept for good")
     with world.database.begin() as session:
-        assert audit.seal(session, now=NOON) > 0
+        assert audit_log.seal(session, now=NOON) > 0
     refused(world.database, "UPDATE event SET seq = seq + 100", "is sealed once")
     refused(world.database, "UPDATE event SET hash = NULL", "is sealed once")
     with world.database.read() as session:
-        assert audit.verify(session).faults == ()
+        assert audit_log.verify(session).faults == ()
 
 
 def test_a_log_changed_behind_the_triggers_is_found_out(world: World) -> None:
     id_ = world.score(0.3, 0.4)
     with world.database.begin() as session:
-        audit.seal(session, now=NOON)
+        audit_log.seal(session, now=NOON)
     on = "" if world.database.is_sqlite else " ON score"
     change(world.database, f"DROP TRIGGER score_update{on}")
     change(world.database, "UPDATE score SET public = 0.1")
@@ -105,6 +106,6 @@ def test_a_log_changed_behind_the_triggers_is_found_out(world: World) -> None:
     change(world.database, f"DROP TRIGGER event_update{on}")
     change(world.database, "UPDATE event SET actor = 'mallory' WHERE seq = 2")
     with world.database.read() as session:
-        words = [fault.words for fault in audit.verify(session).faults]
+        words = [fault.words for fault in audit_log.verify(session).faults]
     assert any("event 2 " in said and "was changed" in said for said in words)
     assert any(f"score of submission {id_}" in said and "not the one" in said for said in words)

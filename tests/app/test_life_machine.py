@@ -32,7 +32,6 @@ from hypothesis.stateful import (
 )
 from sqlalchemy import select
 
-from app import audit, doctor
 from app.base import models
 from app.base.db import Database
 from app.base.errors import Refused
@@ -41,6 +40,7 @@ from app.competing import competitions, evaluations, extensions, submissions, te
 from app.competing.evaluations import Claim, Fenced
 from app.integrity import cases
 from app.integrity.cases import Action, CaseState
+from app.operating import audit_log, doctor
 from app.people import accounts
 from app.people.accounts import Viewer
 from scorer.report import Problem, Report
@@ -461,7 +461,7 @@ class Machine(RuleBasedStateMachine):
         for draft in due:
             self._apply(draft, accept_losses=False)
         with self.database.begin() as session:
-            audit.seal(session, now=self.now)
+            audit_log.seal(session, now=self.now)
 
     # -- organisers --------------------------------------------------------------------------
 

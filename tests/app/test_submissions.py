@@ -9,12 +9,12 @@ from multiprocessing.context import ForkServerContext
 import pytest
 from sqlalchemy.orm import Session
 
-from app import figures
 from app.base.db import Database
 from app.base.errors import Closed, Conflict, Forbidden, NotFound, QuotaExhausted, Refused
 from app.base.models import Evaluation, Round, RoundState, Score, State, Submission
 from app.competing import competitions, evaluations, submissions
 from app.competing.evaluations import Fenced
+from app.operating import statistics
 from tests.app.conftest import LEASE, NOON, World, add_version
 
 SECOND = timedelta(seconds=1)
@@ -336,13 +336,13 @@ def test_what_an_older_version_left_unfinished_in_a_retired_round_is_nobodys_wor
     with world.database.begin() as session:
         assert evaluations.fail_exhausted(session, now=now) == []
         assert not evaluations.is_any_due(session, now=now)
-        assert figures.take(session, now=now).oldest_due == timedelta()
+        assert statistics.take(session, now=now).oldest_due == timedelta()
     with world.database.begin() as session:
         session.query(Round).one().state = RoundState.ACTIVE
     assert sorted(_unfinished(world, now)) == [lost, queued], "and it was the round that made the difference"
     with world.database.begin() as session:
         assert evaluations.is_any_due(session, now=now)
-        assert figures.take(session, now=now).oldest_due > timedelta()
+        assert statistics.take(session, now=now).oldest_due > timedelta()
 
 
 # -- rescoring ---------------------------------------------------------------------------------

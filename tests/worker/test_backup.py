@@ -16,12 +16,13 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, text
 
-from app import backup, migrations
+from app import migrations
 from app.base import db
 from app.base.config import Settings
 from app.base.db import Database
 from app.base.errors import Refused
 from app.base.installation import Installation
+from app.operating import backup
 from app.people import accounts
 from tests.worker.conftest import Platform
 from worker import jobs

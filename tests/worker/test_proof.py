@@ -11,11 +11,11 @@ import time
 import pytest
 from sqlalchemy import text
 
-from app import proof
 from app.base import config
 from app.base.errors import Conflict
 from app.base.models import Evaluation, State, Submission
 from app.competing.receipts import Facts, Signer
+from app.operating import verification
 from tests.servers import ROOT, environment, eventually, heldout, valkey, work_horses_of
 from tests.worker.conftest import Platform
 from worker.jobs import Runner
@@ -47,21 +47,23 @@ def test_a_score_and_a_refusal_come_out_again_bit_for_bit(platform: Platform) ->
     if pid == 0:
         os._exit(Runner(platform.installation.settings, platform.database).run() != 2)
     assert os.waitpid(pid, 0)[1] == 0
-    proven = proof.verify(platform.installation, good)
+    proven = verification.verify(platform.installation, good)
     assert proven.is_equal
     assert (
         proven.stored["public"] == platform.status(good).public_exact or proven.stored["public"] is not None
     )
     assert proven.provenance["worker"].count("/") == 1
-    assert proof.verify(platform.installation, bad).is_equal
+    assert verification.verify(platform.installation, bad).is_equal
     waiting = platform.submit(platform.sample() + b"\n")
     with pytest.raises(Conflict, match="queued: there is no outcome"):
-        proof.verify(platform.installation, waiting)
+        verification.verify(platform.installation, waiting)
     with platform.database.engine.begin() as connection:
         on = "" if platform.database.is_sqlite else " ON score"
         connection.execute(text(f"DROP TRIGGER score_update{on}"))
         connection.execute(text("UPDATE score SET private = private + 0.000000001"))
-    assert [d.split(":")[0] for d in proof.verify(platform.installation, good).differences] == ["private"]
+    assert [d.split(":")[0] for d in verification.verify(platform.installation, good).differences] == [
+        "private"
+    ]
 
 
 @pytest.mark.parametrize(

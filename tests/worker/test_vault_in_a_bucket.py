@@ -18,7 +18,6 @@ import moto.settings
 import pytest
 
 import scorer
-from app import backup, doctor, proof
 from app.authoring import publishing
 from app.base import config, db, storage, vault
 from app.base.config import Settings
@@ -28,6 +27,7 @@ from app.base.models import ChallengeVersion, Evaluation, State
 from app.base.storage import BucketStorage
 from app.base.vault import Vault
 from app.competing import competitions
+from app.operating import backup, doctor, verification
 from app.people import accounts
 from tests.app.test_bucket import endpoint
 from tests.servers import ROOT, environment, heldout
@@ -152,7 +152,9 @@ def test_what_one_host_publishes_another_scores_and_proves(
     assert (copy / SOLUTION).read_bytes() == (challenge.folder / SOLUTION).read_bytes()
     assert stat.S_IMODE(there.vault.stat().st_mode) == 0o700
     assert not any(stat.S_IMODE(path.stat().st_mode) & 0o077 for path in (copy, *copy.rglob("*")))
-    assert proof.verify(Installation(replace(there, data_dir=there.data_dir / "third")), submission).is_equal
+    assert verification.verify(
+        Installation(replace(there, data_dir=there.data_dir / "third")), submission
+    ).is_equal
 
 
 def test_a_backup_goes_from_bucket_to_bucket_and_to_a_folder(

@@ -26,12 +26,13 @@ from typing import TextIO
 from redis import Redis
 from redis.exceptions import RedisError
 
-from app import migrations, patience
+from app import migrations
 from app.base import config, queue, startup_checks, storage
 from app.base.config import Settings
 from app.base.db import Database
 from app.base.errors import Misconfigured
 from app.base.processes import die_with_parent, give_way
+from app.operating import startup_wait
 
 STOP_SECONDS = 15.0
 START_SECONDS = 60.0
@@ -154,7 +155,7 @@ class Supervisor:
         database = Database(settings.database)
         if database.is_sqlite and settings.web_processes > 1:
             raise Misconfigured("HELDOUT_WEB_PROCESSES: with SQLite it must be 1; use PostgreSQL for more.")
-        patience.until_there(lambda: migrations.upgrade(database))
+        startup_wait.until_there(lambda: migrations.upgrade(database))
         database.dispose()
         self._listener = _listen(settings, wait_seconds=0.0 if was_clean else STALE_PORT_SECONDS)
 

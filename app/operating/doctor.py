@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 from sqlalchemy import and_, func, literal, or_, select, union_all
 from sqlalchemy.orm import Session
 
-from app import audit
 from app.base import heartbeats
 from app.base.errors import NotFound
 from app.base.models import (
@@ -34,6 +33,7 @@ from app.base.models import (
 )
 from app.base.storage import Storage
 from app.competing import leaderboard
+from app.operating import audit_log
 
 if TYPE_CHECKING:
     from app.base.vault import Vault
@@ -265,7 +265,7 @@ def _row(s: Standing) -> tuple[object, ...]:
 
 
 def _log_is_whole(session: Session, _now: datetime) -> Check:
-    verdict = audit.verify(session)
+    verdict = audit_log.verify(session)
     return _check(
         "The log is whole",
         [fault.words for fault in verdict.faults],

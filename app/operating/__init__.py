@@ -1,0 +1,1 @@
+"""Running an installation: serve, backup, doctor, verification, health, statistics."""
