@@ -23,7 +23,7 @@ MAY_CONNECT = {
     "app/base/queue.py": "hints go to Redis",
     "app/operating/serve.py": "takes the port, and watches its own Valkey",
     "app/base/storage.py": "uploads in a bucket, where the operator's setting names one",
-    "app/web/connections.py": "listens to slow clients in the server's loop",
+    "app/web/slow_clients.py": "listens to slow clients in the server's loop",
     "scorer/_attacks.py": "attacks, to see that they are stopped",
     "scorer/_zygote.py": "a socket pair to the process that started it",
     "scorer/sandbox.py": "the other end, and targets for the attacks",

@@ -26,7 +26,6 @@ from app.web import (
     doctor,
     errors,
     formats,
-    gates,
     integrity,
     leaderboard,
     markdown,
@@ -34,16 +33,17 @@ from app.web import (
     organise,
     pages,
     reports,
+    request_checks,
+    request_log,
     submissions,
     teams,
     train_files,
     uploads,
-    watch,
 )
 from app.web.context import Parts
-from app.web.kept import Kept
 from app.web.metrics import Requests
-from app.web.throttle import UnderWay
+from app.web.page_cache import Kept
+from app.web.upload_slots import UnderWay
 
 FORM_LIMIT_BYTES = 64 * 1024  # of every request but an upload, which sets its own
 A_YEAR_SECONDS = 365 * 86400
@@ -89,8 +89,8 @@ def create_app(settings: Settings, *, database: Database | None = None) -> Flask
         n = settings.proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=n, x_proto=n, x_host=n)  # type: ignore[method-assign]
 
-    watch.register(app)
-    gates.register(app)
+    request_log.register(app)
+    request_checks.register(app)
     csrf = CSRFProtect(app)
     csrf.exempt(api.blueprint)  # tokens in a header, never cookies
     for receives_a_file in (submissions.create, train_files.create):

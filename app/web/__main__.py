@@ -17,7 +17,7 @@ from app.base.errors import Refused
 from app.operating import startup_wait
 from app.people import first_organiser
 from app.web import create_app
-from app.web.connections import Worker
+from app.web.slow_clients import Worker
 
 
 class OurLog(Logger):  # type: ignore[misc]  # gunicorn has no types

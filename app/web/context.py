@@ -18,9 +18,9 @@ from app.competing.receipts import Signer
 from app.operating.statistics import Totals
 from app.people import accounts
 from app.people.accounts import Viewer
-from app.web.kept import Kept
 from app.web.metrics import Requests
-from app.web.throttle import UnderWay
+from app.web.page_cache import Kept
+from app.web.upload_slots import UnderWay
 
 
 @dataclass(frozen=True)

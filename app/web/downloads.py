@@ -70,7 +70,7 @@ def _send(sha256: str, download_name: str, cache: str) -> Response:
     response.headers["Cache-Control"] = cache
     part, sends_files = response.content_range, request.environ.get("wsgi.file_wrapper")
     if response.status_code == 206 and sends_files and part.start is not None:
-        # The rest of a broken download: as a file too, which holds no thread (app/web/connections.py).
+        # The rest of a broken download: as a file too, which holds no thread (app/web/slow_clients.py).
         response.close()
         file = path.open("rb")
         file.seek(part.start)

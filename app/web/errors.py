@@ -17,7 +17,7 @@ from app.base import db
 from app.base.errors import NotSignedIn, Refused, StorageFull, Unavailable
 from app.base.storage import FULL
 from app.web.context import parts, safe_next, viewer
-from app.web.watch import request_id
+from app.web.request_log import request_id
 from scorer.report import Problem
 
 log = logging.getLogger(__name__)

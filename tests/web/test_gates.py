@@ -7,7 +7,7 @@ import logging
 
 import pytest
 
-from app.web import gates
+from app.web import request_checks
 from tests.web.house import CSV, PASSWORD, House, addresses
 
 FOREIGN = [
@@ -113,7 +113,7 @@ def test_behind_tls_a_proxy_nobody_told_of_is_named_at_once(name: str, house: Ho
 def test_without_tls_a_proxy_nobody_told_of_is_logged_once(
     house: House, caplog: pytest.LogCaptureFixture
 ) -> None:
-    gates._warned.clear()
+    request_checks._warned.clear()
     browser = house.stranger()
     with caplog.at_level(logging.WARNING):
         for _ in range(3):

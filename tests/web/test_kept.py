@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-from app.web.kept import LATE_SECONDS, PAGES, Kept
+from app.web.page_cache import LATE_SECONDS, PAGES, Kept
 from tests.web.house import PRIVATE_CANARY, House
 
 BOARD = "/competitions/biopsy/leaderboard"

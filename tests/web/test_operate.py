@@ -24,7 +24,7 @@ from app.base.errors import Unavailable
 from app.base.models import Evaluation
 from app.base.storage import Incoming
 from app.competing import leaderboard
-from app.web.throttle import UnderWay
+from app.web.upload_slots import UnderWay
 from tests.web.house import CSV, House
 
 API = "/api/v1/competitions/biopsy/submissions"

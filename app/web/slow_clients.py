@@ -26,7 +26,7 @@ from gunicorn.http.unreader import SocketUnreader
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from app.web import FORM_LIMIT_BYTES
-from app.web.throttle import shares
+from app.web.upload_slots import shares
 from app.web.uploads import ASKED, HERE
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ HURRY_SECONDS = 2.0  # for who is still sending when the server stops
 
 _LENGTH = re.compile(rb"\r\ncontent-length[ \t]*:[ \t]*0*([0-9]{1,18})[ \t]*\r\n", re.IGNORECASE)
 _EXPECTS = re.compile(rb"\r\nexpect[ \t]*:[ \t]*100-continue[ \t]*\r\n", re.IGNORECASE)
-# What takes a file; a wrong guess either way is only slower, for `app.web.gates` refuses other bodies unread.
+# What takes a file; a wrong guess either way is only slower, for `app.web.request_checks` refuses other bodies unread.
 _UPLOAD = re.compile(rb"POST [^ ?#]*/(submissions|train-files/[a-z]+)[? ]")
 
 
