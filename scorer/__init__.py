@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from scorer.checkup import CheckResult, check
     from scorer.frames import measure
     from scorer.metrics import METRICS, Metric
-    from scorer.parsing import locked_in
+    from scorer.reading.parsing import locked_in
     from scorer.scaffolding import scaffold
     from scorer.scoring import score
 
@@ -37,7 +37,7 @@ _HOME = {
     "check": "scorer.checkup",
     "METRICS": "scorer.metrics",
     "Metric": "scorer.metrics",
-    "locked_in": "scorer.parsing",
+    "locked_in": "scorer.reading.parsing",
     "measure": "scorer.frames",
     "scaffold": "scorer.scaffolding",
     "score": "scorer.scoring",

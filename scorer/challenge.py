@@ -25,11 +25,11 @@ from scorer.metrics.registry import BadParameters
 from scorer.prepared import open_ as open_prepared
 from scorer.prepared import save as save_prepared
 from scorer.publication import PublicFile, describe_public
+from scorer.reading.tables import Table, UnreadableTable, open_table, show
 from scorer.report import InvalidChallenge, Problem
 from scorer.solution import FILE as SOLUTION_FILE
 from scorer.solution import USAGE_COLUMN, Solution, prepare_table, side_task_faults
 from scorer.submission import MIN_UNPACKED_BYTES
-from scorer.tables import Table, UnreadableTable, open_table, show
 from scorer.task import Part, Task, combined_faults, find_metric, read_part
 
 DEFINITION_FILE = "challenge.yaml"

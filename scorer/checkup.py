@@ -11,12 +11,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from scorer import sandbox
-from scorer.cells import NUMERIC_KINDS, Cells
 from scorer.challenge import DEFINITION_FILE, SAMPLE_FILE, Challenge, Example
-from scorer.columns import Column, Labels, Lists, Vocabulary
 from scorer.custom import MetricFailed
 from scorer.leakage import audit
 from scorer.overfitting.terms import benchmark_terms
+from scorer.reading.cells import NUMERIC_KINDS, Cells
+from scorer.reading.columns import Column, Labels, Lists, Vocabulary
 from scorer.report import Finding, InvalidSubmission, Notice, Problem, ScoringFailed
 from scorer.scoring import evaluate, score
 from scorer.solution import ID_JOINT, classes_missing_in_split, truth_as_predictions

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from scorer.cells import NUMBER, canonical_label
-from scorer.columns import Rows
 from scorer.metrics.registry import Metric
+from scorer.reading.cells import NUMBER, canonical_label
+from scorer.reading.columns import Rows
+from scorer.reading.tables import as_text
 from scorer.scoring import task_values
 from scorer.solution import USAGE_COLUMN, prepare
 from scorer.submission import Collected, align
-from scorer.tables import as_text
 from scorer.task import Task, find_metric, read_part
 
 _LISTS = (list, tuple, np.ndarray)

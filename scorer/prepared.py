@@ -22,8 +22,8 @@ import pyarrow as pa
 import pyarrow.feather
 from numpy.typing import NDArray
 
-from scorer.columns import Column, Labels, Lists, Vocabulary
-from scorer.ids import IdIndex
+from scorer.reading.columns import Column, Labels, Lists, Vocabulary
+from scorer.reading.ids import IdIndex
 from scorer.solution import Given, Solution
 from scorer.task import Task
 

@@ -9,7 +9,7 @@
 
 Below `standard` no program runs unless the caller says so. Each run is a fork of its own from a process that
 was started afresh (scorer/_zygote.py), so runs share nothing, with each other or with us. `run` gives a program
-frames as Arrow data in sealed memory and takes one answer as JSON; `Talk` goes on as long as it is asked (scorer/parsing.py).
+frames as Arrow data in sealed memory and takes one answer as JSON; `Talk` goes on as long as it is asked (scorer/reading/parsing.py).
 Nothing that comes out is ever unpickled or executed.
 Paths' names and files' sizes can be asked for from inside; contents cannot.
 """
@@ -55,7 +55,7 @@ Kind = Literal["metric", "reader"]
 
 _IMPORTS: Mapping[Kind, Sequence[str]] = {
     "metric": ("numpy", "pandas", "pyarrow.compute", "pyarrow.ipc", "scipy.stats", "sklearn.metrics"),
-    "reader": ("scorer._reader",),
+    "reader": ("scorer.reading._reader",),
 }
 
 # What must be stopped for a level; the attacks are those of _attacks.py.

@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from scorer import parsing, sandbox
-from scorer.cells import NUMBER
+from scorer import sandbox
 from scorer.challenge import Challenge
-from scorer.columns import Column, FloatArray, Labels, Lists, Rows, Vocabulary, take
 from scorer.custom import CustomMetric, ParticipantRefusal
 from scorer.exact import ExactSum
+from scorer.reading import parsing
+from scorer.reading.cells import NUMBER
+from scorer.reading.columns import Column, FloatArray, Labels, Lists, Rows, Vocabulary, take
 from scorer.report import InvalidSubmission, Problem, Report, ScoringFailed
 from scorer.solution import (
     PRIVATE,

@@ -17,13 +17,29 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from scorer.cells import GRAMMARS, NUMERIC_KINDS, Cells, ColumnBuilder, canonical_label, say_fault
-from scorer.columnar import NotPlain, read_plain
-from scorer.columns import CodeArray, Column, FloatArray, Labels, Lists, Rows, Vocabulary, take
-from scorer.ids import DuplicateId, IdIndex
 from scorer.metrics.registry import Classes
+from scorer.reading.cells import (
+    GRAMMARS,
+    NUMERIC_KINDS,
+    Cells,
+    ColumnBuilder,
+    canonical_label,
+    say_fault,
+)
+from scorer.reading.columnar import NotPlain, read_plain
+from scorer.reading.columns import (
+    CodeArray,
+    Column,
+    FloatArray,
+    Labels,
+    Lists,
+    Rows,
+    Vocabulary,
+    take,
+)
+from scorer.reading.ids import DuplicateId, IdIndex
+from scorer.reading.tables import SPACES, Table, is_blank, show
 from scorer.report import InvalidChallenge, Problem
-from scorer.tables import SPACES, Table, is_blank, show
 from scorer.task import Part, Task
 
 USAGE_COLUMN = "Usage"

@@ -19,13 +19,11 @@ from typing import Any, Protocol, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from scorer.cells import NUMBER, NUMERIC_KINDS, Cells, ColumnBuilder, Fault, say_fault
-from scorer.columnar import NotPlain, read_plain
-from scorer.columns import Column, FloatArray, Labels, Lists, Rows, Vocabulary, take
-from scorer.parsing import LockedTable, opened
-from scorer.report import InvalidSubmission, Notice, Problem
-from scorer.solution import ID_JOINT, Solution, part_predicted, part_sides, part_truth, show_id
-from scorer.tables import (
+from scorer.reading.cells import NUMBER, NUMERIC_KINDS, Cells, ColumnBuilder, Fault, say_fault
+from scorer.reading.columnar import NotPlain, read_plain
+from scorer.reading.columns import Column, FloatArray, Labels, Lists, Rows, Vocabulary, take
+from scorer.reading.parsing import LockedTable, opened
+from scorer.reading.tables import (
     MAX_LINE_BYTES,
     MAX_SHOWN_PROBLEMS,
     SPACES,
@@ -34,6 +32,8 @@ from scorer.tables import (
     is_blank,
     show,
 )
+from scorer.report import InvalidSubmission, Notice, Problem
+from scorer.solution import ID_JOINT, Solution, part_predicted, part_sides, part_truth, show_id
 
 MIN_UNPACKED_BYTES = 10_000_000
 """However small a challenge, a file of this size is still looked at."""

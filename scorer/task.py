@@ -20,10 +20,10 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import BaseModel, Field, ValidationError
 
-from scorer.cells import NUMERIC_KINDS, Cells
 from scorer.custom import CustomMetric
 from scorer.metrics import METRICS
 from scorer.metrics.registry import BadParameters, Layout, Metric, Parameters, parameter_faults
+from scorer.reading.cells import NUMERIC_KINDS, Cells
 
 LOG_FLOOR = 1e-9
 """Scores below have the logarithm of this: Kaggle's, for a perfect file (champs-scalar-coupling)."""

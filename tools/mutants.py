@@ -28,10 +28,10 @@ ROOT = Path(__file__).resolve().parent.parent
 # Each module with the tests that are about it; running all for each mutant would take days.
 TESTS = {
     "scorer/exact.py": ["test_exact"],
-    "scorer/ids.py": ["test_ids"],
-    "scorer/cells.py": ["test_submission", "test_columnar", "test_mask_metrics", "test_challenge"],
-    "scorer/columnar.py": ["test_columnar", "test_two_readers"],
-    "scorer/tables.py": ["test_tables", "test_submission"],
+    "scorer/reading/ids.py": ["test_ids"],
+    "scorer/reading/cells.py": ["test_submission", "test_columnar", "test_mask_metrics", "test_challenge"],
+    "scorer/reading/columnar.py": ["test_columnar", "test_two_readers"],
+    "scorer/reading/tables.py": ["test_tables", "test_submission"],
     "scorer/task.py": ["test_task"],
     "scorer/solution.py": ["test_task", "test_challenge", "test_prepared"],
     "scorer/submission.py": ["test_submission", "test_two_readers"],

@@ -2,7 +2,7 @@
 
 The parent process imports this module, and with it numpy, pandas and scikit-learn, but computes
 nothing: OpenMP and polars hang in a child whose parent has used them. The child computes once and
-ends. The bytes of a file are parsed in a process of their own (scorer/parsing.py), since the child holds labels
+ends. The bytes of a file are parsed in a process of their own (scorer/reading/parsing.py), since the child holds labels
 and a connection.
 """
 
@@ -36,12 +36,12 @@ from app.base.queue import Hints
 from app.competing import evaluations, shown_scores
 from app.competing.evaluations import Claim, Fenced
 from app.competing.shown_scores import Terms
-from scorer import parsing
 from scorer.custom import MetricFailed
 from scorer.overfitting import resampling
 from scorer.overfitting.notes import notes
 from scorer.overfitting.resampling import Aligned
 from scorer.overfitting.views import kind_of
+from scorer.reading import parsing
 from scorer.submission import Collected
 
 DRAIN_SECONDS = 5.0

@@ -24,7 +24,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from scipy import special, stats
 
-from scorer.columns import FloatArray
 from scorer.leakage.checks import ALARM, AUC_FLOOR, BLOCK, Found, NotChecked, Severity, check
 from scorer.leakage.material import Codes, Feature, Mask, Material, Rows, Side, Target, joint_codes
 from scorer.leakage.statistics import (
@@ -36,6 +35,7 @@ from scorer.leakage.statistics import (
     corrected,
     log10p_of_z,
 )  # fmt: skip
+from scorer.reading.columns import FloatArray
 
 ROWS = 30_000
 """Rows of each table that are looked at; what depends on every row of a value says so."""

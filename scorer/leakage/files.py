@@ -24,11 +24,11 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from scorer.challenge import SAMPLE_FILE, challenge_files
-from scorer.columns import FloatArray
 from scorer.leakage.checks import ALARM, AUC_FLOOR, BLOCK, Found, Severity, check
 from scorer.leakage.material import Codes, Material, Rows, Target
 from scorer.leakage.statistics import NONE, Strength, association, association_of_codes, corrected
 from scorer.leakage.walk import INSIDE, MEDIA, Blob, Column, Entry, Table, Unread, walk
+from scorer.reading.columns import FloatArray
 from scorer.solution import ID_JOINT, PRIVATE, PUBLIC
 
 _LIKE_LABELS = 0.985

@@ -13,11 +13,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from scipy import stats
 
-from scorer.columns import FloatArray
 from scorer.leakage.checks import ALARM, AUC_FLOOR, Found, NotApplicable, NotChecked, check
 from scorer.leakage.material import Codes, Feature, Frame, Material, Side, Target, joint_codes
 from scorer.leakage.rows import sampled
 from scorer.leakage.statistics import association, corrected, log10p_of_z
+from scorer.reading.columns import FloatArray
 
 MIN_ROWS_PER_KEY, MAX_ROWS_PER_KEY = 1.3, 50.0
 MIN_KEYS, FEWEST_KEYS = 30, 20

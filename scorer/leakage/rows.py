@@ -20,7 +20,6 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from scipy import special, stats
 
-from scorer.columns import FloatArray
 from scorer.leakage.checks import ALARM, AUC_FLOOR, BLOCK, Found, NotChecked, check
 from scorer.leakage.material import (
     MISSING,
@@ -41,6 +40,7 @@ from scorer.leakage.statistics import (
     log10p_of_chi2,
     log10p_of_z,
 )
+from scorer.reading.columns import FloatArray
 
 Hashes = NDArray[np.uint64]
 

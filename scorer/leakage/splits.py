@@ -19,7 +19,6 @@ import pandas as pd
 import pyarrow as pa
 from scipy import special, stats
 
-from scorer.columns import FloatArray
 from scorer.leakage.checks import ALARM, AUC_FLOOR, BLOCK, Found, NotChecked, Severity, check
 from scorer.leakage.features import Column, Pool, association_of_values, pool_of
 from scorer.leakage.material import Codes, Frame, Mask, Material, Rows, Side, Target
@@ -35,6 +34,7 @@ from scorer.leakage.statistics import (
     runs_z,
     z_of_auc,
 )
+from scorer.reading.columns import FloatArray
 from scorer.solution import ID_JOINT
 
 _MODEL_ROWS = 20_000

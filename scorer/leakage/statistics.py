@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special, stats
 
-from scorer.columns import FloatArray
 from scorer.leakage.material import Target
+from scorer.reading.columns import FloatArray
 
 Mask = NDArray[np.bool_]
 

@@ -44,8 +44,8 @@ import pyarrow.parquet
 import scipy.io
 from numpy.typing import NDArray
 
-from scorer.columns import FloatArray
 from scorer.leakage.material import MISSING, Codes, Frame
+from scorer.reading.columns import FloatArray
 
 INSIDE = " > "
 """Between an archive and what is in it."""

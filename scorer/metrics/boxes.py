@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from scorer.cells import Cells, canonical_label
-from scorer.columns import CodeArray, FloatArray, TextArray, Vocabulary
 from scorer.metrics.masks import IouThresholds, iou_thresholds
 from scorer.metrics.registry import WHOLE, RowFault, metric
+from scorer.reading.cells import Cells, canonical_label
+from scorer.reading.columns import CodeArray, FloatArray, TextArray, Vocabulary
 
 IntArray = NDArray[np.int64]
 

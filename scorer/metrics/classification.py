@@ -10,8 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field
 
-from scorer.cells import LARGEST, Cells, canonical_label
-from scorer.columns import CodeArray, FloatArray, Labels, Lists
 from scorer.metrics.registry import (
     ANY_FINITE,
     FLAG,
@@ -26,6 +24,8 @@ from scorer.metrics.registry import (
     spelt,
     weighted_mean,
 )
+from scorer.reading.cells import LARGEST, Cells, canonical_label
+from scorer.reading.columns import CodeArray, FloatArray, Labels, Lists
 
 _SPELLING = """Labels are compared as text after one canonical spelling: 1, 1.0 and "1" are the same label, so
 are True and true; everything else must match exactly, also in case."""

@@ -8,8 +8,8 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from scorer.columns import FloatArray, Labels
 from scorer.metrics.registry import LABEL, metric
+from scorer.reading.columns import FloatArray, Labels
 
 _NAMES_DO_NOT_MATTER = """Clusters may have any names, and -1, which some programs write for noise, is a cluster
 like any other."""

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scorer.columns import FloatArray
 from scorer.metrics.registry import ANY_FINITE, ANY_NUMBER, NOT_NEGATIVE, metric
 from scorer.metrics.regression import all_zero, centred, total
+from scorer.reading.columns import FloatArray
 
 Ranks = NDArray[np.int64]
 

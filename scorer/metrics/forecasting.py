@@ -13,10 +13,10 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from scorer.cells import Cells
-from scorer.columns import FloatArray
 from scorer.metrics.registry import ANY_NUMBER, INFINITY, PROBABILITY, WHOLE, Role, metric
 from scorer.metrics.regression import all_zero, relative
+from scorer.reading.cells import Cells
+from scorer.reading.columns import FloatArray
 
 _POSITIVE = Cells("number", low=1e-100)
 

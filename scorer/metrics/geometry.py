@@ -8,9 +8,9 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field
 
-from scorer.cells import Cells
-from scorer.columns import FloatArray
 from scorer.metrics.registry import ANY_NUMBER, INFINITY, RowFault, metric, weighted_mean
+from scorer.reading.cells import Cells
+from scorer.reading.columns import FloatArray
 
 
 @metric(

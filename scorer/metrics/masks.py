@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import AfterValidator, Field
 
-from scorer.cells import EMPTY_MASKS, Cells
-from scorer.columns import FloatArray, TextArray
 from scorer.metrics.registry import RLE, Role, RowFault, metric, spelt
+from scorer.reading.cells import EMPTY_MASKS, Cells
+from scorer.reading.columns import FloatArray, TextArray
 
 _SIZE = MappingProxyType(
     {

@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 from pydantic import AliasChoices, Field
 from scipy.special import rel_entr
 
-from scorer.cells import canonical_label
-from scorer.columns import CodeArray, FloatArray
 from scorer.metrics.registry import (
     ANY_FINITE,
     FLAG,
@@ -24,6 +22,8 @@ from scorer.metrics.registry import (
     metric,
     spelt,
 )
+from scorer.reading.cells import canonical_label
+from scorer.reading.columns import CodeArray, FloatArray
 
 _ROW_SUM_TOLERANCE = 1e-3 + 1e-9
 """How far a row of probabilities may be from 1: what rounding to three digits does, 0.333 three times included."""

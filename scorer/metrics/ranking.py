@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from scorer.columns import FloatArray, Lists
 from scorer.metrics.registry import LIST, WHOLE, Classes, RowFault, metric, spelt
+from scorer.reading.columns import FloatArray, Lists
 
 IntArray = NDArray[np.int64]
 

@@ -29,8 +29,8 @@ from pydantic import (
 )
 from pydantic.fields import FieldInfo
 
-from scorer.cells import Cells
-from scorer.columns import CodeArray, Column, FloatArray
+from scorer.reading.cells import Cells
+from scorer.reading.columns import CodeArray, Column, FloatArray
 
 ANY_NUMBER = Cells("number")
 ANY_FINITE = Cells("number", low=-math.inf, high=math.inf)

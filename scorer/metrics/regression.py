@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from scorer.columns import FloatArray
 from scorer.metrics.registry import ANY_NUMBER, INFINITY, NOT_NEGATIVE, metric
+from scorer.reading.columns import FloatArray
 
 
 def centred(values: FloatArray, weights: FloatArray | None) -> FloatArray:

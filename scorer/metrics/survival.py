@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from scorer.columns import FloatArray
 from scorer.metrics.correlation import dense_ranks, inverted_weight
 from scorer.metrics.registry import ANY_FINITE, ANY_NUMBER, FLAG, Role, metric
+from scorer.reading.columns import FloatArray
 
 
 def _incomparable(truth: FloatArray, _: Any) -> str | None:

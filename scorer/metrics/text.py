@@ -13,8 +13,8 @@ from pydantic import Field
 from rapidfuzz.distance import Levenshtein
 from rapidfuzz.process import cpdist
 
-from scorer.columns import FloatArray, Lists, TextArray
 from scorer.metrics.registry import INFINITY, TEXT, metric, spelt
+from scorer.reading.columns import FloatArray, Lists, TextArray
 
 
 def _edits_divided(sums: FloatArray, weight: float, _: Any) -> float:

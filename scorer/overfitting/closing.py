@@ -18,7 +18,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scorer.challenge import Challenge
-from scorer.columns import FloatArray, Labels, take
 from scorer.overfitting import board
 from scorer.overfitting.diagnosis import Reading, diagnose
 from scorer.overfitting.resampling import (
@@ -43,6 +42,7 @@ from scorer.overfitting.resampling import (
     values_of_all,
     why_undefined,
 )
+from scorer.reading.columns import FloatArray, Labels, take
 from scorer.report import HeldoutError, InvalidSubmission
 from scorer.sandbox import SandboxFailed
 from scorer.scoring import score

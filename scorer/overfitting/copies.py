@@ -21,8 +21,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from scorer.columns import FloatArray
 from scorer.overfitting.views import normal_scores
+from scorer.reading.columns import FloatArray
 
 MIN_TEAMS = 20
 """Below, the board has too few neighbours to say what is usual and only equal files are reported. At 20 it is

@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scorer.challenge import Challenge
-from scorer.columns import FloatArray, Labels, Vocabulary, take
 from scorer.overfitting.folds import (
     TRAIN_FILE,
     CannotScoreTrain,
@@ -26,6 +25,7 @@ from scorer.overfitting.folds import (
     train_solution,
 )
 from scorer.overfitting.resampling import Aligned, NotResampled, standard_error, value
+from scorer.reading.columns import FloatArray, Labels, Vocabulary, take
 from scorer.report import InvalidSubmission, Problem
 from scorer.solution import Solution, part_predicted, part_truth
 from scorer.submission import Collected, read_submission

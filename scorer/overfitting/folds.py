@@ -19,13 +19,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from scorer.cells import NUMBER
 from scorer.challenge import MAX_SOLUTION_BYTES, Challenge
-from scorer.columns import Labels
+from scorer.reading.cells import NUMBER
+from scorer.reading.columns import Labels
+from scorer.reading.tables import Table, UnreadableTable, is_blank, open_table
 from scorer.report import HeldoutError, InvalidChallenge
 from scorer.solution import FILE as SOLUTION_FILE
 from scorer.solution import ID_JOINT, USAGE_COLUMN, Solution, prepare
-from scorer.tables import Table, UnreadableTable, is_blank, open_table
 
 TRAIN_FILE = "public/train.csv"
 N_FOLDS = 5

@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from scipy.stats import rankdata
 
-from scorer.columns import Column, FloatArray, Labels, Lists
 from scorer.overfitting.views import sample_rows
+from scorer.reading.columns import Column, FloatArray, Labels, Lists
 from scorer.report import Notice
 
 SIGNIFICANT_DIGITS = 6

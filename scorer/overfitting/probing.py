@@ -21,8 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from scorer.columns import FloatArray
 from scorer.overfitting.views import NotComparable, is_hard, normal_scores, sample_rows
+from scorer.reading.columns import FloatArray
 
 MIN_FILES = 10
 MIN_CHANGES = 7

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from scorer.columns import Column, FloatArray, Labels
+from scorer.reading.columns import Column, FloatArray, Labels
 
 MAX_Z = 6.0
 """A field of 1,000 teams passes this by chance once in a million boards; honest winners stay far below."""

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 from scipy.stats import rankdata
 
-from scorer.columns import Column, FloatArray, Labels, Lists
+from scorer.reading.columns import Column, FloatArray, Labels, Lists
 from scorer.report import HeldoutError
 from scorer.task import Part
 

@@ -15,10 +15,10 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from scorer.cells import Cells, ColumnBuilder
-from scorer.columnar import NotPlain, read_plain
-from scorer.columns import Column, Labels, Lists, Vocabulary
-from scorer.tables import SPACES, UnreadableTable, is_blank, open_table
+from scorer.reading.cells import Cells, ColumnBuilder
+from scorer.reading.columnar import NotPlain, read_plain
+from scorer.reading.columns import Column, Labels, Lists, Vocabulary
+from scorer.reading.tables import SPACES, UnreadableTable, is_blank, open_table
 
 N_CASES = int(os.environ.get("HELDOUT_FUZZ_CASES", "600"))
 """Of each kind; set it higher to search longer."""

@@ -10,12 +10,12 @@ import pytest
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from scorer.columns import Column, FloatArray, Labels, Lists
 from scorer.overfitting.copies import MIN_TEAMS, copies
 from scorer.overfitting.notes import fingerprint, notes
 from scorer.overfitting.probing import MIN_FILES, neighbourhood, neighbourhoods, probing
 from scorer.overfitting.toogood import exact_match, public_gap, too_good
 from scorer.overfitting.views import NotComparable, is_hard, logit, sample_rows, standardised, view
+from scorer.reading.columns import Column, FloatArray, Labels, Lists
 
 N = 600
 

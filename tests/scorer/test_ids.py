@@ -10,8 +10,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-import scorer.ids as ids_module
-from scorer.ids import DuplicateId, IdIndex, canonical_numbers
+import scorer.reading.ids as ids_module
+from scorer.reading.ids import DuplicateId, IdIndex, canonical_numbers
 
 TEXT = st.one_of(
     st.text(min_size=1, max_size=40).filter(lambda text: text.isprintable()),
@@ -88,7 +88,7 @@ def test_texts_survive_saving(tmp_path: Path) -> None:
 
 def test_equal_hashes_prove_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     # With these multipliers every hash of a short text is that of its length.
-    monkeypatch.setattr("scorer.ids._new_key", lambda: np.array([0, 0, 0], dtype=np.uint64))
+    monkeypatch.setattr("scorer.reading.ids._new_key", lambda: np.array([0, 0, 0], dtype=np.uint64))
     ids = [f"{number:03d}" for number in range(100)]
     check(IdIndex.build(ids), ids, ["0x1", "100", "00", "0000"])
 

@@ -26,7 +26,8 @@ from hypothesis import strategies as st
 
 import scorer
 import scorer.submission
-from scorer import _reader, parsing, sandbox
+from scorer import sandbox
+from scorer.reading import _reader, parsing
 from scorer.sandbox import Limits
 from scorer.submission import Collected, read_submission
 from tests.conftest import missing

@@ -1,7 +1,7 @@
 """The fast half of the reader: whole columns at a time, for files with nothing odd in them.
 
 Two speeds, one truth. What is read here has, bit for bit, the values that the exact reader
-(`Table.records` and `scorer.cells.ColumnBuilder`) would give; at the first sign of anything it would
+(`Table.records` and `scorer.reading.cells.ColumnBuilder`) would give; at the first sign of anything it would
 refuse, remark on, or that this module was not made for, it gives up with NotPlain, and the caller
 reads the file again exactly. Giving up is always right; accepting needs a reason, given where it is
 not plain to see.
@@ -22,10 +22,10 @@ import pyarrow.compute
 import pyarrow.csv
 from numpy.typing import NDArray
 
-from scorer.cells import GRAMMARS, NUMERIC_KINDS, Cells, canonical_label, split_tokens
-from scorer.columns import Column, FloatArray, Labels, Lists, TextArray, Vocabulary
-from scorer.ids import canonical_numbers, string_buffers
-from scorer.tables import (
+from scorer.reading.cells import GRAMMARS, NUMERIC_KINDS, Cells, canonical_label, split_tokens
+from scorer.reading.columns import Column, FloatArray, Labels, Lists, TextArray, Vocabulary
+from scorer.reading.ids import canonical_numbers, string_buffers
+from scorer.reading.tables import (
     MAX_LINE_BYTES,
     SPACES,
     Table,

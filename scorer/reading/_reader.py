@@ -1,7 +1,7 @@
 """The reader's first half, inside the sandbox: the bytes of one received file in, texts and plain arrays out.
 
 Everything that a hostile file could break, from the unpacking to Arrow's parsers, runs here, and here is nothing
-worth breaking into: neither labels nor ids nor the split, no other file and no way out. `scorer.parsing` is the
+worth breaking into: neither labels nor ids nor the split, no other file and no way out. `scorer.reading.parsing` is the
 other side. It asks by lines of JSON; what answers it is messages, each with its kind and length before it:
 
     {"do": "open"}       then "opened"; of several files, which are read one after the other, the named one
@@ -27,10 +27,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from scorer.cells import NUMERIC_KINDS, Cells
-from scorer.columnar import NotPlain, Raw, raw_blocks
-from scorer.ids import string_buffers
-from scorer.tables import Table, UnreadableTable, open_table
+from scorer.reading.cells import NUMERIC_KINDS, Cells
+from scorer.reading.columnar import NotPlain, Raw, raw_blocks
+from scorer.reading.ids import string_buffers
+from scorer.reading.tables import Table, UnreadableTable, open_table
 
 HEAD = struct.Struct("=cQ")
 JSON, ARRAY = b"j", b"a"
@@ -188,7 +188,7 @@ def _add_blank_line(waiting: list[tuple[int, list[str] | int]], line: int) -> No
 
 
 def _arrays(raw: Raw, wanted: Mapping[str, Cells]) -> Iterator[NDArray[Any]]:
-    """A block as plain arrays, in the order in which `scorer.parsing` takes them: the ids, then column by column."""
+    """A block as plain arrays, in the order in which `scorer.reading.parsing` takes them: the ids, then column by column."""
     if isinstance(raw.ids, np.ndarray):
         yield raw.ids
     else:

@@ -1,7 +1,7 @@
 """Where a received file is parsed: in this process, or in one that holds nothing a hostile file could be after.
 
 `locked_in` decides for all that runs within it, forks as well, so that no way to a participant's file can forget to.
-There a file's bytes are unpacked and parsed by scorer/_reader.py in the sandbox, which has neither labels nor ids,
+There a file's bytes are unpacked and parsed by scorer/reading/_reader.py in the sandbox, which has neither labels nor ids,
 and what comes out are texts and plain arrays. These are taken for what a stranger says: each is
 checked before it is used, and everything that is judged with the solution at hand is judged here.
 """
@@ -26,12 +26,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from scorer import sandbox
-from scorer._reader import ARRAY, HEAD, JSON, LETTERS_AT_ONCE, MAX_ARRAY_BYTES
-from scorer.cells import NUMERIC_KINDS, Cells
-from scorer.columnar import NotPlain, Raw
-from scorer.report import Notice, Problem
-from scorer.sandbox import Level, Limits, SandboxFailed
-from scorer.tables import (
+from scorer.reading._reader import ARRAY, HEAD, JSON, LETTERS_AT_ONCE, MAX_ARRAY_BYTES
+from scorer.reading.cells import NUMERIC_KINDS, Cells
+from scorer.reading.columnar import NotPlain, Raw
+from scorer.reading.tables import (
     MAX_LINE_BYTES,
     MAX_SHOWN_PROBLEMS,
     Table,
@@ -40,6 +38,8 @@ from scorer.tables import (
     open_table,
     show,
 )
+from scorer.report import Notice, Problem
+from scorer.sandbox import Level, Limits, SandboxFailed
 
 MEMORY_MB = 2048
 """What reading one file may take. An ordinary one of ten million rows takes some two hundred; Arrow wants all
@@ -101,7 +101,7 @@ def in_one_run(sources: Sequence[Path], *, max_bytes: int) -> Iterator[None]:
 
 @contextmanager
 def opened(source: Path | bytes, *, max_bytes: int, parquet: bool = False) -> Iterator[Table | LockedTable]:
-    """`scorer.tables.open_table`, wherever this process has its files read.
+    """`scorer.reading.tables.open_table`, wherever this process has its files read.
 
     Raises
     ------
@@ -143,7 +143,7 @@ class _Run:
                     given.callback(os.close, inputs[-1])
             self.talk = sandbox.Talk(
                 "reader",
-                "scorer._reader:serve",
+                "scorer.reading._reader:serve",
                 inputs,
                 limits=Limits(
                     wall_seconds=max(0.0, self.until - time.monotonic()),
@@ -161,7 +161,7 @@ class _Run:
 
 
 class LockedTable:
-    """A table like scorer.tables.Table whose bytes are read in the sandbox."""
+    """A table like scorer.reading.tables.Table whose bytes are read in the sandbox."""
 
     def __init__(self, source: Path | bytes, *, max_bytes: int, parquet: bool) -> None:
         self.notices: tuple[Notice, ...] = ()
