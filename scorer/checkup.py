@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from scorer import sandbox
 from scorer.challenge import DEFINITION_FILE, SAMPLE_FILE, Challenge, Example
 from scorer.custom import MetricFailed
 from scorer.leakage import audit
@@ -18,6 +17,7 @@ from scorer.overfitting.terms import benchmark_terms
 from scorer.reading.cells import NUMERIC_KINDS, Cells
 from scorer.reading.columns import Column, Labels, Lists, Vocabulary
 from scorer.report import Finding, InvalidSubmission, Notice, Problem, ScoringFailed
+from scorer.sandbox import sandbox
 from scorer.scoring import evaluate, score
 from scorer.solution import ID_JOINT, classes_missing_in_split, truth_as_predictions
 from scorer.submission import Collected, align, read_submission

@@ -29,9 +29,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from scorer import sandbox
 from scorer.report import HeldoutError, ScoringFailed
-from scorer.sandbox import Limits, Outcome
+from scorer.sandbox import sandbox
+from scorer.sandbox.sandbox import Limits, Outcome
 
 MAX_FILE_BYTES = 256 * 1024
 MAX_PARTICIPANT_TEXT = 280
@@ -172,7 +172,7 @@ class CustomMetric:
         MetricFailed
             If on any split it gave anything but one finite number.
         SandboxTooWeak, SandboxFailed
-            If it could not be run; see scorer.sandbox.
+            If it could not be run; see scorer.sandbox.sandbox.
         ValueError
             If the frames are not aligned, or a column mixes kinds of values.
         """

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from scorer import sandbox
 from scorer.challenge import Challenge
 from scorer.custom import CustomMetric, ParticipantRefusal
 from scorer.exact import ExactSum
@@ -22,6 +21,7 @@ from scorer.reading import parsing
 from scorer.reading.cells import NUMBER
 from scorer.reading.columns import Column, FloatArray, Labels, Lists, Rows, Vocabulary, take
 from scorer.report import InvalidSubmission, Problem, Report, ScoringFailed
+from scorer.sandbox import sandbox
 from scorer.solution import (
     PRIVATE,
     PUBLIC,

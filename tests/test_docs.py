@@ -351,7 +351,7 @@ def test_how_it_works_names_every_state() -> None:
         ("app.competing.evaluations", "MAX_ATTEMPTS", 3),
         ("app.competing.competitions", "REJECTED_LIMIT", 20),
         ("app.people.accounts", "MIN_PASSWORD_LENGTH", 8),
-        ("scorer.baselines", "LIMIT_SECONDS", 600),
+        ("scorer.sandbox.baselines", "LIMIT_SECONDS", 600),
     ],
 )
 def test_numbers_that_pages_mention_are_those_of_the_code(module: str, name: str, value: float) -> None:

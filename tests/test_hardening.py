@@ -24,13 +24,13 @@ MAY_CONNECT = {
     "app/operating/serve.py": "takes the port, and watches its own Valkey",
     "app/base/storage.py": "uploads in a bucket, where the operator's setting names one",
     "app/web/slow_clients.py": "listens to slow clients in the server's loop",
-    "scorer/_attacks.py": "attacks, to see that they are stopped",
-    "scorer/_zygote.py": "a socket pair to the process that started it",
-    "scorer/sandbox.py": "the other end, and targets for the attacks",
+    "scorer/sandbox/_attacks.py": "attacks, to see that they are stopped",
+    "scorer/sandbox/_zygote.py": "a socket pair to the process that started it",
+    "scorer/sandbox/sandbox.py": "the other end, and targets for the attacks",
     "worker/__main__.py": "listens for hints in Redis",
 }
 
-MAY_RUN_TEXT = {"scorer/_zygote.py": "runs an organiser's metric, inside the sandbox"}
+MAY_RUN_TEXT = {"scorer/sandbox/_zygote.py": "runs an organiser's metric, inside the sandbox"}
 
 # (file, how the text begins): what no parameter can stand for.
 PUT_TOGETHER = {

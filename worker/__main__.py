@@ -32,7 +32,7 @@ from app.base.config import Settings
 from app.base.errors import Refused
 from app.competing import evaluations
 from app.operating import startup_wait
-from scorer import sandbox
+from scorer.sandbox import sandbox
 from worker import inspections, jobs  # noqa: F401  inspections is a job too: imported before the fork
 from worker.poller import Poller
 from worker.stopping import Stop

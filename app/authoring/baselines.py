@@ -43,7 +43,7 @@ def run(challenge: scorer.Challenge) -> Iterator[Made]:
         return
     failed: list[str] = []
     with tempfile.TemporaryDirectory(prefix="heldout-baselines-") as out:
-        command = [sys.executable, "-m", "scorer.baselines", str(challenge.folder), out, *names]
+        command = [sys.executable, "-m", "scorer.sandbox.baselines", str(challenge.folder), out, *names]
         with subprocess.Popen(
             command, env=_bare_environment(), stdout=subprocess.PIPE, text=True, preexec_fn=die_with_parent
         ) as runner:

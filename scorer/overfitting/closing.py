@@ -44,7 +44,7 @@ from scorer.overfitting.resampling import (
 )
 from scorer.reading.columns import FloatArray, Labels, take
 from scorer.report import HeldoutError, InvalidSubmission
-from scorer.sandbox import SandboxFailed
+from scorer.sandbox.sandbox import SandboxFailed
 from scorer.scoring import score
 from scorer.solution import PRIVATE, PUBLIC, Solution, part_truth
 

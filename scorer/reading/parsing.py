@@ -25,7 +25,6 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from scorer import sandbox
 from scorer.reading._reader import ARRAY, HEAD, JSON, LETTERS_AT_ONCE, MAX_ARRAY_BYTES
 from scorer.reading.cells import NUMERIC_KINDS, Cells
 from scorer.reading.columnar import NotPlain, Raw
@@ -39,7 +38,8 @@ from scorer.reading.tables import (
     show,
 )
 from scorer.report import Notice, Problem
-from scorer.sandbox import Level, Limits, SandboxFailed
+from scorer.sandbox import sandbox
+from scorer.sandbox.sandbox import Level, Limits, SandboxFailed
 
 MEMORY_MB = 2048
 """What reading one file may take. An ordinary one of ten million rows takes some two hundred; Arrow wants all

@@ -14,10 +14,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from scorer import sandbox
 from scorer.custom import CustomMetric, MetricFailed, ParticipantRefusal, UnreadableMetric
 from scorer.report import ScoringFailed
-from scorer.sandbox import Limits
+from scorer.sandbox import sandbox
+from scorer.sandbox.sandbox import Limits
 from tests.conftest import missing
 
 HERE = Path(__file__).parent

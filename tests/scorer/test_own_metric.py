@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 import scorer
-from scorer import sandbox
 from scorer.custom import MetricFailed
+from scorer.sandbox import sandbox
 from tests.conftest import missing
 from tests.scorer.conftest import IDS, USAGE, Write, csv_text
 

@@ -26,9 +26,9 @@ from hypothesis import strategies as st
 
 import scorer
 import scorer.submission
-from scorer import sandbox
 from scorer.reading import _reader, parsing
-from scorer.sandbox import Limits
+from scorer.sandbox import sandbox
+from scorer.sandbox.sandbox import Limits
 from scorer.submission import Collected, read_submission
 from tests.conftest import missing
 from tests.scorer.conftest import IDS, TRUTH, USAGE, YAML, Write, csv_text

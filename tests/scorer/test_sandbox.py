@@ -17,8 +17,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from scorer import _zygote, sandbox
-from scorer.sandbox import Limits, Outcome
+from scorer.sandbox import _zygote, sandbox
+from scorer.sandbox.sandbox import Limits, Outcome
 from tests.conftest import missing
 
 ROOT = Path(__file__).parents[2]

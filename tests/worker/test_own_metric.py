@@ -11,7 +11,7 @@ from app.base.models import State
 from app.competing import competitions, submissions
 from app.people import accounts
 from app.web import create_app
-from scorer import sandbox
+from scorer.sandbox import sandbox
 from tests.conftest import missing
 from tests.worker.conftest import Platform
 from tests.worker.test_jobs import run

@@ -1,6 +1,6 @@
 """What the sandbox tries against itself, run inside it as any organiser's program would be.
 
-Every attempt either gets what it wants, and the way is open, or an exception stops it. `scorer.sandbox`
+Every attempt either gets what it wants, and the way is open, or an exception stops it. `scorer.sandbox.sandbox`
 sends this file's text; nobody imports it for its own use.
 """
 

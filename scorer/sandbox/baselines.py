@@ -1,4 +1,4 @@
-"""`python -m scorer.baselines FOLDER OUT SCRIPT...`: run a challenge's baseline scripts, two at a time.
+"""`python -m scorer.sandbox.baselines FOLDER OUT SCRIPT...`: run a challenge's baseline scripts, two at a time.
 
 Each script runs as `python SCRIPT OUT.csv` would, in the challenge's folder, but in a fork of this
 process, which has imported the usual libraries once: importing them takes a plain run several times

@@ -1,6 +1,6 @@
 """The process that code of others runs under: it imports once, computes nothing, and forks a child for each run.
 
-`scorer.sandbox` starts this file by its path, with an empty environment and one inherited descriptor, so
+`scorer.sandbox.sandbox` starts this file by its path, with an empty environment and one inherited descriptor, so
 neither this process nor a fork of it ever holds a password, a connection or another run's data. It imports
 nothing of this project by itself: what a fork needs ready, its starter names. A child locks itself in before
 it sees a line of foreign code or a byte of a foreign file:

@@ -8,7 +8,7 @@
     none        anything less, and every system but Linux
 
 Below `standard` no program runs unless the caller says so. Each run is a fork of its own from a process that
-was started afresh (scorer/_zygote.py), so runs share nothing, with each other or with us. `run` gives a program
+was started afresh (scorer/sandbox/_zygote.py), so runs share nothing, with each other or with us. `run` gives a program
 frames as Arrow data in sealed memory and takes one answer as JSON; `Talk` goes on as long as it is asked (scorer/reading/parsing.py).
 Nothing that comes out is ever unpickled or executed.
 Paths' names and files' sizes can be asked for from inside; contents cannot.
@@ -260,7 +260,7 @@ def start(kind: Kind) -> None:
 
 
 class _Zygote:
-    """A started scorer/_zygote.py. It ends when the last process that holds its socket has ended.
+    """A started scorer/sandbox/_zygote.py. It ends when the last process that holds its socket has ended.
 
     That end of file is the whole bond: the kernel's parent-death signal would come when the *thread* that
     started it ends.

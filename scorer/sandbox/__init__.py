@@ -1,0 +1,1 @@
+"""Untrusted code in isolation: own metrics, file parsers, baselines."""
