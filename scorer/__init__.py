@@ -21,25 +21,25 @@ from scorer.report import (
 )
 
 if TYPE_CHECKING:
-    from scorer.challenge import Challenge, folder_listing, load
+    from scorer.challenges.challenge import Challenge, folder_listing, load
+    from scorer.challenges.scaffolding import scaffold
     from scorer.checkup import CheckResult, check
     from scorer.frames import measure
     from scorer.metrics import METRICS, Metric
     from scorer.reading.parsing import locked_in
-    from scorer.scaffolding import scaffold
     from scorer.scoring import score
 
 _HOME = {
-    "Challenge": "scorer.challenge",
-    "folder_listing": "scorer.challenge",
-    "load": "scorer.challenge",
+    "Challenge": "scorer.challenges.challenge",
+    "folder_listing": "scorer.challenges.challenge",
+    "load": "scorer.challenges.challenge",
     "CheckResult": "scorer.checkup",
     "check": "scorer.checkup",
     "METRICS": "scorer.metrics",
     "Metric": "scorer.metrics",
     "locked_in": "scorer.reading.parsing",
     "measure": "scorer.frames",
-    "scaffold": "scorer.scaffolding",
+    "scaffold": "scorer.challenges.scaffolding",
     "score": "scorer.scoring",
 }
 

@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from scorer.challenge import DEFINITION_FILE, SAMPLE_FILE, Challenge, Example
+from scorer.challenges.challenge import DEFINITION_FILE, SAMPLE_FILE, Challenge, Example
+from scorer.challenges.solution import ID_JOINT, classes_missing_in_split, truth_as_predictions
 from scorer.custom import MetricFailed
 from scorer.leakage import audit
 from scorer.overfitting.terms import benchmark_terms
@@ -19,7 +20,6 @@ from scorer.reading.columns import Column, Labels, Lists, Vocabulary
 from scorer.report import Finding, InvalidSubmission, Notice, Problem, ScoringFailed
 from scorer.sandbox import sandbox
 from scorer.scoring import evaluate, score
-from scorer.solution import ID_JOINT, classes_missing_in_split, truth_as_predictions
 from scorer.submission import Collected, align, read_submission
 
 _TOLERANCE = 5e-5

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from scorer.challenges.solution import USAGE_COLUMN, prepare
+from scorer.challenges.task import Task, find_metric, read_part
 from scorer.metrics.registry import Metric
 from scorer.reading.cells import NUMBER, canonical_label
 from scorer.reading.columns import Rows
 from scorer.reading.tables import as_text
 from scorer.scoring import task_values
-from scorer.solution import USAGE_COLUMN, prepare
 from scorer.submission import Collected, align
-from scorer.task import Task, find_metric, read_part
 
 _LISTS = (list, tuple, np.ndarray)
 _NOT_CELLS = (set, frozenset, dict, pd.Series, pd.DataFrame)

@@ -9,10 +9,10 @@ from types import MappingProxyType
 
 from pydantic.fields import FieldInfo
 
+from scorer.challenges.task import Modifiers
 from scorer.leakage.audit import all_checks
 from scorer.metrics import METRICS
 from scorer.metrics.registry import Metric
-from scorer.task import Modifiers
 
 SUBMISSION_CODES: Mapping[str, str] = MappingProxyType(
     {

@@ -14,15 +14,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from scorer.challenge import Challenge
-from scorer.custom import CustomMetric, ParticipantRefusal
-from scorer.exact import ExactSum
-from scorer.reading import parsing
-from scorer.reading.cells import NUMBER
-from scorer.reading.columns import Column, FloatArray, Labels, Lists, Rows, Vocabulary, take
-from scorer.report import InvalidSubmission, Problem, Report, ScoringFailed
-from scorer.sandbox import sandbox
-from scorer.solution import (
+from scorer.challenges.challenge import Challenge
+from scorer.challenges.solution import (
     PRIVATE,
     PUBLIC,
     Given,
@@ -34,8 +27,15 @@ from scorer.solution import (
     split_groups,
     truth_as_predictions,
 )
+from scorer.challenges.task import Part
+from scorer.custom import CustomMetric, ParticipantRefusal
+from scorer.exact import ExactSum
+from scorer.reading import parsing
+from scorer.reading.cells import NUMBER
+from scorer.reading.columns import Column, FloatArray, Labels, Lists, Rows, Vocabulary, take
+from scorer.report import InvalidSubmission, Problem, Report, ScoringFailed
+from scorer.sandbox import sandbox
 from scorer.submission import Collected, Received, Sink, read_complete, read_submission
-from scorer.task import Part
 
 _PIECE = 65_536
 """Rows whose terms are computed at once: their arrays fit into the processor's cache."""

@@ -19,6 +19,14 @@ from typing import Any, Protocol, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from scorer.challenges.solution import (
+    ID_JOINT,
+    Solution,
+    part_predicted,
+    part_sides,
+    part_truth,
+    show_id,
+)
 from scorer.reading.cells import NUMBER, NUMERIC_KINDS, Cells, ColumnBuilder, Fault, say_fault
 from scorer.reading.columnar import NotPlain, read_plain
 from scorer.reading.columns import Column, FloatArray, Labels, Lists, Rows, Vocabulary, take
@@ -33,7 +41,6 @@ from scorer.reading.tables import (
     show,
 )
 from scorer.report import InvalidSubmission, Notice, Problem
-from scorer.solution import ID_JOINT, Solution, part_predicted, part_sides, part_truth, show_id
 
 MIN_UNPACKED_BYTES = 10_000_000
 """However small a challenge, a file of this size is still looked at."""

@@ -36,7 +36,14 @@ import pytest
 from pydantic import BaseModel
 
 import scorer
-from scorer.challenge import CompetitionDefaults, Definition, Example, Source, Split, SubmissionForm
+from scorer.challenges.challenge import (
+    CompetitionDefaults,
+    Definition,
+    Example,
+    Source,
+    Split,
+    SubmissionForm,
+)
 from tests.conftest import missing
 from tests.servers import ROOT, environment, served, zygote
 from tools import reference

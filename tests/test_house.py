@@ -27,7 +27,7 @@ NEVER = {
         "app.demo",
         "app.authoring.publishing",
         "app.base.vault",
-        "scorer.challenge",
+        "scorer.challenges.challenge",
         "scorer.scoring",
         *HEAVY,
     ),

@@ -67,8 +67,8 @@ def _tell(caller: socket.socket, number: int) -> None:
 
 
 def main() -> None:
+    import scorer.challenges.scaffolding
     import scorer.checkup
-    import scorer.scaffolding
     import scorer.scoring  # noqa: F401
     import worker.inspections  # noqa: F401  what the commands and workers would import, imported once
     from app import cli  # noqa: F401

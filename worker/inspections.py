@@ -27,7 +27,7 @@ from app.base.processes import die_with_parent
 from app.integrity import cases, inspections, train_files
 from app.integrity.cases import Seen
 from app.integrity.inspections import Entrant, Kind, Superseded, Work
-from scorer.challenge import Challenge
+from scorer.challenges.challenge import Challenge
 from scorer.overfitting import closing, release, scan
 from scorer.overfitting.diagnosis import (
     CannotScoreTrain,

@@ -18,7 +18,7 @@ import scipy
 import sklearn
 
 import scorer.leakage
-from scorer.challenge import Challenge
+from scorer.challenges.challenge import Challenge
 from scorer.leakage.checks import CHECKS, Check, Found, NotApplicable, NotChecked
 from scorer.leakage.material import Material, gather
 from scorer.report import Finding

@@ -23,13 +23,13 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from scipy import stats
 
-from scorer.challenge import SAMPLE_FILE, challenge_files
+from scorer.challenges.challenge import SAMPLE_FILE, challenge_files
+from scorer.challenges.solution import ID_JOINT, PRIVATE, PUBLIC
 from scorer.leakage.checks import ALARM, AUC_FLOOR, BLOCK, Found, Severity, check
 from scorer.leakage.material import Codes, Material, Rows, Target
 from scorer.leakage.statistics import NONE, Strength, association, association_of_codes, corrected
 from scorer.leakage.walk import INSIDE, MEDIA, Blob, Column, Entry, Table, Unread, walk
 from scorer.reading.columns import FloatArray
-from scorer.solution import ID_JOINT, PRIVATE, PUBLIC
 
 _LIKE_LABELS = 0.985
 """AUC, or agreement beyond the commonest class on the same scale: as good as the labels."""

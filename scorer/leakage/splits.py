@@ -19,6 +19,7 @@ import pandas as pd
 import pyarrow as pa
 from scipy import special, stats
 
+from scorer.challenges.solution import ID_JOINT
 from scorer.leakage.checks import ALARM, AUC_FLOOR, BLOCK, Found, NotChecked, Severity, check
 from scorer.leakage.features import Column, Pool, association_of_values, pool_of
 from scorer.leakage.material import Codes, Frame, Mask, Material, Rows, Side, Target
@@ -35,7 +36,6 @@ from scorer.leakage.statistics import (
     z_of_auc,
 )
 from scorer.reading.columns import FloatArray
-from scorer.solution import ID_JOINT
 
 _MODEL_ROWS = 20_000
 """Rows of each side that a model of membership sees."""

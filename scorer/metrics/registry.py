@@ -3,7 +3,7 @@
 A metric here is a definition of our own: its direction, range and conventions are declared, its
 parameters are typed, and its version is stored with every score. The function below the decorator
 sees aligned arrays only; reading files, matching columns and refusing nonsense is done before it,
-and weights, groups, several columns and transforms (`scorer.task`) are done around it.
+and weights, groups, several columns and transforms (`scorer.challenges.task`) are done around it.
 """
 
 from __future__ import annotations

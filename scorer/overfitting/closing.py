@@ -17,7 +17,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from scorer.challenge import Challenge
+from scorer.challenges.challenge import Challenge
+from scorer.challenges.solution import PRIVATE, PUBLIC, Solution, part_truth
 from scorer.overfitting import board
 from scorer.overfitting.diagnosis import Reading, diagnose
 from scorer.overfitting.resampling import (
@@ -46,7 +47,6 @@ from scorer.reading.columns import FloatArray, Labels, take
 from scorer.report import HeldoutError, InvalidSubmission
 from scorer.sandbox.sandbox import SandboxFailed
 from scorer.scoring import score
-from scorer.solution import PRIVATE, PUBLIC, Solution, part_truth
 
 log = logging.getLogger(__name__)
 

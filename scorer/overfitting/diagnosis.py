@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scorer.challenge import Challenge
+from scorer.challenges.challenge import Challenge
+from scorer.challenges.solution import Solution, part_predicted, part_truth
 from scorer.overfitting.folds import (
     TRAIN_FILE,
     CannotScoreTrain,
@@ -27,7 +28,6 @@ from scorer.overfitting.folds import (
 from scorer.overfitting.resampling import Aligned, NotResampled, standard_error, value
 from scorer.reading.columns import FloatArray, Labels, Vocabulary, take
 from scorer.report import InvalidSubmission, Problem
-from scorer.solution import Solution, part_predicted, part_truth
 from scorer.submission import Collected, read_submission
 
 __all__ = [

@@ -19,13 +19,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from scorer.challenge import MAX_SOLUTION_BYTES, Challenge
+from scorer.challenges.challenge import MAX_SOLUTION_BYTES, Challenge
+from scorer.challenges.solution import FILE as SOLUTION_FILE
+from scorer.challenges.solution import ID_JOINT, USAGE_COLUMN, Solution, prepare
 from scorer.reading.cells import NUMBER
 from scorer.reading.columns import Labels
 from scorer.reading.tables import Table, UnreadableTable, is_blank, open_table
 from scorer.report import HeldoutError, InvalidChallenge
-from scorer.solution import FILE as SOLUTION_FILE
-from scorer.solution import ID_JOINT, USAGE_COLUMN, Solution, prepare
 
 TRAIN_FILE = "public/train.csv"
 N_FOLDS = 5
@@ -47,7 +47,7 @@ class Folds:
 
     id_columns: tuple[str, ...]
     ids: tuple[str, ...]
-    """In the file's order; of several columns joined by scorer.solution.ID_JOINT."""
+    """In the file's order; of several columns joined by scorer.challenges.solution.ID_JOINT."""
     fold: FoldArray
     """Shape (n_rows,): 1 to 5, and 0 for rows that are only trained on."""
     strategy: str

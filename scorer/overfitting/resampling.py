@@ -24,15 +24,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from scorer.challenge import SAMPLE_FILE, Challenge
+from scorer.challenges.challenge import SAMPLE_FILE, Challenge
+from scorer.challenges.solution import Given, Solution, part_truth
+from scorer.challenges.task import Part
 from scorer.metrics.registry import FINISHES, Finish
 from scorer.overfitting.folds import CannotScoreTrain, train_solution
 from scorer.reading.columns import Column, FloatArray, Labels, Lists, Rows, Vocabulary, take
 from scorer.report import HeldoutError, InvalidSubmission
 from scorer.scoring import _part_value, _sum_of_parts, _terms, score
-from scorer.solution import Given, Solution, part_truth
 from scorer.submission import Collected, read_submission
-from scorer.task import Part
 
 IntArray = NDArray[np.intp]
 

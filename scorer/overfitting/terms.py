@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from scorer.challenge import Challenge
+from scorer.challenges.challenge import Challenge
 from scorer.overfitting import release
 from scorer.overfitting.resampling import Benchmark, NotResampled, benchmark, standard_error
 from scorer.overfitting.views import logit

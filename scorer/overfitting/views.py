@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 from scipy.stats import rankdata
 
+from scorer.challenges.task import Part
 from scorer.reading.columns import Column, FloatArray, Labels, Lists
 from scorer.report import HeldoutError
-from scorer.task import Part
 
 CLIP = 1e-6
 """Probabilities are cut here before the logit: what is beyond says how sure somebody wanted to look."""

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import scorer
-from scorer import prepared
+from scorer.challenges import prepared
 from tests.scorer.conftest import Write
 from tests.scorer.many import KINDS
 
@@ -34,7 +34,7 @@ def from_disk(folder: Path, kept: Path, monkeypatch: pytest.MonkeyPatch) -> scor
         raise AssertionError("the solution was read again")
 
     with monkeypatch.context() as patch:
-        patch.setattr("scorer.challenge._read_solution", never)
+        patch.setattr("scorer.challenges.challenge._read_solution", never)
         return scorer.load(folder, prepared=kept)
 
 

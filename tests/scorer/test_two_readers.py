@@ -19,8 +19,8 @@ import pytest
 import scorer
 import scorer.scoring
 import scorer.submission
+from scorer.challenges.task import Task
 from scorer.reading.columnar import NotPlain
-from scorer.task import Task
 from tests.scorer.conftest import IDS, TRUTH, USAGE, YAML, Write, csv_text
 from tests.scorer.many import KINDS, Kind
 

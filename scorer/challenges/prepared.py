@@ -22,10 +22,10 @@ import pyarrow as pa
 import pyarrow.feather
 from numpy.typing import NDArray
 
+from scorer.challenges.solution import Given, Solution
+from scorer.challenges.task import Task
 from scorer.reading.columns import Column, Labels, Lists, Vocabulary
 from scorer.reading.ids import IdIndex
-from scorer.solution import Given, Solution
-from scorer.task import Task
 
 FORMAT = 1
 """Rises whenever the files below change; older folders are then not read."""

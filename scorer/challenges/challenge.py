@@ -19,18 +19,18 @@ from zoneinfo import ZoneInfo
 import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from scorer.challenges.prepared import open_ as open_prepared
+from scorer.challenges.prepared import save as save_prepared
+from scorer.challenges.publication import PublicFile, describe_public
+from scorer.challenges.solution import FILE as SOLUTION_FILE
+from scorer.challenges.solution import USAGE_COLUMN, Solution, prepare_table, side_task_faults
+from scorer.challenges.task import Part, Task, combined_faults, find_metric, read_part
 from scorer.custom import CustomMetric, UnreadableMetric
 from scorer.metrics import METRICS
 from scorer.metrics.registry import BadParameters
-from scorer.prepared import open_ as open_prepared
-from scorer.prepared import save as save_prepared
-from scorer.publication import PublicFile, describe_public
 from scorer.reading.tables import Table, UnreadableTable, open_table, show
 from scorer.report import InvalidChallenge, Problem
-from scorer.solution import FILE as SOLUTION_FILE
-from scorer.solution import USAGE_COLUMN, Solution, prepare_table, side_task_faults
 from scorer.submission import MIN_UNPACKED_BYTES
-from scorer.task import Part, Task, combined_faults, find_metric, read_part
 
 DEFINITION_FILE = "challenge.yaml"
 SAMPLE_FILE = "public/sample_submission.csv"

@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from scorer.challenges.task import Part, Task
 from scorer.metrics.registry import Classes
 from scorer.reading.cells import (
     GRAMMARS,
@@ -40,7 +41,6 @@ from scorer.reading.columns import (
 from scorer.reading.ids import DuplicateId, IdIndex
 from scorer.reading.tables import SPACES, Table, is_blank, show
 from scorer.report import InvalidChallenge, Problem
-from scorer.task import Part, Task
 
 USAGE_COLUMN = "Usage"
 USAGES = ("Ignored", "Public", "Private")
