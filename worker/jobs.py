@@ -37,11 +37,11 @@ from app.competing import evaluations, shown_scores
 from app.competing.evaluations import Claim, Fenced
 from app.competing.shown_scores import Terms
 from scorer.custom import MetricFailed
-from scorer.overfitting import resampling
 from scorer.overfitting.notes import notes
-from scorer.overfitting.resampling import Aligned
 from scorer.overfitting.views import kind_of
 from scorer.reading import parsing
+from scorer.resampling import resampling
+from scorer.resampling.resampling import Aligned
 from scorer.submission import Collected
 
 DRAIN_SECONDS = 5.0

@@ -14,9 +14,9 @@ from scorer.challenges.task import Task
 from scorer.leakage.checks import Found, NotChecked, Severity, check
 from scorer.leakage.material import Material, Rows
 from scorer.overfitting.release import OracleBudget, oracle_budget, rounding_step
-from scorer.overfitting.resampling import Aligned, NotResampled, benchmark, standard_error, value
 from scorer.reading.columns import Column, FloatArray, Labels, Lists, take
 from scorer.report import HeldoutError, InvalidSubmission
+from scorer.resampling.resampling import Aligned, NotResampled, benchmark, standard_error, value
 
 _POWER = 2.8
 """1.96 + .84: what a true difference must be, in its standard errors, to be seen in 80 % of cases at 5 %."""

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from scorer.overfitting.resampling import placements
 from scorer.reading.columns import FloatArray
+from scorer.resampling.resampling import placements
 
 Mask = NDArray[np.bool_]
 IntArray = NDArray[np.intp]

@@ -21,7 +21,9 @@ from scorer.challenges.challenge import Challenge
 from scorer.challenges.solution import PRIVATE, PUBLIC, Solution, part_truth
 from scorer.overfitting import board
 from scorer.overfitting.diagnosis import Reading, diagnose
-from scorer.overfitting.resampling import (
+from scorer.reading.columns import FloatArray, Labels, take
+from scorer.report import HeldoutError, InvalidSubmission
+from scorer.resampling.resampling import (
     BLOCKS,
     MAX_UNITS,
     Aligned,
@@ -43,8 +45,6 @@ from scorer.overfitting.resampling import (
     values_of_all,
     why_undefined,
 )
-from scorer.reading.columns import FloatArray, Labels, take
-from scorer.report import HeldoutError, InvalidSubmission
 from scorer.sandbox.sandbox import SandboxFailed
 from scorer.scoring import score
 

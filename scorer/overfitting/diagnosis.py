@@ -25,9 +25,9 @@ from scorer.overfitting.folds import (
     assign,
     train_solution,
 )
-from scorer.overfitting.resampling import Aligned, NotResampled, standard_error, value
 from scorer.reading.columns import FloatArray, Labels, Vocabulary, take
 from scorer.report import InvalidSubmission, Problem
+from scorer.resampling.resampling import Aligned, NotResampled, standard_error, value
 from scorer.submission import Collected, read_submission
 
 __all__ = [

@@ -16,11 +16,12 @@ import numpy as np
 from scorer.challenges.challenge import Challenge
 from scorer.challenges.solution import truth_as_predictions
 from scorer.overfitting import copies as copying
-from scorer.overfitting import probing, resampling, toogood
-from scorer.overfitting.resampling import Aligned, NotResampled
+from scorer.overfitting import probing, toogood
 from scorer.overfitting.views import NotComparable, is_hard, kind_of, sample_rows, standardised, view
 from scorer.reading.columns import Column, FloatArray, Lists, take
 from scorer.report import HeldoutError
+from scorer.resampling import resampling
+from scorer.resampling.resampling import Aligned, NotResampled
 
 MAX_ROWS = 20_000
 """Rows of a file that are compared with other files."""

@@ -10,9 +10,9 @@ import numpy as np
 
 from scorer.challenges.challenge import Challenge
 from scorer.overfitting import release
-from scorer.overfitting.resampling import Benchmark, NotResampled, benchmark, standard_error
 from scorer.overfitting.views import logit
 from scorer.reading.columns import Column, Labels
+from scorer.resampling.resampling import Benchmark, NotResampled, benchmark, standard_error
 
 
 def benchmark_terms(challenge: Challenge, *, allow_weak_sandbox: bool = False) -> dict[str, Any]:

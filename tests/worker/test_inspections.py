@@ -17,7 +17,7 @@ from app.competing import competitions, submissions
 from app.integrity import cases, inspections, train_files
 from app.integrity.inspections import Kind, Stage
 from app.people import accounts
-from scorer.overfitting import resampling
+from scorer.resampling import resampling
 from tests.worker.conftest import Platform
 from worker import jobs
 from worker.inspections import inspect

@@ -1,0 +1,1 @@
+"""Resampling of a score: standard errors, benchmarks, units, engines."""
