@@ -14,9 +14,9 @@ from scorer.challenges.challenge import DEFINITION_FILE, SAMPLE_FILE, Challenge,
 from scorer.challenges.solution import ID_JOINT, classes_missing_in_split, truth_as_predictions
 from scorer.custom import MetricFailed
 from scorer.leakage import audit
-from scorer.overfitting.terms import benchmark_terms
 from scorer.reading.cells import NUMERIC_KINDS, Cells
 from scorer.reading.columns import Column, Labels, Lists, Vocabulary
+from scorer.release.terms import benchmark_terms
 from scorer.report import Finding, InvalidSubmission, Notice, Problem, ScoringFailed
 from scorer.sandbox import sandbox
 from scorer.scoring import evaluate, score
@@ -60,7 +60,7 @@ class CheckResult:
     versions: Mapping[str, str] = field(default_factory=dict)
     """Of the libraries that the audit computed with."""
     benchmark: Mapping[str, Any] = field(default_factory=dict)
-    """How public scores are to be released; see scorer.overfitting.terms."""
+    """How public scores are to be released; see scorer.release.terms."""
     outcomes: tuple[Outcome, ...] = ()
 
     @property

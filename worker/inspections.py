@@ -28,7 +28,7 @@ from app.integrity import cases, inspections, train_files
 from app.integrity.cases import Seen
 from app.integrity.inspections import Entrant, Kind, Superseded, Work
 from scorer.challenges.challenge import Challenge
-from scorer.overfitting import closing, release, scan
+from scorer.overfitting import closing, scan
 from scorer.overfitting.diagnosis import (
     CannotScoreTrain,
     Diagnosis,
@@ -39,6 +39,7 @@ from scorer.overfitting.diagnosis import (
     score_train,
     share_same,
 )
+from scorer.release import modes
 from scorer.report import InvalidSubmission
 from worker import jobs
 from worker.jobs import Runner
@@ -307,7 +308,7 @@ def _diagnosis(
 
 
 def _shown(benchmark: Mapping[str, Any]) -> float:
-    return release.rounded(float(benchmark["public"]), float(benchmark["step"]))
+    return modes.rounded(float(benchmark["public"]), float(benchmark["step"]))
 
 
 def _result(own: OwnRows) -> dict[str, Any]:

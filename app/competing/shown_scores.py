@@ -3,7 +3,7 @@
 Whatever depends on hidden labels answers a question about them, so the board ranks by the shown value
 and every page, API and export reads it. Rounded: to a step that is no finer than chance. Ladder: a team
 sees a new score only when it is better than its last one by more than chance; it starts at the
-challenge's benchmark. Why and how much each buys: scorer.overfitting.release.
+challenge's benchmark. Why and how much each buys: scorer.release.modes.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from app.base.models import (
     Submission,
     Team,
 )
-from scorer.overfitting import release
+from scorer.release import modes
 
 if TYPE_CHECKING:
     from scorer.report import Report
@@ -36,7 +36,7 @@ def _no_improvement(over: str) -> dict[str, str]:
         f"No significant improvement over {over}, whose score is shown. "
         "The difference is within what chance alone would do on the public rows."
     )
-    return {"code": release.NO_IMPROVEMENT, "message": words}
+    return {"code": modes.NO_IMPROVEMENT, "message": words}
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def terms(session: Session, submission_id: int, round_id: int) -> Terms:
         leader = session.execute(found).one()
     step = float(benchmark.get("step", 0.0))
     if team.has_coarse_feedback and step:
-        step = release.coarse_step(step)
+        step = modes.coarse_step(step)
     return Terms(
         mode=mode,
         step=0.0 if mode is PublicScore.EXACT else step,
@@ -128,24 +128,24 @@ def decide(terms: Terms, report: Report, *, se_difference: float | None = None) 
         return Shown(report.public, exact_also)
     # A side metric without a step of its own would tell what the ranking one hides.
     also = {
-        name: release.rounded(value, step)
+        name: modes.rounded(value, step)
         for name, value in exact_also.items()
         if (step := terms.also_steps.get(name))
     }
     if terms.mode is PublicScore.ROUNDED:
-        return Shown(release.rounded(report.public, terms.step), also)
+        return Shown(modes.rounded(report.public, terms.step), also)
     climbed = None
     if se_difference is not None:
-        climbed = release.ladder_release(
+        climbed = modes.ladder_release(
             report.public, terms.standing_at, se_difference,
-            c=release.LADDER_C, step=terms.step, greater_is_better=terms.greater_is_better,
+            c=modes.LADDER_C, step=terms.step, greater_is_better=terms.greater_is_better,
         )  # fmt: skip
     if climbed is None:
         if terms.leader_id is not None:
             # As it was shown, which may have been in finer steps than today's.
             return Shown(terms.standing_at, {}, notices=(_no_improvement("your team's earlier file"),))
         return Shown(
-            release.rounded(terms.standing_at, terms.step), {}, notices=(_no_improvement("the benchmark"),)
+            modes.rounded(terms.standing_at, terms.step), {}, notices=(_no_improvement("the benchmark"),)
         )
     return Shown(climbed, {}, is_new_rung=True)
 

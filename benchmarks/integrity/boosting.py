@@ -10,7 +10,7 @@ matters, so a file is drawn as that.
     climb       own, against a ladder: turn a few fresh rows of the shown file round, and go on from there if
                 that is shown
 
-Rounding, the ladder and their steps are `scorer.overfitting.release`.
+Rounding, the ladder and their steps are `scorer.release.modes`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import numpy as np
 from figure import Figure
 from numpy.typing import NDArray
 
-from scorer.overfitting import release
+from scorer.release import modes
 
 TITLE = "Boosting coin flips on the public board (4,000 public rows)"
 
@@ -80,12 +80,12 @@ class Ladder:
 
     def submit(self, right: Right) -> bool:
         if self.leader is None:  # the published ladder: the first file always counts
-            shown: float | None = release.rounded(float(right.mean()), self.step)
+            shown: float | None = modes.rounded(float(right.mean()), self.step)
         else:
             difference = right - self.leader
             n_changed = float(np.abs(difference).sum())
             variance = (n_changed - float(difference.sum()) ** 2 / len(right)) / (len(right) - 1)
-            shown = release.ladder_release(
+            shown = modes.ladder_release(
                 float(right.mean()), self.released, math.sqrt(variance / len(right)),
                 c=self.c, step=self.step, greater_is_better=True,
             )  # fmt: skip
@@ -116,7 +116,7 @@ def openly(seeds: int, n_files: int, *, step: float, flip: bool, seed: int = 4) 
     for i in range(seeds):
         rng = np.random.default_rng([seed, i])
         files = draw(rng, n_files)
-        shown = np.array([release.rounded(float(right.mean()), step) for right in files[0]])
+        shown = np.array([modes.rounded(float(right.mean()), step) for right in files[0]])
         signs = np.sign(shown - 0.5) if flip else (shown >= 0.5).astype(float)
         public, private = boost(files, signs, rng)
         outcomes.append((public, public - private, 0.0))
@@ -145,8 +145,8 @@ def climb(seeds: int, n_files: int, *, c: float, step: float, n_turned: int, see
 
 def figures(*, smoke: bool) -> list[Figure]:
     seeds = 2 if smoke else 20
-    step = release.rounding_step(N_PUBLIC, ERROR)
-    c = release.LADDER_C
+    step = modes.rounding_step(N_PUBLIC, ERROR)
+    c = modes.LADDER_C
     slack = 0.012
     found = []
 

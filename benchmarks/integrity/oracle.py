@@ -35,7 +35,7 @@ from numpy.typing import NDArray
 
 from scorer.exact import ExactSum
 from scorer.metrics.probability import log_loss
-from scorer.overfitting import release
+from scorer.release import modes
 
 TITLE = "Reading public labels off public scores (1,000 rows)"
 
@@ -113,7 +113,7 @@ class Tally:
 
 def code_on_rounded(y: FloatArray, clip: float, step: float) -> Files:
     n, tally = len(y), Tally(len(y))
-    budget = release.oracle_budget(
+    budget = modes.oracle_budget(
         "log_loss",
         mode="rounded",
         n_public=n,
@@ -130,7 +130,7 @@ def code_on_rounded(y: FloatArray, clip: float, step: float) -> Files:
         z = np.zeros(n)
         z[rows] = -n * step * codes
         tally.files += 1
-        shown = release.rounded(float(losses(y, z).mean()), step)
+        shown = modes.rounded(float(losses(y, z).mean()), step)
         spelt = round((shown - float(softplus(z).mean())) / step)
         bits = (spelt >> np.arange(len(rows))) & 1
         tally.read(int((bits == y[rows]).sum()))
@@ -173,7 +173,7 @@ def code_on_subset(y: FloatArray, clip: float, step: float, rng: np.random.Gener
         z = np.zeros(len(y))
         z[rows] = logits[: len(rows)]
         tally.files += 1
-        shown = release.rounded(float(losses(y, z)[scored].mean()), step)
+        shown = modes.rounded(float(losses(y, z)[scored].mean()), step)
         change = (shown - math.log(2)) * n_scored
         guess = meanings[np.abs(outcomes - change).argmin()][: len(rows)]
         truth = np.where(scored[rows], y[rows], -1)
@@ -238,7 +238,7 @@ def designs_on_rounded(y: FloatArray, clip: float, step: float, rng: np.random.G
             file = np.full(n, base[j])
             file[rows] = z[:, j]
             tally.files += 1
-            shown = release.rounded(float(losses(y, file).mean()), step)
+            shown = modes.rounded(float(losses(y, file).mean()), step)
             kept = left[answers[:, j] == round(shown / step)]
             if len(kept):  # none if a border was met to the last bit: the answer is then left out
                 left = kept
@@ -262,7 +262,7 @@ def designs_on_auc(y: FloatArray, step: float, rng: np.random.Generator, *, most
             if tally.files == most:
                 return tally.files_taken()
             tally.files += 1
-            shown = release.rounded(_pairs_won(y, tried[j][0]) / n_pairs, step)
+            shown = modes.rounded(_pairs_won(y, tried[j][0]) / n_pairs, step)
             kept = left[answers[:, j] == round(shown / step)]
             if len(kept):
                 left = kept
@@ -331,9 +331,9 @@ class Ladder:
         row_losses = losses(self.y, z)
         score = float(row_losses.mean())
         if self.leader is None:  # the published ladder: the first file always counts
-            shown: float | None = release.rounded(score, self.step)
+            shown: float | None = modes.rounded(score, self.step)
         else:
-            shown = release.ladder_release(
+            shown = modes.ladder_release(
                 score, self.released, standard_error(row_losses - self.leader),
                 c=self.c, step=self.step, greater_is_better=False,
             )  # fmt: skip
@@ -453,7 +453,7 @@ def _least_spending(
     def is_shown(share: float) -> bool:
         change = share * total + g * gain
         variance = (share**2 * squares + g * gain**2 - change**2 / n) / (n - 1)
-        shown = release.ladder_release(
+        shown = modes.ladder_release(
             score - change / n, ladder.released, math.sqrt(variance / n),
             c=ladder.c, step=ladder.step, greater_is_better=False,
         )  # fmt: skip
@@ -518,7 +518,7 @@ class Slide:
         # A tenth more: a file not shown for its error's sake would be read as a wrong guess.
         error = 1.1 * math.sqrt(max(0.0, squares - self.n * mean**2) / (self.n - 1) / self.n)
         ladder = self.ladder
-        shown = release.ladder_release(
+        shown = modes.ladder_release(
             total / self.n, ladder.released, error, c=ladder.c, step=ladder.step, greater_is_better=False
         )
         return shown is not None
@@ -681,8 +681,8 @@ def _normal(u: float, slide: Slide) -> float:
 def figures(*, smoke: bool) -> list[Figure]:
     rng = np.random.default_rng(20260)
     y = draw_labels(rng, N)
-    step = release.rounding_step(N, benchmark_error(y))
-    c = release.LADDER_C
+    step = modes.rounding_step(N, benchmark_error(y))
+    c = modes.LADDER_C
     ours = f"our step {step:g}, c={c:g}"
     found: list[Figure] = []
 
@@ -690,7 +690,7 @@ def figures(*, smoke: bool) -> list[Figure]:
         found.append(Figure(f"{name}: files to 95 % / all", str(taken), aim, met))
 
     # Reading of the code, against the figures measured before (research: 25, 84, 112, 167; clip 1e-6: 91; subset 200).
-    taken = code_on_exact(y, 1e-15, release.CODE_BITS)
+    taken = code_on_exact(y, 1e-15, modes.CODE_BITS)
     files("log-loss, exact, code of 40", taken, "25", taken.to_all == 25)
     for decimals, expected in ((5, 84), (4, 112), (3, 167)):
         taken = code_on_rounded(y, 1e-15, 10.0**-decimals)
@@ -740,7 +740,7 @@ def figures(*, smoke: bool) -> list[Figure]:
                 aimed=False,
             )
         even = draw_labels(rng, N, 0.5)
-        finest = release.rounding_step(N, benchmark_error(even))
+        finest = modes.rounding_step(N, benchmark_error(even))
         name = f"the same, classes even, so the benchmark's error is 0 and our step {finest:g}"
         read(name, even, c, finest, aimed=True)
         read(f"the same, step {step:g}", even, c, step, aimed=False)

@@ -13,8 +13,8 @@ from scorer.challenges.solution import PRIVATE, PUBLIC, Solution, truth_as_predi
 from scorer.challenges.task import Task
 from scorer.leakage.checks import Found, NotChecked, Severity, check
 from scorer.leakage.material import Material, Rows
-from scorer.overfitting.release import OracleBudget, oracle_budget, rounding_step
 from scorer.reading.columns import Column, FloatArray, Labels, Lists, take
+from scorer.release.modes import OracleBudget, oracle_budget, rounding_step
 from scorer.report import HeldoutError, InvalidSubmission
 from scorer.resampling.resampling import Aligned, NotResampled, benchmark, standard_error, value
 

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import scorer
-from scorer.overfitting.release import (
+from scorer.release.modes import (
     OracleBudget,
     coarse_step,
     costs,
@@ -30,7 +30,7 @@ from scorer.overfitting.release import (
     rounded,
     rounding_step,
 )
-from scorer.overfitting.terms import benchmark_terms
+from scorer.release.terms import benchmark_terms
 
 NOT_NUMBERS = (math.nan, math.inf, -math.inf)
 steps = st.builds(lambda m, j: float(f"{m}e{j}"), st.sampled_from([1, 2, 5]), st.integers(-8, 4))
@@ -288,7 +288,7 @@ def test_impossible_terms_are_refused(changes: dict[str, Any], words: str) -> No
 
 def test_the_web_process_may_import_it_without_a_numeric_library() -> None:
     code = (
-        "import sys, scorer.overfitting.release; "
+        "import sys, scorer.release.modes; "
         "print(sorted({'numpy', 'pandas', 'scipy', 'sklearn', 'pyarrow', 'pydantic'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

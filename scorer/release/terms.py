@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from scorer.challenges.challenge import Challenge
-from scorer.overfitting import release
 from scorer.overfitting.views import logit
 from scorer.reading.columns import Column, Labels
+from scorer.release import modes
 from scorer.resampling.resampling import Benchmark, NotResampled, benchmark, standard_error
 
 
@@ -29,7 +29,7 @@ def benchmark_terms(challenge: Challenge, *, allow_weak_sandbox: bool = False) -
         found = benchmark(challenge, allow_weak_sandbox=allow_weak_sandbox)
     except NotResampled as reason:
         terms |= {"name": None, "public": None, "private": None, "se_public": None, "why": str(reason)}
-        terms["step"] = release.rounding_step(n_public, None)
+        terms["step"] = modes.rounding_step(n_public, None)
     else:
         terms |= {
             "name": found.name,
@@ -37,7 +37,7 @@ def benchmark_terms(challenge: Challenge, *, allow_weak_sandbox: bool = False) -
             "private": found.private,
             "se_public": (chance := _chance(challenge, found)),
             "why": found.why_no_se,
-            "step": release.rounding_step(n_public, chance),
+            "step": modes.rounding_step(n_public, chance),
         }
         if found.se_public is not None:
             for task, given in zip(solution.tasks[1:], solution.given[1:], strict=True):
@@ -46,7 +46,7 @@ def benchmark_terms(challenge: Challenge, *, allow_weak_sandbox: bool = False) -
                     spread = standard_error(alone, found.aligned, alone.public, seed=0)
                 except NotResampled:
                     continue
-                terms["also_steps"][task.name] = release.rounding_step(n_public, spread)
+                terms["also_steps"][task.name] = modes.rounding_step(n_public, spread)
     terms["costs"] = _costs(challenge, terms)
     return terms
 
@@ -92,7 +92,7 @@ def _costs(challenge: Challenge, terms: dict[str, Any]) -> list[dict[str, Any]]:
     single = task.parts[0] if len(task.parts) == 1 else None
     clip = getattr(single.parameters, "eps", None) if single is not None and task.name == "log_loss" else None
     counts_rows = single is not None and task.name == "accuracy" and single.modifiers.weight is None
-    found = release.costs(
+    found = modes.costs(
         task.name,
         n_public=terms["n_public"],
         step=terms["step"],
