@@ -97,7 +97,7 @@ def publish(
 def _store_folds(challenge: scorer.Challenge, storage: Storage) -> dict[str, Any]:
     """The folds that out-of-fold predictions are made with, as a download; or why there are none."""
     # Here, as it brings pandas and scikit-learn: every command and `heldout serve` import this module and few publish.
-    from scorer.overfitting.folds import CannotScoreTrain, assign, to_csv, train_solution
+    from scorer.folds import CannotScoreTrain, assign, to_csv, train_solution
 
     try:
         train_solution(challenge)

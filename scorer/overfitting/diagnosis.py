@@ -18,13 +18,7 @@ from numpy.typing import NDArray
 
 from scorer.challenges.challenge import Challenge
 from scorer.challenges.solution import Solution, part_predicted, part_truth
-from scorer.overfitting.folds import (
-    TRAIN_FILE,
-    CannotScoreTrain,
-    Folds,
-    assign,
-    train_solution,
-)
+from scorer.folds import TRAIN_FILE, CannotScoreTrain, Folds, assign, train_solution
 from scorer.reading.columns import FloatArray, Labels, Vocabulary, take
 from scorer.report import InvalidSubmission, Problem
 from scorer.resampling.resampling import Aligned, NotResampled, standard_error, value

@@ -27,8 +27,8 @@ from scipy import stats
 from scorer.challenges.challenge import SAMPLE_FILE, Challenge
 from scorer.challenges.solution import Given, Solution, part_truth
 from scorer.challenges.task import Part
+from scorer.folds import CannotScoreTrain, train_solution
 from scorer.metrics.registry import FINISHES, Finish
-from scorer.overfitting.folds import CannotScoreTrain, train_solution
 from scorer.reading.columns import Column, FloatArray, Labels, Lists, Rows, Vocabulary, take
 from scorer.report import HeldoutError, InvalidSubmission
 from scorer.scoring import _part_value, _sum_of_parts, _terms, score

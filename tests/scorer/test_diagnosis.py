@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import scorer
+from scorer.folds import CannotScoreTrain, assign
 from scorer.overfitting.diagnosis import diagnose, score_oof, score_train, share_same
-from scorer.overfitting.folds import CannotScoreTrain, assign
 from scorer.report import InvalidSubmission
 from tests.scorer.conftest import IDS, YAML, Write, csv_text
 

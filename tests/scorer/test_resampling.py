@@ -10,7 +10,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 import scorer
-from scorer.overfitting.folds import CannotScoreTrain, assign, to_csv, train_solution
+from scorer.folds import CannotScoreTrain, assign, to_csv, train_solution
 from scorer.resampling import resampling
 from scorer.resampling.resampling import NotResampled
 from tests.scorer.conftest import IDS, YAML, Write, csv_text
