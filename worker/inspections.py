@@ -28,7 +28,7 @@ from app.integrity import cases, inspections, train_files
 from app.integrity.cases import Seen
 from app.integrity.inspections import Entrant, Kind, Superseded, Work
 from scorer.challenges.challenge import Challenge
-from scorer.overfitting import closing, scan
+from scorer.overfitting import close_report, scan
 from scorer.overfitting.diagnosis import (
     CannotScoreTrain,
     Diagnosis,
@@ -195,7 +195,9 @@ def _report(runner: Runner, work: Work, tell: Tell) -> Finish:
             for entrant in entrants
             for file in train_files.of_team(session, entrant.team_id)
         }
-    report = closing.close_report(challenge, list(_team_files(runner, entrants, own)), progress=tell, seed=0)
+    report = close_report.close_report(
+        challenge, list(_team_files(runner, entrants, own)), progress=tell, seed=0
+    )
 
     def finish(session: Session) -> dict[str, Any]:
         competition = session.get_one(Competition, work.competition_id)
@@ -207,7 +209,7 @@ def _report(runner: Runner, work: Work, tell: Tell) -> Finish:
 
 def _team_files(
     runner: Runner, entrants: Sequence[Entrant], own: Mapping[tuple[int, str], Reading | None]
-) -> Iterator[closing.TeamFile]:
+) -> Iterator[close_report.TeamFile]:
     """Of each team that stands on the board the file that made its public rank and the one that counts."""
     for entrant in entrants:
         if entrant.is_baseline or entrant.public_id is None or entrant.private_id is None:
@@ -220,7 +222,7 @@ def _team_files(
         }
         for submission_id in dict.fromkeys((entrant.public_id, entrant.private_id)):
             file = entrant.file(submission_id)
-            yield closing.TeamFile(
+            yield close_report.TeamFile(
                 team_id=str(entrant.team_id),
                 name=entrant.name,
                 source=runner.storage.path(file.sha256),

@@ -37,7 +37,7 @@ from app.competing import evaluations, shown_scores
 from app.competing.evaluations import Claim, Fenced
 from app.competing.shown_scores import Terms
 from scorer.custom import MetricFailed
-from scorer.overfitting.notes import notes
+from scorer.overfitting.notices import notes
 from scorer.overfitting.views import kind_of
 from scorer.reading import parsing
 from scorer.resampling import resampling

@@ -84,7 +84,7 @@ def _write(
 
 def _board(folder: Path, n_teams: int, n_rows: int, what: str) -> float:
     import scorer
-    from scorer.overfitting import closing, scan
+    from scorer.overfitting import close_report, scan
 
     rng = np.random.default_rng(0)
     n = 2 * n_rows
@@ -113,12 +113,12 @@ def _board(folder: Path, n_teams: int, n_rows: int, what: str) -> float:
         assert not any("read again" in note for note in found.not_judged)
     else:
         standing = [
-            closing.TeamFile(
+            close_report.TeamFile(
                 str(t), f"t{t}", own[-1].path, True, True, scores=(own[-1].public, own[-1].private)
             )
             for t, own in enumerate(files)
         ]
-        closing.close_report(challenge, standing, progress=lambda _share, _words: None, seed=0)
+        close_report.close_report(challenge, standing, progress=lambda _share, _words: None, seed=0)
     return time.perf_counter() - began
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from scorer.challenges.challenge import Challenge
 from scorer.challenges.solution import truth_as_predictions
 from scorer.overfitting import copies as copying
-from scorer.overfitting import probing, toogood
+from scorer.overfitting import probing, too_good
 from scorer.overfitting.views import NotComparable, is_hard, kind_of, sample_rows, standardised, view
 from scorer.reading.columns import Column, FloatArray, Lists, take
 from scorer.report import HeldoutError
@@ -191,7 +191,7 @@ class _Board:
         scored.forget()
         return scored
 
-    def _match(self, aligned: Aligned) -> toogood.Verdict | None:
+    def _match(self, aligned: Aligned) -> too_good.Verdict | None:
         truth = truth_as_predictions(self.solution)
         if truth is None or len(truth) != 1:
             return None
@@ -201,7 +201,7 @@ class _Board:
             isinstance(predicted, np.ndarray) and predicted.dtype == np.object_
         ):
             return None
-        return toogood.exact_match(predicted, true, self.solution.public, self.solution.private)
+        return too_good.exact_match(predicted, true, self.solution.public, self.solution.private)
 
     # -- detectors --
 
@@ -323,7 +323,7 @@ class _Board:
                 np.array([getattr(s.file, name) for _, s in judged]) for name in ("public", "private")
             )
             errors = np.array([np.hypot(s.errors["public"], s.errors["private"]) for _, s in judged])
-            gaps = toogood.public_gap(public, private, errors, greater_is_better=greater)
+            gaps = too_good.public_gap(public, private, errors, greater_is_better=greater)
             found += [
                 _of_verdict("public_gap", team, gap, gap.statistic)
                 for (team, _), gap in zip(judged, gaps, strict=True)
@@ -346,7 +346,7 @@ class _Board:
                 * sign
                 for team, s in compared
             ]
-            verdicts = toogood.too_good(
+            verdicts = too_good.too_good(
                 np.array([s.file.private for _, s in compared]), np.array(before), self.best_baseline.file.private,
                 np.array([s.errors["baseline"] for _, s in compared]), greater_is_better=greater,
             )  # fmt: skip
@@ -365,7 +365,7 @@ class _Scored:
     file: File
     _aligned: Aligned | None
     errors: dict[str, float] = field(default_factory=dict)
-    match: toogood.Verdict | None = None
+    match: too_good.Verdict | None = None
 
     @property
     def aligned(self) -> Aligned:
@@ -376,7 +376,7 @@ class _Scored:
         self._aligned = None
 
 
-def _of_verdict(code: str, team: Team, verdict: toogood.Verdict, strength: float) -> Suspicion:
+def _of_verdict(code: str, team: Team, verdict: too_good.Verdict, strength: float) -> Suspicion:
     strength = float(np.clip(strength, 0.0, 1e6))
     return Suspicion(
         code, team.id, verdict.evidence, verdict.advice, strength, detail={"line": verdict.threshold}

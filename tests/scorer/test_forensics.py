@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from scorer.overfitting.copies import MIN_TEAMS, copies
-from scorer.overfitting.notes import fingerprint, notes
+from scorer.overfitting.notices import fingerprint, notes
 from scorer.overfitting.probing import MIN_FILES, neighbourhood, neighbourhoods, probing
-from scorer.overfitting.toogood import exact_match, public_gap, too_good
+from scorer.overfitting.too_good import exact_match, public_gap, too_good
 from scorer.overfitting.views import NotComparable, is_hard, logit, sample_rows, standardised, view
 from scorer.reading.columns import Column, FloatArray, Labels, Lists
 

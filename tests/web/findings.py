@@ -111,7 +111,7 @@ def inspected(house: House, kind: Kind, result: dict[str, Any], *, after: timede
 
 
 def report(teams: list[str], *, seed: int = 3) -> dict[str, Any]:
-    """A report of these teams in the shape of scorer.overfitting.closing.close_report."""
+    """A report of these teams in the shape of scorer.overfitting.close_report.close_report."""
     dice = random.Random(seed)
     n = len(teams)
     rows = [

@@ -20,7 +20,7 @@ from app.base.models import ChallengeVersion, Inspection, State, Team
 from app.integrity import inspections, train_files
 from app.integrity.inspections import Kind
 from app.web import charts, formats
-from scorer.overfitting import closing, diagnosis
+from scorer.overfitting import close_report, diagnosis
 from tests.web.findings import (
     EVIDENCE_CANARY,
     OOF,
@@ -547,7 +547,9 @@ def test_the_report_of_a_large_board_is_complete_and_light(house: House) -> None
 def test_a_report_as_the_worker_computes_it_is_shown(n_teams: int, house: House) -> None:
     challenge = scorer.load(CHALLENGES / "biopsy")
     solution = challenge.folder / "private" / "solution.csv"
-    made = closing.close_report(challenge, team_files(solution, n_teams), progress=lambda *_: None, seed=0)
+    made = close_report.close_report(
+        challenge, team_files(solution, n_teams), progress=lambda *_: None, seed=0
+    )
     house.close()
     inspected(house, Kind.REPORT, json.loads(json.dumps(made)), after=timedelta(seconds=1))
     page = house.browser("grace").get("/competitions/biopsy/report").text
@@ -556,9 +558,9 @@ def test_a_report_as_the_worker_computes_it_is_shown(n_teams: int, house: House)
     assert f"team {n_teams - 1}</span>" in page
 
 
-def team_files(solution: Path, n: int) -> Sequence[closing.TeamFile]:
+def team_files(solution: Path, n: int) -> Sequence[close_report.TeamFile]:
     return [
-        closing.TeamFile(
+        close_report.TeamFile(
             str(i), f"team {i}", noisy(solution, "biopsy", seed=i), is_public_best=True, is_final=True
         )
         for i in range(n)
