@@ -576,9 +576,14 @@ def rescore_command(
             action = "rescore applied" if take else "rescore discarded"
         else:
             count = competitions.begin_rescore(
-                session, found, found.version,
-                reason="asked for by command", now=now, applies_itself=auto_apply, repeats=repeats,
-            )  # fmt: skip
+                session,
+                found,
+                found.version,
+                reason="asked for by command",
+                now=now,
+                applies_itself=auto_apply,
+                repeats=repeats,
+            )
             then = (
                 "the board changes when all are done"
                 if auto_apply
@@ -675,9 +680,16 @@ def extension_grant(
         found = competitions.by_slug(session, competition)
         competitions.lock(session, found)  # and the clock after it: somebody may just have closed it
         granted = extensions.grant(
-            session, found, team, closes_at=closes_at, daily_extra=daily_extra, total_extra=total_extra,
-            reason=reason, by="command line", now=db.now(session),
-        )  # fmt: skip
+            session,
+            found,
+            team,
+            closes_at=closes_at,
+            daily_extra=daily_extra,
+            total_extra=total_extra,
+            reason=reason,
+            by="command line",
+            now=db.now(session),
+        )
         number = granted.id
     click.echo(f"{competition}: extension {number} for {team}.")
 

@@ -81,10 +81,7 @@ def _serving(settings: Settings) -> Iterator[tuple[subprocess.Popen[str], str]]:
     env = (
         {"HELDOUT_LOG_LEVEL": "warning"}
         | kept
-        | {
-            "HELDOUT_DATA_DIR": str(settings.data_dir.resolve()),
-            "HELDOUT_PORT": str(settings.port),
-        }
+        | {"HELDOUT_DATA_DIR": str(settings.data_dir.resolve()), "HELDOUT_PORT": str(settings.port)}
     )
     server = subprocess.Popen(
         [sys.executable, "-m", "app", "serve"],

@@ -62,11 +62,16 @@ def main() -> None:
             refuse_unless_equal(written[0], restored[0], asked.submissions)
             rows.append(
                 [
-                    kind, f"{asked.submissions:,}", f"{sum(written[0].rows.values()):,}",
-                    f"{archive.stat().st_size / 1e6:.1f}", f"{written[1]:.1f}", f"{written[2]:.1f}",
-                    f"{restored[1]:.1f}", f"{restored[2]:.1f}",
+                    kind,
+                    f"{asked.submissions:,}",
+                    f"{sum(written[0].rows.values()):,}",
+                    f"{archive.stat().st_size / 1e6:.1f}",
+                    f"{written[1]:.1f}",
+                    f"{written[2]:.1f}",
+                    f"{restored[1]:.1f}",
+                    f"{restored[2]:.1f}",
                 ]
-            )  # fmt: skip
+            )
         database.dispose()
     common.print_table(
         f"Backup and restore, SQLite, files of {FILE_BYTES / 1000:.0f} kB. {about}; "

@@ -150,10 +150,16 @@ def measure_database(
             first = smaller.setdefault(page.name, fastest)
             rows.append(
                 [
-                    f"{kind}: {page.name}", f"{size:,}", ms(median(found.seconds)), ms(p95(found.seconds)), ms(cpu), found.queries,
-                    f"{found.kilobytes:.0f}", f"{fastest / first:.2f}",
+                    f"{kind}: {page.name}",
+                    f"{size:,}",
+                    ms(median(found.seconds)),
+                    ms(p95(found.seconds)),
+                    ms(cpu),
+                    found.queries,
+                    f"{found.kilobytes:.0f}",
+                    f"{fastest / first:.2f}",
                 ]
-            )  # fmt: skip
+            )
         once = time_one_refresh(database, team_ids[0])
         rows.append([f"{kind}: (one team's row rewritten)", f"{size:,}", ms(once), "", "", "", "", ""])
         rows.append([f"{kind}: (the whole board rewritten)", f"{size:,}", ms(refreshed), "", "", "", "", ""])
@@ -225,9 +231,14 @@ def time_one_refresh(database: Database, team_id: int) -> float:
 def open_competition(session: Session) -> Competition:
     now = FIRST_UPLOAD - timedelta(days=1)
     version = ChallengeVersion(
-        challenge=Challenge(slug=SLUG, created_at=now), number=1, digest=DIGEST, solution_digest=DIGEST,
-        metric_digest=DIGEST, manifest=MANIFEST, created_at=now,
-    )  # fmt: skip
+        challenge=Challenge(slug=SLUG, created_at=now),
+        number=1,
+        digest=DIGEST,
+        solution_digest=DIGEST,
+        metric_digest=DIGEST,
+        manifest=MANIFEST,
+        created_at=now,
+    )
     session.add(version)
     session.flush()
     return competitions.open_(session, version, now=now, max_upload_bytes=10**7)
@@ -280,36 +291,55 @@ def add_submissions(
             insert(Submission),
             [
                 {
-                    "id": i, "competition_id": competition.id, "team_id": team_ids[number % len(team_ids)],
-                    "received_at": moment, "day": date(2026, 1, 5), "filename": "predictions.csv", "message": "",
-                    "sha256": sha256(number), "size_bytes": 20_000, "is_charged": True,
+                    "id": i,
+                    "competition_id": competition.id,
+                    "team_id": team_ids[number % len(team_ids)],
+                    "received_at": moment,
+                    "day": date(2026, 1, 5),
+                    "filename": "predictions.csv",
+                    "message": "",
+                    "sha256": sha256(number),
+                    "size_bytes": 20_000,
+                    "is_charged": True,
                 }
                 for i, number, moment in zip(ids, numbers, at, strict=True)
             ],
-        )  # fmt: skip
+        )
         session.execute(
             insert(Evaluation),
             [
                 {
-                    "submission_id": i, "round_id": round_id, "state": State.SCORED, "attempt": 1,
-                    "problem_count": 0, "next_try_at": moment, "started_at": moment, "finished_at": moment,
+                    "submission_id": i,
+                    "round_id": round_id,
+                    "state": State.SCORED,
+                    "attempt": 1,
+                    "problem_count": 0,
+                    "next_try_at": moment,
+                    "started_at": moment,
+                    "finished_at": moment,
                 }
                 for i, moment in zip(ids, at, strict=True)
             ],
-        )  # fmt: skip
+        )
         session.execute(
             insert(Score),
             [
                 {
                     # Three decimals of a thousand teams: ties are as common as on a real board.
-                    "submission_id": i, "round_id": round_id, "public": shown, "shown": shown, "shown_also": {},
-                    "private": round(0.3 + s + dice.random() / 10, 4), "also": {}, "notices": [],
+                    "submission_id": i,
+                    "round_id": round_id,
+                    "public": shown,
+                    "shown": shown,
+                    "shown_also": {},
+                    "private": round(0.3 + s + dice.random() / 10, 4),
+                    "also": {},
+                    "notices": [],
                     "provenance": PROVENANCE,
                 }
                 for i, s in zip(ids, skill, strict=True)
                 for shown in (round(0.3 + s + dice.random() / 10, 3),)
             ],
-        )  # fmt: skip
+        )
 
 
 if __name__ == "__main__":

@@ -65,14 +65,24 @@ def run(seconds: int) -> int:
         words.write_text("\n".join(WORDS) + "\n", encoding="ascii")
         n_seeds = len(list(corpus.iterdir()))
         options = [
-            f"-max_total_time={seconds}", "-max_len=4096", "-timeout=10", "-rss_limit_mb=1000", f"-dict={words}",
-            f"-artifact_prefix={FOUND}/", "-print_final_stats=1", "-close_fd_mask=1",
-        ]  # fmt: skip
+            f"-max_total_time={seconds}",
+            "-max_len=4096",
+            "-timeout=10",
+            "-rss_limit_mb=1000",
+            f"-dict={words}",
+            f"-artifact_prefix={FOUND}/",
+            "-print_final_stats=1",
+            "-close_fd_mask=1",
+        ]
         began = time.monotonic()
         done = subprocess.run(
             [sys.executable, __file__, "--child", folder, *options, str(corpus)],
-            cwd=ROOT, capture_output=True, text=True, errors="replace", check=False,
-        )  # fmt: skip
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+        )
         took = time.monotonic() - began
         n_kept = len(list(corpus.iterdir())) - n_seeds
     said = done.stderr
@@ -155,10 +165,16 @@ def seeds() -> list[bytes]:
         good.replace("\n1,", "\n01,"), good.replace("\n1,", "\n1.0,"), "id\n1\n", "", "\n\n\n", "{}", "<html>",
     ]  # fmt: skip
     return [
-        good.encode(), gzip.compress(good.encode(), mtime=0), archive.getvalue(), table.getvalue(), texts.getvalue(),
-        good.encode("utf-16"), good.encode().replace(b"0.5", b"\xff\xfe"), good.encode().replace(b"0.5", b"\x00"),
+        good.encode(),
+        gzip.compress(good.encode(), mtime=0),
+        archive.getvalue(),
+        table.getvalue(),
+        texts.getvalue(),
+        good.encode("utf-16"),
+        good.encode().replace(b"0.5", b"\xff\xfe"),
+        good.encode().replace(b"0.5", b"\x00"),
         *(text.encode() for text in wrong),
-    ]  # fmt: skip
+    ]
 
 
 if __name__ == "__main__":

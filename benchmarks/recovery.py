@@ -82,8 +82,16 @@ def main() -> None:
     common.print_table(
         f"kill -9 while {asked.files} files of {asked.rows:,} rows are scored by 2 workers, {asked.repeats} rounds "
         f"each; every count must be 0 but attempts and late runs. {about}; worker peak {peak:.0f} MB",
-        ("killed", "all scored after s (max)", "x nothing killed", "page after s", "lost", "scored twice",
-         "extra attempts", "late runs fenced off"),
+        (
+            "killed",
+            "all scored after s (max)",
+            "x nothing killed",
+            "page after s",
+            "lost",
+            "scored twice",
+            "extra attempts",
+            "late runs fenced off",
+        ),
         [
             [
                 name,
@@ -97,7 +105,7 @@ def main() -> None:
             ]
             for name, outcomes in found.items()
         ],
-    )  # fmt: skip
+    )
     wrong = sum(o.unscored + o.scored_twice + o.leases_open for outcomes in found.values() for o in outcomes)
     if wrong:
         raise SystemExit(f"{wrong} submissions were lost or scored twice")

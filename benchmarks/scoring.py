@@ -294,12 +294,32 @@ def main() -> None:
                         f"{name}, {n_rows:,} rows: {ours:.3f} s, {locked:.3f} s, {peers:.3f} s, {floor:.3f} s"
                     )
                     rows.append(
-                        [name, f"{n_rows:,}", "text" if string_ids else "integer", ms(ours), ms(locked), ms(peers),
-                         ms(floor), f"{locked / ours:.2f}", f"{peers / ours:.1f}", f"{ours / floor:.2f}"]
-                    )  # fmt: skip
+                        [
+                            name,
+                            f"{n_rows:,}",
+                            "text" if string_ids else "integer",
+                            ms(ours),
+                            ms(locked),
+                            ms(peers),
+                            ms(floor),
+                            f"{locked / ours:.2f}",
+                            f"{peers / ours:.1f}",
+                            f"{ours / floor:.2f}",
+                        ]
+                    )
                     shutil.rmtree(folder)
-        header = ["metric", "rows", "ids", "ours ms", "in the sandbox ms", "peers ms", "floor ms", "sandbox / ours",
-                  "peers / ours", "ours / floor"]  # fmt: skip
+        header = [
+            "metric",
+            "rows",
+            "ids",
+            "ours ms",
+            "in the sandbox ms",
+            "peers ms",
+            "floor ms",
+            "sandbox / ours",
+            "peers / ours",
+            "ours / floor",
+        ]
         common.print_table(f"Seconds of scoring one file, medians of {given.times}", header, rows)
 
         rows = []

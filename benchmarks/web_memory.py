@@ -115,9 +115,12 @@ def row(name: str, pids: dict[str, int]) -> list[object]:
         name += f" (its master: {resident_mb(pids['master']):.0f} MB)"
     heavy = sorted(set(libraries(pid)) & set(HEAVY))
     return [
-        name, f"{resident_mb(pid):.1f}", f"{proportional_mb(pid):.1f}", f"{resident_mb(pid, 'VmHWM'):.1f}",
+        name,
+        f"{resident_mb(pid):.1f}",
+        f"{proportional_mb(pid):.1f}",
+        f"{resident_mb(pid, 'VmHWM'):.1f}",
         ", ".join(heavy) or "none",
-    ]  # fmt: skip
+    ]
 
 
 def libraries(pid: int) -> list[str]:

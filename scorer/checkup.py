@@ -90,10 +90,7 @@ class _Findings:
 
 
 def check(
-    challenge: Challenge,
-    *,
-    progress: Callable[[str], None] | None = None,
-    allow_weak_sandbox: bool = False,
+    challenge: Challenge, *, progress: Callable[[str], None] | None = None, allow_weak_sandbox: bool = False
 ) -> CheckResult:
     """Everything that can be found out about a loaded challenge without a participant.
 

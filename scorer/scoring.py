@@ -402,11 +402,7 @@ def _score_custom(
 
 
 def custom_values(
-    solution: Solution,
-    metric: CustomMetric,
-    texts: Mapping[str, Sequence[str]],
-    *,
-    allow_weak: bool = False,
+    solution: Solution, metric: CustomMetric, texts: Mapping[str, Sequence[str]], *, allow_weak: bool = False
 ) -> dict[str, float]:
     """An own function on both splits, given the submission's columns as texts."""
     (id_column,) = solution.id_columns

@@ -19,14 +19,7 @@ from typing import Any, Protocol, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from scorer.challenges.solution import (
-    ID_JOINT,
-    Solution,
-    part_predicted,
-    part_sides,
-    part_truth,
-    show_id,
-)
+from scorer.challenges.solution import ID_JOINT, Solution, part_predicted, part_sides, part_truth, show_id
 from scorer.reading.cells import NUMBER, NUMERIC_KINDS, Cells, ColumnBuilder, Fault, say_fault
 from scorer.reading.columnar import NotPlain, read_plain
 from scorer.reading.columns import Column, FloatArray, Labels, Lists, Rows, Vocabulary, take

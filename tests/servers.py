@@ -55,8 +55,12 @@ def zygote() -> str:
     # It ends with its standard input, so with this process, however that ends.
     running = subprocess.Popen(
         [sys.executable, "-m", "tests.zygote", address],
-        env=environment(Path(folder)), cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        env=environment(Path(folder)),
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     atexit.register(running.wait, 10)
     atexit.register(_close, running)
     assert running.stdout is not None
@@ -168,8 +172,10 @@ def served(data_dir: Path, *words: str, **env: str) -> Iterator[Served]:
         process = subprocess.Popen(
             [sys.executable, "-m", "app", "serve", *words],
             env=environment(data_dir, {"HELDOUT_PORT": "0", "HELDOUT_WORKERS": "1", **env}),
-            stdout=subprocess.PIPE, stderr=errors, text=True,
-        )  # fmt: skip
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+        )
         try:
             assert process.stdout is not None
             line = process.stdout.readline()

@@ -54,8 +54,11 @@ def test_storage_is_one_setting_for_all_who_open_it() -> None:
         given = SERVICES[name]["environment"]
         assert given["HELDOUT_STORAGE_URL"] == "${HELDOUT_STORAGE_URL:-file:///storage}"
         assert {key for key in given if key.startswith("HELDOUT_S3_")} == {
-            "HELDOUT_S3_ENDPOINT", "HELDOUT_S3_REGION", "HELDOUT_S3_KEY", "HELDOUT_S3_SECRET",
-        }  # fmt: skip
+            "HELDOUT_S3_ENDPOINT",
+            "HELDOUT_S3_REGION",
+            "HELDOUT_S3_KEY",
+            "HELDOUT_S3_SECRET",
+        }
 
 
 def test_a_worker_reaches_a_bucket_and_nothing_else() -> None:
@@ -130,8 +133,10 @@ def test_every_pod_is_confined(kind: str, name: str) -> None:
     assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
     [container] = spec["containers"]
     assert container["securityContext"] == {
-        "allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]},
-    }  # fmt: skip
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
     assert "memory" in container["resources"]["limits"]
     assert {v["name"] for v in spec["volumes"]} == {m["name"] for m in container["volumeMounts"]}
     assert all("emptyDir" in volume for volume in spec["volumes"]), "no folder is shared by pods"

@@ -37,7 +37,7 @@ PUT_TOGETHER = {
     (
         "app/operating/backup.py",
         "SELECT setval",
-    ): "a table's name is no parameter; the names of our own tables",
+    ): "a table's name is no parameter; the names of our own tables"
 }
 
 
@@ -77,7 +77,12 @@ def dangers(path: Path, source: str) -> list[str]:
     for node in ast.walk(tree):
         names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
         names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-        found += [f"line {node.lineno}: {n}" for n in names for bad in ("pickle", "marshal", "shelve", "dill", "joblib", "cloudpickle") if n.split(".")[0] == bad]  # type: ignore[attr-defined]  # fmt: skip
+        found += [
+            f"line {node.lineno}: {n}"
+            for n in names
+            for bad in ("pickle", "marshal", "shelve", "dill", "joblib", "cloudpickle")
+            if n.split(".")[0] == bad
+        ]  # type: ignore[attr-defined]
     return found
 
 
@@ -116,17 +121,33 @@ def test_no_statement_is_put_together_from_pieces() -> None:
 
 @pytest.mark.parametrize(
     "line",
-    ["eval(x)", "tar.extractall()", "import pickle", "from pickle import loads", "yaml.load(x)", "np.load(f, allow_pickle=True)",
-     "subprocess.run(x, shell=True)", "zf.extract(name, path=folder)", "pd.read_pickle(f)", "tempfile.mktemp()"],
-)  # fmt: skip
+    [
+        "eval(x)",
+        "tar.extractall()",
+        "import pickle",
+        "from pickle import loads",
+        "yaml.load(x)",
+        "np.load(f, allow_pickle=True)",
+        "subprocess.run(x, shell=True)",
+        "zf.extract(name, path=folder)",
+        "pd.read_pickle(f)",
+        "tempfile.mktemp()",
+    ],
+)
 def test_a_dangerous_line_would_be_noticed(line: str) -> None:
     assert dangers(ROOT / "app/new.py", line)
 
 
 @pytest.mark.parametrize(
     "line",
-    ['text(f"SELECT {x}")', 'text("SELECT " + x)', 'text("SELECT {}".format(x))', "sa.text(x)", 'c.exec_driver_sql(f"{x}")'],
-)  # fmt: skip
+    [
+        'text(f"SELECT {x}")',
+        'text("SELECT " + x)',
+        'text("SELECT {}".format(x))',
+        "sa.text(x)",
+        'c.exec_driver_sql(f"{x}")',
+    ],
+)
 def test_a_pieced_statement_would_be_noticed(line: str) -> None:
     assert pieced_statements(ROOT / "app/new.py", line)
     assert not pieced_statements(ROOT / "app/new.py", 'text("SELECT 1")')

@@ -31,9 +31,15 @@ SECRET_VALUE = re.compile(r"\$\{([A-Z_]+):\?[^}]+\}")
 
 # An address, or a name that needs one to be found, does not belong into what builds the thing.
 BUILD_FILES = (
-    "Makefile", "Dockerfile", "docker-compose.yml", "pyproject.toml", "requirements.lock", ".ci/run",
-    ".github/workflows/ci.yml", "tools/lock.sh",
-)  # fmt: skip
+    "Makefile",
+    "Dockerfile",
+    "docker-compose.yml",
+    "pyproject.toml",
+    "requirements.lock",
+    ".ci/run",
+    ".github/workflows/ci.yml",
+    "tools/lock.sh",
+)
 
 
 def text(name: str) -> str:
@@ -189,8 +195,11 @@ def test_the_wheel_holds_every_file_the_program_reads(tmp_path: Path) -> None:
     build = "from setuptools import build_meta; import sys; print(build_meta.build_wheel(sys.argv[1]))"
     subprocess.run(
         [sys.executable, "-W", "ignore", "-c", build, tmp_path],
-        cwd=source, check=True, capture_output=True, env={**os.environ, "PYTHONPATH": ""},
-    )  # fmt: skip
+        cwd=source,
+        check=True,
+        capture_output=True,
+        env={**os.environ, "PYTHONPATH": ""},
+    )
     [wheel] = tmp_path.glob("heldout-*.whl")
     with zipfile.ZipFile(wheel) as archive:
         missing = wanted - set(archive.namelist())

@@ -71,7 +71,12 @@ def test_the_list_of_parts_holds_every_locked_package_and_every_vendored_one() -
 
 
 def answer(*vulns: dict[str, Any]) -> dict[str, Any]:
-    return {"dependencies": [{"name": "flask", "version": "1.0", "vulns": list(vulns)}, {"name": "rq", "skip_reason": "?"}]}  # fmt: skip
+    return {
+        "dependencies": [
+            {"name": "flask", "version": "1.0", "vulns": list(vulns)},
+            {"name": "rq", "skip_reason": "?"},
+        ]
+    }
 
 
 HOLE = {"id": "PYSEC-2030-1", "fix_versions": ["1.1"], "aliases": ["CVE-2030-7"]}
@@ -90,8 +95,9 @@ def test_a_known_vulnerability_fails_unless_it_is_ignored_with_a_reason(
 
 def test_what_could_not_be_looked_up_is_said_and_passes() -> None:
     assert supply.judge(answer(), "") == (
-        0, ["1 packages audited, nothing known against them; not known to the advisories: rq"],
-    )  # fmt: skip
+        0,
+        ["1 packages audited, nothing known against them; not known to the advisories: rq"],
+    )
     nobody = {"dependencies": [{"name": "flask", "skip_reason": "Dependency not found"}]}
     assert supply.judge(nobody, "")[1] == [
         "NOT AUDITED: the advisories could not be reached for any of 1 packages"

@@ -115,7 +115,17 @@ def judge(answer: dict[str, Any] | None, complaint: str) -> tuple[int, list[str]
     return 0, [f"{len(asked)} packages audited, nothing known against them{more}"]
 
 
-_AWAY = ("ConnectionError", "Connection error", "ConnectTimeout", "timed out", "no answer within", "Name or service", "ServiceError", "Could not connect", "Max retries")  # fmt: skip
+_AWAY = (
+    "ConnectionError",
+    "Connection error",
+    "ConnectTimeout",
+    "timed out",
+    "no answer within",
+    "Name or service",
+    "ServiceError",
+    "Could not connect",
+    "Max retries",
+)
 
 
 def _tool(name: str) -> str:

@@ -119,9 +119,13 @@ class Keeper:
             try:
                 with self._database.begin() as session:
                     inspections.renew(
-                        session, self._work, lease=self._lease, now=db.now(session),
-                        progress=self._progress, doing=self._doing,
-                    )  # fmt: skip
+                        session,
+                        self._work,
+                        lease=self._lease,
+                        now=db.now(session),
+                        progress=self._progress,
+                        doing=self._doing,
+                    )
             except Superseded:
                 log.warning("lease lost: inspection %s", self._work.id)
                 return

@@ -191,8 +191,10 @@ class Runner:
                 # It could be as near to this one as makes every small step a sure one.
                 log.error(
                     "submission %s is not compared with its leader %s: %s",
-                    claim.submission_id, terms.leader_id, hostile,
-                )  # fmt: skip
+                    claim.submission_id,
+                    terms.leader_id,
+                    hostile,
+                )
                 return None
         try:
             return resampling.se_of_difference(solution, own, leader, solution.public, seed=0)

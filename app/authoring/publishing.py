@@ -84,13 +84,25 @@ def publish(
         )
         for code, reason in reasons.items():
             events.log(
-                session, actor, "finding overridden", challenge.slug, now=now,
-                code=code, reason=reason, version=publication.version,
-            )  # fmt: skip
+                session,
+                actor,
+                "finding overridden",
+                challenge.slug,
+                now=now,
+                code=code,
+                reason=reason,
+                version=publication.version,
+            )
         events.log(
-            session, actor, "challenge published", challenge.slug, now=now,
-            version=publication.version, digest=challenge.digest, rescoring=rescoring,
-        )  # fmt: skip
+            session,
+            actor,
+            "challenge published",
+            challenge.slug,
+            now=now,
+            version=publication.version,
+            digest=challenge.digest,
+            rescoring=rescoring,
+        )
     return publication
 
 

@@ -214,14 +214,20 @@ class Round(Base):
     __tablename__ = "round"
     __table_args__ = (
         Index(
-            "ix_round_one_active", "competition_id", unique=True,
-            sqlite_where=text("state = 'active'"), postgresql_where=text("state = 'active'"),
+            "ix_round_one_active",
+            "competition_id",
+            unique=True,
+            sqlite_where=text("state = 'active'"),
+            postgresql_where=text("state = 'active'"),
         ),
         Index(
-            "ix_round_one_draft", "competition_id", unique=True,
-            sqlite_where=text("state = 'draft'"), postgresql_where=text("state = 'draft'"),
+            "ix_round_one_draft",
+            "competition_id",
+            unique=True,
+            sqlite_where=text("state = 'draft'"),
+            postgresql_where=text("state = 'draft'"),
         ),
-    )  # fmt: skip
+    )
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)
     competition_id: Mapped[int] = mapped_column(ForeignKey("competition.id"), index=True)

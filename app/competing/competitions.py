@@ -178,9 +178,13 @@ def take_version(
         )
     if changed and entries:
         begin_rescore(
-            session, competition, version,
-            reason=f"new {' and '.join(changed)}", now=now, applies_itself=applies_itself,
-        )  # fmt: skip
+            session,
+            competition,
+            version,
+            reason=f"new {' and '.join(changed)}",
+            now=now,
+            applies_itself=applies_itself,
+        )
         return True
     active_round(session, competition).version_id = version.id
     _show_version(competition, version)
@@ -513,9 +517,7 @@ def losses(session: Session, draft: Round, active: Round) -> int:
         .select_from(new)
         .join(old, and_(old.submission_id == new.submission_id, old.round_id == active.id))
         .where(
-            new.round_id == draft.id,
-            new.state.in_((State.FAILED, State.REJECTED)),
-            old.state == State.SCORED,
+            new.round_id == draft.id, new.state.in_((State.FAILED, State.REJECTED)), old.state == State.SCORED
         )
     )
     return session.scalar(lost) or 0

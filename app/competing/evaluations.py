@@ -171,11 +171,7 @@ def _next_due(session: Session, *, now: datetime, full: Set[int]) -> tuple[int, 
     turn = now if last is None else max(now, last + timedelta(microseconds=1))
     waiting = (
         select(Round.id)
-        .where(
-            Round.state == RoundState.ACTIVE,
-            Round.competition_id.not_in(full),
-            _has(*queued),
-        )
+        .where(Round.state == RoundState.ACTIVE, Round.competition_id.not_in(full), _has(*queued))
         .order_by(Round.served_at.asc().nulls_first(), Round.id)
     )
     looks: list[tuple[tuple[Any, ...], list[int]]] = [
@@ -198,10 +194,7 @@ def _next_due(session: Session, *, now: datetime, full: Set[int]) -> tuple[int, 
 
 def _is_due(now: datetime) -> tuple[Any, ...]:
     """Waits, and may be taken: at once, or once the pause after a failed attempt is over."""
-    return (
-        Evaluation.state == State.QUEUED,
-        or_(Evaluation.attempt == 0, Evaluation.next_try_at <= now),
-    )
+    return (Evaluation.state == State.QUEUED, or_(Evaluation.attempt == 0, Evaluation.next_try_at <= now))
 
 
 def _is_lost(now: datetime) -> tuple[Any, ...]:
@@ -309,9 +302,16 @@ def record_scored(
     session.add(score)
     session.flush()
     _log_outcome(
-        session, claim, submission, State.SCORED, now,
-        public=report.public, private=report.private, shown=shown.public, digest=events.score_digest(score),
-    )  # fmt: skip
+        session,
+        claim,
+        submission,
+        State.SCORED,
+        now,
+        public=report.public,
+        private=report.private,
+        shown=shown.public,
+        digest=events.score_digest(score),
+    )
     if counts:
         leaderboard.refresh(session, submission.team_id)
     failpoints.reach("record.ranked")
@@ -370,9 +370,16 @@ def _log_outcome(
 ) -> None:
     """Into the sealed log; organisers only ever see it, so numbers may stand in it."""
     events.log(
-        session, claim.token.rsplit(":", 1)[0][:60], f"submission {state.value}", f"submission {submission.id}",
-        now=now, submission=submission.id, round=claim.round_id, attempt=claim.attempt, **detail,
-    )  # fmt: skip
+        session,
+        claim.token.rsplit(":", 1)[0][:60],
+        f"submission {state.value}",
+        f"submission {submission.id}",
+        now=now,
+        submission=submission.id,
+        round=claim.round_id,
+        attempt=claim.attempt,
+        **detail,
+    )
 
 
 def _lock_for(session: Session, claim: Claim) -> tuple[Submission, bool]:
@@ -444,10 +451,7 @@ def unfinished(
     )
     stands = _stands(_full(session, most_workers, now=now))
     found: list[tuple[int, int]] = []
-    for due in (
-        (Evaluation.state == State.RUNNING, Evaluation.lease_until < now),
-        _is_due(now),
-    ):
+    for due in ((Evaluation.state == State.RUNNING, Evaluation.lease_until < now), _is_due(now)):
         rows = session.execute(
             select(Evaluation.submission_id, Evaluation.round_id)
             .where(stands, *due, unannounced)
@@ -458,8 +462,7 @@ def unfinished(
         found += [(row.submission_id, row.round_id) for row in rows]
     if found:
         session.execute(
-            update(Evaluation),
-            [{"submission_id": s, "round_id": r, "hinted_at": now} for s, r in found],
+            update(Evaluation), [{"submission_id": s, "round_id": r, "hinted_at": now} for s, r in found]
         )
     return list(dict.fromkeys(submission_id for submission_id, _ in found))
 
@@ -519,9 +522,16 @@ def fail_exhausted(session: Session, *, now: datetime) -> list[int]:
             if round_state == RoundState.ACTIVE:
                 refund(session, submission)
             events.log(
-                session, "sweeper", "submission failed", f"submission {submission.id}", now=now,
-                submission=submission.id, round=round_id, attempt=MAX_ATTEMPTS, fault="silent",
-            )  # fmt: skip
+                session,
+                "sweeper",
+                "submission failed",
+                f"submission {submission.id}",
+                now=now,
+                submission=submission.id,
+                round=round_id,
+                attempt=MAX_ATTEMPTS,
+                fault="silent",
+            )
             failpoints.reach("fail.refunded")
             failed.append(submission.id)
     return failed
@@ -604,9 +614,7 @@ def place_in_queue(session: Session, submission_id: int) -> int | None:
 
 
 def state_counts(
-    session: Session,
-    competition: Competition | None = None,
-    round_state: RoundState = RoundState.ACTIVE,
+    session: Session, competition: Competition | None = None, round_state: RoundState = RoundState.ACTIVE
 ) -> dict[State, int]:
     """How many evaluations of active rounds (or drafts) are in each state; of all competitions, or of one."""
     query = (

@@ -40,9 +40,10 @@ def terms(session: Session, competition: Competition, team: Team | None) -> Term
     if team is None:
         return plain
     later, daily, total = session.execute(
-        select(func.max(Extension.closes_at), func.sum(Extension.daily_extra), func.sum(Extension.total_extra))
-        .where(Extension.team_id == team.id, Extension.revoked_at.is_(None))
-    ).one()  # fmt: skip
+        select(
+            func.max(Extension.closes_at), func.sum(Extension.daily_extra), func.sum(Extension.total_extra)
+        ).where(Extension.team_id == team.id, Extension.revoked_at.is_(None))
+    ).one()
     closes_at = plain.closes_at
     if closes_at is not None and later is not None:
         closes_at = max(closes_at, later)
@@ -98,9 +99,17 @@ def grant(
     session.flush()
     _keep_latest(session, competition)
     events.log(
-        session, by, "extension granted", competition.slug, now=now, team=team.name, reason=extension.reason,
-        closes_at=closes_at.isoformat() if closes_at else None, daily_extra=daily_extra, total_extra=total_extra,
-    )  # fmt: skip
+        session,
+        by,
+        "extension granted",
+        competition.slug,
+        now=now,
+        team=team.name,
+        reason=extension.reason,
+        closes_at=closes_at.isoformat() if closes_at else None,
+        daily_extra=daily_extra,
+        total_extra=total_extra,
+    )
     return extension
 
 

@@ -108,9 +108,13 @@ def read(text: str, public_key: str) -> Facts:
             "The signature does not fit: this receipt was changed, or another installation (or another secret key) wrote it."
         ) from None
     return Facts(
-        found["competition"], int(found["submission"]), int(found["team"]), found["sha256"],
-        int(found["size"]), datetime.fromisoformat(found["received"]),
-    )  # fmt: skip
+        found["competition"],
+        int(found["submission"]),
+        int(found["team"]),
+        found["sha256"],
+        int(found["size"]),
+        datetime.fromisoformat(found["received"]),
+    )
 
 
 def _text(raw: bytes) -> str:

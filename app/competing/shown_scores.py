@@ -15,16 +15,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.base.errors import Refused
-from app.base.models import (
-    ChallengeVersion,
-    Competition,
-    PublicScore,
-    Round,
-    Rung,
-    Score,
-    Submission,
-    Team,
-)
+from app.base.models import ChallengeVersion, Competition, PublicScore, Round, Rung, Score, Submission, Team
 from scorer.release import modes
 
 if TYPE_CHECKING:
@@ -137,9 +128,13 @@ def decide(terms: Terms, report: Report, *, se_difference: float | None = None) 
     climbed = None
     if se_difference is not None:
         climbed = modes.ladder_release(
-            report.public, terms.standing_at, se_difference,
-            c=modes.LADDER_C, step=terms.step, greater_is_better=terms.greater_is_better,
-        )  # fmt: skip
+            report.public,
+            terms.standing_at,
+            se_difference,
+            c=modes.LADDER_C,
+            step=terms.step,
+            greater_is_better=terms.greater_is_better,
+        )
     if climbed is None:
         if terms.leader_id is not None:
             # As it was shown, which may have been in finer steps than today's.

@@ -17,17 +17,7 @@ from sqlalchemy.orm import Session, aliased
 
 from app.base import events
 from app.base.errors import Conflict, NotFound, Refused
-from app.base.models import (
-    Case,
-    Competition,
-    Event,
-    PublicScore,
-    Round,
-    RoundState,
-    Rung,
-    Standing,
-    Team,
-)
+from app.base.models import Case, Competition, Event, PublicScore, Round, RoundState, Rung, Standing, Team
 from app.competing import leaderboard
 from app.integrity import inspections
 
@@ -93,10 +83,19 @@ def record(session: Session, competition: Competition, seen: Sequence[Seen], *, 
         case = known.get((one.code, first, second or 0))
         if case is None:
             case = Case(
-                competition_id=competition.id, code=one.code, team_id=first, other_team_id=second,
-                other_key=second or 0, state=CaseState.OPEN, strength=one.strength, evidence=one.evidence,
-                advice=one.advice, detail=one.detail, first_seen_at=now, last_seen_at=now,
-            )  # fmt: skip
+                competition_id=competition.id,
+                code=one.code,
+                team_id=first,
+                other_team_id=second,
+                other_key=second or 0,
+                state=CaseState.OPEN,
+                strength=one.strength,
+                evidence=one.evidence,
+                advice=one.advice,
+                detail=one.detail,
+                first_seen_at=now,
+                last_seen_at=now,
+            )
             session.add(case)
             session.flush()
             known[one.code, first, second or 0] = case
@@ -153,9 +152,16 @@ def open_count(session: Session, competition: Competition) -> int:
 
 
 def act(
-    session: Session, competition: Competition, case_id: int, action: Action, *, team_id: int | None = None,
-    reason: str, actor: str, now: datetime,
-) -> str:  # fmt: skip
+    session: Session,
+    competition: Competition,
+    case_id: int,
+    action: Action,
+    *,
+    team_id: int | None = None,
+    reason: str,
+    actor: str,
+    now: datetime,
+) -> str:
     """Do what an organiser decided, and keep who and why; the words to confirm it with.
 
     `team_id` chooses one of a pair for what concerns a single team; by default the case's first.

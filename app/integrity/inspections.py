@@ -105,9 +105,16 @@ def ask(
         waiting.created_at = now
         return waiting
     inspection = Inspection(
-        competition_id=competition.id, round_id=round_id, kind=kind, submission_id=submission_id,
-        state=Stage.QUEUED, asked_by=by, created_at=now, next_try_at=now, hinted_at=now,
-    )  # fmt: skip
+        competition_id=competition.id,
+        round_id=round_id,
+        kind=kind,
+        submission_id=submission_id,
+        state=Stage.QUEUED,
+        asked_by=by,
+        created_at=now,
+        next_try_at=now,
+        hinted_at=now,
+    )
     session.add(inspection)
     session.flush()
     return inspection
@@ -275,9 +282,14 @@ def give_back(session: Session, work: Work, fault: str, *, now: datetime) -> Sta
     again = work.attempt < MAX_ATTEMPTS
     stage = Stage.QUEUED if again else Stage.FAILED
     values = {
-        "state": stage, "lease_token": None, "lease_until": None, "hinted_at": None, "fault": fault[-4000:],
-        "next_try_at": now + BACKOFF * work.attempt, "finished_at": None if again else now,
-    }  # fmt: skip
+        "state": stage,
+        "lease_token": None,
+        "lease_until": None,
+        "hinted_at": None,
+        "fault": fault[-4000:],
+        "next_try_at": now + BACKOFF * work.attempt,
+        "finished_at": None if again else now,
+    }
     _guarded(session, work, values)
     if stage is Stage.FAILED:
         _give_up_train_files(session, [work.submission_id])
@@ -442,10 +454,13 @@ def entrants(session: Session, work: Work) -> list[Entrant]:
         standing = standings.get(team.id)
         found.append(
             Entrant(
-                team.id, team.name, team.is_baseline, tuple(by_team[team.id]),
+                team.id,
+                team.name,
+                team.is_baseline,
+                tuple(by_team[team.id]),
                 standing.public_submission_id if standing else None,
                 standing.private_submission_id if standing else None,
                 sign * standing.public_key if standing else None,
             )
-        )  # fmt: skip
+        )
     return found

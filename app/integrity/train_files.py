@@ -106,9 +106,15 @@ def get(session: Session, submission_id: int, kind: str) -> TrainFile:
 
 
 def record(
-    session: Session, submission_id: int, kind: str, sha256: str, *,
-    state: State, result: Mapping[str, Any] | None = None, problems: list[dict[str, Any]] | None = None,
-) -> None:  # fmt: skip
+    session: Session,
+    submission_id: int,
+    kind: str,
+    sha256: str,
+    *,
+    state: State,
+    result: Mapping[str, Any] | None = None,
+    problems: list[dict[str, Any]] | None = None,
+) -> None:
     """What came of one file. A file sent meanwhile is another one, and keeps waiting for its own answer."""
     session.execute(
         update(TrainFile)

@@ -22,16 +22,7 @@ from sqlalchemy import or_, select, text, update
 from sqlalchemy.orm import Session
 
 from app.base import events
-from app.base.models import (
-    Competition,
-    Evaluation,
-    Event,
-    Round,
-    RoundState,
-    Score,
-    State,
-    Submission,
-)
+from app.base.models import Competition, Evaluation, Event, Round, RoundState, Score, State, Submission
 
 BEGINNING = "0" * 64
 BEGUN, SCORED = "log begun", "submission scored"

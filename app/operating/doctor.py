@@ -80,8 +80,7 @@ def sample(session: Session, *, seed: int, share: float = SHARE_PROVEN) -> list[
             select(Evaluation.submission_id)
             .join(Round, and_(Round.id == Evaluation.round_id, Round.state == RoundState.ACTIVE))
             .where(
-                Round.competition_id == competition_id,
-                Evaluation.state.in_((State.SCORED, State.REJECTED)),
+                Round.competition_id == competition_id, Evaluation.state.in_((State.SCORED, State.REJECTED))
             )
             .order_by(Evaluation.submission_id)
         ).all()
@@ -159,10 +158,13 @@ def _nothing_stuck(session: Session, now: datetime) -> Check:
     ).all()
     return _check(
         "Nothing is stuck",
-        [f"submission {row.submission_id} is {row.state} since {row.next_try_at:%Y-%m-%d %H:%M} UTC" for row in stuck],
+        [
+            f"submission {row.submission_id} is {row.state} since {row.next_try_at:%Y-%m-%d %H:%M} UTC"
+            for row in stuck
+        ],
         "every submission is final, or its turn is near",
         "Start a worker and a sweeper (`heldout worker`, `heldout sweep`), or more of them; nothing is lost meanwhile.",
-    )  # fmt: skip
+    )
 
 
 def _nothing_failed(session: Session, _now: datetime) -> Check:
@@ -216,7 +218,7 @@ def _scores_fit_states(session: Session, _now: datetime) -> Check:
         [f"submission {id_} is {state}" for id_, state in wrong],
         "states and scores agree",
         "Somebody has written to the tables by hand, or it is a fault of the program; `heldout audit verify` tells more.",
-    )  # fmt: skip
+    )
 
 
 def _quota_adds_up(session: Session, _now: datetime) -> Check:
@@ -254,14 +256,20 @@ def _board_is_its_scores(session: Session, _now: datetime) -> Check:
         wrong,
         "computed again and compared, row by row",
         "`heldout rescore COMPETITION` writes the board anew; `heldout audit verify` tells whether scores were changed.",
-    )  # fmt: skip
+    )
 
 
 def _row(s: Standing) -> tuple[object, ...]:
     return (
-        s.team_id, s.entries, s.public_key, s.public_at, s.public_submission_id,
-        s.private_key, s.private_at, s.private_submission_id,
-    )  # fmt: skip
+        s.team_id,
+        s.entries,
+        s.public_key,
+        s.public_at,
+        s.public_submission_id,
+        s.private_key,
+        s.private_at,
+        s.private_submission_id,
+    )
 
 
 def _log_is_whole(session: Session, _now: datetime) -> Check:
@@ -299,4 +307,4 @@ def _clock_goes_on(session: Session, now: datetime) -> Check:
         "nobody has set the database's clock",
         "Look whether uploads of that time were taken for late or for another day, and let the database's machine keep its "
         "time by NTP.",
-    )  # fmt: skip
+    )

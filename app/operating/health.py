@@ -46,8 +46,10 @@ def refuse_when_full(settings: Settings) -> None:
         if disk.free_bytes < settings.disk_floor_mb * 1_000_000:
             log.error(
                 "DISK FULL: %.0f MB left for %s, less than HELDOUT_DISK_FLOOR_MB=%s; uploads are refused",
-                disk.free_bytes / 1e6, disk.holds, settings.disk_floor_mb,
-            )  # fmt: skip
+                disk.free_bytes / 1e6,
+                disk.holds,
+                settings.disk_floor_mb,
+            )
             raise StorageFull(FULL)
 
 

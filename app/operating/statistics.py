@@ -101,7 +101,12 @@ def failures(session: Session, *, limit: int = 20) -> list[Failure]:
     """The newest submissions that failed for a reason of ours."""
     found = session.execute(
         select(
-            Submission.id, Competition.slug, Competition.title, Team.name, Round.state, Evaluation.finished_at,
+            Submission.id,
+            Competition.slug,
+            Competition.title,
+            Team.name,
+            Round.state,
+            Evaluation.finished_at,
             Evaluation.fault,
         )
         .select_from(Evaluation)
@@ -112,7 +117,7 @@ def failures(session: Session, *, limit: int = 20) -> list[Failure]:
         .where(Evaluation.state == State.FAILED)
         .order_by(Submission.id.desc())
         .limit(limit)
-    )  # fmt: skip
+    )
     return [
         Failure(id_, slug, title, team, state != RoundState.ACTIVE, at, fault or "")
         for id_, slug, title, team, state, at, fault in found

@@ -17,15 +17,7 @@ from sqlalchemy import select
 import scorer
 from app.base.errors import Conflict, NotFound
 from app.base.installation import Installation
-from app.base.models import (
-    ChallengeVersion,
-    Evaluation,
-    Round,
-    RoundState,
-    Score,
-    State,
-    Submission,
-)
+from app.base.models import ChallengeVersion, Evaluation, Round, RoundState, Score, State, Submission
 
 
 @dataclass(frozen=True)

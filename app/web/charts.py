@@ -69,10 +69,7 @@ class Chart:
 
 
 def history(
-    scores: Sequence[tuple[int, float]],
-    baselines: Sequence[tuple[str, float]],
-    *,
-    greater_is_better: bool,
+    scores: Sequence[tuple[int, float]], baselines: Sequence[tuple[str, float]], *, greater_is_better: bool
 ) -> Chart | None:
     """Scores in the order they were sent, better ones higher up; None without any."""
     if not scores:
@@ -378,5 +375,9 @@ def whiskers(rows: Sequence[tuple[str, float, float | None]]) -> Whiskers | None
     return Whiskers(
         rows=drawn,
         marks=[Mark(x_at(v), text) for v, text in _ticks(low, high)],
-        width=PLOT_WIDTH, height=bottom + 24, left=left, right=right, bottom=bottom,
-    )  # fmt: skip
+        width=PLOT_WIDTH,
+        height=bottom + 24,
+        left=left,
+        right=right,
+        bottom=bottom,
+    )

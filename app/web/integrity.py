@@ -100,9 +100,15 @@ def act(slug: str, case_id: int) -> ResponseReturnValue:
         if asked not in set(Action):
             raise Refused(f"What can be done with a case is {', '.join(Action)}.")
         words = cases.act(
-            session, competition, case_id, Action(asked),
-            team_id=_number(request.form.get("team", "")), reason=field("reason"), actor=me.name, now=now,
-        )  # fmt: skip
+            session,
+            competition,
+            case_id,
+            Action(asked),
+            team_id=_number(request.form.get("team", "")),
+            reason=field("reason"),
+            actor=me.name,
+            now=now,
+        )
     flash(words)
     return redirect(url_for("integrity.case", slug=slug, case_id=case_id), 303)
 

@@ -90,7 +90,13 @@ SCHEMAS: Json = {
     ),
     "Refusal": {
         **_object(
-            {"type": STRING, "title": STRING, "status": INTEGER, "detail": STRING, "problems": _list(_ref("Problem"))}
+            {
+                "type": STRING,
+                "title": STRING,
+                "status": INTEGER,
+                "detail": STRING,
+                "problems": _list(_ref("Problem")),
+            }
         ),
         "description": "RFC 9457; `detail` is written for the person who asked.",
     },
@@ -182,7 +188,12 @@ SCHEMAS: Json = {
             "size_bytes": INTEGER,
             "public": _nullable(NUMBER),
             "private": {**_nullable(NUMBER), "description": "Null until the competition is over."},
-            "also": _object({"public": _map(NUMBER), "private": {"type": ["object", "null"], "additionalProperties": NUMBER}}),
+            "also": _object(
+                {
+                    "public": _map(NUMBER),
+                    "private": {"type": ["object", "null"], "additionalProperties": NUMBER},
+                }
+            ),
             "problems": _list(_ref("Problem")),
             "problem_count": INTEGER,
             "notices": _list(_ref("Notice")),
@@ -243,7 +254,7 @@ SCHEMAS: Json = {
         "additionalProperties": True,
         "description": "What everybody may read of the report at the close; further keys are its parts.",
     },
-}  # fmt: skip
+}
 
 
 def _answers(
@@ -300,7 +311,7 @@ _UPLOAD: Json = {
 _ABOUT_A_BARE_FILE: list[Json] = [
     _query("filename", STRING, "Of a bare file: its name."),
     _query("message", {**STRING, "maxLength": 500}, "Of a bare file: a note to yourself."),
-]  # fmt: skip
+]
 _KEY: Json = {
     "name": "Idempotency-Key",
     "in": "header",
@@ -333,73 +344,111 @@ PATHS: Json = {
             "responses": {"200": {"description": "OpenAPI 3.1", "content": _json(ANY_OBJECT)}},
         }
     },
-    "/api/v1/me": {"get": _operation("me", "Whose token this is.", _answers("200", "You", _json(_ref("Me"))))},
+    "/api/v1/me": {
+        "get": _operation("me", "Whose token this is.", _answers("200", "You", _json(_ref("Me"))))
+    },
     "/api/v1/competitions": {
         "get": _operation(
-            "competitions", "All competitions.",
+            "competitions",
+            "All competitions.",
             _answers("200", "Competitions", _wrapped("competitions", "ListedCompetition")),
         )
     },
     _C: {
         "get": _operation(
-            "competition", "One competition: its task, metric, limits and your team.",
-            _answers("200", "The competition", _json(_ref("Competition")), 404), (_SLUG,),
+            "competition",
+            "One competition: its task, metric, limits and your team.",
+            _answers("200", "The competition", _json(_ref("Competition")), 404),
+            (_SLUG,),
         )
     },
     f"{_C}/files": {
         "get": _operation(
-            "files", "The public files.", _answers("200", "Files", _wrapped("files", "File"), 403, 404), (_SLUG,)
+            "files",
+            "The public files.",
+            _answers("200", "Files", _wrapped("files", "File"), 403, 404),
+            (_SLUG,),
         )
     },
     f"{_C}/files/{{name}}": {
         "get": _operation(
-            "file", "One public file.", _answers("200", "Its bytes", _BYTES, 403, 404),
-            (_SLUG, {"name": "name", "in": "path", "required": True, "schema": STRING,
-                     "description": "As in the list of files; may hold slashes."}),
+            "file",
+            "One public file.",
+            _answers("200", "Its bytes", _BYTES, 403, 404),
+            (
+                _SLUG,
+                {
+                    "name": "name",
+                    "in": "path",
+                    "required": True,
+                    "schema": STRING,
+                    "description": "As in the list of files; may hold slashes.",
+                },
+            ),
         )
     },
     f"{_C}/folds.csv": {
         "get": _operation(
-            "folds", "Of each training row the fold it is in.", _answers("200", "A CSV", _BYTES, 403, 404), (_SLUG,)
+            "folds",
+            "Of each training row the fold it is in.",
+            _answers("200", "A CSV", _BYTES, 403, 404),
+            (_SLUG,),
         )
     },
     f"{_C}/join": {
         "post": _operation(
-            "join", "Enter as a team of one; twice is the same as once.",
-            _answers("200", "Your team", _json(_ref("Joined")), 403, 404, 409), (_SLUG,),
+            "join",
+            "Enter as a team of one; twice is the same as once.",
+            _answers("200", "Your team", _json(_ref("Joined")), 403, 404, 409),
+            (_SLUG,),
         )
     },
     f"{_C}/quota": {
         "get": _operation(
-            "quota", "What your team may still send.",
-            _answers("200", "The quota", _json(_ref("Quota")), 403, 404), (_SLUG,),
+            "quota",
+            "What your team may still send.",
+            _answers("200", "The quota", _json(_ref("Quota")), 403, 404),
+            (_SLUG,),
         )
     },
     f"{_C}/submissions": {
         "post": _operation(
-            "submit", "Upload predictions.",
-            _answers("201", "The receipt", _json(_ref("Receipt")), 403, 404, 409, 413, 422, 429, headers=_LOCATION),
-            (_SLUG, _KEY, *_ABOUT_A_BARE_FILE), _UPLOAD,
+            "submit",
+            "Upload predictions.",
+            _answers(
+                "201", "The receipt", _json(_ref("Receipt")), 403, 404, 409, 413, 422, 429, headers=_LOCATION
+            ),
+            (_SLUG, _KEY, *_ABOUT_A_BARE_FILE),
+            _UPLOAD,
         ),
         "get": _operation(
-            "submissions", "Your team's submissions, newest first.",
+            "submissions",
+            "Your team's submissions, newest first.",
             _answers("200", "Submissions", _wrapped("submissions", "Submission"), 403, 404),
             (
                 _SLUG,
-                _query("limit", {"type": "integer", "minimum": 1, "maximum": 200, "default": 50}, "At most so many."),
+                _query(
+                    "limit",
+                    {"type": "integer", "minimum": 1, "maximum": 200, "default": 50},
+                    "At most so many.",
+                ),
                 _query("before", {"type": "integer", "minimum": 1}, "Only those with a smaller id."),
             ),
         ),
     },
     f"{_C}/leaderboard": {
         "get": _operation(
-            "leaderboard", "A page of the board.",
+            "leaderboard",
+            "A page of the board.",
             _answers("200", "The page", _json(_ref("Board")), 404, 422),
             (
                 _SLUG,
-                _query("page", {"type": "integer", "minimum": 1, "maximum": 1_000_000, "default": 1}, "From 1."),
                 _query(
-                    "page_size", {"type": "integer", "minimum": 1, "maximum": MAX_PAGE_SIZE, "default": PAGE_SIZE},
+                    "page", {"type": "integer", "minimum": 1, "maximum": 1_000_000, "default": 1}, "From 1."
+                ),
+                _query(
+                    "page_size",
+                    {"type": "integer", "minimum": 1, "maximum": MAX_PAGE_SIZE, "default": PAGE_SIZE},
                     "Rows a page.",
                 ),
                 _query("search", STRING, "Only teams whose name holds this."),
@@ -409,33 +458,43 @@ PATHS: Json = {
     },
     f"{_C}/report": {
         "get": _operation(
-            "report", "The report at the close, once there is one.",
-            _answers("200", "The report", _json(_ref("Report")), 403, 404), (_SLUG,),
+            "report",
+            "The report at the close, once there is one.",
+            _answers("200", "The report", _json(_ref("Report")), 403, 404),
+            (_SLUG,),
         )
     },
     _S: {
         "get": _operation(
-            "submission", "One submission of your team, or any for organisers.",
-            _answers("200", "The submission", _json(_ref("Submission")), 404), (_ID,),
+            "submission",
+            "One submission of your team, or any for organisers.",
+            _answers("200", "The submission", _json(_ref("Submission")), 404),
+            (_ID,),
         )
     },
     f"{_S}/file": {
-        "get": _operation("upload", "The file as it was sent.", _answers("200", "Its bytes", _BYTES, 404), (_ID,))
+        "get": _operation(
+            "upload", "The file as it was sent.", _answers("200", "Its bytes", _BYTES, 404), (_ID,)
+        )
     },
     f"{_S}/train-files": {
         "get": _operation(
-            "train_files", "Predictions for the training rows beside this submission.",
-            _answers("200", "The files", _wrapped("train_files", "TrainFile"), 404), (_ID,),
+            "train_files",
+            "Predictions for the training rows beside this submission.",
+            _answers("200", "The files", _wrapped("train_files", "TrainFile"), 404),
+            (_ID,),
         )
     },
     f"{_S}/train-files/{{kind}}": {
         "post": _operation(
-            "send_train_file", "Send predictions for the training rows.",
+            "send_train_file",
+            "Send predictions for the training rows.",
             _answers("201", "The file", _json(_ref("TrainFile")), 404, 409, 413, 422, 429, headers=_LOCATION),
-            (_ID, _KIND), _UPLOAD,
+            (_ID, _KIND),
+            _UPLOAD,
         )
     },
-}  # fmt: skip
+}
 
 DOCUMENT: Json = {
     "openapi": "3.1.0",

@@ -95,9 +95,13 @@ def rescore(slug: str) -> ResponseReturnValue:
         if competitions.draft_round(session, competition) is not None:
             raise Conflict("A rescore is at work or waits for a decision; apply or discard it first.")
         count = competitions.begin_rescore(
-            session, competition, competition.version,
-            reason=f"asked for by {me.name}", now=now, repeats=repeats,
-        )  # fmt: skip
+            session,
+            competition,
+            competition.version,
+            reason=f"asked for by {me.name}",
+            now=now,
+            repeats=repeats,
+        )
         events.log(session, me.name, "rescore begun", slug, now=now, submissions=count, repeats=repeats)
     return _back(
         slug, f"{count} submissions are being scored anew, aside; today's board stands until you apply it."
@@ -158,10 +162,16 @@ def extension_grant(slug: str) -> ResponseReturnValue:
         competition = competitions.by_slug(session, slug)
         competitions.lock(session, competition)  # and the clock after it: somebody may just have closed it
         extensions.grant(
-            session, competition, field("team"), reason=field("reason"), by=me.name, now=db.now(session),
+            session,
+            competition,
+            field("team"),
+            reason=field("reason"),
+            by=me.name,
+            now=db.now(session),
             closes_at=_local_moment(competition, field("closes_at")),
-            daily_extra=_count("daily_extra"), total_extra=_count("total_extra"),
-        )  # fmt: skip
+            daily_extra=_count("daily_extra"),
+            total_extra=_count("total_extra"),
+        )
     return _back(slug, f"{field('team')} has its extension.")
 
 

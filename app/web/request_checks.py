@@ -63,8 +63,12 @@ def of_the_origin() -> ResponseReturnValue | None:
         return None
     log.warning(
         "%s %s was sent from %r (Sec-Fetch-Site %r) to %r and is refused",
-        request.method, request.path, request.headers.get("Origin"), request.headers.get("Sec-Fetch-Site"), request.host,
-    )  # fmt: skip
+        request.method,
+        request.path,
+        request.headers.get("Origin"),
+        request.headers.get("Sec-Fetch-Site"),
+        request.host,
+    )
     return errors.answer(400, errors.FOREIGN)
 
 

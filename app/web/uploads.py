@@ -138,10 +138,7 @@ def take(
         competition = competitions.by_slug(session, slug)
         key = _idempotency_key()
         known = submissions.admit(session, competition, who, received_at=received_at, idempotency_key=key)
-    with (
-        _under_way(who),
-        receiving(parts().storage, competition.max_upload_bytes) as upload,
-    ):
+    with _under_way(who), receiving(parts().storage, competition.max_upload_bytes) as upload:
         if check_form is not None:
             check_form()
         if known is not None and known != upload.incoming.sha256:
@@ -196,10 +193,7 @@ def take_train_file(
     with parts().database.read() as session:
         who = identify(session, db.now(session))
         _, competition = _own(session, who, submission_id)
-    with (
-        _under_way(who),
-        receiving(parts().storage, competition.max_upload_bytes) as upload,
-    ):
+    with _under_way(who), receiving(parts().storage, competition.max_upload_bytes) as upload:
         if check_form is not None:
             check_form()
         # Before it is kept: what is refused later stays on the disk, and these files cost no quota.

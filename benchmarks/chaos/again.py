@@ -40,9 +40,15 @@ def run(count: int, *, database: str) -> list[str]:
             with installation.database.begin() as session:
                 now = db.now(session)
                 submissions.accept(
-                    session, competitions.by_slug(session, slug), viewer, blob,
-                    filename="file.csv", message="", received_at=now, now=now,
-                )  # fmt: skip
+                    session,
+                    competitions.by_slug(session, slug),
+                    viewer,
+                    blob,
+                    filename="file.csv",
+                    message="",
+                    received_at=now,
+                    now=now,
+                )
         began = time.monotonic()
         _wait(installation, count)
         with installation.database.begin() as session:
@@ -53,9 +59,11 @@ def run(count: int, *, database: str) -> list[str]:
         _wait(installation, 3 * count)
         took = time.monotonic() - began
         with installation.database.read() as session:
-            rows = session.execute(
-                select(Score.submission_id, Score.public, Score.private, Score.also)
-            ).tuples().all()  # fmt: skip
+            rows = (
+                session.execute(select(Score.submission_id, Score.public, Score.private, Score.also))
+                .tuples()
+                .all()
+            )
     outcomes: dict[int, list[bytes]] = {}
     for submission_id, public, private, also in rows:
         outcomes.setdefault(submission_id, []).append(_bits(public, private, also))
@@ -66,10 +74,13 @@ def run(count: int, *, database: str) -> list[str]:
         ("", "figure"),
         [
             ("files scored three times", rounds[3]),
-            ("different outcomes among the files (they should be many)", len({b[0] for b in outcomes.values()})),
+            (
+                "different outcomes among the files (they should be many)",
+                len({b[0] for b in outcomes.values()}),
+            ),
             ("files whose three scores are not the same bits", different),
         ],
-    )  # fmt: skip
+    )
     return [
         *([f"{different} files did not come out the same"] if different else []),
         *(["not every file was scored three times"] if rounds != {3: count} else []),

@@ -106,7 +106,7 @@ def run(*, uploads: int = 20, database: str = "sqlite") -> list[str]:
             ("from the last upload until all were scored, s", f"{took:.1f}"),
             ("jumps told in the log, s", ", ".join(f"{s:+d}" for s in told) or "none"),
         ],
-    )  # fmt: skip
+    )
     if lost or open_ or twice or not scores == used == len(receipts) == uploads * len(JUMPS):
         broken.append("the clock cost something")
     if bool(told) != (database == "sqlite"):

@@ -148,7 +148,8 @@ def read_the_board(size: Readers, *, seed: int, database: str) -> list[str]:
             [
                 *(
                     threading.Thread(
-                        target=_reader, args=(server.address, slug, random.Random(seed + n), begin, end, pages)
+                        target=_reader,
+                        args=(server.address, slug, random.Random(seed + n), begin, end, pages),
                     )
                     for n in range(size.readers)
                 ),
@@ -156,14 +157,19 @@ def read_the_board(size: Readers, *, seed: int, database: str) -> list[str]:
                     threading.Thread(
                         target=_tab,
                         args=(
-                            server.address, slug, tokens[n % size.teams], n, 0,
-                            [begin + n / size.uploads_a_second + s for s in range(int(size.seconds))], uploads,
+                            server.address,
+                            slug,
+                            tokens[n % size.teams],
+                            n,
+                            0,
+                            [begin + n / size.uploads_a_second + s for s in range(int(size.seconds))],
+                            uploads,
                         ),
                     )
                     for n in range(size.uploads_a_second)
                 ),
             ]
-        )  # fmt: skip
+        )
         lasted = time.time() - begin
         spent = capacity.cpu_seconds(server, "app.web") - spent
     odd = Counter(f"{status} for a page" for _, _, _, status, _ in pages.answers if status != 200)
@@ -173,10 +179,14 @@ def read_the_board(size: Readers, *, seed: int, database: str) -> list[str]:
         f"for {size.seconds:g} s (it lasted {lasted:.0f} s, and the web took {spent:.1f} s of processor time). {about}",
         ("", "answers", "p50 ms", "p95 ms", "p99 ms"),
         [
-            (what, len(heard.answers), *(common.ms(_at(sorted(a[2] for a in heard.answers), q)) for q in (0.5, 0.95, 0.99)))
+            (
+                what,
+                len(heard.answers),
+                *(common.ms(_at(sorted(a[2] for a in heard.answers), q)) for q in (0.5, 0.95, 0.99)),
+            )
             for what, heard in (("a page of the board", pages), ("an upload", uploads))
         ],
-    )  # fmt: skip
+    )
     return [f"{count} times {what}" for what, count in odd.items()]
 
 

@@ -295,8 +295,10 @@ def _small_disk(mib: int) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="heldout-chaos-") as name:
         mounted = subprocess.run(
             ["mount", "-t", "tmpfs", "-o", f"size={mib}m", "tmpfs", name],
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         if mounted.returncode:
             raise SystemExit(
                 f"C8 needs a small file system of its own, which only root may mount: {mounted.stderr}"

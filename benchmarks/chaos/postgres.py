@@ -55,8 +55,9 @@ class Postgres:
                 with (self._folder / "log").open("ab") as log:
                     self.process = subprocess.Popen(
                         [*self._run, self._bin / "postgres", "-D", self._folder / "data", *options],
-                        stdout=log, stderr=log,
-                    )  # fmt: skip
+                        stdout=log,
+                        stderr=log,
+                    )
             ready = [self._bin / "pg_isready", "-q", "-h", self._folder, "-U", "heldout"]
             if subprocess.run(ready, check=False).returncode == 0 and self.process.poll() is None:
                 return

@@ -46,13 +46,20 @@ PROGRESS_SECONDS = 10.0
 """A kill waits so long at most for something to be finished since the last one."""
 
 COUNT_EVERY_SCORE = {
-    "sqlite": [("CREATE TRIGGER bench_scored AFTER INSERT ON score "
-               "BEGIN INSERT INTO bench_scored VALUES (NEW.submission_id); END")],
-    "postgresql": [("CREATE FUNCTION bench_scored() RETURNS trigger LANGUAGE plpgsql AS "
-                   "$$ BEGIN INSERT INTO bench_scored VALUES (NEW.submission_id); RETURN NULL; END $$"),
-                   ("CREATE TRIGGER bench_scored AFTER INSERT ON score "
-                   "FOR EACH ROW EXECUTE FUNCTION bench_scored()")],
-}  # fmt: skip
+    "sqlite": [
+        (
+            "CREATE TRIGGER bench_scored AFTER INSERT ON score "
+            "BEGIN INSERT INTO bench_scored VALUES (NEW.submission_id); END"
+        )
+    ],
+    "postgresql": [
+        (
+            "CREATE FUNCTION bench_scored() RETURNS trigger LANGUAGE plpgsql AS "
+            "$$ BEGIN INSERT INTO bench_scored VALUES (NEW.submission_id); RETURN NULL; END $$"
+        ),
+        ("CREATE TRIGGER bench_scored AFTER INSERT ON score FOR EACH ROW EXECUTE FUNCTION bench_scored()"),
+    ],
+}
 
 
 @dataclass(frozen=True)
@@ -96,10 +103,14 @@ def run(name: str, size: Size, *, seed: int, database: str, keep: Path | None = 
         about = common.machine()
         server = stack.enter_context(
             common.serving(
-                folder / "data", workers=2, lease_seconds=size.lease_seconds, hint_seconds=size.hint_seconds,
-                sweep_seconds=size.sweep_seconds, **more,
+                folder / "data",
+                workers=2,
+                lease_seconds=size.lease_seconds,
+                hint_seconds=size.hint_seconds,
+                sweep_seconds=size.sweep_seconds,
+                **more,
             )
-        )  # fmt: skip
+        )
         installation = server.installation
         slug = common.publish(installation, common.write_challenge(folder / "bench", ROWS))
         limit = math.ceil(size.submissions / TEAMS)

@@ -74,7 +74,11 @@ def _drawn(kind: str, rng: Rng) -> tuple[pd.DataFrame, str]:
     n = 900
     age = rng.normal(45, 14, n).clip(18, 90).round()
     income = rng.lognormal(10, 0.5, n).round(2)
-    city = rng.choice(["Ulm", "Köln", "Århus", "Lyon", "Gent", "Porto", "Turku"], n, p=[0.3, 0.2, 0.15, 0.12, 0.1, 0.08, 0.05])  # fmt: skip
+    city = rng.choice(
+        ["Ulm", "Köln", "Århus", "Lyon", "Gent", "Porto", "Turku"],
+        n,
+        p=[0.3, 0.2, 0.15, 0.12, 0.1, 0.08, 0.05],
+    )
     plan = rng.choice(["basic", "plus", "pro"], n, p=[0.5, 0.3, 0.2])
     visits = rng.poisson(6, n)
     score = rng.normal(size=n).round(3)
@@ -230,7 +234,12 @@ def _(d: Draft, strength: int) -> None:
     copies = d.test.iloc[rows].copy()
     copies["id"] = d.train["id"].iloc[:n].to_numpy()
     d.train.iloc[:n] = copies.to_numpy()
-    d.train = d.train.sample(frac=1, random_state=strength).infer_objects().astype(d.test.dtypes.to_dict()).reset_index(drop=True)  # fmt: skip
+    d.train = (
+        d.train.sample(frac=1, random_state=strength)
+        .infer_objects()
+        .astype(d.test.dtypes.to_dict())
+        .reset_index(drop=True)
+    )
 
 
 @leak("near duplicates of train rows in test", "near_duplicate_rows", "duplicate_rows", group="near")
@@ -241,11 +250,15 @@ def _(d: Draft, strength: int) -> None:
     for column in _numeric(d):
         spread = float(d.test[column].std())
         moved = copies[column] + d.rng.normal(0, 0.004 * spread, n)
-        copies[column] = moved if spread < 5 or not pd.api.types.is_integer_dtype(d.test[column]) else moved.round()  # fmt: skip
+        copies[column] = (
+            moved if spread < 5 or not pd.api.types.is_integer_dtype(d.test[column]) else moved.round()
+        )
         d.train[column] = d.train[column].astype(np.float64)
         d.test[column] = d.test[column].astype(np.float64)
     copies["id"] = d.train["id"].iloc[:n].to_numpy()
-    d.train = pd.concat([copies, d.train.iloc[n:]]).sample(frac=1, random_state=strength).reset_index(drop=True)  # fmt: skip
+    d.train = (
+        pd.concat([copies, d.train.iloc[n:]]).sample(frac=1, random_state=strength).reset_index(drop=True)
+    )
 
 
 @leak("test sorted by the label", "row_order", "row_blocks", group="order")
@@ -369,9 +382,10 @@ SIDE_FILES: Mapping[str, Callable[[Draft, NDArray[np.float64]], dict[str, bytes]
         "info.json": json.dumps({"rows": dict(zip(d.ids, y.tolist(), strict=True))}).encode()
     },
     "labels in a file for each row": lambda d, y: {
-        f"rows/{i}.json": json.dumps({"v": v, "w": 1}).encode() for i, v in zip(d.ids, y.tolist(), strict=True)
+        f"rows/{i}.json": json.dumps({"v": v, "w": 1}).encode()
+        for i, v in zip(d.ids, y.tolist(), strict=True)
     },
-}  # fmt: skip
+}
 for _name, _write in SIDE_FILES.items():
     leak(_name, "labels_in_public_file", group="side file")(_side_file(_write))
 
@@ -390,7 +404,9 @@ def _(d: Draft, strength: int) -> None:
     person = np.array([f"p{k}" for k in d.rng.integers(0, max(6, n // 12), n)])
     d.train["person"], d.test["person"] = person[: len(d.train)], person[len(d.train) :]
     if strength:  # most of the people are on one side
-        alone = np.isin(d.test["person"], d.rng.permutation(np.unique(person))[: n // (14 if strength == 1 else 13)])  # fmt: skip
+        alone = np.isin(
+            d.test["person"], d.rng.permutation(np.unique(person))[: n // (14 if strength == 1 else 13)]
+        )
         d.test.loc[alone, "person"] += "x"
     d.split = {"strategy": "grouped", "group": "person"}
 
@@ -407,10 +423,7 @@ def _(d: Draft, strength: int) -> None:
     person = np.empty(n, dtype=np.int64)
     person[np.argsort(ranks)] = np.arange(n) * people // n
     names = d.rng.permutation(10_000)[:people]
-    d.train["person"], d.test["person"] = (
-        names[person[: len(d.train)]],
-        names[person[len(d.train) :]],
-    )
+    d.train["person"], d.test["person"] = (names[person[: len(d.train)]], names[person[len(d.train) :]])
 
 
 @leak("test is another population", "adversarial_shift", group="shift")
@@ -452,7 +465,11 @@ def _(d: Draft, strength: int) -> None:
         drawn[(d.test["id"] % 3 == 0).to_numpy()] = "Public"
     else:
         column = d.rng.choice(_numeric(d))
-        drawn[np.argsort(d.test[column].to_numpy() + d.rng.normal(0, 0.2 * float(d.test[column].std()), n))[: n // 3]] = "Public"  # fmt: skip
+        drawn[
+            np.argsort(d.test[column].to_numpy() + d.rng.normal(0, 0.2 * float(d.test[column].std()), n))[
+                : n // 3
+            ]
+        ] = "Public"
     _keep_classes(d, drawn)
 
 
@@ -563,9 +580,18 @@ def large(rows: int, columns: int) -> Draft:
 
 
 AIMS: Mapping[str, float] = {
-    "exact": 0.95, "near": 0.95, "order": 0.95, "id": 0.95, "target copy": 0.95, "side file": 0.95,
-    "shift": 0.95, "group": 0.95, "sample": 0.95, "missingness": 0.80, "split": 0.80,
-}  # fmt: skip
+    "exact": 0.95,
+    "near": 0.95,
+    "order": 0.95,
+    "id": 0.95,
+    "target copy": 0.95,
+    "side file": 0.95,
+    "shift": 0.95,
+    "group": 0.95,
+    "sample": 0.95,
+    "missingness": 0.80,
+    "split": 0.80,
+}
 
 
 def figures(*, smoke: bool, detail: bool = False) -> list[Figure]:
@@ -645,9 +671,14 @@ def _false_alarms(sound: list[Run], *, detail: bool) -> list[Figure]:
     n = len(sound)
     found = [Figure("false alarms that block, of sound sets", f"{blocking} of {n}", "0", blocking == 0)]
     found += [
-        Figure(f"  sound sets warned of: {code}", f"{count} of {n} ({count / n:.1%})", "about 1 %", count / n <= 0.015)
+        Figure(
+            f"  sound sets warned of: {code}",
+            f"{count} of {n} ({count / n:.1%})",
+            "about 1 %",
+            count / n <= 0.015,
+        )
         for code, count in warned.most_common()
-    ]  # fmt: skip
+    ]
     found.append(Figure("sound sets with any warning", f"{n - quiet} of {n} ({1 - quiet / n:.1%})"))
     return found
 

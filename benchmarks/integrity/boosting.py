@@ -86,9 +86,13 @@ class Ladder:
             n_changed = float(np.abs(difference).sum())
             variance = (n_changed - float(difference.sum()) ** 2 / len(right)) / (len(right) - 1)
             shown = modes.ladder_release(
-                float(right.mean()), self.released, math.sqrt(variance / len(right)),
-                c=self.c, step=self.step, greater_is_better=True,
-            )  # fmt: skip
+                float(right.mean()),
+                self.released,
+                math.sqrt(variance / len(right)),
+                c=self.c,
+                step=self.step,
+                greater_is_better=True,
+            )
         if shown is None:
             return False
         self.released, self.leader = shown, right

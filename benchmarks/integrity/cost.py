@@ -20,9 +20,11 @@ TITLE = "Cost of the audit, the scan and the report"
 
 
 def figures(*, smoke: bool) -> list[Figure]:
-    sizes = [("audit 2k x 10", "audit", 2_000, 10, 60)] if smoke else [
-        ("audit 100k x 50", "audit", 100_000, 50, 60), ("audit 1M x 50", "audit", 1_000_000, 50, 300),
-    ]  # fmt: skip
+    sizes = (
+        [("audit 2k x 10", "audit", 2_000, 10, 60)]
+        if smoke
+        else [("audit 100k x 50", "audit", 100_000, 50, 60), ("audit 1M x 50", "audit", 1_000_000, 50, 300)]
+    )
     boards = [("8 teams x 500 rows", 8, 500)] if smoke else [("200 teams x 20,000 rows", 200, 20_000)]
     found = []
     for name, what, n, d, limit in sizes:

@@ -162,11 +162,21 @@ def positions(rng: np.random.Generator, *, leaky: bool) -> Draft:
         sentences = []
         for step in range(steps):
             rows.append(
-                {"id": f"{name}_{start + step}", "drive": name, "seconds": start + step, "signal": round(rng.normal(40, 4), 2), "clock": round(rng.normal(), 5),
-                 "latDeg": round(lat[step], 7), "lngDeg": round(lon[step], 7), "_side": side}
-            )  # fmt: skip
+                {
+                    "id": f"{name}_{start + step}",
+                    "drive": name,
+                    "seconds": start + step,
+                    "signal": round(rng.normal(40, 4), 2),
+                    "clock": round(rng.normal(), 5),
+                    "latDeg": round(lat[step], 7),
+                    "lngDeg": round(lon[step], 7),
+                    "_side": side,
+                }
+            )
             degrees = [f"{int(abs(v)):02d}{(abs(v) % 1) * 60:010.7f}" for v in (lat[step], lon[step])]
-            sentences.append(f"$GPGGA,{step:06d}.00,{degrees[0]},N,{degrees[1]},W,1,{rng.integers(8, 14)},0.8,31.4,M,,M,,*5{step % 10}")  # fmt: skip
+            sentences.append(
+                f"$GPGGA,{step:06d}.00,{degrees[0]},N,{degrees[1]},W,1,{rng.integers(8, 14)},0.8,31.4,M,,M,,*5{step % 10}"
+            )
             sentences.append(f"$GPRMC,{step:06d}.00,A,{rng.normal():.3f},{rng.normal():.3f}*7{step % 10}")
         files[f"{side}/{name}/supplemental/gnss.txt"] = "".join(
             f"Raw,{step},{rng.normal():.4f},{rng.integers(1, 32)}\n" for step in range(steps)
@@ -241,10 +251,13 @@ def undeclared_speakers(rng: np.random.Generator, *, leaky: bool) -> Draft:
 FIXTURES: Mapping[str, tuple[Callable[..., Draft], tuple[str, ...]]] = {
     "77, labels in .mat test files": (gestures, ("labels_in_public_file",)),
     "93, answers in a log beside the test data": (positions, ("labels_in_public_file",)),
-    "108, a column known after the outcome": (requests, ("post_outcome_feature", "strong_feature", "missingness_signal")),
+    "108, a column known after the outcome": (
+        requests,
+        ("post_outcome_feature", "strong_feature", "missingness_signal"),
+    ),
     "63, speakers on both sides, declared": (speakers, ("group_overlap",)),
     "63, speakers on both sides, not declared": (undeclared_speakers, ("group_overlap",)),
-}  # fmt: skip
+}
 
 
 def figures(*, smoke: bool) -> list[Figure]:
@@ -264,7 +277,14 @@ def figures(*, smoke: bool) -> list[Figure]:
                     else:
                         false += bool(loud)
             words = "/".join(sorted(severity)) or "-"
-            found.append(Figure(name, f"found {hits} of {repetitions} ({words}); sound twins {false} of {repetitions}", "all found", hits == repetitions and not false))  # fmt: skip
+            found.append(
+                Figure(
+                    name,
+                    f"found {hits} of {repetitions} ({words}); sound twins {false} of {repetitions}",
+                    "all found",
+                    hits == repetitions and not false,
+                )
+            )
     return found
 
 

@@ -271,9 +271,13 @@ def designs_on_auc(y: FloatArray, step: float, rng: np.random.Generator, *, most
 
 
 def _auc_design(
-    rows: NDArray[np.intp], n_known: int, y: FloatArray, left: FloatArray, n_positive: float,
+    rows: NDArray[np.intp],
+    n_known: int,
+    y: FloatArray,
+    left: FloatArray,
+    n_positive: float,
     rng: np.random.Generator,
-) -> tuple[FloatArray, FloatArray]:  # fmt: skip
+) -> tuple[FloatArray, FloatArray]:
     """Scores of a file, and the pairs it wins under every labelling left.
 
     Known rows go below or above the middle by class, so that a row asked about gains or loses whole classes
@@ -334,9 +338,13 @@ class Ladder:
             shown: float | None = modes.rounded(score, self.step)
         else:
             shown = modes.ladder_release(
-                score, self.released, standard_error(row_losses - self.leader),
-                c=self.c, step=self.step, greater_is_better=False,
-            )  # fmt: skip
+                score,
+                self.released,
+                standard_error(row_losses - self.leader),
+                c=self.c,
+                step=self.step,
+                greater_is_better=False,
+            )
         if shown is not None:
             self.released, self.leader = shown, row_losses
         return shown
@@ -454,9 +462,13 @@ def _least_spending(
         change = share * total + g * gain
         variance = (share**2 * squares + g * gain**2 - change**2 / n) / (n - 1)
         shown = modes.ladder_release(
-            score - change / n, ladder.released, math.sqrt(variance / n),
-            c=ladder.c, step=ladder.step, greater_is_better=False,
-        )  # fmt: skip
+            score - change / n,
+            ladder.released,
+            math.sqrt(variance / n),
+            c=ladder.c,
+            step=ladder.step,
+            greater_is_better=False,
+        )
         return shown is not None
 
     if is_shown(0.0):

@@ -161,24 +161,43 @@ def _model(rng: np.random.Generator) -> Any:
         case 2:
             return QuadraticDiscriminantAnalysis(reg_param=float(rng.uniform(0.2, 0.9)))
         case 3:
-            return KNeighborsClassifier(int(rng.integers(5, 35)), weights=str(rng.choice(["uniform", "distance"])), p=float(rng.uniform(1, 3)))  # fmt: skip
+            return KNeighborsClassifier(
+                int(rng.integers(5, 35)),
+                weights=str(rng.choice(["uniform", "distance"])),
+                p=float(rng.uniform(1, 3)),
+            )
         case 4:
             return RandomForestClassifier(**trees)
         case 5:
             return ExtraTreesClassifier(**trees)
         case 6:
             return GradientBoostingClassifier(
-                n_estimators=int(rng.integers(20, 50)), learning_rate=log(0.05, 0.3), max_depth=int(rng.integers(1, 4)),
-                subsample=float(rng.uniform(0.4, 1.0)), max_features=float(rng.uniform(0.1, 0.5)), random_state=seed,
-            )  # fmt: skip
+                n_estimators=int(rng.integers(20, 50)),
+                learning_rate=log(0.05, 0.3),
+                max_depth=int(rng.integers(1, 4)),
+                subsample=float(rng.uniform(0.4, 1.0)),
+                max_features=float(rng.uniform(0.1, 0.5)),
+                random_state=seed,
+            )
         case 7:
             return SVC(C=log(0.1, 30.0), gamma=log(0.002, 0.05), random_state=seed)
         case 8:
-            return MLPClassifier((int(rng.integers(4, 24)),), alpha=log(1e-3, 3.0), max_iter=40, learning_rate_init=log(0.003, 0.03), random_state=seed)  # fmt: skip
+            return MLPClassifier(
+                (int(rng.integers(4, 24)),),
+                alpha=log(1e-3, 3.0),
+                max_iter=40,
+                learning_rate_init=log(0.003, 0.03),
+                random_state=seed,
+            )
         case _:
             if rng.random() < 0.5:
                 return GaussianNB(var_smoothing=log(1e-6, 1.0))
-            return DecisionTreeClassifier(max_depth=int(rng.integers(3, 9)), min_samples_leaf=int(rng.integers(3, 15)), max_features=float(rng.uniform(0.3, 1.0)), random_state=seed)  # fmt: skip
+            return DecisionTreeClassifier(
+                max_depth=int(rng.integers(3, 9)),
+                min_samples_leaf=int(rng.integers(3, 15)),
+                max_features=float(rng.uniform(0.3, 1.0)),
+                random_state=seed,
+            )
 
 
 def _predict(model: Any, x: FloatArray) -> FloatArray:

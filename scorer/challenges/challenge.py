@@ -710,10 +710,15 @@ def _read_combined(
         problems.append(document.problem("WRONG_TYPE", words, *where, "combine"))
         return []
     problems.extend(
-        document.problem("UNKNOWN_KEY", f"unknown key {show(key)}; beside combine only greater_is_better may stand", *where, key)
+        document.problem(
+            "UNKNOWN_KEY",
+            f"unknown key {show(key)}; beside combine only greater_is_better may stand",
+            *where,
+            key,
+        )
         for key in given
         if key != "combine"
-    )  # fmt: skip
+    )
     parts = []
     for i, entry in enumerate(entries):
         rest = dict(entry)
@@ -792,9 +797,14 @@ def _read_custom(
     except UnreadableMetric as error:
         file = f"private/{given['file']}"
         problems.extend(
-            Problem("BAD_METRIC_FILE", f"{file}, line {line}: {words}." if line else f"{file}: {words}.", line=line, file=file)
+            Problem(
+                "BAD_METRIC_FILE",
+                f"{file}, line {line}: {words}." if line else f"{file}: {words}.",
+                line=line,
+                file=file,
+            )
             for words, line in error.faults
-        )  # fmt: skip
+        )
         return None
     if form is None or len(problems) > before:
         return None

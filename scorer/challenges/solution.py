@@ -19,25 +19,9 @@ from numpy.typing import NDArray
 
 from scorer.challenges.task import Part, Task
 from scorer.metrics.registry import Classes
-from scorer.reading.cells import (
-    GRAMMARS,
-    NUMERIC_KINDS,
-    Cells,
-    ColumnBuilder,
-    canonical_label,
-    say_fault,
-)
+from scorer.reading.cells import GRAMMARS, NUMERIC_KINDS, Cells, ColumnBuilder, canonical_label, say_fault
 from scorer.reading.columnar import NotPlain, read_plain
-from scorer.reading.columns import (
-    CodeArray,
-    Column,
-    FloatArray,
-    Labels,
-    Lists,
-    Rows,
-    Vocabulary,
-    take,
-)
+from scorer.reading.columns import CodeArray, Column, FloatArray, Labels, Lists, Rows, Vocabulary, take
 from scorer.reading.ids import DuplicateId, IdIndex
 from scorer.reading.tables import SPACES, Table, is_blank, show
 from scorer.report import InvalidChallenge, Problem
@@ -202,15 +186,30 @@ def prepare(
             message = f"Column {show(wanted.name)}, line {line} (id {key}): {words}"
             problems.append(
                 _problem(
-                    code, message, line=line, id=key, column=show(wanted.name), value=show(fault.text), count=fault.count
+                    code,
+                    message,
+                    line=line,
+                    id=key,
+                    column=show(wanted.name),
+                    value=show(fault.text),
+                    count=fault.count,
                 )
-            )  # fmt: skip
+            )
     frame = _frame(header, rows) if any(task.custom for task in tasks) else {}
     tasks = [_with_numeric_columns(task, frame) for task in tasks]
     return _assemble(
-        names, IdIndex.build(rows.ids), usage, tasks, plan, columns, vocabulary, problems,
-        where=lambda row: (rows.lines[row], show(rows.ids[row])), strict=split_required, frame=frame,
-    )  # fmt: skip
+        names,
+        IdIndex.build(rows.ids),
+        usage,
+        tasks,
+        plan,
+        columns,
+        vocabulary,
+        problems,
+        where=lambda row: (rows.lines[row], show(rows.ids[row])),
+        strict=split_required,
+        frame=frame,
+    )
 
 
 def _prepare_plain(
@@ -242,9 +241,18 @@ def _prepare_plain(
     }
     try:
         return _assemble(
-            names, ids, usage, tasks, plan, columns, vocabulary, _split_problems(usage, split_required=True),
-            where=lambda row: (row + 2, show(ids.text(row))), strict=True, frame={},
-        )  # fmt: skip
+            names,
+            ids,
+            usage,
+            tasks,
+            plan,
+            columns,
+            vocabulary,
+            _split_problems(usage, split_required=True),
+            where=lambda row: (row + 2, show(ids.text(row))),
+            strict=True,
+            frame={},
+        )
     except InvalidChallenge:
         raise NotPlain("blank lines are not counted here, so the lines to name are not known") from None
 
@@ -507,8 +515,15 @@ def _true_class(
                 f"prediction columns {show(', '.join(part.columns))}."
             )
             problems.append(
-                _problem("UNKNOWN_CLASS", message, line=line, column=show(place.truth[0]), value=label, count=len(unknown))
-            )  # fmt: skip
+                _problem(
+                    "UNKNOWN_CLASS",
+                    message,
+                    line=line,
+                    column=show(place.truth[0]),
+                    value=label,
+                    count=len(unknown),
+                )
+            )
         return (Labels(found),)
     flags = np.column_stack([np.asarray(column, dtype=np.float64) for column in truth])
     sums = np.sum(flags, axis=1)

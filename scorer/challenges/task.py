@@ -438,8 +438,10 @@ def _in_order_of_roles(
     ordered = tuple(name or columns[i] for i, name in enumerate(named))
     if sorted(ordered) != sorted(columns):
         return columns, [
-            f"{role}: the submission has no column {name}" for role, name in zip(roles, named, strict=True) if name and name not in columns
-        ] or [f"the columns {', '.join(ordered)} are not those of the submission"]  # fmt: skip
+            f"{role}: the submission has no column {name}"
+            for role, name in zip(roles, named, strict=True)
+            if name and name not in columns
+        ] or [f"the columns {', '.join(ordered)} are not those of the submission"]
     return ordered, []
 
 

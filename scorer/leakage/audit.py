@@ -105,24 +105,33 @@ def audit_material(material: Material, tell: Callable[[str], None], began: float
         if "could not be read" in reason or "two columns of one name" in reason:
             findings.append(
                 Finding(
-                    NOT_CHECKED, "warn", "challenge", f"The {name} table was not looked at: {reason}.",
+                    NOT_CHECKED,
+                    "warn",
+                    "challenge",
+                    f"The {name} table was not looked at: {reason}.",
                     f"Mend public/{name}.csv; most checks need it, and so do participants.",
                 )
-            )  # fmt: skip
+            )
     if "ids" in material.lacking:
         findings.append(
             Finding(
-                NOT_CHECKED, "warn", "challenge", f"{material.lacking['ids']}.",
+                NOT_CHECKED,
+                "warn",
+                "challenge",
+                f"{material.lacking['ids']}.",
                 "Write the test table from the solution's ids, or take the others out of the solution.",
             )
-        )  # fmt: skip
+        )
     findings += [
         Finding(
-            NOT_CHECKED, "info", "challenge", f"Not checked ({', '.join(codes)}): {reason}.",
+            NOT_CHECKED,
+            "info",
+            "challenge",
+            f"Not checked ({', '.join(codes)}): {reason}.",
             "Mend this if the check would make sense here; otherwise look at these points yourself.",
         )
         for reason, codes in skipped.items()
-    ]  # fmt: skip
+    ]
     findings.sort(
         key=lambda f: (
             _SEVERITIES.index(f.severity),
@@ -133,9 +142,12 @@ def audit_material(material: Material, tell: Callable[[str], None], began: float
         )
     )
     versions = {
-        "python": platform.python_version(), "numpy": np.__version__, "pandas": pd.__version__,
-        "scipy": scipy.__version__, "scikit-learn": sklearn.__version__,
-    }  # fmt: skip
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "pandas": pd.__version__,
+        "scipy": scipy.__version__,
+        "scikit-learn": sklearn.__version__,
+    }
     return Audit(tuple(findings), tuple(passport), versions, time.perf_counter() - began)
 
 

@@ -34,7 +34,7 @@ from scorer.leakage.statistics import (
     association_of_codes,
     corrected,
     log10p_of_z,
-)  # fmt: skip
+)
 from scorer.reading.columns import FloatArray
 
 ROWS = 30_000
@@ -96,10 +96,14 @@ def target_copy(material: Material) -> Iterator[Found]:
                 f"column {name} is {copy.form} {target.name} in the {where_in} rows: {copy.words}"
                 f"{test.sampling}.{' Both follow time, so this may be a common trend.' if drift else ''}",
                 f"Drop {name} from the public tables, or explain in the override how it is known before the outcome.",
-                effect=copy.effect, log10p=log10p, where=name,
+                effect=copy.effect,
+                log10p=log10p,
+                where=name,
                 severity="block" if log10p <= -BLOCK and not drift else "warn",
-                picture=None if copy.picture is None else {**copy.picture, "x_title": name, "y_title": target.name},
-            )  # fmt: skip
+                picture=None
+                if copy.picture is None
+                else {**copy.picture, "x_title": name, "y_title": target.name},
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,9 +134,12 @@ def _copy_of(column: Column, target: Target) -> _Copy | None:
                 words = f"|correlation| {effect:.4f} over {n:,} rows"
                 points = np.linspace(0, n - 1, min(n, 300)).astype(np.int64)
                 picture = {
-                    "kind": "points", "title": "A column that goes with the target", "x": x[points].tolist(),
-                    "y": y[points].tolist(), "text": "The points lie on one curve.",
-                }  # fmt: skip
+                    "kind": "points",
+                    "title": "A column that goes with the target",
+                    "x": x[points].tolist(),
+                    "y": y[points].tolist(),
+                    "text": "The points lie on one curve.",
+                }
                 return _Copy(form, words, effect, _log10p_of_r(effect, n), picture)
     return _copy_in_bins(column.codes[known], y)
 
@@ -169,8 +176,9 @@ def _copy_in_bins(codes: Codes, y: FloatArray) -> _Copy | None:
     return _Copy(
         "a binning of",
         f"its {len(levels)} values are intervals of the target (each two neighbours apart with AUC {effect:.4f})",
-        effect, log10p,
-    )  # fmt: skip
+        effect,
+        log10p,
+    )
 
 
 def _copy_of_classes(column: Column, target: Target) -> _Copy | None:
@@ -193,9 +201,11 @@ def _copy_of_classes(column: Column, target: Target) -> _Copy | None:
             effect = min(there, back)
             log10p = _agreement_log10p(effect, counts, dense_x, target, known)
             return _Copy(
-                "as good as", f"its values and the classes go with each other in {there:.1%} of rows beyond chance",
-                effect, log10p,
-            )  # fmt: skip
+                "as good as",
+                f"its values and the classes go with each other in {there:.1%} of rows beyond chance",
+                effect,
+                log10p,
+            )
         if n_levels == 2 and len(classes) > 2:
             for code in range(len(classes)):
                 hot = dense_y == code
@@ -204,7 +214,12 @@ def _copy_of_classes(column: Column, target: Target) -> _Copy | None:
                 if rate >= 0.98 and _beyond_chance(table.max(axis=1).sum() if len(classes) == 2 else max((dense_x == hot).sum(), (dense_x != hot).sum()), max(hot.sum(), (~hot).sum()), n) >= 0.97:  # fmt: skip
                     log10p = _agreement_log10p(rate, np.array([hot.sum(), (~hot).sum()]), dense_x, target, known)  # fmt: skip
                     name = target.name_of(classes[code])
-                    return _Copy(f"an indicator of class {name} of", f"agreement {rate:.4f} over {n:,} rows", rate, log10p)  # fmt: skip
+                    return _Copy(
+                        f"an indicator of class {name} of",
+                        f"agreement {rate:.4f} over {n:,} rows",
+                        rate,
+                        log10p,
+                    )
     if column.is_numeric and not missing.all():
         held = ~missing
         x, own = column.numbers[known][held], dense_y[held]
@@ -218,9 +233,14 @@ def _copy_of_classes(column: Column, target: Target) -> _Copy | None:
             if r > _SAME:
                 name = target.name_of(classes[code])
                 return _Copy(
-                    f"an indicator of class {name} of", f"|correlation| {r:.4f} over {len(x):,} rows", r,
-                    max(_log10p_of_r(r, len(x)), _log10p_of_arrangement(np.array([hot_counts[code], len(x) - hot_counts[code]]))),
-                )  # fmt: skip
+                    f"an indicator of class {name} of",
+                    f"|correlation| {r:.4f} over {len(x):,} rows",
+                    r,
+                    max(
+                        _log10p_of_r(r, len(x)),
+                        _log10p_of_arrangement(np.array([hot_counts[code], len(x) - hot_counts[code]])),
+                    ),
+                )
         if len(classes) > 2:
             means = np.bincount(own, weights=x, minlength=len(classes)) / np.maximum(hot_counts, 1)
             within = float(((x - means[own]) ** 2).sum())
@@ -230,7 +250,12 @@ def _copy_of_classes(column: Column, target: Target) -> _Copy | None:
             right = _beyond_chance((near == own).sum(), hot_counts.max(), len(x))
             if eta > _SAME**2 and right >= 0.97:
                 log10p = _log10p_of_arrangement(hot_counts)
-                return _Copy("a number for each class of", f"the classes make up {eta:.2%} of its variance", math.sqrt(eta), log10p)  # fmt: skip
+                return _Copy(
+                    "a number for each class of",
+                    f"the classes make up {eta:.2%} of its variance",
+                    math.sqrt(eta),
+                    log10p,
+                )
     return None
 
 
@@ -274,7 +299,12 @@ def _orders(material: Material) -> Iterator[tuple[str, dict[str, FloatArray], di
         return
     keys: list[tuple[str, FloatArray]] = []
     if material.time is not None and all(material.time in side.frame for side in (train, test)):
-        keys.append((f"in the order of {material.time}", np.concatenate([_numbers(side, material.time) for side in (train, test)])))  # fmt: skip
+        keys.append(
+            (
+                f"in the order of {material.time}",
+                np.concatenate([_numbers(side, material.time) for side in (train, test)]),
+            )
+        )
     if len(train.ids) == len(test.ids) == 1:
         ids = [_id_numbers(side.ids[0]) for side in (train, test)]
         if ids[0] is not None and ids[1] is not None and not np.intersect1d(ids[0], ids[1]).size:
@@ -364,7 +394,12 @@ def _copy_in_order(
         ):
             r, n = _same(got, want)
             if r > _SAME:
-                return _Copy(form, f"its steps {words} and the target have |correlation| {r:.4f}", r, _log10p_of_r(r, n))  # fmt: skip
+                return _Copy(
+                    form,
+                    f"its steps {words} and the target have |correlation| {r:.4f}",
+                    r,
+                    _log10p_of_r(r, n),
+                )
         for lag in (1, -1, 2, -2, 3, -3, 7, -7, 12, -12, 24, -24):
             a, b = (x[lag:], y[:-lag]) if lag > 0 else (x[:lag], y[-lag:])
             r, n = _same(a, b)
@@ -373,8 +408,10 @@ def _copy_in_order(
                 side = "before" if lag > 0 else "after"
                 return _Copy(
                     f"the value {abs(lag)} row{'s' * (abs(lag) > 1)} {side} of",
-                    f"|correlation| {r:.4f} {words}", r, _log10p_of_r(r, n),
-                )  # fmt: skip
+                    f"|correlation| {r:.4f} {words}",
+                    r,
+                    _log10p_of_r(r, n),
+                )
     return None
 
 
@@ -451,14 +488,20 @@ def strong_feature(material: Material) -> Iterator[Found]:
                 f"column {one.name}: alone it orders the labels of {target} with {pool.measure(target)} "
                 f"{one.best.effect:.3f} in {one.where} (next best: {next_best}){one.best.detail}{words}{pool.sampling}.",
                 f"Ask how {one.name} is measured and when. If it is known only after the outcome, or made from it, drop it; if it is honest, the task is very easy.",
-                effect=one.best.effect, log10p=log10p, severity=severity, where=one.name,
+                effect=one.best.effect,
+                log10p=log10p,
+                severity=severity,
+                where=one.name,
                 picture={
-                    "kind": "bars", "title": f"What each column tells alone of {target}",
-                    "x_title": "column", "y_title": pool.measure(target),
-                    "x": [r.name for r in ranked[:10]], "y": [round(r.best.effect, 4) for r in ranked[:10]],
+                    "kind": "bars",
+                    "title": f"What each column tells alone of {target}",
+                    "x_title": "column",
+                    "y_title": pool.measure(target),
+                    "x": [r.name for r in ranked[:10]],
+                    "y": [round(r.best.effect, 4) for r in ranked[:10]],
                     "text": f"{one.name} reaches {one.best.effect:.3f}.",
                 },
-            )  # fmt: skip
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -494,7 +537,13 @@ class _ColumnPower:
 
     @property
     def where(self) -> str:
-        return "the rows of train and test" if self.pooled and self.train and self.test else "the test rows" if self.test else "the train rows"  # fmt: skip
+        return (
+            "the rows of train and test"
+            if self.pooled and self.train and self.test
+            else "the test rows"
+            if self.test
+            else "the train rows"
+        )
 
 
 def _verdict(
@@ -562,10 +611,13 @@ def post_outcome_feature(material: Material) -> Iterator[Found]:
             yield Found(
                 f"column {name} {words}; in train it alone tells {target.name} with {pool.measure(target.name)} {power.effect:.3f}{pool.sampling}.",
                 f"Drop {name} from train: nobody can use it, or it shows what was known only afterwards."
-                if tells else f"Drop {name} from train, or give it in test as well.",
-                effect=power.effect, log10p=log10p if tells else None,
-                severity="info" if not tells or (calm and not is_null) else "warn", where=name,
-            )  # fmt: skip
+                if tells
+                else f"Drop {name} from train, or give it in test as well.",
+                effect=power.effect,
+                log10p=log10p if tells else None,
+                severity="info" if not tells or (calm and not is_null) else "warn",
+                where=name,
+            )
     for target_name, found in _powers_of(material, pool).items():
         for one in found:
             if one.train is None or one.carried is None or one.name in told:
@@ -580,9 +632,11 @@ def post_outcome_feature(material: Material) -> Iterator[Found]:
                 f"column {one.name} tells {target_name} with {pool.measure(target_name)} {one.train.effect:.3f} in train, "
                 f"but what train tells of it reaches only {one.carried.effect:.3f} in test (z = {z:.1f}){pool.sampling}.",
                 f"Find out what {one.name} means in train: it may have been filled in after the outcome. Make both tables the same way.",
-                effect=one.train.effect, log10p=corrected(log10p_of_z(z), len(found)),
-                severity="info" if calm else "warn", where=one.name,
-            )  # fmt: skip
+                effect=one.train.effect,
+                log10p=corrected(log10p_of_z(z), len(found)),
+                severity="info" if calm else "warn",
+                where=one.name,
+            )
 
 
 def _loss_in_test(name: str, column: Column, pool: Pool, n_test: int) -> tuple[str, bool] | None:
@@ -647,7 +701,9 @@ def _powers(material: Material, pool: Pool, target_name: str) -> list[_ColumnPow
         elif name in pool.shared and n_train + n_test >= MIN_ROWS:
             pooled = _power(column.take(rows), target.take(rows), pool.folds[rows])
         if (in_test or pool.test is None) and (train or test or pooled):
-            found.append(_ColumnPower(name, train, test, carried, pooled or (train if pool.test is None else None)))  # fmt: skip
+            found.append(
+                _ColumnPower(name, train, test, carried, pooled or (train if pool.test is None else None))
+            )
     return found
 
 
@@ -781,7 +837,9 @@ def association_of_values(codes: Codes, target: Target) -> Strength:
     if target.kind == "class":
         # The class that the p value is about, against the rest.
         code = next((c for c in np.unique(own.values) if own.name_of(c) == strength.detail), own.values.max())
-        own = Target(target.name, "binary", (own.values == code).astype(np.float64), ("other", own.name_of(code)))  # fmt: skip
+        own = Target(
+            target.name, "binary", (own.values == code).astype(np.float64), ("other", own.name_of(code))
+        )
     elif target.kind == "binary":
         own = replace(own, values=(own.values == own.values.max()).astype(np.float64))
     n = len(own)
@@ -923,8 +981,11 @@ def pair_key(material: Material) -> Iterator[Found]:
                 f"told beyond chance (the columns alone {max(0.0, before):.2f}, a model of the two {max(0.0, smooth):.2f}), "
                 f"and {overlap:.0%} of test rows share both with a train row{train.sampling}.",
                 f"If {a} and {b} name one thing (a user, a place, an order), split by it (split: group) or coarsen one of them.",
-                effect=gain, log10p=log10p, where=f"{a}, {b}", severity="warn",
-            )  # fmt: skip
+                effect=gain,
+                log10p=log10p,
+                where=f"{a}, {b}",
+                severity="warn",
+            )
 
 
 def _keys(pool: Pool) -> list[str]:
@@ -999,9 +1060,12 @@ def _model_of_two(
     guess = np.zeros_like(wanted)
     for train, test in KFold(3, shuffle=True, random_state=seed).split(x):
         settings = {
-            "max_iter": 50, "max_depth": 4, "early_stopping": False, "random_state": seed,
+            "max_iter": 50,
+            "max_depth": 4,
+            "early_stopping": False,
+            "random_state": seed,
             "min_samples_leaf": max(3, min(10, len(train) // 20)),
-        }  # fmt: skip
+        }
         if wanted.shape[1] == 1:
             model = HistGradientBoostingRegressor(**settings).fit(x[train], wanted[train, 0])
             guess[test, 0] = model.predict(x[test])
@@ -1045,7 +1109,10 @@ def missingness_signal(material: Material) -> Iterator[Found]:
         told = False
         for name, missing in holes.items():
             own = rows & pool.has(name)
-            best = max((_hole(missing[part], target.take(part)) for part in _parts(material, pool, own)), key=lambda hole: -hole.log10p)  # fmt: skip
+            best = max(
+                (_hole(missing[part], target.take(part)) for part in _parts(material, pool, own)),
+                key=lambda hole: -hole.log10p,
+            )
             log10p = corrected(best.log10p, 2 * n_tests if material.is_sequential else n_tests)
             if log10p > -_SOFT_ALARM or not best.is_strong:
                 continue
@@ -1053,9 +1120,18 @@ def missingness_signal(material: Material) -> Iterator[Found]:
             yield Found(
                 f"column {name} is missing in {missing[own].mean():.1%} of rows, and that goes with {target_name}: {best.words}{pool.sampling}.",
                 f"If {name} is missing because of how the rows were collected (two sources joined, a form filled in afterwards), fill it alike or drop it; if the gap itself is honest knowledge, leave it.",
-                effect=best.effect, log10p=log10p, severity="warn", where=name,
-                picture={"kind": "bars", "title": f"Share of rows without {name}", "x_title": target_name, "y_title": "share missing", **_missing_by_target(missing[own], target.take(own))},
-            )  # fmt: skip
+                effect=best.effect,
+                log10p=log10p,
+                severity="warn",
+                where=name,
+                picture={
+                    "kind": "bars",
+                    "title": f"Share of rows without {name}",
+                    "x_title": target_name,
+                    "y_title": "share missing",
+                    **_missing_by_target(missing[own], target.take(own)),
+                },
+            )
         if told or len(holes) < 2:
             continue
         matrix = np.column_stack([missing[rows] for missing in holes.values()])
@@ -1063,14 +1139,19 @@ def missingness_signal(material: Material) -> Iterator[Found]:
         own_target = target.take(rows)
         by_number = association(counts, own_target)
         by_pattern = association_of_values(_pattern(matrix), own_target)
-        for strength, words in ((by_number, "the number of missing values in a row"), (by_pattern, "which values of a row are missing together")):  # fmt: skip
+        for strength, words in (
+            (by_number, "the number of missing values in a row"),
+            (by_pattern, "which values of a row are missing together"),
+        ):
             log10p = corrected(strength.log10p, n_tests)
             if log10p <= -_SOFT_ALARM and strength.auc >= AUC_FLOOR:
                 yield Found(
                     f"{words} goes with {target_name}: AUC {strength.auc:.3f}{pool.sampling}.",
                     "Look at how rows of different labels came to be: two sources joined leave such traces.",
-                    effect=strength.auc, log10p=log10p, severity="warn",
-                )  # fmt: skip
+                    effect=strength.auc,
+                    log10p=log10p,
+                    severity="warn",
+                )
                 break
 
 
@@ -1140,7 +1221,11 @@ def _missing_by_target(missing: Mask, target: Target) -> dict[str, Any]:
         names = [target.name_of(code) for code in codes]
     _, bins = np.unique(bins, return_inverse=True)
     shares = np.bincount(bins, weights=missing) / np.bincount(bins)
-    return {"x": names[:30], "y": np.round(shares, 4).tolist()[:30], "text": f"The share runs from {shares.min():.1%} to {shares.max():.1%}."}  # fmt: skip
+    return {
+        "x": names[:30],
+        "y": np.round(shares, 4).tolist()[:30],
+        "text": f"The share runs from {shares.min():.1%} to {shares.max():.1%}.",
+    }
 
 
 def _pattern(matrix: Mask) -> Codes:
@@ -1179,9 +1264,20 @@ def missingness_shift(material: Material) -> Iterator[Found]:
             f"column {name} is missing in {a:.1%} of train rows and {b:.1%} of test rows{pool.sampling}."
             f"{' The split is by time, which may explain it.' if is_meant else ''}",
             "Prepare both tables by the same steps; a gap that only one side has tells where a row is from.",
-            effect=abs(a - b), log10p=log10p, severity="info" if is_meant else "warn", where=name,
-            picture={"kind": "bars", "title": f"Share of rows without {name}", "x_title": "table", "y_title": "share missing", "x": ["train", "test"], "y": [round(a, 4), round(b, 4)], "text": f"{a:.1%} in train, {b:.1%} in test."},
-        )  # fmt: skip
+            effect=abs(a - b),
+            log10p=log10p,
+            severity="info" if is_meant else "warn",
+            where=name,
+            picture={
+                "kind": "bars",
+                "title": f"Share of rows without {name}",
+                "x_title": "table",
+                "y_title": "share missing",
+                "x": ["train", "test"],
+                "y": [round(a, 4), round(b, 4)],
+                "text": f"{a:.1%} in train, {b:.1%} in test.",
+            },
+        )
 
 
 @check("number_format", scope="columns", needs=(), cost="columns x n log n")
@@ -1215,25 +1311,43 @@ def number_format(material: Material) -> Iterator[Found]:
             yield Found(
                 f"column {name}: {best.detail} goes with {target_name} among rows of about the same value (AUC {best.auc:.3f}){pool.sampling}.",
                 f"Write {name} in one way in all rows: round to the same decimals, strip blanks, use one case. Different ways often mean different sources.",
-                effect=best.auc, log10p=log10p, severity="warn", where=name,
-            )  # fmt: skip
+                effect=best.auc,
+                log10p=log10p,
+                severity="warn",
+                where=name,
+            )
 
 
 def _ways(column: Column) -> Iterator[tuple[dict[str, FloatArray], Codes]]:
     """How each cell is written, and which rows are comparable: of about the same value."""
     distinct = column.written_names
     codes = column.written
-    if len(distinct) > 0 and column.missing.any() and len({distinct[c] for c in np.unique(codes[column.missing])}) > 1:  # fmt: skip
+    if (
+        len(distinct) > 0
+        and column.missing.any()
+        and len({distinct[c] for c in np.unique(codes[column.missing])}) > 1
+    ):
         yield {"the word for nothing": codes.astype(np.float64)}, np.where(column.missing, 0, -1)
     if column.is_numeric:
-        yield {kind: np.array([way(text) for text in distinct], dtype=np.float64)[codes] for kind, way in _OF_NUMBERS.items()}, _strata(column)  # fmt: skip
+        yield (
+            {
+                kind: np.array([way(text) for text in distinct], dtype=np.float64)[codes]
+                for kind, way in _OF_NUMBERS.items()
+            },
+            _strata(column),
+        )
         return
     styles = {
         kind: np.array([way(text) for text in distinct], dtype=np.float64)[codes]
         for kind, way in _OF_WORDS.items()
     }
     folded: dict[str, int] = {}
-    same = np.array([folded.setdefault(" ".join(unicodedata.normalize("NFKC", t).casefold().split()), len(folded)) for t in distinct])  # fmt: skip
+    same = np.array(
+        [
+            folded.setdefault(" ".join(unicodedata.normalize("NFKC", t).casefold().split()), len(folded))
+            for t in distinct
+        ]
+    )
     if column.kind == "text":
         styles = {kind: values for kind, values in styles.items() if kind != "case"}
         yield styles, np.where(column.missing, -1, 0)
@@ -1254,14 +1368,18 @@ def _trailing_zeros(text: str) -> float:
 _OF_NUMBERS: dict[str, Callable[[str], float]] = {
     "the number of decimals": _decimals,
     "the number of zeros at the end": _trailing_zeros,
-    "writing with an exponent, a sign or zeros in front": lambda text: float("e" in text.lower() or text.strip()[:1] == "+" or bool(re.match(r"-?0\d", text.strip()))),
+    "writing with an exponent, a sign or zeros in front": lambda text: float(
+        "e" in text.lower() or text.strip()[:1] == "+" or bool(re.match(r"-?0\d", text.strip()))
+    ),
     "blanks around the value": lambda text: float(text != text.strip()),
-}  # fmt: skip
+}
 _OF_WORDS: dict[str, Callable[[str], float]] = {
     "blanks around or inside the value": lambda text: float(text != " ".join(text.split())),
     "case": lambda text: float(text.isupper()) - float(text.islower()),
-    "the encoding of letters": lambda text: float(unicodedata.normalize("NFC", text) != text or "\ufffd" in text or "Ã" in text),
-}  # fmt: skip
+    "the encoding of letters": lambda text: float(
+        unicodedata.normalize("NFC", text) != text or "\ufffd" in text or "Ã" in text
+    ),
+}
 
 
 def _strata(column: Column) -> Codes:
@@ -1336,7 +1454,13 @@ _LOOKED_AT = 2_000
 """Rows at which a suspected mean is compared; the mean itself is of all rows."""
 
 
-@check("target_encoding", scope="columns", needs=("train_target", "test", "hidden"), cost="categories x numbers x n", blocks=True)  # fmt: skip
+@check(
+    "target_encoding",
+    scope="columns",
+    needs=("train_target", "test", "hidden"),
+    cost="categories x numbers x n",
+    blocks=True,
+)
 def target_encoding(material: Material) -> Iterator[Found]:
     """A number that is the mean of the target over the rows of a category, hidden labels included.
 
@@ -1376,10 +1500,16 @@ def target_encoding(material: Material) -> Iterator[Found]:
                     form, effect, leaks = encoded
                     yield Found(
                         f"column {name} is {form} of {words} over the rows of each {key}"
-                        + (", hidden labels included." if leaks else ", in train only: each row's own label is in it."),
+                        + (
+                            ", hidden labels included."
+                            if leaks
+                            else ", in train only: each row's own label is in it."
+                        ),
                         f"Compute {name} from train's labels alone, out of fold; or leave it out, whoever wants it can make it.",
-                        effect=effect, severity="block" if leaks else "info", where=name,
-                    )  # fmt: skip
+                        effect=effect,
+                        severity="block" if leaks else "info",
+                        where=name,
+                    )
 
 
 def _categories(pool: Pool) -> list[str]:
@@ -1446,9 +1576,15 @@ class _Means:
         test_sums, test_counts = total(known & ~train)
         own, held = np.nan_to_num(y[places]), known[places]
         return cls(
-            at, (sums / counts)[at], (test_sums / test_counts)[at], ((sums - test_sums) / (counts - test_counts))[at],
-            np.where(held, (sums[at] - own) / (counts[at] - 1), np.nan), sums[at], counts[at], float(y[known].mean()),
-        )  # fmt: skip
+            at,
+            (sums / counts)[at],
+            (test_sums / test_counts)[at],
+            ((sums - test_sums) / (counts - test_counts))[at],
+            np.where(held, (sums[at] - own) / (counts[at] - 1), np.nan),
+            sums[at],
+            counts[at],
+            float(y[known].mean()),
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -1479,9 +1615,11 @@ def _encoding(number: _Number, means: _Means) -> tuple[str, float, bool] | None:
     """Which mean a column is, the share of rows in which it is, and whether that takes hidden labels."""
     x, used, tolerance = number.x, number.used, number.tolerance
     forms = {
-        "the mean, in train only,": means.of_train, "the mean": means.everywhere, "the mean in the test rows": means.of_test,
+        "the mean, in train only,": means.of_train,
+        "the mean": means.everywhere,
+        "the mean in the test rows": means.of_test,
         "the mean without the own row": means.without_own,
-    }  # fmt: skip
+    }
     shares = {form: _fits(x, values[used], tolerance) for form, values in forms.items()}
     in_train = shares.pop("the mean, in train only,")
     form = max(shares, key=lambda one: shares[one])
@@ -1512,7 +1650,11 @@ def _encoding(number: _Number, means: _Means) -> tuple[str, float, bool] | None:
     for measure in (_r, lambda a, b: _r(stats.rankdata(a), stats.rankdata(b))):
         with_test, without = abs(measure(x, everywhere)), abs(measure(x, train))
         if with_test > 0.999 and 1 - with_test < 0.3 * (1 - without):
-            return f"a function (|correlation| {with_test:.5f}, with train alone {without:.5f}) of the mean", with_test, True  # fmt: skip
+            return (
+                f"a function (|correlation| {with_test:.5f}, with train alone {without:.5f}) of the mean",
+                with_test,
+                True,
+            )
         if without > 0.9999 and 1 - without < 0.3 * (1 - with_test):
             return "a function of the mean", without, False
     return None
@@ -1582,9 +1724,13 @@ class Column:
 
     def take(self, rows: Mask | Rows) -> Column:
         return replace(
-            self, numbers=self.numbers[rows], codes=self.codes[rows], missing=self.missing[rows],
-            written=self.written[rows], in_train=self.in_train[rows],
-        )  # fmt: skip
+            self,
+            numbers=self.numbers[rows],
+            codes=self.codes[rows],
+            missing=self.missing[rows],
+            written=self.written[rows],
+            in_train=self.in_train[rows],
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -1663,8 +1809,12 @@ class Pool:
         sides = [side for side in (self.train, self.test) if side is not None]
         values = [
             target.values if target is not None else np.full(len(side), np.nan)
-            for side, target in zip(sides, [f for f, s in zip(found, (self.train, self.test), strict=True) if s is not None], strict=True)
-        ]  # fmt: skip
+            for side, target in zip(
+                sides,
+                [f for f, s in zip(found, (self.train, self.test), strict=True) if s is not None],
+                strict=True,
+            )
+        ]
         held = [target for target in found if target is not None]
         # Train's classes begin with those of the hidden labels, so its list names both.
         widest = max(held, key=lambda target: len(target.classes))
@@ -1749,7 +1899,14 @@ def pool_of(material: Material) -> Pool:
         order = np.random.default_rng(material.seed).permutation(
             n if groups is None else int(groups.max()) + 1
         )
-        _POOLS[material] = Pool(train, test, declared, groups, (order if groups is None else order[groups]) % _FOLDS, material.seed)  # fmt: skip
+        _POOLS[material] = Pool(
+            train,
+            test,
+            declared,
+            groups,
+            (order if groups is None else order[groups]) % _FOLDS,
+            material.seed,
+        )
     return _POOLS[material]
 
 
@@ -1778,17 +1935,30 @@ def _groups(sides: Sequence[Side], name: str | None) -> Codes | None:
 def _pooled(name: str, sides: Sequence[Side], in_train: Mask) -> Column:
     features: list[Feature | None] = [s.frame.feature(name) if name in s.frame else None for s in sides]
     texts = pa.concat_arrays(
-        [f.texts if f is not None else pa.array([""] * len(s), pa.string()) for f, s in zip(features, sides, strict=True)]
-    ).dictionary_encode()  # fmt: skip
+        [
+            f.texts if f is not None else pa.array([""] * len(s), pa.string())
+            for f, s in zip(features, sides, strict=True)
+        ]
+    ).dictionary_encode()
     written = np.asarray(texts.indices.to_numpy(zero_copy_only=False), dtype=np.int64)
-    missing = np.concatenate([f.missing if f is not None else np.ones(len(s), dtype=np.bool_) for f, s in zip(features, sides, strict=True)])  # fmt: skip
+    missing = np.concatenate(
+        [
+            f.missing if f is not None else np.ones(len(s), dtype=np.bool_)
+            for f, s in zip(features, sides, strict=True)
+        ]
+    )
     kinds = {feature.kind for feature in features if feature is not None and not feature.missing.all()}
     kind = str(next(iter(kinds))) if len(kinds) == 1 else "text" if "text" in kinds else "category"
     names: list[str] = texts.dictionary.to_pylist()
     numbers = np.full(len(missing), np.nan)
     codes = np.full(len(missing), -1, dtype=np.int64)
     if kind in ("number", "time"):
-        numbers = np.concatenate([f.numbers if f is not None and f.kind == kind else np.full(len(s), np.nan) for f, s in zip(features, sides, strict=True)])  # fmt: skip
+        numbers = np.concatenate(
+            [
+                f.numbers if f is not None and f.kind == kind else np.full(len(s), np.nan)
+                for f, s in zip(features, sides, strict=True)
+            ]
+        )
         missing = missing | np.isnan(numbers)
         codes[~missing] = np.unique(numbers[~missing], return_inverse=True)[1]
     elif names:

@@ -102,8 +102,9 @@ def labels_in_public_file(material: Material) -> Iterator[Found]:
     elif names:
         yield Found(
             "The hidden target is not a simple column, or its ids are not simple, so the published files could only be listed, not compared with it.",
-            "Look through them yourself.", severity="info",
-        )  # fmt: skip
+            "Look through them yourself.",
+            severity="info",
+        )
     yield from _unread(unread)
     yield from _not_published(material, names)
 
@@ -454,9 +455,16 @@ def _vectors(table: Table, hidden: _Hidden) -> Iterator[_Vector]:
                     numbers, codes = _scattered(column, way.rows, hidden.n)
                     counterpart = None if train is None else _scattered(column, train, hidden.n_train)
                     yield _Vector(
-                        table.file, table.path, column.name, way.words, held,
-                        None if numbers is None else numbers[held], codes[held], True, counterpart,
-                    )  # fmt: skip
+                        table.file,
+                        table.path,
+                        column.name,
+                        way.words,
+                        held,
+                        None if numbers is None else numbers[held],
+                        codes[held],
+                        True,
+                        counterpart,
+                    )
             continue
         places = _thinned(np.flatnonzero(way.rows >= 0), rng)
         for column in (columns[i] for i in worthy[number]):
@@ -464,9 +472,14 @@ def _vectors(table: Table, hidden: _Hidden) -> Iterator[_Vector]:
             if column.name in keys or (numbers is not None and column.is_counter):
                 continue
             yield _Vector(
-                table.file, table.path, column.name, way.words, way.rows[places],
-                None if numbers is None else numbers[places + way.start], column.codes[places + way.start],
-            )  # fmt: skip
+                table.file,
+                table.path,
+                column.name,
+                way.words,
+                way.rows[places],
+                None if numbers is None else numbers[places + way.start],
+                column.codes[places + way.start],
+            )
 
 
 def _by_features(
@@ -484,9 +497,16 @@ def _by_features(
             else _scattered(column, train, hidden.n_train)
         )
         yield _Vector(
-            table.file, table.path, column.name, "by the values of the columns it shares with the test table", held,
-            None if numbers is None else numbers[held], codes[held], True, counterpart,
-        )  # fmt: skip
+            table.file,
+            table.path,
+            column.name,
+            "by the values of the columns it shares with the test table",
+            held,
+            None if numbers is None else numbers[held],
+            codes[held],
+            True,
+            counterpart,
+        )
 
 
 def _is_feature(hidden: _Hidden, name: str) -> bool:
@@ -574,7 +594,11 @@ def _shifted(fitting: Sequence[tuple[str, Rows]], n_rows: int) -> Iterator[_Way]
 def _together(table: Table, hidden: _Hidden) -> Iterator[Column]:
     """What flags or probabilities of the classes say together, if the columns may be these."""
     classes = len(hidden.targets[0].classes)
-    numeric = [numbers for column in table.columns if (numbers := column.numbers) is not None] if len(table.columns) <= classes + 2 else []  # fmt: skip
+    numeric = (
+        [numbers for column in table.columns if (numbers := column.numbers) is not None]
+        if len(table.columns) <= classes + 2
+        else []
+    )
     if 2 < classes == len(numeric) and table.n_rows > 1:
         matrix = np.column_stack([np.nan_to_num(numbers) for numbers in numeric])
         yield Column("the largest of each row", matrix.argmax(axis=1).astype(np.float64))
@@ -636,7 +660,9 @@ def _joined(parts: Mapping[str, Sequence[Table]], hidden: _Hidden) -> list[Table
         rows: dict[str, dict[str, str]] = {}
         for table in tables:
             path = PurePosixPath(table.file.rpartition(INSIDE)[2])
-            known = next((n for n in _names_in(path) if hidden.row_of(n) is not None or n in hidden.train_rows), None)  # fmt: skip
+            known = next(
+                (n for n in _names_in(path) if hidden.row_of(n) is not None or n in hidden.train_rows), None
+            )
             if known is not None:
                 row = rows.setdefault(known, {})
                 for column in table.columns[:200]:
@@ -644,7 +670,10 @@ def _joined(parts: Mapping[str, Sequence[Table]], hidden: _Hidden) -> list[Table
         if len(rows) >= max(8, _COVERED * hidden.n):
             names = dict.fromkeys(name for row in list(rows.values())[:1000] for name in row)
             columns = [Column("file", list(rows))]
-            columns += [Column(f"{sub} {name}".strip(), [row.get(name, "") for row in rows.values()]) for name in names]  # fmt: skip
+            columns += [
+                Column(f"{sub} {name}".strip(), [row.get(name, "") for row in rows.values()])
+                for name in names
+            ]
             found.append(Table(words, columns))
         by_columns: dict[tuple[str, ...], list[Table]] = defaultdict(list)
         for table in tables:
@@ -885,8 +914,12 @@ def _judge(vector: _Vector, hidden: _Hidden, counterparts: _Counterparts, n_test
             continue
         found = Found(
             f"{vector.table}, column {vector.name}, lined up {vector.how}, follows the hidden {target.name}: {effect.words}{words}.",
-            _LESS, effect=effect.auc, log10p=log10p, severity=severity, where=vector.file,
-        )  # fmt: skip
+            _LESS,
+            effect=effect.auc,
+            log10p=log10p,
+            severity=severity,
+            where=vector.file,
+        )
         strongest = _stronger(strongest, found)
     return strongest
 
@@ -917,8 +950,11 @@ def _found_bytes(blob: Blob, hidden: _Hidden) -> Found | None:
             file = blob.path.partition(": ")[0]
             return Found(
                 f"{blob.path}: at byte {place:,} stand {words}, exactly as they are in the solution.",
-                _LESS, effect=1.0, severity="block", where=file,
-            )  # fmt: skip
+                _LESS,
+                effect=1.0,
+                severity="block",
+                where=file,
+            )
     return None
 
 
@@ -1042,8 +1078,9 @@ def _unread(unread: Sequence[Unread]) -> Iterator[Found]:
         yield Found(
             f"{lines[0]}{more}.",
             "Not looked into: make sure yourself that no labels are in there, or publish it in an open form.",
-            severity="info", where=lines[0].split(" ")[0],
-        )  # fmt: skip
+            severity="info",
+            where=lines[0].split(" ")[0],
+        )
 
 
 def _not_published(material: Material, names: Sequence[str]) -> Iterator[Found]:
@@ -1059,14 +1096,17 @@ def _not_published(material: Material, names: Sequence[str]) -> Iterator[Found]:
         yield Found(
             f"{len(hidden):,} hidden or left-over files in public/ are not published ({', '.join(tops[:4])}).",
             "Nothing is handed out of these, but whoever copies the folder elsewhere may: a history or a notebook's checkpoint can hold labels.",
-            severity="info", where=tops[0],
-        )  # fmt: skip
+            severity="info",
+            where=tops[0],
+        )
     notebooks = [name for name in names if name.endswith(".ipynb")]
     if notebooks:
         yield Found(
             f"{len(notebooks)} notebooks are published ({', '.join(notebooks[:3])}); what their cells printed was searched, pictures in them were not.",
-            "Clear the outputs of a notebook that ever saw the solution.", severity="info", where=notebooks[0],
-        )  # fmt: skip
+            "Clear the outputs of a notebook that ever saw the solution.",
+            severity="info",
+            where=notebooks[0],
+        )
 
 
 # --- metadata -------------------------------------------------------------------------------------
@@ -1080,11 +1120,15 @@ def _metadata(archive: str, entries: Sequence[Entry], rows: Rows, hidden: _Hidde
     order[by_name] = np.arange(len(entries))
     pixels = [entry.pixels for entry in entries]
     scores: list[tuple[str, FloatArray, Severity]] = [
-        ("the time of last change", np.array([np.nan if e.modified is None else e.modified for e in entries]), "block"),
+        (
+            "the time of last change",
+            np.array([np.nan if e.modified is None else e.modified for e in entries]),
+            "block",
+        ),
         ("the size in bytes", np.array([float(e.size) for e in entries]), "warn"),
         ("the width", np.array([np.nan if p is None else float(p[0]) for p in pixels]), "warn"),
         ("the height", np.array([np.nan if p is None else float(p[1]) for p in pixels]), "warn"),
-    ]  # fmt: skip
+    ]
     if archive:
         scores.append(("the place in the archive", np.array([float(e.position) for e in entries]), "block"))
     names: list[tuple[str, list[str]]] = [
@@ -1130,18 +1174,26 @@ def _of_metadata(
         ranked = np.argsort(score, kind="stable")
         tenths = [part for part in np.array_split(own.values[ranked], 20) if len(part)]
         picture = {
-            "kind": "line", "title": f"{target.name} by {what}", "x_title": f"files by {what}, twentieths", "y_title": f"mean {target.name}",
-            "x": list(range(1, len(tenths) + 1)), "y": [float(np.nanmean(part)) if not np.isnan(part).all() else 0.0 for part in tenths],
+            "kind": "line",
+            "title": f"{target.name} by {what}",
+            "x_title": f"files by {what}, twentieths",
+            "y_title": f"mean {target.name}",
+            "x": list(range(1, len(tenths) + 1)),
+            "y": [float(np.nanmean(part)) if not np.isnan(part).all() else 0.0 for part in tenths],
             "text": f"Files are sorted by {what} and cut into twentieths; a level line would mean that it tells nothing.",
-        }  # fmt: skip
+        }
     label = f" (class {strength.detail})" if strength.detail else ""
     yield Found(
         f"{where}: {what} of {n:,} files that belong to test rows orders the hidden {target.name}{label} with AUC {strength.auc:.3f}.",
         "Write the files anew in random order with one and the same date (zip -X, or touch), under names and in folders that say nothing."
         if worst == "block"
         else "Size may be content; if not, bring all files to one form.",
-        effect=strength.auc, log10p=log10p, severity=worst if sure else "warn", where=where, picture=picture,
-    )  # fmt: skip
+        effect=strength.auc,
+        log10p=log10p,
+        severity=worst if sure else "warn",
+        where=where,
+        picture=picture,
+    )
 
 
 def _follows(score: FloatArray, order: Codes) -> bool:

@@ -258,10 +258,17 @@ class Material:
         usage = self.challenge.solution.usage[places]
         names = tuple(name for name in self.challenge.solution.id_columns if name in self.sample)
         return Side(
-            "sample submission", SAMPLE_FILE, self.sample.without(self.sample.names), tuple(self.sample.texts(name) for name in names), names,
-            tuple(target.take(places) for target in self.hidden_targets), usage == PUBLIC, usage == PRIVATE,
-            np.arange(len(places)), len(places),
-        )  # fmt: skip
+            "sample submission",
+            SAMPLE_FILE,
+            self.sample.without(self.sample.names),
+            tuple(self.sample.texts(name) for name in names),
+            names,
+            tuple(target.take(places) for target in self.hidden_targets),
+            usage == PUBLIC,
+            usage == PRIVATE,
+            np.arange(len(places)),
+            len(places),
+        )
 
     @cached_property
     def hidden_targets(self) -> tuple[Target, ...]:
@@ -620,9 +627,17 @@ def _train_side(
             )
     columns.update(name for name in challenge.columns if name in frame)
     return Side(
-        "train", file, frame.without([*id_names, *columns]), tuple(frame.texts(name) for name in id_names), id_names,
-        tuple(targets), None, None, np.arange(len(frame)), len(frame),
-    )  # fmt: skip
+        "train",
+        file,
+        frame.without([*id_names, *columns]),
+        tuple(frame.texts(name) for name in id_names),
+        id_names,
+        tuple(targets),
+        None,
+        None,
+        np.arange(len(frame)),
+        len(frame),
+    )
 
 
 def _truth_names(challenge: Challenge, frame: Frame) -> list[str]:
@@ -661,9 +676,17 @@ def _test_side(
     else:
         lacking.setdefault("hidden", f"the ids of {file} are not those of the solution")
     return Side(
-        "test", file, frame.without(id_names), tuple(frame.texts(name) for name in id_names), id_names,
-        targets, public, private, np.arange(len(frame)), len(frame),
-    )  # fmt: skip
+        "test",
+        file,
+        frame.without(id_names),
+        tuple(frame.texts(name) for name in id_names),
+        id_names,
+        targets,
+        public,
+        private,
+        np.arange(len(frame)),
+        len(frame),
+    )
 
 
 def _places(frame: Frame, challenge: Challenge) -> Rows:

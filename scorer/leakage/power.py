@@ -78,8 +78,9 @@ def test_too_small(material: Material) -> Iterator[Found]:
         yield Found(
             f"{text[:1].upper()}{text[1:]}.",
             "Keep more rows for the test, above all for the private side, or say beforehand that close places are ties.",
-            effect=effect, severity=severity,
-        )  # fmt: skip
+            effect=effect,
+            severity=severity,
+        )
 
 
 @check("oracle_budget", scope="challenge", needs=(), cost="1")
@@ -112,8 +113,9 @@ def oracle_budget_check(material: Material) -> Iterator[Found]:
     yield Found(
         budget.sentence,
         "Show public scores rounded or by the ladder, set total_limit beside the daily limit, or give the public side more rows. The private side is not touched by this.",
-        effect=budget.share, severity=severity,
-    )  # fmt: skip
+        effect=budget.share,
+        severity=severity,
+    )
 
 
 @check("metric_degenerate", scope="challenge", needs=(), cost="10 n", blocks=True)
@@ -137,8 +139,9 @@ def metric_degenerate(material: Material) -> Iterator[Found]:
             yield Found(
                 f"{task.name} has no value on the {split} rows, even for the true values.",
                 "Draw the split anew so that both sides have every class, or choose another metric.",
-                severity="block", where=split,
-            )  # fmt: skip
+                severity="block",
+                where=split,
+            )
             continue
         if not task.truth_is_best or not math.isfinite(best):
             best = own
@@ -158,14 +161,18 @@ def metric_degenerate(material: Material) -> Iterator[Found]:
             yield Found(
                 f"On the {split} rows the {name} as a constant prediction scores {reached:.6g}, which is the best there is.",
                 "All that is left to predict there is one value: draw the split anew, or choose a metric that sees a difference.",
-                effect=share, severity="block", where=split,
-            )  # fmt: skip
+                effect=share,
+                severity="block",
+                where=split,
+            )
         elif share is not None and share > 1 - _NEAR_CEILING:
             yield Found(
                 f"On the {split} rows the {name} as a constant prediction scores {reached:.6g} of {best:.6g}: hardly anything is left to win.",
                 "Choose a metric that looks at the rarer class (average precision, balanced accuracy, log-loss).",
-                effect=share, severity="warn", where=split,
-            )  # fmt: skip
+                effect=share,
+                severity="warn",
+                where=split,
+            )
     if len(material.hidden_targets) > 1:
         for target in material.hidden_targets:
             for split, code in (("public", PUBLIC), ("private", PRIVATE)):
@@ -176,7 +183,7 @@ def metric_degenerate(material: Material) -> Iterator[Found]:
                         f"{target.name} has one value only in all {len(own_values):,} {split} rows.",
                         "Leave that column out of the metric, or draw the split anew.",
                         where=f"{split}, {target.name}",
-                    )  # fmt: skip
+                    )
 
 
 def _refuse_own(challenge: Challenge) -> None:
@@ -268,11 +275,18 @@ def _budget(challenge: Challenge, days: int | None, seed: int) -> OracleBudget:
     if run.public_score == "exact":
         step = 1.0 / n if task.kind == "label" and part.metric.name == "accuracy" else 0.0
     return oracle_budget(
-        task.name, mode=run.public_score, n_public=n, step=step, bounds=task.bounds,
-        greater_is_better=task.greater_is_better, clip=clip,
+        task.name,
+        mode=run.public_score,
+        n_public=n,
+        step=step,
+        bounds=task.bounds,
+        greater_is_better=task.greater_is_better,
+        clip=clip,
         benchmark=start if start is not None and low <= start <= high else None,
-        daily_limit=run.daily_limit, days=days, total_limit=run.total_limit,
-    )  # fmt: skip
+        daily_limit=run.daily_limit,
+        days=days,
+        total_limit=run.total_limit,
+    )
 
 
 # --- constants ----------------------------------------------------------------------------------------

@@ -21,17 +21,7 @@ from numpy.typing import NDArray
 from scipy import special, stats
 
 from scorer.leakage.checks import ALARM, AUC_FLOOR, BLOCK, Found, NotChecked, check
-from scorer.leakage.material import (
-    MISSING,
-    Codes,
-    Feature,
-    Mask,
-    Material,
-    Rows,
-    Side,
-    Target,
-    joint_codes,
-)
+from scorer.leakage.material import MISSING, Codes, Feature, Mask, Material, Rows, Side, Target, joint_codes
 from scorer.leakage.statistics import (
     association,
     association_of_codes,
@@ -320,11 +310,16 @@ def row_order(material: Material) -> Iterator[Found]:
     for side, target, auc, log10p, detail in alarms:
         about = f" (class {detail} against the rest)" if detail else ""
         yield _order_found(
-            material, side, target, np.arange(len(side)), auc, log10p,
+            material,
+            side,
+            target,
+            np.arange(len(side)),
+            auc,
+            log10p,
             f"{side.file}: the row number alone orders {_whose(side, target)} with AUC {auc:.3f}{about}."
             + _only_here(views, [alarm[0] for alarm in alarms]),
             "Shuffle the rows with a secret seed before writing the files, and give ids after that.",
-        )  # fmt: skip
+        )
 
 
 @check("row_blocks", scope="rows", needs=(), cost="n log n")
@@ -342,11 +337,16 @@ def row_blocks(material: Material) -> Iterator[Found]:
             alarms.append((side, target, rhythm, log10p))
     for side, target, rhythm, log10p in alarms:
         yield _order_found(
-            material, side, target, np.arange(len(side)), rhythm.auc, log10p,
+            material,
+            side,
+            target,
+            np.arange(len(side)),
+            rhythm.auc,
+            log10p,
             f"{side.file}: {rhythm.words} {_whose(side, target)} with AUC {rhythm.auc:.3f}."
             + _only_here(views, [alarm[0] for alarm in alarms]),
             "Shuffle the rows with a secret seed before writing the files, and give ids after that.",
-        )  # fmt: skip
+        )
 
 
 @check("id_signal", scope="columns", needs=(), cost="n log n")
@@ -476,19 +476,20 @@ def new_categories(material: Material) -> Iterator[Found]:
             chance = np.where(
                 counts <= m,
                 np.exp(
-                    special.gammaln(m + 1) - special.gammaln(np.maximum(m - counts, 0) + 1)
-                    - special.gammaln(total + 1) + special.gammaln(total - counts + 1)
+                    special.gammaln(m + 1)
+                    - special.gammaln(np.maximum(m - counts, 0) + 1)
+                    - special.gammaln(total + 1)
+                    + special.gammaln(total - counts + 1)
                 ),
                 0.0,
-            )  # fmt: skip
+            )
         expected = float((counts * chance).sum())
         clump = float((counts**2 * chance).sum()) / max(expected, 1e-300) if expected > 0 else 1.0
         # Values come in clumps, and new ones may be one clump: each value counts once.
         n_values = int(new.sum())
         log10p = corrected(
             max(
-                _log10p_of_count(k / clump, expected / clump),
-                _log10p_of_count(n_values, float(chance.sum())),
+                _log10p_of_count(k / clump, expected / clump), _log10p_of_count(n_values, float(chance.sum()))
             ),
             len(material.shared),
         )
@@ -872,9 +873,7 @@ def _find_twins(material: Material) -> Twins:
             kept.append(name)
             rows += _salted(hashes, number)
             cells.append(hashes[picked])
-    return Twins(
-        tuple(kept), rows[:n_train], rows[n_train:], np.column_stack(cells), train_rows, test_rows
-    )  # fmt: skip
+    return Twins(tuple(kept), rows[:n_train], rows[n_train:], np.column_stack(cells), train_rows, test_rows)
 
 
 def _salted(hashes: Hashes, number: int) -> Hashes:
@@ -1420,9 +1419,11 @@ def _explains(side: Side, target: Target, order: Rows, sorting: dict[str, FloatA
     length = len(next(iter(sorting.values())))
     if length != len(side):  # a sample: neighbours are lost, the columns' order is not
         return True
-    levels = [y] if target.kind == "number" else [
-        np.where(known, (y == code).astype(np.float64), np.nan) for code in np.unique(y[known])[:20]
-    ]  # fmt: skip
+    levels = (
+        [y]
+        if target.kind == "number"
+        else [np.where(known, (y == code).astype(np.float64), np.nan) for code in np.unique(y[known])[:20]]
+    )
     for values in levels:
         rest = values[known].copy()
         for bins in sorting.values():
@@ -1450,9 +1451,14 @@ def _picture(side: Side, target: Target, order: Rows, words: str) -> dict[str, o
     held = [piece[~np.isnan(y[piece])] for piece in pieces]
     points = [(float(piece.mean()) + 1, float(y[piece].mean())) for piece in held if len(piece)]
     return {
-        "kind": "line", "title": f"{title} along {side.file}", "x_title": "row", "y_title": title,
-        "x": [x for x, _ in points], "y": [value for _, value in points], "text": words,
-    }  # fmt: skip
+        "kind": "line",
+        "title": f"{title} along {side.file}",
+        "x_title": "row",
+        "y_title": title,
+        "x": [x for x, _ in points],
+        "y": [value for _, value in points],
+        "text": words,
+    }
 
 
 # --- ids ------------------------------------------------------------------------------------------
@@ -1572,11 +1578,16 @@ def _id_parts(
         return
     auc, log10p, part = best
     yield _order_found(
-        material, side, target, order, auc, log10p,
+        material,
+        side,
+        target,
+        order,
+        auc,
+        log10p,
         f"{side.file}: the {part} of {name} orders {_whose(side, target)} with AUC {auc:.3f}.{side.sampling}",
         "Give ids after shuffling, or random ones, so that nothing of the source is left in them.",
         f"{side.file}, {name}",
-    )  # fmt: skip
+    )
 
 
 def _before_number(text: str) -> str:

@@ -98,9 +98,12 @@ def adversarial_shift(material: Material) -> Iterator[Found]:
     yield Found(
         f"a model tells train from test rows with AUC {found.auc:.3f} (0.5 if both were drawn alike); columns alone: {listed}{pool.sampling}.{words}",
         f"Look at {top[0][0]} first: {'is it a counter, a date, or prepared differently?' if top else ''} A score on such a test measures the shift too.",
-        effect=found.auc, log10p=found.log10p, severity=severity, where=top[0][0],
+        effect=found.auc,
+        log10p=found.log10p,
+        severity=severity,
+        where=top[0][0],
         picture=_histogram(pool.column(top[0][0]), sides, ("train", "test")),
-    )  # fmt: skip
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,9 +237,17 @@ def _membership_scores(
 
     rng = np.random.default_rng(seed)
     parts = [np.flatnonzero(inside), np.flatnonzero(~inside)]
-    rows = np.sort(np.concatenate([rng.choice(part, min(len(part), _MODEL_ROWS), replace=False) for part in parts]))  # fmt: skip
+    rows = np.sort(
+        np.concatenate([rng.choice(part, min(len(part), _MODEL_ROWS), replace=False) for part in parts])
+    )
     x, y = features[rows], inside[rows]
-    x = x[:, [len(np.unique(column[~np.isnan(column)])) > 1 or 0 < np.isnan(column).sum() < len(column) for column in x.T]]  # fmt: skip
+    x = x[
+        :,
+        [
+            len(np.unique(column[~np.isnan(column)])) > 1 or 0 < np.isnan(column).sum() < len(column)
+            for column in x.T
+        ],
+    ]
     if not x.shape[1]:
         return
     if groups is None:
@@ -258,9 +269,12 @@ def _membership_scores(
                 scores[rows[test]] = special.expit(line.decision_function(normal[test]))
                 continue
             trees = HistGradientBoostingClassifier(
-                max_iter=25, max_depth=3, early_stopping=False, random_state=seed,
+                max_iter=25,
+                max_depth=3,
+                early_stopping=False,
+                random_state=seed,
                 min_samples_leaf=max(5, min(20, len(train) // 20)),
-            )  # fmt: skip
+            )
             scores[rows[test]] = trees.fit(x[train], y[train]).predict_proba(x[test])[:, 1]
         yield scores
 
@@ -294,10 +308,14 @@ def _histogram(column: Column, member: Mask, names: tuple[str, str]) -> dict[str
         for part in (member, ~member)
     ]
     return {
-        "kind": "bars", "title": f"{column.name} in {names[0]} and {names[1]}", "x_title": column.name, "y_title": f"share of {names[0]} minus share of {names[1]}",
-        "x": labels, "y": np.round(shares[0] - shares[1], 5).tolist(),
+        "kind": "bars",
+        "title": f"{column.name} in {names[0]} and {names[1]}",
+        "x_title": column.name,
+        "y_title": f"share of {names[0]} minus share of {names[1]}",
+        "x": labels,
+        "y": np.round(shares[0] - shares[1], 5).tolist(),
         "text": f"Bars above zero are values that {names[0]} has more often, below zero {names[1]}.",
-    }  # fmt: skip
+    }
 
 
 # --- 22 -------------------------------------------------------------------------------------------
@@ -321,17 +339,27 @@ def label_shift(material: Material) -> Iterator[Found]:
         if listed is not None and listed.public is not None and listed.private is not None:
             target = next(t for t in listed.targets if t.name == target.name)
             public, private, own = listed.public, listed.private, groups.get(listed.name)
-        compared.append((
-            "public and private rows", target.take(public), target.take(private),
-            None if own is None else own[public], None if own is None else own[private],
-        ))  # fmt: skip
+        compared.append(
+            (
+                "public and private rows",
+                target.take(public),
+                target.take(private),
+                None if own is None else own[public],
+                None if own is None else own[private],
+            )
+        )
         labels = None if train is None else next((t for t in train.targets if t.name == target.name), None)
         if labels is not None:
             scored = public | private
-            compared.append((
-                "train and scored test rows", labels, target.take(scored),
-                groups.get("train"), None if own is None else own[scored],
-            ))  # fmt: skip
+            compared.append(
+                (
+                    "train and scored test rows",
+                    labels,
+                    target.take(scored),
+                    groups.get("train"),
+                    None if own is None else own[scored],
+                )
+            )
     for words, first, second, first_groups, second_groups in compared:
         shift = _shift(first, second, first_groups, second_groups)
         if shift is None:
@@ -342,14 +370,20 @@ def label_shift(material: Material) -> Iterator[Found]:
         clustered = material.is_grouped and (first_groups is None or second_groups is None)
         calm = material.is_sequential or clustered
         why = (
-            " The split is in time: a drift may explain it." if material.is_sequential
-            else " The groups of the rows are not known here, so this may be chance of a few groups." if clustered else ""
-        )  # fmt: skip
+            " The split is in time: a drift may explain it."
+            if material.is_sequential
+            else " The groups of the rows are not known here, so this may be chance of a few groups."
+            if clustered
+            else ""
+        )
         yield Found(
             f"{first.name} differs between {words}: {seen} (p = {10 ** max(log10p, -300):.1g}).{why}",
             "Draw the split again, stratified by the target; else scores of the two sides cannot be compared, and a constant submission tells of it.",
-            effect=effect, log10p=log10p, severity="info" if calm else "warn", where=words,
-        )  # fmt: skip
+            effect=effect,
+            log10p=log10p,
+            severity="info" if calm else "warn",
+            where=words,
+        )
 
 
 def _file_groups(material: Material) -> dict[str, Codes]:
@@ -407,7 +441,9 @@ def _shift(
     code = int(gaps.argmax())
     if grouped:
         hots = [code] if n_classes == 2 else list(range(min(n_classes, 30)))
-        log10p = corrected(min(_between_groups(first, second, first_groups, second_groups, hot) for hot in hots), len(hots))  # fmt: skip
+        log10p = corrected(
+            min(_between_groups(first, second, first_groups, second_groups, hot) for hot in hots), len(hots)
+        )
     ratio = max(shares[0, code], shares[1, code]) / max(1e-12, min(shares[0, code], shares[1, code]))
     if gaps[code] < 0.02 and ratio < 1.3:
         return None
@@ -445,15 +481,19 @@ def split_recoverable(material: Material) -> Iterator[Found]:
     rows = _test_rows(material)
     public, private = rows.public, rows.private
     if min(int(public.sum()), int(private.sum())) < _MIN_SIDE:
-        raise NotChecked(f"there are only {int(public.sum())} public and {int(private.sum())} private rows that a public file names")  # fmt: skip
+        raise NotChecked(
+            f"there are only {int(public.sum())} public and {int(private.sum())} private rows that a public file names"
+        )
     if material.is_sequential:
         order = _times(material, rows)
         auc = area_under_curve(order[public | private], public[public | private])[0]
         if max(auc, 1 - auc) > 0.9:
             yield Found(
                 f"public rows are the {'later' if auc > 0.5 else 'earlier'} ones (AUC {max(auc, 1 - auc):.3f} of time), as a split in time may have it; then everybody knows which rows count on which board.",
-                "Nothing, if the rules say so.", effect=max(auc, 1 - auc), severity="info",
-            )  # fmt: skip
+                "Nothing, if the rules say so.",
+                effect=max(auc, 1 - auc),
+                severity="info",
+            )
             return
     yield from _membership(material, rows, public, private, ("public", "private"), _SHUFFLE, loudest="block")
 
@@ -472,7 +512,15 @@ def decoys_separable(material: Material) -> Iterator[Found]:
     if min(int(scored.sum()), int(ignored.sum())) < _MIN_SIDE:
         raise NotChecked(f"there are only {int(ignored.sum())} ignored and {int(scored.sum())} scored rows")
     advice = "Make unscored rows in the same way as the others, or say openly which they are: who can tell them apart wastes no effort on them."
-    yield from _membership(material, rows, scored, ignored, ("scored", "ignored"), advice, loudest="info" if material.is_sequential else "warn")  # fmt: skip
+    yield from _membership(
+        material,
+        rows,
+        scored,
+        ignored,
+        ("scored", "ignored"),
+        advice,
+        loudest="info" if material.is_sequential else "warn",
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -489,15 +537,28 @@ def _test_rows(material: Material) -> _TestRows:
     side = material.listed
     if side is None and material.test is not None and material.test.public is not None:
         side = material.test
-    if side is None and material.sample_places is not None and material.sample is not None and (material.sample_places >= 0).all():  # fmt: skip
+    if (
+        side is None
+        and material.sample_places is not None
+        and material.sample is not None
+        and (material.sample_places >= 0).all()
+    ):
         # The truth may be of any form: membership needs only the ids.
         usage = np.asarray(material.challenge.solution.usage)[material.sample_places]
         names = tuple(n for n in material.challenge.solution.id_columns if n in material.sample)
         n = len(material.sample)
         side = Side(
-            "sample submission", "public/sample_submission.csv", material.sample.without(material.sample.names),
-            tuple(material.sample.texts(name) for name in names), names, (), usage == 1, usage == 2, np.arange(n), n,
-        )  # fmt: skip
+            "sample submission",
+            "public/sample_submission.csv",
+            material.sample.without(material.sample.names),
+            tuple(material.sample.texts(name) for name in names),
+            names,
+            (),
+            usage == 1,
+            usage == 2,
+            np.arange(n),
+            n,
+        )
     if side is None or side.public is None or side.private is None:
         raise NotChecked(material.why_not("listed"))
     return _TestRows(side, side.public, side.private, _file_groups(material).get(side.name))
@@ -554,9 +615,13 @@ def _membership(
             severity = "info" if severity == "warn" else severity
         yield Found(
             f"{sign.words} tells {names[0]} from {names[1]} rows (AUC {sign.effect:.3f}, p = {10 ** max(sign.log10p, -300):.1g}).",
-            advice, effect=sign.effect, log10p=sign.log10p, severity=severity,
-            where=sign.where.removeprefix("column "), picture=sign.picture,
-        )  # fmt: skip
+            advice,
+            effect=sign.effect,
+            log10p=sign.log10p,
+            severity=severity,
+            where=sign.where.removeprefix("column "),
+            picture=sign.picture,
+        )
 
 
 def _one_of_each(groups: Codes | None, inside: Mask, held: Mask) -> Rows | None:
@@ -623,10 +688,14 @@ def _along(position: FloatArray, member: Mask, where: str) -> dict[str, Any]:
     ordered = member[np.argsort(position, kind="stable")].astype(np.float64)
     parts = np.array_split(ordered, min(60, len(ordered)))
     return {
-        "kind": "line", "title": "Share of such rows along the order", "x_title": where, "y_title": "share",
-        "x": [round((i + 0.5) / len(parts), 4) for i in range(len(parts))], "y": [round(float(p.mean()), 4) for p in parts],
+        "kind": "line",
+        "title": "Share of such rows along the order",
+        "x_title": where,
+        "y_title": "share",
+        "x": [round((i + 0.5) / len(parts), 4) for i in range(len(parts))],
+        "y": [round(float(p.mean()), 4) for p in parts],
         "text": "A level line is what a random split looks like.",
-    }  # fmt: skip
+    }
 
 
 def _in_seeds(held: Mask, inside: Mask, file: str) -> Iterator[_Sign]:
@@ -705,9 +774,11 @@ _CUTS: dict[str, Callable[[str], str]] = {
     "the last character": lambda text: text[-1:],
     "the last two characters": lambda text: text[-2:],
     "the length": lambda text: str(len(text)),
-    "the part before the first sign": lambda text: next((text[:i] for i, c in enumerate(text) if not c.isalnum()), ""),
+    "the part before the first sign": lambda text: next(
+        (text[:i] for i, c in enumerate(text) if not c.isalnum()), ""
+    ),
     "zeros in front": lambda text: str(len(text) - len(text.lstrip("0"))),
-}  # fmt: skip
+}
 
 
 def _whole_numbers(texts: Sequence[str]) -> FloatArray | None:
@@ -740,7 +811,11 @@ def _hashes(texts: Sequence[str]) -> Iterator[tuple[str, FloatArray, Codes]]:
 
 
 def _hash(name: str, values: Sequence[int], bits: int) -> tuple[str, FloatArray, Codes]:
-    return name, np.array([value / 2**bits for value in values]), np.array([value % 300 for value in values], dtype=np.int64)  # fmt: skip
+    return (
+        name,
+        np.array([value / 2**bits for value in values]),
+        np.array([value % 300 for value in values], dtype=np.int64),
+    )
 
 
 def _in_sample(material: Material, rows: _TestRows, used: Rows, inside: Mask) -> Iterator[_Sign]:
@@ -781,7 +856,12 @@ def _sample_rows(material: Material, side: Side) -> Rows | None:
         return None
     if side.name == "sample submission":
         return np.arange(len(side), dtype=np.int64)
-    own = pd.Index([ID_JOINT.join(key) for key in zip(*(sample.texts(name).to_pylist() for name in side.id_names), strict=True)])  # fmt: skip
+    own = pd.Index(
+        [
+            ID_JOINT.join(key)
+            for key in zip(*(sample.texts(name).to_pylist() for name in side.id_names), strict=True)
+        ]
+    )
     if not own.is_unique:
         return None
     wanted = [ID_JOINT.join(key) for key in zip(*(column.to_pylist() for column in side.ids), strict=True)]
@@ -799,7 +879,9 @@ def _sample_values(
             continue
         repeats = written.max() + 1 <= max(2, len(written) / 5)
         yield name, "the values", feature.scores, written if repeats else None
-        lengths = np.array([len(text) for text in feature.texts.dictionary_encode().dictionary.to_pylist()], dtype=np.float64)  # fmt: skip
+        lengths = np.array(
+            [len(text) for text in feature.texts.dictionary_encode().dictionary.to_pylist()], dtype=np.float64
+        )
         yield name, "the number of characters", lengths[written], None
 
 
@@ -824,7 +906,15 @@ def _in_columns(material: Material, inside: Mask, outside: Mask, names: tuple[st
         name, strength = found.columns[0]
         picture = _histogram(whole[name].take(held), member[held], names)
         if strength.auc > _APART and corrected(strength.log10p, 3 * len(columns)) <= -ALARM:
-            signs.append(_Sign(f"column {name}", f"column {name} alone{sampling}", strength.auc, corrected(strength.log10p, 3 * len(columns)), picture))  # fmt: skip
+            signs.append(
+                _Sign(
+                    f"column {name}",
+                    f"column {name} alone{sampling}",
+                    strength.auc,
+                    corrected(strength.log10p, 3 * len(columns)),
+                    picture,
+                )
+            )
         if found.auc > max(_APART, strength.auc + 0.02):
             signs.append(
                 _Sign("column values", f"a small model of all columns{sampling}", found.auc, found.log10p)
@@ -840,7 +930,14 @@ def _in_columns(material: Material, inside: Mask, outside: Mask, names: tuple[st
         strength = association(alone[held], side)
         log10p = corrected(strength.log10p, _KINDS * len(columns))
         if log10p <= -BLOCK and strength.auc >= _APART:
-            signs.append(_Sign("column values that come once", f"the number of values of a row that no other row has{sampling}", strength.auc, log10p))  # fmt: skip
+            signs.append(
+                _Sign(
+                    "column values that come once",
+                    f"the number of values of a row that no other row has{sampling}",
+                    strength.auc,
+                    log10p,
+                )
+            )
     return signs
 
 
@@ -893,9 +990,11 @@ def sample_signal(material: Material) -> Iterator[Found]:
         yield Found(
             f"{words} of column {name} of the sample submission go with the hidden {target.name}: AUC {strength.auc:.3f}.",
             "Write one constant into every row of the sample submission.",
-            effect=strength.auc, log10p=log10p, where=name,
+            effect=strength.auc,
+            log10p=log10p,
+            where=name,
             severity="block",
-        )  # fmt: skip
+        )
     if _is_in_the_order_of_test(material):
         return
     for target in targets:
@@ -915,9 +1014,11 @@ def sample_signal(material: Material) -> Iterator[Found]:
             yield Found(
                 f"{words} go with the hidden {target.name} (AUC {strength.auc:.3f}), and it is not the order of the test table.",
                 "List the ids in the test table's order, or in a random one.",
-                effect=strength.auc, log10p=log10p, where="row order",
+                effect=strength.auc,
+                log10p=log10p,
+                where="row order",
                 severity="block",
-            )  # fmt: skip
+            )
 
 
 def _is_in_the_order_of_test(material: Material) -> bool:

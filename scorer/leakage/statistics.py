@@ -94,9 +94,14 @@ def association_of_codes(codes: NDArray[np.int64], target: Target) -> Strength:
     y = y[known]
     if len(y) < 8 or dense.max(initial=0) == 0 or y.min() == y.max():
         return NONE
-    levels = [(y, "")] if target.kind == "number" else [
-        ((y == code).astype(np.float64), target.name_of(code)) for code in np.unique(y)[-1 if target.kind == "binary" else 0 :]
-    ]  # fmt: skip
+    levels = (
+        [(y, "")]
+        if target.kind == "number"
+        else [
+            ((y == code).astype(np.float64), target.name_of(code))
+            for code in np.unique(y)[-1 if target.kind == "binary" else 0 :]
+        ]
+    )
     best = NONE
     for values, name in levels:
         score = leave_one_out_means(dense, values)

@@ -417,14 +417,17 @@ def _unpacked(path: str, data: bytes, depth: int, state: _State) -> Iterator[Thi
 # --- content --------------------------------------------------------------------------------------
 
 _UNKNOWN = (
-    (b"\x89HDF\r\n\x1a\n", "is HDF5 (as MATLAB 7.3 and Keras write it), which needs a library that is not here"),
+    (
+        b"\x89HDF\r\n\x1a\n",
+        "is HDF5 (as MATLAB 7.3 and Keras write it), which needs a library that is not here",
+    ),
     (b"7z\xbc\xaf\x27\x1c", "is a 7z archive, which cannot be unpacked here"),
     (b"Rar!", "is a rar archive, which cannot be unpacked here"),
     (b"\x28\xb5\x2f\xfd", "is packed with zstandard, which cannot be unpacked here"),
     (b"\xd0\xcf\x11\xe0", "is an old Office file, which cannot be read here"),
     (b"DIRC", "is the index of a git repository"),
     (b"PACK", "is a pack of a git repository, which cannot be read here"),
-)  # fmt: skip
+)
 
 
 def _content(path: str, data: bytes, depth: int, state: _State) -> Iterator[Thing]:
@@ -658,9 +661,13 @@ def _mat_value(
         for part in value.dtype.names or ():
             inner = value[part]
             yield from _mat_value(
-                f"{path}.{part}", f"{name}.{part}", inner.item() if isinstance(inner, np.ndarray) and inner.ndim == 0 else inner,
-                alone, level + 1, state,
-            )  # fmt: skip
+                f"{path}.{part}",
+                f"{name}.{part}",
+                inner.item() if isinstance(inner, np.ndarray) and inner.ndim == 0 else inner,
+                alone,
+                level + 1,
+                state,
+            )
     elif value.dtype.names:
         for part in value.dtype.names:
             yield from _mat_value(f"{path}.{part}", f"{name}.{part}", value[part], alone, level + 1, state)

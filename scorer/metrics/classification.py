@@ -384,9 +384,16 @@ def fbeta_score(
     if probabilistic:
         return _probabilistic_fbeta(truth, predicted, beta, weights)
     return _overlap(
-        truth, predicted, of_true=beta**2, of_called=1.0, average=average, positive=positive, labels=labels,
-        weights=weights, classes=classes,
-    )  # fmt: skip
+        truth,
+        predicted,
+        of_true=beta**2,
+        of_called=1.0,
+        average=average,
+        positive=positive,
+        labels=labels,
+        weights=weights,
+        classes=classes,
+    )
 
 
 @metric(
@@ -418,9 +425,16 @@ def f1_score(
     """Harmonic mean of precision and recall; higher is better, 1 is perfect."""
     del zero_division
     value = fbeta_score(
-        truth, predicted, weights=weights, classes=classes, beta=1.0, average=average, positive=positive,
-        labels=labels, probabilistic=probabilistic,
-    )  # fmt: skip
+        truth,
+        predicted,
+        weights=weights,
+        classes=classes,
+        beta=1.0,
+        average=average,
+        positive=positive,
+        labels=labels,
+        probabilistic=probabilistic,
+    )
     return float(value)
 
 
@@ -451,9 +465,16 @@ def precision_score(
     """Share of what was called that is true; higher is better, 1 is perfect."""
     del zero_division
     return _overlap(
-        truth, predicted, of_true=0.0, of_called=1.0, average=average, positive=positive, labels=labels,
-        weights=weights, classes=classes,
-    )  # fmt: skip
+        truth,
+        predicted,
+        of_true=0.0,
+        of_called=1.0,
+        average=average,
+        positive=positive,
+        labels=labels,
+        weights=weights,
+        classes=classes,
+    )
 
 
 @metric(
@@ -483,9 +504,16 @@ def recall_score(
     """Share of what is true that was called; higher is better, 1 is perfect."""
     del zero_division
     return _overlap(
-        truth, predicted, of_true=1.0, of_called=0.0, average=average, positive=positive, labels=labels,
-        weights=weights, classes=classes,
-    )  # fmt: skip
+        truth,
+        predicted,
+        of_true=1.0,
+        of_called=0.0,
+        average=average,
+        positive=positive,
+        labels=labels,
+        weights=weights,
+        classes=classes,
+    )
 
 
 @metric(

@@ -141,11 +141,7 @@ def _pinball(
     unless crossing: sort.""",
 )
 def pinball_loss(
-    truth: FloatArray,
-    predicted: FloatArray,
-    *,
-    quantiles: Quantiles = (0.5,),
-    crossing: Crossing = "allow",
+    truth: FloatArray, predicted: FloatArray, *, quantiles: Quantiles = (0.5,), crossing: Crossing = "allow"
 ) -> FloatArray:
     """Quantile loss, averaged over the quantiles; lower is better, 0 is perfect, in the target's unit."""
     return _pinball(truth, predicted, quantiles, crossing)
@@ -199,11 +195,7 @@ def _relative(sums: FloatArray, _: float, __: Any) -> float:
     values, averaged over the quantiles. With the median alone it is the weighted absolute percentage error.""",
 )
 def weighted_quantile_loss(
-    truth: FloatArray,
-    predicted: FloatArray,
-    *,
-    quantiles: Quantiles = (0.5,),
-    crossing: Crossing = "allow",
+    truth: FloatArray, predicted: FloatArray, *, quantiles: Quantiles = (0.5,), crossing: Crossing = "allow"
 ) -> FloatArray:
     """Quantile loss relative to the truth's total size; lower is better, 0 is perfect."""
     return np.column_stack([2.0 * _pinball(truth, predicted, quantiles, crossing), np.abs(truth[:, 0])])

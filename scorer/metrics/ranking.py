@@ -170,11 +170,7 @@ def _out_of(n_true: IntArray, k: int | None, denominator: str) -> IntArray:
     it again and exceed 1). True items are a set. {_EMPTY_TRUTH}""",
 )
 def mean_average_precision_at_k(
-    truth: Lists,
-    predicted: Lists,
-    *,
-    k: _FirstK = None,
-    denominator: _Denominator = "capped",
+    truth: Lists, predicted: Lists, *, k: _FirstK = None, denominator: _Denominator = "capped"
 ) -> FloatArray:
     """Mean average precision of the first k items (MAP@K); higher is better, 1 is perfect.
 
@@ -220,11 +216,7 @@ def mean_reciprocal_rank(truth: Lists, predicted: Lists, *, k: _FirstK = None) -
     An item named twice counts once. {_EMPTY_TRUTH}""",
 )
 def recall_at_k(
-    truth: Lists,
-    predicted: Lists,
-    *,
-    k: _FirstK = None,
-    denominator: _Denominator = "items",
+    truth: Lists, predicted: Lists, *, k: _FirstK = None, denominator: _Denominator = "items"
 ) -> FloatArray:
     """Share of the true items that are among the first k; higher is better, 1 is perfect."""
     hits = _hits(truth, predicted, k)

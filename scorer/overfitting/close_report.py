@@ -104,11 +104,7 @@ class _Team:
 
 
 def close_report(
-    challenge: Challenge,
-    teams: Sequence[TeamFile],
-    *,
-    progress: Progress,
-    seed: int,
+    challenge: Challenge, teams: Sequence[TeamFile], *, progress: Progress, seed: int
 ) -> dict[str, Any]:
     """Everything the page at the close shows, ready for JSON.
 
@@ -329,9 +325,15 @@ def _team(challenge: Challenge, files: Sequence[TeamFile], plan: _Plan, *, great
     if final is not shown:
         finals = prepare(solution, final_aligned, plan.what, first_order=plan.first_order)
     return _Team(
-        shown.team_id, shown.name, value(solution, shown_aligned, solution.public), private, shown_private,
-        final, (prepared, finals), *_own(files),
-    )  # fmt: skip
+        shown.team_id,
+        shown.name,
+        value(solution, shown_aligned, solution.public),
+        private,
+        shown_private,
+        final,
+        (prepared, finals),
+        *_own(files),
+    )
 
 
 def _own(files: Sequence[TeamFile]) -> tuple[Reading | None, Reading | None]:
@@ -346,8 +348,15 @@ def _scored_only(challenge: Challenge, files: Sequence[TeamFile], *, greater: bo
     final = better((file for file in files if file.is_final), key=lambda file: reports[id(file)].private)
     report = reports[id(shown)]
     return _Team(
-        shown.team_id, shown.name, report.public, reports[id(final)].private, report.private, final, None, *_own(files)
-    )  # fmt: skip
+        shown.team_id,
+        shown.name,
+        report.public,
+        reports[id(final)].private,
+        report.private,
+        final,
+        None,
+        *_own(files),
+    )
 
 
 # --- statistics -------------------------------------------------------------------------------------------

@@ -76,11 +76,7 @@ class Scan:
 
 
 def scan(
-    challenge: Challenge,
-    teams: Sequence[Team],
-    *,
-    progress: Callable[[float, str], None],
-    seed: int = 0,
+    challenge: Challenge, teams: Sequence[Team], *, progress: Callable[[float, str], None], seed: int = 0
 ) -> Scan:
     """Run every detector over the files of a competition.
 
@@ -226,11 +222,15 @@ class _Board:
                 continue
             found.append(
                 Suspicion(
-                    "same_predictions" if pair.equal else "copied_predictions", first.id, pair.evidence, pair.advice,
-                    1.0 if pair.equal else pair.strength, second.id,
+                    "same_predictions" if pair.equal else "copied_predictions",
+                    first.id,
+                    pair.evidence,
+                    pair.advice,
+                    1.0 if pair.equal else pair.strength,
+                    second.id,
                     {name: round(value, 4) for name, value in pair.statistics.items()},
                 )
-            )  # fmt: skip
+            )
         return found
 
     def _same_uploads(self) -> list[Suspicion]:
@@ -254,11 +254,16 @@ class _Board:
         )
         return [
             Suspicion(
-                "same_file", first, f"{n} uploaded file{'s' if n > 1 else ''} of the two teams {'are' if n > 1 else 'is'} equal to the byte.",
-                advice, float(n), second, {"equal_files": n},
+                "same_file",
+                first,
+                f"{n} uploaded file{'s' if n > 1 else ''} of the two teams {'are' if n > 1 else 'is'} equal to the byte.",
+                advice,
+                float(n),
+                second,
+                {"equal_files": n},
             )
             for (first, second), n in sorted(shared.items())
-        ]  # fmt: skip
+        ]
 
     def probed(self, done: Callable[[float], None]) -> list[Suspicion]:
         held = [number for number, one in enumerate(self.finals) if one is not None]
@@ -295,16 +300,23 @@ class _Board:
             if score.verdict:
                 found.append(
                     Suspicion(
-                        "probing", team.id, score.evidence, score.advice,
+                        "probing",
+                        team.id,
+                        score.evidence,
+                        score.advice,
                         max(score.rough_share, score.local_share) / score.threshold,
                         detail={
-                            "files": score.n_files, "changes": score.n_changes, "rough_share": round(score.rough_share, 4),
-                            "local_share": round(score.local_share, 4), "sparse_share": round(score.sparse_share, 4),
-                            "coded_share": round(score.coded_share, 4), "effective_rows": round(score.effective_rows, 4),
+                            "files": score.n_files,
+                            "changes": score.n_changes,
+                            "rough_share": round(score.rough_share, 4),
+                            "local_share": round(score.local_share, 4),
+                            "sparse_share": round(score.sparse_share, 4),
+                            "coded_share": round(score.coded_share, 4),
+                            "effective_rows": round(score.effective_rows, 4),
                             "line": round(score.threshold, 4),
                         },
                     )
-                )  # fmt: skip
+                )
         return found
 
     def too_good(self) -> list[Suspicion]:
@@ -347,9 +359,12 @@ class _Board:
                 for team, s in compared
             ]
             verdicts = too_good.too_good(
-                np.array([s.file.private for _, s in compared]), np.array(before), self.best_baseline.file.private,
-                np.array([s.errors["baseline"] for _, s in compared]), greater_is_better=greater,
-            )  # fmt: skip
+                np.array([s.file.private for _, s in compared]),
+                np.array(before),
+                self.best_baseline.file.private,
+                np.array([s.errors["baseline"] for _, s in compared]),
+                greater_is_better=greater,
+            )
             found += [
                 _of_verdict("too_good_to_be_true", team, verdict, verdict.statistic)
                 for (team, _), verdict in zip(compared, verdicts, strict=True)

@@ -137,13 +137,7 @@ def ladder_accepts(
 
 
 def ladder_release(
-    candidate: float,
-    released: float,
-    se_difference: float,
-    *,
-    c: float,
-    step: float,
-    greater_is_better: bool,
+    candidate: float, released: float, se_difference: float, *, c: float, step: float, greater_is_better: bool
 ) -> float | None:
     """The value to show instead of `released`, or None: no significant improvement.
 

@@ -363,9 +363,11 @@ def _refuse_own(solution: Solution) -> None:
 
 def _value(solution: Solution, aligned: Aligned, rows: IntArray) -> float:
     values = [
-        _part_value(part, given, [aligned.columns[name] for name in part.columns], rows, solution, aligned.vocabulary)
+        _part_value(
+            part, given, [aligned.columns[name] for name in part.columns], rows, solution, aligned.vocabulary
+        )
         for part, given in zip(solution.task.parts, solution.given[0], strict=True)
-    ]  # fmt: skip
+    ]
     return _sum_of_parts(solution.task.parts, values)
 
 
@@ -556,10 +558,7 @@ class _Summed:
             pieces.append(file.by_unit(table))
         finishes = [_with_parameters(finish, part)] * len(pieces)
         return cls(
-            part,
-            np.concatenate(pieces, axis=1),
-            finishes,
-            np.cumsum([piece.shape[1] for piece in pieces]),
+            part, np.concatenate(pieces, axis=1), finishes, np.cumsum([piece.shape[1] for piece in pieces])
         )
 
     def values(self, sums: FloatArray, weights: NDArray[Any]) -> FloatArray:

@@ -76,9 +76,16 @@ class World:
         with self.database.begin() as session:
             competition = competitions.by_slug(session, self.slug)
             return submissions.accept(
-                session, competition, viewer, blob,
-                filename="sub.csv", message="", received_at=received_at, now=now, **more,
-            )  # fmt: skip
+                session,
+                competition,
+                viewer,
+                blob,
+                filename="sub.csv",
+                message="",
+                received_at=received_at,
+                now=now,
+                **more,
+            )
 
     def claim(
         self, submission_id: int | None = None, *, now: datetime = NOON, worker: str = "host/1/2"

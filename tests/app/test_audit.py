@@ -238,9 +238,16 @@ def test_a_second_beginning_or_a_second_record_excuses_nothing(world: World) -> 
             session, "sweeper", "log begun", "log", now=NOON, scores={"1": {"count": 1, "sha256": "?"}}
         )
         events.log(
-            session, "host/1/2", "submission scored", f"submission {submission}", now=NOON,
-            submission=submission, round=1, public=0.4, private=0.01,
-        )  # fmt: skip
+            session,
+            "host/1/2",
+            "submission scored",
+            f"submission {submission}",
+            now=NOON,
+            submission=submission,
+            round=1,
+            public=0.4,
+            private=0.01,
+        )
     for _ in range(2):  # before and after these are sealed
         found = words(world)
         assert "the log was begun again" in found
@@ -259,9 +266,11 @@ def test_nothing_that_a_board_shows_of_a_score_can_be_changed_unseen(world: Worl
     assert claim is not None
     with world.database.begin() as session:
         report = Report(
-            public=-0.0, private=1, also={"roc_auc": {"public": 0.1 + 0.2, "private": 1e300}},
+            public=-0.0,
+            private=1,
+            also={"roc_auc": {"public": 0.1 + 0.2, "private": 1e300}},
             provenance={"metric": "prüft 🦊"},
-        )  # fmt: skip
+        )
         evaluations.record_scored(session, claim, report, now=NOON)
     seal(world)
     assert words(world) == ""

@@ -39,9 +39,12 @@ pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptio
 
 def client(endpoint: str) -> object:
     return boto3.client(
-        "s3", endpoint_url=endpoint, region_name="us-east-1",
-        aws_access_key_id="key", aws_secret_access_key="secret",
-    )  # fmt: skip
+        "s3",
+        endpoint_url=endpoint,
+        region_name="us-east-1",
+        aws_access_key_id="key",
+        aws_secret_access_key="secret",
+    )
 
 
 @pytest.fixture
@@ -49,9 +52,13 @@ def settings(endpoint: str, tmp_path: Path) -> Settings:
     bucket = f"b{os.urandom(6).hex()}"
     client(endpoint).create_bucket(Bucket=bucket)  # type: ignore[attr-defined]
     return Settings(
-        data_dir=tmp_path, storage_url=f"s3://{bucket}/some/prefix", s3_endpoint=endpoint,
-        s3_key="key", s3_secret="secret", s3_region="us-east-1",
-    )  # fmt: skip
+        data_dir=tmp_path,
+        storage_url=f"s3://{bucket}/some/prefix",
+        s3_endpoint=endpoint,
+        s3_key="key",
+        s3_secret="secret",
+        s3_region="us-east-1",
+    )
 
 
 @pytest.fixture
@@ -205,9 +212,15 @@ def test_removing_waits_for_an_upload_that_is_just_being_accepted(tmp_path: Path
     remover = threading.Thread(target=remove)
     with world.database.begin() as session:
         submissions.accept(
-            session, competitions.by_slug(session, world.slug), world.viewer("ada"), blob,
-            filename="sub.csv", message="", received_at=NOON, now=NOON,
-        )  # fmt: skip
+            session,
+            competitions.by_slug(session, world.slug),
+            world.viewer("ada"),
+            blob,
+            filename="sub.csv",
+            message="",
+            received_at=NOON,
+            now=NOON,
+        )
         kept.refuse_unless_there(blob)
         remover.start()
         remover.join(0.3)

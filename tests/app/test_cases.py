@@ -90,8 +90,11 @@ def test_every_action_is_kept_with_who_and_why(world: World) -> None:
     with world.database.read() as session:
         log = session.query(Event).filter_by(subject="case 1").order_by(Event.id).all()
     assert [(event.actor, event.action) for event in log] == [
-        ("scan", "seen"), ("grace", "note"), ("grace", "dismiss"), ("grace", "reopen"),
-    ]  # fmt: skip
+        ("scan", "seen"),
+        ("grace", "note"),
+        ("grace", "dismiss"),
+        ("grace", "reopen"),
+    ]
     assert log[1].detail["reason"] == REASON
 
 
@@ -131,6 +134,8 @@ def test_the_queue_shows_open_cases_first_and_the_strongest_of_them_first(world:
     with world.database.read() as session:
         competition = competitions.by_slug(session, world.slug)
         assert [(v.case.code, v.team.name) for v in cases.listed(session, competition)] == [
-            ("gap", "bob"), ("probing", "ada"), ("gap", "ada"),
-        ]  # fmt: skip
+            ("gap", "bob"),
+            ("probing", "ada"),
+            ("gap", "ada"),
+        ]
         assert cases.open_count(session, competition) == 2

@@ -46,11 +46,20 @@ def test_a_sound_installation_keeps_every_promise(sound: World) -> None:
         ("UPDATE submission SET is_charged = :f WHERE id = 1", "Quotas are what was counted"),
         ("UPDATE standing SET private_key = 0.0 WHERE team_id = 1", "Boards are what their scores give"),
         ("DELETE FROM standing", "Boards are what their scores give"),
-        ("DELETE FROM score WHERE submission_id = 1", "A score where the state says scored, and nowhere else"),
-        ("UPDATE evaluation SET state = 'failed' WHERE submission_id = 3", "Nothing has failed for a reason of ours"),
-        ("DELETE FROM evaluation WHERE submission_id = 3", "Every accepted file is on its way or has an outcome"),
+        (
+            "DELETE FROM score WHERE submission_id = 1",
+            "A score where the state says scored, and nowhere else",
+        ),
+        (
+            "UPDATE evaluation SET state = 'failed' WHERE submission_id = 3",
+            "Nothing has failed for a reason of ours",
+        ),
+        (
+            "DELETE FROM evaluation WHERE submission_id = 3",
+            "Every accepted file is on its way or has an outcome",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_a_hand_breaks_is_told(sound: World, statement: str, name: str) -> None:
     by_hand(sound, statement.replace(":f", "0" if sound.database.is_sqlite else "false"))
     assert name in broken(sound)

@@ -84,9 +84,15 @@ def test_extra_uploads_come_on_top_of_the_day_and_of_the_whole(world: World) -> 
 def test_everything_wrong_with_a_grant_is_said_at_once(world: World) -> None:
     with pytest.raises(Refused) as refusal, world.database.begin() as session:
         extensions.grant(
-            session, competitions.by_slug(session, world.slug), "ada",
-            reason="ill", by="grace", now=NOON, closes_at=LATER, total_extra=5000,
-        )  # fmt: skip
+            session,
+            competitions.by_slug(session, world.slug),
+            "ada",
+            reason="ill",
+            by="grace",
+            now=NOON,
+            closes_at=LATER,
+            total_extra=5000,
+        )
     for words in ("shorter than 10", "0 to 1000", "no close that could be later", "no limit over the whole"):
         assert words in refusal.value.message
 

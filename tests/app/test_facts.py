@@ -63,8 +63,13 @@ def test_a_submission_stays_and_what_is_no_fact_of_it_may_change(world: World) -
 def test_a_score_is_what_was_measured(world: World) -> None:
     world.score(0.3, 0.4)
     for setting in (
-        "public = 0.1", "private = 0.1", "provenance = '{}'", "also = '{}'", "shown = 0.1", "shown_also = '{}'"
-    ):  # fmt: skip
+        "public = 0.1",
+        "private = 0.1",
+        "provenance = '{}'",
+        "also = '{}'",
+        "shown = 0.1",
+        "shown_also = '{}'",
+    ):
         refused(world.database, f"UPDATE score SET {setting}", "is written once")
 
 

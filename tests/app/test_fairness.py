@@ -81,8 +81,11 @@ def test_a_pause_after_a_failed_attempt_is_kept(world: World) -> None:
 
 
 @settings(
-    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True
-)  # fmt: skip
+    max_examples=15,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    derandomize=True,
+)
 @given(st.lists(st.sampled_from(["ada", "bob"]), min_size=1, max_size=8))
 def test_of_two_teams_the_one_that_waited_as_long_is_never_served_two_ahead(
     world: World, senders: list[str]

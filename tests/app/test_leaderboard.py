@@ -74,8 +74,10 @@ def test_a_baseline_stands_where_it_would_but_takes_no_rank(world: World) -> Non
     add_people(world, {"cy": 0.3, "di": 0.5})
     add_baseline(world, "Dummy", 0.4)
     assert [(row.rank, row.team, row.is_baseline) for row in board(world).rows] == [
-        (1, "cy", False), (None, "Dummy", True), (2, "di", False),
-    ]  # fmt: skip
+        (1, "cy", False),
+        (None, "Dummy", True),
+        (2, "di", False),
+    ]
 
 
 def test_a_mended_baseline_takes_the_place_of_its_older_file(world: World) -> None:
@@ -145,8 +147,9 @@ def test_private_scores_decide_after_the_close_and_moves_are_shown(world: World)
     assert [(row.team, row.moved) for row in before.rows] == [("ada", None), ("bob", None)]
     after = board(world, closed=True)
     assert [(row.rank, row.team, row.score, row.moved) for row in after.rows] == [
-        (1, "bob", 0.3, 1), (2, "ada", 0.9, -1),
-    ]  # fmt: skip
+        (1, "bob", 0.3, 1),
+        (2, "ada", 0.9, -1),
+    ]
 
 
 def test_no_private_number_is_on_the_board_before_the_close(world: World) -> None:

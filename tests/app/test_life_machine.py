@@ -77,32 +77,53 @@ SCORES = st.sampled_from([0.25, 0.5, 0.1 + 0.2])
 
 ROWS = {
     "evaluations": select(
-        models.Evaluation.submission_id, models.Evaluation.round_id, models.Evaluation.state,
-        models.Evaluation.attempt, models.Evaluation.lease_token, models.Evaluation.lease_until, models.Evaluation.started_at,
-        models.Evaluation.next_try_at, models.Evaluation.hinted_at, models.Evaluation.finished_at,
+        models.Evaluation.submission_id,
+        models.Evaluation.round_id,
+        models.Evaluation.state,
+        models.Evaluation.attempt,
+        models.Evaluation.lease_token,
+        models.Evaluation.lease_until,
+        models.Evaluation.started_at,
+        models.Evaluation.next_try_at,
+        models.Evaluation.hinted_at,
+        models.Evaluation.finished_at,
     ),
     "scores": select(
         models.Score.submission_id, models.Score.round_id, models.Score.public, models.Score.private
     ),
     "submissions": select(
-        models.Submission.id, models.Submission.team_id, models.Submission.received_at, models.Submission.day,
-        models.Submission.sha256, models.Submission.idempotency_key, models.Submission.is_charged,
+        models.Submission.id,
+        models.Submission.team_id,
+        models.Submission.received_at,
+        models.Submission.day,
+        models.Submission.sha256,
+        models.Submission.idempotency_key,
+        models.Submission.is_charged,
     ),
     "quota": select(models.Quota.team_id, models.Quota.day, models.Quota.used).where(models.Quota.used != 0),
     "rounds": select(
-        models.Round.id, models.Round.state, models.Round.version_id, models.Round.repeat_of,
+        models.Round.id,
+        models.Round.state,
+        models.Round.version_id,
+        models.Round.repeat_of,
         models.Round.applies_itself,
     ),
     "competitions": select(
-        models.Competition.slug, models.Competition.closes_at, models.Competition.extended_until,
+        models.Competition.slug,
+        models.Competition.closes_at,
+        models.Competition.extended_until,
         models.Competition.version_id,
     ),
     "board": select(
-        models.Standing.team_id, models.Standing.entries, models.Standing.public_key,
-        models.Standing.public_submission_id, models.Standing.private_key, models.Standing.private_submission_id,
+        models.Standing.team_id,
+        models.Standing.entries,
+        models.Standing.public_key,
+        models.Standing.public_submission_id,
+        models.Standing.private_key,
+        models.Standing.private_submission_id,
     ),
     "picks": select(models.FinalPick.submission_id),
-}  # fmt: skip
+}
 """All that is compared after each step; built once, since building a statement costs more than running it."""
 
 people, slugs = st.sampled_from(TEAMS), st.sampled_from(SLUGS)
@@ -194,9 +215,13 @@ class Machine(RuleBasedStateMachine):
         return multiple(*sent)
 
     @rule(
-        target=sent, slug=slugs, team=people, content=st.sampled_from(["same", "another"]),
-        key=st.sampled_from([None, "k1", "k2"]), seconds=st.sampled_from([0, 60, 130]),
-    )  # fmt: skip
+        target=sent,
+        slug=slugs,
+        team=people,
+        content=st.sampled_from(["same", "another"]),
+        key=st.sampled_from([None, "k1", "k2"]),
+        seconds=st.sampled_from([0, 60, 130]),
+    )
     def upload_that_took_its_time(
         self, slug: str, team: str, content: str, key: str | None, seconds: int
     ) -> Any:
@@ -233,11 +258,18 @@ class Machine(RuleBasedStateMachine):
         receipt = self._expect(
             refusal,
             lambda session, found: submissions.accept(
-                session, found, viewer, Blob(sha256, 3), filename="s.csv", message="",
-                received_at=received_at, now=self.now, idempotency_key=key,
+                session,
+                found,
+                viewer,
+                Blob(sha256, 3),
+                filename="s.csv",
+                message="",
+                received_at=received_at,
+                now=self.now,
+                idempotency_key=key,
             ),
             slug,
-        )  # fmt: skip
+        )
         if receipt is None:
             return multiple()
         if known is not None:
@@ -499,9 +531,14 @@ class Machine(RuleBasedStateMachine):
             found = competitions.by_slug(session, slug)
             its = session.get_one(models.ChallengeVersion, self.versions[version])
             count = competitions.begin_rescore(
-                session, found, its, reason="labels mended", now=self.now,
-                applies_itself=applies_itself, repeats=repeats,
-            )  # fmt: skip
+                session,
+                found,
+                its,
+                reason="labels mended",
+                now=self.now,
+                applies_itself=applies_itself,
+                repeats=repeats,
+            )
             rounds = (models.RoundState.DRAFT, models.RoundState.REPEAT)
             begun = session.execute(
                 select(models.Round.id, models.Round.repeat_of)
@@ -519,9 +556,12 @@ class Machine(RuleBasedStateMachine):
 
     @precondition(lambda self: len(self.life.uploads) > 1)
     @rule(
-        slug=slugs, version=st.sampled_from([1, 2, 3]), repeats=st.integers(0, 1), accept_losses=st.booleans(),
+        slug=slugs,
+        version=st.sampled_from([1, 2, 3]),
+        repeats=st.integers(0, 1),
+        accept_losses=st.booleans(),
         ends=st.lists(st.sampled_from(["score", "score", "reject", "fail"]), min_size=1, max_size=3),
-    )  # fmt: skip
+    )
     def rescore(self, slug: str, version: int, repeats: int, accept_losses: bool, ends: list[str]) -> None:
         """From its beginning to its end."""
         self._begin(slug, version, repeats, applies_itself=False)
@@ -580,12 +620,21 @@ class Machine(RuleBasedStateMachine):
         )
         made = self._expect(
             "Refused" if is_wrong else None,
-            lambda session, found: extensions.grant(
-                session, found, team, reason="was ill for a day", by="grace", now=self.now,
-                closes_at=closes_at, daily_extra=daily, total_extra=total,
-            ).id,
+            lambda session, found: (
+                extensions.grant(
+                    session,
+                    found,
+                    team,
+                    reason="was ill for a day",
+                    by="grace",
+                    now=self.now,
+                    closes_at=closes_at,
+                    daily_extra=daily,
+                    total_extra=total,
+                ).id
+            ),
             slug,
-        )  # fmt: skip
+        )
         if made is None:
             return multiple()
         self.life.grants[made] = Grant(slug, team, closes_at, daily, total)
@@ -733,21 +782,36 @@ def make_world(database: Database) -> None:
         users = [accounts.register(session, name, None, now=NOON) for name in TEAMS]
         for run in RUNS.values():
             competition = competitions.open_(
-                session, versions[0], now=NOON - timedelta(days=7), max_upload_bytes=10**7, slug=run.slug,
+                session,
+                versions[0],
+                now=NOON - timedelta(days=7),
+                max_upload_bytes=10**7,
+                slug=run.slug,
                 changes={
-                    "daily_limit": run.daily, "total_limit": run.total, "pending_limit": run.pending,
-                    "final_picks": run.picks, "closes_at": run.closes_at,
+                    "daily_limit": run.daily,
+                    "total_limit": run.total,
+                    "pending_limit": run.pending,
+                    "final_picks": run.picks,
+                    "closes_at": run.closes_at,
                 },
-            )  # fmt: skip
+            )
             competition.rejected_limit = run.rejected
             for user in users:
                 team = teams.join(session, competition, Viewer(user.id, user.name, False), now=NOON)
                 session.add(
                     models.Case(
-                        competition_id=competition.id, code="COPY", team_id=team.id, state=CaseState.OPEN,
-                        strength=1.0, evidence="", advice="", detail={}, first_seen_at=NOON, last_seen_at=NOON,
+                        competition_id=competition.id,
+                        code="COPY",
+                        team_id=team.id,
+                        state=CaseState.OPEN,
+                        strength=1.0,
+                        evidence="",
+                        advice="",
+                        detail={},
+                        first_seen_at=NOON,
+                        last_seen_at=NOON,
                     )
-                )  # fmt: skip
+                )
 
 
 @pytest.fixture
@@ -796,11 +860,15 @@ def test_whatever_happens_in_whatever_order_the_promise_holds(
     OnThis.fresh = fresh
     kind = database.url.get_backend_name()
     lives = settings(
-        max_examples=2, stateful_step_count=STEPS_EACH, deadline=None, database=None, report_multiple_bugs=False,
+        max_examples=2,
+        stateful_step_count=STEPS_EACH,
+        deadline=None,
+        database=None,
+        report_multiple_bugs=False,
         suppress_health_check=list(HealthCheck),
         # Making a failure shorter takes minutes, which are worth it by hand only.
         phases=(Phase.generate, *((Phase.shrink,) if IS_LONG else ())),
-    )  # fmt: skip
+    )
     for number in count(SEEDS[kind]):
         if OnThis.steps >= STEPS[kind]:
             break

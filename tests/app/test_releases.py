@@ -18,9 +18,14 @@ from scorer.report import Report
 from tests.app.conftest import NOON, World, add_version
 
 BENCHMARK: dict[str, Any] = {
-    "name": "sample submission", "public": 0.69, "private": 0.69, "se_public": 0.02, "n_public": 600,
-    "step": 0.005, "also_steps": {"accuracy": 0.01},
-}  # fmt: skip
+    "name": "sample submission",
+    "public": 0.69,
+    "private": 0.69,
+    "se_public": 0.02,
+    "n_public": 600,
+    "step": 0.005,
+    "also_steps": {"accuracy": 0.01},
+}
 
 
 @pytest.fixture
@@ -127,9 +132,13 @@ def test_two_files_of_a_team_that_finish_together_are_compared_one_after_the_oth
 def test_the_ladder_is_refused_where_nothing_can_be_compared_row_by_row(world: World) -> None:
     with world.database.begin() as session, pytest.raises(Refused, match="ladder is not possible"):
         competitions.open_(
-            session, session.query(ChallengeVersion).one(), now=NOON, max_upload_bytes=10**6,
-            slug="other", changes={"public_score": "ladder"},
-        )  # fmt: skip
+            session,
+            session.query(ChallengeVersion).one(),
+            now=NOON,
+            max_upload_bytes=10**6,
+            slug="other",
+            changes={"public_score": "ladder"},
+        )
 
 
 def test_a_team_with_coarse_feedback_goes_on_from_what_it_is_shown_today(measured: World) -> None:
@@ -173,8 +182,13 @@ def test_the_total_limit_holds_beside_the_daily_one_and_counts_only_what_is_char
 def test_a_challenge_without_any_benchmark_still_scores(world: World) -> None:
     with world.database.begin() as session:
         session.query(ChallengeVersion).one().benchmark = {
-            "n_public": 60, "step": 0.02, "also_steps": {}, "public": None, "se_public": None, "why": "own metric",
-        }  # fmt: skip
+            "n_public": 60,
+            "step": 0.02,
+            "also_steps": {},
+            "public": None,
+            "se_public": None,
+            "why": "own metric",
+        }
     show(world, PublicScore.ROUNDED)
     assert status(world, record(world, 0.4111)).public == 0.42
 

@@ -24,9 +24,14 @@ from worker import sweeper
 def begin(world: World, *, repeats: int = 0, applies_itself: bool = False) -> None:
     with world.database.begin() as session:
         competitions.begin_rescore(
-            session, competitions.by_slug(session, world.slug), add_version(session, 2),
-            reason="labels mended", now=NOON, repeats=repeats, applies_itself=applies_itself,
-        )  # fmt: skip
+            session,
+            competitions.by_slug(session, world.slug),
+            add_version(session, 2),
+            reason="labels mended",
+            now=NOON,
+            repeats=repeats,
+            applies_itself=applies_itself,
+        )
 
 
 def look(world: World) -> Rescore:

@@ -38,10 +38,7 @@ def test_the_same_content_twice_is_one_file(tmp_path: Path) -> None:
 
 
 def test_over_the_limit_it_stops_at_once_and_leaves_nothing(tmp_path: Path) -> None:
-    with (
-        pytest.raises(TooLarge, match="larger than the limit"),
-        Storage(tmp_path).receive(10) as incoming,
-    ):
+    with pytest.raises(TooLarge, match="larger than the limit"), Storage(tmp_path).receive(10) as incoming:
         incoming.write(b"12345678901")
     assert files(tmp_path) == []
 

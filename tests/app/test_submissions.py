@@ -575,7 +575,5 @@ def test_every_state_is_counted(world: World) -> None:
     world.submit("waits")
     with world.database.read() as session:
         counts = evaluations.state_counts(session, world.competition())
-    assert counts == {
-        State.QUEUED: 1, State.RUNNING: 0, State.SCORED: 1, State.REJECTED: 0, State.FAILED: 0,
-    }  # fmt: skip
+    assert counts == {State.QUEUED: 1, State.RUNNING: 0, State.SCORED: 1, State.REJECTED: 0, State.FAILED: 0}
     assert world.count(Evaluation) == 2

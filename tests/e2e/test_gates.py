@@ -78,8 +78,12 @@ def test_a_running_installation_listens_once_and_tells_no_secret(tmp_path: Path)
 @pytest.mark.parametrize("part", ["serve", "web", "worker", "sweep"])
 def test_every_part_refuses_all_that_is_unsafe_in_one_line(part: str, tmp_path: Path) -> None:
     done = heldout(
-        tmp_path / "data", part, HELDOUT_SECRET_KEY="geheim" * 8, HELDOUT_REDIS_URL="redis://far:6379/0", HELDOUT_HOST="0.0.0.0"
-    )  # fmt: skip
+        tmp_path / "data",
+        part,
+        HELDOUT_SECRET_KEY="geheim" * 8,
+        HELDOUT_REDIS_URL="redis://far:6379/0",
+        HELDOUT_HOST="0.0.0.0",
+    )
     assert done.returncode == 2
     words = one_line(done.stderr)
     assert "HELDOUT_SECRET_KEY" in words

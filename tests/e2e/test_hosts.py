@@ -46,9 +46,16 @@ COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8
 SWITCHES = tuple(COMPOSE["networks"])
 SUBNETS = {"inside": "10.77.1", "outside": "10.77.2"}
 HOSTS = {
-    "postgres": "postgres", "redis": "redis", "migrate": "migrate", "web1": "web", "web2": "web",
-    "worker1": "worker", "worker2": "worker", "sweeper": "sweeper", "bucket": "bucket",
-}  # fmt: skip
+    "postgres": "postgres",
+    "redis": "redis",
+    "migrate": "migrate",
+    "web1": "web",
+    "web2": "web",
+    "worker1": "worker",
+    "worker2": "worker",
+    "sweeper": "sweeper",
+    "bucket": "bucket",
+}
 WEBS, WORKERS = ("web1", "web2"), ("worker1", "worker2")
 
 # What workers are given, and who publishes; nobody else.
@@ -185,9 +192,14 @@ class Site:
     def upload(self, web: str, key: str) -> tuple[int, dict[str, str], dict[str, Any]]:
         request = urllib.request.Request(
             f"{self.address(web)}/api/v1/competitions/coins/submissions?filename=p.csv",
-            data=self.sample + b"\n" * (1 + int(key)), method="POST",
-            headers={"Authorization": f"Bearer {self.token}", "Content-Type": "text/csv", "Idempotency-Key": key},
-        )  # fmt: skip
+            data=self.sample + b"\n" * (1 + int(key)),
+            method="POST",
+            headers={
+                "Authorization": f"Bearer {self.token}",
+                "Content-Type": "text/csv",
+                "Idempotency-Key": key,
+            },
+        )
         return self._call(request, 40)
 
     def submit(self, web: str) -> int:
@@ -284,9 +296,12 @@ def start(site: Site, queue_password: str) -> None:
     site.sample = (folder / "public/sample_submission.csv").read_bytes()
     with site.network.at("storage"):
         s3 = boto3.client(
-            "s3", endpoint_url=f"http://{storage}:9000", region_name="us-east-1",
-            aws_access_key_id="key", aws_secret_access_key="secret",
-        )  # fmt: skip
+            "s3",
+            endpoint_url=f"http://{storage}:9000",
+            region_name="us-east-1",
+            aws_access_key_id="key",
+            aws_secret_access_key="secret",
+        )
         eventually(lambda: is_made(s3), what="the bucket")
         s3.close()
     published = site.python("migrate", "-c", PUBLISH, str(folder), **VAULT)

@@ -15,6 +15,9 @@ from tests.servers import ROOT
 def test_twenty_five_kills_among_five_hundred_submissions_lose_nothing_and_count_nothing_twice() -> None:
     storm = subprocess.run(
         [sys.executable, ROOT / "benchmarks/chaos", "C1", "--seed", "5"],
-        capture_output=True, text=True, check=False, timeout=290,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=290,
+    )
     assert storm.returncode == 0, storm.stdout + storm.stderr

@@ -62,9 +62,11 @@ def holders_of(secret: bytes, data_dir: Path) -> set[str]:
 
 def call(server: Served, token: str, method: str, path: str, body: bytes | None = None) -> dict[str, object]:
     request = urllib.request.Request(
-        f"{server.address}/api/v1/{path}", data=body, method=method,
+        f"{server.address}/api/v1/{path}",
+        data=body,
+        method=method,
         headers={"Authorization": f"Bearer {token}", "Content-Type": "text/csv"},
-    )  # fmt: skip
+    )
     with urllib.request.urlopen(request, timeout=20) as answer:
         return json.loads(answer.read())  # type: ignore[no-any-return]
 

@@ -55,7 +55,9 @@ KINDS: dict[str, Kind] = {
     "flags with holes": Kind("roc_auc", {"y": ["", *FLAGS[1:]], "Usage": IGNORED}, {"y": GUESSES}),
     "floats": Kind("rmse", {"y": FLOATS}, {"y": OTHERS}, after="also: [mae, spearman]\n"),
     "whole numbers": Kind("smape", {"y": WHOLE}, {"y": OTHERS}),
-    "pooled bytes": Kind("{name: rmsle, columns: pooled}", {"y": WHOLE, "z": WHOLE[::-1]}, {"y": OTHERS, "z": FLOATS}),
+    "pooled bytes": Kind(
+        "{name: rmsle, columns: pooled}", {"y": WHOLE, "z": WHOLE[::-1]}, {"y": OTHERS, "z": FLOATS}
+    ),
     "weights and groups": Kind(
         "{name: mae, weight: w, group_by: g}", {"y": FLOATS, "w": WEIGHTS, "g": GROUPS}, {"y": OTHERS}
     ),
@@ -64,13 +66,19 @@ KINDS: dict[str, Kind] = {
         "log_loss", {"kind": NAMES}, {"ant": GUESSES, "bee": GUESSES[::-1], "cow": ["0.5"] * 20}
     ),
     "labels": Kind("{name: f1, average: macro}", {"y": NAMES, "Usage": IGNORED}, {"y": ["bee", *NAMES[:-1]]}),
-    "labels of two columns": Kind("accuracy", {"y": NAMES, "z": FLAGS}, {"y": [*NAMES[1:], "elk"], "z": ["1"] * 20}),
+    "labels of two columns": Kind(
+        "accuracy", {"y": NAMES, "z": FLAGS}, {"y": [*NAMES[1:], "elk"], "z": ["1"] * 20}
+    ),
     "ratings": Kind("{name: qwk, min_rating: 1, max_rating: 4}", {"y": WEIGHTS}, {"y": [2, 1, 3, 3] * 5}),
-    "lists": Kind("{name: map_at_k, k: 3}", {"y": LISTS, "Usage": IGNORED}, {"y": ["b a", "", "c d", "a"] * 5}),
+    "lists": Kind(
+        "{name: map_at_k, k: 3}", {"y": LISTS, "Usage": IGNORED}, {"y": ["b a", "", "c d", "a"] * 5}
+    ),
     "texts": Kind("{name: levenshtein, normalize: max_len}", {"y": TEXTS}, {"y": [*TEXTS[1:], "café"]}),
     "masks": Kind("dice", {"y": MASKS}, {"y": ["2 3", "", "4 1", "5 4"] * 5}),
     "boxes": Kind("detection_map", {"y": BOXES}, {"y": FOUND}),
     "text ids": Kind("rmse", {"y": FLOATS}, {"y": OTHERS}, ids=tuple(f"r{i}" for i in IDS)),
     "ids far apart": Kind("rmse", {"y": FLOATS}, {"y": OTHERS}, ids=tuple(str(10**12 * int(i)) for i in IDS)),
-    "rows nobody asked for": Kind("{name: f1, average: macro}", {"y": NAMES}, {"y": ["bee", *NAMES[:-1]]}, more=", extra_ids: ignore"),
-}  # fmt: skip
+    "rows nobody asked for": Kind(
+        "{name: f1, average: macro}", {"y": NAMES}, {"y": ["bee", *NAMES[:-1]]}, more=", extra_ids: ignore"
+    ),
+}

@@ -143,8 +143,9 @@ def test_a_check_blocks_only_if_it_is_registered_to(tmp_path: Path, alone: dict[
     alone["may_not"] = [Check("may_not", "columns", (), "1", False, 1, loud, "Loud")]
     result = audit(scorer.load(write(tmp_path / "c", *tables())))
     assert [(f.code, f.severity, f.scope) for f in result.findings] == [
-        ("may", "block", "columns: column a"), ("may_not", "warn", "columns: column a"),
-    ]  # fmt: skip
+        ("may", "block", "columns: column a"),
+        ("may_not", "warn", "columns: column a"),
+    ]
     assert result.findings[0].p == 1e-300  # as small as JSON's numbers go, and still a number
     assert "0.9973" not in json.dumps(result.passport)
     assert {tuple(entry) for entry in result.passport} == {("code", "title", "version", "result")}
@@ -225,8 +226,12 @@ def test_odd_data_never_crash_the_audit_and_never_pass_silently(tmp_path: Path, 
 
 @pytest.mark.parametrize(
     ("content", "words"),
-    [(b"\x00\x01\x02" * 100, "could not be read"), (b"a,b\n1,2,3\n", "could not be read"), (b'a,b\n"1,2\n', "could not be read")],
-)  # fmt: skip
+    [
+        (b"\x00\x01\x02" * 100, "could not be read"),
+        (b"a,b\n1,2,3\n", "could not be read"),
+        (b'a,b\n"1,2\n', "could not be read"),
+    ],
+)
 def test_a_damaged_table_is_said_to_be_one(tmp_path: Path, content: bytes, words: str) -> None:
     folder = write(tmp_path / "c", *tables())
     (folder / "public/train.csv").write_bytes(content)

@@ -107,12 +107,27 @@ examples:
         ("metric: log_loss", "metric: {eps: 1}", "MISSING_KEY", "name one of accuracy"),
         ("metric: log_loss", "metric: {file: metric.py}", "MISSING_KEY", "must state greater_is_better"),
         ("metric: log_loss", "metric: {name: log_loss, eps: 2}", "BAD_METRIC_PARAM", "less than 0.1"),
-        ("metric: log_loss", "metric: {name: log_loss, epsilon: 1}", "BAD_METRIC_PARAM", "no parameter 'epsilon'"),
+        (
+            "metric: log_loss",
+            "metric: {name: log_loss, epsilon: 1}",
+            "BAD_METRIC_PARAM",
+            "no parameter 'epsilon'",
+        ),
         ("metric: log_loss", "metric: qwk", "BAD_METRIC_PARAM", "needs the parameter min_rating"),
-        ("metric: log_loss", "metric: {name: qwk, min_rating: 3, max_rating: 1}", "BAD_METRIC_PARAM", "below"),
+        (
+            "metric: log_loss",
+            "metric: {name: qwk, min_rating: 3, max_rating: 1}",
+            "BAD_METRIC_PARAM",
+            "below",
+        ),
         ("metric: log_loss", "metric: {name: mse, columns: weighted}", "BAD_METRIC_PARAM", "column_weights"),
         ("metric: log_loss", "metric: log_loss\nalso: [rmse, rmse]", "BAD_ALSO", "already listed"),
-        ("metric: log_loss", "metric: log_loss\nalso: [accuracy]", "BAD_ALSO", "accuracy needs a class label"),
+        (
+            "metric: log_loss",
+            "metric: log_loss\nalso: [accuracy]",
+            "BAD_ALSO",
+            "accuracy needs a class label",
+        ),
         ("metric: log_loss", "metric: mse\nalso: [rmsle]", "BAD_ALSO", "rmsle needs a number, 0 or more"),
         ("[target]", "[target, target]", "BAD_VALUE", "listed twice"),
         ("[target]", "[]", "BAD_VALUE", "at least 1"),
@@ -139,7 +154,7 @@ examples:
             "later than",
         ),
     ],
-)  # fmt: skip
+)
 def test_a_mistake_in_the_yaml_is_named(write: Write, old: str, new: str, code: str, words: str) -> None:
     assert old in YAML
     refusal = refuse(write(YAML.replace(old, new)))

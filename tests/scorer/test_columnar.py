@@ -53,12 +53,7 @@ def plainly(
     try:
         table = open_table(data, max_bytes=10**9, parquet=parquet)
         for block in read_plain(
-            table,
-            header,
-            wanted,
-            dict.fromkeys(wanted, vocabulary),
-            id_column="id",
-            numeric_ids=numeric_ids,
+            table, header, wanted, dict.fromkeys(wanted, vocabulary), id_column="id", numeric_ids=numeric_ids
         ):
             ids += [str(number) for number in block.ids.tolist()] if numeric_ids else block.ids.to_pylist()
             for name, column in block.columns.items():
@@ -212,12 +207,17 @@ def random_column(rng: random.Random, n: int) -> pa.Array:
     text: Callable[[], Any] = lambda: rng.choice([*TEXTS, *IDS, *NUMBERS])  # noqa: E731
     kind, make = rng.choice(
         [
-            (pa.int64(), whole), (pa.uint64(), lambda: abs(whole())), (pa.int8(), lambda: rng.randint(0, 1)),
-            (pa.float64(), float_), (pa.float32(), lambda: rng.choice([0.5, 1.0, 0.1])),
-            (pa.bool_(), lambda: rng.random() < 0.5), (pa.string(), text), (pa.large_string(), text),
+            (pa.int64(), whole),
+            (pa.uint64(), lambda: abs(whole())),
+            (pa.int8(), lambda: rng.randint(0, 1)),
+            (pa.float64(), float_),
+            (pa.float32(), lambda: rng.choice([0.5, 1.0, 0.1])),
+            (pa.bool_(), lambda: rng.random() < 0.5),
+            (pa.string(), text),
+            (pa.large_string(), text),
             (pa.dictionary(pa.int8(), pa.string()), text),
         ]
-    )  # fmt: skip
+    )
     cells = [None if rng.random() < 0.01 else make() for _ in range(n)]
     return pa.array(cells, type=kind)
 
@@ -263,11 +263,36 @@ def test_an_ordinary_file_is_plain(data: bytes) -> None:
 @pytest.mark.parametrize(
     "line",
     [
-        "007,1", "+5,1", "-0,1", " 5,1", "5 ,1", "0x1f,1", "5.0,1", "9223372036854775808,1", ",1", "5", "5,1,1", ",",
-        "5,", "5,nan", "5,inf", "5,1e400", "5,1e101", "5,abc", "5,0_5", "5,\u0661", '5,"1', '5,1"', '5,"1""2"', "5,1\x00",
-        "5,1\r6,1", '"5\n",1', "5," + "0" * 1_000_000, "5,\xa01",
+        "007,1",
+        "+5,1",
+        "-0,1",
+        " 5,1",
+        "5 ,1",
+        "0x1f,1",
+        "5.0,1",
+        "9223372036854775808,1",
+        ",1",
+        "5",
+        "5,1,1",
+        ",",
+        "5,",
+        "5,nan",
+        "5,inf",
+        "5,1e400",
+        "5,1e101",
+        "5,abc",
+        "5,0_5",
+        "5,\u0661",
+        '5,"1',
+        '5,1"',
+        '5,"1""2"',
+        "5,1\x00",
+        "5,1\r6,1",
+        '"5\n",1',
+        "5," + "0" * 1_000_000,
+        "5,\xa01",
     ],
-)  # fmt: skip
+)
 def test_anything_odd_is_left_to_the_exact_reader(line: str) -> None:
     for where in (f"{line}\n8,1\n", f"8,1\n{line}\n", f"8,1\n{line}"):
         assert plainly(f"id,p\n{where}".encode(), ["id", "p"], NUMBER) is None

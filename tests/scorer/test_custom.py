@@ -262,12 +262,15 @@ def test_a_visible_error_without_words_gets_ours(metric: Any) -> None:
 
 
 def test_the_class_goes_by_its_name(metric: Any) -> None:
-    custom = metric("""
+    custom = metric(
+        """
         from kaggle_metric_utilities import ParticipantVisibleError as Renamed
         class Hidden(Renamed): pass
         def score(solution, submission, row_id_column_name, hidden: bool):
             raise (Hidden if hidden else Renamed)("the text")
-        """, hidden=False)  # fmt: skip
+        """,
+        hidden=False,
+    )
     with pytest.raises(ParticipantRefusal):
         evaluate(custom)
     with pytest.raises(MetricFailed):

@@ -236,8 +236,13 @@ def test_the_gap_to_the_board_is_in_the_stated_standard_errors() -> None:
 def test_coarse_rounding_of_the_shown_score_is_no_gap() -> None:
     def code(step: float) -> str:
         return diagnose(
-            greater_is_better=True, benchmark=None, train=None, oof=(0.84, 0.005), public=(0.8, 0.01), public_step=step
-        ).code  # fmt: skip
+            greater_is_better=True,
+            benchmark=None,
+            train=None,
+            oof=(0.84, 0.005),
+            public=(0.8, 0.01),
+            public_step=step,
+        ).code
 
     assert code(0.0) == "leaky_cv_or_shift"
     assert code(0.1) == "consistent"

@@ -107,10 +107,7 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
     "thirty megabytes of commas": (lambda: b"," * 30_000_000, "LINE_TOO_LONG"),
     "a row of commas": (lambda: HEAD + b"," * 30_000_000, "LINE_TOO_LONG"),
     "a million columns": (lambda: b",".join(b"c%d" % i for i in range(1_000_000)) + b"\n", "LINE_TOO_LONG"),
-    "columns of parquet": (
-        lambda: parquet({f"c{i}": [1] for i in range(5_000)}),
-        "COLUMN_NAME",
-    ),
+    "columns of parquet": (lambda: parquet({f"c{i}": [1] for i in range(5_000)}), "COLUMN_NAME"),
     "a dictionary bomb": (dictionary_bomb, "LINE_TOO_LONG"),
     "an unclosed quote": (lambda: HEAD + b'1,"' + b"0.5\n" * 7_500_000, "UNCLOSED_QUOTE"),
     "thirty million empty lines": (lambda: HEAD + b"\n" * 30_000_000, "EMPTY_ROWS"),

@@ -110,12 +110,27 @@ def test_a_long_id_may_not_repeat_either() -> None:
 @pytest.mark.parametrize(
     ("text", "canonical"),
     [
-        ("0", True), ("-5", True), ("9223372036854775807", True), ("-9223372036854775808", True), ("10", True),
-        ("9223372036854775808", False), ("007", False), ("-0", False), ("+5", False), (" 5", False), ("5 ", False),
-        ("0x1f", False), ("-", False), ("", False), ("1-2", False), ("--1", False), ("\u0661", False), ("1e5", False),
+        ("0", True),
+        ("-5", True),
+        ("9223372036854775807", True),
+        ("-9223372036854775808", True),
+        ("10", True),
+        ("9223372036854775808", False),
+        ("007", False),
+        ("-0", False),
+        ("+5", False),
+        (" 5", False),
+        ("5 ", False),
+        ("0x1f", False),
+        ("-", False),
+        ("", False),
+        ("1-2", False),
+        ("--1", False),
+        ("\u0661", False),
+        ("1e5", False),
         ("12345678901234567890", False),
     ],
-)  # fmt: skip
+)
 def test_only_the_spelling_of_int64_is_a_number(text: str, canonical: bool) -> None:
     assert (canonical_numbers(pa.array(["1", text])) is not None) == canonical
     assert IdIndex.build(["1", text] if text else ["1"]).numeric == (canonical or not text)

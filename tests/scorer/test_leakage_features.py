@@ -24,10 +24,20 @@ from scorer.leakage.material import Material, gather
 
 all_checks()
 OWN = [
-    "target_copy", "strong_feature", "post_outcome_feature", "pair_key", "missingness_signal", "missingness_shift",
-    "number_format", "target_encoding", "adversarial_shift", "label_shift", "split_recoverable", "sample_signal",
+    "target_copy",
+    "strong_feature",
+    "post_outcome_feature",
+    "pair_key",
+    "missingness_signal",
+    "missingness_shift",
+    "number_format",
+    "target_encoding",
+    "adversarial_shift",
+    "label_shift",
+    "split_recoverable",
+    "sample_signal",
     "decoys_separable",
-]  # fmt: skip
+]
 REAL = {
     "wine": load_wine,
     "breast": load_breast_cancer,
@@ -54,7 +64,9 @@ class World:
     def labels(self) -> np.ndarray:
         """Of train and then of test, as numbers."""
         y = pd.concat([self.train["target"], self.test["target"]])
-        return (y if pd.api.types.is_numeric_dtype(y) else pd.factorize(y, sort=True)[0] + y.mul(0)).to_numpy(float)  # fmt: skip
+        return (y if pd.api.types.is_numeric_dtype(y) else pd.factorize(y, sort=True)[0] + y.mul(0)).to_numpy(
+            float
+        )
 
     @property
     def is_high(self) -> np.ndarray:
@@ -121,10 +133,12 @@ def mixed(kind: str = "binary", n: int = 900, seed: int = 0) -> World:
             "score": np.round(rng.normal(size=n), 4),
             "colour": rng.choice(["red", "green", "Violet"], n, p=[0.5, 0.3, 0.2]),
             "city": rng.choice([f"Stadt {i} ü" for i in range(30)], n),
-            "when": (pd.Timestamp("2020-01-01") + pd.to_timedelta(rng.integers(0, 900, n), "D")).strftime("%Y-%m-%d"),
+            "when": (pd.Timestamp("2020-01-01") + pd.to_timedelta(rng.integers(0, 900, n), "D")).strftime(
+                "%Y-%m-%d"
+            ),
             "note": [" ".join(rng.choice(words, rng.integers(3, 9))) for _ in range(n)],
         }
-    )  # fmt: skip
+    )
     z = 0.03 * (table["age"] - 50) + table["score"] + (table["colour"] == "red") + rng.normal(size=n)
     table.loc[rng.random(n) < 0.15, "income"] = np.nan
     table["target"] = {
@@ -215,7 +229,9 @@ def test_a_target_left_in_the_test_table_blocks(tmp_path: Path) -> None:
     assert worst(run(world.material(tmp_path / "c"), "target_copy"), "target") == "block"
 
 
-@pytest.mark.parametrize("world", [real("breast"), real("wine"), mixed("number")], ids=["two", "three", "number"])  # fmt: skip
+@pytest.mark.parametrize(
+    "world", [real("breast"), real("wine"), mixed("number")], ids=["two", "three", "number"]
+)
 def test_a_noisy_target_blocks(tmp_path: Path, world: World) -> None:
     y = world.labels
     world.put("leak", y + world.rng.normal(size=len(y)) * 0.12 * y.std())
@@ -388,10 +404,14 @@ RULES: dict[str, Callable[[pd.DataFrame], Any]] = {
     "last digit of the id": lambda test: test["id"] % 10 < 3,
     "some remainders of the id": lambda test: np.isin(test["id"] % 7, (1, 4)),
     "small ids": lambda test: test["id"].rank() < 0.3 * len(test),
-    "md5 of the id": lambda test: [int(hashlib.md5(str(i).encode()).hexdigest(), 16) % 100 < 30 for i in test["id"]],
-    "a usual seed": lambda test: np.isin(np.arange(len(test)), train_test_split(np.arange(len(test)), train_size=0.3, random_state=42)[0]),
+    "md5 of the id": lambda test: [
+        int(hashlib.md5(str(i).encode()).hexdigest(), 16) % 100 < 30 for i in test["id"]
+    ],
+    "a usual seed": lambda test: np.isin(
+        np.arange(len(test)), train_test_split(np.arange(len(test)), train_size=0.3, random_state=42)[0]
+    ),
     "a column": lambda test: test["age"] < 40,
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -419,7 +439,9 @@ def test_a_sample_submission_made_of_the_labels_blocks(tmp_path: Path, form: str
     world = real(name)
     truth = world.test[["id", "target"]]
     mostly = truth["target"].where(world.rng.random(len(truth)) < 0.6, world.rng.permutation(truth["target"]))
-    world.sample = truth.assign(target=mostly) if form == "values" else truth.sort_values("target").assign(target=1)  # fmt: skip
+    world.sample = (
+        truth.assign(target=mostly) if form == "values" else truth.sort_values("target").assign(target=1)
+    )
     assert worst(run(world.material(tmp_path / "c"), "sample_signal")) == "block"
 
 
@@ -472,7 +494,14 @@ def test_a_declared_split_by_time_is_told_of_but_not_warned_of(tmp_path: Path) -
     day = np.arange(800)
     season = np.sin(day / 15)
     y = np.cumsum(rng.normal(size=800)) * 0.15 + 3 * season + 0.004 * day
-    table = pd.DataFrame({"day": day, "load": np.round(5 * season + 0.01 * day, 2), "year": day // 365, "target": np.round(y, 3)})  # fmt: skip
+    table = pd.DataFrame(
+        {
+            "day": day,
+            "load": np.round(5 * season + 0.01 * day, 2),
+            "year": day // 365,
+            "target": np.round(y, 3),
+        }
+    )
     world = split(table, in_test=day >= 560)
     world.split = "{strategy: sequential, time: day}"
     world.usage = np.where(np.arange(240) < 72, "Public", "Private")
@@ -511,9 +540,16 @@ def test_odd_tables_are_read_without_a_crash_and_never_passed_in_silence(tmp_pat
     assert set(OWN) <= set(passport)
     assert not [f for f in result.blockers if f.code in OWN]
     unchecked = {
-        "ten rows": "strong_feature", "no train": "adversarial_shift", "no test": "target_copy", "no sample": "sample_signal",
-        "ids only": "adversarial_shift", "one column": "", "one value": "", "all missing": "", "one class": "",
-    }[case]  # fmt: skip
+        "ten rows": "strong_feature",
+        "no train": "adversarial_shift",
+        "no test": "target_copy",
+        "no sample": "sample_signal",
+        "ids only": "adversarial_shift",
+        "one column": "",
+        "one value": "",
+        "all missing": "",
+        "one class": "",
+    }[case]
     if unchecked:
         assert passport[unchecked] == "not checked"
 

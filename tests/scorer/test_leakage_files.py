@@ -143,11 +143,15 @@ def as_parquet(p: Planted, y: NDArray[np.float64]) -> bytes:
 
 
 def as_json_mapping(p: Planted, y: NDArray[np.float64]) -> bytes:
-    return json.dumps({"notes": dict(random.Random(1).sample(list(zip(p.ids, y.tolist(), strict=True)), len(y)))}).encode()  # fmt: skip
+    return json.dumps(
+        {"notes": dict(random.Random(1).sample(list(zip(p.ids, y.tolist(), strict=True)), len(y)))}
+    ).encode()
 
 
 def as_jsonl(p: Planted, y: NDArray[np.float64]) -> bytes:
-    return "\n".join(json.dumps({"image": f"{i}.png", "meta": {"v": v}}) for i, v in zip(p.ids, y.tolist(), strict=True)).encode()  # fmt: skip
+    return "\n".join(
+        json.dumps({"image": f"{i}.png", "meta": {"v": v}}) for i, v in zip(p.ids, y.tolist(), strict=True)
+    ).encode()
 
 
 def as_sqlite(p: Planted, y: NDArray[np.float64]) -> bytes:
@@ -171,14 +175,25 @@ def as_sentences(p: Planted, y: NDArray[np.float64]) -> bytes:
 
 def as_notebook(p: Planted, y: NDArray[np.float64]) -> bytes:
     shown = "\n".join(f"{n}  {i}  {v}" for n, (i, v) in enumerate(zip(p.ids, y.tolist(), strict=True)))
-    return json.dumps({"cells": [{"cell_type": "code", "outputs": [{"text": shown.splitlines(keepends=True)}]}]}).encode()  # fmt: skip
+    return json.dumps(
+        {"cells": [{"cell_type": "code", "outputs": [{"text": shown.splitlines(keepends=True)}]}]}
+    ).encode()
 
 
 WRITERS = {
-    "answers.csv": as_csv, "log.txt": as_plain_lines, "y.npy": as_npy, "arrays.npz": as_npz, "data.mat": as_mat, "meta.parquet": as_parquet,
-    "meta.json": as_json_mapping, "meta.jsonl": as_jsonl, "cache.sqlite": as_sqlite, "back.tsv": as_reversed_tsv, "span_log.nmea": as_sentences,
+    "answers.csv": as_csv,
+    "log.txt": as_plain_lines,
+    "y.npy": as_npy,
+    "arrays.npz": as_npz,
+    "data.mat": as_mat,
+    "meta.parquet": as_parquet,
+    "meta.json": as_json_mapping,
+    "meta.jsonl": as_jsonl,
+    "cache.sqlite": as_sqlite,
+    "back.tsv": as_reversed_tsv,
+    "span_log.nmea": as_sentences,
     "explore.ipynb": as_notebook,
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("file", WRITERS)

@@ -17,10 +17,20 @@ from scorer.leakage.checks import CHECKS, Found, NotChecked
 from scorer.leakage.material import gather
 
 CODES = (
-    "duplicate_rows", "near_duplicate_rows", "conflicting_labels", "row_order", "row_blocks", "id_signal",
-    "id_overlap", "constant_column", "new_categories", "group_overlap", "sequential_neighbours", "future_rows",
+    "duplicate_rows",
+    "near_duplicate_rows",
+    "conflicting_labels",
+    "row_order",
+    "row_blocks",
+    "id_signal",
+    "id_overlap",
+    "constant_column",
+    "new_categories",
+    "group_overlap",
+    "sequential_neighbours",
+    "future_rows",
     "few_clusters",
-)  # fmt: skip
+)
 METRICS = {"binary": "log_loss", "class": "accuracy", "number": "rmse"}
 GROUPED = "split: {strategy: grouped, group: patient}\n"
 
@@ -491,7 +501,9 @@ def test_odd_tables_are_looked_at_without_a_crash(look: Audit, n: int, more: str
         test = pd.concat([train] * 2).assign(id=[f"b{i}" for i in range(2 * n)])
         found = look(train.assign(target=1), test.assign(target=[0, 1] * n), more=more)
         assert {code for code, severity, _ in found if severity == "block"} <= {
-            "duplicate_rows", "group_overlap", "future_rows",
-        }  # fmt: skip
+            "duplicate_rows",
+            "group_overlap",
+            "future_rows",
+        }
         if n < 2:
             assert severities(found, "near_duplicate_rows")[0] == "not checked"

@@ -115,8 +115,11 @@ def test_the_laws_of_every_metric(name: str, number: int, data: st.DataObject) -
         weighted = solution.assign(how_much=np.where(np.arange(len(solution)) == heavy, 2, 1))
         repeated = [
             pd.concat([frame, frame.iloc[[heavy]].assign(id=["again"])], ignore_index=True)
-            for frame in (solution.assign(id=solution["id"].astype(str)), submission.assign(id=submission["id"].astype(str)))
-        ]  # fmt: skip
+            for frame in (
+                solution.assign(id=solution["id"].astype(str)),
+                submission.assign(id=submission["id"].astype(str)),
+            )
+        ]
         twice = measure(name, *repeated, params)
         assert measure(name, weighted, submission, {**params, "weight": "how_much"}) == pytest.approx(
             twice, **near

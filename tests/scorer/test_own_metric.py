@@ -91,12 +91,7 @@ def test_a_metric_in_kaggles_form_is_checked_and_scores(write: Write) -> None:
     assert (challenge.metric, challenge.metric_params) == ("metric", {"power": 2, "scale": 10})
     assert (
         challenge.manifest()["metric"]
-        | {
-            "title": "Mean error to a power.",
-            "own": True,
-            "greater_is_better": False,
-            "bounds": [None, None],
-        }
+        | {"title": "Mean error to a power.", "own": True, "greater_is_better": False, "bounds": [None, None]}
         == challenge.manifest()["metric"]
     )
     result = scorer.check(challenge)
@@ -148,14 +143,50 @@ def test_a_saved_solution_gives_the_function_the_same_frames(write: Write, tmp_p
 @pytest.mark.parametrize(
     ("params", "direction", "code", "place", "words"),
     [
-        (", power: 2", "", "MISSING_KEY", ("challenge.yaml", 2), "must state greater_is_better: true or false"),
-        (", power: 2", ", greater_is_better: 'yes'", "WRONG_TYPE", ("challenge.yaml", 2), "must be true or false"),
-        ("", ", greater_is_better: true", "BAD_METRIC_FILE", ("private/metric.py", 7), "power has no default"),
-        (", power: high", ", greater_is_better: true", "BAD_METRIC_FILE", ("private/metric.py", 7), "must be float"),
-        (", power: 2, sclae: 1", ", greater_is_better: true", "BAD_METRIC_FILE", ("private/metric.py", 7), "no parameter 'sclae'; its parameters are: power, scale"),
-        (", power: 2, complete_submission: 1", ", greater_is_better: true", "WRONG_TYPE", ("challenge.yaml", 2), "true or false"),
+        (
+            ", power: 2",
+            "",
+            "MISSING_KEY",
+            ("challenge.yaml", 2),
+            "must state greater_is_better: true or false",
+        ),
+        (
+            ", power: 2",
+            ", greater_is_better: 'yes'",
+            "WRONG_TYPE",
+            ("challenge.yaml", 2),
+            "must be true or false",
+        ),
+        (
+            "",
+            ", greater_is_better: true",
+            "BAD_METRIC_FILE",
+            ("private/metric.py", 7),
+            "power has no default",
+        ),
+        (
+            ", power: high",
+            ", greater_is_better: true",
+            "BAD_METRIC_FILE",
+            ("private/metric.py", 7),
+            "must be float",
+        ),
+        (
+            ", power: 2, sclae: 1",
+            ", greater_is_better: true",
+            "BAD_METRIC_FILE",
+            ("private/metric.py", 7),
+            "no parameter 'sclae'; its parameters are: power, scale",
+        ),
+        (
+            ", power: 2, complete_submission: 1",
+            ", greater_is_better: true",
+            "WRONG_TYPE",
+            ("challenge.yaml", 2),
+            "true or false",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_mistake_around_a_metric_is_named_with_its_place(
     write: Write, params: str, direction: str, code: str, place: tuple[str, int], words: str
 ) -> None:

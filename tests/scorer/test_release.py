@@ -39,9 +39,13 @@ scores = st.floats(-1e6, 1e6)
 
 def log_loss_budget(**changes: Any) -> OracleBudget:
     terms: dict[str, Any] = {
-        "mode": "rounded", "n_public": 1000, "step": 1e-5, "bounds": (0.0, math.inf),
-        "greater_is_better": False, "clip": 1e-15,
-    }  # fmt: skip
+        "mode": "rounded",
+        "n_public": 1000,
+        "step": 1e-5,
+        "bounds": (0.0, math.inf),
+        "greater_is_better": False,
+        "clip": 1e-15,
+    }
     return oracle_budget("log_loss", **(terms | changes))
 
 
@@ -50,9 +54,20 @@ def log_loss_budget(**changes: Any) -> OracleBudget:
 
 @pytest.mark.parametrize(
     ("value", "step"),
-    [(0.001, 0.001), (0.0011, 0.002), (0.003, 0.005), (0.0051, 0.01), (0.1, 0.1), (1.0, 1.0), (7.0, 10.0),
-     (130.0, 200.0), (3e-9, 5e-9), (1 / 3, 0.5), (1 / 7000, 0.0002)],
-)  # fmt: skip
+    [
+        (0.001, 0.001),
+        (0.0011, 0.002),
+        (0.003, 0.005),
+        (0.0051, 0.01),
+        (0.1, 0.1),
+        (1.0, 1.0),
+        (7.0, 10.0),
+        (130.0, 200.0),
+        (3e-9, 5e-9),
+        (1 / 3, 0.5),
+        (1 / 7000, 0.0002),
+    ],
+)
 def test_a_step_is_rounded_up_to_one_two_or_five(value: float, step: float) -> None:
     assert nice_step(value) == step
 
@@ -242,9 +257,16 @@ def test_a_higher_start_and_a_finer_step_make_a_ladder_cheaper_to_mine() -> None
 
 def test_a_ladder_of_two_levels_cannot_be_mined_by_anybody() -> None:
     budget = oracle_budget(
-        "accuracy", mode="ladder", n_public=1000, step=1.0, bounds=(0.0, 1.0), benchmark=0.5,
-        greater_is_better=True, daily_limit=5, days=10,
-    )  # fmt: skip
+        "accuracy",
+        mode="ladder",
+        n_public=1000,
+        step=1.0,
+        bounds=(0.0, 1.0),
+        benchmark=0.5,
+        greater_is_better=True,
+        daily_limit=5,
+        days=10,
+    )
     assert (budget.submissions, budget.days) == (math.inf, math.inf)
     assert budget.share < 0.02
     written = json.loads(json.dumps(budget.as_dict(), allow_nan=False))
@@ -253,9 +275,16 @@ def test_a_ladder_of_two_levels_cannot_be_mined_by_anybody() -> None:
 
 def test_the_organiser_sees_three_modes_side_by_side_each_in_a_sentence() -> None:
     exact, rounded_to, ladder = costs(
-        "log_loss", n_public=1000, step=0.005, bounds=(0.0, math.inf), greater_is_better=False,
-        clip=1e-15, benchmark=0.65, daily_limit=5, days=20,
-    )  # fmt: skip
+        "log_loss",
+        n_public=1000,
+        step=0.005,
+        bounds=(0.0, math.inf),
+        greater_is_better=False,
+        clip=1e-15,
+        benchmark=0.65,
+        daily_limit=5,
+        days=20,
+    )
     assert [cost.mode for cost in (exact, rounded_to, ladder)] == ["exact", "rounded", "ladder"]
     assert exact.submissions < rounded_to.submissions < ladder.submissions
     assert exact.share > rounded_to.share > ladder.share

@@ -154,9 +154,7 @@ def test_weights_count_within_groups_and_groups_count_alike(write: Write) -> Non
     metric = "{name: mae, group_by: g, weight: w}"
     found = challenge(write, metric, {"a": A, "g": GROUPS, "w": WEIGHTS}, columns="a")
     assert_scores(
-        found,
-        {"a": P},
-        lambda rows: float(np.mean(by_group(lambda r: mae(A[r], P[r], WEIGHTS[r]), rows))),
+        found, {"a": P}, lambda rows: float(np.mean(by_group(lambda r: mae(A[r], P[r], WEIGHTS[r]), rows)))
     )
 
 
@@ -183,14 +181,24 @@ def test_take_first_scores_the_first_label_of_a_list(write: Write) -> None:
 @pytest.mark.parametrize(
     ("metric", "value", "greater_is_better", "bounds"),
     [
-        ("{name: r2, transform: 1-x}", lambda y, p: np.sum((y - p) ** 2) / np.sum((y - y.mean()) ** 2), False, (0, math.inf)),
+        (
+            "{name: r2, transform: 1-x}",
+            lambda y, p: np.sum((y - p) ** 2) / np.sum((y - y.mean()) ** 2),
+            False,
+            (0, math.inf),
+        ),
         ("{name: pearson, transform: 2x-1}", lambda y, p: 2 * np.corrcoef(y, p)[0, 1] - 1, True, (-3, 1)),
         ("{name: mse, transform: sqrt}", rmse, False, (0, math.inf)),
-        ("{name: mse, transform: log, floor: 1.0e-9}", lambda y, p: 2 * math.log(rmse(y, p)), False, (math.log(1e-9), math.inf)),
+        (
+            "{name: mse, transform: log, floor: 1.0e-9}",
+            lambda y, p: 2 * math.log(rmse(y, p)),
+            False,
+            (math.log(1e-9), math.inf),
+        ),
         ("{name: mse, transform: 1-x}", lambda y, p: 1 - rmse(y, p) ** 2, True, (-math.inf, 1)),
         ("{name: mae, floor: 100}", lambda y, p: 100, False, (100, math.inf)),
     ],
-)  # fmt: skip
+)
 def test_a_transform_changes_value_direction_and_bounds(
     write: Write,
     metric: str,
@@ -350,7 +358,11 @@ def test_the_digest_tells_modifiers_apart_and_ignores_spelt_out_defaults(write: 
         ("name: map_at_k\n  k: 3\n  split: ' '\n  take: first", 2, "take: first means nothing"),
         ("name: r2\n  group_aggregate: mean_minus_std", 4, "group_aggregate needs group_by"),
         ("name: mse\n  column_weights: [1]", 4, "column_weights needs columns: weighted"),
-        ("name: mse\n  columns: weighted\n  column_weights: [1, 2]", 2, "needs column_weights with 1 numbers"),
+        (
+            "name: mse\n  columns: weighted\n  column_weights: [1, 2]",
+            2,
+            "needs column_weights with 1 numbers",
+        ),
         ("name: mse\n  columns: weighted\n  column_weights: [0]", 2, "that are not all 0"),
         ("name: mse\n  columns: weighted\n  column_weights: [-1]", 5, "greater than or equal to 0"),
         ("name: brier\n  columns: pooled", 2, "looks at all columns together"),
@@ -361,16 +373,28 @@ def test_the_digest_tells_modifiers_apart_and_ignores_spelt_out_defaults(write: 
         ("name: haversine", 2, "haversine scores 2 columns"),
         ("combine: [{name: mse}]", 3, "two or more metrics"),
         ("combine:\n  - {name: mse}\n  - {name: r2}", 2, "some of the combined metrics rise and others fall"),
-        ("combine:\n  - {name: mse}\n  - {name: r2, coefficient: -1}\n  greater_is_better: true", 2, "contradicts"),
+        (
+            "combine:\n  - {name: mse}\n  - {name: r2, coefficient: -1}\n  greater_is_better: true",
+            2,
+            "contradicts",
+        ),
         ("combine:\n  - {name: mse}\n  - {name: mae, coefficient: 0}", 5, "combine[2].coefficient"),
         ("combine:\n  - {name: mse}\n  - {name: r2, coefficient: .nan}", 5, "combine[2].coefficient"),
         ("combine:\n  - {name: mse}\n  - {name: mae, floor: x}", 5, "metric.combine[2].floor"),
         ("combine:\n  - {name: mse}\n  - {name: rmsee}", 5, "did you mean rmse?"),
-        ("combine:\n  - {name: mse}\n  - {name: mae}\n  weight: w", 6, "beside combine only greater_is_better"),
+        (
+            "combine:\n  - {name: mse}\n  - {name: mae}\n  weight: w",
+            6,
+            "beside combine only greater_is_better",
+        ),
         ("combine:\n  - {name: mse}\n  - {name: mae}\n  greater_is_better: 'no'", 6, "must be true or false"),
-        ("combine:\n  - {name: log_loss}\n  - {name: accuracy, transform: 1-x}", 2, "column a cannot hold both"),
+        (
+            "combine:\n  - {name: log_loss}\n  - {name: accuracy, transform: 1-x}",
+            2,
+            "column a cannot hold both",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_modifier_that_means_nothing_is_refused_with_its_line(
     write: Write, stated: str, line: int, words: str
 ) -> None:

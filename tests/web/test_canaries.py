@@ -88,9 +88,14 @@ class Vaulted:
             with house.database.begin() as session:
                 moment = db.now(session)
                 extensions.grant(
-                    session, competitions.by_slug(session, house.slug), "bob",
-                    reason="the network was away here", by="grace", now=moment, closes_at=moment + 2 * A_DAY,
-                )  # fmt: skip
+                    session,
+                    competitions.by_slug(session, house.slug),
+                    "bob",
+                    reason="the network was away here",
+                    by="grace",
+                    now=moment,
+                    closes_at=moment + 2 * A_DAY,
+                )
             house.change(closes_at=self._now() - A_DAY)
         else:
             house.change(**now, closes_at=self._now() - A_DAY)

@@ -21,16 +21,7 @@ from app.integrity import inspections, train_files
 from app.integrity.inspections import Kind
 from app.web import charts, formats
 from scorer.overfitting import close_report, diagnosis
-from tests.web.findings import (
-    EVIDENCE_CANARY,
-    OOF,
-    TRAIN,
-    audited,
-    inspected,
-    own_rows,
-    report,
-    suspected,
-)
+from tests.web.findings import EVIDENCE_CANARY, OOF, TRAIN, audited, inspected, own_rows, report, suspected
 from tests.web.house import CSV, House
 
 PAGE = "/competitions/biopsy/integrity"
@@ -167,9 +158,18 @@ def test_open_cases_come_first_and_are_counted_where_the_organiser_works(house: 
 
 
 def test_a_case_shows_its_numbers_its_picture_and_its_log(house: House) -> None:
-    detail = {"files": 12, "shares": {"rough": 0.8123, "sparse": 0.1}, "changes": [0.5, 0.25], "picture": {
-        "kind": "points", "title": "Changes", "x": [1, 2, float("nan")], "y": [0.1, 0.2, 0.3], "text": "Two.",
-    }}  # fmt: skip
+    detail = {
+        "files": 12,
+        "shares": {"rough": 0.8123, "sparse": 0.1},
+        "changes": [0.5, 0.25],
+        "picture": {
+            "kind": "points",
+            "title": "Changes",
+            "x": [1, 2, float("nan")],
+            "y": [0.1, 0.2, 0.3],
+            "text": "Two.",
+        },
+    }
     (case_id,) = suspected(house, ("probing", "ada", None), detail=detail)
     page = house.browser("grace").get(f"{PAGE}/cases/{case_id}").text
     for words in (
@@ -532,9 +532,15 @@ def test_the_report_of_a_large_board_is_complete_and_light(house: House) -> None
     assert len(answer.data) < 400_000
     assert page.count('class="span"') == 200
     for words in (
-        "3 teams are tied for first", "by a paired bootstrap", "this much is noise", "It overfits.", "Whole groups of rows",
-        "6 to 16", "p = 0.31", "team 199: 0.",
-    ):  # fmt: skip
+        "3 teams are tied for first",
+        "by a paired bootstrap",
+        "this much is noise",
+        "It overfits.",
+        "Whole groups of rows",
+        "6 to 16",
+        "p = 0.31",
+        "team 199: 0.",
+    ):
         assert words in page
     assert "For organisers only" not in page
     assert "The largest gap" not in page

@@ -56,7 +56,7 @@ TAGS = [
     "<b onclick=ran() onmouseover=ran()>",
     "\u202e<script>ran()</script>",
     "{{ ran() }}${ran()}#{ran()}",
-]  # fmt: skip
+]
 OUT_OF = [
     "",
     '">',
@@ -67,12 +67,22 @@ OUT_OF = [
     "]]>",
 ]
 MARKDOWN = [
-    "[a](javascript:ran())", "[a](JaVaScRiPt&colon;ran())", "[a](data:text/html;base64,PHNjcmlwdD4=)",
-    "![a](https://evil.example/pixel.png)", '[a](https://x.example "onmouseover=ran()")', "<javascript:ran()>",
-    "[x]: javascript:ran()\n\n[x]", "```html\n</code></pre><script>ran()</script>\n```", "`</code><img src=x onerror=ran()>`",
-    "| a |\n|:--:|\n| <style>*{display:none}</style> |", "# <img src=x onerror=ran()>", "[a](vbscript:ran())",
-    "[<script>ran()</script>](https://x.example/'onclick='ran())", "![x](x){onerror=ran()}", "[a](\tjavascript:ran())",
-]  # fmt: skip
+    "[a](javascript:ran())",
+    "[a](JaVaScRiPt&colon;ran())",
+    "[a](data:text/html;base64,PHNjcmlwdD4=)",
+    "![a](https://evil.example/pixel.png)",
+    '[a](https://x.example "onmouseover=ran()")',
+    "<javascript:ran()>",
+    "[x]: javascript:ran()\n\n[x]",
+    "```html\n</code></pre><script>ran()</script>\n```",
+    "`</code><img src=x onerror=ran()>`",
+    "| a |\n|:--:|\n| <style>*{display:none}</style> |",
+    "# <img src=x onerror=ran()>",
+    "[a](vbscript:ran())",
+    "[<script>ran()</script>](https://x.example/'onclick='ran())",
+    "![x](x){onerror=ran()}",
+    "[a](\tjavascript:ran())",
+]
 PAYLOADS = [out + tag for tag in TAGS for out in OUT_OF]
 
 LISTENER = """
@@ -174,9 +184,14 @@ def everywhere(house: House, fitting: list[str]) -> None:
         version.audit = audit
         for i in range(20):
             extensions.grant(
-                session, competitions.by_slug(session, house.slug), fitting[2 * i], reason=some(i, 2).rjust(10, "x"),
-                by=some(i)[:60], now=now, daily_extra=1,
-            )  # fmt: skip
+                session,
+                competitions.by_slug(session, house.slug),
+                fitting[2 * i],
+                reason=some(i, 2).rjust(10, "x"),
+                by=some(i)[:60],
+                now=now,
+                daily_extra=1,
+            )
         for i in range(30):
             events.log(session, some(i)[:60], some(i + 1)[:60], house.slug, now=now, reason=some(i, 7))
         short = [piece for piece in PAYLOADS if len(piece) <= 120]

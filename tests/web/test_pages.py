@@ -330,9 +330,15 @@ def test_closing_now_is_for_everybody_and_the_page_says_so_before(
         found.closes_at = now + timedelta(hours=1)
         session.flush()
         team = extensions.grant(
-            session, found, "ada", reason="was ill for a day", by="grace", now=now,
-            closes_at=now + timedelta(days=3), daily_extra=1,
-        ).team_id  # fmt: skip
+            session,
+            found,
+            "ada",
+            reason="was ill for a day",
+            by="grace",
+            now=now,
+            closes_at=now + timedelta(days=3),
+            daily_extra=1,
+        ).team_id
         if is_over_for_others:
             found.closes_at = now - timedelta(seconds=1)
     house.score(house.submit("ada"), 0.4)

@@ -143,8 +143,11 @@ def test_the_api_wants_a_token_and_nothing_else_will_do(full: House) -> None:
                 answer = ask(browser, method, address, headers=headers)
                 assert answer.status_code == 401, (method, endpoint)
                 assert answer.headers["WWW-Authenticate"] == "Bearer"
-    closed = [e for _, e, a in routes(full, 1) if a.startswith("/api/") and e not in
-              {e for _, e, _ in of(full, Who.TOKEN, Who.TOKEN_TEAM)}]  # fmt: skip
+    closed = [
+        e
+        for _, e, a in routes(full, 1)
+        if a.startswith("/api/") and e not in {e for _, e, _ in of(full, Who.TOKEN, Who.TOKEN_TEAM)}
+    ]
     assert closed == ["api.description"], "what the API is, anybody may read"
 
 

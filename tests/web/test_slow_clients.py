@@ -166,10 +166,19 @@ def dribble(connection: socket.socket, drop: bytes, every: float = 0.1) -> float
         (FORM + b"Content-Length: 0000000000000000000050000\r\n\r\n", b"a"),
     ],
     ids=[
-        "silent", "head", "form", "multipart", "large form", "chunked form", "refused upload", "never hangs up", "second head",
-        "form that looks like an upload", "form of a padded length",
+        "silent",
+        "head",
+        "form",
+        "multipart",
+        "large form",
+        "chunked form",
+        "refused upload",
+        "never hangs up",
+        "second head",
+        "form that looks like an upload",
+        "form of a padded length",
     ],
-)  # fmt: skip
+)
 def test_a_crowd_of_slow_clients_keeps_nobody_waiting(server: Serving, begin: bytes, drop: bytes) -> None:
     with ExitStack() as stack:
         crowd = [stack.enter_context(server.connection(begin)) for _ in range(CROWD)]

@@ -234,10 +234,7 @@ def test_a_file_that_began_in_time_counts_although_it_ends_after_the_close(house
             return super().readinto(buffer)
 
     answer = house.stranger().client.post(
-        API,
-        input_stream=Slow(CSV),
-        content_type="text/csv",
-        headers=house.token("ada"),
+        API, input_stream=Slow(CSV), content_type="text/csv", headers=house.token("ada")
     )
     assert answer.status_code == 201
     assert send_raw(house).status_code == 403

@@ -47,9 +47,13 @@ def empty(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
 def write(platform: Platform, file: Path, *, solutions: bool = False, passphrase: str | None = None) -> Path:
     installation = platform.installation
     backup.write(
-        installation.settings, installation.database, installation.storage, file,
-        with_solutions=solutions, passphrase=passphrase,
-    )  # fmt: skip
+        installation.settings,
+        installation.database,
+        installation.storage,
+        file,
+        with_solutions=solutions,
+        passphrase=passphrase,
+    )
     return file
 
 
@@ -192,8 +196,10 @@ def test_a_backup_made_while_uploads_come_names_no_missing_file(platform: Platfo
 
 
 LATER = {  # what 0003 added to 0002
-    "competition": {"extended_until"}, "round": {"repeat_of", "applies_itself", "served_at"}, "event": {"seq", "hash"},
-}  # fmt: skip
+    "competition": {"extended_until"},
+    "round": {"repeat_of", "applies_itself", "served_at"},
+    "event": {"seq", "hash"},
+}
 
 
 def as_of_0002(archive: Path, target: Path) -> None:

@@ -130,10 +130,7 @@ def test_a_lease_is_renewed_while_a_slow_file_is_measured(
 
 @pytest.mark.parametrize("other", [None, "other/1/1:token"])
 def test_a_lease_is_called_lost_only_when_another_run_has_taken_it(
-    platform: Platform,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-    other: str | None,
+    platform: Platform, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, other: str | None
 ) -> None:
     """A renewal that waits while our own record is written finds the token gone as well."""
     runner = Runner(platform.installation.settings, platform.database)

@@ -27,11 +27,7 @@ def start(platform: Platform, redis: str) -> subprocess.Popen[bytes]:
     settings = platform.installation.settings
     env = environment(
         settings.data_dir,
-        {
-            "HELDOUT_DATABASE_URL": settings.database,
-            "HELDOUT_REDIS_URL": redis,
-            "HELDOUT_LEASE_SECONDS": "5",
-        },
+        {"HELDOUT_DATABASE_URL": settings.database, "HELDOUT_REDIS_URL": redis, "HELDOUT_LEASE_SECONDS": "5"},
     )
     return subprocess.Popen([sys.executable, "-m", "worker"], env=env, cwd=ROOT)
 

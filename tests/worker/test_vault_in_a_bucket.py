@@ -44,9 +44,12 @@ SOLUTION = "private/solution.csv"
 
 def client(endpoint: str, service: str = "s3") -> Any:
     return boto3.client(
-        service, endpoint_url=endpoint, region_name="us-east-1",
-        aws_access_key_id="key", aws_secret_access_key="secret",
-    )  # fmt: skip
+        service,
+        endpoint_url=endpoint,
+        region_name="us-east-1",
+        aws_access_key_id="key",
+        aws_secret_access_key="secret",
+    )
 
 
 @pytest.fixture
@@ -56,9 +59,16 @@ def here(endpoint: str, tmp_path: Path, sqlite_template: Path) -> Settings:
     for bucket in (uploads, solutions):
         client(endpoint).create_bucket(Bucket=bucket)
     settings = Settings(
-        data_dir=tmp_path / "here", storage_url=f"s3://{uploads}", s3_endpoint=endpoint, s3_region="us-east-1",
-        s3_key="key", s3_secret="secret", vault_url=f"s3://{solutions}/the/vault", vault_key="opener", vault_secret="secret",
-    )  # fmt: skip
+        data_dir=tmp_path / "here",
+        storage_url=f"s3://{uploads}",
+        s3_endpoint=endpoint,
+        s3_region="us-east-1",
+        s3_key="key",
+        s3_secret="secret",
+        vault_url=f"s3://{solutions}/the/vault",
+        vault_key="opener",
+        vault_secret="secret",
+    )
     config.prepare_data_dir(settings)
     shutil.copy(sqlite_template, settings.data_dir / "heldout.db")
     return settings
@@ -99,10 +109,7 @@ def objects(settings: Settings) -> dict[str, Any]:
 
 def change(settings: Settings, sha256: str, body: bytes | None) -> None:
     """What somebody does to the bucket by hand."""
-    where = {
-        "Bucket": settings.vault_url.split("/")[2],
-        "Key": f"the/vault/{sha256[:2]}/{sha256}",
-    }
+    where = {"Bucket": settings.vault_url.split("/")[2], "Key": f"the/vault/{sha256[:2]}/{sha256}"}
     if body is None:
         client(settings.s3_endpoint).delete_object(**where)
     else:
@@ -198,8 +205,12 @@ def test_a_solution_that_is_not_what_its_name_says_is_neither_backed_up_nor_rest
 
 
 def test_a_publication_that_fails_half_way_leaves_nothing_that_is_taken_for_a_version(
-    here: Settings, there: Settings, challenge: scorer.Challenge, checked: scorer.CheckResult, monkeypatch: pytest.MonkeyPatch
-) -> None:  # fmt: skip
+    here: Settings,
+    there: Settings,
+    challenge: scorer.Challenge,
+    checked: scorer.CheckResult,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     send = BucketStorage.send
 
     def until_the_list(self: BucketStorage, spooled: Path, blob: storage.Blob) -> None:
@@ -359,10 +370,7 @@ def user(endpoint: str, bucket: str, *may: str) -> tuple[str, str]:
     """A key that may do so much with one bucket, and nothing else."""
     iam, name = client(endpoint, "iam"), f"u{os.urandom(6).hex()}"
     there = [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"]
-    policy = {
-        "Version": "2012-10-17",
-        "Statement": [{"Effect": "Allow", "Action": may, "Resource": there}],
-    }
+    policy = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": may, "Resource": there}]}
     iam.create_user(UserName=name)
     iam.put_user_policy(UserName=name, PolicyName=name, PolicyDocument=json.dumps(policy))
     key = iam.create_access_key(UserName=name)["AccessKey"]
@@ -370,9 +378,13 @@ def user(endpoint: str, bucket: str, *may: str) -> tuple[str, str]:
 
 
 def test_with_the_keys_of_the_web_nobody_opens_the_vault(
-    here: Settings, there: Settings, endpoint: str, challenge: scorer.Challenge, tmp_path: Path,
+    here: Settings,
+    there: Settings,
+    endpoint: str,
+    challenge: scorer.Challenge,
+    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+) -> None:
     """The server asks whose key it is, and what that may do."""
     uploads, solutions = here.storage_url.split("/")[2], here.vault_url.split("/")[2]
     webs = user(endpoint, uploads, "s3:*")

@@ -24,8 +24,7 @@ def upgrade() -> None:
     op.add_column("challenge_version", sa.Column("benchmark", sa.JSON(), nullable=True))
     op.add_column("competition", sa.Column("total_limit", sa.Integer(), nullable=True))
     op.add_column(
-        "competition",
-        sa.Column("public_score", sa.String(length=10), nullable=False, server_default="exact"),
+        "competition", sa.Column("public_score", sa.String(length=10), nullable=False, server_default="exact")
     )
     op.add_column(
         "team", sa.Column("has_coarse_feedback", sa.Boolean(), nullable=False, server_default=sa.false())

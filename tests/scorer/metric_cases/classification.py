@@ -164,35 +164,52 @@ def averaged(name: str, function: Callable[..., Any], **options: Any) -> list[Me
     """The cases that precision, recall and the F-scores share."""
     union = {"average": "macro", "labels": "union"}
     return [
-        MetricCase(yes_no, {"zero_division": 0, **options}, of_columns(function, pos_label="1", zero_division=0, **options)),
         MetricCase(
-            frames(flags.map({"0": "no", "1": "yes"}.get), flags.map({"0": "no", "1": "yes"}.get), always=["yes"]),
+            yes_no,
+            {"zero_division": 0, **options},
+            of_columns(function, pos_label="1", zero_division=0, **options),
+        ),
+        MetricCase(
+            frames(
+                flags.map({"0": "no", "1": "yes"}.get), flags.map({"0": "no", "1": "yes"}.get), always=["yes"]
+            ),
             {"positive": "yes", **options},
             of_columns(function, pos_label="yes", zero_division=0, **options),
         ),
-        MetricCase(one_label, {"average": "macro", **options}, over_true_classes(function, average="macro", **options)),
-        MetricCase(one_label, {**union, **options}, of_columns(function, average="macro", zero_division=0, **options)),
         MetricCase(
-            one_label, {"average": "weighted", **options},
+            one_label,
+            {"average": "macro", **options},
+            over_true_classes(function, average="macro", **options),
+        ),
+        MetricCase(
+            one_label, {**union, **options}, of_columns(function, average="macro", zero_division=0, **options)
+        ),
+        MetricCase(
+            one_label,
+            {"average": "weighted", **options},
             of_columns(function, average="weighted", zero_division=0, **options),
         ),
         MetricCase(
-            one_label, {"average": "micro", **options},
+            one_label,
+            {"average": "micro", **options},
             of_columns(function, average="micro", zero_division=0, **options),
         ),
         MetricCase(
-            lists, {"average": "micro", "split": " ", **options},
+            lists,
+            {"average": "micro", "split": " ", **options},
             over_tokens(function, average="micro", **options),
         ),
         MetricCase(
-            two_labels, {"average": "weighted", "vocabulary": ["b", "a"], **options},
+            two_labels,
+            {"average": "weighted", "vocabulary": ["b", "a"], **options},
             of_columns(function, average="weighted", labels=["a", "b"], zero_division=0, **options),
         ),
         MetricCase(
-            lists, {"average": "macro", "split": " ", "labels": "union", **options},
+            lists,
+            {"average": "macro", "split": " ", "labels": "union", **options},
             over_tokens(function, average="macro", **options),
         ),
-    ]  # fmt: skip
+    ]
 
 
 CASES: dict[str, list[MetricCase]] = {
@@ -260,11 +277,13 @@ CASES: dict[str, list[MetricCase]] = {
     "cohen_kappa": [
         MetricCase(two_labels, {}, of_columns(sklearn.metrics.cohen_kappa_score)),
         MetricCase(
-            rated, {"weighting": "linear", **RANGE},
+            rated,
+            {"weighting": "linear", **RANGE},
             of_columns(sklearn.metrics.cohen_kappa_score, weights="linear", labels=ALL_RATINGS),
         ),
         MetricCase(
-            rated, {"weights": "quadratic", **RANGE},
+            rated,
+            {"weights": "quadratic", **RANGE},
             of_columns(sklearn.metrics.cohen_kappa_score, weights="quadratic", labels=ALL_RATINGS),
         ),
     ],
@@ -282,4 +301,4 @@ CASES: dict[str, list[MetricCase]] = {
             outcomes(VALUES, min),
         )
     ],
-}  # fmt: skip
+}

@@ -59,10 +59,7 @@ def by_area(truth: list[float], predicted: list[float]) -> float:
 
 
 CASES: dict[str, list[MetricCase]] = {
-    "pearson": [
-        MetricCase(varied(FEW, FEW), reference=on_columns(pearson)),
-        MetricCase(varied()),
-    ],
+    "pearson": [MetricCase(varied(FEW, FEW), reference=on_columns(pearson)), MetricCase(varied())],
     "spearman": [
         MetricCase(varied(), reference=on_columns(spearman)),
         MetricCase(varied(HUGE, HUGE), reference=on_columns(spearman)),

@@ -150,13 +150,13 @@ CASES: dict[str, list[MetricCase]] = {
         MetricCase(one(), {"scale": 100}, smape(100)),
         MetricCase(one(), {"scale": 2}, smape(2)),
     ],
-    "mase": [MetricCase(frames({**STEPS, "naive": SCALES}, STEPS), {"scale": "naive", "targets": ["F1", "F2"]}, mase)],
-    "rmsse": [
+    "mase": [
         MetricCase(
-            frames({**STEPS, "scale": SCALES, "sales": SCALES}, STEPS),
-            {"weight": "sales"},
-            wrmsse,
-        ),
+            frames({**STEPS, "naive": SCALES}, STEPS), {"scale": "naive", "targets": ["F1", "F2"]}, mase
+        )
+    ],
+    "rmsse": [
+        MetricCase(frames({**STEPS, "scale": SCALES, "sales": SCALES}, STEPS), {"weight": "sales"}, wrmsse),
         MetricCase(frames({**STEPS, "scale": SCALES}, STEPS)),
     ],
     "pinball": [
@@ -169,16 +169,23 @@ CASES: dict[str, list[MetricCase]] = {
         MetricCase(columns([*LEVELS], scale=SCALES), {**QUANTILES, "crossing": "sort"}, perfect=everywhere),
     ],
     "wql": [
-        MetricCase(columns([*LEVELS]).filter(lambda both: both[0]["y"].any()), QUANTILES, quantile_loss, everywhere),
         MetricCase(
-            columns([*LEVELS]).filter(lambda both: both[0]["y"].any()), {**QUANTILES, "crossing": "sort"}, perfect=everywhere
+            columns([*LEVELS]).filter(lambda both: both[0]["y"].any()), QUANTILES, quantile_loss, everywhere
+        ),
+        MetricCase(
+            columns([*LEVELS]).filter(lambda both: both[0]["y"].any()),
+            {**QUANTILES, "crossing": "sort"},
+            perfect=everywhere,
         ),
     ],
     "crps": [
         # Members 1e8 apart leave nine digits of a difference, in the reference as well.
         MetricCase(columns(["a", "b", "c"]), {}, ensemble, everywhere, tolerance=1e-7),
         MetricCase(
-            columns(["P0", "P1", "P2"], UNIT), {"forecast": "cdf", **AT}, stepwise(DEFAULT_STEPS), step_at_the_truth(DEFAULT_STEPS)
+            columns(["P0", "P1", "P2"], UNIT),
+            {"forecast": "cdf", **AT},
+            stepwise(DEFAULT_STEPS),
+            step_at_the_truth(DEFAULT_STEPS),
         ),
         MetricCase(
             columns(["P0", "P1", "P2"], UNIT),
@@ -189,7 +196,12 @@ CASES: dict[str, list[MetricCase]] = {
     ],
     "interval_score": [
         MetricCase(columns(["low", "high"]), {"lower": "low", "upper": "high"}, winkler(0.1), everywhere),
-        MetricCase(columns(["low", "high"]), {"lower": "low", "upper": "high", "alpha": 0.5}, winkler(0.5), everywhere),
+        MetricCase(
+            columns(["low", "high"]),
+            {"lower": "low", "upper": "high", "alpha": 0.5},
+            winkler(0.5),
+            everywhere,
+        ),
     ],
     "laplace_log_likelihood": [
         MetricCase(
@@ -204,4 +216,4 @@ CASES: dict[str, list[MetricCase]] = {
     "gaussian_log_likelihood": [
         MetricCase(columns(["m", "s"]), {"mean": "m", "scale": "s", "sigma_floor": 0.5}, gaussian)
     ],
-}  # fmt: skip
+}

@@ -66,4 +66,4 @@ CASES: dict[str, list[MetricCase]] = {
             tolerance=1e-6,
         ),
     ],
-}  # fmt: skip
+}

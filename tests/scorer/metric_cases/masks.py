@@ -87,9 +87,7 @@ TGS = [percent / 100 for percent in range(50, 100, 5)]
 CASES: dict[str, list[MetricCase]] = {
     "mask_fbeta": [
         MetricCase(
-            MASKS,
-            {"both_empty": 1.0, "beta": 0.5, "order": "row-major, 1-based"},
-            by_row(fbeta(0.5)),
+            MASKS, {"both_empty": 1.0, "beta": 0.5, "order": "row-major, 1-based"}, by_row(fbeta(0.5))
         ),
         MetricCase(MASKS, {"both_empty": "skip", "aggregate": "mean"}, by_row(fbeta(1), skip=True)),
         MetricCase(MASKS, {"beta": 2, "aggregate": "global", "empty_token": "-"}, together(fbeta(2))),

@@ -81,7 +81,11 @@ SOME_NOT_ZERO = one().filter(lambda both: both[0]["y"].any())
 MSLE = on_columns(sklearn.metrics.mean_squared_log_error)
 
 CASES: dict[str, list[MetricCase]] = {
-    "sse": [MetricCase(one(), reference=on_columns(lambda y, p: sum((a - b) ** 2 for a, b in zip(y, p, strict=True))))],
+    "sse": [
+        MetricCase(
+            one(), reference=on_columns(lambda y, p: sum((a - b) ** 2 for a, b in zip(y, p, strict=True)))
+        )
+    ],
     "mse": [MetricCase(one(), reference=on_columns(sklearn.metrics.mean_squared_error))],
     "rmse": [
         MetricCase(one(), reference=on_columns(sklearn.metrics.root_mean_squared_error)),
@@ -117,7 +121,9 @@ CASES: dict[str, list[MetricCase]] = {
             one(st.integers(-4, 4).map(float), st.integers(-4, 4).map(float)),
             reference=on_columns(lambda y, p: 1 - unexplained(y, p, 2, bias=False)),
         ),
-        MetricCase(one(), reference=on_columns(lambda y, p: 1 - unexplained(y, p, 2, bias=False)), tolerance=1e-6),
+        MetricCase(
+            one(), reference=on_columns(lambda y, p: 1 - unexplained(y, p, 2, bias=False)), tolerance=1e-6
+        ),
     ],
     "rse": [MetricCase(one(), reference=on_columns(lambda y, p: unexplained(y, p, 2)))],
     "rrse": [MetricCase(one(), reference=on_columns(lambda y, p: math.sqrt(unexplained(y, p, 2))))],
@@ -125,7 +131,9 @@ CASES: dict[str, list[MetricCase]] = {
     "relative_l2": [MetricCase(SOME_NOT_ZERO, reference=on_columns(relative_l2))],
     "mape": [
         MetricCase(one(NOT_ZERO), reference=on_columns(sklearn.metrics.mean_absolute_percentage_error)),
-        MetricCase(SOME_NOT_ZERO, {"zero_truth": "skip"}, on_columns(lambda y, p: percentage(y, p, 1, "skip"))),
+        MetricCase(
+            SOME_NOT_ZERO, {"zero_truth": "skip"}, on_columns(lambda y, p: percentage(y, p, 1, "skip"))
+        ),
         MetricCase(
             one(),
             {"zero_truth": "floor", "truth_floor": 0.5},
@@ -134,11 +142,13 @@ CASES: dict[str, list[MetricCase]] = {
     ],
     "rmspe": [
         MetricCase(one(NOT_ZERO), reference=on_columns(lambda y, p: percentage(y, p, 2, "error"))),
-        MetricCase(SOME_NOT_ZERO, {"zero_truth": "skip"}, on_columns(lambda y, p: percentage(y, p, 2, "skip"))),
+        MetricCase(
+            SOME_NOT_ZERO, {"zero_truth": "skip"}, on_columns(lambda y, p: percentage(y, p, 2, "skip"))
+        ),
         MetricCase(
             one(),
             {"zero_truth": "floor", "truth_floor": 2},
             on_columns(lambda y, p: percentage(y, p, 2, "floor", 2)),
         ),
     ],
-}  # fmt: skip
+}

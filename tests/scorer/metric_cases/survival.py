@@ -46,7 +46,10 @@ CASES: dict[str, list[MetricCase]] = {
     "c_index": [
         MetricCase(watched(FEW, FEW), reference=c_index, perfect=earliest_first),
         MetricCase(
-            watched(ANY.map(abs), ANY, "days", "died"), {"time": "days", "event": "died"}, c_index, earliest_first
+            watched(ANY.map(abs), ANY, "days", "died"),
+            {"time": "days", "event": "died"},
+            c_index,
+            earliest_first,
         ),
     ]
-}  # fmt: skip
+}
