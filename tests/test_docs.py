@@ -339,7 +339,7 @@ def test_every_file_the_layout_names_is_there() -> None:
 def test_a_decision_says_what_why_and_what_it_costs(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     assert re.match(rf"# {page.name[:4]} ", text)
-    for part in ("## Why", "## What else was weighed", "## What it costs"):
+    for part in ("## Why", "## Alternatives", "## What it costs"):
         assert part in text
     for name in re.findall(r"`((?:app|scorer|worker|tests)/[\w/]+\.py)`", text):
         assert (ROOT / name).is_file(), f"{name_of(page)}: {name} is gone"
