@@ -74,7 +74,9 @@ def main() -> None:
     from app import cli  # noqa: F401
 
     # Its consoles take their width from the environment: every caller has its own.
-    del sys.modules["app.cli"], sys.modules["app"].cli
+    for name in [name for name in sys.modules if name == "app.cli" or name.startswith("app.cli.")]:
+        del sys.modules[name]
+    del sys.modules["app"].cli
 
     gc.collect()
     gc.freeze()

@@ -15,7 +15,7 @@ from app.base.config import Settings
 from app.base.installation import Installation
 from app.base.models import Event
 from app.base.storage import Blob
-from app.cli import audit_verify
+from app.cli.verification import audit_verify
 from app.competing import competitions, evaluations, submissions, teams
 from app.operating import audit_log
 from app.operating.audit_log import Verdict

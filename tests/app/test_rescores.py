@@ -13,7 +13,7 @@ from app.base.config import Settings
 from app.base.errors import Conflict, Refused
 from app.base.installation import Installation
 from app.base.models import Evaluation, RoundState, Score
-from app.cli import rescore_command
+from app.cli.rescores import rescore_command
 from app.competing import competitions, evaluations
 from app.competing.competitions import Rescore
 from app.competing.evaluations import Fenced

@@ -1,0 +1,118 @@
+"""`heldout competition`."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import click
+
+from app.authoring import challenges
+from app.base import db, events
+from app.base.installation import Installation
+from app.base.models import Competition
+from app.cli.console import pass_installation, print_rows
+from app.competing import competitions
+
+
+@click.group("competition")
+def competition_group() -> None:
+    """Runs of a challenge."""
+
+
+@competition_group.command("open")
+@click.argument("challenge")
+@click.option("--slug", help="Name in the address; default: the challenge's.")
+@click.option("--title")
+@click.option(
+    "--opens-at",
+    type=click.DateTime(["%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M%z"]),
+    help="With offset, e.g. 2026-12-01T09:00+01:00.",
+)
+@click.option(
+    "--closes-at", type=click.DateTime(["%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M%z"]), help="With offset."
+)
+@click.option("--daily-limit", type=click.IntRange(1))
+@click.option("--total-limit", type=click.IntRange(1), help="Of a team over the whole run; default: none.")
+@click.option("--final-picks", type=click.IntRange(1))
+@click.option(
+    "--public-score",
+    type=click.Choice(["exact", "rounded", "ladder"]),
+    help="How public scores are shown before the close; default: the challenge's, else rounded.",
+)
+@pass_installation
+def competition_open(
+    installation: Installation,
+    challenge: str,
+    slug: str | None,
+    title: str | None,
+    opens_at: datetime | None,
+    closes_at: datetime | None,
+    daily_limit: int | None,
+    total_limit: int | None,
+    final_picks: int | None,
+    public_score: str | None,
+) -> None:
+    """Open a competition of a published challenge."""
+    with installation.database.begin() as session:
+        now = db.now(session)
+        competition = competitions.open_(
+            session,
+            challenges.latest(session, challenge),
+            now=now,
+            max_upload_bytes=installation.settings.max_upload_mb * 1_000_000,
+            slug=slug,
+            changes={
+                "title": title,
+                "opens_at": opens_at,
+                "closes_at": closes_at,
+                "daily_limit": daily_limit,
+                "total_limit": total_limit,
+                "final_picks": final_picks,
+                "public_score": public_score,
+            },
+        )
+        events.log(
+            session, "command line", "competition opened", competition.slug, now=now, challenge=challenge
+        )
+    click.echo(f"{competition.slug}: open at /competitions/{competition.slug}")
+
+
+@competition_group.command("close")
+@click.argument("slug")
+@pass_installation
+def competition_close(installation: Installation, slug: str) -> None:
+    """Close a competition now for everybody, uploads on their way and extensions included; its private board
+    becomes visible."""
+    with installation.database.begin() as session:
+        competition = competitions.by_slug(session, slug)
+        competitions.lock(session, competition)
+        now = db.now(session)
+        ended = competitions.close(session, competition, by="command line", now=now)
+        events.log(session, "command line", "competition closed", slug, now=now, extensions_ended=ended)
+    with_them = f", with {ended} extensions" if ended else ""
+    click.echo(f"{slug} is closed{with_them}; its private board is visible.")
+
+
+@competition_group.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
+@pass_installation
+def competition_list(installation: Installation, as_json: bool) -> None:
+    """Every competition with its state."""
+    with installation.database.read() as session:
+        now = db.now(session)
+        rows = [
+            _competition_row(competition, teams, now) for competition, teams in competitions.listed(session)
+        ]
+    print_rows(rows, as_json=as_json)
+
+
+def _competition_row(competition: Competition, teams: int, now: datetime) -> dict[str, Any]:
+    return {
+        "slug": competition.slug,
+        "title": competition.title,
+        "phase": str(competition.phase(now)),
+        "closes_at": competition.closes_at.isoformat() if competition.closes_at else None,
+        "teams": teams,
+        "metric": competition.version.manifest["metric"]["name"],
+    }

@@ -1,0 +1,51 @@
+"""`heldout config` and `heldout db`."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+import click
+
+from app import migrations
+from app.base import config
+from app.base.config import Settings
+from app.base.db import Database
+from app.base.installation import Installation
+from app.cli.console import pass_installation, print_json
+
+
+@click.command("config")
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
+@pass_installation
+def config_command(installation: Installation, as_json: bool) -> None:
+    """Every setting with its value, default and meaning. Set it as HELDOUT_NAME or in heldout.toml."""
+    rows = [
+        {
+            "name": f"HELDOUT_{f.name.upper()}",
+            "value": "(set)"
+            if f.metadata["secret"] and getattr(installation.settings, f.name)
+            else str(getattr(installation.settings, f.name)),
+            "default": str(f.default),
+            "help": f.metadata["help"],
+        }
+        for f in fields(Settings)
+    ]
+    if as_json:
+        print_json(rows)
+        return
+    for row in rows:
+        click.echo(f"{row['name']} = {row['value']!r}\n    {row['help']} Default: {row['default']!r}.")
+
+
+@click.group("db")
+def db_group() -> None:
+    """The database."""
+
+
+@db_group.command("upgrade")
+@pass_installation
+def db_upgrade(installation: Installation) -> None:
+    """Bring the schema to this program's version."""
+    config.prepare_data_dir(installation.settings)
+    migrations.upgrade(Database(installation.settings.database))
+    click.echo("The database is up to date.")

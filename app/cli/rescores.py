@@ -1,0 +1,142 @@
+"""`heldout rescore`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import click
+from sqlalchemy.orm import Session
+
+from app.base import db, events
+from app.base.errors import Refused
+from app.base.installation import Installation
+from app.base.models import Competition
+from app.cli.console import pass_installation, print_json, print_rows
+from app.competing import competitions
+from app.competing.competitions import Place, Rescore
+
+
+@click.command("rescore")
+@click.argument("competition")
+@click.option(
+    "--repeat", "repeats", default=0, help="Score everything so many times more, to show that scores repeat."
+)
+@click.option("--auto-apply", is_flag=True, help="Change the board without a look, once all are done.")
+@click.option("--diff", "show", is_flag=True, help="What the rescore at work would change on the board.")
+@click.option(
+    "--apply",
+    "take",
+    is_flag=True,
+    help="Put the finished rescore in the board's place, losses included; needs --seen.",
+)
+@click.option("--discard", is_flag=True, help="Give up the rescore at work; the board stays as it is.")
+@click.option(
+    "--seen",
+    metavar="DIGEST",
+    help="With --apply or --discard: what --diff printed last; refused if the rescore has changed since.",
+)
+@click.option("--json", "as_json", is_flag=True, help="With --diff: machine-readable.")
+@pass_installation
+def rescore_command(
+    installation: Installation,
+    competition: str,
+    repeats: int,
+    auto_apply: bool,
+    show: bool,
+    take: bool,
+    discard: bool,
+    seen: str | None,
+    as_json: bool,
+) -> None:
+    """Score every submission anew, aside; the old board stands until you have seen the changes and apply them."""
+    if show + take + discard + bool(repeats or auto_apply) > 1:
+        raise click.UsageError("--diff, --apply, --discard and beginning one exclude each other.")
+    if take and seen is None:
+        raise click.UsageError(
+            "--apply needs --seen DIGEST, the last line of --diff: what you have not seen is not applied."
+        )
+    if seen is not None and not (take or discard):
+        raise click.UsageError("--seen goes with --apply or --discard.")
+    if show:
+        with installation.database.read() as session:
+            rescore = competitions.rescore_of(session, competitions.by_slug(session, competition))
+        _print_rescore(_begun(rescore, competition), as_json=as_json)
+        return
+    with installation.database.begin() as session:
+        now = db.now(session)
+        found = competitions.by_slug(session, competition)
+        if take or discard:
+            words = _end_rescore(session, found, take=take, seen=seen)
+            action = "rescore applied" if take else "rescore discarded"
+        else:
+            count = competitions.begin_rescore(
+                session,
+                found,
+                found.version,
+                reason="asked for by command",
+                now=now,
+                applies_itself=auto_apply,
+                repeats=repeats,
+            )
+            then = (
+                "the board changes when all are done"
+                if auto_apply
+                else "then see --diff, and --apply or --discard"
+            )
+            words = f"{count} submissions will be scored anew{f', {1 + repeats} times' if repeats else ''}; {then}."
+            action = "rescore begun"
+        events.log(session, "command line", action, competition, now=now)
+    click.echo(f"{competition}: {words}")
+
+
+def _begun(rescore: Rescore | None, competition: str) -> Rescore:
+    if rescore is None:
+        raise Refused(f"No rescore of {competition} is at work.")
+    return rescore
+
+
+def _end_rescore(session: Session, competition: Competition, *, take: bool, seen: str | None) -> str:
+    competitions.lock(session, competition)  # or the draft may be another's by the time that it is ended
+    draft = competitions.draft_round(session, competition)
+    if draft is None:
+        raise Refused(f"No rescore of {competition.slug} is at work.")
+    if seen is not None:
+        competitions.refuse_unless_seen(session, competition, seen=seen, or_at_work=not take)
+    if not take:
+        competitions.discard_rescore(session, competition)
+        return "the rescore is given up; the board stays as it is."
+    if competitions.activate(session, draft.id, accept_losses=True) is None:
+        raise Refused(f"The rescore of {competition.slug} is not finished; wait for it, or use --discard.")
+    return "the board shows the new scores."
+
+
+def _print_rescore(rescore: Rescore, *, as_json: bool) -> None:
+    if as_json:
+        print_json(asdict(rescore) | {"digest": rescore.digest})
+        return
+    state = "finished" if rescore.is_finished else "still at work"
+    click.echo(f"{rescore.reason}: {state}; {rescore.changed} of {len(rescore.changes)} rows change.")
+    if rescore.losses:
+        click.echo(f"{rescore.losses} submissions would lose their score.")
+    if rescore.repeats:
+        same = (
+            f"{rescore.unequal} submissions came out otherwise"
+            if rescore.unequal
+            else "every score came out the same, bit for bit"
+        )
+        click.echo(f"Scored {1 + rescore.repeats} times: {same}.")
+    rows = [
+        {"team": change.team, "public": _moved(change.public), "private": _moved(change.private)}
+        for change in rescore.changes
+        if change.is_change
+    ]
+    if rows:
+        print_rows(rows, as_json=False)
+    click.echo(rescore.digest)
+
+
+def _moved(places: tuple[Place | None, Place | None]) -> str:
+    old, new = (
+        "-" if place is None else f"{place.rank or 'baseline'} ({place.score:.6g})" for place in places
+    )
+    return old if places[0] == places[1] else f"{old} -> {new}"
