@@ -13,7 +13,7 @@ from typing import Any
 from scorer.challenges.challenge import DEFINITION_FILE, SAMPLE_FILE, Challenge, Example
 from scorer.challenges.solution import ID_JOINT, classes_missing_in_split, truth_as_predictions
 from scorer.custom import MetricFailed
-from scorer.leakage import audit
+from scorer.leakage.audit import audit
 from scorer.reading.cells import NUMERIC_KINDS, Cells
 from scorer.reading.columns import Column, Labels, Lists, Vocabulary
 from scorer.release.terms import benchmark_terms

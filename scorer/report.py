@@ -66,7 +66,7 @@ class Finding:
     p: float | None = None
     """Corrected for how many columns or files were tried; None where the finding is a fact and no test."""
     picture: Mapping[str, Any] | None = None
-    """Data of a plot, where looking is better than reading; see scorer.leakage.checks.Found."""
+    """Data of a plot, where looking is better than reading; see scorer.leakage.check.Found."""
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)

@@ -36,7 +36,7 @@ from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, loa
 
 import scorer
 from scorer.leakage.audit import _run, all_checks
-from scorer.leakage.checks import NotChecked
+from scorer.leakage.check import NotChecked
 from scorer.leakage.material import gather
 from scorer.report import Finding
 

@@ -53,7 +53,7 @@ def _alone(*arguments: str) -> tuple[float, float]:
 
 def _audit(folder: Path, n: int, d: int) -> float:
     import scorer
-    from scorer.leakage import audit
+    from scorer.leakage.audit import audit
 
     rng = np.random.default_rng(0)
     n_test = n // 3

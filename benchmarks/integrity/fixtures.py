@@ -33,7 +33,7 @@ from figure import Figure
 from numpy.typing import NDArray
 
 import scorer
-from scorer.leakage import Audit, audit
+from scorer.leakage.audit import Audit, audit
 
 TITLE = "Leaks of the shape of real ones (mle-bench issues 77, 93, 108, 63)"
 

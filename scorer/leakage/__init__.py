@@ -1,12 +1,11 @@
-"""The audit of a challenge's own data, before anybody competes on it.
+"""The data audit: leakage checks of a challenge's own data.
 
-material.py    the public tables and the hidden labels, read once and lined up
-checks.py      what a check is: one pure function behind one decorator
-statistics.py  what many checks compute
-rows.py groups.py features.py splits.py files.py power.py    the checks
-audit.py       runs them all and ranks what they found
+material.py    the public tables and the hidden labels
+statistics.py  statistics that several checks use
+pool.py        train and test as one table
+sampled.py     samples of the tables, drawn once
+files/         everything published files hold, archives included
+check.py       what a check is, and the register of checks
+checks/        the checks, one file a family
+audit.py       runs all checks and ranks the findings
 """
-
-from scorer.leakage.audit import Audit, audit
-
-__all__ = ["Audit", "audit"]

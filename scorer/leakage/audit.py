@@ -17,9 +17,9 @@ import pandas as pd
 import scipy
 import sklearn
 
-import scorer.leakage
+import scorer.leakage.checks as checks_package
 from scorer.challenges.challenge import Challenge
-from scorer.leakage.checks import CHECKS, Check, Found, NotApplicable, NotChecked
+from scorer.leakage.check import CHECKS, Check, Found, NotApplicable, NotChecked
 from scorer.leakage.material import Material, gather
 from scorer.report import Finding
 
@@ -152,9 +152,9 @@ def audit_material(material: Material, tell: Callable[[str], None], began: float
 
 
 def all_checks() -> dict[str, list[Check]]:
-    """Every check of this package by code; a new module is found by itself."""
-    for module in pkgutil.iter_modules(scorer.leakage.__path__):
-        import_module(f"scorer.leakage.{module.name}")
+    """Every check in checks/ by code; a new module there is found by itself."""
+    for module in pkgutil.iter_modules(checks_package.__path__):
+        import_module(f"{checks_package.__name__}.{module.name}")
     return dict(sorted(CHECKS.items()))
 
 

@@ -12,9 +12,8 @@ import pandas as pd
 import pytest
 
 import scorer
-from scorer.leakage import audit
-from scorer.leakage.audit import all_checks, audit_material
-from scorer.leakage.checks import CHECKS, Check, Found, NotChecked
+from scorer.leakage.audit import all_checks, audit, audit_material
+from scorer.leakage.check import CHECKS, Check, Found, NotChecked
 from scorer.leakage.material import Material, gather, joint_codes, read_frame
 
 CODES = [

@@ -17,9 +17,8 @@ from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, loa
 from sklearn.model_selection import train_test_split
 
 import scorer
-from scorer.leakage import audit
-from scorer.leakage.audit import all_checks
-from scorer.leakage.checks import CHECKS, Found, NotChecked
+from scorer.leakage.audit import all_checks, audit
+from scorer.leakage.check import CHECKS, Found, NotChecked
 from scorer.leakage.material import Material, gather
 
 all_checks()

@@ -11,9 +11,9 @@ import pytest
 from sklearn import datasets
 
 import scorer
-import scorer.leakage.groups
-import scorer.leakage.rows
-from scorer.leakage.checks import CHECKS, Found, NotChecked
+import scorer.leakage.checks.groups
+import scorer.leakage.sampled
+from scorer.leakage.check import CHECKS, Found, NotChecked
 from scorer.leakage.material import gather
 
 CODES = (

@@ -13,9 +13,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from scipy import stats
 
-from scorer.leakage.checks import ALARM, AUC_FLOOR, Found, NotApplicable, NotChecked, check
+from scorer.leakage.check import ALARM, AUC_FLOOR, Found, NotApplicable, NotChecked, check
 from scorer.leakage.material import Codes, Feature, Frame, Material, Side, Target, joint_codes
-from scorer.leakage.rows import sampled
+from scorer.leakage.sampled import sampled
 from scorer.leakage.statistics import association, corrected, log10p_of_z
 from scorer.reading.columns import FloatArray
 

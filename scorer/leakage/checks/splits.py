@@ -20,9 +20,9 @@ import pyarrow as pa
 from scipy import special, stats
 
 from scorer.challenges.solution import ID_JOINT
-from scorer.leakage.checks import ALARM, AUC_FLOOR, BLOCK, Found, NotChecked, Severity, check
-from scorer.leakage.features import Column, Pool, association_of_values, pool_of
+from scorer.leakage.check import ALARM, AUC_FLOOR, BLOCK, Found, NotChecked, Severity, check
 from scorer.leakage.material import Codes, Frame, Mask, Material, Rows, Side, Target
+from scorer.leakage.pool import Column, Pool, association_of_values, pool_of
 from scorer.leakage.statistics import (
     NONE,
     Strength,

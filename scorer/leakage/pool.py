@@ -24,7 +24,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from scipy import special, stats
 
-from scorer.leakage.checks import ALARM, AUC_FLOOR, BLOCK, Found, NotChecked, Severity, check
+from scorer.leakage.check import ALARM, AUC_FLOOR, BLOCK, Found, NotChecked, Severity, check
 from scorer.leakage.material import Codes, Feature, Mask, Material, Rows, Side, Target, joint_codes
 from scorer.leakage.statistics import (
     NONE,

@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from scipy import special, stats
 
-from scorer.leakage.checks import ALARM, AUC_FLOOR, BLOCK, Found, NotChecked, check
+from scorer.leakage.check import ALARM, AUC_FLOOR, BLOCK, Found, NotChecked, check
 from scorer.leakage.material import MISSING, Codes, Feature, Mask, Material, Rows, Side, Target, joint_codes
 from scorer.leakage.statistics import (
     association,

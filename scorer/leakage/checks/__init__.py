@@ -1,0 +1,1 @@
+"""The checks; audit.py imports every module here."""

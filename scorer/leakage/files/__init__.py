@@ -1,0 +1,1 @@
+"""Everything that published files hold, archives included."""
