@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from scorer.challenges.challenge import DEFINITION_FILE, SAMPLE_FILE, Challenge, Example
-from scorer.challenges.solution import ID_JOINT, classes_missing_in_split, truth_as_predictions
+from scorer.challenges.solution import classes_missing_in_split, truth_as_predictions
 from scorer.custom import MetricFailed
 from scorer.leakage.audit import audit
 from scorer.reading.cells import NUMERIC_KINDS, Cells
@@ -21,6 +21,7 @@ from scorer.report import Finding, InvalidSubmission, Notice, Problem, ScoringFa
 from scorer.sandbox import sandbox
 from scorer.scoring import evaluate, score
 from scorer.submission import Collected, align, read_submission
+from scorer.wording import ID_JOINT
 
 _TOLERANCE = 5e-5
 """Of an expected score: what writing it with four decimals leaves open."""

@@ -21,11 +21,12 @@ from numpy.typing import NDArray
 
 from scorer.challenges.challenge import MAX_SOLUTION_BYTES, Challenge
 from scorer.challenges.solution import FILE as SOLUTION_FILE
-from scorer.challenges.solution import ID_JOINT, USAGE_COLUMN, Solution, prepare
+from scorer.challenges.solution import USAGE_COLUMN, Solution, prepare
 from scorer.reading.cells import NUMBER
 from scorer.reading.columns import Labels
 from scorer.reading.tables import Table, UnreadableTable, is_blank, open_table
 from scorer.report import HeldoutError, InvalidChallenge
+from scorer.wording import ID_JOINT
 
 TRAIN_FILE = "public/train.csv"
 N_FOLDS = 5
@@ -47,7 +48,7 @@ class Folds:
 
     id_columns: tuple[str, ...]
     ids: tuple[str, ...]
-    """In the file's order; of several columns joined by scorer.challenges.solution.ID_JOINT."""
+    """In the file's order; of several columns joined by scorer.wording.ID_JOINT."""
     fold: FoldArray
     """Shape (n_rows,): 1 to 5, and 0 for rows that are only trained on."""
     strategy: str

@@ -19,7 +19,7 @@ from typing import Any, Protocol, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from scorer.challenges.solution import ID_JOINT, Solution, part_predicted, part_sides, part_truth, show_id
+from scorer.challenges.solution import Solution, part_predicted, part_sides, part_truth
 from scorer.reading.cells import NUMBER, NUMERIC_KINDS, Cells, ColumnBuilder, Fault, say_fault
 from scorer.reading.columnar import NotPlain, read_plain
 from scorer.reading.columns import Column, FloatArray, Labels, Lists, Rows, Vocabulary, take
@@ -27,16 +27,14 @@ from scorer.reading.parsing import LockedTable, opened
 from scorer.reading.tables import (
     MAX_LINE_BYTES,
     MAX_SHOWN_PROBLEMS,
+    MIN_UNPACKED_BYTES,
     SPACES,
     Table,
     UnreadableTable,
     is_blank,
-    show,
 )
 from scorer.report import InvalidSubmission, Notice, Problem
-
-MIN_UNPACKED_BYTES = 10_000_000
-"""However small a challenge, a file of this size is still looked at."""
+from scorer.wording import ID_JOINT, how_many, show, show_id, show_lines
 
 MAX_BLANK_ROWS = 1_048_576
 """As many as a worksheet has; Excel is known to save them all."""
@@ -288,7 +286,7 @@ def align(
 
 
 def _cell_problem(code: str, fault: Fault, *, line: int, key: str, column: str, words: str) -> Problem:
-    message = f"Column {show(column)}, line {line} (id {key}): {words}{_how_many(fault.count)}"
+    message = f"Column {show(column)}, line {line} (id {key}): {words}{how_many(fault.count)}"
     value = show(fault.text)
     return Problem(code, message, line=line, id=key, column=show(column), value=value, count=fault.count)
 
@@ -493,7 +491,7 @@ class _Rows:
     def _line_problems(self) -> list[Problem]:
         problems = []
         for (n_values, ends_empty), lines in list(self.ragged.items())[:_LISTED]:
-            where = _lines(lines)
+            where = show_lines(lines)
             have = "have" if len(lines) > 1 else "has"
             values = "value" if n_values == 1 else "values"
             message = f"{where} {have} {n_values} {values}, expected {len(self.names)}"
@@ -503,7 +501,7 @@ class _Rows:
             problems.append(Problem("FIELD_COUNT", message, line=lines[0], count=len(lines)))
         if self.repeated_headers:
             verb = "repeat" if len(self.repeated_headers) > 1 else "repeats"
-            message = f"{_lines(self.repeated_headers)} {verb} the header; remove it."
+            message = f"{show_lines(self.repeated_headers)} {verb} the header; remove it."
             problems.append(
                 Problem(
                     "REPEATED_HEADER",
@@ -515,7 +513,7 @@ class _Rows:
         if self.without_id:
             column = self.names[self.id_positions[0]]
             message = f"Column {show(column)}, line {self.without_id[0]}: the id is empty."
-            message += _how_many(len(self.without_id))
+            message += how_many(len(self.without_id))
             problems.append(
                 Problem(
                     "EMPTY_VALUE",
@@ -539,19 +537,6 @@ class _Rows:
             rows = "empty row was" if self.n_blank_cells == 1 else "empty rows were"
             notices.append(Notice("NOTICE_EMPTY_ROWS", f"{self.n_blank_cells} {rows} ignored ({at})."))
         return notices
-
-
-def _lines(lines: Sequence[int]) -> str:
-    """'Line 6', 'Lines 2-21' or 'Line 6 and 3 more lines'."""
-    if len(lines) == 1:
-        return f"Line {lines[0]}"
-    if lines[-1] - lines[0] + 1 == len(lines):
-        return f"Lines {lines[0]}-{lines[-1]}"
-    return f"Line {lines[0]} and {len(lines) - 1} more"
-
-
-def _how_many(count: int) -> str:
-    return f" {count} lines have this problem." if count > 1 else ""
 
 
 # --- ids ------------------------------------------------------------------------------------------
@@ -590,9 +575,9 @@ def _id_problems(rows: _Rows, solution: Solution) -> list[Problem]:
         if respelt:
             received, line, row = respelt[0]
             noun = "id" if len(respelt) == 1 else "ids"
-            how_many = f"all {len(respelt)}" if len(respelt) == len(rows.lines) else f"{len(respelt)} {noun}"
+            n_alike = f"all {len(respelt)}" if len(respelt) == len(rows.lines) else f"{len(respelt)} {noun}"
             message = (
-                f"Ids look like {show(received)} where {show(solution.ids.text(row))} is expected ({how_many}). "
+                f"Ids look like {show(received)} where {show(solution.ids.text(row))} is expected ({n_alike}). "
                 f"Write ids exactly as in the test set{_spelling_hint(solution, received, row)}."
             )
             problems.append(
@@ -753,7 +738,7 @@ def _row_problems(
     problems = []
     for code, (count, (line, row, words)) in found.items():
         key = show_id(solution.ids.text(row))
-        message = f"Line {line} (id {key}): {words}.{_how_many(count)}"
+        message = f"Line {line} (id {key}): {words}.{how_many(count)}"
         problems.append(Problem(code, message, line=line, id=key, count=count))
     return problems
 

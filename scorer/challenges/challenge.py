@@ -28,9 +28,9 @@ from scorer.challenges.task import Part, Task, combined_faults, find_metric, rea
 from scorer.custom import CustomMetric, UnreadableMetric
 from scorer.metrics import METRICS
 from scorer.metrics.registry import BadParameters
-from scorer.reading.tables import Table, UnreadableTable, open_table, show
+from scorer.reading.tables import MIN_UNPACKED_BYTES, Table, UnreadableTable, open_table
 from scorer.report import InvalidChallenge, Problem
-from scorer.submission import MIN_UNPACKED_BYTES
+from scorer.wording import show
 
 DEFINITION_FILE = "challenge.yaml"
 SAMPLE_FILE = "public/sample_submission.csv"

@@ -23,17 +23,15 @@ from scorer.reading.cells import GRAMMARS, NUMERIC_KINDS, Cells, ColumnBuilder, 
 from scorer.reading.columnar import NotPlain, read_plain
 from scorer.reading.columns import CodeArray, Column, FloatArray, Labels, Lists, Rows, Vocabulary, take
 from scorer.reading.ids import DuplicateId, IdIndex
-from scorer.reading.tables import SPACES, Table, is_blank, show
+from scorer.reading.tables import SPACES, Table, is_blank
 from scorer.report import InvalidChallenge, Problem
+from scorer.wording import ID_JOINT, show, show_id
 
 USAGE_COLUMN = "Usage"
 USAGES = ("Ignored", "Public", "Private")
 """By their code in `Solution.usage`."""
 IGNORED, PUBLIC, PRIVATE = range(3)
 FILE = "private/solution.csv"
-
-ID_JOINT = "\x1f"
-"""Between the columns of an id that is made of several; no text a person writes holds it."""
 
 _WEIGHT = Cells("number", low=0.0, high=1e15)
 _GROUP = Cells("label")
@@ -422,11 +420,6 @@ class _Records:
                     _problem("BAD_ID", f"Line {line}: the id {words}.", line=line, column=name)
                 )
         return keys[0] if len(keys) == 1 else ID_JOINT.join(keys)
-
-
-def show_id(key: str) -> str:
-    """An id for a message; one of several columns with a comma between them."""
-    return show(key.replace(ID_JOINT, ", "))
 
 
 def _split_problems(usage: NDArray[np.uint8], *, split_required: bool) -> list[Problem]:

@@ -22,10 +22,11 @@ import pyarrow.parquet
 from numpy.typing import NDArray
 
 from scorer.challenges.challenge import SAMPLE_FILE, Challenge
-from scorer.challenges.solution import ID_JOINT, PRIVATE, PUBLIC, truth_as_predictions
+from scorer.challenges.solution import PRIVATE, PUBLIC, truth_as_predictions
 from scorer.reading.columns import FloatArray, Labels
 from scorer.reading.tables import UnreadableTable, open_table, stream_of
 from scorer.report import HeldoutError
+from scorer.wording import ID_JOINT
 
 MAX_TABLE_BYTES = 8_000_000_000
 SAMPLE_ROWS = 100_000

@@ -12,7 +12,8 @@ from typing import Literal
 import numpy as np
 
 from scorer.reading.columns import Column, Labels, Lists, Vocabulary
-from scorer.reading.tables import SPACES, show
+from scorer.reading.tables import SPACES
+from scorer.wording import show
 
 LARGEST = 1e100
 """Bound on the size of any number: squares of it, summed over any file, still fit in a float64."""

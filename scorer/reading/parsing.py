@@ -35,11 +35,11 @@ from scorer.reading.tables import (
     UnreadableTable,
     megabytes,
     open_table,
-    show,
 )
 from scorer.report import Notice, Problem
 from scorer.sandbox import sandbox
 from scorer.sandbox.sandbox import Level, Limits, SandboxFailed
+from scorer.wording import show
 
 MEMORY_MB = 2048
 """What reading one file may take. An ordinary one of ten million rows takes some two hundred; Arrow wants all

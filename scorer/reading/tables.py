@@ -30,9 +30,13 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from scorer.report import HeldoutError, Notice, Problem
+from scorer.wording import show
 
 MAX_LINE_BYTES = 1_000_000
 MAX_SHOWN_PROBLEMS = 20
+
+MIN_UNPACKED_BYTES = 10_000_000
+"""A file of this size is read, even of a small challenge."""
 
 BLOCK_BYTES = 1 << 22
 """Enough for the cost of a call to vanish, little enough for several to be under way."""
@@ -291,12 +295,6 @@ def first_record(block: bytes) -> tuple[list[str], int]:
         return next(csv.reader([line.decode()], strict=True)), length
     except (csv.Error, StopIteration, UnicodeDecodeError):
         return [], length
-
-
-def show(text: str) -> str:
-    """At most 40 characters of a received text, everything invisible written as an escape."""
-    cut = text if len(text) <= 40 else text[:39] + "…"
-    return "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in cut)
 
 
 def megabytes(n_bytes: float) -> str:

@@ -24,12 +24,13 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from scorer.challenges.challenge import SAMPLE_FILE, challenge_files
-from scorer.challenges.solution import ID_JOINT, PRIVATE, PUBLIC
+from scorer.challenges.solution import PRIVATE, PUBLIC
 from scorer.leakage.check import ALARM, AUC_FLOOR, BLOCK, Found, Severity, check
 from scorer.leakage.files.walk import INSIDE, MEDIA, Blob, Column, Entry, Table, Unread, walk
 from scorer.leakage.material import Codes, Material, Rows, Target
 from scorer.leakage.statistics import NONE, Strength, association, association_of_codes, corrected
 from scorer.reading.columns import FloatArray
+from scorer.wording import ID_JOINT
 
 _LIKE_LABELS = 0.985
 """AUC, or agreement beyond the commonest class on the same scale: as good as the labels."""

@@ -19,7 +19,6 @@ import pandas as pd
 import pyarrow as pa
 from scipy import special, stats
 
-from scorer.challenges.solution import ID_JOINT
 from scorer.leakage.check import ALARM, AUC_FLOOR, BLOCK, Found, NotChecked, Severity, check
 from scorer.leakage.material import Codes, Frame, Mask, Material, Rows, Side, Target
 from scorer.leakage.pool import Column, Pool, association_of_values, pool_of
@@ -36,6 +35,7 @@ from scorer.leakage.statistics import (
     z_of_auc,
 )
 from scorer.reading.columns import FloatArray
+from scorer.wording import ID_JOINT
 
 _MODEL_ROWS = 20_000
 """Rows of each side that a model of membership sees."""

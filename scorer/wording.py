@@ -1,0 +1,33 @@
+"""Wording that messages about files and folders share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+ID_JOINT = "\x1f"
+"""Joins the columns of an id that has several; text does not contain this control character."""
+
+
+def show(text: str) -> str:
+    """Return at most 40 characters of a received text, escaped if invisible."""
+    cut = text if len(text) <= 40 else text[:39] + "…"
+    return "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in cut)
+
+
+def show_id(key: str) -> str:
+    """Return an id for a message; commas separate the columns of an id."""
+    return show(key.replace(ID_JOINT, ", "))
+
+
+def show_lines(lines: Sequence[int]) -> str:
+    """Return 'Line 6', 'Lines 2-21' or 'Line 6 and 3 more'."""
+    if len(lines) == 1:
+        return f"Line {lines[0]}"
+    if lines[-1] - lines[0] + 1 == len(lines):
+        return f"Lines {lines[0]}-{lines[-1]}"
+    return f"Line {lines[0]} and {len(lines) - 1} more"
+
+
+def how_many(count: int) -> str:
+    """Return ' 7 lines have this problem.', or nothing for a single line."""
+    return f" {count} lines have this problem." if count > 1 else ""
