@@ -42,7 +42,7 @@ from app.base.models import (
 )
 from app.competing import competitions, leaderboard
 from app.people import accounts
-from app.web import create_app
+from app.web.application import create_app
 
 SLUG = "board-benchmark"
 AIM_MS, AIM_QUERIES = 20, 3

@@ -16,7 +16,7 @@ from app.base.db import Database
 from app.base.errors import Refused
 from app.operating import startup_wait
 from app.people import first_organiser
-from app.web import create_app
+from app.web.application import create_app
 from app.web.slow_clients import Worker
 
 

@@ -25,9 +25,8 @@ from gunicorn.http.errors import LimitRequestHeaders
 from gunicorn.http.unreader import SocketUnreader
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
-from app.web import FORM_LIMIT_BYTES
 from app.web.upload_slots import shares
-from app.web.uploads import ASKED, HERE
+from app.web.uploads import ASKED, FORM_LIMIT_BYTES, HERE
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer as Buffer

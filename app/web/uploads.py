@@ -25,6 +25,7 @@ from app.operating import health
 from app.people.accounts import Viewer
 from app.web.context import parts
 
+FORM_LIMIT_BYTES = 64 * 1024  # of every request but an upload, which sets its own
 FORM_BYTES = 64 * 1024  # what a form may add to its file: boundaries, headers, the message
 MAX_KEY_LENGTH = 120
 ASKED = "heldout.asked"

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 
-from tests.web.house import House, build, reopen
+from tests.web.site import House, build, reopen
 
 
 @pytest.fixture(scope="session")

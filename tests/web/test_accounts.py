@@ -11,7 +11,7 @@ from app.base import config
 from app.base.models import SignInTry, User
 from app.people import accounts, first_organiser
 from app.web.context import safe_next
-from tests.web.house import PASSWORD, House
+from tests.web.site import PASSWORD, House
 
 
 def test_one_can_sign_up_and_is_signed_in(house: House) -> None:

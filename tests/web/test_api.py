@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.web.house import CSV, House
+from tests.web.site import CSV, House
 
 
 def get(house: House, path: str, name: str = "ada") -> Any:

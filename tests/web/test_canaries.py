@@ -30,9 +30,9 @@ from app.base.models import Extension, Inspection, Score, State
 from app.competing import competitions, extensions, submissions
 from app.integrity import inspections
 from app.integrity.inspections import Kind, Stage
-from app.web import create_app
-from tests.web.findings import suspected
-from tests.web.house import House, routes
+from app.web.application import create_app
+from tests.web.integrity_records import suspected
+from tests.web.site import House, routes
 from worker import jobs
 from worker.inspections import inspect
 

@@ -21,8 +21,17 @@ from app.integrity import inspections, train_files
 from app.integrity.inspections import Kind
 from app.web import charts, formats
 from scorer.overfitting import close_report, diagnosis
-from tests.web.findings import EVIDENCE_CANARY, OOF, TRAIN, audited, inspected, own_rows, report, suspected
-from tests.web.house import CSV, House
+from tests.web.integrity_records import (
+    EVIDENCE_CANARY,
+    OOF,
+    TRAIN,
+    audited,
+    inspected,
+    own_rows,
+    report,
+    suspected,
+)
+from tests.web.site import CSV, House
 
 PAGE = "/competitions/biopsy/integrity"
 CHALLENGES = Path(__file__).resolve().parents[2] / "challenges"

@@ -19,8 +19,8 @@ from app.competing import competitions, evaluations, extensions, teams
 from app.integrity.inspections import Kind
 from app.people import accounts
 from scorer.report import Notice, Problem, Report
-from tests.web.findings import AUDIT, audited, inspected, report, suspected
-from tests.web.house import CSV, House, build
+from tests.web.integrity_records import AUDIT, audited, inspected, report, suspected
+from tests.web.site import CSV, House, build
 from tests.web.test_pages_in_chromium import address, chromium  # fixtures
 
 __all__ = ["address", "chromium"]

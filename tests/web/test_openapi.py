@@ -10,8 +10,8 @@ from typing import Any
 import jsonschema
 import schemathesis
 
-from app.web.openapi import DOCUMENT
-from tests.web.house import CSV, House
+from app.web.api.openapi import DOCUMENT
+from tests.web.site import CSV, House
 
 
 def operations() -> Iterator[tuple[str, str, dict[str, Any]]]:

@@ -25,7 +25,7 @@ from app.base.models import Evaluation
 from app.base.storage import Incoming
 from app.competing import leaderboard
 from app.web.upload_slots import UnderWay
-from tests.web.house import CSV, House
+from tests.web.site import CSV, House
 
 API = "/api/v1/competitions/biopsy/submissions"
 

@@ -13,7 +13,7 @@ from app.base.models import ChallengeVersion, Evaluation, Score, State, Team
 from app.competing import competitions, evaluations, extensions
 from app.people import accounts
 from scorer.report import Problem
-from tests.web.house import CSV, House, competition
+from tests.web.site import CSV, House, competition
 
 
 def test_the_index_shows_phase_deadline_teams_and_metric(house: House) -> None:

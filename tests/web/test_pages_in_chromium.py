@@ -17,8 +17,8 @@ from werkzeug.serving import make_server
 
 from app.integrity.inspections import Kind
 from scorer.report import Problem
-from tests.web.findings import CONFUSION, OOF, TRAIN, audited, inspected, own_rows, report, suspected
-from tests.web.house import House, build
+from tests.web.integrity_records import CONFUSION, OOF, TRAIN, audited, inspected, own_rows, report, suspected
+from tests.web.site import House, build
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600), pytest.mark.xdist_group("chromium")]
 

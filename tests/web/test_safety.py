@@ -8,7 +8,7 @@ import re
 import pytest
 
 from app.web import markdown
-from tests.web.house import CSV, PRIVATE_CANARY, House, addresses
+from tests.web.site import CSV, PRIVATE_CANARY, House, addresses
 
 CANARY = str(PRIVATE_CANARY)[:9]
 

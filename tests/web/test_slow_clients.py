@@ -29,7 +29,7 @@ import pytest
 
 from app import migrations
 from tests.servers import ROOT, environment, eventually, parent_of, pids_of
-from tests.web.house import reopen
+from tests.web.site import reopen
 from tests.web.test_operate import with_schema
 
 HURRIED = """

@@ -15,7 +15,7 @@ from app.base import db, events, failpoints
 from app.base.models import Submission
 from app.base.storage import Incoming, Storage
 from app.competing import receipts
-from tests.web.house import CSV, PRIVATE_CANARY, House
+from tests.web.site import CSV, PRIVATE_CANARY, House
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer as Buffer

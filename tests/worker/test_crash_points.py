@@ -50,7 +50,7 @@ from app.integrity import inspections
 from app.integrity.inspections import Kind
 from app.people import accounts
 from app.people.accounts import Viewer
-from app.web import create_app
+from app.web.application import create_app
 from tests.conftest import _admin
 from tests.servers import ROOT, valkey
 from worker.__main__ import release_the_dead

@@ -8,7 +8,7 @@ from sqlalchemy.exc import OperationalError
 
 from app.base import db
 from app.base.db import Database
-from app.web import create_app
+from app.web.application import create_app
 from tests.worker.conftest import Platform
 from worker import jobs
 

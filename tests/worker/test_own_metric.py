@@ -10,7 +10,7 @@ from app.base import db
 from app.base.models import State
 from app.competing import competitions, submissions
 from app.people import accounts
-from app.web import create_app
+from app.web.application import create_app
 from scorer.sandbox import sandbox
 from tests.conftest import missing
 from tests.worker.conftest import Platform

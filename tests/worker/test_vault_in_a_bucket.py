@@ -416,7 +416,7 @@ def test_what_is_wrong_with_the_bucket_is_said_in_words(here: Settings, challeng
 def test_the_web_opens_no_vault_even_if_it_is_named(here: Settings, tmp_path: Path) -> None:
     """A setting of the workers in the web's environment is no fault, and of no use."""
     code = (
-        "import sys; from app.base import config; from app.web import create_app\n"
+        "import sys; from app.base import config; from app.web.application import create_app\n"
         "create_app(config.load()); assert 'app.base.vault' not in sys.modules"
     )
     env = environment(tmp_path, {"HELDOUT_VAULT_URL": here.vault_url})

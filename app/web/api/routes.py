@@ -1,0 +1,400 @@
+"""The JSON API, version 1: the same verbs as the pages, with a bearer token. Refusals are problem+json."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from flask import Blueprint, jsonify, request, url_for
+from flask.typing import ResponseReturnValue
+from sqlalchemy.orm import Session
+
+from app.base import db
+from app.base.errors import Forbidden, NotFound, Refused
+from app.base.models import Competition, Team, TrainFile
+from app.competing import competitions, evaluations, leaderboard, receipts, submissions, teams
+from app.competing.leaderboard import PAGE_SIZE, Row, Sort
+from app.competing.receipts import Facts
+from app.competing.submissions import Receipt, Status
+from app.integrity import inspections, train_files
+from app.people.accounts import Viewer
+from app.web import downloads, uploads
+from app.web.api import openapi
+from app.web.context import bearer, number_argument, parts
+from app.web.formats import public_step, release
+
+blueprint = Blueprint("api", __name__, url_prefix="/api/v1")
+
+
+@blueprint.get("/openapi.json")
+def description() -> ResponseReturnValue:
+    """Everybody's: it says what may be asked, and nothing of this installation."""
+    return jsonify(openapi.DOCUMENT)
+
+
+@blueprint.get("/me")
+def me() -> ResponseReturnValue:
+    with parts().database.read() as session:
+        who = bearer(session)
+    return jsonify(name=who.name, is_organiser=who.is_organiser)
+
+
+@blueprint.get("/competitions")
+def competition_index() -> ResponseReturnValue:
+    with parts().database.read() as session:
+        now = db.now(session)
+        bearer(session)
+        listed = competitions.listed(session)
+    return jsonify(competitions=[{**_competition(c, now), "teams": count} for c, count in listed])
+
+
+@blueprint.get("/competitions/<slug:slug>")
+def competition_show(slug: str) -> ResponseReturnValue:
+    with parts().database.read() as session:
+        now = db.now(session)
+        who = bearer(session)
+        competition = competitions.by_slug(session, slug)
+        team = teams.of(session, competition, who.id)
+    manifest = competition.version.manifest
+    return jsonify(
+        **_competition(competition, now),
+        description=manifest.get("description", ""),
+        metric=manifest["metric"],
+        submission=manifest.get("submission", {}),
+        split=manifest.get("split", {}),
+        baselines=manifest.get("baselines", []),
+        version=competition.version.number,
+        limits={
+            "daily": competition.daily_limit,
+            "total": competition.total_limit,
+            "pending": competition.pending_limit,
+            "final_picks": competition.final_picks,
+            "team_size": competition.max_team_size,
+            "upload_bytes": competition.max_upload_bytes,
+        },
+        public_score={"shown": release(competition).value, "step": public_step(competition) or None},
+        passport=(competition.version.audit or {}).get("passport", []),
+        folds=manifest.get("folds"),
+        team=team.name if team else None,
+    )
+
+
+@blueprint.get("/competitions/<slug:slug>/files")
+def file_index(slug: str) -> ResponseReturnValue:
+    with parts().database.read() as session:
+        now = db.now(session)
+        who = bearer(session)
+        competition = competitions.by_slug(session, slug)
+        downloads.refuse_before_opening(competition, who, now)
+    files = [
+        {
+            "name": file["name"],
+            "size": file["size"],
+            "sha256": file["sha256"],
+            "n_rows": file.get("n_rows"),
+            "schema": file.get("schema"),
+            "link": url_for("api.file_show", slug=slug, name=file["name"]),
+        }
+        for file in competition.version.manifest.get("files", [])
+    ]
+    return jsonify(files=files)
+
+
+@blueprint.get("/competitions/<slug:slug>/files/<path:name>")
+def file_show(slug: str, name: str) -> ResponseReturnValue:
+    with parts().database.read() as session:
+        now = db.now(session)
+        who = bearer(session)
+        competition = competitions.by_slug(session, slug)
+        downloads.refuse_before_opening(competition, who, now)
+    return downloads.send_public(competition, name)
+
+
+@blueprint.get("/competitions/<slug:slug>/folds.csv")
+def folds(slug: str) -> ResponseReturnValue:
+    with parts().database.read() as session:
+        now = db.now(session)
+        who = bearer(session)
+        competition = competitions.by_slug(session, slug)
+        downloads.refuse_before_opening(competition, who, now)
+    return downloads.send_folds(competition)
+
+
+@blueprint.post("/competitions/<slug:slug>/join")
+def join(slug: str) -> ResponseReturnValue:
+    with parts().database.begin() as session:
+        now = db.now(session)
+        who = bearer(session)
+        competition = competitions.by_slug(session, slug)
+        team = teams.join(session, competition, who, now=now)
+    return jsonify(competition=slug, team=team.name)
+
+
+@blueprint.get("/competitions/<slug:slug>/quota")
+def quota(slug: str) -> ResponseReturnValue:
+    with parts().database.read() as session:
+        now = db.now(session)
+        competition, team = _entered(session, slug, bearer(session))
+        allowance = submissions.allowance(session, competition, team, now=now)
+    return jsonify(
+        limit=allowance.limit,
+        used=allowance.used,
+        remaining=allowance.remaining,
+        pending=allowance.pending,
+        total_limit=allowance.total_limit,
+        total_used=allowance.total_used if allowance.total_limit is not None else None,
+        pending_limit=allowance.pending_limit,
+        resets_at=_time(allowance.resets_at),
+        timezone=allowance.timezone,
+    )
+
+
+@blueprint.post("/competitions/<slug:slug>/submissions")
+def submission_create(slug: str) -> ResponseReturnValue:
+    receipt = uploads.take(slug, lambda session, _now: bearer(session))
+    headers = {"Location": url_for("api.submission_show", submission_id=receipt.id)}
+    return jsonify(receipt_json(receipt, slug)), 201, headers
+
+
+@blueprint.get("/competitions/<slug:slug>/submissions")
+def submission_index(slug: str) -> ResponseReturnValue:
+    """The own team's, newest first; `?limit=` up to 200 and `?before=ID` go through older ones."""
+    with parts().database.read() as session:
+        now = db.now(session)
+        competition, team = _entered(session, slug, bearer(session))
+        entries = submissions.statuses(
+            session,
+            competition,
+            now=now,
+            team_id=team.id,
+            limit=number_argument("limit", 50, largest=200),
+            before_id=number_argument("before", 0) or None,
+        )
+        places = {e.id: evaluations.place_in_queue(session, e.id) for e in entries if not e.state.is_final}
+        signed = signatures(session, *(entry.id for entry in entries))
+    return jsonify(
+        submissions=[_submission(e, competition, places.get(e.id), signed.get(e.id)) for e in entries]
+    )
+
+
+@blueprint.get("/submissions/<id:submission_id>")
+def submission_show(submission_id: int) -> ResponseReturnValue:
+    with parts().database.read() as session:
+        now = db.now(session)
+        who = bearer(session)
+        _, competition = submissions.visible(session, who, submission_id)
+        found = submissions.statuses(
+            session, competition, now=now, submission_id=submission_id, for_organiser=who.is_organiser
+        )
+        if not found:
+            raise NotFound(f"Submission {submission_id} has no result to show.")
+        place = evaluations.place_in_queue(session, submission_id)
+        signed = signatures(session, submission_id).get(submission_id)
+    return jsonify(_submission(found[0], competition, place, signed))
+
+
+@blueprint.get("/submissions/<id:submission_id>/file")
+def submission_file(submission_id: int) -> ResponseReturnValue:
+    with parts().database.read() as session:
+        submission, _ = submissions.visible(session, bearer(session), submission_id)
+    return downloads.send_upload(submission)
+
+
+@blueprint.get("/submissions/<id:submission_id>/train-files")
+def train_file_index(submission_id: int) -> ResponseReturnValue:
+    """Of the own team (or any, for organisers): the files of predictions for the training rows, and their results."""
+    with parts().database.read() as session:
+        submissions.visible(session, bearer(session), submission_id)
+        files = train_files.of(session, submission_id)
+    return jsonify(train_files=[train_file_json(files[kind]) for kind in sorted(files)])
+
+
+@blueprint.post("/submissions/<id:submission_id>/train-files/<any(oof, train):kind>")
+def train_file_create(submission_id: int, kind: str) -> ResponseReturnValue:
+    file = uploads.take_train_file(submission_id, kind, lambda session, _now: bearer(session))
+    headers = {"Location": url_for("api.train_file_index", submission_id=submission_id)}
+    return jsonify(train_file_json(file)), 201, headers
+
+
+@blueprint.get("/competitions/<slug:slug>/report")
+def report(slug: str) -> ResponseReturnValue:
+    """What everybody may read of the report at the close, once the competition is over."""
+    with parts().database.read() as session:
+        now = db.now(session)
+        bearer(session)
+        competition = competitions.by_slug(session, slug)
+        inspection = inspections.report(session, competition, for_organiser=False, now=now)
+    result = inspection.result or {}
+    return jsonify(
+        competition=slug,
+        made_at=_time(inspection.finished_at),
+        metric=result.get("metric"),
+        greater_is_better=competition.greater_is_better,
+        rows=result.get("rows"),
+        notes=result.get("notes", []),
+        **result.get("public", {}),
+    )
+
+
+@blueprint.get("/competitions/<slug:slug>/leaderboard")
+def board(slug: str) -> ResponseReturnValue:
+    """`?page=`, `?page_size=` up to 200, `?search=`, `?sort=rank|team|entries|last` with a `-` in front to turn it."""
+    sort, descending = _order()
+    with parts().database.read() as session:
+        now = db.now(session)
+        who = bearer(session)
+        competition = competitions.by_slug(session, slug)
+        view = leaderboard.board(
+            session,
+            competition,
+            now=now,
+            viewer_id=who.id,
+            page=number_argument("page", 1, largest=1_000_000),
+            page_size=number_argument("page_size", PAGE_SIZE, largest=leaderboard.MAX_PAGE_SIZE),
+            search="".join(c for c in request.args.get("search", "") if c.isprintable())[:60],
+            sort=sort,
+            descending=descending,
+        )
+    return jsonify(
+        competition=slug,
+        scores="private" if view.is_private else "public",
+        page=view.page,
+        pages=view.pages,
+        total=view.total,
+        rows=[_row(row) for row in view.rows],
+        mine=_row(view.mine) if view.mine else None,
+    )
+
+
+def receipt_json(receipt: Receipt, slug: str) -> dict[str, Any]:
+    return {
+        "id": receipt.id,
+        "sha256": receipt.sha256,
+        "size_bytes": receipt.size_bytes,
+        "received_at": _time(receipt.received_at),
+        "state": "queued",
+        "remaining_today": receipt.remaining_today,
+        "is_replay": receipt.is_replay,
+        "receipt": _signature(receipt, slug),
+        "receipt_key": parts().signer.public_key,
+        "links": _links(receipt.id),
+    }
+
+
+def _signature(one: Receipt, slug: str) -> str | None:
+    """The line to keep: what was received, signed."""
+    if one.is_replay:
+        with parts().database.read() as session:
+            return signatures(session, one.id).get(one.id)
+    return parts().signer.sign(Facts(slug, one.id, one.team_id, one.sha256, one.size_bytes, one.received_at))
+
+
+def signatures(session: Session, *submission_ids: int) -> dict[int, str]:
+    """The same line later, for those that are still as the log recorded them."""
+    return {
+        id_: parts().signer.sign(facts) for id_, facts in receipts.recorded(session, submission_ids).items()
+    }
+
+
+def train_file_json(file: TrainFile) -> dict[str, Any]:
+    return {
+        "submission": file.submission_id,
+        "kind": file.kind,
+        "state": file.state,
+        "sha256": file.sha256,
+        "size_bytes": file.size_bytes,
+        "received_at": _time(file.received_at),
+        "result": file.result,
+        "problems": file.problems,
+        "links": {
+            "index": url_for("api.train_file_index", submission_id=file.submission_id),
+            "page": url_for("submissions.show", submission_id=file.submission_id) + "#beside",
+        },
+    }
+
+
+def _entered(session: Session, slug: str, who: Viewer) -> tuple[Competition, Team]:
+    competition = competitions.by_slug(session, slug)
+    team = teams.of(session, competition, who.id)
+    if team is None:
+        raise Forbidden(f"Join {competition.title} first.")
+    return competition, team
+
+
+def _order() -> tuple[Sort, bool]:
+    asked = request.args.get("sort", Sort.RANK)
+    name = asked.removeprefix("-")
+    if name not in set(Sort):
+        raise Refused(f"The board cannot be sorted by {name[:40]!r}; use one of {', '.join(Sort)}.")
+    return Sort(name), asked != name
+
+
+def _competition(competition: Competition, now: datetime) -> dict[str, Any]:
+    manifest = competition.version.manifest
+    return {
+        "slug": competition.slug,
+        "title": competition.title,
+        "summary": manifest.get("summary", ""),
+        "phase": competition.phase(now).value,
+        "is_paused": competition.is_paused,
+        "opens_at": _time(competition.opens_at),
+        "closes_at": _time(competition.closes_at),
+        "timezone": competition.timezone,
+        "metric_name": manifest["metric"]["name"],
+        "greater_is_better": competition.greater_is_better,
+    }
+
+
+def _submission(
+    entry: Status, competition: Competition, place: int | None, receipt: str | None
+) -> dict[str, Any]:
+    return {
+        "id": entry.id,
+        "competition": competition.slug,
+        "team": entry.team,
+        "state": entry.state.value,
+        "place_in_queue": place,
+        "received_at": _time(entry.received_at),
+        "started_at": _time(entry.started_at),
+        "finished_at": _time(entry.finished_at),
+        "filename": entry.filename,
+        "message": entry.message,
+        "sha256": entry.sha256,
+        "size_bytes": entry.size_bytes,
+        "public": entry.public,
+        "private": entry.private,
+        "also": {"public": dict(entry.public_also), "private": dict(entry.private_also) or None},
+        "problems": list(entry.problems),
+        "problem_count": entry.problem_count,
+        "notices": list(entry.notices),
+        "fault": entry.fault,
+        "is_picked": entry.is_picked,
+        "receipt": receipt,
+        "links": _links(entry.id),
+    }
+
+
+def _row(row: Row) -> dict[str, Any]:
+    return {
+        "rank": row.rank,
+        "team": row.team,
+        "is_baseline": row.is_baseline,
+        "is_mine": row.is_mine,
+        "score": row.score,
+        "also": dict(row.also),
+        "entries": row.entries,
+        "last_at": _time(row.last_at),
+        "moved": row.moved,
+    }
+
+
+def _links(submission_id: int) -> dict[str, str]:
+    return {
+        "self": url_for("api.submission_show", submission_id=submission_id),
+        "file": url_for("api.submission_file", submission_id=submission_id),
+        "page": url_for("submissions.show", submission_id=submission_id),
+    }
+
+
+def _time(at: datetime | None) -> str | None:
+    return at.isoformat() if at else None

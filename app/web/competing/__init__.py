@@ -1,0 +1,1 @@
+"""Pages of competitions, teams, submissions and the leaderboard."""

@@ -1,0 +1,233 @@
+"""The organiser's page of a competition. For everybody else it does not exist."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from flask import Blueprint, flash, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+from sqlalchemy.orm import Session
+
+from app.base import db, events, heartbeats
+from app.base.errors import Conflict, Refused
+from app.base.models import Competition, RoundState, State
+from app.competing import competitions, evaluations, extensions, submissions
+from app.integrity import cases
+from app.web.context import field, number_argument, organiser, parts
+
+blueprint = Blueprint("organise", __name__)
+
+PAGE_SIZE = 50
+
+
+@blueprint.get("/competitions/<slug:slug>/organise")
+def show(slug: str) -> ResponseReturnValue:
+    """`?part=pulse` is only what changes by itself: the counts, the queue, the workers, the draft's progress."""
+    asked = request.args.get("state", "")
+    state = State(asked) if asked in set(State) else None
+    before_id = number_argument("before", 0)
+    with parts().database.read() as session:
+        now = db.now(session)
+        organiser(session, now)
+        competition = competitions.by_slug(session, slug)
+        draft = competitions.draft_round(session, competition)
+        page = {
+            "competition": competition,
+            "now": now,
+            "counts": evaluations.state_counts(session, competition),
+            "everywhere": evaluations.state_counts(session),
+            "alive": heartbeats.alive(session, now=now),
+            "draft": draft,
+            "draft_counts": evaluations.state_counts(session, competition, RoundState.DRAFT) if draft else {},
+            "hints": parts().hints.depth(),
+            "open_cases": cases.open_count(session, competition),
+            "isolation": submissions.latest_isolation(session, competition),
+            "is_finished": draft is not None and draft.id in competitions.finished_drafts(session),
+        }
+        if request.args.get("part") == "pulse":
+            return render_template("competing/organise/_pulse.html", **page)
+        entries = submissions.statuses(
+            session,
+            competition,
+            now=now,
+            state=state,
+            for_organiser=True,
+            limit=PAGE_SIZE + 1,
+            before_id=before_id or None,
+        )
+        log = events.latest(session, competition.slug)
+        granted = extensions.listed(session, competition)
+        later = extensions.later_closes(session, competition, now=now)
+    older = entries[PAGE_SIZE - 1].id if len(entries) > PAGE_SIZE else None
+    return render_template(
+        "competing/organise/show.html",
+        entries=entries[:PAGE_SIZE],
+        older=older,
+        state=state,
+        log=log,
+        granted=granted,
+        later=later,
+        **page,
+    )
+
+
+@blueprint.post("/competitions/<slug:slug>/organise/retry/<id:submission_id>")
+def retry(slug: str, submission_id: int) -> ResponseReturnValue:
+    with parts().database.begin() as session:
+        now = db.now(session)
+        me = organiser(session, now)
+        competition = competitions.by_slug(session, slug)
+        evaluations.retry(session, competition, submission_id, now=now)
+        events.log(session, me.name, "retry", slug, now=now, submission=submission_id)
+    parts().hints.send(submission_id)
+    return _back(slug, f"Submission {submission_id} is queued again, with three new attempts.")
+
+
+@blueprint.post("/competitions/<slug:slug>/organise/rescore")
+def rescore(slug: str) -> ResponseReturnValue:
+    repeats = 1 if request.form.get("repeat") == "1" else 0
+    with parts().database.begin() as session:
+        now = db.now(session)
+        me = organiser(session, now)
+        competition = competitions.by_slug(session, slug)
+        # Or its version may be replaced by a rescore before this one begins.
+        competitions.lock(session, competition)
+        if competitions.draft_round(session, competition) is not None:
+            raise Conflict("A rescore is at work or waits for a decision; apply or discard it first.")
+        count = competitions.begin_rescore(
+            session,
+            competition,
+            competition.version,
+            reason=f"asked for by {me.name}",
+            now=now,
+            repeats=repeats,
+        )
+        events.log(session, me.name, "rescore begun", slug, now=now, submissions=count, repeats=repeats)
+    return _back(
+        slug, f"{count} submissions are being scored anew, aside; today's board stands until you apply it."
+    )
+
+
+@blueprint.get("/competitions/<slug:slug>/organise/rescore")
+def rescore_show(slug: str) -> ResponseReturnValue:
+    """What the rescore at work would change on the board."""
+    with parts().database.read() as session:
+        now = db.now(session)
+        organiser(session, now)
+        competition = competitions.by_slug(session, slug)
+        found = competitions.rescore_of(session, competition)
+    if found is None:
+        return _back(slug, "No rescore is at work.")
+    return render_template("competing/organise/rescore.html", competition=competition, rescore=found, now=now)
+
+
+@blueprint.post("/competitions/<slug:slug>/organise/rescore/apply")
+def rescore_apply(slug: str) -> ResponseReturnValue:
+    """Losses and differing repeats stood on the page that this was sent from."""
+    with parts().database.begin() as session:
+        now = db.now(session)
+        me = organiser(session, now)
+        draft_id = _seen_draft(session, slug)
+        if competitions.activate(session, draft_id, accept_losses=True) is None:
+            raise Conflict("The rescore is not finished yet; look again.")
+        events.log(session, me.name, "rescore applied", slug, now=now, round=draft_id)
+    return _back(slug, "The board shows the new scores.")
+
+
+@blueprint.post("/competitions/<slug:slug>/organise/rescore/discard")
+def rescore_discard(slug: str) -> ResponseReturnValue:
+    """Hours of work may go with a finished one, so that too only as it was seen."""
+    with parts().database.begin() as session:
+        now = db.now(session)
+        me = organiser(session, now)
+        draft_id = _seen_draft(session, slug, or_at_work=True)
+        competitions.discard_rescore(session, competitions.by_slug(session, slug))
+        events.log(session, me.name, "rescore discarded", slug, now=now, round=draft_id)
+    return _back(slug, "The rescore is given up; the board stays as it is.")
+
+
+def _seen_draft(session: Session, slug: str, *, or_at_work: bool = False) -> int:
+    """The draft as the page showed it, and nothing else."""
+    competition = competitions.by_slug(session, slug)
+    return competitions.refuse_unless_seen(
+        session, competition, draft=field("draft"), seen=field("seen"), or_at_work=or_at_work
+    )
+
+
+@blueprint.post("/competitions/<slug:slug>/organise/extensions")
+def extension_grant(slug: str) -> ResponseReturnValue:
+    with parts().database.begin() as session:
+        now = db.now(session)
+        me = organiser(session, now)
+        competition = competitions.by_slug(session, slug)
+        competitions.lock(session, competition)  # and the clock after it: somebody may just have closed it
+        extensions.grant(
+            session,
+            competition,
+            field("team"),
+            reason=field("reason"),
+            by=me.name,
+            now=db.now(session),
+            closes_at=_local_moment(competition, field("closes_at")),
+            daily_extra=_count("daily_extra"),
+            total_extra=_count("total_extra"),
+        )
+    return _back(slug, f"{field('team')} has its extension.")
+
+
+@blueprint.post("/competitions/<slug:slug>/organise/extensions/<id:extension_id>/revoke")
+def extension_revoke(slug: str, extension_id: int) -> ResponseReturnValue:
+    with parts().database.begin() as session:
+        now = db.now(session)
+        me = organiser(session, now)
+        extensions.revoke(session, competitions.by_slug(session, slug), extension_id, by=me.name, now=now)
+    return _back(slug, f"Extension {extension_id} is revoked.")
+
+
+def _local_moment(competition: Competition, text: str) -> datetime | None:
+    """What a datetime field sends, in the competition's time zone."""
+    if not text:
+        return None
+    try:
+        return datetime.fromisoformat(text).replace(tzinfo=competition.zone)
+    except ValueError:
+        raise Refused(f"{text[:40]!r} is not a moment; write it as 2026-12-01T18:00.") from None
+
+
+def _count(name: str) -> int:
+    text = field(name) or "0"
+    if not (text.isascii() and text.isdigit() and len(text) <= 4):
+        raise Refused(f"{text[:40]!r} is not a number of uploads; write 0 to {extensions.MOST_EXTRA}.")
+    return int(text)
+
+
+@blueprint.post("/competitions/<slug:slug>/organise/pause")
+def pause(slug: str) -> ResponseReturnValue:
+    paused = request.form.get("paused") == "1"
+    with parts().database.begin() as session:
+        now = db.now(session)
+        me = organiser(session, now)
+        competitions.by_slug(session, slug).is_paused = paused
+        events.log(session, me.name, "uploads paused" if paused else "uploads resumed", slug, now=now)
+    return _back(slug, "No more uploads are taken." if paused else "Uploads are taken again.")
+
+
+@blueprint.post("/competitions/<slug:slug>/organise/close")
+def close(slug: str) -> ResponseReturnValue:
+    with parts().database.begin() as session:
+        now = db.now(session)
+        me = organiser(session, now)
+        competition = competitions.by_slug(session, slug)
+        competitions.lock(session, competition)
+        now = db.now(session)
+        ended = competitions.close(session, competition, by=me.name, now=now)
+        events.log(session, me.name, "competition closed", slug, now=now, extensions_ended=ended)
+    with_them = " The later closes of teams have ended with it." if ended else ""
+    return _back(
+        slug, f"The competition is closed for everybody, and its board shows the private scores.{with_them}"
+    )
+
+
+def _back(slug: str, words: str) -> ResponseReturnValue:
+    flash(words)
+    return redirect(url_for("organise.show", slug=slug), 303)

@@ -1,0 +1,176 @@
+"""Sending predictions in and watching what becomes of them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from flask import (
+    Blueprint,
+    current_app,
+    flash,
+    jsonify,
+    make_response,
+    redirect,
+    render_template,
+    request,
+    url_for,
+)
+from flask.typing import ResponseReturnValue
+from sqlalchemy.orm import Session
+
+from app.base import db
+from app.base.errors import NotFound
+from app.base.models import Competition, State, Team
+from app.competing import competitions, evaluations, extensions, leaderboard, submissions, teams
+from app.competing.submissions import Status
+from app.integrity import train_files
+from app.people.accounts import Viewer
+from app.web import charts, uploads
+from app.web.api.routes import receipt_json, signatures
+from app.web.context import number_argument, parts, signed_in
+from app.web.downloads import send_upload
+from app.web.errors import wants_json
+from app.web.integrity.train_files import beside
+
+blueprint = Blueprint("submissions", __name__)
+
+PAGE_SIZE = 50
+HISTORY = 500  # points a chart can still show apart
+
+
+@blueprint.get("/competitions/<slug:slug>/submit")
+def new(slug: str) -> ResponseReturnValue:
+    with parts().database.read() as session:
+        now = db.now(session)
+        me = signed_in(session, now)
+        competition = competitions.by_slug(session, slug)
+        team = teams.of(session, competition, me.id)
+        allowance = submissions.allowance(session, competition, team, now=now) if team else None
+        own_phase = extensions.terms(session, competition, team).phase(competition, now)
+    return render_template(
+        "competing/submissions/new.html",
+        competition=competition,
+        team=team,
+        allowance=allowance,
+        own_phase=own_phase,
+        now=now,
+    )
+
+
+@blueprint.post("/competitions/<slug:slug>/submissions")
+def create(slug: str) -> ResponseReturnValue:
+    receipt = uploads.take(slug, signed_in, check_form=current_app.extensions["csrf"].protect)
+    page = url_for("submissions.show", submission_id=receipt.id)
+    if wants_json():
+        return jsonify(receipt_json(receipt, slug)), 201, {"Location": page}
+    return redirect(page, 303)
+
+
+@blueprint.get("/competitions/<slug:slug>/submissions")
+def index(slug: str) -> ResponseReturnValue:
+    before_id = number_argument("before", 0)
+    with parts().database.read() as session:
+        now = db.now(session)
+        me = signed_in(session, now)
+        competition = competitions.by_slug(session, slug)
+        team = teams.of(session, competition, me.id)
+        if team is None:
+            return render_template(
+                "competing/submissions/index.html", competition=competition, team=None, now=now
+            )
+        page = _summary(session, competition, team, now)
+        if request.args.get("part") == "summary":
+            return render_template("competing/submissions/_summary.html", **page)
+        entries = submissions.statuses(
+            session, competition, now=now, team_id=team.id, limit=PAGE_SIZE + 1, before_id=before_id or None
+        )
+        places = {e.id: evaluations.place_in_queue(session, e.id) for e in entries if not e.state.is_final}
+    older = entries[PAGE_SIZE - 1].id if len(entries) > PAGE_SIZE else None
+    return render_template(
+        "competing/submissions/index.html", entries=entries[:PAGE_SIZE], places=places, older=older, **page
+    )
+
+
+@blueprint.get("/submissions/<id:submission_id>")
+def show(submission_id: int) -> ResponseReturnValue:
+    """One submission; `?part=entry` is only its row, which asks again each second until it is final, and
+    `?part=beside` what its team's predictions for the training rows say."""
+    with parts().database.read() as session:
+        now = db.now(session)
+        me = signed_in(session, now)
+        competition, entry = _visible(session, me, submission_id, now)
+        team = teams.of(session, competition, me.id)
+        place = evaluations.place_in_queue(session, submission_id)
+        own = team is not None and team.id == entry.team_id
+        files = train_files.of(session, submission_id) if own else {}
+        own_phase = extensions.terms(session, competition, team).phase(competition, now)
+        receipt = signatures(session, submission_id).get(submission_id)
+    page = {"competition": competition, "entry": entry, "team": team, "now": now, "place": place, "own": own}
+    page["own_phase"] = own_phase
+    has_score_to_come = entry.state is not State.REJECTED
+    page["beside"] = beside(competition, entry, files, now) if own and (files or has_score_to_come) else None
+    if request.args.get("part") == "beside" and page["beside"]:
+        return render_template("competing/submissions/_beside.html", **page)
+    if request.args.get("part") != "entry":
+        page["receipt"] = receipt
+        page["receipt_key"] = parts().signer.public_key
+        return render_template("competing/submissions/show.html", **page)
+    fragment = make_response(render_template("competing/submissions/_entry.html", live=True, **page))
+    if entry.state.is_final:
+        fragment.headers["HX-Trigger"] = "submission-finished"
+    return fragment
+
+
+@blueprint.get("/submissions/<id:submission_id>/file")
+def download(submission_id: int) -> ResponseReturnValue:
+    with parts().database.read() as session:
+        me = signed_in(session, db.now(session))
+        submission, _ = submissions.visible(session, me, submission_id)
+    return send_upload(submission)
+
+
+@blueprint.post("/submissions/<id:submission_id>/pick")
+def pick(submission_id: int) -> ResponseReturnValue:
+    picked = request.form.get("picked") == "1"
+    with parts().database.begin() as session:
+        now = db.now(session)
+        me = signed_in(session, now)
+        submission, competition = submissions.visible(session, me, submission_id)
+        team = teams.of(session, competition, me.id)
+        if team is None or team.id != submission.team_id:
+            raise NotFound("Only a team itself chooses its final picks.")
+        submissions.pick_final(session, competition, team, submission_id, picked=picked, now=now)
+    flash(f"Submission {submission_id} is {'now' if picked else 'no longer'} a final pick.")
+    return redirect(url_for("submissions.index", slug=competition.slug), 303)
+
+
+def _visible(session: Session, me: Viewer, submission_id: int, now: datetime) -> tuple[Competition, Status]:
+    _, competition = submissions.visible(session, me, submission_id)
+    found = submissions.statuses(
+        session, competition, now=now, submission_id=submission_id, for_organiser=me.is_organiser
+    )
+    if not found:
+        raise NotFound(f"Submission {submission_id} has no result to show.")
+    return competition, found[0]
+
+
+def _summary(session: Session, competition: Competition, team: Team, now: datetime) -> dict[str, object]:
+    """What stands above the list: what may still be sent today, the picks, the way so far."""
+    past = submissions.statuses(session, competition, now=now, team_id=team.id, limit=HISTORY)
+    scored = [entry for entry in reversed(past) if entry.public is not None]
+    baselines = leaderboard.baselines(session, competition, now=now)
+    return {
+        "competition": competition,
+        "team": team,
+        "now": now,
+        "own_phase": extensions.terms(session, competition, team).phase(competition, now),
+        "allowance": submissions.allowance(session, competition, team, now=now),
+        "picked": sum(entry.is_picked for entry in past),
+        "sent": len(past),
+        "scored": scored,
+        "chart": charts.history(
+            [(entry.id, entry.public) for entry in scored if entry.public is not None],
+            [] if competition.phase(now) == "closed" else baselines,
+            greater_is_better=competition.greater_is_better,
+        ),
+    }

@@ -1,0 +1,146 @@
+"""What the checks say of a competition, and the cases of its teams. For organisers; for everybody else it does not exist."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from flask import Blueprint, Response, flash, make_response, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+from sqlalchemy.orm import Session
+
+from app.base import db, events
+from app.base.errors import Refused
+from app.base.models import Competition
+from app.competing import competitions
+from app.integrity import cases, inspections
+from app.integrity.cases import Action
+from app.integrity.inspections import Kind, Stage
+from app.web import charts
+from app.web.context import field, organiser, parts
+
+blueprint = Blueprint("integrity", __name__)
+
+CASES = 200  # of one page
+ASKED_FOR = {Kind.SCAN: "The scan", Kind.REPORT: "The report"}
+
+
+@blueprint.get("/competitions/<slug:slug>/integrity")
+def show(slug: str) -> ResponseReturnValue:
+    """`?part=pulse` is only the scan and the report; when both have ended, it asks for the whole page anew."""
+    with parts().database.read() as session:
+        now = db.now(session)
+        organiser(session, now)
+        competition = competitions.by_slug(session, slug)
+        page = _pulse(session, competition, now)
+        if request.args.get("part") == "pulse":
+            return _part(page)
+        queue = cases.listed(session, competition, limit=CASES)
+        open_count = cases.open_count(session, competition)
+    audit = competition.version.audit
+    return render_template(
+        "integrity/cases/show.html",
+        queue=queue,
+        open_count=open_count,
+        is_full=len(queue) == CASES,
+        audit=audit,
+        pictures=[charts.plot(finding.get("picture")) for finding in (audit or {}).get("findings") or []],
+        benchmark=competition.version.benchmark or {},
+        **page,
+    )
+
+
+@blueprint.post("/competitions/<slug:slug>/integrity/inspect")
+def inspect(slug: str) -> ResponseReturnValue:
+    asked = request.form.get("kind", "")
+    kind = next((kind for kind in ASKED_FOR if kind == asked), None)
+    with parts().database.begin() as session:
+        now = db.now(session)
+        me = organiser(session, now)
+        competition = competitions.by_slug(session, slug)
+        if kind is None:
+            raise Refused(f"What can be asked for is {' or '.join(ASKED_FOR)}.")
+        inspection_id = inspections.ask(session, competition, kind, by=me.name, now=now).id
+        events.log(session, me.name, f"{kind} asked for", slug, now=now)
+    parts().hints.send_inspection(inspection_id)
+    flash(f"{ASKED_FOR[kind]} is queued; this page shows how far it is.")
+    return redirect(url_for("integrity.show", slug=slug), 303)
+
+
+@blueprint.get("/competitions/<slug:slug>/integrity/cases/<id:case_id>")
+def case(slug: str, case_id: int) -> ResponseReturnValue:
+    with parts().database.read() as session:
+        now = db.now(session)
+        organiser(session, now)
+        competition = competitions.by_slug(session, slug)
+        view = cases.get(session, competition, case_id)
+    detail = dict(view.case.detail)
+    picture = charts.plot(detail.pop("picture", None))
+    return render_template(
+        "integrity/cases/case.html",
+        competition=competition,
+        now=now,
+        view=view,
+        teams=[team for team in (view.team, view.other) if team is not None],
+        detail=list(_flat(detail)),
+        picture=picture,
+        can_coarsen=(competition.version.benchmark or {}).get("se_public") is not None,
+        max_reason=cases.MAX_REASON,
+        min_reason=cases.MIN_REASON,
+    )
+
+
+@blueprint.post("/competitions/<slug:slug>/integrity/cases/<id:case_id>")
+def act(slug: str, case_id: int) -> ResponseReturnValue:
+    asked = request.form.get("action", "")
+    with parts().database.begin() as session:
+        now = db.now(session)
+        me = organiser(session, now)
+        competition = competitions.by_slug(session, slug)
+        if asked not in set(Action):
+            raise Refused(f"What can be done with a case is {', '.join(Action)}.")
+        words = cases.act(
+            session,
+            competition,
+            case_id,
+            Action(asked),
+            team_id=_number(request.form.get("team", "")),
+            reason=field("reason"),
+            actor=me.name,
+            now=now,
+        )
+    flash(words)
+    return redirect(url_for("integrity.case", slug=slug, case_id=case_id), 303)
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else None
+
+
+def _pulse(session: Session, competition: Competition, now: datetime) -> dict[str, Any]:
+    latest = [(kind, inspections.latest(session, competition, kind)) for kind in ASKED_FOR]
+    return {
+        "competition": competition,
+        "now": now,
+        "latest": latest,
+        "under_way": any(one is not None and one.state in (Stage.QUEUED, Stage.RUNNING) for _, one in latest),
+    }
+
+
+def _part(page: dict[str, Any]) -> Response:
+    part = make_response(render_template("integrity/cases/_pulse.html", **page))
+    if not page["under_way"]:
+        part.headers["HX-Refresh"] = "true"  # what it found stands elsewhere on the page
+    return part
+
+
+def _flat(detail: Any, name: str = "") -> Any:
+    """Nested numbers as lines of a table: (name, value)."""
+    if isinstance(detail, dict):
+        for key, value in detail.items():
+            yield from _flat(value, f"{name}, {key}" if name else str(key))
+    elif isinstance(detail, (list, tuple)) and any(isinstance(one, (dict, list)) for one in detail):
+        for i, value in enumerate(detail, start=1):
+            yield from _flat(value, f"{name} {i}".strip())
+    else:
+        yield name, list(detail) if isinstance(detail, (list, tuple)) else [detail]

@@ -1,0 +1,1 @@
+"""Pages that show the state of the installation."""

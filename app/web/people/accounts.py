@@ -1,0 +1,197 @@
+"""Signing up, in and out; one's own browsers, password and tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+
+from flask import Blueprint, flash, g, redirect, render_template, request, url_for
+from flask import session as cookie
+from flask.typing import ResponseReturnValue
+from sqlalchemy.orm import Session
+
+from app.base import config, db
+from app.base.errors import NotFound, NotSignedIn, Refused
+from app.people import accounts, first_organiser, rate_limits
+from app.people.accounts import Viewer
+from app.people.rate_limits import Limit
+from app.web.context import field, parts, safe_next, signed_in, viewer
+
+blueprint = Blueprint("accounts", __name__)
+
+
+@blueprint.route("/sign-in", methods=["GET", "POST"])
+def sign_in() -> ResponseReturnValue:
+    if request.method == "GET":
+        return _form("people/accounts/sign_in.html")
+    name = field("name")
+    try:
+        with _a_try(rate_limits.to_sign_in(name, request.remote_addr)) as counted:
+            with parts().database.read() as session:
+                candidate = accounts.candidate(session, name)
+            user = accounts.verify(candidate, request.form.get("password", ""))
+    except Refused as refusal:
+        return _form("people/accounts/sign_in.html", refusal)
+    with parts().database.begin() as session:
+        rate_limits.forget(session, counted)
+        _begin_browser(session, user.id, db.now(session))
+    return redirect(_next(), 303)
+
+
+@blueprint.route("/sign-up", methods=["GET", "POST"])
+def sign_up() -> ResponseReturnValue:
+    if parts().settings.registration != "open":
+        raise NotFound("Accounts are made by the organiser here; ask for yours.")
+    if request.method == "GET":
+        return _form("people/accounts/sign_up.html")
+    try:
+        per_hour = parts().settings.sign_ups_per_hour
+        with _a_try(rate_limits.to_sign_up(request.remote_addr, per_hour)):
+            password_hash = accounts.hash_password(request.form.get("password", ""))
+        with parts().database.begin() as session:
+            now = db.now(session)
+            user = accounts.register(session, field("name"), password_hash, now=now)
+            session.flush()
+            _begin_browser(session, user.id, now)
+    except Refused as refusal:
+        return _form("people/accounts/sign_up.html", refusal)
+    flash(f"Welcome, {user.name}.")
+    return redirect(_next(), 303)
+
+
+@blueprint.route("/setup", methods=["GET", "POST"])
+def setup() -> ResponseReturnValue:
+    """The first organiser, for whoever holds the token that the server printed; afterwards there is no such page."""
+    given, key = request.values.get("token", ""), config.secret_key(parts().settings)
+    with parts().database.read() as session:
+        first_organiser.admit(session, given, key)
+    if request.method == "GET":
+        return _form("people/accounts/setup.html", token=given)
+    try:
+        with accounts.place_to_hash():
+            password_hash = accounts.hash_password(request.form.get("password", ""))
+        with parts().database.begin() as session:
+            now = db.now(session)
+            user = first_organiser.make(session, field("name"), password_hash, now=now)
+            _begin_browser(session, user.id, now)
+    except NotFound:
+        raise
+    except Refused as refusal:
+        return _form("people/accounts/setup.html", refusal, token=given)
+    flash(f"Welcome, {user.name}. You are the organiser.")
+    return redirect(url_for("competitions.index"), 303)
+
+
+@blueprint.post("/sign-out")
+def sign_out() -> ResponseReturnValue:
+    with parts().database.begin() as session:
+        if secret := cookie.get("sign_in"):
+            accounts.sign_out(session, secret, now=db.now(session))
+    cookie.clear()
+    return redirect(url_for("competitions.index"), 303)
+
+
+@blueprint.get("/account")
+def show() -> ResponseReturnValue:
+    with parts().database.read() as session:
+        now = db.now(session)
+        return _account(session, signed_in(session, now), now)
+
+
+@blueprint.post("/account/password")
+def change_password() -> ResponseReturnValue:
+    with parts().database.read() as session:
+        me = signed_in(session, db.now(session))
+        candidate = accounts.candidate(session, me.name)
+    with _a_try(rate_limits.to_change_password(me.id)) as counted:
+        try:
+            accounts.verify(candidate, request.form.get("current", ""))
+        except NotSignedIn:
+            raise Refused("The current password is wrong; nothing was changed.") from None
+        password_hash = accounts.hash_password(request.form.get("password", ""))
+    with parts().database.begin() as session:
+        now = db.now(session)
+        rate_limits.forget(session, counted)
+        accounts.set_password(session, me.id, password_hash, now=now)
+        _begin_browser(session, me.id, now)
+    flash("Password changed. Every other browser has been signed out.")
+    return redirect(url_for("accounts.show"), 303)
+
+
+@blueprint.post("/account/browsers/<id:sign_in_id>/revoke")
+def revoke_browser(sign_in_id: int) -> ResponseReturnValue:
+    with parts().database.begin() as session:
+        now = db.now(session)
+        accounts.revoke_sign_in(session, signed_in(session, now).id, sign_in_id, now=now)
+    flash("That browser has been signed out.")
+    return redirect(url_for("accounts.show"), 303)
+
+
+@blueprint.post("/account/tokens")
+def create_token() -> ResponseReturnValue:
+    """The token's text is on this one page only; it is kept nowhere, not even in the cookie."""
+    with parts().database.begin() as session:
+        now = db.now(session)
+        me = signed_in(session, now)
+        secret = accounts.issue_token(session, me.id, field("label"), now=now)
+        session.flush()
+        return _account(session, me, now, new_token=secret)
+
+
+@blueprint.post("/account/tokens/<id:token_id>/revoke")
+def revoke_token(token_id: int) -> ResponseReturnValue:
+    with parts().database.begin() as session:
+        now = db.now(session)
+        accounts.revoke_token(session, signed_in(session, now).id, token_id, now=now)
+    flash("The token no longer works.")
+    return redirect(url_for("accounts.show"), 303)
+
+
+@contextmanager
+def _a_try(limits: Sequence[Limit]) -> Iterator[Sequence[int]]:
+    """Count a try before the costly hash. One too many costs a read: a flood takes no write lock and no place."""
+    database = parts().database
+    with database.read() as session:
+        rate_limits.refuse(session, limits, now=db.now(session))
+    with accounts.place_to_hash():
+        with database.begin() as session:
+            counted = rate_limits.count(session, limits, now=db.now(session))
+        yield counted
+
+
+def _begin_browser(session: Session, user_id: int, now: datetime) -> None:
+    """Everything the cookie held before is dropped: nobody can have planted the session that signs in."""
+    days = parts().settings.session_days
+    if earlier := cookie.get("sign_in"):
+        accounts.sign_out(session, earlier, now=now)
+    cookie.clear()
+    g.pop("csrf_token", None)
+    cookie.permanent = True
+    cookie["sign_in"] = accounts.sign_in(
+        session, user_id, now=now, days=days, browser=request.user_agent.string
+    )
+
+
+def _account(session: Session, me: Viewer, now: datetime, new_token: str | None = None) -> str:
+    return render_template(
+        "people/accounts/show.html",
+        now=now,
+        sign_ins=accounts.sign_ins(session, me.id, now=now),
+        is_this_browser=lambda row: accounts.is_this_browser(row, cookie["sign_in"]),
+        tokens=accounts.tokens(session, me.id),
+        new_token=new_token,
+    )
+
+
+def _form(template: str, refusal: Refused | None = None, **more: str) -> ResponseReturnValue:
+    with parts().database.read() as session:
+        viewer(session, db.now(session))
+    page = render_template(
+        template, refusal=refusal, name=field("name"), next=request.values.get("next", ""), **more
+    )
+    return page, refusal.status if refusal else 200
+
+
+def _next() -> str:
+    return safe_next(request.values.get("next"), url_for("competitions.index"))

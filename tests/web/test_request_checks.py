@@ -1,0 +1,141 @@
+"""What is asked of every request before anything else."""
+
+from __future__ import annotations
+
+import io
+import logging
+
+import pytest
+
+from app.web import request_checks
+from tests.web.site import CSV, PASSWORD, House, addresses
+
+FOREIGN = [
+    {"Sec-Fetch-Site": "cross-site"},
+    {"Sec-Fetch-Site": "cross-site", "Origin": "http://localhost"},
+    {"Sec-Fetch-Site": "same-site", "Origin": "http://other.localhost"},
+    {"Sec-Fetch-Site": "same-site", "Origin": "http://localhost:8000"},
+    {"Sec-Fetch-Site": "same-site"},
+    {"Sec-Fetch-Site": "nonsense"},
+    {"Origin": "https://evil.example"},
+    {"Origin": "http://localhost:8000"},
+    {"Origin": "http://localhost.evil.example"},
+    {"Origin": "http://[::1"},
+    {"Origin": "null"},
+    {"Origin": ""},
+]
+OURS = [
+    {},
+    {"Sec-Fetch-Site": "same-origin", "Origin": "https://behind.a.proxy"},
+    {"Sec-Fetch-Site": "none"},
+    {"Sec-Fetch-Site": "same-site", "Origin": "https://localhost"},
+    {"Origin": "http://localhost"},
+    {"Origin": "https://localhost"},
+    {"Origin": "http://localhost:80"},
+]
+
+
+@pytest.mark.parametrize("headers", FOREIGN, ids=str)
+def test_a_form_from_elsewhere_is_refused_even_with_its_token(headers: dict[str, str], house: House) -> None:
+    browser = house.browser("ada")
+    answer = browser.post("/account/tokens", {"label": "stolen"}, headers=headers)
+    assert answer.status_code == 400
+    assert "not sent from our own page" in answer.text
+    assert "None yet." in browser.get("/account").text
+
+
+@pytest.mark.parametrize("headers", OURS, ids=str)
+def test_a_form_from_here_is_taken(headers: dict[str, str], house: House) -> None:
+    answer = house.browser("ada").post("/account/tokens", {"label": "mine"}, headers=headers)
+    assert answer.status_code == 200
+    assert "hld_" in answer.text
+
+
+def test_every_unsafe_route_with_a_cookie_asks_for_the_origin(house: House) -> None:
+    submission_id = house.submit("ada")
+    browser = house.browser("ada")
+    token = browser.csrf()
+    asked = [a for a in addresses(house, submission_id) if a[0] != "GET" and not a[1].startswith("/api/")]
+    assert len(asked) >= 15
+    for method, address in asked:
+        answer = browser.client.open(
+            address,
+            method=method,
+            data={"csrf_token": token, "file": (io.BytesIO(CSV), "a.csv"), "name": "x"},
+            content_type="multipart/form-data",
+            headers={"Origin": "https://evil.example"},
+        )
+        assert answer.status_code == 400, (method, address)
+    assert not list((house.storage.folder / "incoming").iterdir())
+
+
+def test_the_api_asks_for_no_origin_since_it_takes_no_cookie(house: House) -> None:
+    headers = {**house.token("bob"), "Origin": "https://notebook.example", "Sec-Fetch-Site": "cross-site"}
+    joined = house.stranger().client.post("/api/v1/competitions/biopsy/join", headers=headers)
+    assert joined.status_code == 200
+
+
+def test_only_listed_names_are_answered_to(house: House) -> None:
+    browser = house.with_settings(trusted_hosts="heldout.example, Other.Example").stranger()
+    for host in (
+        "heldout.example",
+        "HELDOUT.example:7777",
+        "other.example",
+        "localhost:7777",
+        "127.0.0.1",
+        "[::1]:80",
+    ):
+        assert browser.get("/sign-in", headers={"Host": host}).status_code == 200, host
+    for host in ("evil.example", "heldout.example.evil.example", "a.heldout.example", "10.0.0.5:7777"):
+        for method in ("GET", "POST"):
+            answer = browser.client.open("/sign-in", method=method, headers={"Host": host})
+            assert answer.status_code == 400, host
+            assert "HELDOUT_TRUSTED_HOSTS" in answer.text  # before the form's token is looked at
+        assert browser.get("/healthz", headers={"Host": host}).status_code == 200
+
+
+def test_without_a_list_any_name_is_answered_to(house: House) -> None:
+    assert house.stranger().get("/sign-in", headers={"Host": "any.example"}).status_code == 200
+
+
+@pytest.mark.parametrize("name", ["X-Forwarded-For", "X-Forwarded-Proto", "Forwarded"])
+def test_behind_tls_a_proxy_nobody_told_of_is_named_at_once(name: str, house: House) -> None:
+    browser = house.with_settings(cookie_secure=True).stranger()
+    answer = browser.get("/sign-in", headers={name: "for=192.0.2.1"})
+    assert answer.status_code == 500
+    assert answer.text.count("\n") == 1
+    assert "HELDOUT_PROXIES" in answer.text
+    assert browser.get("/healthz", headers={name: "x"}).status_code == 200
+    told = house.with_settings(cookie_secure=True, proxies=1).stranger()
+    assert told.get("/sign-in", headers={name: "for=192.0.2.1"}).status_code == 200
+
+
+def test_without_tls_a_proxy_nobody_told_of_is_logged_once(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    request_checks._warned.clear()
+    browser = house.stranger()
+    with caplog.at_level(logging.WARNING):
+        for _ in range(3):
+            assert browser.get("/sign-in", headers={"X-Forwarded-For": "192.0.2.1"}).status_code == 200
+    assert [r.message for r in caplog.records if "HELDOUT_PROXIES" in r.message] == [
+        "a proxy's headers are ignored; if one stands in front of Heldout, set HELDOUT_PROXIES"
+    ]
+
+
+def test_an_address_counts_as_the_proxy_says_only_where_a_proxy_is_trusted(house: House) -> None:
+    """Else whoever sends another X-Forwarded-For with every try would never be counted."""
+
+    def refused_after(proxies: int) -> list[int]:
+        browser = house.with_settings(proxies=proxies, sign_ups_per_hour=1).stranger()
+        return [
+            browser.post(
+                "/sign-up",
+                {"name": f"p{proxies}n{n}", "password": PASSWORD},
+                headers={"X-Forwarded-For": f"192.0.2.{n}"},
+            ).status_code
+            for n in range(2)
+        ]
+
+    assert refused_after(0) == [303, 429]
+    assert refused_after(1) == [303, 303]
