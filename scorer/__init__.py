@@ -21,7 +21,8 @@ from scorer.report import (
 )
 
 if TYPE_CHECKING:
-    from scorer.challenges.challenge import Challenge, folder_listing, load
+    from scorer.challenges.challenge import Challenge, load
+    from scorer.challenges.folder import folder_listing
     from scorer.challenges.scaffolding import scaffold
     from scorer.checkup import CheckResult, check
     from scorer.frames import measure
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "Challenge": "scorer.challenges.challenge",
-    "folder_listing": "scorer.challenges.challenge",
+    "folder_listing": "scorer.challenges.folder",
     "load": "scorer.challenges.challenge",
     "CheckResult": "scorer.checkup",
     "check": "scorer.checkup",

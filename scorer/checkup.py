@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from scorer.challenges.challenge import DEFINITION_FILE, SAMPLE_FILE, Challenge, Example
+from scorer.challenges.challenge import Challenge
+from scorer.challenges.definition import DEFINITION_FILE, SAMPLE_FILE, Example
 from scorer.challenges.solution import classes_missing_in_split, truth_as_predictions
 from scorer.custom import MetricFailed
 from scorer.leakage.audit import audit

@@ -36,7 +36,7 @@ import pytest
 from pydantic import BaseModel
 
 import scorer
-from scorer.challenges.challenge import (
+from scorer.challenges.definition import (
     CompetitionDefaults,
     Definition,
     Example,

@@ -21,7 +21,8 @@ import pyarrow.csv
 import pyarrow.parquet
 from numpy.typing import NDArray
 
-from scorer.challenges.challenge import SAMPLE_FILE, Challenge
+from scorer.challenges.challenge import Challenge
+from scorer.challenges.definition import SAMPLE_FILE
 from scorer.challenges.solution import PRIVATE, PUBLIC, truth_as_predictions
 from scorer.reading.columns import FloatArray, Labels
 from scorer.reading.tables import UnreadableTable, open_table, stream_of

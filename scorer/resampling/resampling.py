@@ -24,7 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from scorer.challenges.challenge import SAMPLE_FILE, Challenge
+from scorer.challenges.challenge import Challenge
+from scorer.challenges.definition import SAMPLE_FILE
 from scorer.challenges.solution import Given, Solution, part_truth
 from scorer.challenges.task import Part
 from scorer.folds import CannotScoreTrain, train_solution

@@ -23,7 +23,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from scipy import stats
 
-from scorer.challenges.challenge import SAMPLE_FILE, challenge_files
+from scorer.challenges.definition import SAMPLE_FILE
+from scorer.challenges.folder import challenge_files
 from scorer.challenges.solution import PRIVATE, PUBLIC
 from scorer.leakage.check import ALARM, AUC_FLOOR, BLOCK, Found, Severity, check
 from scorer.leakage.files.walk import INSIDE, MEDIA, Blob, Column, Entry, Table, Unread, walk

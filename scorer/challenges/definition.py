@@ -1,0 +1,131 @@
+"""The entries of challenge.yaml as strict models."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+DEFINITION_FILE = "challenge.yaml"
+
+
+SAMPLE_FILE = "public/sample_submission.csv"
+
+
+def _as_text(value: object) -> object:
+    # A class column named 0, or a licence written as 4.0: text, though YAML reads a number.
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+def _known_timezone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError):  # unknown; a path or an odd name; a folder of zones
+        raise ValueError(f'"{name}" is not a time zone; use a name such as UTC or Europe/Berlin') from None
+    return name
+
+
+def _aware(text: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f'"{text}" is not a time; write it like 2026-10-01T09:00:00+02:00') from None
+    if moment.tzinfo is None:
+        raise ValueError(f'"{text}" has no offset from UTC; write it like 2026-10-01T09:00:00+02:00')
+    return moment
+
+
+Text = Annotated[str, BeforeValidator(_as_text), Field(min_length=1)]
+
+
+Moment = Annotated[str, Field(min_length=1), AfterValidator(lambda text: _aware(text).isoformat())]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Source(_Part):
+    """Where the data come from."""
+
+    name: Text
+    licence: Text | None = None
+    citation: Text | None = None
+
+
+class SubmissionForm(_Part):
+    id: Text | Annotated[list[Text], Field(min_length=1)] | None = None
+    """Default: the first column of the solution. Several columns make an id together."""
+    columns: Annotated[list[Text], Field(min_length=1)]
+    extra_ids: Literal["refuse", "ignore"] = "refuse"
+    """Rows whose id is not in the solution."""
+    parquet: bool = False
+    """Whether Parquet files are taken beside CSV."""
+    max_bytes: Annotated[int, Field(ge=1000)] | None = None
+    """Of the unpacked file; default: 4 times the sample submission and 1 MB, at least 10 MB."""
+
+
+class CompetitionDefaults(_Part):
+    """Defaults of a run; whoever opens a competition may say otherwise."""
+
+    daily_limit: Annotated[int, Field(ge=1, le=10_000)] = 5
+    total_limit: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    """Of a team over the whole run; default: none beside the daily one."""
+    public_score: Literal["exact", "rounded", "ladder"] = "rounded"
+    """How public scores are shown before the close."""
+    pending_limit: Annotated[int, Field(ge=1, le=1000)] = 3
+    final_picks: Annotated[int, Field(ge=1, le=100)] = 2
+    max_team_size: Annotated[int, Field(ge=1, le=1000)] = 4
+    timezone: Annotated[Text, AfterValidator(_known_timezone)] = "UTC"
+    opens_at: Moment | None = None
+    closes_at: Moment | None = None
+    duration_days: Annotated[int, Field(ge=1, le=3650)] | None = None
+    max_upload_mb: Annotated[float, Field(gt=0, le=10_000)] | None = None
+
+
+class Split(BaseModel):
+    """How the rows were divided; shown, held against the data by the audit, and free to say more (seed, note)."""
+
+    model_config = ConfigDict(extra="allow", strict=True, frozen=True)
+
+    strategy: Text | None = None
+    """random, stratified, grouped or sequential; any other word is only shown."""
+    group: Text | None = None
+    """The column of train and test whose values must not be on both sides: a patient, a speaker, a site."""
+    time: Text | None = None
+    """The column of train and test that orders rows in time."""
+    public_fraction: Annotated[float, Field(gt=0, lt=1)] | None = None
+
+
+class Example(_Part):
+    """A submission in examples/ and what must come of it: both scores, or a refusal's code."""
+
+    file: Text
+    public: Annotated[float, Field(allow_inf_nan=False)] | None = None
+    private: Annotated[float, Field(allow_inf_nan=False)] | None = None
+    refused: Text | None = None
+
+
+class Baseline(_Part):
+    """A script in baselines/ that reads public/ and writes a submission to the path it is given."""
+
+    name: Text | None = None
+    script: Text
+
+
+class Definition(_Part):
+    """challenge.yaml, format 1."""
+
+    format: Literal[1] = 1
+    title: Text | None = None
+    summary: Text = ""
+    source: Source | None = None
+    metric: Text | dict[str, Any]
+    also: list[Text | dict[str, Any]] = []
+    submission: SubmissionForm
+    competition: CompetitionDefaults = CompetitionDefaults()
+    split: Split = Split()
+    examples: list[Example] = []
+    baselines: list[Baseline] | None = None
