@@ -273,11 +273,11 @@ class _Zygote:
         settings = {
             "packages": list(dict.fromkeys(str(Path(origin).parents[1]) for origin in origins if origin)),
             # Imported before the fork, and not among what a fork may open.
-            "path": [str(here.parent)] if kind == "reader" else [],
+            "path": [str(here.parents[1])] if kind == "reader" else [],
             "modules": list(_IMPORTS[kind]),
             # Arrow would import it at its first touch of numpy, in every fork, which takes longer than most files.
             "absent": ["pandas"] if kind == "reader" else [],
-            "shims": [str(here / "kaggle_metric_utilities.py")] if kind == "metric" else [],
+            "shims": [str(here.with_name("kaggle_metric_utilities.py"))] if kind == "metric" else [],
         }
         self.starter = os.getpid()
         self.socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)

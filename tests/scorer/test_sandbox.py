@@ -38,7 +38,7 @@ def locked_in() -> None:
 
 FORBIDDING = """
 import ctypes, errno, os, signal, struct
-from scorer import _zygote, sandbox
+from scorer.sandbox import _zygote, sandbox
 
 def forbid(number):
     steps = [(_zygote.LOAD, 0, 0, 0), (_zygote.EQUAL, 0, 1, number),
@@ -168,7 +168,7 @@ def test_every_attack_on_ourselves_is_stopped() -> None:
 
 BARE = """
 import json, pathlib, socket, subprocess, sys, tempfile
-from scorer import _attacks
+from scorer.sandbox import _attacks
 with (tempfile.TemporaryDirectory() as folder, socket.create_server(("127.0.0.1", 0)) as tcp,
       socket.socket(socket.AF_UNIX) as unix, subprocess.Popen(["sleep", "60"]) as other):
     secret = pathlib.Path(folder, "secret")
