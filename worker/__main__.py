@@ -117,7 +117,7 @@ class ScoringWorker(Worker):
         """Do not wait for the lease to run out: the process that held it is known to be dead."""
         super().handle_work_horse_killed(job, retpid, ret_val, rusage)  # type: ignore[no-untyped-call]  # RQ has no types here
         with self.runner.database.begin() as session:
-            ended = evaluations.release(session, self.runner.name, now=db.now(session))
+            ended = evaluations.expire(session, self.runner.name, now=db.now(session))
         self.log.warning("a work-horse was killed; %s evaluations go back", ended)
 
 
@@ -126,10 +126,10 @@ def release_the_dead(runner: jobs.Runner) -> None:
     host = runner.name.split("/")[0]
     with runner.database.begin() as session:
         now = db.now(session)
-        for holder in evaluations.holders(session, f"{host}/"):
+        for holder in evaluations.LEASES.holders(session, f"{host}/"):
             horse_pid = int(holder.split("/")[2])
             if not os.path.exists(f"/proc/{horse_pid}") and os.path.isdir("/proc/self"):  # noqa: PTH110, PTH112
-                evaluations.release(session, holder, now=now)
+                evaluations.expire(session, holder, now=now)
 
 
 def main() -> int:

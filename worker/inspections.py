@@ -9,24 +9,20 @@ from __future__ import annotations
 import logging
 import math
 import os
-import threading
-import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextvars import copy_context
 from dataclasses import asdict
-from datetime import timedelta
-from types import TracebackType
-from typing import Any, Self
+from datetime import datetime
+from typing import Any
 
 from sqlalchemy.orm import Session
 
 from app.base import db, events, logs
-from app.base.db import Database
+from app.base.leases import LeaseLost
 from app.base.models import ChallengeVersion, Competition, Round, Score, State, TrainFile
 from app.base.processes import die_with_parent
 from app.integrity import cases, inspections, train_files
 from app.integrity.cases import Seen
-from app.integrity.inspections import Entrant, Kind, Superseded, Work
+from app.integrity.inspections import Claim, Entrant, Kind
 from scorer.challenges.challenge import Challenge
 from scorer.overfitting import close_report, scan
 from scorer.overfitting.diagnosis import (
@@ -43,10 +39,9 @@ from scorer.release import modes
 from scorer.report import InvalidSubmission
 from worker import jobs
 from worker.jobs import Runner
+from worker.lease import Keeper, fault_text, write_outcome
 
 log = logging.getLogger(__name__)
-
-Tell = Callable[[float, str], None]
 
 
 def inspect(inspection_id: int | None) -> int:
@@ -57,38 +52,56 @@ def inspect(inspection_id: int | None) -> int:
     horse = f"{runner.name}/{os.getpid()}"
     with runner.database.begin() as session:
         now = db.now(session)
-        work = inspections.claim(
+        claim = inspections.claim(
             session, horse, lease=runner.lease, now=now, inspection_id=inspection_id
         ) or inspections.claim(session, horse, lease=runner.lease, now=now)
-    if work is None:
+    if claim is None:
         return 0
-    with logs.about(inspection=work.id, attempt=work.attempt, worker=runner.name):
-        return _carry_out(runner, work)
+    with logs.about(inspection=claim.id, attempt=claim.attempt, worker=runner.name):
+        return _carry_out(runner, claim)
 
 
-def _carry_out(runner: Runner, work: Work) -> int:
+def _carry_out(runner: Runner, claim: Claim) -> int:
+    progress = Progress()
     try:
-        with Keeper(runner.database, work, runner.lease) as keeper:
-            finish = _LOOK[work.kind](runner, work, keeper.tell)
-        with runner.database.begin() as session:
-            result = finish(session)
-            inspections.finish(session, work, _plain(result), now=db.now(session))
-    except Superseded as late:
+        with _keep(runner, claim, progress) as keeper:
+            finish = _LOOK[claim.kind](runner, claim, progress)
+            keeper.is_writing = True
+            write_outcome(lambda: _finish(runner, claim, finish))
+    except LeaseLost as late:
         log.warning("another run has taken over: %s", late)
         return 0
-    except Exception as fault:  # ours or the organiser's: recorded for them, and tried again
-        log.exception("inspection %s, attempt %s", work.id, work.attempt)
-        _give_back(runner, work, fault)
+    except Exception as fault:  # the program's or the organiser's: recorded for them, and tried again
+        log.exception("inspection %s, attempt %s", claim.id, claim.attempt)
+        _give_back(runner, claim, fault_text(fault))
         return 0
     return 1
 
 
-def _give_back(runner: Runner, work: Work, fault: Exception) -> None:
-    words = "".join(traceback.format_exception(fault, limit=-8)).encode("utf-8", "replace").decode()
-    try:
+def _keep(runner: Runner, claim: Claim, progress: Progress) -> Keeper:
+    def renew(session: Session, now: datetime) -> None:
+        inspections.renew(
+            session, claim, lease=runner.lease, now=now, progress=progress.share, doing=progress.doing
+        )
+
+    # Often enough for a page that shows the progress, and always well within the lease.
+    every = min(2.0, runner.lease.total_seconds() / 3)
+    return Keeper(runner.database, renew, every=every, name=f"inspection {claim.id}")
+
+
+def _finish(runner: Runner, claim: Claim, finish: Finish) -> None:
+    with runner.database.begin() as session:
+        inspections.finish(session, claim, _plain(finish(session)), now=db.now(session))
+
+
+def _give_back(runner: Runner, claim: Claim, fault: str) -> None:
+    def write() -> None:
         with runner.database.begin() as session:
-            inspections.give_back(session, work, words, now=db.now(session))
-    except Superseded as late:
+            inspections.give_back(session, claim, fault, now=db.now(session))
+
+    try:
+        write_outcome(write)
+    except LeaseLost as late:
         log.warning("another run has taken over: %s", late)
 
 
@@ -101,53 +114,21 @@ def _plain(value: Any) -> Any:
     return [_plain(each) for each in value] if isinstance(value, list | tuple) else value
 
 
-class Keeper:
-    """Renews the lease from a thread while the block runs, with the progress last told."""
+class Progress:
+    """How far an inspection is, for the thread that renews its lease: a share from 0 to 1, and a few words."""
 
-    def __init__(self, database: Database, work: Work, lease: timedelta) -> None:
-        self._database, self._work, self._lease = database, work, lease
-        self._progress, self._doing = 0.0, "reading"
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=copy_context().run, args=(self._renew,), daemon=True)
+    share = 0.0
+    doing = "reading"
 
-    def tell(self, progress: float, doing: str) -> None:
-        self._progress, self._doing = progress, doing
-
-    def _renew(self) -> None:
-        # Often enough for a page that shows the progress, and always well within the lease.
-        while not self._done.wait(min(2.0, self._lease.total_seconds() / 3)):
-            try:
-                with self._database.begin() as session:
-                    inspections.renew(
-                        session,
-                        self._work,
-                        lease=self._lease,
-                        now=db.now(session),
-                        progress=self._progress,
-                        doing=self._doing,
-                    )
-            except Superseded:
-                log.warning("lease lost: inspection %s", self._work.id)
-                return
-            except Exception:
-                log.exception("lease of inspection %s could not be renewed", self._work.id)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None
-    ) -> None:
-        self._done.set()
-        self._thread.join()
+    def __call__(self, share: float, doing: str) -> None:
+        self.share, self.doing = share, doing
 
 
-def _load(runner: Runner, work: Work) -> tuple[Challenge, list[Entrant]]:
+def _load(runner: Runner, claim: Claim) -> tuple[Challenge, list[Entrant]]:
     """The challenge of the inspected round, and who has scores under it."""
     with runner.database.read() as session:
-        version = session.get_one(ChallengeVersion, session.get_one(Round, work.round_id).version_id)
-        entrants = inspections.entrants(session, work)
+        version = session.get_one(ChallengeVersion, session.get_one(Round, claim.round_id).version_id)
+        entrants = inspections.entrants(session, claim)
     return runner.vault.load(version.digest), entrants
 
 
@@ -155,8 +136,8 @@ Finish = Callable[[Session], dict[str, Any] | None]
 """Writes what was found in the transaction that ends the inspection, and returns what to keep with it."""
 
 
-def _scan(runner: Runner, work: Work, tell: Tell) -> Finish:
-    challenge, entrants = _load(runner, work)
+def _scan(runner: Runner, claim: Claim, progress: Progress) -> Finish:
+    challenge, entrants = _load(runner, claim)
     teams = [
         scan.Team(
             id=entrant.team_id,
@@ -170,11 +151,11 @@ def _scan(runner: Runner, work: Work, tell: Tell) -> Finish:
         )
         for entrant in entrants
     ]
-    found = scan.scan(challenge, teams, progress=tell)
+    found = scan.scan(challenge, teams, progress=progress)
 
     def finish(session: Session) -> dict[str, Any]:
         now = db.now(session)
-        competition = session.get_one(Competition, work.competition_id)
+        competition = session.get_one(Competition, claim.competition_id)
         seen = [
             Seen(s.code, s.team_id, s.evidence, s.advice, s.strength, s.other_team_id, _plain(s.detail))
             for s in found.suspicions
@@ -191,8 +172,8 @@ def _scan(runner: Runner, work: Work, tell: Tell) -> Finish:
     return finish
 
 
-def _report(runner: Runner, work: Work, tell: Tell) -> Finish:
-    challenge, entrants = _load(runner, work)
+def _report(runner: Runner, claim: Claim, progress: Progress) -> Finish:
+    challenge, entrants = _load(runner, claim)
     with runner.database.read() as session:
         own = {
             (file.submission_id, file.kind): _reading(file)
@@ -200,11 +181,11 @@ def _report(runner: Runner, work: Work, tell: Tell) -> Finish:
             for file in train_files.of_team(session, entrant.team_id)
         }
     report = close_report.close_report(
-        challenge, list(_team_files(runner, entrants, own)), progress=tell, seed=0
+        challenge, list(_team_files(runner, entrants, own)), progress=progress, seed=0
     )
 
     def finish(session: Session) -> dict[str, Any]:
-        competition = session.get_one(Competition, work.competition_id)
+        competition = session.get_one(Competition, claim.competition_id)
         events.log(session, "report", "report finished", competition.slug, now=db.now(session))
         return report
 
@@ -243,22 +224,22 @@ def _reading(file: TrainFile) -> Reading | None:
     return (result["value"], result["se"]) if result.get("se") is not None else None
 
 
-def _train_files(runner: Runner, work: Work, tell: Tell) -> Finish:
+def _train_files(runner: Runner, claim: Claim, progress: Progress) -> Finish:
     """Score what a team sent beside a submission, and say what its scores mean together."""
-    assert work.submission_id is not None, "train files are beside a submission"
-    submission_id = work.submission_id
+    assert claim.submission_id is not None, "train files are beside a submission"
+    submission_id = claim.submission_id
     with runner.database.read() as session:
-        version = session.get_one(ChallengeVersion, session.get_one(Round, work.round_id).version_id)
+        version = session.get_one(ChallengeVersion, session.get_one(Round, claim.round_id).version_id)
         files = train_files.of(session, submission_id)
-        score = session.get(Score, (submission_id, work.round_id))
-        competition = session.get_one(Competition, work.competition_id)
+        score = session.get(Score, (submission_id, claim.round_id))
+        competition = session.get_one(Competition, claim.competition_id)
         is_settled = competition.is_settled(db.now(session))
     challenge = runner.vault.load(version.digest)
     benchmark = version.benchmark or {}
     rows: dict[str, OwnRows] = {}
     refused: dict[str, list[dict[str, Any]]] = {}
     for number, (kind, file) in enumerate(sorted(files.items())):
-        tell(number / len(files), train_files.KINDS[kind])
+        progress(number / len(files), train_files.KINDS[kind])
         try:
             look = score_oof if kind == "oof" else score_train
             rows[kind] = look(challenge, runner.storage.path(file.sha256))
@@ -328,7 +309,7 @@ def _result(own: OwnRows) -> dict[str, Any]:
     }
 
 
-_LOOK: Mapping[Kind, Callable[[Runner, Work, Tell], Finish]] = {
+_LOOK: Mapping[Kind, Callable[[Runner, Claim, Progress], Finish]] = {
     Kind.SCAN: _scan,
     Kind.REPORT: _report,
     Kind.TRAIN_FILES: _train_files,

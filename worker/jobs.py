@@ -11,18 +11,12 @@ from __future__ import annotations
 import logging
 import os
 import resource
-import threading
 import time
-import traceback
-from collections.abc import Callable
-from contextvars import copy_context
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
 
 import scorer
 import scorer.scoring  # by name, so that the heavy imports happen before the fork
@@ -30,11 +24,12 @@ from app.base import db, failpoints, logs, storage, vault
 from app.base.config import Settings
 from app.base.db import Database
 from app.base.errors import Refused, StorageFull, Unavailable
+from app.base.leases import LeaseLost
 from app.base.models import PublicScore
 from app.base.processes import die_with_parent, this_host
 from app.base.queue import Hints
 from app.competing import evaluations, shown_scores
-from app.competing.evaluations import Claim, Fenced
+from app.competing.evaluations import Claim
 from app.competing.shown_scores import Terms
 from scorer.custom import MetricFailed
 from scorer.overfitting.notices import notes
@@ -43,6 +38,7 @@ from scorer.reading import parsing
 from scorer.resampling import resampling
 from scorer.resampling.resampling import Aligned
 from scorer.submission import Collected
+from worker.lease import Keeper, fault_text, storable, write_outcome
 
 DRAIN_SECONDS = 5.0
 """One job goes on to whatever else waits for this long: a fork costs more than scoring a small file."""
@@ -52,9 +48,6 @@ MANY_ROWS = 200_000
 
 AWAY = (Unavailable, StorageFull, OSError)
 """Faults of what is around us, which may be over soon."""
-
-PATIENCE_SECONDS = 60.0
-"""A measured outcome waits so long for a database that is away."""
 
 log = logging.getLogger(__name__)
 
@@ -104,7 +97,7 @@ class Runner:
     def _score(self, claim: Claim) -> None:
         failpoints.reach("score.claimed")
         try:
-            with _Lease(self.database, claim, self.lease) as lease:
+            with self._keep(claim) as keeper:
                 challenge = self.vault.load(claim.digest)
                 kept = None if challenge.task.custom else Collected(len(challenge.solution.ids))
                 outcome = self._measure(challenge, claim, kept)
@@ -112,19 +105,26 @@ class Runner:
                     outcome = self._remark(challenge, claim, outcome, kept)
                 failpoints.reach("score.measured")
                 # Inside the lease: a database that is away for a while may be waited for without losing it.
-                lease.is_ending = True
+                keeper.is_writing = True
                 if isinstance(outcome, scorer.Report):
                     report = replace(outcome, provenance={**outcome.provenance, "worker": self.name})
-                    patiently(lambda: self._record(challenge, claim, report, kept))
+                    write_outcome(lambda: self._record(challenge, claim, report, kept))
                 else:
                     refusal = outcome
-                    patiently(lambda: self._reject(claim, refusal))
-        except Fenced as late:
+                    write_outcome(lambda: self._reject(claim, refusal))
+        except LeaseLost as late:
             log.warning("another run has taken over: %s", late)
         except Exception as fault:  # ours or the organiser's: recorded for them, and tried again
             log.exception("submission %s, attempt %s", claim.submission_id, claim.attempt)
             self._give_back(claim, fault)
         failpoints.reach("score.finished")
+
+    def _keep(self, claim: Claim) -> Keeper:
+        def renew(session: Session, now: datetime) -> None:
+            evaluations.renew(session, claim, lease=self.lease, now=now)
+
+        every = self.lease.total_seconds() / 3
+        return Keeper(self.database, renew, every=every, name=f"submission {claim.submission_id}")
 
     def _claim(self, horse: str) -> Claim | None:
         most = self.settings.workers_per_competition
@@ -217,78 +217,17 @@ class Runner:
             return refusal
 
     def _give_back(self, claim: Claim, fault: Exception) -> None:
-        words = "".join(traceback.format_exception(fault, limit=-8))
+        words = fault_text(fault)
         if isinstance(fault, MetricFailed):
-            words = f"{fault.log[-3000:]}\n\n{fault}"  # the end is what is kept
-        words = words.encode("utf-8", "replace").decode()  # a lone surrogate is no text for a database
+            words = storable(f"{fault.log[-3000:]}\n\n{fault}")  # the end is what is kept
         try:
-            patiently(lambda: self._return(claim, words[-4000:], is_away=isinstance(fault, AWAY)))
-        except Fenced as late:
+            write_outcome(lambda: self._return(claim, words, is_away=isinstance(fault, AWAY)))
+        except LeaseLost as late:
             log.warning("another run has taken over: %s", late)
 
     def _return(self, claim: Claim, words: str, *, is_away: bool) -> None:
         with self.database.begin() as session:
             evaluations.give_back(session, claim, words, now=db.now(session), is_away=is_away)
-
-
-def patiently(write: Callable[[], None], *, seconds: float = PATIENCE_SECONDS) -> None:
-    """Write, and while the database is away try again for a while; after that the lease runs out by itself.
-
-    Whether a commit arrived whose answer did not is unknown. The token tells: it is gone if we have written,
-    as it is gone if another run has, and neither way is anything written twice.
-    """
-    until = time.monotonic() + seconds
-    pause = 0.25
-    tried = False
-    while True:
-        try:
-            return write()
-        except Fenced:
-            if not tried:
-                raise
-            log.warning("the outcome was written before the answer was lost, or by another run")
-            return None
-        except DBAPIError as away:
-            if not db.is_away(away) or time.monotonic() + pause > until:
-                raise
-            log.warning("the database is away; trying again: %s", type(away.orig).__name__)
-        tried = True
-        time.sleep(pause)
-        pause = min(2 * pause, 5.0)
-
-
-class _Lease:
-    """Renews the claim from a thread while the block runs, so that a slow file is not taken for a dead worker."""
-
-    def __init__(self, database: Database, claim: Claim, lease: timedelta) -> None:
-        self._database, self._claim, self._lease = database, claim, lease
-        self.is_ending = False
-        """The outcome is being written, which takes the token: if another run has, whoever writes is told."""
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=copy_context().run, args=(self._renew,), daemon=True)
-
-    def _renew(self) -> None:
-        while not self._done.wait(self._lease.total_seconds() / 3):
-            try:
-                with self._database.begin() as session:
-                    evaluations.renew(session, self._claim, lease=self._lease, now=db.now(session))
-            except Fenced:
-                if not self.is_ending:
-                    log.warning("lease lost: submission %s", self._claim.submission_id)
-                return
-            except Exception:
-                # A database that is away for a moment may be back before the lease ends.
-                log.exception("lease of submission %s could not be renewed", self._claim.submission_id)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None
-    ) -> None:
-        self._done.set()
-        self._thread.join()
 
 
 def limit_memory(add_mb: int) -> None:

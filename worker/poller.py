@@ -90,6 +90,6 @@ class Poller:
         if os.WIFSIGNALED(status):
             with self._runner.database.begin() as session:
                 holder = f"{self._runner.name}/{horse}"
-                ended = evaluations.release(session, holder, now=db.now(session))
+                ended = evaluations.expire(session, holder, now=db.now(session))
             log.warning("a work-horse was killed; %s evaluations go back", ended)
         return status == 0

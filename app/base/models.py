@@ -26,6 +26,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app.base.db import Base, UtcTime
+from app.base.leases import Leased, WorkState
 
 Base.metadata = MetaData(
     naming_convention={
@@ -56,17 +57,26 @@ class PublicScore(StrEnum):
 
 
 class State(StrEnum):
-    """An evaluation's life; app.competing.submissions holds the only code that moves it."""
+    """The states of an evaluation; only app.competing.evaluations moves it."""
 
-    QUEUED = "queued"
-    RUNNING = "running"
+    QUEUED = WorkState.QUEUED.value
+    RUNNING = WorkState.RUNNING.value
     SCORED = "scored"
     REJECTED = "rejected"
-    FAILED = "failed"
+    FAILED = WorkState.FAILED.value
 
     @property
     def is_final(self) -> bool:
         return self not in (State.QUEUED, State.RUNNING)
+
+
+class InspectionState(StrEnum):
+    """The states of an inspection; only app.integrity.inspections moves it."""
+
+    QUEUED = WorkState.QUEUED.value
+    RUNNING = WorkState.RUNNING.value
+    DONE = "done"
+    FAILED = WorkState.FAILED.value
 
 
 class RoundState(StrEnum):
@@ -330,8 +340,8 @@ class Submission(Base):
     """Counts against the day's quota; turned off, once, when the file is rejected or we failed."""
 
 
-class Evaluation(Base):
-    """A submission under one round: the outbox row, the lease and the outcome in one place."""
+class Evaluation(Leased, Base):
+    """A submission under one round: the outbox row, the lease and the outcome."""
 
     __tablename__ = "evaluation"
     __table_args__ = (
@@ -342,22 +352,10 @@ class Evaluation(Base):
 
     submission_id: Mapped[int] = mapped_column(ForeignKey("submission.id"), primary_key=True)
     round_id: Mapped[int] = mapped_column(ForeignKey("round.id"), primary_key=True)
-    state: Mapped[str] = mapped_column(String(10))
-    attempt: Mapped[int] = mapped_column(default=0)
-    lease_token: Mapped[str | None] = mapped_column(String(200))
-    """Names the one run that may write the outcome: host, worker pid and a random part."""
-    lease_until: Mapped[datetime | None] = mapped_column(UtcTime)
-    next_try_at: Mapped[datetime] = mapped_column(UtcTime)
-    """Its place in the queue, where a team's second waiting file stands behind others' first; after a
-    failed attempt also the earliest moment of the next."""
-    hinted_at: Mapped[datetime | None] = mapped_column(UtcTime)
     started_at: Mapped[datetime | None] = mapped_column(UtcTime)
-    finished_at: Mapped[datetime | None] = mapped_column(UtcTime)
     problems: Mapped[list[dict[str, Any]] | None] = mapped_column(JSON)
     """Why it was rejected, for the participant: scorer.Problem.as_dict, at most 20."""
     problem_count: Mapped[int] = mapped_column(default=0)
-    fault: Mapped[str | None] = mapped_column(Text)
-    """Why an attempt of ours failed, for the organiser only."""
 
 
 class Score(Base):
@@ -448,7 +446,7 @@ class TrainFile(Base):
     problems: Mapped[list[dict[str, Any]] | None] = mapped_column(JSON)
 
 
-class Inspection(Base):
+class Inspection(Leased, Base):
     """A long piece of work about a competition, done by a worker under a lease: a scan for cases, the report
     at the close, the scoring of a team's train files."""
 
@@ -464,21 +462,13 @@ class Inspection(Base):
     kind: Mapped[str] = mapped_column(String(12))
     submission_id: Mapped[int | None] = mapped_column(ForeignKey("submission.id"))
     """Of train files: beside which submission."""
-    state: Mapped[str] = mapped_column(String(10))
-    attempt: Mapped[int] = mapped_column(default=0)
-    lease_token: Mapped[str | None] = mapped_column(String(200))
-    lease_until: Mapped[datetime | None] = mapped_column(UtcTime)
-    next_try_at: Mapped[datetime] = mapped_column(UtcTime)
-    hinted_at: Mapped[datetime | None] = mapped_column(UtcTime)
     progress: Mapped[float] = mapped_column(default=0.0)
     """0 to 1."""
     doing: Mapped[str] = mapped_column(String(100), default="")
     asked_by: Mapped[str] = mapped_column(String(60))
     created_at: Mapped[datetime] = mapped_column(UtcTime)
-    finished_at: Mapped[datetime | None] = mapped_column(UtcTime)
     result: Mapped[dict[str, Any] | None] = mapped_column(JSON)
     """Of a report {"public": ..., "organiser": ...}; of a scan what was looked at and what could not be."""
-    fault: Mapped[str | None] = mapped_column(Text)
 
 
 class Case(Base):

@@ -1,20 +1,17 @@
-"""An evaluation's life: one submission scored under one round. The only code that moves its state.
+"""The life of an evaluation: one submission scored in one round. No other module moves its state.
 
         enqueue                 claim                       record_scored
     ─────────────►  queued  ─────────────►  running  ─────────────────────►  scored
                      ▲  ▲                    │ │ └──── record_rejected ────►  rejected  (the file is wrong; refunded)
-      give_back ─────┘  └── lease ran out ───┘ └────── third failure ──────►  failed    (our fault; refunded; `retry`)
+      give_back ─────┘  └── lease expired ───┘ └────── third failure ──────►  failed    (not the file's; refunded; `retry`)
 
-The row is the truth and the queue only a hint. Whoever claims gets a token, and only the holder of
-the token may record: a run that was slow, stopped or doubled finds its token gone and writes
-nothing. `now` is always the database's clock, read inside the same transaction.
+The row is the truth and the queue only a hint; `app.base.leases` decides which run may write.
 Locks are taken in one order everywhere: competition, team, quota, submission, evaluation.
 """
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -22,8 +19,9 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import ColumnElement, and_, func, or_, select, text, update
 from sqlalchemy.orm import Session, aliased
 
-from app.base import events, failpoints
+from app.base import events, failpoints, leases
 from app.base.errors import Conflict
+from app.base.leases import CLOCK_SLACK, MAX_ATTEMPTS, Leases
 from app.base.models import (
     ChallengeVersion,
     Competition,
@@ -42,31 +40,31 @@ if TYPE_CHECKING:
     from app.competing.shown_scores import Terms
     from scorer.report import Problem, Report
 
-MAX_ATTEMPTS = 3
 BACKOFF = timedelta(seconds=5)
 AWAY_BACKOFF = timedelta(seconds=30)
-"""Where storage, the vault or the machine has no answer: three attempts then span what a restart of those takes."""
-CLOCK_SLACK = timedelta(minutes=1)
-"""What lies further ahead of now than the rules allow, and this, was written before the clock was set back."""
+"""While storage, the vault or the machine does not answer: three attempts then span a restart of those."""
 CLAIM_LOCK = 0x434C4149
-"""Any fixed number. Where competitions have a cap, claims are made one after the other: taken before any other lock."""
+"""Any fixed number. With a cap of workers per competition, claims are made one after the other: taken before any
+other lock."""
+
+LEASES = Leases(Evaluation, longest_pause=AWAY_BACKOFF * MAX_ATTEMPTS)
 
 
-@dataclass(frozen=True)
-class Claim:
+@dataclass(frozen=True, kw_only=True)
+class Claim(leases.Claim):
     """One evaluation that this run, and no other, may finish."""
 
-    submission_id: int
-    round_id: int
-    attempt: int
-    token: str
     digest: str
     """Of the challenge version to score under."""
     sha256: str
 
+    @property
+    def submission_id(self) -> int:
+        return self.key[0]
 
-class Fenced(Exception):
-    """The lease is gone: another run has taken this evaluation over, so nothing was written."""
+    @property
+    def round_id(self) -> int:
+        return self.key[1]
 
 
 # -- queueing and scoring ----------------------------------------------------------------------
@@ -109,20 +107,7 @@ def claim(
     if row is None:
         return None
     failpoints.reach("claim.found")
-    token = f"{worker}:{secrets.token_hex(8)}"
-    attempt = session.scalar(
-        update(Evaluation)
-        .where(Evaluation.submission_id == row[0], Evaluation.round_id == row[1])
-        .values(
-            state=State.RUNNING,
-            lease_token=token,
-            lease_until=now + lease,
-            attempt=Evaluation.attempt + 1,
-            started_at=now,
-        )
-        .returning(Evaluation.attempt)
-    )
-    assert attempt is not None, "the row was locked by _next_due"
+    taken = LEASES.take(session, row, worker, lease=lease, now=now, started_at=now)
     digest, sha256 = session.execute(
         select(ChallengeVersion.digest, Submission.sha256)
         .select_from(Submission)
@@ -131,7 +116,7 @@ def claim(
         .where(Submission.id == row[0])
     ).one()
     failpoints.reach("claim.taken")
-    return Claim(row[0], row[1], attempt, token, digest, sha256)
+    return Claim(key=row, attempt=taken.attempt, token=taken.token, digest=digest, sha256=sha256)
 
 
 def _full(session: Session, most_workers: int, *, now: datetime) -> set[int]:
@@ -156,7 +141,7 @@ def _next_due(session: Session, *, now: datetime, full: Set[int]) -> tuple[int, 
     ago, then what is scored anew aside. Each look follows an index: with one ORDER BY over all of them a
     rescore of 200,000 files took half a second for every single claim.
     """
-    queued, lost = _is_due(now), _is_lost(now)
+    queued, lost = LEASES.is_queued(now), LEASES.is_abandoned(now)
     rounds = session.execute(
         select(Round.id, Round.state, Round.served_at, Round.competition_id)
         .where(Round.state != RoundState.RETIRED)
@@ -171,18 +156,18 @@ def _next_due(session: Session, *, now: datetime, full: Set[int]) -> tuple[int, 
     turn = now if last is None else max(now, last + timedelta(microseconds=1))
     waiting = (
         select(Round.id)
-        .where(Round.state == RoundState.ACTIVE, Round.competition_id.not_in(full), _has(*queued))
+        .where(Round.state == RoundState.ACTIVE, Round.competition_id.not_in(full), _has(queued))
         .order_by(Round.served_at.asc().nulls_first(), Round.id)
     )
-    looks: list[tuple[tuple[Any, ...], list[int]]] = [
+    looks: list[tuple[ColumnElement[bool], list[int]]] = [
         (lost, active),
         *((queued, [id_]) for id_ in session.scalars(waiting)),
         *((lost, rounds_) for rounds_ in aside),
         *((queued, rounds_) for rounds_ in aside),
     ]
-    for conditions, round_ids in looks:
+    for condition, round_ids in looks:
         due = select(Evaluation.submission_id, Evaluation.round_id).where(
-            Evaluation.round_id.in_(round_ids), *conditions
+            Evaluation.round_id.in_(round_ids), condition
         )
         first = due.order_by(Evaluation.next_try_at, Evaluation.submission_id).limit(1)
         row = session.execute(first.with_for_update(skip_locked=True)).one_or_none()
@@ -190,20 +175,6 @@ def _next_due(session: Session, *, now: datetime, full: Set[int]) -> tuple[int, 
             session.execute(update(Round).where(Round.id == row.round_id).values(served_at=turn))
             return row.submission_id, row.round_id
     return None
-
-
-def _is_due(now: datetime) -> tuple[Any, ...]:
-    """Waits, and may be taken: at once, or once the pause after a failed attempt is over."""
-    return (Evaluation.state == State.QUEUED, or_(Evaluation.attempt == 0, Evaluation.next_try_at <= now))
-
-
-def _is_lost(now: datetime) -> tuple[Any, ...]:
-    """Its worker went silent, and it may be tried again."""
-    return (
-        Evaluation.state == State.RUNNING,
-        Evaluation.lease_until < now,
-        Evaluation.attempt < MAX_ATTEMPTS,
-    )
 
 
 def _stands(full: Set[int]) -> ColumnElement[bool]:
@@ -214,12 +185,12 @@ def _stands(full: Set[int]) -> ColumnElement[bool]:
     )
 
 
-def _has(*conditions: Any) -> ColumnElement[bool]:
+def _has(condition: ColumnElement[bool]) -> ColumnElement[bool]:
     """Whether the round at hand has such an evaluation: the first of an index's range. As an EXISTS, PostgreSQL joined
     every round with the whole heap of another, 200 ms for each claim beside 200,000 waiting files."""
     first = (
         select(Evaluation.submission_id)
-        .where(Evaluation.round_id == Round.id, *conditions)
+        .where(Evaluation.round_id == Round.id, condition)
         .order_by(Evaluation.next_try_at, Evaluation.submission_id)
         .limit(1)
     )
@@ -232,14 +203,14 @@ def is_any_due(session: Session, *, now: datetime, most_workers: int = 0) -> boo
     due = select(Round.id).where(
         Round.state != RoundState.RETIRED,
         Round.competition_id.not_in(full),
-        or_(_has(*_is_due(now)), _has(*_is_lost(now))),
+        or_(_has(LEASES.is_queued(now)), _has(LEASES.is_abandoned(now))),
     )
     return session.scalar(due.limit(1)) is not None
 
 
 def renew(session: Session, claim: Claim, *, lease: timedelta, now: datetime) -> None:
-    """Say that the run still lives; Fenced if it has lost its evaluation."""
-    _guarded(session, claim, {"lease_until": now + lease}, Evaluation.lease_until > now)
+    """Extend the lease; LeaseLost if it has expired or another run holds it."""
+    LEASES.renew(session, claim, lease=lease, now=now)
     failpoints.reach("renew.renewed")
 
 
@@ -279,14 +250,7 @@ def record_scored(
         raise shown_scores.RungMoved
     shown = shown_scores.decide(terms, report, se_difference=se_difference)
     shown_scores.climb(session, terms, shown, submission=submission, round_id=claim.round_id)
-    done = {
-        "state": State.SCORED,
-        "lease_token": None,
-        "lease_until": None,
-        "finished_at": now,
-        "fault": None,
-    }
-    _guarded(session, claim, done)
+    LEASES.finish(session, claim, State.SCORED, now=now)
     failpoints.reach("record.guarded")
     score = Score(
         submission_id=claim.submission_id,
@@ -325,16 +289,14 @@ def record_rejected(
     if counts:
         refund(session, submission)
     failpoints.reach("reject.refunded")
-    done = {
-        "state": State.REJECTED,
-        "problems": [problem.as_dict() for problem in problems],
-        "problem_count": total,
-        "lease_token": None,
-        "lease_until": None,
-        "finished_at": now,
-        "fault": None,
-    }
-    _guarded(session, claim, done)
+    LEASES.finish(
+        session,
+        claim,
+        State.REJECTED,
+        now=now,
+        problems=[problem.as_dict() for problem in problems],
+        problem_count=total,
+    )
     _log_outcome(session, claim, submission, State.REJECTED, now, problems=total)
     failpoints.reach("reject.guarded")
 
@@ -342,27 +304,15 @@ def record_rejected(
 def give_back(session: Session, claim: Claim, fault: str, *, now: datetime, is_away: bool = False) -> State:
     """An attempt failed for a reason of ours: try again soon, or after the third time tell the organiser."""
     submission, counts = _lock_for(session, claim)
-    again = claim.attempt < MAX_ATTEMPTS
-    if counts and not again:
+    if counts and claim.attempt >= MAX_ATTEMPTS:
         refund(session, submission)
     failpoints.reach("give_back.refunded")
-    _guarded(
-        session,
-        claim,
-        {
-            "state": State.QUEUED if again else State.FAILED,
-            "next_try_at": now + (AWAY_BACKOFF if is_away else BACKOFF) * claim.attempt,
-            "hinted_at": None,
-            "lease_token": None,
-            "lease_until": None,
-            "finished_at": None if again else now,
-            "fault": fault[:4000],
-        },
-    )
-    if not again:
+    pause = AWAY_BACKOFF if is_away else BACKOFF
+    state = State(LEASES.give_back(session, claim, fault, pause=pause, now=now))
+    if state is State.FAILED:
         _log_outcome(session, claim, submission, State.FAILED, now, fault=fault[-300:])
     failpoints.reach("give_back.guarded")
-    return State.QUEUED if again else State.FAILED
+    return state
 
 
 def _log_outcome(
@@ -371,7 +321,7 @@ def _log_outcome(
     """Into the sealed log; organisers only ever see it, so numbers may stand in it."""
     events.log(
         session,
-        claim.token.rsplit(":", 1)[0][:60],
+        claim.holder[:60],
         f"submission {state.value}",
         f"submission {submission.id}",
         now=now,
@@ -399,23 +349,6 @@ def lock(session: Session, competition_id: int, team_id: int) -> None:
     session.execute(select(Team.id).where(Team.id == team_id).with_for_update())
 
 
-def _guarded(session: Session, claim: Claim, values: Mapping[str, Any], *more: Any) -> None:
-    held = session.execute(
-        update(Evaluation)
-        .where(
-            Evaluation.submission_id == claim.submission_id,
-            Evaluation.round_id == claim.round_id,
-            Evaluation.state == State.RUNNING,
-            Evaluation.lease_token == claim.token,
-            *more,
-        )
-        .values(**values)
-        .returning(Evaluation.submission_id)
-    ).one_or_none()
-    if held is None:
-        raise Fenced(f"submission {claim.submission_id}, attempt {claim.attempt}")
-
-
 def refund(session: Session, submission: Submission) -> None:
     """Give the upload back to its team's day, once."""
     charged = session.execute(
@@ -439,132 +372,61 @@ def unfinished(
     session: Session, *, now: datetime, hint_after: timedelta, limit: int = 100, most_workers: int = 0
 ) -> list[int]:
     """Submissions whose work is due and was not announced lately; marks them as announced. Not of a competition
-    that is full: nobody would find them.
-
-    One hint for each in `hint_after`: a sweeper that announced everything each time was measured to
-    flood the queue with jobs that find nothing to do.
-    """
-    unannounced = or_(
-        Evaluation.hinted_at.is_(None),
-        Evaluation.hinted_at < now - hint_after,
-        Evaluation.hinted_at > now + CLOCK_SLACK,
-    )
+    that is full: no worker could claim them."""
     stands = _stands(_full(session, most_workers, now=now))
-    found: list[tuple[int, int]] = []
-    for due in ((Evaluation.state == State.RUNNING, Evaluation.lease_until < now), _is_due(now)):
-        rows = session.execute(
-            select(Evaluation.submission_id, Evaluation.round_id)
-            .where(stands, *due, unannounced)
-            .order_by(Evaluation.next_try_at)
-            .limit(limit)
-            .with_for_update(skip_locked=True)
-        )
-        found += [(row.submission_id, row.round_id) for row in rows]
-    if found:
-        session.execute(
-            update(Evaluation), [{"submission_id": s, "round_id": r, "hinted_at": now} for s, r in found]
-        )
+    found = LEASES.announce(session, stands, now=now, hint_after=hint_after, limit=limit)
     return list(dict.fromkeys(submission_id for submission_id, _ in found))
 
 
 def follow_clock(session: Session, *, lease: timedelta, now: datetime) -> int:
-    """After the clock was set back: what was begun or put off in a future that has yet to come; how many.
-
-    A dead run's lease and a pause after a failure would otherwise last until the clock is there again. A run
-    that lives renews the lease that it is given here.
-    """
-    begun = session.scalars(
+    """Shorten what a clock set back has moved into the future; return how many rows."""
+    moved = LEASES.follow_clock(session, lease=lease, now=now)
+    session.execute(
         update(Evaluation)
         .where(Evaluation.state == State.RUNNING, Evaluation.started_at > now + CLOCK_SLACK)
-        .values(started_at=now, lease_until=now + max(lease, CLOCK_SLACK))
-        .returning(Evaluation.submission_id)
-    ).all()
-    put_off = session.scalars(
-        update(Evaluation)
-        .where(
-            Evaluation.state == State.QUEUED,
-            Evaluation.next_try_at > now + AWAY_BACKOFF * MAX_ATTEMPTS + CLOCK_SLACK,
-            Evaluation.attempt > 0,
-        )
-        .values(next_try_at=now)
-        .returning(Evaluation.submission_id)
-    ).all()
-    return len(begun) + len(put_off)
+        .values(started_at=now)
+    )
+    return moved
 
 
 def fail_exhausted(session: Session, *, now: datetime) -> list[int]:
-    """Evaluations whose last attempt went silent: visible to the organiser, given back to the team."""
-    lost = Evaluation.state == State.RUNNING, Evaluation.lease_until < now, Evaluation.attempt >= MAX_ATTEMPTS
+    """Fail evaluations whose last attempt expired, and refund them; return their submissions."""
     candidates = session.execute(
         select(Submission, Evaluation.round_id, Round.state)
         .join(Evaluation, Evaluation.submission_id == Submission.id)
         .join(Round, Round.id == Evaluation.round_id)
-        .where(Round.state != RoundState.RETIRED, *lost)
+        .where(Round.state != RoundState.RETIRED, LEASES.is_exhausted(now))
         .limit(100)
     ).all()
     failed: list[int] = []
     for submission, round_id, round_state in candidates:
         lock(session, submission.competition_id, submission.team_id)
-        hit = session.scalar(
-            update(Evaluation)
-            .where(Evaluation.submission_id == submission.id, Evaluation.round_id == round_id, *lost)
-            .values(
-                state=State.FAILED,
-                lease_token=None,
-                lease_until=None,
-                finished_at=now,
-                fault=f"Its worker died or went silent {MAX_ATTEMPTS} times.",
-            )
-            .returning(Evaluation.submission_id)
+        if not LEASES.fail_exhausted(session, (submission.id, round_id), now=now):
+            continue
+        failpoints.reach("fail.guarded")
+        if round_state == RoundState.ACTIVE:
+            refund(session, submission)
+        events.log(
+            session,
+            "sweeper",
+            "submission failed",
+            f"submission {submission.id}",
+            now=now,
+            submission=submission.id,
+            round=round_id,
+            attempt=MAX_ATTEMPTS,
+            fault="silent",
         )
-        if hit is not None:
-            failpoints.reach("fail.guarded")
-            if round_state == RoundState.ACTIVE:
-                refund(session, submission)
-            events.log(
-                session,
-                "sweeper",
-                "submission failed",
-                f"submission {submission.id}",
-                now=now,
-                submission=submission.id,
-                round=round_id,
-                attempt=MAX_ATTEMPTS,
-                fault="silent",
-            )
-            failpoints.reach("fail.refunded")
-            failed.append(submission.id)
+        failpoints.reach("fail.refunded")
+        failed.append(submission.id)
     return failed
 
 
-def release(session: Session, holder: str, *, now: datetime) -> int:
-    """A holder of leases is known to be dead: end them at once instead of waiting for them to run out.
-
-    `holder` is a worker's HOST/PID or one work-horse's HOST/PID/PID. The last attempt is left to
-    `fail_exhausted`, which the ended lease makes due.
-    """
-    prefix = Evaluation.lease_token.startswith
-    hit = session.scalars(
-        update(Evaluation)
-        .where(
-            Evaluation.state == State.RUNNING,
-            or_(prefix(f"{holder}:", autoescape=True), prefix(f"{holder}/", autoescape=True)),
-        )
-        .values(lease_until=now - timedelta(milliseconds=1), hinted_at=None)
-        .returning(Evaluation.submission_id)
-    ).all()
+def expire(session: Session, holder: str, *, now: datetime) -> int:
+    """End the leases of a dead worker or work-horse at once; return how many."""
+    hit = LEASES.expire(session, holder, now=now)
     failpoints.reach("release.released")
-    return len(hit)
-
-
-def holders(session: Session, prefix: str) -> set[str]:
-    """The work-horses, HOST/PID/PID, that hold a lease and whose name begins with the prefix."""
-    tokens = session.scalars(
-        select(Evaluation.lease_token).where(
-            Evaluation.state == State.RUNNING, Evaluation.lease_token.startswith(prefix, autoescape=True)
-        )
-    )
-    return {token.rsplit(":", 1)[0] for token in tokens if token is not None}
+    return hit
 
 
 # -- people ------------------------------------------------------------------------------------

@@ -1,28 +1,28 @@
-"""Long work about a competition, done by a worker under a lease: the nightly scan for cases, the report at
-the close, the scoring of predictions for training rows.
+"""Inspections: long work about a competition that a worker does under a lease.
 
-The same idea as an evaluation: the row is the truth, the queue only a hint, a token names the one run
-that may write, a dead worker's lease runs out, and three failures are told to the organiser.
+A daily scan for cases, the close report, the scores of train files. As with evaluations the row is the truth and
+the queue only a hint; `app.base.leases` decides which run may write.
 """
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, or_, select, update
+from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session
 
-from app.base import failpoints
+from app.base import failpoints, leases
 from app.base.errors import NotFound
+from app.base.leases import MAX_ATTEMPTS, Leases
 from app.base.models import (
     Competition,
     Evaluation,
     Inspection,
+    InspectionState,
     Phase,
     Round,
     RoundState,
@@ -33,9 +33,7 @@ from app.base.models import (
     Team,
     TrainFile,
 )
-from app.competing.evaluations import CLOCK_SLACK
 
-MAX_ATTEMPTS = 3
 BACKOFF = timedelta(seconds=20)
 SCAN_EVERY = timedelta(hours=24)
 LOOK_BACK = timedelta(days=30)
@@ -48,28 +46,21 @@ class Kind(StrEnum):
     TRAIN_FILES = "train_files"
 
 
-class Stage(StrEnum):
-    QUEUED = "queued"
-    RUNNING = "running"
-    DONE = "done"
-    FAILED = "failed"
+LEASES = Leases(Inspection, longest_pause=BACKOFF * MAX_ATTEMPTS)
 
 
-@dataclass(frozen=True)
-class Work:
+@dataclass(frozen=True, kw_only=True)
+class Claim(leases.Claim):
     """One inspection that this run, and no other, may finish."""
 
-    id: int
     kind: Kind
     competition_id: int
     round_id: int
     submission_id: int | None
-    attempt: int
-    token: str
 
-
-class Superseded(Exception):
-    """The lease is gone: another run has taken this inspection over."""
+    @property
+    def id(self) -> int:
+        return self.key[0]
 
 
 def ask(
@@ -96,7 +87,7 @@ def ask(
             Inspection.submission_id.is_(None)
             if submission_id is None
             else Inspection.submission_id == submission_id,
-            Inspection.state == Stage.QUEUED,
+            Inspection.state == InspectionState.QUEUED,
         )
         # A worker that takes it just now would not see what the caller has not committed yet.
         .with_for_update()
@@ -109,7 +100,7 @@ def ask(
         round_id=round_id,
         kind=kind,
         submission_id=submission_id,
-        state=Stage.QUEUED,
+        state=InspectionState.QUEUED,
         asked_by=by,
         created_at=now,
         next_try_at=now,
@@ -172,7 +163,7 @@ def _has_scores(session: Session, competition: Competition, *, since: datetime |
         .where(
             Round.competition_id == competition.id,
             Round.state == RoundState.ACTIVE,
-            Evaluation.state == "scored",
+            Evaluation.state == State.SCORED,
         )
     )
     if since is not None:
@@ -187,7 +178,7 @@ def _unfinished_evaluations(session: Session, competition: Competition) -> bool:
         .where(
             Round.competition_id == competition.id,
             Round.state == RoundState.ACTIVE,
-            Evaluation.state.in_(("queued", "running")),
+            Evaluation.state.in_((State.QUEUED, State.RUNNING)),
         )
     )
     return session.scalar(waiting.limit(1)) is not None
@@ -208,176 +199,81 @@ def latest(session: Session, competition: Competition, kind: Kind) -> Inspection
 
 def claim(
     session: Session, worker: str, *, lease: timedelta, now: datetime, inspection_id: int | None = None
-) -> Work | None:
-    """Take the given inspection, else the one that waits longest; None if nothing waits."""
-    due = select(Inspection.id).where(_is_due(now))
+) -> Claim | None:
+    """Claim the given inspection, else the one that waits longest; None if none is due."""
+    due = select(Inspection).where(LEASES.is_due(now))
     if inspection_id is not None:
         due = due.where(Inspection.id == inspection_id)
-    found = session.scalar(
-        due.order_by(Inspection.next_try_at, Inspection.id).limit(1).with_for_update(skip_locked=True)
-    )
-    if found is None:
+    first = due.order_by(Inspection.next_try_at, Inspection.id).limit(1)
+    row = session.scalar(first.with_for_update(skip_locked=True))
+    if row is None:
         return None
-    token = f"{worker}:{secrets.token_hex(8)}"
-    row = session.execute(
-        update(Inspection)
-        .where(Inspection.id == found)
-        .values(
-            state=Stage.RUNNING, lease_token=token, lease_until=now + lease, attempt=Inspection.attempt + 1
-        )
-        .returning(
-            Inspection.kind,
-            Inspection.competition_id,
-            Inspection.round_id,
-            Inspection.submission_id,
-            Inspection.attempt,
-        )
-    ).one()
+    taken = LEASES.take(session, (row.id,), worker, lease=lease, now=now)
     failpoints.reach("inspection.taken")
-    return Work(
-        found, Kind(row.kind), row.competition_id, row.round_id, row.submission_id, row.attempt, token
+    return Claim(
+        key=taken.key,
+        attempt=taken.attempt,
+        token=taken.token,
+        kind=Kind(row.kind),
+        competition_id=row.competition_id,
+        round_id=row.round_id,
+        submission_id=row.submission_id,
     )
 
 
 def is_any_due(session: Session, *, now: datetime) -> bool:
-    """Whether a worker that looks now would find one; for those who poll."""
-    return session.scalar(select(Inspection.id).where(_is_due(now)).limit(1)) is not None
-
-
-def _is_due(now: datetime) -> ColumnElement[bool]:
-    return or_(
-        (Inspection.state == Stage.QUEUED) & (Inspection.next_try_at <= now),
-        (Inspection.state == Stage.RUNNING)
-        & (Inspection.lease_until < now)
-        & (Inspection.attempt < MAX_ATTEMPTS),
-    )
+    """Return whether a worker could claim an inspection now."""
+    return session.scalar(select(Inspection.id).where(LEASES.is_due(now)).limit(1)) is not None
 
 
 def renew(
-    session: Session, work: Work, *, lease: timedelta, now: datetime, progress: float, doing: str
+    session: Session, claim: Claim, *, lease: timedelta, now: datetime, progress: float, doing: str
 ) -> None:
-    """Say that the run still lives, and how far it is; Superseded if it has lost its inspection."""
-    _guarded(
-        session,
-        work,
-        {"lease_until": now + lease, "progress": min(max(progress, 0.0), 1.0), "doing": doing[:100]},
-    )
+    """Extend the lease and write the progress; LeaseLost if another run holds it."""
+    share = min(max(progress, 0.0), 1.0)
+    LEASES.renew(session, claim, lease=lease, now=now, progress=share, doing=doing[:100])
 
 
-def finish(session: Session, work: Work, result: Mapping[str, Any] | None, *, now: datetime) -> None:
-    done = {
-        "state": Stage.DONE,
-        "progress": 1.0,
-        "doing": "",
-        "result": result,
-        "fault": None,
-        "finished_at": now,
-    }
-    _guarded(session, work, done | {"lease_token": None, "lease_until": None})
+def finish(session: Session, claim: Claim, result: Mapping[str, Any] | None, *, now: datetime) -> None:
+    """Write the result; LeaseLost if another run holds the lease."""
+    LEASES.finish(session, claim, InspectionState.DONE, now=now, progress=1.0, doing="", result=result)
     failpoints.reach("inspection.finished")
 
 
-def give_back(session: Session, work: Work, fault: str, *, now: datetime) -> Stage:
-    """An attempt failed: try again soon, or after the third time leave it to the organiser."""
-    again = work.attempt < MAX_ATTEMPTS
-    stage = Stage.QUEUED if again else Stage.FAILED
-    values = {
-        "state": stage,
-        "lease_token": None,
-        "lease_until": None,
-        "hinted_at": None,
-        "fault": fault[-4000:],
-        "next_try_at": now + BACKOFF * work.attempt,
-        "finished_at": None if again else now,
-    }
-    _guarded(session, work, values)
-    if stage is Stage.FAILED:
-        _give_up_train_files(session, [work.submission_id])
-    return stage
+def give_back(session: Session, claim: Claim, fault: str, *, now: datetime) -> InspectionState:
+    """Queue a failed attempt again; after the third one leave it to the organiser."""
+    state = InspectionState(LEASES.give_back(session, claim, fault, pause=BACKOFF, now=now))
+    if state is InspectionState.FAILED:
+        _give_up_train_files(session, claim.submission_id)
+    return state
 
 
-def _give_up_train_files(session: Session, submission_ids: Sequence[int | None]) -> None:
-    """Files that waited for an inspection which failed for good may be sent again."""
-    waiting = TrainFile.submission_id.in_([id_ for id_ in submission_ids if id_ is not None])
-    session.execute(
-        update(TrainFile).where(waiting, TrainFile.state == State.QUEUED).values(state=State.FAILED)
-    )
-
-
-def _guarded(session: Session, work: Work, values: Mapping[str, Any]) -> None:
-    held = session.scalar(
-        update(Inspection)
-        .where(
-            Inspection.id == work.id, Inspection.state == Stage.RUNNING, Inspection.lease_token == work.token
-        )
-        .values(**values)
-        .returning(Inspection.id)
-    )
-    if held is None:
-        raise Superseded(f"inspection {work.id}, attempt {work.attempt}")
+def _give_up_train_files(session: Session, submission_id: int | None) -> None:
+    """Fail files whose inspection has failed, so that the team may send them again."""
+    waiting = TrainFile.submission_id == submission_id, TrainFile.state == State.QUEUED
+    session.execute(update(TrainFile).where(*waiting).values(state=State.FAILED))
 
 
 def follow_clock(session: Session, *, lease: timedelta, now: datetime) -> int:
-    """After the clock was set back: as `app.competing.evaluations.follow_clock`, of inspections; how many."""
-    led = session.scalars(
-        update(Inspection)
-        .where(Inspection.state == Stage.RUNNING, Inspection.lease_until > now + lease + CLOCK_SLACK)
-        .values(lease_until=now + max(lease, CLOCK_SLACK))
-        .returning(Inspection.id)
-    ).all()
-    put_off = session.scalars(
-        update(Inspection)
-        .where(
-            Inspection.state == Stage.QUEUED,
-            Inspection.next_try_at > now + BACKOFF * MAX_ATTEMPTS + CLOCK_SLACK,
-        )
-        .values(next_try_at=now)
-        .returning(Inspection.id)
-    ).all()
-    return len(led) + len(put_off)
+    """Shorten what a clock set back has moved into the future; return how many rows."""
+    return LEASES.follow_clock(session, lease=lease, now=now)
 
 
 def unfinished(session: Session, *, now: datetime, hint_after: timedelta, limit: int = 20) -> list[int]:
-    """Inspections whose work is due and was not announced lately; marks them as announced."""
-    quiet = or_(
-        Inspection.hinted_at.is_(None),
-        Inspection.hinted_at < now - hint_after,
-        Inspection.hinted_at > now + CLOCK_SLACK,  # the clock was set back since
-    )
-    due = or_(
-        (Inspection.state == Stage.QUEUED) & (Inspection.next_try_at <= now),
-        (Inspection.state == Stage.RUNNING) & (Inspection.lease_until < now),
-    )
-    found = list(
-        session.scalars(
-            select(Inspection.id).where(due, quiet).limit(limit).with_for_update(skip_locked=True)
-        )
-    )
-    if found:
-        session.execute(update(Inspection).where(Inspection.id.in_(found)).values(hinted_at=now))
-    return found
+    """Return inspections to send hints for, and mark them as announced."""
+    return [id_ for (id_,) in LEASES.announce(session, now=now, hint_after=hint_after, limit=limit)]
 
 
 def fail_exhausted(session: Session, *, now: datetime) -> list[int]:
-    """Inspections whose last attempt went silent."""
-    failed = session.execute(
-        update(Inspection)
-        .where(
-            Inspection.state == Stage.RUNNING,
-            Inspection.lease_until < now,
-            Inspection.attempt >= MAX_ATTEMPTS,
-        )
-        .values(
-            state=Stage.FAILED,
-            lease_token=None,
-            lease_until=None,
-            finished_at=now,
-            fault=f"Its worker died or went silent {MAX_ATTEMPTS} times.",
-        )
-        .returning(Inspection.id, Inspection.submission_id)
-    ).all()
-    if failed:
-        _give_up_train_files(session, [row.submission_id for row in failed])
+    """Fail inspections whose last attempt expired; return their ids."""
+    exhausted = select(Inspection.id, Inspection.submission_id).where(LEASES.is_exhausted(now))
+    failed = [
+        row
+        for row in session.execute(exhausted.limit(100)).all()
+        if LEASES.fail_exhausted(session, (row.id,), now=now)
+    ]
+    for row in failed:
+        _give_up_train_files(session, row.submission_id)
     return [row.id for row in failed]
 
 
@@ -390,7 +286,7 @@ def report(session: Session, competition: Competition, *, for_organiser: bool, n
     query = select(Inspection).where(
         Inspection.competition_id == competition.id,
         Inspection.kind == Kind.REPORT,
-        Inspection.state == Stage.DONE,
+        Inspection.state == InspectionState.DONE,
         Inspection.round_id == _active_round_id(session, competition),
     )
     if not for_organiser and competition.settles_at is not None:
@@ -432,21 +328,21 @@ class Entrant:
         return next(file for file in self.files if file.submission_id == submission_id)
 
 
-def entrants(session: Session, work: Work) -> list[Entrant]:
+def entrants(session: Session, claim: Claim) -> list[Entrant]:
     """Every team and baseline with a scored file."""
-    competition = session.get_one(Competition, work.competition_id)
+    competition = session.get_one(Competition, claim.competition_id)
     by_team: dict[int, list[File]] = {}
     scored = (
         select(Submission.team_id, Submission.id, Submission.sha256, Score.public, Score.private)
         .join(Score, Score.submission_id == Submission.id)
-        .where(Submission.competition_id == work.competition_id, Score.round_id == work.round_id)
+        .where(Submission.competition_id == claim.competition_id, Score.round_id == claim.round_id)
         .order_by(Submission.received_at, Submission.id)
     )
     for row in session.execute(scored):
         by_team.setdefault(row.team_id, []).append(File(row.id, row.sha256, row.public, row.private))
     standings = {
         row.team_id: row
-        for row in session.scalars(select(Standing).where(Standing.competition_id == work.competition_id))
+        for row in session.scalars(select(Standing).where(Standing.competition_id == claim.competition_id))
     }
     sign = -1.0 if competition.greater_is_better else 1.0
     found = []

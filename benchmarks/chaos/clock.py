@@ -119,7 +119,7 @@ def _kill_a_horse(installation: Installation) -> int:
     until = time.monotonic() + HORSE_SECONDS
     while time.monotonic() < until:
         with installation.database.read() as session:
-            holders = evaluations.holders(session, "")
+            holders = evaluations.LEASES.holders(session, "")
         for holder in holders:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(int(holder.rsplit("/", 1)[1]), signal.SIGKILL)

@@ -12,9 +12,9 @@ import app
 import worker
 from app.base import db, events, heartbeats
 from app.base.db import Database
+from app.base.leases import LeaseLost
 from app.base.models import Event, State
 from app.competing import competitions, evaluations
-from app.competing.evaluations import Fenced
 from app.integrity import inspections
 from app.operating import doctor
 from tests.app.conftest import LEASE, NOON, World
@@ -123,7 +123,7 @@ def test_when_the_clock_is_set_forward_another_takes_over_and_the_first_is_fence
     assert first is not None
     assert second is not None
     world.record(second, now=NOON + HOUR)
-    with pytest.raises(Fenced):
+    with pytest.raises(LeaseLost):
         world.record(first, public=0.9, now=NOON + HOUR)
     assert (world.state(number), world.used()) == (State.SCORED, 1)
 

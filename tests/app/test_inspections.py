@@ -6,10 +6,11 @@ from datetime import timedelta
 
 import pytest
 
-from app.base.models import Inspection
+from app.base.leases import LeaseLost
+from app.base.models import Inspection, InspectionState
 from app.competing import competitions
 from app.integrity import inspections
-from app.integrity.inspections import Kind, Stage, Superseded, Work
+from app.integrity.inspections import Claim, Kind
 from tests.app.conftest import LEASE, NOON, World
 
 DAY = timedelta(days=1)
@@ -22,7 +23,7 @@ def ask(world: World, kind: Kind = Kind.SCAN, *, now=NOON) -> int:  # type: igno
         ).id
 
 
-def claim(world: World, *, now=NOON) -> Work | None:  # type: ignore[no-untyped-def]
+def claim(world: World, *, now=NOON) -> Claim | None:  # type: ignore[no-untyped-def]
     with world.database.begin() as session:
         return inspections.claim(session, "host/1/2", lease=LEASE, now=now)
 
@@ -35,7 +36,7 @@ def due(world: World, *, now) -> list[Kind]:  # type: ignore[no-untyped-def]
         return [kind for _, kind in wanted]
 
 
-def finish(world: World, work: Work, *, now=NOON) -> None:  # type: ignore[no-untyped-def]
+def finish(world: World, work: Claim, *, now=NOON) -> None:  # type: ignore[no-untyped-def]
     with world.database.begin() as session:
         inspections.finish(session, work, {"public": {}}, now=now)
 
@@ -60,10 +61,10 @@ def test_one_run_at_a_time_may_write(world: World) -> None:
     second = claim(world, now=NOON + LEASE * 2)
     assert second is not None
     assert second.attempt == 2
-    with pytest.raises(Superseded):
+    with pytest.raises(LeaseLost):
         finish(world, first)
     finish(world, second)
-    assert row(world).state == Stage.DONE
+    assert row(world).state == InspectionState.DONE
 
 
 def test_after_three_failures_the_organiser_is_told(world: World) -> None:
@@ -76,7 +77,7 @@ def test_after_three_failures_the_organiser_is_told(world: World) -> None:
         assert work.attempt == attempt + 1
         with world.database.begin() as session:
             stage = inspections.give_back(session, work, "boom", now=now)
-    assert stage is Stage.FAILED
+    assert stage is InspectionState.FAILED
     assert row(world).fault == "boom"
     assert claim(world, now=now + DAY) is None
 

@@ -35,9 +35,10 @@ from sqlalchemy import select
 from app.base import models
 from app.base.db import Database
 from app.base.errors import Refused
+from app.base.leases import LeaseLost
 from app.base.storage import Blob
 from app.competing import competitions, evaluations, extensions, submissions, teams
-from app.competing.evaluations import Claim, Fenced
+from app.competing.evaluations import Claim
 from app.integrity import cases
 from app.integrity.cases import Action, CaseState
 from app.operating import audit_log, doctor
@@ -184,7 +185,7 @@ class Machine(RuleBasedStateMachine):
             if e.state == "running" and e.token and e.token.startswith((f"{holder}/", f"{holder}:"))
         ]
         with self.database.begin() as session:
-            assert evaluations.release(session, holder, now=self.now) == len(held)
+            assert evaluations.expire(session, holder, now=self.now) == len(held)
         if held:
             self.seen["died"] += 1
         for evaluation in held:
@@ -459,7 +460,7 @@ class Machine(RuleBasedStateMachine):
         try:
             with self.database.begin() as session:
                 write(session)
-        except Fenced:
+        except LeaseLost:
             self.seen["fenced"] += 1
             assert not is_mine, "the holder of the lease is fenced"
         else:

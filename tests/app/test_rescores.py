@@ -12,11 +12,11 @@ from click.testing import CliRunner, Result
 from app.base.config import Settings
 from app.base.errors import Conflict, Refused
 from app.base.installation import Installation
+from app.base.leases import LeaseLost
 from app.base.models import Evaluation, RoundState, Score
 from app.cli.rescores import rescore_command
 from app.competing import competitions, evaluations
 from app.competing.competitions import Rescore
-from app.competing.evaluations import Fenced
 from tests.app.conftest import NOON, World, add_version
 from worker import sweeper
 
@@ -156,7 +156,7 @@ def test_what_the_old_round_left_unfinished_waits_for_nobody_for_ever(world: Wor
     assert draft is not None
     world.record(draft)
     apply(world)
-    with pytest.raises(Fenced):
+    with pytest.raises(LeaseLost):
         world.record(late)
     with world.database.read() as session:
         assert not evaluations.is_any_due(session, now=NOON + timedelta(days=1))

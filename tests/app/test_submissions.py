@@ -11,9 +11,9 @@ from sqlalchemy.orm import Session
 
 from app.base.db import Database
 from app.base.errors import Closed, Conflict, Forbidden, NotFound, QuotaExhausted, Refused
+from app.base.leases import LeaseLost
 from app.base.models import Evaluation, Round, RoundState, Score, State, Submission
 from app.competing import competitions, evaluations, submissions
-from app.competing.evaluations import Fenced
 from app.operating import statistics
 from tests.app.conftest import LEASE, NOON, World, add_version
 
@@ -204,7 +204,7 @@ def test_a_lease_that_ran_out_is_taken_over_and_the_late_run_is_fenced(world: Wo
     assert late
     assert taken
     assert taken.attempt == 2
-    with pytest.raises(Fenced):
+    with pytest.raises(LeaseLost):
         world.record(late, 0.1, 0.1, now=after)
     world.record(taken, 0.2, 0.2, now=after)
     with world.database.read() as session:
@@ -215,9 +215,9 @@ def test_a_late_run_cannot_reject_or_give_back_either(world: World) -> None:
     late = world.claim(world.submit().id)
     assert late
     world.record(late)
-    with pytest.raises(Fenced):
+    with pytest.raises(LeaseLost):
         world.reject(late)
-    with pytest.raises(Fenced):
+    with pytest.raises(LeaseLost):
         world.give_back(late)
     assert world.state(late.submission_id) is State.SCORED
     assert world.used() == 1
@@ -234,7 +234,7 @@ def test_a_renewed_lease_is_not_taken_over(world: World) -> None:
 def test_a_lease_that_ran_out_cannot_be_renewed(world: World) -> None:
     claim = world.claim(world.submit().id)
     assert claim
-    with pytest.raises(Fenced), world.database.begin() as session:
+    with pytest.raises(LeaseLost), world.database.begin() as session:
         evaluations.renew(session, claim, lease=LEASE, now=NOON + LEASE + SECOND)
 
 
@@ -303,9 +303,9 @@ def test_a_dead_workers_evaluation_is_announced_at_once_when_its_death_is_known(
     submission = world.submit().id
     world.claim(submission, worker="host/1/2")
     with world.database.begin() as session:
-        assert evaluations.release(session, "host/11", now=NOON) == 0, "host/1 is not host/11"
-        assert evaluations.holders(session, "host/") == {"host/1/2"}
-        assert evaluations.release(session, "host/1", now=NOON) == 1
+        assert evaluations.expire(session, "host/11", now=NOON) == 0, "host/1 is not host/11"
+        assert evaluations.LEASES.holders(session, "host/") == {"host/1/2"}
+        assert evaluations.expire(session, "host/1", now=NOON) == 1
     assert _unfinished(world, NOON + SECOND) == [submission]
     assert world.claim(submission, now=NOON + SECOND) is not None
 
@@ -482,7 +482,7 @@ def test_a_rescore_can_be_given_up_and_leaves_nothing_to_do(world: World) -> Non
         assert competitions.discard_rescore(session, competitions.by_slug(session, "biopsy"))
         assert finish(session) == []
     assert world.claim(now=NOON + timedelta(hours=1)) is None
-    with pytest.raises(Fenced):
+    with pytest.raises(LeaseLost):
         world.record(late)
     assert world.competition().version.number == 1
 

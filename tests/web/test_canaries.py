@@ -26,10 +26,10 @@ from app.authoring import publishing
 from app.base import db
 from app.base.config import Settings
 from app.base.installation import Installation
-from app.base.models import Extension, Inspection, Score, State
+from app.base.models import Extension, Inspection, InspectionState, Score, State
 from app.competing import competitions, extensions, submissions
 from app.integrity import inspections
-from app.integrity.inspections import Kind, Stage
+from app.integrity.inspections import Kind
 from app.web.application import create_app
 from tests.web.integrity_records import suspected
 from tests.web.site import House, routes
@@ -180,7 +180,7 @@ def vaulted(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> 
     with house.database.read() as session:
         scores = session.query(Score).all()
         assert len(scores) == 4
-        assert {session.get_one(Inspection, number).state for number in asked} == {Stage.DONE}
+        assert {session.get_one(Inspection, number).state for number in asked} == {InspectionState.DONE}
         private = {start(v) for s in scores for v in (s.private, *(a["private"] for a in s.also.values()))}
         exact = {start(s.public) for s in scores} | {
             start(a["public"]) for s in scores for a in s.also.values()

@@ -7,6 +7,7 @@ import io
 import json
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -143,7 +144,7 @@ def test_a_running_inspection_shows_how_far_it_is_and_a_failed_one_why(house: Ho
     with house.database.begin() as session:
         for inspection in session.query(Inspection):
             inspection.attempt = inspections.MAX_ATTEMPTS
-        last = inspections.Work(work.id, work.kind, 1, 1, None, inspections.MAX_ATTEMPTS, work.token)
+        last = replace(work, attempt=inspections.MAX_ATTEMPTS)
         inspections.give_back(session, last, "MemoryError: too many rows", now=now)
     page = grace.get(PAGE).text
     assert "MemoryError: too many rows" in page

@@ -36,6 +36,7 @@ from app.base.installation import Installation
 from app.base.models import (
     Evaluation,
     Inspection,
+    InspectionState,
     Quota,
     Round,
     RoundState,
@@ -259,7 +260,7 @@ def wrongs(house: House) -> list[str]:
     charged = Counter((s.team_id, s.day) for s in kept.values() if s.is_charged)
     if used != charged:
         found.append(f"quota {used}, charged {charged}")
-    if stages != {inspections.Stage.DONE}:
+    if stages != {InspectionState.DONE}:
         found.append(f"inspections are {stages}")
 
     shown = _standings(database)

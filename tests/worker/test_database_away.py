@@ -11,6 +11,7 @@ from app.base.db import Database
 from app.web.application import create_app
 from tests.worker.conftest import Platform
 from worker import jobs
+from worker.lease import write_outcome
 
 
 def gone() -> OperationalError:
@@ -47,7 +48,7 @@ def test_patience_ends_and_the_fault_is_the_databases(monkeypatch: pytest.Monkey
         raise gone()
 
     with pytest.raises(OperationalError):
-        jobs.patiently(write, seconds=0.6)
+        write_outcome(write, seconds=0.6)
 
 
 @pytest.mark.postgres

@@ -12,10 +12,10 @@ import pytest
 
 import scorer
 from app.base import db
-from app.base.models import Inspection, PublicScore, Rung, Score, State, TrainFile
+from app.base.models import Inspection, InspectionState, PublicScore, Rung, Score, State, TrainFile
 from app.competing import competitions, submissions
 from app.integrity import cases, inspections, train_files
-from app.integrity.inspections import Kind, Stage
+from app.integrity.inspections import Kind
 from app.people import accounts
 from scorer.resampling import resampling
 from tests.worker.conftest import Platform
@@ -248,7 +248,7 @@ def test_a_scan_that_fails_is_tried_again_and_then_left_to_the_organiser(platfor
     scan = ask(platform, Kind.SCAN)
     assert in_a_child(platform, scan) == 0
     waiting = row(platform, scan)
-    assert (waiting.state, waiting.attempt) == (Stage.QUEUED, 1)
+    assert (waiting.state, waiting.attempt) == (InspectionState.QUEUED, 1)
     assert waiting.fault
     assert "is not in the vault" in waiting.fault
 

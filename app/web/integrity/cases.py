@@ -11,11 +11,11 @@ from sqlalchemy.orm import Session
 
 from app.base import db, events
 from app.base.errors import Refused
-from app.base.models import Competition
+from app.base.models import Competition, InspectionState
 from app.competing import competitions
 from app.integrity import cases, inspections
 from app.integrity.cases import Action
-from app.integrity.inspections import Kind, Stage
+from app.integrity.inspections import Kind
 from app.web import charts
 from app.web.context import field, organiser, parts
 
@@ -123,7 +123,10 @@ def _pulse(session: Session, competition: Competition, now: datetime) -> dict[st
         "competition": competition,
         "now": now,
         "latest": latest,
-        "under_way": any(one is not None and one.state in (Stage.QUEUED, Stage.RUNNING) for _, one in latest),
+        "under_way": any(
+            one is not None and one.state in (InspectionState.QUEUED, InspectionState.RUNNING)
+            for _, one in latest
+        ),
     }
 
 
