@@ -16,7 +16,7 @@ from app.base.db import Database
 from app.base.errors import Refused
 from app.base.processes import this_host
 from app.base.queue import Hints
-from app.competing import competitions, evaluations
+from app.competing import evaluations, rescores
 from app.integrity import inspections
 from app.operating import audit_log, startup_wait
 from worker.stopping import Stop
@@ -132,10 +132,10 @@ def _give_up(database: Database) -> int:
 
 def _finish_rescores(database: Database) -> int:
     with database.read() as session:
-        finished = competitions.due_to_apply(session)
+        finished = rescores.due_to_apply(session)
     for draft_id in finished:
         with database.begin() as session:
-            slug = competitions.activate(session, draft_id)
+            slug = rescores.activate(session, draft_id)
         if slug is not None:
             log.warning("the rescore of %s is finished; its board shows the new scores", slug)
     return len(finished)

@@ -16,7 +16,7 @@ from app.base.errors import Refused
 from app.base.installation import Installation
 from app.base.models import Phase
 from app.base.storage import Blob, Storage, files_of
-from app.competing import competitions
+from app.competing import competitions, rescores
 
 MIN_REASON = 10
 
@@ -67,7 +67,7 @@ def publish(
         rescoring = [
             competition.slug
             for competition in running
-            if competitions.take_version(
+            if rescores.take_version(
                 session, competition, published.version, rescore=rescore, now=now, applies_itself=auto_apply
             )
         ]

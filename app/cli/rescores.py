@@ -12,8 +12,8 @@ from app.base.errors import Refused
 from app.base.installation import Installation
 from app.base.models import Competition
 from app.cli.console import pass_installation, print_json, print_rows
-from app.competing import competitions
-from app.competing.competitions import Place, Rescore
+from app.competing import competitions, rescores
+from app.competing.rescores import Place, Rescore
 
 
 @click.command("rescore")
@@ -59,7 +59,7 @@ def rescore_command(
         raise click.UsageError("--seen goes with --apply or --discard.")
     if show:
         with installation.database.read() as session:
-            rescore = competitions.rescore_of(session, competitions.by_slug(session, competition))
+            rescore = rescores.rescore_of(session, competitions.by_slug(session, competition))
         _print_rescore(_begun(rescore, competition), as_json=as_json)
         return
     with installation.database.begin() as session:
@@ -69,7 +69,7 @@ def rescore_command(
             words = _end_rescore(session, found, take=take, seen=seen)
             action = "rescore applied" if take else "rescore discarded"
         else:
-            count = competitions.begin_rescore(
+            count = rescores.begin_rescore(
                 session,
                 found,
                 found.version,
@@ -101,11 +101,11 @@ def _end_rescore(session: Session, competition: Competition, *, take: bool, seen
     if draft is None:
         raise Refused(f"No rescore of {competition.slug} is at work.")
     if seen is not None:
-        competitions.refuse_unless_seen(session, competition, seen=seen, or_at_work=not take)
+        rescores.refuse_unless_seen(session, competition, seen=seen, or_at_work=not take)
     if not take:
-        competitions.discard_rescore(session, competition)
+        rescores.discard_rescore(session, competition)
         return "the rescore is given up; the board stays as it is."
-    if competitions.activate(session, draft.id, accept_losses=True) is None:
+    if rescores.activate(session, draft.id, accept_losses=True) is None:
         raise Refused(f"The rescore of {competition.slug} is not finished; wait for it, or use --discard.")
     return "the board shows the new scores."
 

@@ -18,7 +18,7 @@ from sqlalchemy import select
 from app.base import db
 from app.base.installation import Installation
 from app.base.models import Evaluation, Score, State
-from app.competing import competitions, submissions
+from app.competing import competitions, rescores, submissions
 
 ROWS = 200
 PATIENCE_SECONDS = 600.0
@@ -53,7 +53,7 @@ def run(count: int, *, database: str) -> list[str]:
         _wait(installation, count)
         with installation.database.begin() as session:
             found = competitions.by_slug(session, slug)
-            competitions.begin_rescore(
+            rescores.begin_rescore(
                 session, found, found.version, reason="once more", now=db.now(session), repeats=1
             )
         _wait(installation, 3 * count)

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app.base.models import Competition
-from app.competing import competitions, evaluations, submissions, teams
+from app.competing import competitions, evaluations, rescores, submissions, teams
 from app.competing.evaluations import Claim
 from app.people.accounts import Viewer
 from tests.app.conftest import LEASE, NOON, World
@@ -207,7 +207,7 @@ def test_all_rounds_of_a_competition_share_its_cap(world: World) -> None:
     world.score(0.5)
     with world.database.begin() as session:
         competition = competitions.by_slug(session, "biopsy")
-        competitions.begin_rescore(
+        rescores.begin_rescore(
             session, competition, competition.version, reason="once more", now=NOON, repeats=2
         )
     waiting = world.submit("b").id

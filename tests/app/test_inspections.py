@@ -8,7 +8,7 @@ import pytest
 
 from app.base.leases import LeaseLost
 from app.base.models import Inspection, InspectionState
-from app.competing import competitions
+from app.competing import competitions, rescores
 from app.integrity import inspections
 from app.integrity.inspections import Claim, Kind
 from tests.app.conftest import LEASE, NOON, World
@@ -114,14 +114,14 @@ def test_a_settled_competition_gets_a_last_scan_and_one_report_and_another_after
     assert due(world, now=after + DAY * 30) == []
     with world.database.begin() as session:
         competition = competitions.by_slug(session, world.slug)
-        competitions.begin_rescore(session, competition, competition.version, reason="test", now=after)
+        rescores.begin_rescore(session, competition, competition.version, reason="test", now=after)
     claimed = world.claim(now=after)
     assert claimed is not None
     world.record(claimed, 0.41, now=after)
     with world.database.begin() as session:
         draft = competitions.draft_round(session, competitions.by_slug(session, world.slug))
         assert draft is not None
-        competitions.activate(session, draft.id)
+        rescores.activate(session, draft.id)
     assert due(world, now=after + DAY) == [Kind.SCAN, Kind.REPORT]
 
 

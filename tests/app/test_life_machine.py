@@ -37,7 +37,7 @@ from app.base.db import Database
 from app.base.errors import Refused
 from app.base.leases import LeaseLost
 from app.base.storage import Blob
-from app.competing import competitions, evaluations, extensions, submissions, teams
+from app.competing import competitions, evaluations, extensions, rescores, submissions, teams
 from app.competing.evaluations import Claim
 from app.integrity import cases
 from app.integrity.cases import Action, CaseState
@@ -488,7 +488,7 @@ class Machine(RuleBasedStateMachine):
             self.seen["silent"] += 1
         assert sorted(failed) == sorted(self.life.fail_exhausted(self.now))
         with self.database.read() as session:
-            due = competitions.due_to_apply(session)
+            due = rescores.due_to_apply(session)
         finished = [d for s in SLUGS if (d := self.life.draft(s)) and self.life.is_finished(d)]
         assert sorted(due) == sorted(d for d in finished if self.life.rounds[d].applies_itself)
         for draft in due:
@@ -531,7 +531,7 @@ class Machine(RuleBasedStateMachine):
         with self.database.begin() as session:
             found = competitions.by_slug(session, slug)
             its = session.get_one(models.ChallengeVersion, self.versions[version])
-            count = competitions.begin_rescore(
+            count = rescores.begin_rescore(
                 session,
                 found,
                 its,
@@ -585,7 +585,7 @@ class Machine(RuleBasedStateMachine):
 
     def _apply(self, draft: int, *, accept_losses: bool) -> None:
         with self.database.begin() as session:
-            slug = competitions.activate(session, draft, accept_losses=accept_losses)
+            slug = rescores.activate(session, draft, accept_losses=accept_losses)
         self.seen["applied" if slug else "held back"] += 1
         expected = self.life.rounds[draft].slug
         assert slug == (expected if self.life.apply(draft, accept_losses=accept_losses) else None)
@@ -596,7 +596,7 @@ class Machine(RuleBasedStateMachine):
         draft = self.life.draft(slug)
         with self.database.begin() as session:
             found = competitions.by_slug(session, slug)
-            assert competitions.discard_rescore(session, found) == (draft is not None)
+            assert rescores.discard_rescore(session, found) == (draft is not None)
         if draft:
             self.life.discard(draft, *self.life.repeats(draft))
 

@@ -9,7 +9,7 @@ import pytest
 
 from app.base.errors import QuotaExhausted, Refused
 from app.base.models import ChallengeVersion, PublicScore, Rung, Standing, Submission, Team
-from app.competing import competitions, evaluations, leaderboard, shown_scores, submissions
+from app.competing import competitions, evaluations, leaderboard, rescores, shown_scores, submissions
 from app.competing.shown_scores import RungMoved
 from app.competing.submissions import Status
 from app.integrity import cases
@@ -199,7 +199,7 @@ def test_a_competition_on_the_ladder_is_not_moved_to_a_version_that_has_none(mea
         competition = competitions.by_slug(session, measured.slug)
         other = add_version(session, 2, summary="an own metric")
         with pytest.raises(Refused, match="ladder is not possible"):
-            competitions.take_version(session, competition, other, rescore=True, now=NOON)
+            rescores.take_version(session, competition, other, rescore=True, now=NOON)
 
 
 def test_on_the_ladder_the_board_names_the_file_that_earned_the_score(measured: World) -> None:

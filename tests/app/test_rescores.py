@@ -13,17 +13,17 @@ from app.base.config import Settings
 from app.base.errors import Conflict, Refused
 from app.base.installation import Installation
 from app.base.leases import LeaseLost
-from app.base.models import Evaluation, RoundState, Score
+from app.base.models import Evaluation, Round, RoundState, Score
 from app.cli.rescores import rescore_command
-from app.competing import competitions, evaluations
-from app.competing.competitions import Rescore
+from app.competing import competitions, evaluations, rescores
+from app.competing.rescores import Rescore
 from tests.app.conftest import NOON, World, add_version
 from worker import sweeper
 
 
 def begin(world: World, *, repeats: int = 0, applies_itself: bool = False) -> None:
     with world.database.begin() as session:
-        competitions.begin_rescore(
+        rescores.begin_rescore(
             session,
             competitions.by_slug(session, world.slug),
             add_version(session, 2),
@@ -36,7 +36,7 @@ def begin(world: World, *, repeats: int = 0, applies_itself: bool = False) -> No
 
 def look(world: World) -> Rescore:
     with world.database.read() as session:
-        found = competitions.rescore_of(session, competitions.by_slug(session, world.slug))
+        found = rescores.rescore_of(session, competitions.by_slug(session, world.slug))
     assert found is not None
     return found
 
@@ -45,7 +45,7 @@ def score_all(world: World, values: dict[int, float], again: dict[int, float] | 
     """Everything in the draft, and in its repeats otherwise if asked."""
     while (claim := world.claim()) is not None:
         with world.database.read() as session:
-            is_repeat = session.get_one(competitions.Round, claim.round_id).state == RoundState.REPEAT
+            is_repeat = session.get_one(Round, claim.round_id).state == RoundState.REPEAT
         found = (again or values) if is_repeat else values
         world.record(claim, public=found[claim.submission_id], private=found[claim.submission_id])
 
@@ -69,7 +69,7 @@ def test_a_finished_rescore_waits_for_the_organiser(world: World) -> None:
     sweeper._finish_rescores(world.database)
     assert world.competition().version.number == 1
     with world.database.begin() as session:
-        assert competitions.activate(session, look(world).draft_id) == "biopsy"
+        assert rescores.activate(session, look(world).draft_id) == "biopsy"
     assert world.competition().version.number == 2
 
 
@@ -88,7 +88,7 @@ def test_repeats_that_come_out_the_same_say_so_and_leave_nothing_behind(world: W
     seen = look(world)
     assert (seen.is_finished, seen.repeats, seen.unequal) == (True, 2, 0)
     with world.database.begin() as session:
-        assert competitions.activate(session, seen.draft_id) == "biopsy"
+        assert rescores.activate(session, seen.draft_id) == "biopsy"
     with world.database.read() as session:
         assert session.query(Score).count() == 2, "the old round's and the new one's"
         assert session.query(Evaluation).count() == 2
@@ -107,7 +107,7 @@ def test_a_discarded_rescore_takes_its_repeats_along(world: World) -> None:
     world.score(0.4)
     begin(world, repeats=1)
     with world.database.begin() as session:
-        assert competitions.discard_rescore(session, competitions.by_slug(session, world.slug))
+        assert rescores.discard_rescore(session, competitions.by_slug(session, world.slug))
     assert world.claim() is None
     with world.database.read() as session:
         assert session.query(Evaluation).count() == 1
@@ -125,14 +125,14 @@ def test_what_people_wait_for_is_scored_before_any_rescore_or_repeat(world: Worl
     claim = world.claim()
     assert claim is not None
     with world.database.read() as session:
-        assert session.get_one(competitions.Round, claim.round_id).state == RoundState.ACTIVE
+        assert session.get_one(Round, claim.round_id).state == RoundState.ACTIVE
         assert evaluations.place_in_queue(session, fresh) is None
     assert claim.submission_id == fresh
 
 
 def apply(world: World) -> None:
     with world.database.begin() as session:
-        assert competitions.activate(session, look(world).draft_id, accept_losses=True) == "biopsy"
+        assert rescores.activate(session, look(world).draft_id, accept_losses=True) == "biopsy"
 
 
 def test_what_a_rescore_rejects_is_given_back_once_it_counts(world: World) -> None:
@@ -171,7 +171,7 @@ def test_one_that_was_held_back_is_the_organisers_from_then_on(world: World) -> 
     world.reject(claim)
     sweeper._finish_rescores(world.database)
     with world.database.read() as session:
-        assert competitions.due_to_apply(session) == []
+        assert rescores.due_to_apply(session) == []
 
 
 # -- by command --------------------------------------------------------------------------------

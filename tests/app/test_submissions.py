@@ -13,7 +13,7 @@ from app.base.db import Database
 from app.base.errors import Closed, Conflict, Forbidden, NotFound, QuotaExhausted, Refused
 from app.base.leases import LeaseLost
 from app.base.models import Evaluation, Round, RoundState, Score, State, Submission
-from app.competing import competitions, evaluations, submissions
+from app.competing import competitions, evaluations, rescores, submissions
 from app.operating import statistics
 from tests.app.conftest import LEASE, NOON, World, add_version
 
@@ -349,15 +349,15 @@ def test_what_an_older_version_left_unfinished_in_a_retired_round_is_nobodys_wor
 
 
 def finish(session: Session, *, accept_losses: bool = False) -> list[str]:
-    drafts = competitions.finished_drafts(session)
-    moved = [competitions.activate(session, draft, accept_losses=accept_losses) for draft in drafts]
+    drafts = rescores.finished_drafts(session)
+    moved = [rescores.activate(session, draft, accept_losses=accept_losses) for draft in drafts]
     return [slug for slug in moved if slug is not None]
 
 
 def test_the_old_board_stands_until_every_submission_is_scored_anew(world: World) -> None:
     first, second = world.score(0.4), world.score(0.5, by="bob")
     with world.database.begin() as session:
-        count = competitions.begin_rescore(
+        count = rescores.begin_rescore(
             session,
             competitions.by_slug(session, "biopsy"),
             add_version(session, 2),
@@ -386,7 +386,7 @@ def test_the_old_board_stands_until_every_submission_is_scored_anew(world: World
 def test_an_upload_during_a_rescore_is_scored_under_both(world: World) -> None:
     world.score(0.4)
     with world.database.begin() as session:
-        competitions.begin_rescore(
+        rescores.begin_rescore(
             session, competitions.by_slug(session, "biopsy"), add_version(session, 2), reason="x", now=NOON
         )
     submission = world.submit("new", by="bob").id
@@ -401,7 +401,7 @@ def test_an_upload_during_a_rescore_is_scored_under_both(world: World) -> None:
 def test_a_rescore_that_would_drop_a_score_waits_for_the_organiser(world: World) -> None:
     world.score(0.4)
     with world.database.begin() as session:
-        competitions.begin_rescore(
+        rescores.begin_rescore(
             session, competitions.by_slug(session, "biopsy"), add_version(session, 2), reason="x", now=NOON
         )
     now = NOON
@@ -424,11 +424,11 @@ def test_a_changed_solution_under_submissions_needs_an_explicit_rescore(world: W
         pytest.raises(Conflict, match=r"The solution changed, and biopsy has 1 submissions.*--rescore"),
         world.database.begin() as session,
     ):
-        competitions.take_version(
+        rescores.take_version(
             session, competitions.by_slug(session, "biopsy"), version, rescore=False, now=NOON
         )
     with world.database.begin() as session:
-        assert competitions.take_version(
+        assert rescores.take_version(
             session, competitions.by_slug(session, "biopsy"), version, rescore=True, now=NOON
         )
 
@@ -437,7 +437,7 @@ def test_a_changed_description_takes_effect_at_once(world: World) -> None:
     world.score(0.4)
     with world.database.begin() as session:
         version = add_version(session, 2, labels=1, title="New words")
-        again = competitions.take_version(
+        again = rescores.take_version(
             session, competitions.by_slug(session, "biopsy"), version, rescore=False, now=NOON
         )
     assert again is False
@@ -447,7 +447,7 @@ def test_a_changed_description_takes_effect_at_once(world: World) -> None:
 def begin_rescore(world: World) -> None:
     with world.database.begin() as session:
         version = add_version(session, 2)
-        competitions.begin_rescore(
+        rescores.begin_rescore(
             session, competitions.by_slug(session, "biopsy"), version, reason="x", now=NOON
         )
 
@@ -479,7 +479,7 @@ def test_a_rescore_can_be_given_up_and_leaves_nothing_to_do(world: World) -> Non
     late = world.claim()
     assert late
     with world.database.begin() as session:
-        assert competitions.discard_rescore(session, competitions.by_slug(session, "biopsy"))
+        assert rescores.discard_rescore(session, competitions.by_slug(session, "biopsy"))
         assert finish(session) == []
     assert world.claim(now=NOON + timedelta(hours=1)) is None
     with pytest.raises(LeaseLost):
@@ -494,16 +494,16 @@ def test_a_rescore_that_was_replaced_is_not_activated(world: World) -> None:
     assert claim
     world.record(claim)
     with world.database.begin() as session:
-        (draft,) = competitions.finished_drafts(session)
-        competitions.discard_rescore(session, competitions.by_slug(session, "biopsy"))
-        assert competitions.activate(session, draft) is None
+        (draft,) = rescores.finished_drafts(session)
+        rescores.discard_rescore(session, competitions.by_slug(session, "biopsy"))
+        assert rescores.activate(session, draft) is None
 
 
 def test_other_columns_in_the_file_change_what_scores_mean(world: World) -> None:
     world.score(0.4)
     with pytest.raises(Conflict, match="The submission's columns changed"), world.database.begin() as session:
         version = add_version(session, 2, labels=1, submission={"id": "id", "columns": [{"name": "other"}]})
-        competitions.take_version(
+        rescores.take_version(
             session, competitions.by_slug(session, "biopsy"), version, rescore=False, now=NOON
         )
 

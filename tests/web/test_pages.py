@@ -10,7 +10,7 @@ from app.base import db
 from app.base.errors import Closed
 from app.base.heartbeats import beat
 from app.base.models import ChallengeVersion, Evaluation, Score, State, Team
-from app.competing import competitions, evaluations, extensions
+from app.competing import competitions, evaluations, extensions, rescores
 from app.people import accounts
 from scorer.report import Problem
 from tests.web.site import CSV, House, competition
@@ -413,7 +413,7 @@ def test_only_the_rescore_that_was_seen_is_ended(house: House) -> None:
     assert (refusal.status_code, "apply or discard it first" in refusal.text) == (409, True)
     with house.database.begin() as session:  # what the command may do, and this page not: begin it anew
         found = competitions.by_slug(session, "biopsy")
-        competitions.begin_rescore(session, found, found.version, reason="anew", now=db.now(session))
+        rescores.begin_rescore(session, found, found.version, reason="anew", now=db.now(session))
     for act in ("apply", "discard"):
         refusal = grace.post(f"{RESCORE}/{act}", sent)
         assert (refusal.status_code, "replaced by another" in refusal.text) == (409, True)

@@ -45,7 +45,7 @@ from app.base.models import (
     State,
     Submission,
 )
-from app.competing import competitions, evaluations, leaderboard, teams
+from app.competing import competitions, evaluations, leaderboard, rescores, teams
 from app.competing.evaluations import MAX_ATTEMPTS
 from app.integrity import inspections
 from app.integrity.inspections import Kind
@@ -134,7 +134,7 @@ class Life:
         self.work()
         self._rescore()
         with self.database.begin() as session:
-            competitions.discard_rescore(session, competitions.by_slug(session, "coins"))
+            rescores.discard_rescore(session, competitions.by_slug(session, "coins"))
         self._rescore()
         self.end()
 
@@ -176,7 +176,7 @@ class Life:
         with self.database.begin() as session:
             draft = competitions.draft_round(session, competitions.by_slug(session, "coins"))
             if draft is not None:
-                competitions.activate(session, draft.id, accept_losses=True)
+                rescores.activate(session, draft.id, accept_losses=True)
         with self.database.begin() as session:
             now = db.now(session)
             competition = competitions.by_slug(session, "coins")
@@ -201,7 +201,7 @@ class Life:
     def _rescore(self) -> None:
         with self.database.begin() as session:
             competition = competitions.by_slug(session, "coins")
-            competitions.begin_rescore(
+            rescores.begin_rescore(
                 session, competition, competition.version, reason="once more", now=db.now(session)
             )
 

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from app.base import db, events, heartbeats
 from app.base.errors import Conflict, Refused
 from app.base.models import Competition, RoundState, State
-from app.competing import competitions, evaluations, extensions, submissions
+from app.competing import competitions, evaluations, extensions, rescores, submissions
 from app.integrity import cases
 from app.web.context import field, number_argument, organiser, parts
 
@@ -42,7 +42,7 @@ def show(slug: str) -> ResponseReturnValue:
             "hints": parts().hints.depth(),
             "open_cases": cases.open_count(session, competition),
             "isolation": submissions.latest_isolation(session, competition),
-            "is_finished": draft is not None and draft.id in competitions.finished_drafts(session),
+            "is_finished": draft is not None and draft.id in rescores.finished_drafts(session),
         }
         if request.args.get("part") == "pulse":
             return render_template("competing/organise/_pulse.html", **page)
@@ -94,7 +94,7 @@ def rescore(slug: str) -> ResponseReturnValue:
         competitions.lock(session, competition)
         if competitions.draft_round(session, competition) is not None:
             raise Conflict("A rescore is at work or waits for a decision; apply or discard it first.")
-        count = competitions.begin_rescore(
+        count = rescores.begin_rescore(
             session,
             competition,
             competition.version,
@@ -115,7 +115,7 @@ def rescore_show(slug: str) -> ResponseReturnValue:
         now = db.now(session)
         organiser(session, now)
         competition = competitions.by_slug(session, slug)
-        found = competitions.rescore_of(session, competition)
+        found = rescores.rescore_of(session, competition)
     if found is None:
         return _back(slug, "No rescore is at work.")
     return render_template("competing/organise/rescore.html", competition=competition, rescore=found, now=now)
@@ -128,7 +128,7 @@ def rescore_apply(slug: str) -> ResponseReturnValue:
         now = db.now(session)
         me = organiser(session, now)
         draft_id = _seen_draft(session, slug)
-        if competitions.activate(session, draft_id, accept_losses=True) is None:
+        if rescores.activate(session, draft_id, accept_losses=True) is None:
             raise Conflict("The rescore is not finished yet; look again.")
         events.log(session, me.name, "rescore applied", slug, now=now, round=draft_id)
     return _back(slug, "The board shows the new scores.")
@@ -141,7 +141,7 @@ def rescore_discard(slug: str) -> ResponseReturnValue:
         now = db.now(session)
         me = organiser(session, now)
         draft_id = _seen_draft(session, slug, or_at_work=True)
-        competitions.discard_rescore(session, competitions.by_slug(session, slug))
+        rescores.discard_rescore(session, competitions.by_slug(session, slug))
         events.log(session, me.name, "rescore discarded", slug, now=now, round=draft_id)
     return _back(slug, "The rescore is given up; the board stays as it is.")
 
@@ -149,7 +149,7 @@ def rescore_discard(slug: str) -> ResponseReturnValue:
 def _seen_draft(session: Session, slug: str, *, or_at_work: bool = False) -> int:
     """The draft as the page showed it, and nothing else."""
     competition = competitions.by_slug(session, slug)
-    return competitions.refuse_unless_seen(
+    return rescores.refuse_unless_seen(
         session, competition, draft=field("draft"), seen=field("seen"), or_at_work=or_at_work
     )
 

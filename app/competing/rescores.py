@@ -1,0 +1,418 @@
+"""Rescores: all submissions scored anew under another version, aside, then applied or discarded."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import and_, delete, func, insert, literal, or_, select
+from sqlalchemy.orm import Session, aliased
+
+from app.base import failpoints
+from app.base.errors import Conflict, Refused
+from app.base.models import (
+    ChallengeVersion,
+    Competition,
+    Evaluation,
+    PublicScore,
+    Round,
+    RoundState,
+    Rung,
+    Score,
+    Standing,
+    State,
+    Submission,
+    Team,
+)
+from app.competing import competitions, evaluations, leaderboard, shown_scores
+
+MAX_REPEATS = 9
+
+
+def take_version(
+    session: Session,
+    competition: Competition,
+    version: ChallengeVersion,
+    *,
+    rescore: bool,
+    now: datetime,
+    applies_itself: bool = False,
+) -> bool:
+    """Move a competition to another version of its challenge; True if that began a rescore.
+
+    Words and baselines change at once. A change of what scores mean needs an explicit rescore once there
+    are submissions. A rescore towards yet another version, if one is at work, is given up.
+    """
+    competitions.lock(session, competition)
+    draft = competitions.draft_round(session, competition)
+    if draft is not None and draft.version_id != version.id:
+        _discard(session, draft)
+    shown_scores.refuse_impossible(version, PublicScore(competition.public_score))
+    changed = _changes_of_meaning(competition.version, version)
+    entries = _submission_count(session, competition)
+    if changed and entries and not rescore:
+        raise Conflict(
+            f"The {' and the '.join(changed)} changed, and {competition.slug} has {entries} submissions scored "
+            "under the old one. Publish with --rescore to score them all anew."
+        )
+    if changed and entries:
+        begin_rescore(
+            session,
+            competition,
+            version,
+            reason=f"new {' and '.join(changed)}",
+            now=now,
+            applies_itself=applies_itself,
+        )
+        return True
+    competitions.active_round(session, competition).version_id = version.id
+    _show_version(competition, version)
+    return False
+
+
+def _changes_of_meaning(old: ChallengeVersion, new: ChallengeVersion) -> list[str]:
+    """What of a version makes scores incomparable, in words; empty if only texts and files changed."""
+
+    def form(version: ChallengeVersion) -> tuple[Any, Any]:
+        submission = version.manifest.get("submission", {})
+        return submission.get("id"), submission.get("columns")
+
+    differences = {
+        "solution": old.solution_digest != new.solution_digest,
+        "metric": old.metric_digest != new.metric_digest,
+        "submission's columns": form(old) != form(new),
+        "metrics shown beside it": old.manifest.get("also") != new.manifest.get("also"),
+    }
+    return [what for what, differs in differences.items() if differs]
+
+
+def begin_rescore(
+    session: Session,
+    competition: Competition,
+    version: ChallengeVersion,
+    *,
+    reason: str,
+    now: datetime,
+    applies_itself: bool = False,
+    repeats: int = 0,
+) -> int:
+    """Score every submission anew, aside: the old board stands until an organiser has seen what would change
+    and applies it, or, with `applies_itself`, until the last one is done.
+
+    `repeats` times everything is scored once more beside it, to show that scores come out the same bit for
+    bit. Returns how many submissions will be scored. A draft still at work is replaced.
+    """
+    if not 0 <= repeats <= MAX_REPEATS:
+        raise Refused(f"A rescore can be repeated 0 to {MAX_REPEATS} times, not {repeats}.")
+    shown_scores.refuse_impossible(version, PublicScore(competition.public_score))
+    discard_rescore(session, competition)
+    draft = _begin_round(session, competition, version, RoundState.DRAFT, reason=reason, now=now)
+    draft.applies_itself = applies_itself
+    for _ in range(repeats):
+        repeat = _begin_round(session, competition, version, RoundState.REPEAT, reason=reason, now=now)
+        repeat.repeat_of = draft.id
+    session.flush()
+    return _submission_count(session, competition)
+
+
+def _begin_round(
+    session: Session,
+    competition: Competition,
+    version: ChallengeVersion,
+    state: RoundState,
+    *,
+    reason: str,
+    now: datetime,
+) -> Round:
+    """A round of its own, with a queued evaluation for every submission there is."""
+    begun = Round(
+        competition_id=competition.id, version_id=version.id, state=state, reason=reason, created_at=now
+    )
+    session.add(begun)
+    session.flush()
+    failpoints.reach("rescore.drafted")
+    everything = select(
+        Submission.id,
+        literal(begun.id),
+        literal(State.QUEUED.value),
+        literal(0),
+        literal(0),
+        literal(now, Evaluation.next_try_at.type),
+    ).where(Submission.competition_id == competition.id)
+    columns = ["submission_id", "round_id", "state", "attempt", "problem_count", "next_try_at"]
+    session.execute(insert(Evaluation).from_select(columns, everything))
+    failpoints.reach("rescore.filled")
+    return begun
+
+
+def discard_rescore(session: Session, competition: Competition) -> bool:
+    """Give up a rescore at work; the board stays as it is. True if there was one."""
+    competitions.lock(session, competition)
+    draft = competitions.draft_round(session, competition)
+    if draft is not None:
+        _discard(session, draft)
+    return draft is not None
+
+
+def _discard(session: Session, draft: Round) -> None:
+    """The rounds stay in the history; their rows go, so that nobody works on them or walks over them."""
+    for round_ in [draft, *repeats_of(session, draft)]:
+        session.execute(delete(Score).where(Score.round_id == round_.id))
+        session.execute(delete(Rung).where(Rung.round_id == round_.id))
+        session.execute(delete(Evaluation).where(Evaluation.round_id == round_.id))
+        failpoints.reach("discard.cleared")
+        round_.state = RoundState.RETIRED
+    session.flush()
+
+
+def repeats_of(session: Session, draft: Round) -> list[Round]:
+    return list(
+        session.scalars(select(Round).where(Round.repeat_of == draft.id, Round.state == RoundState.REPEAT))
+    )
+
+
+def finished_drafts(session: Session) -> list[int]:
+    """Draft rounds in which, as in their repeats, nothing waits for a score any more."""
+    repeat = aliased(Round)
+    waiting = (
+        select(Evaluation.submission_id)
+        .join(repeat, repeat.id == Evaluation.round_id)
+        .where(
+            or_(repeat.id == Round.id, repeat.repeat_of == Round.id),
+            Evaluation.state.in_((State.QUEUED, State.RUNNING)),
+        )
+        .exists()
+    )
+    return list(session.scalars(select(Round.id).where(Round.state == RoundState.DRAFT, ~waiting)))
+
+
+def due_to_apply(session: Session) -> list[int]:
+    """Finished drafts that take their place without an organiser's look."""
+    finished = finished_drafts(session)
+    return list(session.scalars(select(Round.id).where(Round.id.in_(finished), Round.applies_itself)))
+
+
+def activate(session: Session, draft_id: int, *, accept_losses: bool = False) -> str | None:
+    """Put a finished draft in the place of its competition's active round; the competition's slug.
+
+    None, and nothing changes, if work is left or the draft was replaced meanwhile. Submissions that have
+    a score today and none in the draft would drop from the board without a word, and scores that differ
+    from their repeat are no scores: such a draft waits until the organiser accepts that or gives it up.
+    """
+    draft = session.get_one(Round, draft_id)
+    competition = session.get_one(Competition, draft.competition_id)
+    competitions.lock(session, competition)
+    session.refresh(draft)
+    if draft.state != RoundState.DRAFT or draft_id not in finished_drafts(session):
+        return None
+    active = competitions.active_round(session, competition)
+    if not accept_losses and (losses(session, draft, active) or unequal(session, draft)):
+        draft.applies_itself = False  # an organiser's now, or each sweep would compare everything again
+        session.flush()
+        return None
+    for repeat in repeats_of(session, draft):
+        _discard(session, repeat)
+    _give_back_refused(session, draft)
+    # Nobody will look for them any more: a run still at work finds its row gone and writes nothing.
+    unfinished = Evaluation.state.in_((State.QUEUED, State.RUNNING))
+    session.execute(delete(Evaluation).where(Evaluation.round_id == active.id, unfinished))
+    active.state = RoundState.RETIRED
+    session.flush()  # the old round leaves before the new one enters: only one may be active
+    failpoints.reach("activate.retired")
+    draft.state = RoundState.ACTIVE
+    _show_version(competition, session.get_one(ChallengeVersion, draft.version_id))
+    session.flush()
+    failpoints.reach("activate.swapped")
+    leaderboard.refresh_all(session, competition)
+    failpoints.reach("activate.ranked")
+    return competition.slug
+
+
+def _give_back_refused(session: Session, draft: Round) -> None:
+    """What the draft rejected or could not score costs its team nothing once the draft counts."""
+    refused = (
+        select(Submission)
+        .join(Evaluation, Evaluation.submission_id == Submission.id)
+        .where(
+            Evaluation.round_id == draft.id,
+            Evaluation.state.in_((State.REJECTED, State.FAILED)),
+            Submission.is_charged,
+        )
+    )
+    for submission in session.scalars(refused).all():
+        evaluations.refund(session, submission)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a team stands on a board; a baseline has no rank."""
+
+    rank: int | None
+    score: float
+
+
+@dataclass(frozen=True)
+class Change:
+    """One team on the board of today and on the one that a rescore would make; None where it has no row."""
+
+    team: str
+    is_baseline: bool
+    public: tuple[Place | None, Place | None]
+    private: tuple[Place | None, Place | None]
+
+    @property
+    def is_change(self) -> bool:
+        return self.public[0] != self.public[1] or self.private[0] != self.private[1]
+
+
+@dataclass(frozen=True)
+class Rescore:
+    """A draft as an organiser sees it before it is applied."""
+
+    draft_id: int
+    reason: str
+    is_finished: bool
+    repeats: int
+    losses: int
+    """Submissions with a score today that have none in the draft."""
+    unequal: int
+    """Submissions whose repeats did not give the same bits."""
+    changes: Sequence[Change]
+
+    @property
+    def changed(self) -> int:
+        return sum(change.is_change for change in self.changes)
+
+    @property
+    def digest(self) -> str:
+        """Of all that an organiser sees of it, to say later what was seen."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+
+
+def rescore_of(session: Session, competition: Competition) -> Rescore | None:
+    """What the rescore at work would change on the board, as far as it is done; None if there is none."""
+    draft = competitions.draft_round(session, competition)
+    if draft is None:
+        return None
+    version = session.get_one(ChallengeVersion, draft.version_id)
+    better = bool(version.manifest["metric"]["greater_is_better"])
+    old = leaderboard.standings(session, competition, greater_is_better=competition.greater_is_better)
+    new = leaderboard.standings(session, competition, greater_is_better=better, round_id=draft.id)
+    boards = [_places(old, competition.greater_is_better), _places(new, better)]
+    names = session.execute(
+        select(Team.id, Team.name, Team.is_baseline).where(Team.competition_id == competition.id)
+    )
+    changes = [
+        Change(
+            name,
+            is_baseline,
+            (boards[0].get((id_, "public")), boards[1].get((id_, "public"))),
+            (boards[0].get((id_, "private")), boards[1].get((id_, "private"))),
+        )
+        for id_, name, is_baseline in names
+        if any((id_, "public") in board for board in boards)
+    ]
+    changes.sort(key=lambda c: (c.public[1] is None, c.public[1].rank or 0 if c.public[1] else 0, c.team))
+    return Rescore(
+        draft_id=draft.id,
+        reason=draft.reason,
+        is_finished=draft.id in finished_drafts(session),
+        repeats=len(repeats_of(session, draft)),
+        losses=losses(session, draft, competitions.active_round(session, competition)),
+        unequal=unequal(session, draft),
+        changes=changes,
+    )
+
+
+def refuse_unless_seen(
+    session: Session,
+    competition: Competition,
+    *,
+    seen: str,
+    draft: str | None = None,
+    or_at_work: bool = False,
+) -> int:
+    """The draft, if it is the one that an organiser was shown and still what was shown; both hold from here on.
+
+    A file that was scored since, or failed, may have added a loss that nobody has looked at. `or_at_work` lets one
+    go that is not finished, which every score changes, so that it can be given up.
+    """
+    competitions.lock(session, competition)
+    found = rescore_of(session, competition)
+    if found is None or draft not in (None, str(found.draft_id)):
+        raise Conflict("That rescore is over or was replaced by another; look again.")
+    if found.digest != seen and not (or_at_work and not found.is_finished):
+        state = "is finished" if found.is_finished else "is at work"
+        raise Conflict(
+            f"The rescore is not the one that was seen, or has changed since, and nothing was done. Now it {state}: "
+            f"{found.losses} submissions would lose their score, {found.unequal} came out otherwise in a repeat, "
+            f"{found.changed} of {len(found.changes)} rows would change. Look at it again and then decide; while "
+            "uploads keep coming in, pausing them keeps it as it is."
+        )
+    return found.draft_id
+
+
+def _places(standings: Sequence[Standing], greater_is_better: bool) -> dict[tuple[int, str], Place]:
+    """By team and board. Equal keys share a rank, and baselines displace nobody, as on the board itself."""
+    sign = -1.0 if greater_is_better else 1.0
+    found = {}
+    for which in ("public", "private"):
+        keys = sorted(getattr(s, f"{which}_key") for s in standings if not s.is_baseline)
+        for s in standings:
+            key = getattr(s, f"{which}_key")
+            rank = None if s.is_baseline else 1 + bisect_left(keys, key)
+            found[s.team_id, which] = Place(rank, sign * key)
+    return found
+
+
+def unequal(session: Session, draft: Round) -> int:
+    """Submissions that came out otherwise in a repeat: another state, or a number that differs in any bit."""
+    first, again = aliased(Evaluation), aliased(Evaluation)
+    one, other = aliased(Score), aliased(Score)
+    pairs = session.execute(
+        select(first.submission_id, first.state, again.state, one, other)
+        .join(again, again.submission_id == first.submission_id)
+        .outerjoin(one, and_(one.submission_id == first.submission_id, one.round_id == first.round_id))
+        .outerjoin(other, and_(other.submission_id == again.submission_id, other.round_id == again.round_id))
+        .where(
+            first.round_id == draft.id,
+            again.round_id.in_([repeat.id for repeat in repeats_of(session, draft)]),
+            first.state.not_in((State.QUEUED, State.RUNNING)),
+            again.state.not_in((State.QUEUED, State.RUNNING)),
+        )
+    )
+    return len({id_ for id_, state, state2, a, b in pairs if state != state2 or _numbers(a) != _numbers(b)})
+
+
+def _numbers(score: Score | None) -> tuple[Any, ...] | None:
+    return None if score is None else (score.public, score.private, score.also)
+
+
+def losses(session: Session, draft: Round, active: Round) -> int:
+    """Submissions with a score in the active round that were rejected or failed in the draft."""
+    new, old = aliased(Evaluation), aliased(Evaluation)
+    lost = (
+        select(func.count())
+        .select_from(new)
+        .join(old, and_(old.submission_id == new.submission_id, old.round_id == active.id))
+        .where(
+            new.round_id == draft.id, new.state.in_((State.FAILED, State.REJECTED)), old.state == State.SCORED
+        )
+    )
+    return session.scalar(lost) or 0
+
+
+def _show_version(competition: Competition, version: ChallengeVersion) -> None:
+    competition.version_id = version.id
+    competition.version = version
+    competition.greater_is_better = version.manifest["metric"]["greater_is_better"]
+
+
+def _submission_count(session: Session, competition: Competition) -> int:
+    count = select(func.count()).select_from(Submission).where(Submission.competition_id == competition.id)
+    return session.scalar(count) or 0
