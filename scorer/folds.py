@@ -24,7 +24,8 @@ from scorer.challenges.solution import FILE as SOLUTION_FILE
 from scorer.challenges.solution import USAGE_COLUMN, Solution, prepare
 from scorer.reading.cells import NUMBER
 from scorer.reading.columns import Labels
-from scorer.reading.tables import Table, UnreadableTable, is_blank, open_table
+from scorer.reading.source import UnreadableTable
+from scorer.reading.tables import Table, is_blank, open_table
 from scorer.report import HeldoutError, InvalidChallenge
 from scorer.wording import ID_JOINT
 

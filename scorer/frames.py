@@ -14,7 +14,7 @@ from scorer.challenges.task import Task, find_metric, read_part
 from scorer.metrics.registry import Metric
 from scorer.reading.cells import NUMBER, canonical_label
 from scorer.reading.columns import Rows
-from scorer.reading.tables import as_text
+from scorer.reading.parquet import as_text
 from scorer.scoring import task_values
 from scorer.submission import Collected, align
 

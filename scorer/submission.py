@@ -24,15 +24,8 @@ from scorer.reading.cells import NUMBER, NUMERIC_KINDS, Cells, ColumnBuilder, Fa
 from scorer.reading.columnar import NotPlain, read_plain
 from scorer.reading.columns import Column, FloatArray, Labels, Lists, Rows, Vocabulary, take
 from scorer.reading.parsing import LockedTable, opened
-from scorer.reading.tables import (
-    MAX_LINE_BYTES,
-    MAX_SHOWN_PROBLEMS,
-    MIN_UNPACKED_BYTES,
-    SPACES,
-    Table,
-    UnreadableTable,
-    is_blank,
-)
+from scorer.reading.source import MAX_LINE_BYTES, UnreadableTable
+from scorer.reading.tables import MAX_SHOWN_PROBLEMS, MIN_UNPACKED_BYTES, SPACES, Table, is_blank
 from scorer.report import InvalidSubmission, Notice, Problem
 from scorer.wording import ID_JOINT, how_many, show, show_id, show_lines
 

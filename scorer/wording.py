@@ -31,3 +31,7 @@ def show_lines(lines: Sequence[int]) -> str:
 def how_many(count: int) -> str:
     """Return ' 7 lines have this problem.', or nothing for a single line."""
     return f" {count} lines have this problem." if count > 1 else ""
+
+
+def megabytes(n_bytes: float) -> str:
+    return f"{n_bytes / 1e6:.1f}".removesuffix(".0") + " MB"

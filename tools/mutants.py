@@ -32,6 +32,8 @@ TESTS = {
     "scorer/reading/cells.py": ["test_submission", "test_columnar", "test_mask_metrics", "test_challenge"],
     "scorer/reading/columnar.py": ["test_columnar", "test_two_readers"],
     "scorer/reading/tables.py": ["test_tables", "test_submission"],
+    "scorer/reading/packing.py": ["test_tables", "test_submission"],
+    "scorer/reading/parquet.py": ["test_tables", "test_columnar"],
     "scorer/challenges/task.py": ["test_task"],
     "scorer/challenges/solution.py": ["test_task", "test_challenge", "test_prepared"],
     "scorer/submission.py": ["test_submission", "test_two_readers"],

@@ -45,7 +45,8 @@ from scorer.challenges.solution import FILE as SOLUTION_FILE
 from scorer.challenges.solution import Solution, prepare_table
 from scorer.challenges.task import Task
 from scorer.challenges.tasks import metric_problems, read_tasks
-from scorer.reading.tables import MIN_UNPACKED_BYTES, Table, UnreadableTable, open_table
+from scorer.reading.source import UnreadableTable
+from scorer.reading.tables import MIN_UNPACKED_BYTES, Table, open_table
 from scorer.report import InvalidChallenge, Problem
 
 MAX_SOLUTION_BYTES = 4_000_000_000

@@ -25,7 +25,8 @@ from scorer.challenges.challenge import Challenge
 from scorer.challenges.definition import SAMPLE_FILE
 from scorer.challenges.solution import PRIVATE, PUBLIC, truth_as_predictions
 from scorer.reading.columns import FloatArray, Labels
-from scorer.reading.tables import UnreadableTable, open_table, stream_of
+from scorer.reading.source import UnreadableTable
+from scorer.reading.tables import open_table, stream_of
 from scorer.report import HeldoutError
 from scorer.wording import ID_JOINT
 

@@ -30,7 +30,8 @@ from numpy.typing import NDArray
 from scorer.reading.cells import NUMERIC_KINDS, Cells
 from scorer.reading.columnar import NotPlain, Raw, raw_blocks
 from scorer.reading.ids import string_buffers
-from scorer.reading.tables import Table, UnreadableTable, open_table
+from scorer.reading.source import UnreadableTable
+from scorer.reading.tables import Table, open_table
 
 HEAD = struct.Struct("=cQ")
 JSON, ARRAY = b"j", b"a"

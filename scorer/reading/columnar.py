@@ -25,15 +25,9 @@ from numpy.typing import NDArray
 from scorer.reading.cells import GRAMMARS, NUMERIC_KINDS, Cells, canonical_label, split_tokens
 from scorer.reading.columns import Column, FloatArray, Labels, Lists, TextArray, Vocabulary
 from scorer.reading.ids import canonical_numbers, string_buffers
-from scorer.reading.tables import (
-    MAX_LINE_BYTES,
-    SPACES,
-    Table,
-    UnreadableTable,
-    as_text,
-    first_record,
-    is_out_of_memory,
-)
+from scorer.reading.parquet import as_text, is_out_of_memory
+from scorer.reading.source import MAX_LINE_BYTES, UnreadableTable
+from scorer.reading.tables import SPACES, Table, first_record
 
 _THREADS = 2
 _MOST_AHEAD = 4

@@ -28,18 +28,12 @@ from numpy.typing import NDArray
 from scorer.reading._reader import ARRAY, HEAD, JSON, LETTERS_AT_ONCE, MAX_ARRAY_BYTES
 from scorer.reading.cells import NUMERIC_KINDS, Cells
 from scorer.reading.columnar import NotPlain, Raw
-from scorer.reading.tables import (
-    MAX_LINE_BYTES,
-    MAX_SHOWN_PROBLEMS,
-    Table,
-    UnreadableTable,
-    megabytes,
-    open_table,
-)
+from scorer.reading.source import MAX_LINE_BYTES, UnreadableTable
+from scorer.reading.tables import MAX_SHOWN_PROBLEMS, Table, open_table
 from scorer.report import Notice, Problem
 from scorer.sandbox import sandbox
 from scorer.sandbox.sandbox import Level, Limits, SandboxFailed
-from scorer.wording import show
+from scorer.wording import megabytes, show
 
 MEMORY_MB = 2048
 """What reading one file may take. An ordinary one of ten million rows takes some two hundred; Arrow wants all

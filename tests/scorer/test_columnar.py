@@ -18,7 +18,8 @@ import pytest
 from scorer.reading.cells import Cells, ColumnBuilder
 from scorer.reading.columnar import NotPlain, read_plain
 from scorer.reading.columns import Column, Labels, Lists, Vocabulary
-from scorer.reading.tables import SPACES, UnreadableTable, is_blank, open_table
+from scorer.reading.source import UnreadableTable
+from scorer.reading.tables import SPACES, is_blank, open_table
 
 N_CASES = int(os.environ.get("HELDOUT_FUZZ_CASES", "600"))
 """Of each kind; set it higher to search longer."""

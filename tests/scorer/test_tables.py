@@ -15,7 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from scorer.reading.tables import MAX_LINE_BYTES, Table, UnreadableTable, open_table
+from scorer.reading.source import MAX_LINE_BYTES, UnreadableTable
+from scorer.reading.tables import Table, open_table
 
 CSV = b"id,p\n1,0.5\n2,0.25\n"
 RECORDS = [(1, ["id", "p"]), (2, ["1", "0.5"]), (3, ["2", "0.25"])]
