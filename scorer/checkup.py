@@ -19,7 +19,7 @@ from scorer.reading.cells import NUMERIC_KINDS, Cells
 from scorer.reading.columns import Column, Labels, Lists, Vocabulary
 from scorer.release.terms import benchmark_terms
 from scorer.report import Finding, InvalidSubmission, Notice, Problem, ScoringFailed
-from scorer.sandbox import sandbox
+from scorer.sandbox import levels, sandbox
 from scorer.scoring import evaluate, score
 from scorer.submission import Collected, align, read_submission
 from scorer.wording import ID_JOINT
@@ -195,7 +195,7 @@ def _check_isolation(found: _Findings) -> None:
         words = f"This machine isolates the metric at level {isolation.level} only, which its settings allow."
         found.notice("NOTICE_ISOLATION", words)
     else:
-        found.problem("SANDBOX_TOO_WEAK", sandbox.too_weak(isolation))
+        found.problem("SANDBOX_TOO_WEAK", levels.too_weak(isolation))
 
 
 def _check_classes(challenge: Challenge, found: _Findings) -> None:

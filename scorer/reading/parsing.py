@@ -32,7 +32,8 @@ from scorer.reading.source import MAX_LINE_BYTES, UnreadableTable
 from scorer.reading.tables import MAX_SHOWN_PROBLEMS, Table, open_table
 from scorer.report import Notice, Problem
 from scorer.sandbox import sandbox
-from scorer.sandbox.sandbox import Level, Limits, SandboxFailed
+from scorer.sandbox.levels import Level
+from scorer.sandbox.sandbox import Limits, SandboxFailed
 from scorer.wording import megabytes, show
 
 MEMORY_MB = 2048

@@ -33,7 +33,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -42,6 +42,7 @@ import pandas as pd
 import pyarrow as pa
 
 from scorer.report import HeldoutError
+from scorer.sandbox.levels import Isolation, level_of, too_weak
 
 MAX_OUTPUT_BYTES = 64 * 1024
 """Of the answer, and of what is printed. Whoever gives more is stopped."""
@@ -49,39 +50,12 @@ MAX_MESSAGE = 2000
 START_SECONDS = 60.0
 GRACE_SECONDS = 10.0
 
-Level = Literal["strong", "standard", "basic", "none"]
 Kind = Literal["metric", "reader"]
 """What runs are for, and so what is imported before them: all that a metric may want, or the reader alone."""
 
 _IMPORTS: Mapping[Kind, Sequence[str]] = {
     "metric": ("numpy", "pandas", "pyarrow.compute", "pyarrow.ipc", "scipy.stats", "sklearn.metrics"),
     "reader": ("scorer.reading._reader",),
-}
-
-# What must be stopped for a level; the attacks are those of _attacks.py.
-_BASIC = {
-    "connect by TCP",
-    "send by UDP",
-    "connect to a unix socket",
-    "start a program",
-    "fork",
-    "signal another process",
-    "trace another process",
-    "read another process's memory",
-    "set up io_uring",
-    "take memory that no limit counts",
-    "mount a file system",
-    "enter a new namespace",
-    "take six gigabytes",
-}
-_STANDARD = _BASIC | {
-    "read a file",
-    "list a folder",
-    "read /etc/passwd",
-    "read another process's environment",
-    "write a file",
-    "write to /proc",
-    "change a file's rights",
 }
 
 
@@ -91,33 +65,6 @@ class SandboxFailed(HeldoutError):
 
 class SandboxTooWeak(HeldoutError):
     """This machine cannot lock a program in well enough. For the operator and the organiser."""
-
-
-@dataclass(frozen=True, slots=True)
-class Isolation:
-    """What this machine gives, found by trying."""
-
-    level: Level
-    kernel: str
-    landlock_abi: int
-    """Version of Landlock the kernel speaks; 0 if none, or if the container forbids it."""
-    layers: tuple[str, ...] = ()
-    """What a run puts on, of namespaces, rlimits, landlock and seccomp. A run that cannot is not made."""
-    details: Mapping[str, str] = field(default_factory=dict)
-    """For each attack "stopped" or "open"."""
-
-    @property
-    def is_enough(self) -> bool:
-        return self.level in ("strong", "standard")
-
-    def as_dict(self) -> dict[str, Any]:
-        return {
-            "level": self.level,
-            "kernel": self.kernel,
-            "landlock_abi": self.landlock_abi,
-            "layers": list(self.layers),
-            "details": dict(self.details),
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,27 +171,6 @@ def isolation() -> Isolation:
         raise SandboxFailed(f"The attack on ourselves gave no answer: {outcome}")
     details = {name: "open" if is_open else "stopped" for name, is_open in outcome.value.items()}
     return Isolation(level_of(details, layers), kernel, _zygote("reader").landlock_abi, layers, details)
-
-
-def level_of(details: Mapping[str, str], layers: Sequence[str]) -> Level:
-    """The level that those results and layers make; an attack that was not tried counts as open."""
-    stopped = {name for name, state in details.items() if state == "stopped"}
-    if "seccomp" not in layers or not stopped >= _BASIC:
-        return "none"
-    if "landlock" not in layers or not stopped >= _STANDARD:
-        return "basic"
-    return "strong" if "namespaces" in layers else "standard"
-
-
-def too_weak(given: Isolation) -> str:
-    """The one sentence for whoever wants an organiser's metric where it cannot be locked in."""
-    if sys.platform != "linux":
-        return "An organiser's own metric runs on Linux only, where it can be locked in; use a container."
-    open_ways = ", ".join(name for name, state in given.details.items() if state == "open") or "none"
-    return (
-        f"An organiser's own metric needs isolation of level standard; this machine gives {given.level} "
-        f"({given.kernel}, Landlock version {given.landlock_abi}, ways left open: {open_ways})."
-    )
 
 
 def start(kind: Kind) -> None:

@@ -16,7 +16,7 @@ import pytest
 
 from scorer.custom import CustomMetric, MetricFailed, ParticipantRefusal, UnreadableMetric
 from scorer.report import ScoringFailed
-from scorer.sandbox import sandbox
+from scorer.sandbox import levels, sandbox
 from scorer.sandbox.sandbox import Limits
 from tests.conftest import missing
 
@@ -48,7 +48,7 @@ SPLITS = {"public": np.array([True, False, True, False]), "private": np.array([F
 @pytest.fixture(scope="module", autouse=True)
 def locked_in() -> None:
     if not sandbox.isolation().is_enough:
-        missing("A sandbox of level standard", sandbox.too_weak(sandbox.isolation()))
+        missing("A sandbox of level standard", levels.too_weak(sandbox.isolation()))
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 
 import scorer
 from scorer.custom import MetricFailed
-from scorer.sandbox import sandbox
+from scorer.sandbox import levels, sandbox
 from tests.conftest import missing
 from tests.scorer.conftest import IDS, USAGE, Write, csv_text
 
@@ -48,7 +48,7 @@ def score(solution: pd.DataFrame, submission: pd.DataFrame, row_id_column_name: 
 @pytest.fixture(scope="module", autouse=True)
 def locked_in() -> None:
     if not sandbox.isolation().is_enough:
-        missing("A sandbox of level standard", sandbox.too_weak(sandbox.isolation()))
+        missing("A sandbox of level standard", levels.too_weak(sandbox.isolation()))
 
 
 def folder(
@@ -290,8 +290,8 @@ def test_a_metric_that_matches_rows_itself_gets_all_of_them(write: Write) -> Non
 # --- weak machines --------------------------------------------------------------------------------
 
 
-def weaken(monkeypatch: pytest.MonkeyPatch, level: sandbox.Level, layers: tuple[str, ...]) -> None:
-    weak = sandbox.Isolation(level, "Linux 5.4", 0, layers, {"read a file": "open"})
+def weaken(monkeypatch: pytest.MonkeyPatch, level: levels.Level, layers: tuple[str, ...]) -> None:
+    weak = levels.Isolation(level, "Linux 5.4", 0, layers, {"read a file": "open"})
     monkeypatch.setattr(sandbox, "isolation", lambda: weak)
 
 

@@ -27,7 +27,7 @@ from hypothesis import strategies as st
 import scorer
 import scorer.submission
 from scorer.reading import _reader, parsing
-from scorer.sandbox import sandbox
+from scorer.sandbox import levels, sandbox
 from scorer.sandbox.sandbox import Limits
 from scorer.submission import Collected, read_submission
 from tests.conftest import missing
@@ -44,7 +44,7 @@ ODD = GOOD + ",\n"  # a row of empty cells: only the exact reader takes it
 @pytest.fixture(scope="module", autouse=True)
 def there_is_a_sandbox() -> None:
     if not sandbox.isolation().is_enough:
-        missing("A sandbox of level standard", sandbox.too_weak(sandbox.isolation()))
+        missing("A sandbox of level standard", levels.too_weak(sandbox.isolation()))
 
 
 @pytest.fixture

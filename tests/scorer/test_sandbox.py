@@ -17,7 +17,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from scorer.sandbox import _zygote, sandbox
+from scorer.sandbox import _zygote, levels, sandbox
 from scorer.sandbox.sandbox import Limits, Outcome
 from tests.conftest import missing
 
@@ -33,7 +33,7 @@ SET_BY_LIBRARIES = (
 @pytest.fixture(scope="module", autouse=True)
 def locked_in() -> None:
     if not sandbox.isolation().is_enough:
-        missing("A sandbox of level standard", sandbox.too_weak(sandbox.isolation()))
+        missing("A sandbox of level standard", levels.too_weak(sandbox.isolation()))
 
 
 FORBIDDING = """
@@ -530,13 +530,13 @@ def test_the_level_follows_from_what_was_stopped() -> None:
     full = sandbox.isolation().details
     files_open = full | dict.fromkeys(["read a file", "read /etc/passwd"], "open")
     layers = ["rlimits", "landlock", "seccomp"]
-    assert sandbox.level_of(full, ["namespaces", *layers]) == "strong"
-    assert sandbox.level_of(full, layers) == "standard"
-    assert sandbox.level_of(full, ["namespaces", "rlimits", "seccomp"]) == "basic"
-    assert sandbox.level_of(files_open, layers) == "basic"
-    assert sandbox.level_of(full | {"fork": "open"}, layers) == "none"
-    assert sandbox.level_of(full, ["namespaces", "rlimits", "landlock"]) == "none"
-    assert sandbox.level_of({}, layers) == "none"
+    assert levels.level_of(full, ["namespaces", *layers]) == "strong"
+    assert levels.level_of(full, layers) == "standard"
+    assert levels.level_of(full, ["namespaces", "rlimits", "seccomp"]) == "basic"
+    assert levels.level_of(files_open, layers) == "basic"
+    assert levels.level_of(full | {"fork": "open"}, layers) == "none"
+    assert levels.level_of(full, ["namespaces", "rlimits", "landlock"]) == "none"
+    assert levels.level_of({}, layers) == "none"
 
 
 def test_a_container_that_forbids_layers_is_found_out(forbidden: list[str]) -> None:
@@ -548,7 +548,7 @@ def test_a_container_that_forbids_layers_is_found_out(forbidden: list[str]) -> N
 
 
 def test_below_standard_nothing_runs_unless_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    weak = sandbox.Isolation("basic", "Linux 5.4", 0, ("rlimits", "seccomp"), {"read a file": "open"})
+    weak = levels.Isolation("basic", "Linux 5.4", 0, ("rlimits", "seccomp"), {"read a file": "open"})
     monkeypatch.setattr(sandbox, "isolation", lambda: weak)
     with pytest.raises(sandbox.SandboxTooWeak, match=r"gives basic .*ways left open: read a file"):
         sandbox.run(b"def main(): return 1", "main")
@@ -557,7 +557,7 @@ def test_below_standard_nothing_runs_unless_asked_for(monkeypatch: pytest.Monkey
 
 def test_a_run_that_cannot_have_its_layers_is_not_made(monkeypatch: pytest.MonkeyPatch) -> None:
     given = sandbox.isolation()
-    more = sandbox.Isolation(
+    more = levels.Isolation(
         "strong", given.kernel, given.landlock_abi, (*given.layers, "moat"), given.details
     )
     monkeypatch.setattr(sandbox, "isolation", lambda: more)

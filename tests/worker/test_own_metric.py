@@ -11,7 +11,7 @@ from app.base.models import State
 from app.competing import competitions, submissions
 from app.people import accounts
 from app.web.application import create_app
-from scorer.sandbox import sandbox
+from scorer.sandbox import levels, sandbox
 from tests.conftest import missing
 from tests.worker.conftest import Platform
 from tests.worker.test_jobs import run
@@ -40,7 +40,7 @@ def own(platform: Platform) -> Platform:
     """The platform's challenge with a metric of its organiser's."""
     # In the parent, as a worker does, so that every work-horse shares what was started.
     if not sandbox.isolation().is_enough:
-        missing("A sandbox of level standard", sandbox.too_weak(sandbox.isolation()))
+        missing("A sandbox of level standard", levels.too_weak(sandbox.isolation()))
     folder = platform.installation.settings.data_dir.parent / "coins"
     for part in ("public", "private"):
         (folder / part).mkdir(parents=True)
@@ -114,7 +114,7 @@ def test_every_end_of_an_own_metric_reaches_whom_it_concerns(own: Platform) -> N
 def test_a_worker_on_a_weak_machine_says_what_is_missing_to_the_organiser(
     own: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    weak = sandbox.Isolation("basic", "Linux 5.4", 0, ("rlimits", "seccomp"), {"read a file": "open"})
+    weak = levels.Isolation("basic", "Linux 5.4", 0, ("rlimits", "seccomp"), {"read a file": "open"})
     monkeypatch.setattr(sandbox, "isolation", lambda: weak)
     submission = own.submit(file("0.25").encode())
     run(own, submission)
