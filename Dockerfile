@@ -6,7 +6,6 @@ ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /src
 RUN python -m venv /opt/heldout
 ENV PATH=/opt/heldout/bin:$PATH
-# The lock also names the development tools: one list, checked once, rather than two that may differ.
 COPY requirements.lock ./
 RUN pip install --require-hashes -r requirements.lock
 COPY pyproject.toml README.md LICENSE ./

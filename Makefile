@@ -2,7 +2,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-STAMP := $(VENV)/.installed
+RUN := $(VENV)/.installed
+DEV := $(VENV)/.installed-dev
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 ARGS ?=
 
 .DEFAULT_GOAL := help
@@ -11,35 +13,40 @@ ARGS ?=
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
 
-$(STAMP): requirements.lock pyproject.toml
+# What serving needs; what tests, linters and benchmarks need beside it, in the same environment.
+$(RUN): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Heldout needs Python 3.11 or newer; this is %s (set PYTHON=...)" % sys.version.split()[0])'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	$(PIP) --require-hashes -r requirements.lock
+	$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
 
-demo: $(STAMP)  ## start everything on this machine with real challenges (ARGS=--once: prove it and stop)
+$(DEV): $(RUN) requirements-dev.lock
+	$(PIP) --require-hashes -r requirements-dev.lock
+	@touch $@
+
+demo: $(RUN)  ## start everything on this machine with real challenges (ARGS=--once: prove it and stop)
 	$(BIN)/heldout demo $(ARGS)
 
-test: $(STAMP)  ## the whole test suite
+test: $(DEV)  ## the whole test suite
 	$(BIN)/python -m pytest --numprocesses auto --dist loadgroup $(ARGS)
 
-lint: $(STAMP)  ## ruff and mypy strict
+lint: $(DEV)  ## ruff and mypy strict
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-format: $(STAMP)  ## let ruff rewrite what it can
+format: $(DEV)  ## let ruff rewrite what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(STAMP)  ## every benchmark at full size (ARGS=--smoke: minutes become seconds)
+bench: $(DEV)  ## every benchmark at full size (ARGS=--smoke: minutes become seconds)
 	for b in benchmarks/[a-z]*.py benchmarks/integrity benchmarks/chaos; do $(BIN)/python $$b $(ARGS) || exit 1; done
 
-sbom: $(STAMP)  ## list every part that comes from others in build/sbom.json (CycloneDX)
+sbom: $(DEV)  ## list every part that comes from others in build/sbom.json (CycloneDX)
 	$(BIN)/python tools/supply.py sbom
 
-audit: $(STAMP)  ## look what is locked up among known vulnerabilities
+audit: $(DEV)  ## look what is locked up among known vulnerabilities
 	$(BIN)/python tools/supply.py audit
 
 clean:  ## remove the virtual environment and caches (not data)

@@ -1,5 +1,24 @@
 """`python -m app` is the `heldout` command."""
 
-from app.cli import main
+from __future__ import annotations
 
-main()
+import sys
+
+
+def main() -> None:
+    """Run the command, or name the extra it needs.
+
+    `pip install heldout` without extras brings what `scorer` needs and no more.
+    """
+    try:
+        from app.cli import main as command
+    except ModuleNotFoundError as missing:
+        name = (missing.name or "").partition(".")[0]
+        if name in ("app", "scorer", "worker"):
+            raise
+        sys.exit(f"heldout: {name} is not installed; the platform needs: pip install 'heldout[server]'")
+    command()
+
+
+if __name__ == "__main__":
+    main()

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tomllib
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,7 @@ BUILD_FILES = (
     "docker-compose.yml",
     "pyproject.toml",
     "requirements.lock",
+    "requirements-dev.lock",
     ".ci/run",
     ".github/workflows/ci.yml",
     "tools/lock.sh",
@@ -206,19 +207,46 @@ def test_the_wheel_holds_every_file_the_program_reads(tmp_path: Path) -> None:
     assert not missing, f"[tool.setuptools.package-data] leaves out {sorted(missing)}"
 
 
+def locked(name: str) -> list[str]:
+    """Return the entries of a lock, one line each."""
+    return re.split(r"\n(?=\S)", text(name).replace("\\\n", " ").strip())
+
+
 def test_every_locked_package_has_an_exact_version_and_hashes() -> None:
-    entries = re.split(r"\n(?=\S)", text("requirements.lock").replace("\\\n", " ").strip())
-    assert len(entries) > 40
-    for entry in entries:
+    run, (first, *dev) = locked("requirements.lock"), locked("requirements-dev.lock")
+    assert first == "-r requirements.lock", "no version is locked twice"
+    assert len(run) > 40
+    assert len(dev) > 40
+    for entry in run + dev:
         assert re.match(r"[a-z0-9.-]+(\[[a-z,]+\])?==[^ ]+ ", entry), entry[:80]
         assert "--hash=sha256:" in entry, entry[:80]
 
 
-def test_the_lock_covers_what_the_project_asks_for() -> None:
-    locked = set(re.findall(r"^([a-z0-9.-]+)", text("requirements.lock"), re.MULTILINE))
-    asked = [*PROJECT["project"]["dependencies"], *PROJECT["dependency-groups"]["dev"]]
-    names = {re.match(r"[A-Za-z0-9_.-]+", line)[0].lower().replace("_", "-") for line in asked}  # type: ignore[index]
-    assert names <= locked
+def test_each_lock_covers_what_the_project_asks_for() -> None:
+    project, groups = PROJECT["project"], PROJECT["dependency-groups"]
+    run = [*project["dependencies"], *project["optional-dependencies"]["server"], *groups["build"]]
+    dev = [line for line in groups["dev"] if line != {"include-group": "build"}]
+
+    def names(lines: Iterable[str]) -> set[str]:
+        return {re.split(r"[^A-Za-z0-9_.-]", line)[0].lower().replace("_", "-") for line in lines}
+
+    held, added = names(locked("requirements.lock")), names(locked("requirements-dev.lock")[1:])
+    assert names(run) <= held
+    assert names(dev) <= added
+    assert not held & added, (
+        "the image would install what only tests need, or a version would be locked twice"
+    )
+
+
+def test_demo_installs_what_serving_needs_and_every_other_target_adds_the_rest() -> None:
+    rules = dict(re.findall(r"^([a-z-]+|\$\(RUN\)|\$\(DEV\)):(.*)", text("Makefile"), re.MULTILINE))
+    needs = {name: rule.partition("##")[0].split() for name, rule in rules.items()}
+    assert needs.pop("demo") == ["$(RUN)"]
+    assert needs.pop("$(RUN)") == ["requirements.lock", "pyproject.toml"]
+    assert needs.pop("$(DEV)") == ["$(RUN)", "requirements-dev.lock"]
+    assert not needs.pop("help")
+    assert not needs.pop("clean")
+    assert set(map(tuple, needs.values())) == {("$(DEV)",)}
 
 
 @pytest.mark.parametrize("name", BUILD_FILES)
@@ -258,7 +286,7 @@ def test_the_ci_script_is_sound_and_does_what_everybody_can_do() -> None:
     subprocess.run(["bash", "-n", script], check=True)
     steps = re.findall(r'^step "([^"]+)" (.+)$', script.read_text(encoding="utf-8"), re.MULTILINE)
     assert [command for _, command in steps[1:]] == [
-        "make .venv/.installed",
+        "make .venv/.installed-dev",
         "make test",
         "what_came_of make lint",
         "make bench ARGS=--smoke",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from importlib import metadata
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,9 +21,9 @@ FREE = re.compile(r"MIT|BSD|Apache|PSF|Python Software Foundation|ISC|Zlib|CC0|U
 
 
 def runtime() -> dict[str, metadata.Distribution]:
-    """Everything that `pip install heldout` brings along on this machine."""
+    """Return everything that `pip install heldout[server]` brings along on this machine."""
     found: dict[str, metadata.Distribution] = {}
-    ahead = [("heldout", "")]
+    ahead = [("heldout", ""), ("heldout", "server")]
     done = set()
     while ahead:
         name, extra = ahead.pop()
@@ -63,8 +64,9 @@ def test_the_list_of_parts_holds_every_locked_package_and_every_vendored_one() -
     listed = supply.sbom()
     assert listed["bomFormat"] == "CycloneDX"
     parts = {(part["name"].lower(), part["version"]) for part in listed["components"]}
-    lock = supply.LOCK.read_text(encoding="utf-8")
-    assert set(re.findall(r"^([a-z0-9.-]+)(?:\[[a-z,]+\])?==([^ ;]+)", lock, re.MULTILINE)) <= parts
+    for lock in supply.LOCKS:
+        entries = lock.read_text(encoding="utf-8")
+        assert set(re.findall(r"^([a-z0-9.-]+)(?:\[[a-z,]+\])?==([^ ;]+)", entries, re.MULTILINE)) <= parts
     assert {(p["npm"], p["version"]) for p in supply.vendor.packages()} <= parts
     hashed = [p for p in listed["components"] if "sha256" in str(p).lower() or "SHA-" in str(p)]
     assert len(hashed) == len(listed["components"])
@@ -77,6 +79,19 @@ def answer(*vulns: dict[str, Any]) -> dict[str, Any]:
             {"name": "rq", "skip_reason": "?"},
         ]
     }
+
+
+def test_both_locks_are_audited(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def run(command: list[str], **_: Any) -> Any:
+        asked.extend(command)
+        return SimpleNamespace(stdout="{}", stderr="")
+
+    monkeypatch.setattr(supply.subprocess, "run", run)
+    supply.look_up()
+    named = [asked[n + 1] for n, word in enumerate(asked) if word == "--requirement"]
+    assert named == [str(lock) for lock in supply.LOCKS]
 
 
 HOLE = {"id": "PYSEC-2030-1", "fix_versions": ["1.1"], "aliases": ["CVE-2030-7"]}

@@ -1,6 +1,6 @@
 """What is installed, and whether anything of it is known to be bad.
 
-    python tools/supply.py sbom     build/sbom.json: a CycloneDX list of requirements.lock and of the vendored files
+    python tools/supply.py sbom     build/sbom.json: a CycloneDX list of both locks and of the vendored files
     python tools/supply.py audit    look every locked version up among published advisories
 
 The audit fails on an advisory that IGNORED does not name. Where no advisory can be asked for, it says so in
@@ -23,7 +23,7 @@ sys.path.insert(0, str(ROOT))
 
 from tools import vendor  # noqa: E402
 
-LOCK = ROOT / "requirements.lock"
+LOCKS = (ROOT / "requirements.lock", ROOT / "requirements-dev.lock")
 SBOM = ROOT / "build" / "sbom.json"
 
 IGNORED: Mapping[str, str] = {}
@@ -52,7 +52,7 @@ def sbom() -> dict[str, Any]:
         command = [
             _tool("cyclonedx-py"),
             "requirements",
-            str(LOCK),
+            str(LOCKS[1]),  # with the other, which it refers to
             "--pyproject",
             str(ROOT / "pyproject.toml"),
         ]
@@ -79,7 +79,8 @@ def sbom() -> dict[str, Any]:
 
 def look_up() -> tuple[dict[str, Any] | None, str]:
     """What pip-audit says of the lock, and what it complained of; no answer if it did not come so far."""
-    command = [_tool("pip-audit"), "--requirement", str(LOCK), "--require-hashes", "--disable-pip"]
+    command = [_tool("pip-audit"), "--require-hashes", "--disable-pip"]
+    command += [word for lock in LOCKS for word in ("--requirement", str(lock))]  # it follows no reference
     command += ["--format", "json", "--progress-spinner", "off", "--timeout", "10"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=240)
