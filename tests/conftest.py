@@ -68,7 +68,7 @@ def postgres() -> Iterator[str]:
 @pytest.fixture(scope="session")
 def postgres_template(postgres: str) -> str:
     """An upgraded database that each test's own is copied from."""
-    _admin(postgres, "CREATE DATABASE template_heldout")
+    run_as_admin(postgres, "CREATE DATABASE template_heldout")
     database = Database(postgres.format(name="template_heldout"), pooled=False)
     migrations.upgrade(database)
     database.dispose()
@@ -94,9 +94,9 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
     server = request.getfixturevalue("postgres")
     template = request.getfixturevalue("postgres_template")
     name = f"test_{os.urandom(6).hex()}"
-    _admin(server, f"CREATE DATABASE {name} TEMPLATE {template}")
+    run_as_admin(server, f"CREATE DATABASE {name} TEMPLATE {template}")
     yield server.format(name=name)
-    _admin(server, f"DROP DATABASE {name} WITH (FORCE)")
+    run_as_admin(server, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture
@@ -106,7 +106,7 @@ def database(database_url: str) -> Iterator[Database]:
     database.dispose()
 
 
-def _admin(server: str, statement: str) -> None:
+def run_as_admin(server: str, statement: str) -> None:
     engine = create_engine(server.format(name="postgres"), isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
         connection.execute(text(statement))

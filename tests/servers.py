@@ -132,7 +132,7 @@ def valkey(data_dir: Path) -> Iterator[str]:
     """The embedded Valkey on its unix socket; its URL."""
     settings = Settings(data_dir=data_dir)
     prepare_data_dir(settings)
-    server = subprocess.Popen(serve._valkey_command(settings))
+    server = subprocess.Popen(serve.valkey_command(settings))
     client = queue.connect(settings.redis)
     try:
         eventually(lambda: _pings(client), what="Valkey's answer")

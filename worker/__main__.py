@@ -135,13 +135,13 @@ def release_the_dead(runner: jobs.Runner) -> None:
 def main() -> int:
     try:
         settings = config.load()
-        logs.begin(settings.log_level, settings.log_format)
+        logs.configure(settings.log_level, settings.log_format)
         startup_checks.refuse_unsafe(settings)
         config.prepare_data_dir(settings)
         database = db.open_(settings, pooled=False)
         key = config.secret_key(settings)
         runner = jobs.configure(settings, database)
-        startup_wait.until_there(lambda: _enter(runner))
+        startup_wait.wait_for_database(lambda: _enter(runner))
     except Refused as refusal:
         print(f"heldout worker: {refusal.message}", file=sys.stderr)
         return refusal.exit_code
@@ -151,7 +151,7 @@ def main() -> int:
     except sandbox.SandboxFailed as failure:
         print(f"heldout worker: {failure}", file=sys.stderr)
         return 1
-    startup_wait.say_goodbye(database, runner.name)
+    startup_wait.remove_heartbeat(database, runner.name)
     return 0
 
 

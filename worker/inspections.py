@@ -21,7 +21,7 @@ from app.base.leases import LeaseLost
 from app.base.models import ChallengeVersion, Competition, Round, Score, State, TrainFile
 from app.base.processes import die_with_parent
 from app.integrity import cases, inspections, train_files
-from app.integrity.cases import Seen
+from app.integrity.cases import Suspicion
 from app.integrity.inspections import Claim, Entrant, Kind
 from scorer.challenges.challenge import Challenge
 from scorer.overfitting import close_report, scan
@@ -157,7 +157,7 @@ def _scan(runner: Runner, claim: Claim, progress: Progress) -> Finish:
         now = db.now(session)
         competition = session.get_one(Competition, claim.competition_id)
         seen = [
-            Seen(s.code, s.team_id, s.evidence, s.advice, s.strength, s.other_team_id, _plain(s.detail))
+            Suspicion(s.code, s.team_id, s.evidence, s.advice, s.strength, s.other_team_id, _plain(s.detail))
             for s in found.suspicions
         ]
         new = cases.record(session, competition, seen, now=now)

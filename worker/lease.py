@@ -80,7 +80,7 @@ def write_outcome(write: Callable[[], None], *, seconds: float = AWAY_SECONDS) -
             log.warning("the outcome was written before the answer was lost, or by another run")
             return None
         except DBAPIError as away:
-            if not db.is_away(away) or time.monotonic() + pause > until:
+            if not db.is_unavailable(away) or time.monotonic() + pause > until:
                 raise
             log.warning("the database is away; trying again: %s", type(away.orig).__name__)
         is_repeated = True

@@ -143,11 +143,11 @@ def _finish_rescores(database: Database) -> int:
 
 def _seal(database: Database) -> int:
     with database.read() as session:
-        waiting = audit_log.is_any_unsealed(session)
+        waiting = audit_log.is_any_unchained(session)
     if not waiting:
         return 0
     with database.begin() as session:
-        return audit_log.seal(session, now=db.now(session))
+        return audit_log.chain(session, now=db.now(session))
 
 
 def _beat(database: Database, name: str) -> int:
@@ -170,17 +170,17 @@ def run(settings: Settings, database: Database, hints: Hints, stop: Stop) -> Non
             most_workers=settings.workers_per_competition,
         )
         stop.wait(settings.sweep_seconds)
-    startup_wait.say_goodbye(database, name)
+    startup_wait.remove_heartbeat(database, name)
 
 
 def main() -> int:
     try:
         settings = config.load()
-        logs.begin(settings.log_level, settings.log_format)
+        logs.configure(settings.log_level, settings.log_format)
         startup_checks.refuse_unsafe(settings)
         config.prepare_data_dir(settings)
         database = db.open_(settings)
-        startup_wait.until_there(lambda: migrations.check(database))
+        startup_wait.wait_for_database(lambda: migrations.check(database))
         hints = queue.open_(settings)
     except Refused as refusal:
         print(f"heldout sweep: {refusal.message}", file=sys.stderr)

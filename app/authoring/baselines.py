@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Made:
+class BaselineFile:
     name: str
     filename: str
     file: Path
 
 
-def run(challenge: scorer.Challenge) -> Iterator[Made]:
+def run(challenge: scorer.Challenge) -> Iterator[BaselineFile]:
     """Run every baseline script of the challenge; each file is there until the next is asked for.
 
     The scripts are the organiser's own code and run with the rights of whoever publishes, but without
@@ -54,14 +54,18 @@ def run(challenge: scorer.Challenge) -> Iterator[Made]:
                 if ended["error"] is not None:
                     failed.append(f"The baseline {script} failed: {ended['error']}")
                     continue
-                yield Made(names[script][:60], f"{Path(script).stem}.csv", Path(out) / f"{script}.csv")
+                yield BaselineFile(
+                    names[script][:60], f"{Path(script).stem}.csv", Path(out) / f"{script}.csv"
+                )
         if runner.returncode != 0:
             failed.append("The baselines could not be run; the message is above.")
     if failed:
         raise Refused(" ".join(failed))
 
 
-def post(session: Session, competition: Competition, made: Made, blob: Blob, *, now: datetime) -> int | None:
+def post(
+    session: Session, competition: Competition, made: BaselineFile, blob: Blob, *, now: datetime
+) -> int | None:
     """Queue the file for the baseline's own team; None if that very file is there already."""
     team = teams.baseline(session, competition, made.name, now=now)
     return submissions.post_baseline(

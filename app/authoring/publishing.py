@@ -58,7 +58,7 @@ def publish(
         now = db.now(session)
         published = challenges.publish(session, challenge, manifest, now=now)
         for sha256 in files_of(published.version.manifest):
-            installation.storage.refuse_unless_there(Blob(sha256, 0))
+            installation.storage.refuse_unless_stored(Blob(sha256, 0))
         published.version.audit = _audit(checked, reasons)
         published.version.benchmark = dict(checked.benchmark)
         every = competitions.of_challenge(session, published.version)
@@ -173,7 +173,7 @@ def post_baselines(
             with installation.database.begin() as session:
                 competition = competitions.by_slug(session, slug)
                 submission_id = baselines.post(session, competition, made, blob, now=db.now(session))
-                installation.storage.refuse_unless_there(blob)
+                installation.storage.refuse_unless_stored(blob)
             if submission_id is not None:
                 installation.hints.send(submission_id)
         names.append(made.name)

@@ -73,7 +73,7 @@ def open_(settings: Settings, *, pooled: bool = True) -> Database:
     )
 
 
-def is_away(error: BaseException) -> bool:
+def is_unavailable(error: BaseException) -> bool:
     """The database cannot be reached, or has just gone: what was asked may be asked again."""
     if isinstance(error, OperationalError) and getattr(error.orig, "sqlite_errorname", "") == "SQLITE_ERROR":
         return False  # a statement of ours that is wrong: SQLite's driver calls that operational too
@@ -84,7 +84,7 @@ def is_away(error: BaseException) -> bool:
 
 # What libpq and PostgreSQL say of a server that is not reached or takes nobody in just now. A connection that fails
 # has no code to go by; a server that speaks another language is refused as if its setting were wrong.
-_PASSING = (
+_TRANSIENT = (
     "connection refused",
     "timeout expired",
     "is the server running locally",  # a unix socket that is not there
@@ -104,10 +104,10 @@ _PASSING = (
 )
 
 
-def is_passing(error: BaseException) -> bool:
+def is_transient(error: BaseException) -> bool:
     """Waiting may mend it, as it does not a wrong password or a database that does not exist."""
     words = str(getattr(error, "orig", "")).lower()
-    return is_away(error) and any(passing in words for passing in _PASSING)
+    return is_unavailable(error) and any(passing in words for passing in _TRANSIENT)
 
 
 def is_full(error: BaseException) -> bool:

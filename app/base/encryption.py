@@ -22,7 +22,7 @@ TAG = 16
 MIN_PASSPHRASE = 12
 
 
-def is_sealed(raw: BinaryIO) -> bool:
+def is_encrypted(raw: BinaryIO) -> bool:
     begin = raw.read(len(MAGIC))
     raw.seek(0)
     return begin == MAGIC
@@ -51,11 +51,11 @@ class Writer:
     def write(self, content: bytes) -> int:
         self._waiting += content
         while len(self._waiting) > CHUNK:
-            self._seal(bytes(self._waiting[:CHUNK]), is_last=False)
+            self._encrypt_chunk(bytes(self._waiting[:CHUNK]), is_last=False)
             del self._waiting[:CHUNK]
         return len(content)
 
-    def _seal(self, chunk: bytes, *, is_last: bool) -> None:
+    def _encrypt_chunk(self, chunk: bytes, *, is_last: bool) -> None:
         self._raw.write(self._cipher.encrypt(_nonce(self._number, is_last=is_last), chunk, MAGIC))
         self._number += 1
 
@@ -66,7 +66,7 @@ class Writer:
         self, kind: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None
     ) -> None:
         if kind is None:
-            self._seal(bytes(self._waiting), is_last=True)
+            self._encrypt_chunk(bytes(self._waiting), is_last=True)
 
 
 class Reader:

@@ -7,7 +7,7 @@
     ├── Conflict             409  exit 2   the name is taken, the version has submissions
     ├── Closed               403  exit 3   not open yet, over, or paused
     ├── QuotaExhausted       429  exit 3
-    ├── TooManyTries         429  exit 3   wait a little; nothing was looked at
+    ├── RateLimited         429  exit 3   wait a little; nothing was looked at
     ├── TooLarge             413  exit 2
     ├── Unavailable          503  exit 1   a part of ours is away for a moment: try again
     ├── StorageFull          507  exit 1   no room for another file
@@ -64,7 +64,7 @@ class QuotaExhausted(Refused):
     exit_code = 3
 
 
-class TooManyTries(Refused):
+class RateLimited(Refused):
     status = 429
     exit_code = 3
 

@@ -27,7 +27,7 @@ def beat(
             row.detail = detail
 
 
-def gone(session: Session, name: str) -> None:
+def remove(session: Session, name: str) -> None:
     session.execute(delete(Heartbeat).where(Heartbeat.name == name))
 
 

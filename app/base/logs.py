@@ -18,7 +18,7 @@ FORMATS = ("text", "json")
 _subject: ContextVar[Mapping[str, object]] = ContextVar("subject", default={})  # noqa: B039  never changed in place
 
 
-def begin(level: str, form: str = "text") -> None:
+def configure(level: str, form: str = "text") -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(Json() if form == "json" else Text())
     logging.basicConfig(level=level.upper(), handlers=[handler])

@@ -518,7 +518,7 @@ class Event(Base):
     detail: Mapped[dict[str, Any]] = mapped_column(JSON)
 
 
-class SignInTry(Base):
+class SignInAttempt(Base):
     """A sign-up, or a try to sign in that has not succeeded: counted before the costly hash, by all processes."""
 
     __tablename__ = "sign_in_try"

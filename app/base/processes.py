@@ -19,7 +19,7 @@ def die_with_parent() -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def give_way(niceness: int) -> None:
+def lower_priority(niceness: int) -> None:
     """Let other processes of this machine go first. Linux weighs sessions first, by a niceness of their own."""
     total = os.nice(niceness)
     for _ in range(5):

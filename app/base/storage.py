@@ -67,7 +67,7 @@ class Incoming:
         self._hash = hashlib.sha256()
         incoming = folder / "incoming"
         self._path = incoming / secrets.token_hex(16)
-        with _room():
+        with _disk_errors():
             incoming.mkdir(parents=True, exist_ok=True)
             self._file: BinaryIO = self._path.open("xb")
 
@@ -76,7 +76,7 @@ class Incoming:
         if self.size_bytes > self.limit_bytes:
             raise TooLarge(f"The file is larger than the limit of {self.limit_bytes / 1e6:g} MB.")
         self._hash.update(chunk)
-        with _room():
+        with _disk_errors():
             return self._file.write(chunk)
 
     @property
@@ -86,7 +86,7 @@ class Incoming:
 
     def keep(self, target: Path | None = None) -> Blob:
         """Make it durable, under its hash or as `target`: the name exists only once every byte is on disk."""
-        with _room():
+        with _disk_errors():
             return self._keep(target)
 
     def _keep(self, target: Path | None) -> Blob:
@@ -144,7 +144,7 @@ class Storage:
     def receive(self, limit_bytes: int) -> Incoming:
         return Incoming(self.folder, limit_bytes)
 
-    def forget_broken_uploads(self, *, older_than_seconds: float) -> int:
+    def remove_broken_uploads(self, *, older_than_seconds: float) -> int:
         """Remove what a process that was killed had begun to receive; how many files."""
         oldest = time.time() - older_than_seconds
         broken = 0
@@ -200,7 +200,7 @@ class Storage:
             return None
         return Stored(sha256, found.st_size, datetime.fromtimestamp(found.st_mtime, UTC))
 
-    def refuse_unless_there(self, blob: Blob) -> None:
+    def refuse_unless_stored(self, blob: Blob) -> None:
         """Before the transaction commits that has just written a row with this file's name: see `remove_orphan`."""
         if self.stored(blob.sha256) is None:
             raise Unavailable(CLEARED)
@@ -266,7 +266,7 @@ class BucketStorage(Storage):
     def refuse_unless_writable(self) -> None:
         super().refuse_unless_writable()
         bucket = self._root.split("/")[0]
-        with self._in_words():
+        with self._bucket_errors():
             is_there = self._files.exists(bucket)
         if not is_there:
             raise Unavailable(f"Storage has no bucket {bucket}. {AGAIN}")
@@ -274,7 +274,7 @@ class BucketStorage(Storage):
     def send(self, spooled: Path, blob: Blob) -> None:
         """Put it into the bucket, and look whether it arrived."""
         key = self._key(blob.sha256)
-        with self._in_words():
+        with self._bucket_errors():
             self._files.put_file(
                 str(spooled), key, chunksize=PART_BYTES, max_concurrency=2, Metadata={"sha256": blob.sha256}
             )
@@ -282,7 +282,7 @@ class BucketStorage(Storage):
             named = self._files.metadata(key, refresh=True).get("sha256")
         if info["size"] != blob.size_bytes or named != blob.sha256:
             raise Unavailable(f"The file did not arrive whole in storage; nothing was counted. {AGAIN}")
-        self._forget_unused(blob.size_bytes)
+        self._evict_unused(blob.size_bytes)
 
     def path(self, sha256: str) -> Path:
         """A local copy; fetched and verified if there is none."""
@@ -293,7 +293,7 @@ class BucketStorage(Storage):
             return path
         if not self.copy(sha256, path):
             raise Unavailable("The file in storage is not the one that was kept; its organiser must look.")
-        self._forget_unused(0)
+        self._evict_unused(0)
         return path
 
     def copy(self, sha256: str, target: Path) -> bool:
@@ -306,10 +306,13 @@ class BucketStorage(Storage):
 
     @contextmanager
     def _fetched(self, sha256: str) -> Iterator[Incoming]:
-        with self._in_words():
+        with self._bucket_errors():
             size = self._files.info(self._key(sha256), refresh=True)["size"]
         with Incoming(self.folder, size) as incoming:
-            with self._in_words(), self._files.open(self._key(sha256), "rb", cache_type="none") as stream:
+            with (
+                self._bucket_errors(),
+                self._files.open(self._key(sha256), "rb", cache_type="none") as stream,
+            ):
                 while chunk := stream.read(PART_BYTES):
                     incoming.write(chunk)
             yield incoming
@@ -320,7 +323,7 @@ class BucketStorage(Storage):
             return incoming.size_bytes if incoming.sha256 == sha256 else None
 
     def listed(self) -> Iterator[Stored]:
-        with self._in_words():
+        with self._bucket_errors():
             found = self._files.find(self._root, detail=True)
         for name, info in found.items():
             yield Stored(name.rsplit("/", 1)[-1], info["size"], info["LastModified"])
@@ -328,7 +331,7 @@ class BucketStorage(Storage):
     def stored(self, sha256: str) -> Stored | None:
         _refuse_no_digest(sha256)
         try:
-            with self._in_words():
+            with self._bucket_errors():
                 info = self._files.info(self._key(sha256), refresh=True)
         except NotFound:
             return None
@@ -336,10 +339,10 @@ class BucketStorage(Storage):
 
     def remove(self, sha256: str) -> None:
         super().remove(sha256)
-        with self._in_words(), suppress(FileNotFoundError):
+        with self._bucket_errors(), suppress(FileNotFoundError):
             self._files.rm_file(self._key(sha256))
 
-    def _forget_unused(self, room: int) -> None:
+    def _evict_unused(self, room: int) -> None:
         """Make room for another copy: the longest unused go first, and none that is in use."""
         with self._lock:
             copies = []
@@ -354,7 +357,7 @@ class BucketStorage(Storage):
                 total -= size
 
     @contextmanager
-    def _in_words(self) -> Iterator[None]:
+    def _bucket_errors(self) -> Iterator[None]:
         """What a bucket refuses is nobody's fault who uploads or reads: said so, to be tried again."""
         from botocore.exceptions import BotoCoreError, ClientError
 
@@ -388,7 +391,7 @@ def open_(settings: Settings) -> Storage:
 
 
 @contextmanager
-def _room() -> Iterator[None]:
+def _disk_errors() -> Iterator[None]:
     """A full disk is refused in words, and its operator told; any other fault stays one."""
     try:
         yield
@@ -401,7 +404,7 @@ def _room() -> Iterator[None]:
 
 def unreferenced(session: Session, storage: Storage, *, now: datetime) -> list[Stored]:
     """Kept files that no row names and none will any more."""
-    known = named(session)
+    known = referenced(session)
     return [kept for kept in storage.listed() if kept.sha256 not in known and kept.kept_at < now - ORPHAN_AGE]
 
 
@@ -411,12 +414,12 @@ def remove_orphan(session: Session, storage: Storage, orphan: Stored, *, now: da
     The race is with an upload of the very same bytes, which keeps its file and then writes its row. Kept
     before the look at the file's age, the file is young and stays. Kept after that look and removed: its
     row was not committed, or it would be seen here; and it cannot be written before this transaction ends,
-    since the tables are held. So `refuse_unless_there`, asked after the row is written, finds the file gone, and
+    since the tables are held. So `refuse_unless_stored`, asked after the row is written, finds the file gone, and
     the upload is refused and may be sent again. It is one after the other in each case, whoever is killed when.
     """
     if session.get_bind().dialect.name != "sqlite":  # where whoever writes is alone anyhow
         session.execute(text("LOCK TABLE challenge_version, train_file, submission IN SHARE MODE"))
-    if _is_named(session, orphan.sha256):
+    if _is_referenced(session, orphan.sha256):
         return False
     found = storage.stored(orphan.sha256)
     if found is None or found.kept_at >= now - ORPHAN_AGE:
@@ -425,7 +428,7 @@ def remove_orphan(session: Session, storage: Storage, orphan: Stored, *, now: da
     return True
 
 
-def named(session: Session) -> set[str]:
+def referenced(session: Session) -> set[str]:
     """Every kept file that a row names."""
     return (
         set(session.scalars(select(Submission.sha256)))
@@ -434,7 +437,7 @@ def named(session: Session) -> set[str]:
     )
 
 
-def _is_named(session: Session, sha256: str) -> bool:
+def _is_referenced(session: Session, sha256: str) -> bool:
     of_teams = select(
         or_(
             select(Submission.id).where(Submission.sha256 == sha256).exists(),

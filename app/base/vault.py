@@ -167,11 +167,11 @@ class BucketVault(Vault):
         listing = scorer.folder_listing(draft)
         (draft / LIST).write_bytes(listing)
         for name, sha256 in [*_entries(listing), (LIST, digest)]:
-            with self._in_words(digest, name):
+            with self._bucket_errors(digest, name):
                 self._bucket.send(draft / name, Blob(sha256, (draft / name).stat().st_size))
 
     def _fetch(self, draft: Path, digest: str) -> None:
-        self._bucket.forget_broken_uploads(older_than_seconds=3600)
+        self._bucket.remove_broken_uploads(older_than_seconds=3600)
         draft.mkdir(mode=0o700)
         self._copy(digest, digest, draft, LIST)
         names = [LIST]
@@ -187,7 +187,7 @@ class BucketVault(Vault):
             os.utime(draft / name, ns=(COPIED_NS, COPIED_NS))
 
     def _copy(self, digest: str, sha256: str, draft: Path, name: str) -> None:
-        with self._in_words(digest, name):
+        with self._bucket_errors(digest, name):
             is_same = self._bucket.copy(sha256, draft / name)
         if not is_same:
             raise Unavailable(f"{self._object(digest, name)} was changed since it was published. {PUT_BACK}")
@@ -196,7 +196,7 @@ class BucketVault(Vault):
         return f"{'The list of files' if name == LIST else name} of version {digest[:12]} in {self}"
 
     @contextmanager
-    def _in_words(self, digest: str, name: str) -> Iterator[None]:
+    def _bucket_errors(self, digest: str, name: str) -> Iterator[None]:
         try:
             yield
         except NotFound as gone:

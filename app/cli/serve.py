@@ -27,7 +27,7 @@ def serve_command(installation: Installation, port: int | None, host: str | None
     """Everything on one machine, supervised: web, workers, sweeper and an embedded Valkey."""
     given = {"port": port, "host": host, "workers": workers}
     settings = replace(installation.settings, **{k: v for k, v in given.items() if v is not None})  # type: ignore[arg-type]  # each value has its own field's type
-    logs.begin(settings.log_level, settings.log_format)
+    logs.configure(settings.log_level, settings.log_format)
 
     def ready(address: str) -> None:
         click.echo(f"Heldout is ready on {address}")

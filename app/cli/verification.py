@@ -116,7 +116,7 @@ def audit_verify(installation: Installation, head: str | None) -> int:
     """Walk the chain, and hold submissions and scores against it. Exit 1 if anything was changed."""
     with installation.database.read() as session:
         verdict = audit_log.verify(session)
-        is_known = head is None or audit_log.knows(session, head)
+        is_known = head is None or audit_log.contains(session, head)
     for fault in verdict.faults:
         click.echo(fault.words)
     if not is_known:
@@ -126,7 +126,7 @@ def audit_verify(installation: Installation, head: str | None) -> int:
     if any(older.values()):
         what = " and ".join(f"{count} {name}" for name, count in older.items() if count)
         click.echo(f"{what} are from before the log, which tells only whether they changed since.")
-    click.echo(f"{verdict.sealed} events sealed, {verdict.unsealed} not yet; the log is {state}.")
+    click.echo(f"{verdict.chained} events sealed, {verdict.unchained} not yet; the log is {state}.")
     click.echo(verdict.head)
     return 0 if state == "whole" else 1
 
@@ -143,13 +143,13 @@ def doctor_command(
     """Whether every promise holds: nothing stuck, quotas, files, board, log, scores. Exit 1 if one does not."""
     seed = secrets.randbelow(1_000_000) if seed is None else seed
     with installation.database.read() as session:
-        checks = doctor.look(session, now=db.now(session))
+        checks = doctor.check_database(session, now=db.now(session))
         files = list(doctor.blobs(session))
         digests = doctor.versions(session)
         drawn = (
             []
             if no_scores
-            else doctor.sample(session, seed=seed, share=1.0 if everything else doctor.SHARE_PROVEN)
+            else doctor.sample(session, seed=seed, share=1.0 if everything else doctor.SHARE_RECOMPUTED)
         )
     checks.append(doctor.files(installation.storage, files))
     if not no_scores:

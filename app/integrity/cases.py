@@ -44,7 +44,7 @@ class Action(StrEnum):
 
 
 @dataclass(frozen=True)
-class Seen:
+class Suspicion:
     """What a scan says of a team, or of a pair of teams."""
 
     code: str
@@ -64,7 +64,7 @@ class CaseView:
     log: Sequence[Event] = ()
 
 
-def record(session: Session, competition: Competition, seen: Sequence[Seen], *, now: datetime) -> int:
+def record(session: Session, competition: Competition, seen: Sequence[Suspicion], *, now: datetime) -> int:
     """Take in what a scan saw; how many cases are new. A case seen again keeps its history.
 
     A dismissed one opens again only if it has become much stronger: an organiser's judgement stands.

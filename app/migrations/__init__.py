@@ -32,7 +32,7 @@ def upgrade(database: Database, to: str = "head") -> None:
         if found is not None and found not in known():
             _refuse_unless_fits(found)
             return
-        config = _config()
+        config = alembic_config()
         config.attributes["connection"] = connection
         command.upgrade(config, to)
 
@@ -77,18 +77,18 @@ def _refuse_unless_fits(found: str | None) -> None:
 @lru_cache(maxsize=1)
 def known() -> frozenset[str]:
     """Every version that this program can bring a schema to."""
-    return frozenset(s.revision for s in ScriptDirectory.from_config(_config()).walk_revisions())
+    return frozenset(s.revision for s in ScriptDirectory.from_config(alembic_config()).walk_revisions())
 
 
 @lru_cache(maxsize=1)
 def head() -> str:
     """The schema's version that this program knows."""
-    found = ScriptDirectory.from_config(_config()).get_current_head()
+    found = ScriptDirectory.from_config(alembic_config()).get_current_head()
     assert found is not None, "there is a first version"
     return found
 
 
-def _config() -> Config:
+def alembic_config() -> Config:
     config = Config()
     config.set_main_option("script_location", "app:migrations")
     config.set_main_option("path_separator", "os")

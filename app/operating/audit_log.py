@@ -30,7 +30,7 @@ OLDER = "older submissions named"
 """The second beginning of a log whose first event names only scores."""
 RECEIVED = events.ACCEPTED, events.POSTED
 LOG = "log"
-SEALED_AT_ONCE = 1000
+CHAINED_AT_ONCE = 1000
 LOCK = 0x48454C45  # any fixed number: one sealer at a time on PostgreSQL; SQLite has one writer anyhow
 
 
@@ -44,23 +44,23 @@ class Fault:
 
 @dataclass(frozen=True)
 class Verdict:
-    sealed: int
+    chained: int
     head: str
     """The newest hash; note it elsewhere, and nobody can rewrite what came before."""
-    unsealed: int
+    unchained: int
     before: int
     """Scores from before there was a log, which only say that nobody changed them since."""
     submissions_before: int
     faults: tuple[Fault, ...]
 
 
-def seal(session: Session, *, now: datetime) -> int:
+def chain(session: Session, *, now: datetime) -> int:
     """Chain the events that were committed since; how many. The first time, say first what came before the log."""
     if session.get_bind().dialect.name != "sqlite":
         session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK})
     waiting = list(
         session.scalars(
-            select(Event).where(Event.seq.is_(None)).order_by(Event.id).limit(SEALED_AT_ONCE)
+            select(Event).where(Event.seq.is_(None)).order_by(Event.id).limit(CHAINED_AT_ONCE)
         ).all()
     )
     if not waiting and not _lacks_submissions(session):
@@ -72,13 +72,13 @@ def seal(session: Session, *, now: datetime) -> int:
         select(Event.seq, Event.hash).order_by(Event.seq.desc().nulls_last()).limit(1)
     ).one()
     seq, head = last.seq or 0, last.hash or BEGINNING
-    sealed = []
+    chained = []
     for event in waiting:
         seq += 1
         head = link(head, seq, event)
-        sealed.append({"id": event.id, "seq": seq, "hash": head})
-    session.execute(update(Event), sealed)
-    return len(sealed)
+        chained.append({"id": event.id, "seq": seq, "hash": head})
+    session.execute(update(Event), chained)
+    return len(chained)
 
 
 def _opening(session: Session, now: datetime) -> Event | None:
@@ -173,12 +173,12 @@ def _standing_scores(session: Session) -> Iterator[tuple[Score, str | None]]:
     yield from found
 
 
-def knows(session: Session, head: str) -> bool:
+def contains(session: Session, head: str) -> bool:
     """Whether this hash, noted earlier, is still one of the chain's."""
     return session.scalar(select(Event.id).where(Event.hash == head).limit(1)) is not None
 
 
-def is_any_unsealed(session: Session) -> bool:
+def is_any_unchained(session: Session) -> bool:
     """Whether `seal` would find something to do."""
     waiting = session.scalar(select(Event.id).where(Event.seq.is_(None)).limit(1))
     return waiting is not None or _lacks_submissions(session)
@@ -243,8 +243,10 @@ def verify(session: Session) -> Verdict:
     faults: list[Fault] = []
     head, expected = BEGINNING, 0
     said = _Said()
-    sealed = select(Event).where(Event.seq.is_not(None)).order_by(Event.seq).execution_options(yield_per=1000)
-    for event in session.scalars(sealed):
+    chained = (
+        select(Event).where(Event.seq.is_not(None)).order_by(Event.seq).execution_options(yield_per=1000)
+    )
+    for event in session.scalars(chained):
         assert event.seq is not None
         expected += 1
         if event.seq != expected:
@@ -257,16 +259,16 @@ def verify(session: Session) -> Verdict:
             )
             head = event.hash or head  # go on from here, so that each break is told once
         faults += said.hear(event)
-    unsealed = 0
+    unchained = 0
     for event in session.scalars(select(Event).where(Event.seq.is_(None)).order_by(Event.id)):
-        unsealed += 1
+        unchained += 1
         faults += said.hear(event)
     faults += _submissions(session, said)
     if expected:
         faults += _scores(session, said)
     before = sum(int(found.get("count", 0)) for found in said.before.values())
     older = int((said.older or {}).get("count", 0))
-    return Verdict(expected, head, unsealed, before, older, tuple(faults))
+    return Verdict(expected, head, unchained, before, older, tuple(faults))
 
 
 def _submissions(session: Session, said: _Said) -> Iterator[Fault]:

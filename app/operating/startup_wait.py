@@ -23,7 +23,7 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 
-def until_there(begin: Callable[[], T]) -> T:
+def wait_for_database(begin: Callable[[], T]) -> T:
     """Begin, again and again while the database is not there yet or takes nobody in; SIGTERM ends it at once.
 
     Machines come up in any order. What waiting does not mend (a wrong password, another schema) is refused as ever.
@@ -36,7 +36,7 @@ def until_there(begin: Callable[[], T]) -> T:
                 return begin()
             except (Misconfigured, DBAPIError) as wrong:
                 cause = wrong if isinstance(wrong, DBAPIError) else wrong.__cause__
-                if not (isinstance(cause, DBAPIError) and db.is_passing(cause)):
+                if not (isinstance(cause, DBAPIError) and db.is_transient(cause)):
                     raise
                 if time.monotonic() - said_at >= SAY_AGAIN_SECONDS:
                     said_at = time.monotonic()
@@ -52,10 +52,10 @@ def _leave(*_: object) -> None:
     sys.exit(0)
 
 
-def say_goodbye(database: Database, name: str) -> None:
+def remove_heartbeat(database: Database, name: str) -> None:
     """Take the heartbeat away; if the database is away itself, it grows old instead."""
     try:
         with database.begin() as session:
-            heartbeats.gone(session, name)
+            heartbeats.remove(session, name)
     except DBAPIError as away:
         log.warning("stopped while the database is away: %s", type(away.orig).__name__)

@@ -53,7 +53,7 @@ class Failure:
 
 
 @dataclass(frozen=True)
-class Figures:
+class Statistics:
     loads: tuple[Load, ...]
     oldest_due: timedelta
     """For how long the evaluation that could have been taken the longest has been left; 0 if none waits."""
@@ -67,7 +67,7 @@ class Figures:
         return [beat for beat in self.alive if beat.kind == kind]
 
 
-def take(session: Session, *, now: datetime) -> Figures:
+def collect(session: Session, *, now: datetime) -> Statistics:
     """What changes by the second. All of it is short ranges of an index, however much was ever scored."""
     counts: dict[tuple[str, str], dict[str, int]] = {}
     found = session.execute(
@@ -89,7 +89,7 @@ def take(session: Session, *, now: datetime) -> Figures:
     )
     by_state = select(Inspection.state, func.count()).group_by(Inspection.state)
     inspections = dict(session.execute(by_state).all())
-    return Figures(
+    return Statistics(
         loads=tuple(sorted(loads, key=lambda load: (-load.queued - load.running, -load.failed, load.slug))),
         oldest_due=now - due_since if due_since else timedelta(),
         alive=tuple(heartbeats.alive(session, now=now)),

@@ -21,7 +21,7 @@ from app.base.models import ChallengeVersion, Evaluation, Round, RoundState, Sco
 
 
 @dataclass(frozen=True)
-class Proof:
+class Verification:
     """What was stored, what came out now, and every difference in words; none if they are the same bits."""
 
     submission_id: int
@@ -37,7 +37,7 @@ class Proof:
         return not self.differences
 
 
-def verify(installation: Installation, submission_id: int) -> Proof:
+def verify(installation: Installation, submission_id: int) -> Verification:
     """Score the stored file again under the round that counts. Refused while the submission has no outcome."""
     with installation.database.read() as session:
         found = session.execute(
@@ -68,7 +68,7 @@ def verify(installation: Installation, submission_id: int) -> Proof:
         if not _same(stored.get(name), again.get(name))
     ]
     provenance = dict(score.provenance) if score else {}
-    return Proof(submission_id, state, digest, stored, again, tuple(differences), provenance)
+    return Verification(submission_id, state, digest, stored, again, tuple(differences), provenance)
 
 
 def _again(installation: Installation, digest: str, file: Path) -> Mapping[str, Any]:

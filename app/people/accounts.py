@@ -17,7 +17,7 @@ from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from app.base.errors import Conflict, NotFound, NotSignedIn, Refused, TooManyTries
+from app.base.errors import Conflict, NotFound, NotSignedIn, RateLimited, Refused
 from app.base.models import SignIn, Token, User
 
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,38}[a-z0-9])?")
@@ -74,13 +74,11 @@ def register(
 
 
 @contextmanager
-def place_to_hash() -> Iterator[None]:
+def hashing_slot() -> Iterator[None]:
     """One of few places, held while a password is counted, waited for and hashed; refused when all are taken."""
     # A class that begins comes all at once; a hash takes a tenth of a second.
     if not _places.acquire(timeout=2.0):
-        raise TooManyTries(
-            "Too many people are signing in at this moment. Please try again in a few seconds."
-        )
+        raise RateLimited("Too many people are signing in at this moment. Please try again in a few seconds.")
     try:
         yield
     finally:

@@ -16,8 +16,8 @@ from datetime import datetime, timedelta
 from sqlalchemy import and_, delete, func, or_, select, text
 from sqlalchemy.orm import Session
 
-from app.base.errors import TooManyTries
-from app.base.models import SignInTry
+from app.base.errors import RateLimited
+from app.base.models import SignInAttempt
 
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 PER_ACCOUNT, PER_ADDRESS, IN_ALL = 5, 30, 300  # tries a minute
@@ -78,14 +78,14 @@ def network(address: str | None) -> str:
 
 def refuse(session: Session, limits: Sequence[Limit], *, now: datetime) -> None:
     """Refuse one try too many; only reads."""
-    row = SignInTry
+    row = SignInAttempt
     recent = or_(*(and_(row.key == limit.key, row.at > now - limit.within) for limit in limits))
     found = session.execute(select(row.key, func.count(), func.min(row.at)).where(recent).group_by(row.key))
     counted = {key: (count, oldest) for key, count, oldest in found}
     for limit in limits:
         count, oldest = counted.get(limit.key, (0, now))
         if count >= limit.most:
-            raise TooManyTries(f"{limit.words} Please wait {_wait(oldest + limit.within - now)}.")
+            raise RateLimited(f"{limit.words} Please wait {_wait(oldest + limit.within - now)}.")
 
 
 def count(session: Session, limits: Sequence[Limit], *, now: datetime) -> list[int]:
@@ -94,17 +94,17 @@ def count(session: Session, limits: Sequence[Limit], *, now: datetime) -> list[i
         # Two that count at once would both see room for one; SQLite's writers queue anyway.
         session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
     refuse(session, limits, now=now)
-    rows = [SignInTry(key=limit.key, at=now) for limit in limits]
+    rows = [SignInAttempt(key=limit.key, at=now) for limit in limits]
     session.add_all(rows)
     session.flush()
     if any(row.id % PURGE_EVERY == 0 for row in rows):
-        session.execute(delete(SignInTry).where(SignInTry.at <= now - HOUR))
+        session.execute(delete(SignInAttempt).where(SignInAttempt.at <= now - HOUR))
     return [row.id for row in rows]
 
 
 def forget(session: Session, ids: Sequence[int]) -> None:
     """The try was no guess."""
-    session.execute(delete(SignInTry).where(SignInTry.id.in_(ids)))
+    session.execute(delete(SignInAttempt).where(SignInAttempt.id.in_(ids)))
 
 
 def _wait(left: timedelta) -> str:

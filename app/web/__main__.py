@@ -78,11 +78,11 @@ def main() -> int:
     try:
         # The supervisor's own variable is no setting of a person's.
         settings = config.load({k: v for k, v in os.environ.items() if k != "HELDOUT_LISTEN_FD"})
-        logs.begin(settings.log_level, settings.log_format)
+        logs.configure(settings.log_level, settings.log_format)
         startup_checks.refuse_unsafe(settings, listens=True)
         config.prepare_data_dir(settings)
         database = db.open_(settings)
-        startup_wait.until_there(lambda: _enter(settings, database))  # not listening until then
+        startup_wait.wait_for_database(lambda: _enter(settings, database))  # not listening until then
         database.dispose()
     except Refused as refusal:
         print(f"heldout web: {refusal.message}", file=sys.stderr)

@@ -106,7 +106,7 @@ def fault(error: Exception) -> ResponseReturnValue:
     if db.is_full(error):
         log.error("DISK FULL: the database cannot be written")
         return refused(StorageFull(FULL))
-    if db.is_away(error):
+    if db.is_unavailable(error):
         log.warning("%s %s: the database is away: %s", request.method, request.path, type(error).__name__)
         return refused(Unavailable(AWAY))
     log.exception("%s %s", request.method, request.path, exc_info=error)

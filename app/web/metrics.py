@@ -11,7 +11,7 @@ from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily, Met
 
 from app.base.models import State
 from app.operating.health import Disk
-from app.operating.statistics import Figures
+from app.operating.statistics import Statistics
 
 BUCKETS = (1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600)
 
@@ -43,7 +43,7 @@ class Snapshot:
 
     def __init__(
         self,
-        figures: Figures | None,
+        figures: Statistics | None,
         totals: dict[State, int],
         seconds: Sequence[float],
         hints: int | None,
@@ -73,7 +73,7 @@ class Snapshot:
         if self._figures is not None:
             yield from self._of_database(self._figures)
 
-    def _of_database(self, figures: Figures) -> Iterable[Metric]:
+    def _of_database(self, figures: Statistics) -> Iterable[Metric]:
         fresh = {State(name): figures.count(name) for name in ("queued", "running", "failed")}
         states = GaugeMetricFamily(
             "heldout_evaluations",

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from app.base.errors import TooManyTries, Unavailable
+from app.base.errors import RateLimited, Unavailable
 
 UPLOADS_AT_ONCE = 2
 FREE_THREADS = 3
@@ -35,7 +35,7 @@ class UnderWay:
     def upload(self, user_id: int) -> Iterator[None]:
         with self._lock:
             if self._uploads[user_id] >= UPLOADS_AT_ONCE:
-                raise TooManyTries(
+                raise RateLimited(
                     f"{UPLOADS_AT_ONCE} uploads of yours are still on their way. Please send the next when one is here."
                 )
             if self._uploads.total() >= self._in_all:

@@ -165,7 +165,7 @@ def take(
             idempotency_key=key,
             most_bytes=parts().settings.team_mb * 1_000_000,
         )
-        parts().storage.refuse_unless_there(blob)
+        parts().storage.refuse_unless_stored(blob)
     failpoints.reach("upload.accepted")
     parts().hints.send(receipt.id)  # after the commit, or a fast worker would look for a row not there yet
     failpoints.reach("upload.announced")
@@ -213,7 +213,7 @@ def take_train_file(
         inspection = train_files.attach(
             session, competition, submission, kind, blob, by=who.name, now=db.now(session)
         )
-        parts().storage.refuse_unless_there(blob)
+        parts().storage.refuse_unless_stored(blob)
         file = train_files.get(session, submission_id, kind)
         inspection_id = inspection.id
     parts().hints.send_inspection(inspection_id)

@@ -221,7 +221,7 @@ def test_removing_waits_for_an_upload_that_is_just_being_accepted(tmp_path: Path
             received_at=NOON,
             now=NOON,
         )
-        kept.refuse_unless_there(blob)
+        kept.refuse_unless_stored(blob)
         remover.start()
         remover.join(0.3)
         assert removed == [], "it waits"
@@ -232,10 +232,10 @@ def test_removing_waits_for_an_upload_that_is_just_being_accepted(tmp_path: Path
 
 def test_what_was_cleared_away_after_it_was_kept_is_missed(bucket: Storage) -> None:
     kept = put(bucket, b"bytes")
-    bucket.refuse_unless_there(kept)
+    bucket.refuse_unless_stored(kept)
     bucket.remove(kept.sha256)
     with pytest.raises(Unavailable, match="cleared away in the moment it came"):
-        bucket.refuse_unless_there(kept)
+        bucket.refuse_unless_stored(kept)
 
 
 def test_only_an_s3_address_loads_the_client(settings: Settings) -> None:

@@ -8,13 +8,13 @@ from app.base.errors import Conflict, Forbidden, NotFound, Refused
 from app.base.models import Case, Event, Team
 from app.competing import competitions, leaderboard
 from app.integrity import cases
-from app.integrity.cases import Action, CaseState, Seen
+from app.integrity.cases import Action, CaseState, Suspicion
 from tests.app.conftest import NOON, World
 
 REASON = "compared both notebooks by hand"
 
 
-def see(world: World, *seen: Seen) -> int:
+def see(world: World, *seen: Suspicion) -> int:
     with world.database.begin() as session:
         return cases.record(session, competitions.by_slug(session, world.slug), seen, now=NOON)
 
@@ -48,18 +48,18 @@ def ids(world: World) -> tuple[int, int]:
 
 def test_a_pair_is_one_case_whichever_team_is_named_first(world: World) -> None:
     ada, bob = ids(world)
-    assert see(world, Seen("copies", ada, "e", "a", 5.0, other_team_id=bob)) == 1
-    assert see(world, Seen("copies", bob, "more", "a", 6.0, other_team_id=ada)) == 0
+    assert see(world, Suspicion("copies", ada, "e", "a", 5.0, other_team_id=bob)) == 1
+    assert see(world, Suspicion("copies", bob, "more", "a", 6.0, other_team_id=ada)) == 0
     assert (one(world).evidence, one(world).strength) == ("more", 6.0)
 
 
 def test_a_dismissed_case_stays_so_unless_it_becomes_much_stronger(world: World) -> None:
     ada, _ = ids(world)
-    see(world, Seen("probing", ada, "e", "a", 4.0))
+    see(world, Suspicion("probing", ada, "e", "a", 4.0))
     act(world, Action.DISMISS)
-    see(world, Seen("probing", ada, "e", "a", 5.0))
+    see(world, Suspicion("probing", ada, "e", "a", 5.0))
     assert one(world).state == CaseState.DISMISSED
-    see(world, Seen("probing", ada, "e", "a", 9.0))
+    see(world, Suspicion("probing", ada, "e", "a", 9.0))
     assert one(world).state == CaseState.OPEN
 
 
@@ -67,7 +67,7 @@ def test_a_disqualified_team_leaves_the_board_is_told_why_and_can_come_back(worl
     ada, bob = ids(world)
     world.score(0.4, by="ada")
     world.score(0.5, by="bob")
-    see(world, Seen("copies", ada, "e", "a", 5.0, other_team_id=bob))
+    see(world, Suspicion("copies", ada, "e", "a", 5.0, other_team_id=bob))
     act(world, Action.DISQUALIFY, team_id=bob)
     assert ranked(world) == ["ada"]
     with pytest.raises(Forbidden, match=REASON):
@@ -84,7 +84,7 @@ def test_a_disqualified_team_leaves_the_board_is_told_why_and_can_come_back(worl
 
 def test_every_action_is_kept_with_who_and_why(world: World) -> None:
     ada, _ = ids(world)
-    see(world, Seen("probing", ada, "e", "a", 4.0))
+    see(world, Suspicion("probing", ada, "e", "a", 4.0))
     for action in (Action.NOTE, Action.DISMISS, Action.REOPEN):
         act(world, action)
     with world.database.read() as session:
@@ -110,14 +110,14 @@ def test_an_action_without_reason_case_or_team_is_refused(
     world: World, more: dict[str, object], refused: type[Exception], words: str
 ) -> None:
     ada, _ = ids(world)
-    see(world, Seen("probing", ada, "e", "a", 4.0))
+    see(world, Suspicion("probing", ada, "e", "a", 4.0))
     with pytest.raises(refused, match=words):
         act(world, Action.DISQUALIFY, **more)  # type: ignore[arg-type]
 
 
 def test_feedback_cannot_be_coarsened_without_a_benchmark(world: World) -> None:
     ada, _ = ids(world)
-    see(world, Seen("probing", ada, "e", "a", 4.0))
+    see(world, Suspicion("probing", ada, "e", "a", 4.0))
     with pytest.raises(Refused, match="no benchmark"):
         act(world, Action.COARSEN)
 
@@ -126,9 +126,9 @@ def test_the_queue_shows_open_cases_first_and_the_strongest_of_them_first(world:
     ada, bob = ids(world)
     see(
         world,
-        Seen("probing", ada, "e", "a", 4.0),
-        Seen("gap", ada, "e", "a", 8.0),
-        Seen("gap", bob, "e", "a", 6.0),
+        Suspicion("probing", ada, "e", "a", 4.0),
+        Suspicion("gap", ada, "e", "a", 8.0),
+        Suspicion("gap", bob, "e", "a", 6.0),
     )
     act(world, Action.DISMISS, case_id=2)
     with world.database.read() as session:

@@ -167,7 +167,9 @@ def test_a_clock_that_was_set_is_told_to_the_organiser(world: World, jump: timed
     with world.database.begin() as session:
         events.log(session, "sweeper", "clock jumped", "clock", now=NOON + jump, seconds=round(seconds))
     with world.database.read() as session:
-        (told,) = [c for c in doctor.look(session, now=NOON + jump) if c.name == "The clock goes on"]
+        (told,) = [
+            c for c in doctor.check_database(session, now=NOON + jump) if c.name == "The clock goes on"
+        ]
     assert not told.is_ok
     assert f"set {jump.total_seconds():+.0f} s" in told.words.replace("3599", "3600").replace("3601", "3600")
 

@@ -104,7 +104,7 @@ def test_a_database_of_the_version_before_keeps_its_scores_as_they_were_shown(da
     database = Database(database_url)
     at = datetime(2026, 3, 1, tzinfo=UTC)
     with database.engine.begin() as connection:
-        config = migrations._config()
+        config = migrations.alembic_config()
         config.attributes["connection"] = connection
         command.downgrade(config, "0001")
         rows = {

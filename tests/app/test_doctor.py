@@ -14,7 +14,9 @@ from tests.app.conftest import NOON, World
 
 def broken(world: World, now: datetime = NOON) -> dict[str, str]:
     with world.database.read() as session:
-        return {check.name: check.words for check in doctor.look(session, now=now) if not check.is_ok}
+        return {
+            check.name: check.words for check in doctor.check_database(session, now=now) if not check.is_ok
+        }
 
 
 @pytest.fixture

@@ -76,7 +76,7 @@ def test_a_score_is_what_was_measured(world: World) -> None:
 def test_what_a_database_of_the_version_before_showed_is_kept_as_it_was(world: World) -> None:
     world.score(0.3, 0.4)
     with world.database.engine.begin() as connection:
-        config = migrations._config()
+        config = migrations.alembic_config()
         config.attributes["connection"] = connection
         command.downgrade(config, "0003")
     assert change(world.database, "UPDATE score SET shown = 0.25") == 1
@@ -93,7 +93,7 @@ def test_a_sealed_event_stays_where_it_is(world: World) -> None:
     refused(world.database, "UPDATE event SET detail = '{}'", "is written once")
     refused(world.database, "DELETE FROM event", "is kept for good")
     with world.database.begin() as session:
-        assert audit_log.seal(session, now=NOON) > 0
+        assert audit_log.chain(session, now=NOON) > 0
     refused(world.database, "UPDATE event SET seq = seq + 100", "is sealed once")
     refused(world.database, "UPDATE event SET hash = NULL", "is sealed once")
     with world.database.read() as session:
@@ -103,7 +103,7 @@ def test_a_sealed_event_stays_where_it_is(world: World) -> None:
 def test_a_log_changed_behind_the_triggers_is_found_out(world: World) -> None:
     id_ = world.score(0.3, 0.4)
     with world.database.begin() as session:
-        audit_log.seal(session, now=NOON)
+        audit_log.chain(session, now=NOON)
     on = "" if world.database.is_sqlite else " ON score"
     change(world.database, f"DROP TRIGGER score_update{on}")
     change(world.database, "UPDATE score SET public = 0.1")

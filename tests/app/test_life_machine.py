@@ -48,7 +48,7 @@ from scorer.report import Problem, Report
 from tests.app import life
 from tests.app.conftest import LEASE, NOON, add_version
 from tests.app.life import Grant, Life, Round, Upload
-from tests.conftest import _admin
+from tests.conftest import run_as_admin
 
 IS_LONG = "HELDOUT_LIFE_STEPS" in os.environ
 STEPS = {"sqlite": 1400, "postgresql": 600}
@@ -494,7 +494,7 @@ class Machine(RuleBasedStateMachine):
         for draft in due:
             self._apply(draft, accept_losses=False)
         with self.database.begin() as session:
-            audit_log.seal(session, now=self.now)
+            audit_log.chain(session, now=self.now)
 
     # -- organisers --------------------------------------------------------------------------
 
@@ -704,7 +704,7 @@ class Machine(RuleBasedStateMachine):
     def _compare(self, *, with_doctor: bool) -> None:
         with self.database.read() as session:
             found = {name: [tuple(row) for row in session.execute(rows)] for name, rows in ROWS.items()}
-            checks = doctor.look(session, now=self.now) if with_doctor else None
+            checks = doctor.check_database(session, now=self.now) if with_doctor else None
         its, teams_, versions = self.life, self.team_ids, self.versions
         expected: dict[str, list[tuple[Any, ...]]] = {
             "evaluations": [
@@ -833,11 +833,11 @@ def fresh(
 
     else:
         server, name = request.getfixturevalue("postgres"), str(database.url.database)
-        _admin(server, f"ALTER DATABASE {name} RENAME TO {name}_world")
+        run_as_admin(server, f"ALTER DATABASE {name} RENAME TO {name}_world")
 
         def renew() -> None:
-            _admin(server, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
-            _admin(server, f"CREATE DATABASE {name} TEMPLATE {name}_world")
+            run_as_admin(server, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+            run_as_admin(server, f"CREATE DATABASE {name} TEMPLATE {name}_world")
 
     def again() -> Database:
         database.dispose()
@@ -847,7 +847,7 @@ def fresh(
     yield again
     if not database.is_sqlite:
         database.dispose()
-        _admin(server, f"DROP DATABASE {name}_world WITH (FORCE)")
+        run_as_admin(server, f"DROP DATABASE {name}_world WITH (FORCE)")
 
 
 @pytest.mark.long

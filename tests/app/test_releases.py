@@ -13,7 +13,7 @@ from app.competing import competitions, evaluations, leaderboard, rescores, show
 from app.competing.shown_scores import RungMoved
 from app.competing.submissions import Status
 from app.integrity import cases
-from app.integrity.cases import Action, Seen
+from app.integrity.cases import Action, Suspicion
 from scorer.report import Report
 from tests.app.conftest import NOON, World, add_version
 
@@ -147,7 +147,7 @@ def test_a_team_with_coarse_feedback_goes_on_from_what_it_is_shown_today(measure
     with measured.database.begin() as session:
         competition = competitions.by_slug(session, measured.slug)
         team = session.query(Team).filter_by(name="ada").one()
-        cases.record(session, competition, [Seen("probing", team.id, "e", "a", 3.0)], now=NOON)
+        cases.record(session, competition, [Suspicion("probing", team.id, "e", "a", 3.0)], now=NOON)
         (view,) = cases.listed(session, competition)
         cases.act(
             session,

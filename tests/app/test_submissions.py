@@ -336,13 +336,13 @@ def test_what_an_older_version_left_unfinished_in_a_retired_round_is_nobodys_wor
     with world.database.begin() as session:
         assert evaluations.fail_exhausted(session, now=now) == []
         assert not evaluations.is_any_due(session, now=now)
-        assert statistics.take(session, now=now).oldest_due == timedelta()
+        assert statistics.collect(session, now=now).oldest_due == timedelta()
     with world.database.begin() as session:
         session.query(Round).one().state = RoundState.ACTIVE
     assert sorted(_unfinished(world, now)) == [lost, queued], "and it was the round that made the difference"
     with world.database.begin() as session:
         assert evaluations.is_any_due(session, now=now)
-        assert statistics.take(session, now=now).oldest_due > timedelta()
+        assert statistics.collect(session, now=now).oldest_due > timedelta()
 
 
 # -- rescoring ---------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from app.base import db
 from app.base.models import ChallengeVersion, State, Team, TrainFile
 from app.competing import competitions
 from app.integrity import cases, inspections
-from app.integrity.cases import Seen
+from app.integrity.cases import Suspicion
 from app.integrity.inspections import Kind
 from tests.web.site import House
 
@@ -143,7 +143,7 @@ def suspected(
         teams = session.scalars(select(Team).where(Team.competition_id == competition.id))
         ids = {team.name: team.id for team in teams}
         found = [
-            Seen(
+            Suspicion(
                 code,
                 ids[team],
                 f"{team} did something odd.",

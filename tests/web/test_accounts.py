@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import func, select, update
 
 from app.base import config
-from app.base.models import SignInTry, User
+from app.base.models import SignInAttempt, User
 from app.people import accounts, first_organiser
 from app.web.context import safe_next
 from tests.web.site import PASSWORD, House
@@ -124,13 +124,13 @@ def test_when_all_places_to_hash_are_taken_the_next_is_refused_and_not_counted(h
     browser = house.stranger()
     with ExitStack() as four:
         for _ in range(4):
-            four.enter_context(accounts.place_to_hash())
+            four.enter_context(accounts.hashing_slot())
         for path in ("/sign-in", "/sign-up"):
             answer = browser.post(path, {"name": "ada", "password": PASSWORD})
             assert answer.status_code == 429
             assert "Please try again in a few seconds" in answer.text
     with house.database.read() as session:
-        assert session.scalar(select(func.count()).select_from(SignInTry)) == 0
+        assert session.scalar(select(func.count()).select_from(SignInAttempt)) == 0
     assert browser.post("/sign-in", {"name": "ada", "password": PASSWORD}).status_code == 303
 
 

@@ -52,7 +52,7 @@ from app.integrity.inspections import Kind
 from app.people import accounts
 from app.people.accounts import Viewer
 from app.web.application import create_app
-from tests.conftest import _admin
+from tests.conftest import run_as_admin
 from tests.servers import ROOT, valkey
 from worker.__main__ import release_the_dead
 from worker.jobs import Runner
@@ -340,7 +340,7 @@ def made(
             url = ""
             if kind == "postgres":
                 url = request.getfixturevalue("postgres").format(name=f"crash_{count}")
-                _admin(
+                run_as_admin(
                     request.getfixturevalue("postgres"), f"CREATE DATABASE crash_{count} TEMPLATE crash_house"
                 )
             return replace(template, settings=replace(template.settings, data_dir=folder, database_url=url))
@@ -355,7 +355,7 @@ def _furnish(
     url = ""
     if kind == "postgres":
         server, template = request.getfixturevalue("postgres"), request.getfixturevalue("postgres_template")
-        _admin(server, f"CREATE DATABASE crash_house TEMPLATE {template}")
+        run_as_admin(server, f"CREATE DATABASE crash_house TEMPLATE {template}")
         url = server.format(name="crash_house")
     else:
         shutil.copy(request.getfixturevalue("sqlite_template"), folder / "heldout.db")

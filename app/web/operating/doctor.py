@@ -18,5 +18,5 @@ def show() -> ResponseReturnValue:
     with parts().database.read() as session:
         now = db.now(session)
         organiser(session, now)
-        checks = doctor.look(session, now=now)
+        checks = doctor.check_database(session, now=now)
     return render_template("operating/doctor/show.html", checks=checks, now=now)

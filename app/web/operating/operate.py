@@ -29,7 +29,7 @@ def show() -> ResponseReturnValue:
         organiser(session, now)
         page = {
             "now": now,
-            "figures": statistics.take(session, now=now),
+            "figures": statistics.collect(session, now=now),
             "hints": ours.hints.depth(),
             "disks": health.disks(ours.settings),
             "floor": ours.settings.disk_floor_mb * 1_000_000,
@@ -64,7 +64,7 @@ def metrics() -> ResponseReturnValue:
     now_figures, totals, seconds = None, {}, []
     try:
         with ours.database.read() as session:
-            now_figures = statistics.take(session, now=db.now(session))
+            now_figures = statistics.collect(session, now=db.now(session))
             totals = dict(ours.totals.take(session))
             seconds = statistics.seconds_to_outcome(session)
     except SQLAlchemyError:

@@ -69,7 +69,7 @@ def setup() -> ResponseReturnValue:
     if request.method == "GET":
         return _form("people/accounts/setup.html", token=given)
     try:
-        with accounts.place_to_hash():
+        with accounts.hashing_slot():
             password_hash = accounts.hash_password(request.form.get("password", ""))
         with parts().database.begin() as session:
             now = db.now(session)
@@ -154,7 +154,7 @@ def _a_try(limits: Sequence[Limit]) -> Iterator[Sequence[int]]:
     database = parts().database
     with database.read() as session:
         rate_limits.refuse(session, limits, now=db.now(session))
-    with accounts.place_to_hash():
+    with accounts.hashing_slot():
         with database.begin() as session:
             counted = rate_limits.count(session, limits, now=db.now(session))
         yield counted

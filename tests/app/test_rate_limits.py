@@ -10,8 +10,8 @@ import pytest
 from sqlalchemy import func, select
 
 from app.base.db import Database
-from app.base.errors import TooManyTries
-from app.base.models import SignInTry
+from app.base.errors import RateLimited
+from app.base.models import SignInAttempt
 from app.people import rate_limits
 from app.people.rate_limits import Limit
 
@@ -26,29 +26,29 @@ def a_try(database: Database, limits: Sequence[Limit], now: datetime = NOON) -> 
 
 def rows(database: Database) -> int:
     with database.read() as session:
-        return session.scalar(select(func.count()).select_from(SignInTry)) or 0
+        return session.scalar(select(func.count()).select_from(SignInAttempt)) or 0
 
 
 def test_the_sixth_try_for_an_account_waits_until_the_first_is_a_minute_old(database: Database) -> None:
     for n in range(5):
         a_try(database, rate_limits.to_sign_in("ada", f"192.0.2.{n}"), NOON + n * SECOND)
     sixth = rate_limits.to_sign_in(" ADA", "192.0.2.77")
-    with pytest.raises(TooManyTries, match=r"for this account\. Please wait 50 seconds"):
+    with pytest.raises(RateLimited, match=r"for this account\. Please wait 50 seconds"):
         a_try(database, sixth, NOON + 10 * SECOND)
     with (
         database.read() as session,
-        pytest.raises(TooManyTries, match=r"for this account\. Please wait 1 seconds"),
+        pytest.raises(RateLimited, match=r"for this account\. Please wait 1 seconds"),
     ):
         rate_limits.refuse(session, sixth, now=NOON + 59.5 * SECOND)
     a_try(database, sixth, NOON + 60 * SECOND)
-    with pytest.raises(TooManyTries):  # the second of the five is still there
+    with pytest.raises(RateLimited):  # the second of the five is still there
         a_try(database, sixth, NOON + 60.5 * SECOND)
 
 
 def test_one_address_has_thirty_tries_a_minute_over_all_accounts(database: Database) -> None:
     for n in range(30):
         a_try(database, rate_limits.to_sign_in(f"user{n}", f"2001:db8:1:2::{n:x}"))
-    with pytest.raises(TooManyTries, match="from your network"):
+    with pytest.raises(RateLimited, match="from your network"):
         a_try(database, rate_limits.to_sign_in("ada", "2001:db8:1:2:ffff::1"))
     a_try(database, rate_limits.to_sign_in("ada", "2001:db8:1:3::1"))
 
@@ -60,7 +60,7 @@ def test_all_together_have_three_hundred_tries_a_minute(
     monkeypatch.setattr(rate_limits, "IN_ALL", 3)
     for n in range(3):
         a_try(database, rate_limits.to_sign_in(f"user{n}", f"192.0.2.{n}"))
-    with pytest.raises(TooManyTries, match="Too many people"):
+    with pytest.raises(RateLimited, match="Too many people"):
         a_try(database, rate_limits.to_sign_in("ada", "198.51.100.1"))
 
 
@@ -72,7 +72,7 @@ def test_a_success_removes_its_own_rows_and_no_others(database: Database) -> Non
         rate_limits.forget(session, counted)
     assert rows(database) == 4 * 3
     a_try(database, rate_limits.to_sign_in("ada", "192.0.2.1"))
-    with pytest.raises(TooManyTries):
+    with pytest.raises(RateLimited):
         a_try(database, rate_limits.to_sign_in("ada", "192.0.2.1"))
 
 
@@ -80,7 +80,7 @@ def test_a_refused_try_leaves_no_row(database: Database) -> None:
     limits = rate_limits.to_change_password(1)
     for _ in range(5):
         a_try(database, limits)
-    with pytest.raises(TooManyTries):
+    with pytest.raises(RateLimited):
         a_try(database, limits)
     assert rows(database) == 5
 
@@ -89,7 +89,7 @@ def test_tries_at_the_same_moment_are_not_counted_past_each_other(database: Data
     def one(_n: int) -> bool:
         try:
             a_try(database, rate_limits.to_change_password(1))
-        except TooManyTries:
+        except RateLimited:
             return False
         return True
 
@@ -111,9 +111,9 @@ def test_rows_older_than_the_longest_window_go_now_and_then(
 def test_sign_ups_are_refused_with_the_limit_and_the_wait_in_words(database: Database) -> None:
     for n in range(10):
         a_try(database, rate_limits.to_sign_up(f"192.0.2.{n // 2}", 2))
-    with pytest.raises(TooManyTries, match=r"2 accounts an hour .* from one network.* wait 60 minutes"):
+    with pytest.raises(RateLimited, match=r"2 accounts an hour .* from one network.* wait 60 minutes"):
         a_try(database, rate_limits.to_sign_up("192.0.2.1", 2))
-    with pytest.raises(TooManyTries, match="10 accounts an hour may be made here"):
+    with pytest.raises(RateLimited, match="10 accounts an hour may be made here"):
         a_try(database, rate_limits.to_sign_up("192.0.2.99", 2))
 
 

@@ -23,9 +23,9 @@ from scorer.report import Report
 from tests.app.conftest import NOON, World
 
 
-def seal(world: World) -> int:
+def chain(world: World) -> int:
     with world.database.begin() as session:
-        return audit_log.seal(session, now=NOON)
+        return audit_log.chain(session, now=NOON)
 
 
 def verify(world: World) -> Verdict:
@@ -53,10 +53,10 @@ def drop(trigger: str, table: str) -> Callable[[World], str]:
 
 def test_uploads_scores_and_acts_are_in_the_chain(world: World) -> None:
     world.score(0.4)
-    assert seal(world) >= 2
+    assert chain(world) >= 2
     verdict = verify(world)
     assert verdict.faults == ()
-    assert verdict.unsealed == 0
+    assert verdict.unchained == 0
     with world.database.read() as session:
         actions = [event.action for event in session.query(Event).order_by(Event.seq)]
     assert actions == ["log begun", "submission accepted", "submission scored"]
@@ -64,17 +64,17 @@ def test_uploads_scores_and_acts_are_in_the_chain(world: World) -> None:
 
 def test_sealing_goes_on_where_it_ended(world: World) -> None:
     world.score(0.4)
-    seal(world)
+    chain(world)
     first = verify(world).head
-    assert seal(world) == 0
+    assert chain(world) == 0
     world.score(0.3, by="bob")
-    assert verify(world).unsealed == 2
-    seal(world)
+    assert verify(world).unchained == 2
+    chain(world)
     assert verify(world).head != first
     assert verify(world).faults == ()
     with world.database.read() as session:
-        assert audit_log.knows(session, first)
-        assert not audit_log.knows(session, "f" * 64)
+        assert audit_log.contains(session, first)
+        assert not audit_log.contains(session, "f" * 64)
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_sealing_goes_on_where_it_ended(world: World) -> None:
 )
 def test_the_database_itself_refuses_to_change_facts(world: World, statement: str) -> None:
     world.score(0.4)
-    seal(world)
+    chain(world)
     with pytest.raises(Exception, match=r"written once|kept for good|sealed once"):
         by_hand(world, statement)
     assert verify(world).faults == ()
@@ -99,7 +99,7 @@ def test_the_database_itself_refuses_to_change_facts(world: World, statement: st
 
 def test_a_changed_event_breaks_the_chain(world: World) -> None:
     world.score(0.4)
-    seal(world)
+    chain(world)
     by_hand(world, drop("event_update", "event")(world), "UPDATE event SET actor = 'nobody' WHERE seq = 2")
     assert "event 2 (submission accepted) or one before it was changed" in words(world)
 
@@ -107,21 +107,21 @@ def test_a_changed_event_breaks_the_chain(world: World) -> None:
 def test_a_removed_event_is_missed(world: World) -> None:
     world.score(0.4)
     world.score(0.3, by="bob")
-    seal(world)
+    chain(world)
     by_hand(world, drop("event_delete", "event")(world), "DELETE FROM event WHERE seq = 2")
     assert "events 2 to 2 are missing" in words(world)
 
 
 def test_a_score_changed_by_hand_is_not_the_recorded_one(world: World) -> None:
     submission = world.score(0.4)
-    seal(world)
+    chain(world)
     by_hand(world, drop("score_update", "score")(world), "UPDATE score SET private = 0.01")
     assert f"the score of submission {submission} in round 1 is not the one that was recorded" in words(world)
 
 
 def test_a_submission_changed_by_hand_is_not_the_accepted_one(world: World) -> None:
     submission = world.score(0.4)
-    seal(world)
+    chain(world)
     by_hand(
         world, drop("submission_update", "submission")(world), f"UPDATE submission SET sha256 = '{'e' * 64}'"
     )
@@ -131,7 +131,7 @@ def test_a_submission_changed_by_hand_is_not_the_accepted_one(world: World) -> N
 def test_a_score_that_no_worker_wrote_is_told(world: World) -> None:
     world.score(0.4)
     second = world.submit("second", by="bob").id
-    seal(world)
+    chain(world)
     by_hand(
         world,
         f"UPDATE evaluation SET state = 'scored' WHERE submission_id = {second}",
@@ -143,14 +143,14 @@ def test_a_score_that_no_worker_wrote_is_told(world: World) -> None:
 
 def test_a_score_that_was_taken_away_is_missed(world: World) -> None:
     submission = world.score(0.4)
-    seal(world)
+    chain(world)
     by_hand(world, "DELETE FROM standing", "DELETE FROM score")
     assert f"the score of submission {submission} in round 1 was taken away" in words(world)
 
 
 def test_an_event_emptied_by_hand_is_a_fault_and_no_crash(world: World) -> None:
     world.score(0.4)
-    seal(world)
+    chain(world)
     by_hand(world, drop("event_update", "event")(world), "UPDATE event SET detail = '{}'")
     assert "was changed" in words(world)
 
@@ -160,7 +160,7 @@ def test_words_in_any_script_and_any_number_seal_and_verify(world: World) -> Non
         events.log(
             session, "søren", "prüft 🦊", "x", now=NOON, value=0.1 + 0.2, big=1e300, none=None, list=[1]
         )
-    seal(world)
+    chain(world)
     assert verify(world).faults == ()
 
 
@@ -181,7 +181,7 @@ def insert_score(world: World, submission_id: int, *, finished_at: str = "") -> 
 def test_no_date_makes_a_forged_score_older_than_the_log(world: World) -> None:
     world.score(0.4)
     second = world.submit("second", by="bob").id
-    seal(world)
+    chain(world)
     insert_score(world, second, finished_at="2020-01-01 00:00:00")
     assert f"the score of submission {second} in round 1 was never recorded by a worker" in words(world)
 
@@ -198,9 +198,9 @@ def upgraded(world: World) -> int:
 
 def test_what_older_workers_scored_until_the_log_began_is_no_fault_however_late(world: World) -> None:
     upgraded(world)
-    seal(world)
+    chain(world)
     world.score(0.3)
-    seal(world)
+    chain(world)
     verdict = verify(world)
     assert (verdict.faults, verdict.before) == ((), 2)
 
@@ -214,7 +214,7 @@ def test_what_older_workers_scored_until_the_log_began_is_no_fault_however_late(
 )
 def test_a_score_from_before_the_log_can_neither_change_nor_go(world: World, change: str) -> None:
     old = upgraded(world)
-    seal(world)
+    chain(world)
     by_hand(world, drop("score_update", "score")(world), change.format(old=old))
     assert "round 1 had 2 scores when the log began" in words(world)
 
@@ -222,14 +222,14 @@ def test_a_score_from_before_the_log_can_neither_change_nor_go(world: World, cha
 def test_no_score_can_be_added_to_those_from_before_the_log(world: World) -> None:
     upgraded(world)
     third = world.submit("third", by="bob").id
-    seal(world)
+    chain(world)
     insert_score(world, third, finished_at="2020-01-01 00:00:00")
     assert "round 1 had 2 scores when the log began, and 3 without a record" in words(world)
 
 
 def test_a_second_beginning_or_a_second_record_excuses_nothing(world: World) -> None:
     submission = world.score(0.4)
-    seal(world)
+    chain(world)
     second = world.submit("second", by="bob").id
     insert_score(world, second)
     by_hand(world, drop("score_update", "score")(world), "UPDATE score SET private = 0.01 WHERE public > 0")
@@ -254,7 +254,7 @@ def test_a_second_beginning_or_a_second_record_excuses_nothing(world: World) -> 
         assert f"the score of submission {submission} in round 1 was recorded twice" in found
         assert f"the score of submission {submission} in round 1 is not the one that was recorded" in found
         assert f"the score of submission {second} in round 1 was never recorded by a worker" in found
-        seal(world)
+        chain(world)
 
 
 @pytest.mark.parametrize(
@@ -272,7 +272,7 @@ def test_nothing_that_a_board_shows_of_a_score_can_be_changed_unseen(world: Worl
             provenance={"metric": "prüft 🦊"},
         )
         evaluations.record_scored(session, claim, report, now=NOON)
-    seal(world)
+    chain(world)
     assert words(world) == ""
     by_hand(
         world,
@@ -315,7 +315,7 @@ def without_records(world: World, *, submission: int) -> None:
 
 def test_a_submission_that_was_never_accepted_is_told_whatever_its_date(world: World) -> None:
     world.submit()
-    seal(world)
+    chain(world)
     by_hand(world, FORGED)
     assert words(world) == "submission 2 is in the table and was never accepted"
 
@@ -335,7 +335,7 @@ def test_no_fact_of_an_upload_or_a_baseline_can_be_changed_unseen(world: World, 
     with world.database.begin() as session:
         version = competitions.by_slug(session, world.slug).version
         competitions.open_(session, version, now=NOON, max_upload_bytes=10**7, slug="other")
-    seal(world)
+    chain(world)
     assert words(world) == ""
     by_hand(world, drop("submission_update", "submission")(world), f"UPDATE submission SET {change}")
     assert words(world) == "; ".join(f"submission {id_} is not the one that was accepted" for id_ in sent)
@@ -343,7 +343,7 @@ def test_no_fact_of_an_upload_or_a_baseline_can_be_changed_unseen(world: World, 
 
 def test_a_submission_that_was_taken_away_is_missed(world: World) -> None:
     submission = post_baseline(world)
-    seal(world)
+    chain(world)
     by_hand(
         world,
         drop("submission_delete", "submission")(world),
@@ -363,7 +363,7 @@ def test_submissions_from_before_the_log_can_neither_change_nor_go_nor_be_joined
     world.submit("old")
     without_records(world, submission=1)
     world.submit("new")
-    seal(world)
+    chain(world)
     assert (words(world), verify(world).submissions_before) == ("", 1)
     by_hand(
         world,
@@ -379,7 +379,7 @@ def test_a_log_that_was_begun_without_submissions_names_them_once_and_no_later(w
     world.submit("old")
     without_records(world, submission=1)
     with world.database.begin() as session:  # as the version before began it, and as it wrote down an upload
-        audit_log.seal(session, now=NOON)
+        audit_log.chain(session, now=NOON)
         begun = session.query(Event).one_or_none()
         assert begun is None, "nothing waited, so nothing was begun"
         events.log(session, "sweeper", "log begun", "log", now=NOON, scores={})
@@ -390,7 +390,7 @@ def test_a_log_that_was_begun_without_submissions_names_them_once_and_no_later(w
     with world.database.begin() as session:
         accepted = session.query(Event).filter(Event.subject == f"submission {second.id}").one()
         accepted.detail = {name: value for name, value in accepted.detail.items() if name != "size"}
-    seal(world)
+    chain(world)
     with world.database.read() as session:
         sealed = [event.action for event in session.query(Event).order_by(Event.seq)]
     assert sealed == ["log begun", "older submissions named", "submission accepted"]
@@ -403,7 +403,7 @@ def test_a_log_that_was_begun_without_submissions_names_them_once_and_no_later(w
         found = words(world)
         assert "older submissions were named again" in found
         assert "1 submissions were there when the log began, and 2 without a record" in found
-        seal(world)
+        chain(world)
 
 
 def test_a_quiet_log_names_older_submissions_at_once_and_their_sizes_with_them(world: World) -> None:
@@ -419,10 +419,10 @@ def test_a_quiet_log_names_older_submissions_at_once_and_their_sizes_with_them(w
         begun.seq, begun.hash = 1, audit_log.link(audit_log.BEGINNING, 1, begun)
         accepted.seq, accepted.hash = 2, audit_log.link(begun.hash, 2, accepted)
     with world.database.read() as session:
-        assert audit_log.is_any_unsealed(session)
-    seal(world)
+        assert audit_log.is_any_unchained(session)
+    chain(world)
     with world.database.read() as session:
-        assert not audit_log.is_any_unsealed(session)
+        assert not audit_log.is_any_unchained(session)
     assert (words(world), verify(world).submissions_before) == ("", 1)
     by_hand(world, drop("submission_update", "submission")(world), "UPDATE submission SET size_bytes = 5")
     assert words(world).startswith("1 submissions were there when the log began, and 1 without a record")
@@ -450,21 +450,21 @@ def test_thousands_of_submissions_cost_no_statement_each(world: World) -> None:
                 for detail in said
             ],
         )
-    while seal(world):
+    while chain(world):
         pass
     statements = []
     with world.database.read() as session:
         engine = session.get_bind()
     event.listen(engine, "before_cursor_execute", lambda *given: statements.append(given[2]))
     verdict = verify(world)
-    assert (verdict.faults, verdict.sealed) == ((), many + 1)
+    assert (verdict.faults, verdict.chained) == ((), many + 1)
     assert len(statements) < 20
 
 
 def test_the_command_says_how_much_is_older_than_the_log(world: World, tmp_path: Path) -> None:
     upgraded(world)
     without_records(world, submission=1)
-    seal(world)
+    chain(world)
     url = world.database.url.render_as_string(hide_password=False)
     installation = Installation(Settings(data_dir=tmp_path, database_url=url))
     done = CliRunner().invoke(audit_verify, obj=installation)
