@@ -30,7 +30,7 @@ from app.base.processes import die_with_parent, this_host
 from app.base.queue import Hints
 from app.competing import evaluations, shown_scores
 from app.competing.evaluations import Claim
-from app.competing.shown_scores import Terms
+from app.competing.shown_scores import ReleaseInputs
 from scorer.custom import MetricFailed
 from scorer.overfitting.notices import notes
 from scorer.overfitting.views import kind_of
@@ -142,14 +142,14 @@ class Runner:
         """
         while True:
             with self.database.read() as session:
-                terms = shown_scores.terms(session, claim.submission_id, claim.round_id)
+                inputs = shown_scores.release_inputs(session, claim.submission_id, claim.round_id)
             apart = None
-            if terms.mode is PublicScore.LADDER and kept is not None:
-                apart = self._apart(challenge, claim, terms, Aligned(kept.columns(), kept.vocabulary))
+            if inputs.mode is PublicScore.LADDER and kept is not None:
+                apart = self._apart(challenge, claim, inputs, Aligned(kept.columns(), kept.vocabulary))
             try:
                 with self.database.begin() as session:
                     evaluations.record_scored(
-                        session, claim, report, now=db.now(session), terms=terms, se_difference=apart
+                        session, claim, report, now=db.now(session), inputs=inputs, se_difference=apart
                     )
             except shown_scores.RungMoved:
                 continue
@@ -178,21 +178,23 @@ class Runner:
         known = {notice.code for notice in report.notices}
         return replace(report, notices=[*report.notices, *(n for n in found if n.code not in known)])
 
-    def _apart(self, challenge: scorer.Challenge, claim: Claim, terms: Terms, own: Aligned) -> float | None:
+    def _apart(
+        self, challenge: scorer.Challenge, claim: Claim, inputs: ReleaseInputs, own: Aligned
+    ) -> float | None:
         """Standard error of the difference to the leader, over the public rows; None if it has none."""
         solution = challenge.solution
-        if terms.leader_sha256 is None:
+        if inputs.leader_sha256 is None:
             leader = resampling.benchmark(challenge).aligned
         else:
-            file = self.storage.path(terms.leader_sha256)
+            file = self.storage.path(inputs.leader_sha256)
             try:
-                leader = resampling.read(challenge, file, scores=terms.leader_scores)
+                leader = resampling.read(challenge, file, scores=inputs.leader_scores)
             except resampling.ReadOtherwise as hostile:
                 # It could be as near to this one as makes every small step a sure one.
                 log.error(
                     "submission %s is not compared with its leader %s: %s",
                     claim.submission_id,
-                    terms.leader_id,
+                    inputs.leader_id,
                     hostile,
                 )
                 return None

@@ -37,7 +37,7 @@ from app.base.models import (
 from app.competing import leaderboard, shown_scores
 
 if TYPE_CHECKING:
-    from app.competing.shown_scores import Terms
+    from app.competing.shown_scores import ReleaseInputs
     from scorer.report import Problem, Report
 
 BACKOFF = timedelta(seconds=5)
@@ -233,23 +233,23 @@ def record_scored(
     report: Report,
     *,
     now: datetime,
-    terms: Terms | None = None,
+    inputs: ReleaseInputs | None = None,
     se_difference: float | None = None,
 ) -> None:
     """The score, the state and the team's standing, all or nothing; Fenced if the lease is gone.
 
-    `terms` are what `releases.terms` said before, where the ladder needed a comparison with the team's
+    `inputs` are what `shown_scores.release_inputs` said before, where the ladder needed a comparison with the team's
     best file so far; RungMoved if another file has become that since.
     """
     submission, counts = _lock_for(session, claim)
     failpoints.reach("record.locked")
-    fresh = shown_scores.terms(session, claim.submission_id, claim.round_id)
-    if terms is None:
-        terms = fresh
-    elif (terms.mode, terms.leader_id, terms.step) != (fresh.mode, fresh.leader_id, fresh.step):
+    fresh = shown_scores.release_inputs(session, claim.submission_id, claim.round_id)
+    if inputs is None:
+        inputs = fresh
+    elif (inputs.mode, inputs.leader_id, inputs.step) != (fresh.mode, fresh.leader_id, fresh.step):
         raise shown_scores.RungMoved
-    shown = shown_scores.decide(terms, report, se_difference=se_difference)
-    shown_scores.climb(session, terms, shown, submission=submission, round_id=claim.round_id)
+    shown = shown_scores.decide(inputs, report, se_difference=se_difference)
+    shown_scores.climb(session, inputs, shown, submission=submission, round_id=claim.round_id)
     LEASES.finish(session, claim, State.SCORED, now=now)
     failpoints.reach("record.guarded")
     score = Score(

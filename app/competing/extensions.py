@@ -1,6 +1,6 @@
 """What an organiser grants one team beyond a competition's rules: a later close, more uploads.
 
-A team's terms are the competition's with every grant that stands on top. While any team may still send,
+A team's limits are the competition's with every grant that stands on top. While any team may still send,
 private scores stay hidden from all (`Competition.extended_until`): whoever still sends could use them.
 """
 
@@ -21,7 +21,7 @@ MOST_EXTRA = 1000
 
 
 @dataclass(frozen=True)
-class Terms:
+class Limits:
     """The rules as they are for one team."""
 
     closes_at: datetime | None
@@ -34,9 +34,9 @@ class Terms:
         return Phase.CLOSED if self.closes_at is not None and moment >= self.closes_at else Phase.OPEN
 
 
-def terms(session: Session, competition: Competition, team: Team | None) -> Terms:
+def limits(session: Session, competition: Competition, team: Team | None) -> Limits:
     """Those of the competition, and for a team with what was granted it."""
-    plain = Terms(competition.closes_at, competition.daily_limit, competition.total_limit)
+    plain = Limits(competition.closes_at, competition.daily_limit, competition.total_limit)
     if team is None:
         return plain
     later, daily, total = session.execute(
@@ -48,7 +48,7 @@ def terms(session: Session, competition: Competition, team: Team | None) -> Term
     if closes_at is not None and later is not None:
         closes_at = max(closes_at, later)
     limit = None if plain.total_limit is None else plain.total_limit + (total or 0)
-    return Terms(closes_at, plain.daily_limit + (daily or 0), limit)
+    return Limits(closes_at, plain.daily_limit + (daily or 0), limit)
 
 
 def grant(
@@ -174,5 +174,5 @@ def _team(session: Session, competition: Competition, name: str) -> Team:
 
 
 def _lock(session: Session, competition: Competition) -> None:
-    """No upload is judged by the old terms beside this change, and this one is judged by none that are old."""
+    """No upload is judged by the old limits beside this change, and this one is judged by none that are old."""
     session.refresh(competition, with_for_update={"of": Competition})

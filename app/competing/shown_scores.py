@@ -31,7 +31,7 @@ def _no_improvement(over: str) -> dict[str, str]:
 
 
 @dataclass(frozen=True)
-class Terms:
+class ReleaseInputs:
     """How one submission's public score is to be shown."""
 
     mode: PublicScore
@@ -77,7 +77,7 @@ def mode_of(competition: Competition, version: ChallengeVersion, team: Team) -> 
     return PublicScore.LADDER if team.has_coarse_feedback and not team.is_baseline and can_climb else mode
 
 
-def terms(session: Session, submission_id: int, round_id: int) -> Terms:
+def release_inputs(session: Session, submission_id: int, round_id: int) -> ReleaseInputs:
     """How this submission's score will be shown; what `decide` and the row comparison need."""
     submission = session.get_one(Submission, submission_id)
     team = session.get_one(Team, submission.team_id)
@@ -99,7 +99,7 @@ def terms(session: Session, submission_id: int, round_id: int) -> Terms:
     step = float(benchmark.get("step", 0.0))
     if team.has_coarse_feedback and step:
         step = modes.coarse_step(step)
-    return Terms(
+    return ReleaseInputs(
         mode=mode,
         step=0.0 if mode is PublicScore.EXACT else step,
         also_steps=dict(benchmark.get("also_steps", {})),
@@ -111,46 +111,48 @@ def terms(session: Session, submission_id: int, round_id: int) -> Terms:
     )
 
 
-def decide(terms: Terms, report: Report, *, se_difference: float | None = None) -> Shown:
+def decide(inputs: ReleaseInputs, report: Report, *, se_difference: float | None = None) -> Shown:
     """The shown values of a scored file. `se_difference` is the standard error of its difference to the leader,
     and only the ladder asks for it. None there: nothing can be compared, and so nothing has improved."""
     exact_also = {name: values["public"] for name, values in report.also.items()}
-    if terms.mode is PublicScore.EXACT or not terms.step:
+    if inputs.mode is PublicScore.EXACT or not inputs.step:
         return Shown(report.public, exact_also)
     # A side metric without a step of its own would tell what the ranking one hides.
     also = {
         name: modes.rounded(value, step)
         for name, value in exact_also.items()
-        if (step := terms.also_steps.get(name))
+        if (step := inputs.also_steps.get(name))
     }
-    if terms.mode is PublicScore.ROUNDED:
-        return Shown(modes.rounded(report.public, terms.step), also)
+    if inputs.mode is PublicScore.ROUNDED:
+        return Shown(modes.rounded(report.public, inputs.step), also)
     climbed = None
     if se_difference is not None:
         climbed = modes.ladder_release(
             report.public,
-            terms.standing_at,
+            inputs.standing_at,
             se_difference,
             c=modes.LADDER_C,
-            step=terms.step,
-            greater_is_better=terms.greater_is_better,
+            step=inputs.step,
+            greater_is_better=inputs.greater_is_better,
         )
     if climbed is None:
-        if terms.leader_id is not None:
+        if inputs.leader_id is not None:
             # As it was shown, which may have been in finer steps than today's.
-            return Shown(terms.standing_at, {}, notices=(_no_improvement("your team's earlier file"),))
+            return Shown(inputs.standing_at, {}, notices=(_no_improvement("your team's earlier file"),))
         return Shown(
-            modes.rounded(terms.standing_at, terms.step), {}, notices=(_no_improvement("the benchmark"),)
+            modes.rounded(inputs.standing_at, inputs.step), {}, notices=(_no_improvement("the benchmark"),)
         )
     return Shown(climbed, {}, is_new_rung=True)
 
 
-def climb(session: Session, terms: Terms, shown: Shown, *, submission: Submission, round_id: int) -> None:
+def climb(
+    session: Session, inputs: ReleaseInputs, shown: Shown, *, submission: Submission, round_id: int
+) -> None:
     """Keep a new rung. The caller holds the team's lock; RungMoved if another file came first."""
-    if terms.mode is not PublicScore.LADDER:
+    if inputs.mode is not PublicScore.LADDER:
         return
     rung = session.get(Rung, (round_id, submission.team_id), populate_existing=True)
-    if (rung.submission_id if rung else None) != terms.leader_id:
+    if (rung.submission_id if rung else None) != inputs.leader_id:
         raise RungMoved
     if not shown.is_new_rung:
         return

@@ -121,17 +121,17 @@ def accept(
         if earlier is not None:
             return earlier
     _refuse_disqualified(team)
-    terms = extensions.terms(session, competition, team)
-    _refuse_out_of_time(competition, terms, received_at=received_at, now=now)
+    limits = extensions.limits(session, competition, team)
+    _refuse_out_of_time(competition, limits, received_at=received_at, now=now)
     if len(message) > MAX_MESSAGE_LENGTH:
         raise Refused(
             f"The message is {len(message)} characters long; at most {MAX_MESSAGE_LENGTH} are kept."
         )
     pending = _refuse_too_many_pending(session, competition, team)
     _refuse_too_many_rejected(session, competition, team, received_at)
-    _refuse_beyond_total(session, terms, team)
+    _refuse_beyond_total(session, limits, team)
     refuse_beyond_room(session, team.id, blob.size_bytes, most_bytes=most_bytes)
-    remaining = _charge(session, competition, terms, team, received_at)
+    remaining = _charge(session, competition, limits, team, received_at)
     failpoints.reach("accept.charged")
     try:
         with session.begin_nested():
@@ -176,13 +176,13 @@ def admit(
     if team is None:
         raise Forbidden(f"Join {competition.title} before submitting to it.")
     _refuse_disqualified(team)
-    terms = extensions.terms(session, competition, team)
-    _refuse_out_of_time(competition, terms, received_at=received_at, now=received_at)
+    limits = extensions.limits(session, competition, team)
+    _refuse_out_of_time(competition, limits, received_at=received_at, now=received_at)
     _refuse_too_many_pending(session, competition, team)
     _refuse_too_many_rejected(session, competition, team, received_at)
-    _refuse_beyond_total(session, terms, team)
+    _refuse_beyond_total(session, limits, team)
     if allowance(session, competition, team, now=received_at).remaining == 0:
-        raise _all_used(competition, terms, received_at)
+        raise _all_used(competition, limits, received_at)
     return None
 
 
@@ -220,18 +220,18 @@ def post_baseline(
 
 def allowance(session: Session, competition: Competition, team: Team, *, now: datetime) -> Allowance:
     day = competition.day(now)
-    terms = extensions.terms(session, competition, team)
+    limits = extensions.limits(session, competition, team)
     used = session.scalar(select(Quota.used).where(Quota.team_id == team.id, Quota.day == day)) or 0
     return Allowance(
-        limit=terms.daily_limit,
+        limit=limits.daily_limit,
         used=used,
         pending=_pending_count(session, team),
         pending_limit=competition.pending_limit,
         resets_at=_midnight_after(competition, now),
         timezone=competition.timezone,
-        total_limit=terms.total_limit,
-        total_used=0 if terms.total_limit is None else _charged_count(session, team),
-        closes_at=terms.closes_at,
+        total_limit=limits.total_limit,
+        total_used=0 if limits.total_limit is None else _charged_count(session, team),
+        closes_at=limits.closes_at,
     )
 
 
@@ -270,23 +270,23 @@ def _refuse_disqualified(team: Team) -> None:
 
 
 def _refuse_out_of_time(
-    competition: Competition, terms: extensions.Terms, *, received_at: datetime, now: datetime
+    competition: Competition, limits: extensions.Limits, *, received_at: datetime, now: datetime
 ) -> None:
-    phase = terms.phase(competition, received_at)
+    phase = limits.phase(competition, received_at)
     if phase is Phase.UPCOMING:
         raise Closed(f"{competition.title} opens on {_words(competition, competition.opens_at)}.")
-    if phase is Phase.CLOSED or _is_too_late(competition, terms, now):
-        assert terms.closes_at is not None
-        for_you = "" if terms.closes_at == competition.closes_at else " for your team"
-        raise Closed(f"{competition.title} closed{for_you} on {_words(competition, terms.closes_at)}.")
+    if phase is Phase.CLOSED or _is_too_late(competition, limits, now):
+        assert limits.closes_at is not None
+        for_you = "" if limits.closes_at == competition.closes_at else " for your team"
+        raise Closed(f"{competition.title} closed{for_you} on {_words(competition, limits.closes_at)}.")
     if competition.is_paused:
         raise Closed(f"{competition.title} takes no submissions just now: the organiser has paused it.")
 
 
-def _is_too_late(competition: Competition, terms: extensions.Terms, now: datetime) -> bool:
+def _is_too_late(competition: Competition, limits: extensions.Limits, now: datetime) -> bool:
     """A body begun in time has the grace to arrive in, and no more."""
     grace = timedelta(seconds=competition.grace_seconds)
-    return terms.closes_at is not None and now >= terms.closes_at + grace
+    return limits.closes_at is not None and now >= limits.closes_at + grace
 
 
 def _refuse_too_many_pending(session: Session, competition: Competition, team: Team) -> int:
@@ -338,8 +338,8 @@ def _refuse_too_many_rejected(
         )
 
 
-def _refuse_beyond_total(session: Session, terms: extensions.Terms, team: Team) -> None:
-    limit = terms.total_limit
+def _refuse_beyond_total(session: Session, limits: extensions.Limits, team: Team) -> None:
+    limit = limits.total_limit
     if limit is not None and (charged := _charged_count(session, team)) >= limit:
         raise QuotaExhausted(
             f"Your team has used all {limit} submissions that a team has for the whole competition"
@@ -378,12 +378,12 @@ def _charged_count(session: Session, team: Team) -> int:
 
 
 def _charge(
-    session: Session, competition: Competition, terms: extensions.Terms, team: Team, received_at: datetime
+    session: Session, competition: Competition, limits: extensions.Limits, team: Team, received_at: datetime
 ) -> int:
     """Take one of today's uploads in a single guarded UPDATE: counting first and inserting then lets
     two tabs both take the last one (measured: 12 accepted of a limit of 5)."""
     day = competition.day(received_at)
-    limit = terms.daily_limit
+    limit = limits.daily_limit
     make = _insert_or_ignore(session, Quota).values(team_id=team.id, day=day, used=0, lim=limit)
     session.execute(make.on_conflict_do_nothing())
     mine = Quota.team_id == team.id, Quota.day == day
@@ -396,15 +396,15 @@ def _charge(
         .returning(Quota.used)
     )
     if used is None:
-        raise _all_used(competition, terms, received_at)
-    if terms.total_limit is None:
+        raise _all_used(competition, limits, received_at)
+    if limits.total_limit is None:
         return limit - used
-    return min(limit - used, terms.total_limit - _charged_count(session, team) - 1)
+    return min(limit - used, limits.total_limit - _charged_count(session, team) - 1)
 
 
-def _all_used(competition: Competition, terms: extensions.Terms, received_at: datetime) -> QuotaExhausted:
+def _all_used(competition: Competition, limits: extensions.Limits, received_at: datetime) -> QuotaExhausted:
     return QuotaExhausted(
-        f"All {terms.daily_limit} submissions of today are used. "
+        f"All {limits.daily_limit} submissions of today are used. "
         f"The next can be sent {_reset_words(competition, received_at)}."
     )
 
@@ -452,7 +452,7 @@ def pick_final(
     """Choose or unchoose one of the team's scored files for the private board, before the close."""
     evaluations.lock(session, competition.id, team.id)
     session.refresh(competition)  # an organiser may have closed it while this waited for the lock
-    if extensions.terms(session, competition, team).phase(competition, now) is Phase.CLOSED:
+    if extensions.limits(session, competition, team).phase(competition, now) is Phase.CLOSED:
         raise Closed("Final picks can be changed only until the competition closes.")
     pick = session.get(FinalPick, (team.id, submission_id))
     if not picked:

@@ -48,8 +48,8 @@ def record(world: World, public: float, *, by: str = "ada", se: float | None = N
         public=public, private=0.6, also={n: {"public": v, "private": v} for n, v in also.items()}
     )
     with world.database.begin() as session:
-        terms = shown_scores.terms(session, claim.submission_id, claim.round_id)
-        evaluations.record_scored(session, claim, report, now=NOON, terms=terms, se_difference=se)
+        inputs = shown_scores.release_inputs(session, claim.submission_id, claim.round_id)
+        evaluations.record_scored(session, claim, report, now=NOON, inputs=inputs, se_difference=se)
     return receipt.id
 
 
@@ -114,18 +114,20 @@ def test_two_files_of_a_team_that_finish_together_are_compared_one_after_the_oth
     claims = [measured.claim(receipt.id) for receipt in receipts]
     with measured.database.read() as session:
         before = [
-            shown_scores.terms(session, claim.submission_id, claim.round_id) for claim in claims if claim
+            shown_scores.release_inputs(session, claim.submission_id, claim.round_id)
+            for claim in claims
+            if claim
         ]
-    for number, (claim, terms) in enumerate(zip(claims, before, strict=True)):
+    for number, (claim, inputs) in enumerate(zip(claims, before, strict=True)):
         assert claim is not None
         with measured.database.begin() as session:
             record = evaluations.record_scored
             report = Report(public=0.4, private=0.5)
             if number == 0:
-                record(session, claim, report, now=NOON, terms=terms, se_difference=0.01)
+                record(session, claim, report, now=NOON, inputs=inputs, se_difference=0.01)
             else:
                 with pytest.raises(RungMoved):
-                    record(session, claim, report, now=NOON, terms=terms, se_difference=0.01)
+                    record(session, claim, report, now=NOON, inputs=inputs, se_difference=0.01)
                 session.rollback()
 
 
@@ -211,9 +213,9 @@ def test_on_the_ladder_the_board_names_the_file_that_earned_the_score(measured: 
         claim = measured.claim(receipt.id, now=NOON + timedelta(minutes=5))
         assert claim is not None
         with measured.database.begin() as session:
-            terms = shown_scores.terms(session, claim.submission_id, claim.round_id)
+            inputs = shown_scores.release_inputs(session, claim.submission_id, claim.round_id)
             report = Report(public=public, private=public)
-            evaluations.record_scored(session, claim, report, now=NOON, terms=terms, se_difference=0.01)
+            evaluations.record_scored(session, claim, report, now=NOON, inputs=inputs, se_difference=0.01)
     with measured.database.read() as session:
         standing = session.query(Standing).one()
     assert (standing.public_submission_id, standing.private_key) == (quick.id, 0.4)

@@ -351,7 +351,7 @@ def test_closing_now_is_for_everybody_and_the_page_says_so_before(
     with house.database.read() as session:
         found, now = competitions.by_slug(session, "biopsy"), db.now(session)
         assert found.is_settled(now)
-        assert extensions.terms(session, found, session.get_one(Team, team)).closes_at == found.closes_at
+        assert extensions.limits(session, found, session.get_one(Team, team)).closes_at == found.closes_at
     with pytest.raises(Closed):
         house.submit("ada", b"late")
     assert "0.12346" in house.stranger().get("/competitions/biopsy/leaderboard").text

@@ -46,7 +46,7 @@ def new(slug: str) -> ResponseReturnValue:
         competition = competitions.by_slug(session, slug)
         team = teams.of(session, competition, me.id)
         allowance = submissions.allowance(session, competition, team, now=now) if team else None
-        own_phase = extensions.terms(session, competition, team).phase(competition, now)
+        own_phase = extensions.limits(session, competition, team).phase(competition, now)
     return render_template(
         "competing/submissions/new.html",
         competition=competition,
@@ -103,7 +103,7 @@ def show(submission_id: int) -> ResponseReturnValue:
         place = evaluations.place_in_queue(session, submission_id)
         own = team is not None and team.id == entry.team_id
         files = train_files.of(session, submission_id) if own else {}
-        own_phase = extensions.terms(session, competition, team).phase(competition, now)
+        own_phase = extensions.limits(session, competition, team).phase(competition, now)
         receipt = signatures(session, submission_id).get(submission_id)
     page = {"competition": competition, "entry": entry, "team": team, "now": now, "place": place, "own": own}
     page["own_phase"] = own_phase
@@ -163,7 +163,7 @@ def _summary(session: Session, competition: Competition, team: Team, now: dateti
         "competition": competition,
         "team": team,
         "now": now,
-        "own_phase": extensions.terms(session, competition, team).phase(competition, now),
+        "own_phase": extensions.limits(session, competition, team).phase(competition, now),
         "allowance": submissions.allowance(session, competition, team, now=now),
         "picked": sum(entry.is_picked for entry in past),
         "sent": len(past),
