@@ -35,9 +35,8 @@ from numpy.typing import NDArray
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_iris, load_wine
 
 import scorer
-from scorer.leakage.audit import _run, all_checks
-from scorer.leakage.check import NotChecked
-from scorer.leakage.material import gather
+from scorer.leakage.audit import all_checks, run_check
+from scorer.leakage.material import NotChecked, gather
 from scorer.report import Finding
 
 TITLE = "The audit of a challenge's data"
@@ -560,7 +559,7 @@ def leaky_run(home: Path, number: int, strength: int, turn: int) -> Run:
         for code in one.codes:
             for check in all_checks()[code]:
                 with contextlib.suppress(NotChecked):
-                    findings += _run(check, material)
+                    findings += run_check(check, material)
     finally:
         shutil.rmtree(folder)
     return Run(one.name, name, strength, tuple(findings))

@@ -19,8 +19,8 @@ import sklearn
 
 import scorer.leakage.checks as checks_package
 from scorer.challenges.challenge import Challenge
-from scorer.leakage.check import CHECKS, Check, Found, NotApplicable, NotChecked
-from scorer.leakage.material import Material, gather
+from scorer.leakage.check import CHECKS, Check, Found
+from scorer.leakage.material import Material, NotApplicable, NotChecked, gather
 from scorer.report import Finding
 
 log = logging.getLogger(__name__)
@@ -72,7 +72,7 @@ def audit_material(material: Material, tell: Callable[[str], None], began: float
         about_nothing = 0
         for check in checks:
             try:
-                own += _run(check, material)
+                own += run_check(check, material)
             except NotApplicable:
                 about_nothing += 1
             except NotChecked as unable:
@@ -158,7 +158,7 @@ def all_checks() -> dict[str, list[Check]]:
     return dict(sorted(CHECKS.items()))
 
 
-def _run(check: Check, material: Material) -> Iterator[Finding]:
+def run_check(check: Check, material: Material) -> Iterator[Finding]:
     for need in check.needs:
         if not material.has(need):
             raise NotChecked(material.why_not(need))

@@ -14,23 +14,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
-from scorer.report import HeldoutError
-
-if TYPE_CHECKING:
-    from scorer.leakage.material import Material
+from scorer.leakage.material import Material
 
 Severity = Literal["block", "warn", "info"]
 Need = Literal["train", "test", "train_target", "hidden", "listed", "sample", "public_files"]
 """train, test: the tables could be read. train_target: train holds the target as a simple column.
 hidden: the solution's target is a simple column. listed: some public file names the test rows in an
 order, and `hidden` holds. public_files: there is anything in public/."""
-
 ALARM = 4.0
 """-log10 of the corrected p from which a finding is made."""
 BLOCK = 6.0
 """And from which it may block, together with an effect floor."""
+SOFT_ALARM = 3.0
+"""As `ALARM`, for checks that only warn and that see little in small tables: gaps, pairs, label shift."""
 AUC_FLOOR = 0.55
 """Below, an association is too weak to matter however sure it is."""
 
@@ -54,14 +52,6 @@ class Found:
     picture: Mapping[str, Any] | None = None
     """Data for a plot where a person would rather look: {"kind": "line|bars|points", "title", "x_title", "y_title",
     "x": [...], "y": [...], "text": what the picture shows, in words}."""
-
-
-class NotChecked(HeldoutError):
-    """A check could not be made; the text says why, for the organiser."""
-
-
-class NotApplicable(NotChecked):
-    """There is nothing here that the check is about: no declared groups, no sequence. Not worth a finding."""
 
 
 @dataclass(frozen=True, slots=True)

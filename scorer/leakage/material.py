@@ -1,13 +1,10 @@
-"""What the audit looks at: the public tables and the hidden labels, read once and lined up.
+"""The public tables and the hidden labels, read once and lined up.
 
-Tables are kept as text in Arrow's columns and turned into numbers or codes column by column, when a
-check asks. Checks that need not see every row work on `sampled()` sides and say so.
+Checks that need not see every row work on `sampled()` sides and say so.
 """
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -16,149 +13,24 @@ from typing import Literal
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.csv
-import pyarrow.parquet
-from numpy.typing import NDArray
 
 from scorer.challenges.challenge import Challenge
 from scorer.challenges.definition import SAMPLE_FILE
-from scorer.challenges.solution import PRIVATE, PUBLIC, truth_as_predictions
-from scorer.reading.columns import FloatArray, Labels
-from scorer.reading.source import UnreadableTable
-from scorer.reading.tables import open_table, stream_of
+from scorer.challenges.folder import challenge_files
+from scorer.challenges.solution import PRIVATE, PUBLIC
+from scorer.leakage.frame import Codes, Feature, Frame, Mask, Rows, Unreadable, codes_of, read_frame
+from scorer.leakage.target import Target, hidden_targets_of, target_like
+from scorer.reading.columns import FloatArray
 from scorer.report import HeldoutError
 from scorer.wording import ID_JOINT
 
-MAX_TABLE_BYTES = 8_000_000_000
+
+def column_numbers(side: Side, name: str) -> FloatArray:
+    return side.frame.feature(name).numbers
+
+
 SAMPLE_ROWS = 100_000
 """Rows of a side that costly checks look at."""
-MISSING = ("", "na", "n/a", "nan", "null", "none", "?", "-", "nil", "#n/a")
-"""Spellings of nothing, compared in lower case."""
-
-Codes = NDArray[np.int64]
-Mask = NDArray[np.bool_]
-Rows = NDArray[np.int64]
-
-
-class Unreadable(HeldoutError):
-    """A table of the public folder could not be read; the text says why."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Feature:
-    """One column of a table."""
-
-    name: str
-    kind: Literal["number", "time", "category", "text"]
-    """number and time (ISO 8601; numbers are seconds) where every cell that holds something is one; else
-    category where values repeat, text where they hardly do."""
-    texts: pa.Array
-    """As written, string type."""
-    missing: Mask
-    numbers: FloatArray
-    """nan where missing, and everywhere for categories and text."""
-    codes: Codes
-    """Of the values as written, in the order of `names`; -1 where missing."""
-    names: pa.Array
-    """The distinct values as written."""
-
-    def __len__(self) -> int:
-        return len(self.missing)
-
-    @property
-    def n_unique(self) -> int:
-        return len(np.unique(self.codes[~self.missing]))
-
-    @property
-    def is_numeric(self) -> bool:
-        return self.kind in ("number", "time")
-
-    @property
-    def scores(self) -> FloatArray:
-        """Something to order rows by: the numbers, else the codes in the order of their names (nan where missing)."""
-        if self.is_numeric:
-            return self.numbers
-        order = np.argsort(np.argsort(np.array(self.names.to_pylist(), dtype=np.object_), kind="stable"))
-        return np.where(self.missing, np.nan, order[np.maximum(self.codes, 0)].astype(np.float64))
-
-
-class Frame:
-    """A table as text, read by column."""
-
-    def __init__(self, table: pa.Table) -> None:
-        self._table = table
-        self._features: dict[str, Feature] = {}
-
-    def __len__(self) -> int:
-        return int(self._table.num_rows)
-
-    def __contains__(self, name: str) -> bool:
-        return name in self.names
-
-    def __repr__(self) -> str:
-        return f"Frame({len(self)} rows, {len(self.names)} columns)"
-
-    @property
-    def names(self) -> list[str]:
-        return list(self._table.column_names)
-
-    def texts(self, name: str) -> pa.Array:
-        column = self._table.column(name)
-        return (
-            column.chunk(0)
-            if column.num_chunks == 1
-            else pa.concat_arrays(column.chunks)
-            if column.num_chunks
-            else pa.array([], pa.string())
-        )
-
-    def feature(self, name: str) -> Feature:
-        if name not in self._features:
-            self._features[name] = _feature(name, self.texts(name))
-        return self._features[name]
-
-    def take(self, rows: Rows) -> Frame:
-        return Frame(self._table.take(pa.array(rows)).combine_chunks())
-
-    def without(self, names: Sequence[str]) -> Frame:
-        return Frame(self._table.drop_columns([name for name in self.names if name in set(names)]))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Target:
-    """One simple column of truth over the rows of a side."""
-
-    name: str
-    kind: Literal["binary", "class", "number"]
-    values: FloatArray
-    """0 and 1, class codes into `classes`, or numbers; nan where unknown or not scored."""
-    classes: tuple[str, ...] = ()
-
-    def __len__(self) -> int:
-        return len(self.values)
-
-    def __repr__(self) -> str:
-        # A traceback or a log must not carry labels.
-        return f"Target({self.name}, {self.kind}, {len(self)} rows)"
-
-    @property
-    def known(self) -> Mask:
-        return ~np.isnan(self.values)
-
-    def name_of(self, code: float) -> str:
-        return self.classes[int(code)] if 0 <= int(code) < len(self.classes) else f"{code:g}"
-
-    def take(self, rows: Rows | Mask) -> Target:
-        return replace(self, values=self.values[rows])
-
-    @property
-    def hot(self) -> Iterator[tuple[str, Mask]]:
-        """Each class's name and the rows that are of it, for binary targets only the positives."""
-        for code in range(
-            1 if self.kind == "binary" else 0, 2 if self.kind == "binary" else len(self.classes)
-        ):
-            yield self.name_of(code), self.values == code
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -276,7 +148,7 @@ class Material:
     @cached_property
     def hidden_targets(self) -> tuple[Target, ...]:
         """In the solution's order; nan where a row is not scored."""
-        return _hidden_targets(self.challenge)
+        return hidden_targets_of(self.challenge)
 
     @property
     def sides(self) -> Iterator[Side]:
@@ -336,7 +208,7 @@ class Material:
 def gather(challenge: Challenge, *, seed: int = 0) -> Material:
     """Read a challenge's public tables and line them up with its labels."""
     lacking: dict[str, str] = {}
-    hidden = _hidden_targets(challenge)
+    hidden = hidden_targets_of(challenge)
     if not hidden:
         lacking["hidden"] = "the target is not a simple column of classes or numbers"
     tables: dict[str, tuple[str, Frame]] = {}
@@ -365,230 +237,12 @@ def gather(challenge: Challenge, *, seed: int = 0) -> Material:
     return Material(challenge, train, test, sample, places, lacking, seed)
 
 
-# --- tables ---------------------------------------------------------------------------------------
-
-
-def read_frame(path: Path) -> Frame:
-    """A CSV (also gzip, or a zip of one) or Parquet file as text by column; raises Unreadable with the reason."""
-    if not path.is_file():
-        raise Unreadable(f"there is no {path.name}")
-    try:
-        if path.suffix == ".parquet":
-            return _read_parquet(path)
-        table = open_table(path, max_bytes=MAX_TABLE_BYTES)
-        header = table.header()
-        if not header:
-            raise Unreadable(f"{path.name} could not be read: its first line holds no column names in UTF-8")
-        if len(set(header)) < len(header):
-            raise Unreadable(f"{path.name} has two columns of one name")
-        read = pyarrow.csv.read_csv(
-            stream_of(table),
-            read_options=pyarrow.csv.ReadOptions(column_names=header, skip_rows=1, use_threads=False),
-            parse_options=pyarrow.csv.ParseOptions(newlines_in_values=True, delimiter=","),
-            convert_options=pyarrow.csv.ConvertOptions(
-                column_types={name: pa.string() for name in header}, strings_can_be_null=False
-            ),
-        )
-    except UnreadableTable as refusal:
-        raise Unreadable(f"{path.name} could not be read: {refusal.problems[0].message}") from None
-    except (pa.ArrowException, OSError) as error:
-        words = " ".join(str(error).split())[:160]
-        raise Unreadable(f"{path.name} could not be read: {words}") from None
-    if read.num_rows == 0:
-        raise Unreadable(f"{path.name} has no rows")
-    return Frame(read.combine_chunks())
-
-
-def _read_parquet(path: Path) -> Frame:
-    table = pyarrow.parquet.read_table(path)
-    columns = []
-    for column in table.columns:
-        try:
-            columns.append(pc.fill_null(pc.cast(column, pa.string()), ""))
-        except pa.ArrowException:  # nested values have no text of their own
-            columns.append(
-                pa.chunked_array([pa.array([str(value) for value in column.to_pylist()], pa.string())])
-            )
-    if table.num_rows == 0:
-        raise Unreadable(f"{path.name} has no rows")
-    return Frame(pa.table(dict(zip(table.column_names, columns, strict=True))).combine_chunks())
-
-
 def _find(folder: Path, name: str) -> Path:
     for suffix in (".csv", ".csv.gz", ".csv.zip", ".parquet"):
         for path in (folder / f"{name}{suffix}", folder / name / f"{name}{suffix}"):
             if path.is_file():
                 return path
     raise Unreadable(f"there is no public/{name}.csv")
-
-
-_TIME = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d)?)?", re.ASCII)
-
-
-def _feature(name: str, texts: pa.Array) -> Feature:
-    encoded = texts.dictionary_encode()
-    values: pa.Array = encoded.dictionary
-    # What can be decided of the distinct values is decided there: a column of a million rows may have ten.
-    trimmed = pc.utf8_trim_whitespace(values)
-    nothing = np.asarray(
-        pc.is_in(pc.utf8_lower(trimmed), value_set=pa.array(MISSING)).to_numpy(zero_copy_only=False),
-        dtype=np.bool_,
-    )
-    codes = np.asarray(encoded.indices.to_numpy(zero_copy_only=False), dtype=np.int64)
-    missing = nothing[codes] if len(values) else np.zeros(len(texts), dtype=np.bool_)
-    distinct = np.full(len(values), np.nan)
-    kind: Literal["number", "time", "category", "text"] = "category"
-    something = trimmed.filter(pa.array(~nothing))
-    numbers = _as_numbers(something)
-    if numbers is not None and len(something):
-        kind = "number"
-        distinct[~nothing] = numbers
-    elif len(something) and (seconds := _as_seconds(something)) is not None:
-        kind = "time"
-        distinct[~nothing] = seconds
-    elif len(something) > max(50, 0.5 * (len(texts) - int(missing.sum()))):
-        kind = "text"
-    return Feature(
-        name,
-        kind,
-        texts,
-        missing,
-        distinct[codes] if len(values) else np.empty(0),
-        np.where(missing, -1, codes),
-        values,
-    )
-
-
-def _as_numbers(texts: pa.Array) -> FloatArray | None:
-    lowered = pc.utf8_lower(texts)
-    truths = pc.is_in(lowered, value_set=pa.array(["true", "false"]))
-    if len(texts) and pc.all(truths).as_py():
-        return np.asarray(pc.equal(lowered, "true").to_numpy(zero_copy_only=False), dtype=np.float64)
-    try:
-        numbers = np.asarray(pc.cast(texts, pa.float64()).to_numpy(zero_copy_only=False), dtype=np.float64)
-    except pa.ArrowException:
-        return None
-    return np.where(np.isfinite(numbers), numbers, np.nan)
-
-
-def _as_seconds(texts: pa.Array) -> FloatArray | None:
-    first = texts[0].as_py()
-    if not _TIME.fullmatch(first):
-        return None
-    try:
-        stamps = (
-            np.array(texts.to_pylist(), dtype="datetime64[us]")
-            if "Z" not in first and "+" not in first
-            else None
-        )
-        if stamps is None:
-            stamps = np.asarray(
-                pc.cast(texts, pa.timestamp("us", tz="UTC")).to_numpy(zero_copy_only=False),
-                dtype="datetime64[us]",
-            )
-    except (ValueError, pa.ArrowException):
-        return None
-    return np.asarray(stamps.astype(np.int64) / 1e6)
-
-
-def joint_codes(a: Feature, b: Feature) -> tuple[Codes, Codes]:
-    """The values of one column in two tables as codes of one list; -1 where missing. Numbers are equal as numbers."""
-    if a.is_numeric and b.is_numeric:
-        values = np.unique(np.concatenate([a.numbers[~a.missing], b.numbers[~b.missing]]))
-        sides = (np.searchsorted(values, np.nan_to_num(side.numbers)) for side in (a, b))
-        first, second = (np.where(side.missing, -1, code) for side, code in zip((a, b), sides, strict=True))
-        return first, second
-    names = pa.concat_arrays([a.names, b.names]).dictionary_encode()
-    places = np.asarray(names.indices.to_numpy(zero_copy_only=False), dtype=np.int64)
-    own, other = places[: len(a.names)], places[len(a.names) :]
-    return (
-        np.where(a.missing, -1, own[np.maximum(a.codes, 0)] if len(own) else -1),
-        np.where(b.missing, -1, other[np.maximum(b.codes, 0)] if len(other) else -1),
-    )
-
-
-# --- targets and sides ----------------------------------------------------------------------------
-
-
-def _hidden_targets(challenge: Challenge) -> tuple[Target, ...]:
-    solution = challenge.solution
-    columns = truth_as_predictions(solution) if solution.task.custom is None else None
-    if columns is None:
-        return ()
-    scored = solution.scored
-    arrays = {
-        name: column
-        for name, column in columns.items()
-        if isinstance(column, np.ndarray) and column.dtype == np.float64
-    }
-    if len(arrays) == len(columns) > 1:
-        matrix = np.column_stack(list(arrays.values()))
-        if np.isin(matrix, (0.0, 1.0)).all() and (matrix.sum(axis=1) == 1).all():
-            values = np.where(scored, matrix.argmax(axis=1).astype(np.float64), np.nan)
-            return (Target("class", "class" if len(arrays) > 2 else "binary", values, tuple(arrays)),)
-    found = []
-    for name, column in list(columns.items())[:5]:
-        if isinstance(column, Labels):
-            codes = np.where(scored, column.codes, -1)
-            used, dense = np.unique(codes[scored], return_inverse=True)
-            values = np.full(len(codes), np.nan)
-            values[scored] = dense
-            names = tuple(solution.vocabulary.names[code] for code in used)
-            found.append(Target(name, "binary" if len(names) <= 2 else "class", values, names))
-        elif isinstance(column, np.ndarray) and column.dtype == np.float64:
-            found.append(number_target(name, np.where(scored, column, np.nan)))
-        else:
-            return ()
-    return tuple(found)
-
-
-def number_target(name: str, values: FloatArray) -> Target:
-    """Two distinct values are a yes or no, whatever they are; anything else is a number."""
-    distinct = np.unique(values[~np.isnan(values)])
-    if len(distinct) == 2:
-        hot = np.where(np.isnan(values), np.nan, (values == distinct[1]).astype(np.float64))
-        return Target(name, "binary", hot, tuple(f"{value:g}" for value in distinct))
-    return Target(name, "number", values)
-
-
-def _target_like(hidden: Target, feature: Feature) -> Target | None:
-    """Train's column in the hidden target's terms; None if it holds something else."""
-    if hidden.classes:
-        names = [name.strip() for name in feature.names.to_pylist()]
-        places = {name: code for code, name in enumerate(hidden.classes)}
-        own = np.array(
-            [places.get(name, places.get(_shortened(name), -1)) for name in names], dtype=np.float64
-        )
-        if hidden.kind == "binary" and (own < 0).all() and feature.n_unique == 2:
-            return None
-        if len(own) == 0 or (own >= 0).sum() < min(2, len(hidden.classes)):
-            return None
-        extra = [
-            name for name, code in zip(names, own, strict=True) if code < 0 and name.lower() not in MISSING
-        ]
-        for number, name in enumerate(extra):
-            own[names.index(name)] = len(hidden.classes) + number
-        # By what is written: a class may be called "none", which is missing in any other column.
-        written = feature.texts.dictionary_encode()
-        if len(written.dictionary) != len(own):
-            return None
-        codes = np.asarray(written.indices.to_numpy(zero_copy_only=False), dtype=np.int64)
-        values = own[codes]
-        values = np.where(values < 0, np.nan, values)
-        kind = hidden.kind if not extra else "class"
-        return Target(hidden.name, kind, values, (*hidden.classes, *extra))
-    if feature.kind != "number":
-        return None
-    return Target(hidden.name, "number", feature.numbers)
-
-
-def _shortened(name: str) -> str:
-    """1.0 and 1 are one class."""
-    try:
-        number = float(name)
-    except ValueError:
-        return name
-    return f"{number:g}" if math.isfinite(number) else name
 
 
 def _train_side(
@@ -609,7 +263,7 @@ def _train_side(
     for target in hidden:
         candidates = [target.name] if target.name in frame else _truth_names(challenge, frame) or only_train
         for name in candidates:
-            found = _target_like(target, frame.feature(name))
+            found = target_like(target, frame.feature(name))
             if found is not None:
                 targets.append(found)
                 columns.add(name)
@@ -713,3 +367,58 @@ def _declared(challenge: Challenge, keys: Sequence[str]) -> str | None:
         if isinstance(value, list) and value and isinstance(value[0], str):
             return value[0]
     return None
+
+
+class NotChecked(HeldoutError):
+    """A check could not be made; the text says why, for the organiser."""
+
+
+class NotApplicable(NotChecked):
+    """There is nothing here that the check is about: no declared groups, no sequence. Not worth a finding."""
+
+
+def column_of(side: Side, name: str) -> Feature | None:
+    """A column of the table, be it a feature or an id."""
+    if name in side.frame:
+        return side.frame.feature(name)
+    if name in side.id_names:
+        return Frame(pa.table({name: side.ids[side.id_names.index(name)]})).feature(name)
+    return None
+
+
+def declared_column(material: Material, name: str) -> tuple[Feature, Feature]:
+    found = []
+    for side in material.sides:
+        feature = column_of(side, name)
+        if feature is None:
+            raise NotChecked(f"the declared column {name} is not in {side.file}")
+        found.append(feature)
+    return found[0], found[1]
+
+
+def groups_of_files(material: Material) -> dict[str, Codes]:
+    """Of each table, its rows' groups, if the challenge declares a column of them."""
+    found: dict[str, Codes] = {}
+    if material.group is None:
+        return found
+    for side in material.sides:
+        if material.group in side.frame:
+            texts = side.frame.texts(material.group)
+        elif material.group in side.id_names:
+            texts = side.ids[side.id_names.index(material.group)]
+        else:
+            continue
+        found[side.name] = codes_of(texts)
+    return found
+
+
+def published_files(material: Material) -> list[str]:
+    """Files of public/ that participants get, relative to it."""
+    files = challenge_files(material.challenge.folder)
+    return [name.removeprefix("public/") for name in files if name.startswith("public/")]
+
+
+def table_files(material: Material) -> frozenset[str]:
+    """The tables whose columns other checks judge."""
+    files = [side.file for side in material.sides] + ([SAMPLE_FILE] if material.sample is not None else [])
+    return frozenset(name.removeprefix("public/") for name in files)

@@ -3,16 +3,119 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import special, stats
 
-from scorer.leakage.material import Target
+from scorer.leakage.frame import Codes, Mask, Rows
+from scorer.leakage.target import Target
 from scorer.reading.columns import FloatArray
 
-Mask = NDArray[np.bool_]
+MIN_ROWS = 20
+"""Labelled rows below which nothing can be told."""
+
+
+def beyond_chance(right: float, commonest: float, n: int) -> float:
+    return (float(right) - float(commonest)) / (n - float(commonest)) if n > commonest else 0.0
+
+
+def pearson(x: FloatArray, y: FloatArray) -> float:
+    x, y = x - x.mean(), y - y.mean()
+    scale = math.sqrt(float((x * x).sum()) * float((y * y).sum()))
+    return float((x * y).sum()) / scale if scale > 0 else 0.0
+
+
+def log10p_of_r(r: float, n: int) -> float:
+    r = min(abs(r), 1 - 1e-12)
+    t = r * math.sqrt((n - 2) / (1 - r * r))
+    return float(stats.t.logsf(t, n - 2) + math.log(2)) / math.log(10)
+
+
+def log10p_of_arrangement(counts: Rows) -> float:
+    """log10 of the chance that a random order puts groups of these sizes where they are, up to their names."""
+    ways = special.gammaln(counts.sum() + 1) - special.gammaln(counts + 1).sum()
+    return min(0.0, -(float(ways) - float(special.gammaln(len(counts) + 1))) / math.log(10))
+
+
+def correlation_of_known(a: FloatArray, b: FloatArray) -> tuple[float, int]:
+    """|r| where both are known, 0 where that says nothing, and the number of rows."""
+    known = ~(np.isnan(a) | np.isnan(b))
+    a, b = a[known], b[known]
+    n = len(a)
+    if n < MIN_ROWS:
+        return 0.0, n
+    rare = min(n - commonest_count(a), n - commonest_count(b))
+    return (abs(pearson(a, b)), n) if rare >= 10 else (0.0, n)
+
+
+def commonest_count(values: FloatArray) -> int:
+    return int(np.unique(values, return_counts=True)[1].max(initial=0))
+
+
+def log10p_of_fisher(both: int, missing: int, positives: int, n: int) -> float:
+    """Twice the smaller tail of the hypergeometric distribution."""
+    law = stats.hypergeom(n, positives, missing)
+    tail = min(float(law.logsf(both - 1)), float(law.logcdf(both)))
+    if math.isinf(tail) or math.isnan(tail):
+        expected = missing * positives / n
+        variance = expected * (1 - positives / n) * (n - missing) / max(1, n - 1)
+        return log10p_of_z((both - expected) / math.sqrt(variance)) if variance > 0 else 0.0
+    return min(0.0, (tail + math.log(2)) / math.log(10))
+
+
+def log10p_of_count(k: float, expected: float) -> float:
+    """log10 of the chance of k or more where so many are expected (Poisson; for parts of counts its gamma form)."""
+    if k <= expected or k <= 0:
+        return 0.0
+    if expected <= 0:
+        expected = 1e-30
+    p = float(stats.gamma.logcdf(expected, k))
+    if not math.isfinite(p):  # its leading term
+        p = k * math.log(expected) - expected - float(special.gammaln(k + 1))
+    return min(0.0, p / math.log(10))
+
+
+def log10p_of_codes(codes: Codes, target: Target) -> float:
+    """log10 p of one test of all codes against all classes (chi-squared) or numbers (Kruskal-Wallis).
+
+    Rare classes and codes are put together until about 3 rows are expected in a cell: below, chi-squared cries wolf.
+    """
+    known = target.known
+    y = target.values[known]
+    _, group, sizes = np.unique(codes[known], return_inverse=True, return_counts=True)
+    if len(y) < 20 or y.min() == y.max() or len(sizes) < 2:
+        return 0.0
+    if target.kind == "number":
+        group = np.where(sizes[group] >= 5, group, len(sizes))
+        _, group, sizes = np.unique(group, return_inverse=True, return_counts=True)
+        ranks = stats.rankdata(y)
+        if len(sizes) < 2 or sizes.min() < 3:
+            return 0.0
+        means = np.bincount(group, weights=ranks) / sizes
+        statistic = float((sizes * (means - ranks.mean()) ** 2).sum() / ranks.var()) * (len(y) - 1) / len(y)
+        return log10p_of_chi2(statistic, len(sizes) - 1)
+    _, label, counts = np.unique(y, return_inverse=True, return_counts=True)
+    label = np.where(counts[label] >= 3 * len(sizes), label, len(counts))
+    counts = np.bincount(label)
+    label = np.where(counts[label] >= 3 * len(sizes), label, int(counts.argmax()))
+    _, label, counts = np.unique(label, return_inverse=True, return_counts=True)
+    if len(counts) < 2:
+        return 0.0
+    least = 3 * len(y) / counts.min()
+    group = np.where(sizes[group] >= least, group, len(sizes))
+    sizes = np.bincount(group)
+    group = np.where(sizes[group] >= least, group, int(sizes.argmax()))
+    _, group, sizes = np.unique(group, return_inverse=True, return_counts=True)
+    if len(sizes) < 2:
+        return 0.0
+    cells = np.bincount(group * len(counts) + label, minlength=len(sizes) * len(counts))
+    table = cells.reshape(len(sizes), len(counts))
+    expected = np.outer(sizes, counts) / len(y)
+    statistic = float(((table - expected) ** 2 / expected).sum())
+    return log10p_of_chi2(statistic, (len(sizes) - 1) * (len(counts) - 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,15 +219,13 @@ def association_of_codes(codes: NDArray[np.int64], target: Target) -> Strength:
     return best
 
 
-def leave_one_out_means(
-    codes: NDArray[np.int64], values: FloatArray, *, prior_weight: float = 1.0
-) -> FloatArray:
+def leave_one_out_means(codes: NDArray[np.int64], values: FloatArray) -> FloatArray:
     """Of each row the mean value of the other rows with its code, drawn a little towards the overall mean."""
     counts = np.bincount(codes)
     sums = np.bincount(codes, weights=values)
     n = len(values)
     overall = (values.sum() - values) / max(1, n - 1)
-    return np.asarray((sums[codes] - values + prior_weight * overall) / (counts[codes] - 1 + prior_weight))
+    return np.asarray((sums[codes] - values + overall) / counts[codes])
 
 
 def _log10p_of_groups(codes: NDArray[np.int64], values: FloatArray, *, is_number: bool) -> float:
@@ -162,56 +263,6 @@ def log10p_of_chi2(statistic: float, freedom: int) -> float:
     return min(0.0, logp / math.log(10.0))
 
 
-def out_of_fold_means(
-    score: FloatArray, values: FloatArray, *, bins: int = 16, folds: int = 5, seed: int = 0
-) -> FloatArray:
-    """A single number as a predictor without a model: of each row the mean value of its quantile bin in the other
-    folds. Missing scores are a bin of their own. Shape (n,)."""
-    n = len(score)
-    missing = np.isnan(score)
-    binned = np.zeros(n, dtype=np.int64)
-    if not missing.all():
-        edges = np.unique(np.quantile(score[~missing], np.linspace(0, 1, bins + 1)[1:-1]))
-        binned[~missing] = 1 + np.searchsorted(edges, score[~missing], side="right")
-    fold = np.random.default_rng(seed).permutation(n) % folds
-    out = np.empty(n)
-    overall = float(values.mean())
-    for number in range(folds):
-        inside = fold != number
-        sums = np.bincount(binned[inside], weights=values[inside], minlength=bins + 2)
-        counts = np.bincount(binned[inside], minlength=bins + 2)
-        means = (sums + overall) / (counts + 1)
-        out[~inside] = means[binned[~inside]]
-    return out
-
-
-def boosted_auc(
-    features: FloatArray, positive: Mask, *, folds: int = 3, seed: int = 0, trees: int = 25, depth: int = 3
-) -> tuple[float, FloatArray]:
-    """Cross-validated AUC of small boosted trees, and the out-of-fold scores; one thread, seeded.
-
-    features: shape (n, d), nan where missing.
-    """
-    from sklearn.ensemble import HistGradientBoostingClassifier
-    from sklearn.model_selection import StratifiedKFold
-
-    scores = np.zeros(len(positive))
-    folds = min(folds, int(positive.sum()), int((~positive).sum()))
-    if folds < 2:
-        return 0.5, scores
-    for train, test in StratifiedKFold(folds, shuffle=True, random_state=seed).split(features, positive):
-        model = HistGradientBoostingClassifier(
-            max_iter=trees,
-            max_depth=depth,
-            early_stopping=False,
-            random_state=seed,
-            min_samples_leaf=max(5, min(20, len(train) // 20)),
-        )
-        model.fit(features[train], positive[train])
-        scores[test] = model.predict_proba(features[test])[:, 1]
-    return area_under_curve(scores, positive)[0], scores
-
-
 def z_of_auc(auc: float, n1: int, n0: int) -> float:
     """(AUC - .5) / its standard error under no association."""
     return (auc - 0.5) / math.sqrt((n1 + n0 + 1) / (12.0 * n1 * n0)) if n1 and n0 else 0.0
@@ -245,3 +296,11 @@ def lag_one_z(values: FloatArray) -> float:
         return 0.0
     r = float((ranks[1:] * ranks[:-1]).sum()) / total
     return (r + 1 / (n - 1)) * math.sqrt(n)
+
+
+def standardised(values: FloatArray, known: NDArray[np.bool_]) -> Iterator[NDArray[np.float32]]:
+    mean, spread = values[known].mean(), values[known].std()
+    if spread > 0:
+        # Missing ones add nothing to a product, so the others count for more.
+        scaled = np.where(known, (values - mean) / spread, 0.0) / math.sqrt(known.mean())
+        yield scaled.astype(np.float32)

@@ -13,8 +13,9 @@ import pytest
 
 import scorer
 from scorer.leakage.audit import all_checks, audit, audit_material
-from scorer.leakage.check import CHECKS, Check, Found, NotChecked
-from scorer.leakage.material import Material, gather, joint_codes, read_frame
+from scorer.leakage.check import CHECKS, Check, Found
+from scorer.leakage.frame import joint_codes, read_frame
+from scorer.leakage.material import Material, NotChecked, gather
 
 CODES = [
     "duplicate_rows",

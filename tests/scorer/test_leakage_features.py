@@ -18,8 +18,8 @@ from sklearn.model_selection import train_test_split
 
 import scorer
 from scorer.leakage.audit import all_checks, audit
-from scorer.leakage.check import CHECKS, Found, NotChecked
-from scorer.leakage.material import Material, gather
+from scorer.leakage.check import CHECKS, Found
+from scorer.leakage.material import Material, NotChecked, gather
 
 all_checks()
 OWN = [

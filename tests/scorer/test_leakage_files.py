@@ -24,11 +24,13 @@ from numpy.typing import NDArray
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_wine
 
 import scorer
-from scorer.leakage.check import CHECKS, Found, NotChecked
-from scorer.leakage.checks.files import file_metadata, labels_in_public_file
+from scorer.leakage.check import CHECKS, Found
+from scorer.leakage.checks.file_metadata import file_metadata
+from scorer.leakage.checks.files import labels_in_public_file
 from scorer.leakage.checks.power import metric_degenerate, oracle_budget_check, test_too_small
-from scorer.leakage.files.walk import Blob, Entry, Limits, Table, Unread, walk
-from scorer.leakage.material import Material, gather
+from scorer.leakage.files.things import Blob, Entry, Limits, Table, Unread
+from scorer.leakage.files.walk import walk
+from scorer.leakage.material import Material, NotChecked, gather
 
 test_too_small.__test__ = False  # type: ignore[attr-defined]  # a check, whatever pytest thinks of its name
 

@@ -11,8 +11,9 @@ import numpy as np
 from scorer.challenges.challenge import Challenge
 from scorer.challenges.solution import PRIVATE, PUBLIC, Solution, truth_as_predictions
 from scorer.challenges.task import Task
-from scorer.leakage.check import Found, NotChecked, Severity, check
-from scorer.leakage.material import Material, Rows
+from scorer.leakage.check import Found, Severity, check
+from scorer.leakage.frame import Rows
+from scorer.leakage.material import Material, NotChecked
 from scorer.reading.columns import Column, FloatArray, Labels, Lists, take
 from scorer.release.modes import OracleBudget, oracle_budget, rounding_step
 from scorer.report import HeldoutError, InvalidSubmission

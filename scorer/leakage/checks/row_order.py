@@ -1,0 +1,79 @@
+"""Row orders that predict the target."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from scorer.leakage.check import ALARM, AUC_FLOOR, Found, check
+from scorer.leakage.material import Material, Side
+from scorer.leakage.row_orders import order_finding, rhythm_of, whose_target
+from scorer.leakage.sampled import labelled_sides
+from scorer.leakage.statistics import association, corrected
+from scorer.leakage.target import Target
+
+
+@check("row_order", scope="rows", needs=(), cost="n log n")
+def row_order(material: Material) -> Iterator[Found]:
+    """Whether the order of the rows tells the target: sorted files, positives first.
+
+    Effect: AUC of the row number (0.5 + |rho| / 2 of a number).
+    """
+    views = labelled_sides(material)
+    alarms = []
+    for side, target in views:
+        found = association(np.arange(len(side), dtype=np.float64), target)
+        log10p = corrected(found.log10p, len(views))
+        if log10p <= -ALARM and found.auc >= AUC_FLOOR:
+            alarms.append((side, target, found.auc, log10p, found.detail))
+    for side, target, auc, log10p, detail in alarms:
+        about = f" (class {detail} against the rest)" if detail else ""
+        yield order_finding(
+            material,
+            side,
+            target,
+            np.arange(len(side)),
+            auc,
+            log10p,
+            f"{side.file}: the row number alone orders {whose_target(side, target)} with AUC {auc:.3f}{about}."
+            + _only_here(views, [alarm[0] for alarm in alarms]),
+            "Shuffle the rows with a secret seed before writing the files, and give ids after that.",
+        )
+
+
+@check("row_blocks", scope="rows", needs=(), cost="n log n")
+def row_blocks(material: Material) -> Iterator[Found]:
+    """Whether neighbouring rows, or rows at fixed distances, have like targets.
+
+    Effect: AUC of the mean of the two neighbours (of rows at the distance found) for a row's own target.
+    """
+    views = labelled_sides(material)
+    alarms = []
+    for side, target in views:
+        rhythm = rhythm_of(target)
+        log10p = corrected(rhythm.log10p, len(views))
+        if log10p <= -ALARM and rhythm.auc >= AUC_FLOOR:
+            alarms.append((side, target, rhythm, log10p))
+    for side, target, rhythm, log10p in alarms:
+        yield order_finding(
+            material,
+            side,
+            target,
+            np.arange(len(side)),
+            rhythm.auc,
+            log10p,
+            f"{side.file}: {rhythm.words} {whose_target(side, target)} with AUC {rhythm.auc:.3f}."
+            + _only_here(views, [alarm[0] for alarm in alarms]),
+            "Shuffle the rows with a secret seed before writing the files, and give ids after that.",
+        )
+
+
+def _only_here(views: Sequence[tuple[Side, Target]], found: Sequence[Side]) -> str:
+    """Train's order alone helps nobody: it is worth a look because the same script may have written the test."""
+    hidden = any(side.name != "train" for side, _ in views)
+    return (
+        " The hidden test rows show no such order."
+        if hidden and all(s.name == "train" for s in found)
+        else ""
+    )
