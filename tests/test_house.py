@@ -1,9 +1,10 @@
-"""The arrows between the rooms, and the names that are only strings."""
+"""Which room may import which, and the names that are only strings."""
 
 from __future__ import annotations
 
 import ast
 import importlib
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,6 +17,21 @@ from app.base import queue
 ROOT = Path(__file__).resolve().parents[1]
 HEAVY = ("numpy", "pandas", "pyarrow", "scipy", "sklearn")
 
+# From the ground up: a room of app imports only rooms of the floors below its own.
+FLOORS = (
+    {"base", "migrations"},
+    {"people"},
+    {"competing"},
+    {"integrity", "authoring", "operating"},
+    {"web"},
+    {"demo"},
+    {"cli"},
+    {"__main__"},
+)
+FLOOR_OF = {room: number for number, floor in enumerate(FLOORS) for room in floor}
+SAME_FLOOR = {("base", "migrations"), ("migrations", "base")}
+"""The schema is part of the ground."""
+
 # room -> what nothing in it may import; the longest matching room decides.
 NEVER = {
     "scorer": ("app", "worker", "flask", "sqlalchemy", "rq", "redis"),
@@ -27,7 +43,7 @@ NEVER = {
         "app.demo",
         "app.authoring.publishing",
         "app.base.vault",
-        "scorer.challenges.challenge",
+        "scorer.challenges",
         "scorer.scoring",
         *HEAVY,
     ),
@@ -67,12 +83,65 @@ def room_of(path: Path) -> str:
     return max((room for room in NEVER if name == room or name.startswith(room + "/")), key=len)
 
 
+def app_room(dotted: str) -> str | None:
+    """Return the room of a dotted name in app; None for other packages and for app itself."""
+    parts = dotted.split(".")
+    return parts[1] if parts[0] == "app" and len(parts) > 1 and parts[1] in FLOOR_OF else None
+
+
+def test_every_module_of_app_is_in_a_room() -> None:
+    lost = [p.name for p in (ROOT / "app").glob("*.py") if p.stem not in FLOOR_OF and p.stem != "__init__"]
+    assert lost == []
+
+
+def test_a_room_of_app_imports_only_rooms_below_it() -> None:
+    upward = []
+    for path in modules("app"):
+        room = path.relative_to(ROOT / "app").with_suffix("").parts[0]
+        for line, name in imports(path):
+            other = app_room(name)
+            if other is None or other == room or (room, other) in SAME_FLOOR:
+                continue
+            if FLOOR_OF[other] >= FLOOR_OF[room]:
+                upward.append(f"{path.relative_to(ROOT)}:{line} imports {name}")
+    assert upward == []
+
+
+@pytest.mark.parametrize("room", ["app", "worker"])
+def test_no_module_names_private_names_of_another(room: str) -> None:
+    private = [
+        f"{path.relative_to(ROOT)}:{line} names {name}"
+        for path in modules(room)
+        for line, name in used_names(path)
+        if name.split(".")[0] in ("scorer", "app", "worker")
+        and (last := name.rsplit(".", 1)[-1]).startswith("_")
+        and not last.startswith("__")
+        and not (ROOT / name.replace(".", "/")).with_suffix(".py").exists()
+    ]
+    assert private == []
+
+
+def used_names(path: Path) -> Iterator[tuple[int, str]]:
+    """Every imported name, and every attribute of an imported name, as `line, dotted.name`."""
+    bound: dict[str, str] = {}
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            bound |= {alias.asname or alias.name: alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            bound |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
+    yield from ((1, name) for name in bound.values())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in bound:
+            yield node.lineno, f"{bound[node.value.id]}.{node.attr}"
+
+
 @pytest.mark.parametrize(
     "path",
     [p for r in ("scorer", "app", "worker") for p in modules(r)],
     ids=lambda p: str(p.relative_to(ROOT)),
 )
-def test_imports_point_the_way_of_the_house(path: Path) -> None:
+def test_a_room_imports_none_of_the_packages_closed_to_it(path: Path) -> None:
     banned = NEVER[room_of(path)]
     wrong = [
         f"line {line}: {name}"
@@ -125,6 +194,12 @@ def test_only_one_module_moves_an_evaluations_state() -> None:
         if "update(Evaluation)" in path.read_text(encoding="utf-8")
     }
     assert movers == {"app/competing/evaluations.py"}
+    leased = {
+        path.relative_to(ROOT).as_posix()
+        for path in modules("app") + modules("worker")
+        if re.search(r"\bLeases\(\w", path.read_text(encoding="utf-8"))
+    }
+    assert leased == {"app/competing/evaluations.py", "app/integrity/inspections.py"}
 
 
 def test_every_template_is_named_after_its_view() -> None:
