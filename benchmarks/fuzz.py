@@ -113,7 +113,8 @@ def child(folder: str, *options: str) -> int:
     sys.path.insert(0, str(ROOT))
     with atheris.instrument_imports(include=["scorer"], enable_loader_override=False):
         import scorer
-        from scorer.submission import Collected, read_submission
+        from scorer.submission.reader import read_submission
+        from scorer.submission.sinks import Collected
     challenges = []
     for metric, truth in (("log_loss", [str(n % 2) for n in range(20)]), ("accuracy", ["cat", "dog"] * 10)):
         home = Path(folder, metric)

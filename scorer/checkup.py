@@ -12,7 +12,8 @@ from typing import Any
 
 from scorer.challenges.challenge import Challenge
 from scorer.challenges.definition import DEFINITION_FILE, SAMPLE_FILE, Example
-from scorer.challenges.solution import classes_missing_in_split, truth_as_predictions
+from scorer.challenges.solution import truth_as_predictions
+from scorer.challenges.solution_checks import classes_missing_in_split
 from scorer.custom import MetricFailed
 from scorer.leakage.audit import audit
 from scorer.reading.cells import NUMERIC_KINDS, Cells
@@ -21,7 +22,8 @@ from scorer.release.terms import benchmark_terms
 from scorer.report import Finding, InvalidSubmission, Notice, Problem, ScoringFailed
 from scorer.sandbox import levels, sandbox
 from scorer.scoring import evaluate, score
-from scorer.submission import Collected, align, read_submission
+from scorer.submission.reader import align, read_submission
+from scorer.submission.sinks import Collected
 from scorer.wording import ID_JOINT
 
 _TOLERANCE = 5e-5

@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 
 from scorer.challenges.challenge import MAX_SOLUTION_BYTES, Challenge
 from scorer.challenges.solution import FILE as SOLUTION_FILE
-from scorer.challenges.solution import USAGE_COLUMN, Solution, prepare
+from scorer.challenges.solution import USAGE_COLUMN, Solution
+from scorer.challenges.solution_reader import prepare
 from scorer.reading.cells import NUMBER
 from scorer.reading.columns import Labels
 from scorer.reading.source import UnreadableTable

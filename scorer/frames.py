@@ -9,14 +9,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from scorer.challenges.solution import USAGE_COLUMN, prepare
+from scorer.challenges.solution import USAGE_COLUMN
+from scorer.challenges.solution_reader import prepare
 from scorer.challenges.task import Task, find_metric, read_part
 from scorer.metrics.registry import Metric
 from scorer.reading.cells import NUMBER, canonical_label
 from scorer.reading.columns import Rows
 from scorer.reading.parquet import as_text
 from scorer.scoring import task_values
-from scorer.submission import Collected, align
+from scorer.submission.reader import align
+from scorer.submission.sinks import Collected
 
 _LISTS = (list, tuple, np.ndarray)
 _NOT_CELLS = (set, frozenset, dict, pd.Series, pd.DataFrame)

@@ -35,7 +35,8 @@ from scorer.reading.cells import NUMBER
 from scorer.reading.columns import Column, FloatArray, Labels, Lists, Rows, Vocabulary, take
 from scorer.report import InvalidSubmission, Problem, Report, ScoringFailed
 from scorer.sandbox import sandbox
-from scorer.submission import Collected, Received, Sink, read_complete, read_submission
+from scorer.submission.reader import Received, read_complete, read_submission
+from scorer.submission.sinks import Collected, Sink
 
 _PIECE = 65_536
 """Rows whose terms are computed at once: their arrays fit into the processor's cache."""
@@ -164,24 +165,24 @@ def _values(
     values = {}
     for split, mask in splits.items():
         rows = np.flatnonzero(mask)
-        values[split] = _sum_of_parts(
+        values[split] = sum_of_parts(
             parts,
             [
-                _part_value(part, given, [columns[name] for name in part.columns], rows, solution, vocabulary)
+                part_value(part, given, [columns[name] for name in part.columns], rows, solution, vocabulary)
                 for part, given in zip(parts, givens, strict=True)
             ],
         )
     return values
 
 
-def _sum_of_parts(parts: Sequence[Part], values: Sequence[float]) -> float:
+def sum_of_parts(parts: Sequence[Part], values: Sequence[float]) -> float:
     if not all(math.isfinite(value) for value in values):
         return math.nan
     total = math.fsum(part.coefficient * value for part, value in zip(parts, values, strict=True))
     return total + 0.0  # never -0.0, which a board would show
 
 
-def _part_value(
+def part_value(
     part: Part,
     given: Given,
     columns: Sequence[Column],
@@ -214,7 +215,9 @@ def _column_values(
         for start in range(0, len(rows), _PIECE):
             piece = rows[start : start + _PIECE]
             own = [take(column, piece) for column in columns]
-            for number, (terms, weights) in enumerate(_terms(part, given, own, piece, solution, vocabulary)):
+            for number, (terms, weights) in enumerate(
+                row_terms(part, given, own, piece, solution, vocabulary)
+            ):
                 sums.add(number, terms, weights)
         return sums.column_values()
     truth = part_truth(part, given, rows)
@@ -222,7 +225,7 @@ def _column_values(
     return [float(value) for value in _calls(part, given, truth, predicted, rows, solution, vocabulary)]
 
 
-def _terms(
+def row_terms(
     part: Part,
     given: Given,
     columns: Sequence[Column],
@@ -330,7 +333,7 @@ class _Sums:
             for i, (part, given) in enumerate(zip(task.parts, givens, strict=True)):
                 own = [columns[name] for name in part.columns]
                 for number, (terms, weights) in enumerate(
-                    _terms(part, given, own, rows, solution, vocabulary)
+                    row_terms(part, given, own, rows, solution, vocabulary)
                 ):
                     times = len(terms[0]) // max(len(rows), 1)  # pooled columns stand below each other
                     for split, pick in picks.items():
@@ -341,7 +344,7 @@ class _Sums:
     def values(self, task: int) -> dict[str, float]:
         parts = self._solution.tasks[task].parts
         return {
-            split: _sum_of_parts(parts, [own.part.over_columns(own.column_values()) for own in sums])
+            split: sum_of_parts(parts, [own.part.over_columns(own.column_values()) for own in sums])
             for split, sums in self._sums[task].items()
         }
 

@@ -7,6 +7,9 @@ from collections.abc import Sequence
 ID_JOINT = "\x1f"
 """Joins the columns of an id that has several; text does not contain this control character."""
 
+LISTED = 5
+"""How many ids, columns or kinds of problem one message lists."""
+
 
 def show(text: str) -> str:
     """Return at most 40 characters of a received text, escaped if invisible."""

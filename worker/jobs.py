@@ -36,8 +36,9 @@ from scorer.overfitting.notices import notes
 from scorer.overfitting.views import kind_of
 from scorer.reading import parsing
 from scorer.resampling import resampling
-from scorer.resampling.resampling import Aligned
-from scorer.submission import Collected
+from scorer.resampling.benchmark import benchmark
+from scorer.resampling.units import Aligned, NotResampled, ReadOtherwise
+from scorer.submission.sinks import Collected
 from worker.lease import Keeper, fault_text, storable, write_outcome
 
 DRAIN_SECONDS = 5.0
@@ -184,12 +185,12 @@ class Runner:
         """Standard error of the difference to the leader, over the public rows; None if it has none."""
         solution = challenge.solution
         if inputs.leader_sha256 is None:
-            leader = resampling.benchmark(challenge).aligned
+            leader = benchmark(challenge).aligned
         else:
             file = self.storage.path(inputs.leader_sha256)
             try:
                 leader = resampling.read(challenge, file, scores=inputs.leader_scores)
-            except resampling.ReadOtherwise as hostile:
+            except ReadOtherwise as hostile:
                 # It could be as near to this one as makes every small step a sure one.
                 log.error(
                     "submission %s is not compared with its leader %s: %s",
@@ -200,7 +201,7 @@ class Runner:
                 return None
         try:
             return resampling.se_of_difference(solution, own, leader, solution.public, seed=0)
-        except resampling.NotResampled as unable:
+        except NotResampled as unable:
             log.warning("submission %s cannot be compared with its leader: %s", claim.submission_id, unable)
             return None
 

@@ -36,6 +36,7 @@ from numpy.typing import NDArray
 from scorer.exact import ExactSum
 from scorer.metrics.probability import log_loss
 from scorer.release import modes
+from scorer.release.oracle_budget import CODE_BITS, oracle_budget
 
 TITLE = "Reading public labels off public scores (1,000 rows)"
 
@@ -113,7 +114,7 @@ class Tally:
 
 def code_on_rounded(y: FloatArray, clip: float, step: float) -> Files:
     n, tally = len(y), Tally(len(y))
-    budget = modes.oracle_budget(
+    budget = oracle_budget(
         "log_loss",
         mode="rounded",
         n_public=n,
@@ -702,7 +703,7 @@ def figures(*, smoke: bool) -> list[Figure]:
         found.append(Figure(f"{name}: files to 95 % / all", str(taken), aim, met))
 
     # Reading of the code, against the figures measured before (research: 25, 84, 112, 167; clip 1e-6: 91; subset 200).
-    taken = code_on_exact(y, 1e-15, modes.CODE_BITS)
+    taken = code_on_exact(y, 1e-15, CODE_BITS)
     files("log-loss, exact, code of 40", taken, "25", taken.to_all == 25)
     for decimals, expected in ((5, 84), (4, 112), (3, 167)):
         taken = code_on_rounded(y, 1e-15, 10.0**-decimals)

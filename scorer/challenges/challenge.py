@@ -42,7 +42,8 @@ from scorer.challenges.prepared import open_ as open_prepared
 from scorer.challenges.prepared import save as save_prepared
 from scorer.challenges.publication import PublicFile, describe_public
 from scorer.challenges.solution import FILE as SOLUTION_FILE
-from scorer.challenges.solution import Solution, prepare_table
+from scorer.challenges.solution import Solution
+from scorer.challenges.solution_reader import prepare_table
 from scorer.challenges.task import Task
 from scorer.challenges.tasks import metric_problems, read_tasks
 from scorer.reading.source import UnreadableTable

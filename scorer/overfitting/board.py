@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from scorer.reading.columns import FloatArray
-from scorer.resampling.resampling import placements
+from scorer.resampling.engines import placements
 
 Mask = NDArray[np.bool_]
 IntArray = NDArray[np.intp]

@@ -23,26 +23,22 @@ from scorer.overfitting import board
 from scorer.overfitting.diagnosis import Reading, diagnose
 from scorer.reading.columns import FloatArray, Labels, take
 from scorer.report import HeldoutError, InvalidSubmission
-from scorer.resampling.resampling import (
+from scorer.resampling.benchmark import benchmark
+from scorer.resampling.engines import Prepared, in_blocks, needs_blocks, prepare, values_of_all
+from scorer.resampling.resampling import read
+from scorer.resampling.units import (
     BLOCKS,
     MAX_UNITS,
     Aligned,
     NotResampled,
-    Prepared,
     ReadOtherwise,
     Units,
-    benchmark,
     counts,
     draw,
-    in_blocks,
     is_plain_mean,
-    needs_blocks,
-    prepare,
-    read,
     row_losses,
     units,
     value,
-    values_of_all,
     why_undefined,
 )
 from scorer.sandbox.sandbox import SandboxFailed

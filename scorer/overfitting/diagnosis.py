@@ -21,8 +21,10 @@ from scorer.challenges.solution import Solution, part_predicted, part_truth
 from scorer.folds import TRAIN_FILE, CannotScoreTrain, Folds, assign, train_solution
 from scorer.reading.columns import FloatArray, Labels, Vocabulary, take
 from scorer.report import InvalidSubmission, Problem
-from scorer.resampling.resampling import Aligned, NotResampled, standard_error, value
-from scorer.submission import Collected, read_submission
+from scorer.resampling.resampling import standard_error
+from scorer.resampling.units import Aligned, NotResampled, value
+from scorer.submission.reader import read_submission
+from scorer.submission.sinks import Collected
 
 __all__ = [
     "CannotScoreTrain",

@@ -36,7 +36,7 @@ def notes(columns: Mapping[str, Column], kind: str, history: Sequence[Mapping[st
     Parameters
     ----------
     columns
-        What `scorer.submission.Collected.columns()` gives.
+        What `scorer.submission.sinks.Collected.columns()` gives.
     kind
         The metric's kind, or "classes"; see `scorer.overfitting.views.kind_of`.
     history

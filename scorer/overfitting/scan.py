@@ -21,7 +21,7 @@ from scorer.overfitting.views import NotComparable, is_hard, kind_of, sample_row
 from scorer.reading.columns import Column, FloatArray, Lists, take
 from scorer.report import HeldoutError
 from scorer.resampling import resampling
-from scorer.resampling.resampling import Aligned, NotResampled
+from scorer.resampling.units import Aligned, NotResampled
 
 MAX_ROWS = 20_000
 """Rows of a file that are compared with other files."""

@@ -43,7 +43,7 @@ def view(columns: Mapping[str, Column], kind: str, *, n_labels: int = 0) -> Floa
     Parameters
     ----------
     columns
-        What `scorer.submission.Collected.columns()` gives: one column per name, n_rows each.
+        What `scorer.submission.sinks.Collected.columns()` gives: one column per name, n_rows each.
     kind
         A metric's kind (probability, score, label, number, ordinal, ...) or "classes"; see `kind_of`.
     n_labels

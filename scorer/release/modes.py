@@ -13,13 +13,10 @@ are made where the losses are. benchmarks/integrity/oracle.py and boosting.py at
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
 from decimal import ROUND_HALF_EVEN, Decimal
-from typing import Any, Literal
+from typing import Literal
 
 Mode = Literal["exact", "rounded", "ladder"]
-Formula = Literal["code", "comparison", "levels", "transcripts"]
 
 NO_IMPROVEMENT = "NOTICE_NO_IMPROVEMENT"
 """Code of the notice that stands with a score which the ladder did not move."""
@@ -28,15 +25,6 @@ LADDER_C = 3.0
 """How many standard errors an improvement must exceed on the ladder. With 1 or 2 a team that sends 500 random
 files gains .019 or .015 of public accuracy over private (n = 4,000), with 3 nothing that can be measured; honest
 teams see fewer of their small improvements for it."""
-
-CODE_BITS = 40
-"""Labels that the published code reads off one float64 log-loss. It is no limit of nature: with sums rounded
-only once, as this scorer's are, 48 were read of 1,000 rows."""
-
-FLOAT_BITS = 53
-"""Of a float64's significand; a metric without bounds can be made to fill all of them."""
-
-# -- rounding ----------------------------------------------------------------------------------------
 
 
 def nice_step(value: float) -> float:
@@ -47,7 +35,7 @@ def nice_step(value: float) -> float:
     ValueError
         If `value` is not finite and above 0.
     """
-    _positive(value, "a step")
+    require_positive(value, "a step")
     exact = Decimal(repr(float(value)))  # the text people read: 0.1 is 0.1, not a hair above it
     power = Decimal(1).scaleb(exact.adjusted())
     return float(next(step for step in (power, 2 * power, 5 * power, 10 * power) if step >= exact))
@@ -71,10 +59,10 @@ def rounding_step(n_public: int, standard_error: float | None) -> float:
     ValueError
         If `n_public` is below 1 or the standard error is negative or not finite.
     """
-    _rows(n_public)
+    require_rows(n_public)
     if standard_error is None:
         return nice_step(1 / n_public)
-    _not_negative(standard_error, "a standard error")
+    require_not_negative(standard_error, "a standard error")
     return nice_step(max(1 / n_public, standard_error / 4))
 
 
@@ -89,14 +77,11 @@ def rounded(value: float, step: float) -> float:
     ValueError
         If `value` is not finite or `step` not finite and above 0.
     """
-    _finite(value, "a score")
-    _positive(step, "a step")
+    require_finite(value, "a score")
+    require_positive(step, "a step")
     unit = Decimal(repr(float(step)))
     multiple = (Decimal(repr(float(value))) / unit).to_integral_value(ROUND_HALF_EVEN)
     return float(multiple * unit) + 0.0  # -0.0 + 0.0 is 0.0
-
-
-# -- the ladder --------------------------------------------------------------------------------------
 
 
 def coarse_step(step: float) -> float:
@@ -128,10 +113,10 @@ def ladder_accepts(
     ValueError
         If a score is not finite, or the standard error or c negative or not finite.
     """
-    _finite(candidate, "a score")
-    _finite(released, "a released score")
-    _not_negative(se_difference, "a standard error")
-    _not_negative(c, "c")
+    require_finite(candidate, "a score")
+    require_finite(released, "a released score")
+    require_not_negative(se_difference, "a standard error")
+    require_not_negative(c, "c")
     improvement = candidate - released if greater_is_better else released - candidate
     return improvement > c * se_difference
 
@@ -161,291 +146,21 @@ def ladder_release(
     return value if is_better else None
 
 
-# -- what a mode costs -------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class OracleBudget:
-    """How many submissions give away the public labels under one way of showing scores."""
-
-    mode: Mode
-    formula: Formula
-    """code: the published attack on log-loss reads `bits` labels a file. comparison: its code needs more room
-    than there is, but one file still answers one yes/no question. levels: no attack is assumed; a score of this
-    many levels cannot tell more. transcripts: nor can all answers of a ladder together."""
-    bits: float
-    """Labels a submission, on average over the submissions it takes."""
-    submissions: float
-    """To recover every public label; inf if the formula allows no end."""
-    fewest: float
-    """A bound from counting answers: no attack, known or not, reads that many bits in fewer. The benchmark's
-    own attack on rounded log-loss lies between this and `submissions`."""
-    days: float
-    """That takes at the daily limit; inf if `submissions` is, or without a daily limit."""
-    allowed: float
-    """Submissions one team may send; inf without an end and a total limit."""
-    share: float
-    """Of the public labels, within what is allowed: 0 to 1."""
-    sentence: str
-
-    def as_dict(self) -> dict[str, Any]:
-        """Ready for JSON, which has no infinity: None stands for it."""
-        return {
-            name: None if isinstance(value, float) and math.isinf(value) else value
-            for name, value in asdict(self).items()
-        }
-
-
-def oracle_budget(
-    metric: str,
-    *,
-    mode: Mode,
-    n_public: int,
-    step: float,
-    bounds: tuple[float, float],
-    greater_is_better: bool,
-    clip: float | None = None,
-    benchmark: float | None = None,
-    daily_limit: int | None = None,
-    days: int | None = None,
-    total_limit: int | None = None,
-) -> OracleBudget:
-    """What one way of showing public scores gives away, a label being counted as one bit.
-
-    One bit is right for two classes of like size. Labels of a rare class hold less and go faster, three classes
-    or more hold more and go slower.
-
-    Log-loss (`clip` given), exact or rounded: m = floor(log2(L / (n_public * step))) + 1 labels a file, with
-    L = ln((1 - clip) / clip). All rows stay at one half and m rows get the logits n_public * step * 2^j, so the
-    score's steps spell their labels (Whitehill 2017). Exact: `CODE_BITS`. If m is below 1, one label
-    a file: whichever the step, some file lies so near a rounding border that one row decides.
-
-    Any other metric, exact or rounded: log2(range / step + 1) bits, which is what its levels can hold and more
-    than known attacks read; `FLOAT_BITS` if it has no bounds or no step.
-
-    Ladder: the bits of single answers bound nothing here, since "no" is an answer too and costs nothing. But k
-    answers are a walk that only ever goes down R whole steps, from the benchmark to the best value, so there
-    are no more than C(k + R, R) of them (Blum and Hardt's argument), and all labels need log2 of that to
-    reach n_public. It bounds every attack and promises none. How near attacks come depends on the step, far
-    more than on c: benchmarks/integrity/oracle.py measures it.
-
-    Parameters
-    ----------
-    metric : str
-        Its name, for the sentence.
-    step : float
-        The rounding step; for exact the metric's own, 1/n_public for accuracy, or 0 if it has none.
-    bounds : (float, float)
-        Lowest and highest value of the metric; either may be infinite.
-    clip : float or None
-        The eps of log-loss, from 0 to a half, both excluded; None for any other metric.
-    benchmark : float or None
-        Where the ladder starts; None: at the worst value, as the published one does.
-    daily_limit, days, total_limit : int or None
-        Of one team; None where there is none.
-
-    Raises
-    ------
-    ValueError
-        If a number is out of its range, or rounded or ladder come without a step.
-    """
-    _rows(n_public)
-    _not_negative(step, "a step")
-    if step == 0.0 and mode != "exact":
-        raise ValueError(f"{mode} needs a step above 0")
-    for limit, name in ((daily_limit, "daily_limit"), (days, "days"), (total_limit, "total_limit")):
-        if limit is not None and limit < 1:
-            raise ValueError(f"{name} is {limit}; it must be 1 or more, or None")
-    if not bounds[0] < bounds[1]:
-        raise ValueError(f"bounds are {bounds}; the first must be below the second")
-    low, high = bounds
-    if clip is not None:
-        if not 0.0 < clip < 0.5:
-            raise ValueError(f"clip is {clip}; it must lie between 0 and 0.5")
-        low, high = 0.0, math.log((1 - clip) / clip)
-    if benchmark is not None and not low <= benchmark <= high:
-        raise ValueError(f"the benchmark {benchmark} is not within the bounds {low} and {high}")
-
-    allowed = min(
-        math.inf if daily_limit is None or days is None else daily_limit * days,
-        math.inf if total_limit is None else total_limit,
-    )
-    level_bits = _level_bits(high - low, step)
-    fewest: float = math.ceil(n_public / level_bits)
-    formula: Formula
-    if mode == "ladder":
-        best, worst = (high, low) if greater_is_better else (low, high)
-        height = abs(best - (worst if benchmark is None else benchmark)) / step
-        formula = "transcripts"
-        submissions = fewest = _smallest(lambda k: _walk_bits(k, height) >= n_public)
-        bits = n_public / submissions
-        known_bits = _walk_bits(allowed, height)
-    else:
-        if clip is None:
-            formula, bits = "levels", level_bits
-        else:
-            code_bits = _code_bits(high, n_public, 2.0**-52 if mode == "exact" else step)
-            formula = "code" if code_bits >= 1 else "comparison"
-            bits = float(max(1, min(CODE_BITS, code_bits)))
-        submissions = math.ceil(n_public / bits)
-        known_bits = allowed * bits
-    share = min(1.0, known_bits / n_public)
-    return OracleBudget(
-        mode=mode,
-        formula=formula,
-        bits=bits,
-        submissions=submissions,
-        fewest=fewest,
-        days=submissions / daily_limit if daily_limit is not None else math.inf,
-        allowed=allowed,
-        share=share,
-        sentence=_sentence(
-            metric, mode, formula, n_public, step, bits, submissions, fewest, daily_limit, allowed, share
-        ),
-    )
-
-
-def costs(
-    metric: str,
-    *,
-    n_public: int,
-    step: float,
-    bounds: tuple[float, float],
-    greater_is_better: bool,
-    own_step: float = 0.0,
-    clip: float | None = None,
-    benchmark: float | None = None,
-    daily_limit: int | None = None,
-    days: int | None = None,
-    total_limit: int | None = None,
-) -> list[OracleBudget]:
-    """The three modes side by side, in the order exact, rounded, ladder.
-
-    `own_step` is the metric's own (1/n_public for accuracy, 0 if it has none) and the step of exact; `step`
-    is the one that rounded and ladder show. Everything else, and the errors, as for `oracle_budget`.
-    """
-    modes: tuple[Mode, ...] = ("exact", "rounded", "ladder")
-    return [
-        oracle_budget(
-            metric,
-            mode=mode,
-            n_public=n_public,
-            step=own_step if mode == "exact" else step,
-            bounds=bounds,
-            greater_is_better=greater_is_better,
-            clip=clip,
-            benchmark=benchmark,
-            daily_limit=daily_limit,
-            days=days,
-            total_limit=total_limit,
-        )
-        for mode in modes
-    ]
-
-
-def _code_bits(largest_logit: float, n_public: int, step: float) -> int:
-    """Rows of one file whose codes n_public * step * 2^j stay within the largest logit; below 1: not even one."""
-    return math.floor(math.log2(largest_logit / (n_public * step))) + 1
-
-
-def _level_bits(width: float, step: float) -> float:
-    if step == 0.0 or math.isinf(width):
-        return FLOAT_BITS
-    return min(FLOAT_BITS, math.log2(width / step + 2))  # both ends may round outward
-
-
-def _walk_bits(k: float, height: float) -> float:
-    """At least log2 C(k + R, R): k answers that each stay or move on, R whole steps at most."""
-    if math.isinf(k):
-        return math.inf
-    if math.isinf(height):
-        return k * FLOAT_BITS
-    steps = math.floor(height) + 1  # both ends may round outward
-    total, fewer = k + steps, min(k, steps)
-    return fewer * math.log2(
-        math.e * total / fewer
-    )  # C(N, j) <= (eN/j)^j, without losing digits as lgamma does
-
-
-def _smallest(enough: Callable[[int], bool]) -> float:
-    """The smallest whole number from 1 on that is enough; inf beyond 2^60. Once enough, always enough."""
-    high = 1
-    while not enough(high):
-        high *= 2
-        if high > 2**60:
-            return math.inf
-    low = high // 2
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if enough(middle) else (middle, high)
-    return high
-
-
-def _sentence(
-    metric: str,
-    mode: Mode,
-    formula: Formula,
-    n_public: int,
-    step: float,
-    bits: float,
-    submissions: float,
-    fewest: float,
-    daily_limit: int | None,
-    allowed: float,
-    share: float,
-) -> str:
-    labels = f"all {n_public:,} public labels" if n_public > 1 else "the one public label"
-    files = _count(submissions, "file")
-    if daily_limit is not None and not math.isinf(submissions):
-        files += f" ({_count(math.ceil(submissions / daily_limit), 'day')} at {daily_limit:,} a day)"
-    shown = {
-        "exact": "Shown exactly",
-        "rounded": f"Rounded to {step:g}",
-        "ladder": f"On a ladder of {step:g}",
-    }[mode]
-    bound = f"no attack can do it in fewer than {fewest:,.0f}"
-    if formula == "code":
-        words = f"{shown}, {metric} tells about {bits:.0f} labels a file: {labels} after {files}; {bound}."
-    elif formula == "comparison":
-        words = f"{shown}, {metric} answers one yes/no question a file: {labels} after {files}; {bound}."
-    elif formula == "levels":
-        words = f"{shown}, {metric} can hold {bits:.1f} bits a file: {labels} take {files} or more."
-    elif math.isinf(submissions):
-        words = f"{shown}, there are so few levels that {labels} take more files than anybody could send."
-    else:
-        words = (
-            f"{shown}, most answers are no: {labels} take {files} or more. "
-            "A team with a good model reads the first ones sooner."
-        )
-    if math.isinf(allowed):
-        return f"{words} No total limit and no last day stop that."
-    verb = "give" if formula in ("code", "comparison") else "give at most"
-    return f"{words} The {_count(allowed, 'file')} allowed {verb} {_percent(share)} of them."
-
-
-def _count(number: float, noun: str) -> str:
-    return f"{number:,.0f} {noun}" + ("" if number == 1 else "s")
-
-
-def _percent(share: float) -> str:
-    return "all" if share >= 1.0 else f"{100 * share:.2g} %"
-
-
-def _finite(value: float, what: str) -> None:
+def require_finite(value: float, what: str) -> None:
     if not math.isfinite(value):
         raise ValueError(f"{what} must be finite, not {value}")
 
 
-def _not_negative(value: float, what: str) -> None:
+def require_not_negative(value: float, what: str) -> None:
     if not (math.isfinite(value) and value >= 0):
         raise ValueError(f"{what} must be finite and not below 0, not {value}")
 
 
-def _positive(value: float, what: str) -> None:
+def require_positive(value: float, what: str) -> None:
     if not (math.isfinite(value) and value > 0):
         raise ValueError(f"{what} must be finite and above 0, not {value}")
 
 
-def _rows(n_public: int) -> None:
+def require_rows(n_public: int) -> None:
     if n_public < 1:
         raise ValueError(f"there must be at least one public row, not {n_public}")

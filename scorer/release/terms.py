@@ -12,7 +12,10 @@ from scorer.challenges.challenge import Challenge
 from scorer.overfitting.views import logit
 from scorer.reading.columns import Column, Labels
 from scorer.release import modes
-from scorer.resampling.resampling import Benchmark, NotResampled, benchmark, standard_error
+from scorer.release.oracle_budget import costs
+from scorer.resampling.benchmark import Benchmark, benchmark
+from scorer.resampling.resampling import standard_error
+from scorer.resampling.units import NotResampled
 
 
 def benchmark_terms(challenge: Challenge, *, allow_weak_sandbox: bool = False) -> dict[str, Any]:
@@ -92,7 +95,7 @@ def _costs(challenge: Challenge, terms: dict[str, Any]) -> list[dict[str, Any]]:
     single = task.parts[0] if len(task.parts) == 1 else None
     clip = getattr(single.parameters, "eps", None) if single is not None and task.name == "log_loss" else None
     counts_rows = single is not None and task.name == "accuracy" and single.modifiers.weight is None
-    found = modes.costs(
+    found = costs(
         task.name,
         n_public=terms["n_public"],
         step=terms["step"],

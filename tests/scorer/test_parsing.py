@@ -25,11 +25,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import scorer
-import scorer.submission
 from scorer.reading import _reader, parsing
+from scorer.reading.cells import Cells
 from scorer.sandbox import levels, sandbox
 from scorer.sandbox.sandbox import Limits
-from scorer.submission import Collected, read_submission
+from scorer.submission.reader import read_submission
+from scorer.submission.sinks import Collected
 from tests.conftest import missing
 from tests.scorer.conftest import IDS, TRUTH, USAGE, YAML, Write, csv_text
 from tests.scorer.many import KINDS
@@ -589,7 +590,7 @@ def test_arrays_that_would_lead_outside_their_memory_are_refused(
         out.give(np.array(codes, dtype=np.int32))
     out.say("end")
     table = told(said.getvalue())
-    wanted = {} if of == "ids" else {"target": scorer.submission.Cells("label")}
+    wanted = {} if of == "ids" else {"target": Cells("label")}
     with pytest.raises(sandbox.SandboxFailed, match=why):
         list(table.raw_blocks(["id", "target"], wanted, id_column="id", numeric_ids=False))
     table.close()

@@ -20,16 +20,14 @@ from numpy.typing import NDArray
 
 import scorer
 from scorer.release.modes import (
-    OracleBudget,
     coarse_step,
-    costs,
     ladder_accepts,
     ladder_release,
     nice_step,
-    oracle_budget,
     rounded,
     rounding_step,
 )
+from scorer.release.oracle_budget import OracleBudget, costs, oracle_budget
 from scorer.release.terms import benchmark_terms
 
 NOT_NUMBERS = (math.nan, math.inf, -math.inf)

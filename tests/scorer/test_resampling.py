@@ -11,8 +11,8 @@ from sklearn.metrics import roc_auc_score
 
 import scorer
 from scorer.folds import CannotScoreTrain, assign, to_csv, train_solution
-from scorer.resampling import resampling
-from scorer.resampling.resampling import NotResampled
+from scorer.resampling import benchmark, engines, resampling, units
+from scorer.resampling.units import NotResampled
 from tests.scorer.conftest import IDS, YAML, Write, csv_text
 from tests.scorer.many import KINDS
 
@@ -50,16 +50,16 @@ def test_a_resample_scores_what_its_rows_score_when_they_are_repeated(name: str,
     solution = challenge.solution
     aligned = resampling.read(challenge, kind.text().encode())
     rows = np.flatnonzero(solution.scored)
-    what = resampling.units(solution, rows)
-    draws = resampling.draw(solution, what, 20, seed=3)
+    what = units.units(solution, rows)
+    draws = units.draw(solution, what, 20, seed=3)
     found = resampling.replicates(solution, aligned, rows, draws)
     assert what.kind == ("groups" if "groups" in name else "rows")
     for value, drawn in zip(found, draws, strict=True):
         if what.kind == "groups":
-            group = [resampling.value(solution, aligned, rows[what.of == unit]) for unit in range(what.n)]
+            group = [units.value(solution, aligned, rows[what.of == unit]) for unit in range(what.n)]
             expected = float(np.mean([group[unit] for unit in drawn]))
         else:
-            expected = resampling.value(solution, aligned, rows[drawn])
+            expected = units.value(solution, aligned, rows[drawn])
         assert value == pytest.approx(expected, rel=1e-9, abs=1e-12)
 
 
@@ -70,11 +70,11 @@ def test_the_value_on_a_split_is_the_score(name: str, write: Write) -> None:
     solution = challenge.solution
     aligned = resampling.read(challenge, kind.text().encode())
     report = scorer.score(challenge, kind.text().encode())
-    assert resampling.value(solution, aligned, solution.public) == pytest.approx(report.public, rel=1e-12)
-    assert resampling.value(solution, aligned, solution.private) == pytest.approx(report.private, rel=1e-12)
+    assert units.value(solution, aligned, solution.public) == pytest.approx(report.public, rel=1e-12)
+    assert units.value(solution, aligned, solution.private) == pytest.approx(report.private, rel=1e-12)
     resampling.read(challenge, kind.text().encode(), scores=(report.public, report.private))
     for other in ((report.public, report.private + 1e-6), (report.public - 1e-6, report.private)):
-        with pytest.raises(resampling.ReadOtherwise):
+        with pytest.raises(units.ReadOtherwise):
             resampling.read(challenge, kind.text().encode(), scores=other)
 
 
@@ -83,22 +83,20 @@ def test_row_losses_are_those_numbers_whose_mean_is_the_value(name: str, write: 
     challenge = scorer.load(KINDS[name].folder(write))
     solution = challenge.solution
     aligned = resampling.read(challenge, KINDS[name].text().encode())
-    losses = resampling.row_losses(solution, aligned, solution.private)
+    losses = units.row_losses(solution, aligned, solution.private)
     if name in ("pooled bytes", "floats", "texts"):  # a root, and a ratio of sums
         plain = challenge.metric == "levenshtein" and losses is not None
         assert plain or losses is None
     else:
         assert losses is not None
         assert losses.shape == (12,)
-        assert losses.mean() == pytest.approx(
-            resampling.value(solution, aligned, solution.private), rel=1e-12
-        )
+        assert losses.mean() == pytest.approx(units.value(solution, aligned, solution.private), rel=1e-12)
 
 
 def test_a_sum_has_row_losses_too(write: Write) -> None:
     y = RNG(0).normal(size=40)
     challenge, (a,) = big(write, "sse", y, {"a": y + 0.5})
-    losses = resampling.row_losses(challenge.solution, a, challenge.solution.private)
+    losses = units.row_losses(challenge.solution, a, challenge.solution.private)
     assert losses is not None
     assert losses.mean() == pytest.approx(28 * 0.25)
 
@@ -108,7 +106,7 @@ def test_the_standard_error_of_a_mean_is_the_textbooks(write: Write) -> None:
     y = rng.normal(size=400)
     challenge, (a, b) = big(write, "mse", y, {"a": y + rng.normal(size=400), "b": y + rng.normal(size=400)})
     solution, rows = challenge.solution, np.flatnonzero(challenge.solution.private)
-    la, lb = (resampling.row_losses(solution, each, rows) for each in (a, b))
+    la, lb = (units.row_losses(solution, each, rows) for each in (a, b))
     assert la is not None
     assert lb is not None
     se = resampling.standard_error(solution, a, rows, seed=0)
@@ -117,8 +115,8 @@ def test_the_standard_error_of_a_mean_is_the_textbooks(write: Write) -> None:
     assert difference == pytest.approx(np.std(la - lb, ddof=1) / math.sqrt(280))
     assert resampling.se_of_difference(solution, a, a, rows, seed=0) == 0.0
     # The bootstrap agrees with it to its own noise: sd of a standard deviation from 2000 draws is 1.6 %.
-    what = resampling.units(solution, rows)
-    found = resampling.replicates(solution, a, rows, resampling.draw(solution, what, 2000, seed=5))
+    what = units.units(solution, rows)
+    found = resampling.replicates(solution, a, rows, units.draw(solution, what, 2000, seed=5))
     assert float(np.std(found, ddof=1)) == pytest.approx(se, rel=0.06)
 
 
@@ -139,10 +137,10 @@ def test_the_area_under_the_curve_is_right_to_first_order(write: Write) -> None:
     sent = np.round(y + rng.normal(size=1500), 1)  # with ties
     challenge, (a,) = big(write, "roc_auc", y, {"a": sent})
     solution, rows = challenge.solution, np.arange(1500)
-    what = resampling.units(solution, rows)
-    weights = resampling.counts(resampling.draw(solution, what, 200, seed=1), what.n)
-    exact = resampling.prepare(solution, a, what).values(weights)
-    quick = resampling.prepare(solution, a, what, first_order=True).values(weights)
+    what = units.units(solution, rows)
+    weights = units.counts(units.draw(solution, what, 200, seed=1), what.n)
+    exact = engines.prepare(solution, a, what).values(weights)
+    quick = engines.prepare(solution, a, what, first_order=True).values(weights)
     assert exact[0] == pytest.approx(roc_auc_score(y, sent, sample_weight=weights[0]))
     assert float(np.abs(exact - quick).max()) < 0.1 * float(np.std(exact))
     assert float(np.std(quick)) == pytest.approx(float(np.std(exact)), rel=0.02)
@@ -155,10 +153,10 @@ def test_confusion_metrics_are_right_to_first_order(metric: str, write: Write) -
     sent = np.where(rng.random(1200) < 0.7, y, rng.integers(0, 5, 1200))
     challenge, (a,) = big(write, metric, y, {"a": sent})
     solution, rows = challenge.solution, np.flatnonzero(challenge.solution.private)
-    what = resampling.units(solution, rows)
-    weights = resampling.counts(resampling.draw(solution, what, 150, seed=1), what.n)
-    exact = resampling.prepare(solution, a, what).values(weights)
-    quick = resampling.prepare(solution, a, what, first_order=True).values(weights)
+    what = units.units(solution, rows)
+    weights = units.counts(units.draw(solution, what, 150, seed=1), what.n)
+    exact = engines.prepare(solution, a, what).values(weights)
+    quick = engines.prepare(solution, a, what, first_order=True).values(weights)
     assert float(np.sqrt(np.mean((exact - quick) ** 2))) < 0.1 * float(np.std(exact))
     assert float(np.std(quick)) == pytest.approx(float(np.std(exact)), rel=0.05)
 
@@ -171,28 +169,28 @@ def test_any_other_metric_is_approximated_from_blocks(n_blocks: int, write: Writ
         write, "spearman", y, {"a": y + rng.normal(size=3000), "b": y + 0.5 * rng.normal(size=3000)}
     )
     solution, rows = challenge.solution, np.arange(3000)
-    assert resampling.needs_blocks(solution)
-    whole = resampling.units(solution, rows)
-    weights = resampling.counts(resampling.draw(solution, whole, 150, seed=1), whole.n)
-    exact = [resampling.prepare(solution, each, whole).values(weights) for each in (a, b)]
-    what = resampling.units(solution, rows, limit=n_blocks)
-    weights = resampling.counts(resampling.draw(solution, what, 1000, seed=1), what.n)
-    quick = [resampling.prepare(solution, each, what, first_order=True).values(weights) for each in (a, b)]
+    assert engines.needs_blocks(solution)
+    whole = units.units(solution, rows)
+    weights = units.counts(units.draw(solution, whole, 150, seed=1), whole.n)
+    exact = [engines.prepare(solution, each, whole).values(weights) for each in (a, b)]
+    what = units.units(solution, rows, limit=n_blocks)
+    weights = units.counts(units.draw(solution, what, 1000, seed=1), what.n)
+    quick = [engines.prepare(solution, each, what, first_order=True).values(weights) for each in (a, b)]
     # 20 blocks know a standard deviation to 16 %, 60 to 9 %.
     rel = 0.5 if n_blocks == 20 else 0.3
     assert float(np.std(quick[0])) == pytest.approx(float(np.std(exact[0])), rel=rel)
     assert float(np.std(quick[0] - quick[1])) == pytest.approx(float(np.std(exact[0] - exact[1])), rel=rel)
-    assert float(np.mean(quick[0])) == pytest.approx(resampling.value(solution, a, rows), abs=0.003)
+    assert float(np.mean(quick[0])) == pytest.approx(units.value(solution, a, rows), abs=0.003)
 
 
 def test_many_rows_are_drawn_in_blocks_with_the_same_spread(write: Write) -> None:
     y = RNG(6).normal(size=6000)
     challenge, (a,) = big(write, "rmse", y, {"a": np.zeros(6000)})
     solution, rows = challenge.solution, np.arange(6000)
-    blocks = resampling.units(solution, rows, limit=500)
+    blocks = units.units(solution, rows, limit=500)
     assert (blocks.kind, blocks.n) == ("blocks", 500)
-    weights = resampling.counts(resampling.draw(solution, blocks, 600, seed=1), 500)
-    found = resampling.prepare(solution, a, blocks).values(weights)
+    weights = units.counts(units.draw(solution, blocks, 600, seed=1), 500)
+    found = engines.prepare(solution, a, blocks).values(weights)
     exact = float(np.std(y**2)) / (2 * float(np.sqrt(np.mean(y**2)))) / math.sqrt(6000)  # delta method
     assert float(np.std(found)) == pytest.approx(exact, rel=0.1)
 
@@ -201,12 +199,12 @@ def test_every_resample_has_both_classes_or_there_are_none(write: Write) -> None
     y = [1, 0, 0, 0, 0, 0, 0, 0, 0, 0] * 3
     challenge, (a,) = big(write, "roc_auc", y, {"a": list(range(30))})
     solution = challenge.solution
-    what = resampling.units(solution, np.arange(10))
-    draws = resampling.draw(solution, what, 50, seed=0)
+    what = units.units(solution, np.arange(10))
+    draws = units.draw(solution, what, 50, seed=0)
     assert all((drawn == 0).any() for drawn in draws)
     assert np.isfinite(resampling.replicates(solution, a, np.arange(10), draws)).all()
     one_class = np.arange(1, 10)
-    assert math.isnan(resampling.value(solution, a, one_class))
+    assert math.isnan(units.value(solution, a, one_class))
     with pytest.raises(NotResampled, match="no value on most"):
         resampling.standard_error(solution, a, one_class, seed=0)
 
@@ -234,12 +232,12 @@ def with_train(write: Write, yaml: str = YAML, **columns: list[str]) -> Any:
 
 def test_the_benchmark_is_the_better_of_the_sample_and_a_constant(write: Write) -> None:
     challenge = with_train(write)
-    sample = resampling.benchmark(challenge)  # half of the test rows are 1, a quarter of train
+    sample = benchmark.benchmark(challenge)  # half of the test rows are 1, a quarter of train
     assert (sample.name, sample.public) == ("sample submission", pytest.approx(math.log(2)))
     assert sample.se_public == pytest.approx(0.0, abs=1e-12)
     rare = {"columns": (IDS, ["1", *["0"] * 4] * 4, ["Public"] * 10 + ["Private"] * 10)}
     train = csv_text(("id", "target"), TRAIN_IDS, TRAIN_Y)
-    constant = resampling.benchmark(scorer.load(write(**rare, files={"public/train.csv": train})))
+    constant = benchmark.benchmark(scorer.load(write(**rare, files={"public/train.csv": train})))
     assert constant.name == "mean of train"
     assert constant.public == pytest.approx(-(0.2 * math.log(0.25) + 0.8 * math.log(0.75)))
     assert constant.se_public is not None
@@ -254,7 +252,7 @@ def test_the_benchmark_of_labels_is_the_most_frequent(write: Write) -> None:
         "public/sample_submission.csv": csv_text(("id", "target"), IDS, ["dog"] * 20),
     }
     yaml = YAML.replace("log_loss", "accuracy")
-    found = resampling.benchmark(scorer.load(write(yaml, columns=(IDS, labels, usage), files=files)))
+    found = benchmark.benchmark(scorer.load(write(yaml, columns=(IDS, labels, usage), files=files)))
     assert (found.name, found.public, found.private) == ("most frequent of train", 0.7, 0.6)
 
 

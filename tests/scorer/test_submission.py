@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 
 import scorer
 from scorer.reference import SUBMISSION_CODES
-from scorer.submission import Collected, read_submission
+from scorer.submission.reader import read_submission
+from scorer.submission.sinks import Collected
 from tests.scorer.conftest import IDS, TRUTH, USAGE, YAML, Write, csv_text
 
 CASES = json.loads((Path(__file__).parent / "vectors/bad_submissions.json").read_text(encoding="utf-8"))[

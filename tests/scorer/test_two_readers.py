@@ -18,7 +18,7 @@ import pytest
 
 import scorer
 import scorer.scoring
-import scorer.submission
+import scorer.submission.reader
 from scorer.challenges.task import Task
 from scorer.reading.columnar import NotPlain
 from tests.scorer.conftest import IDS, TRUTH, USAGE, YAML, Write, csv_text
@@ -103,7 +103,7 @@ def test_both_readers_and_both_ways_of_scoring_say_the_same(
     with monkeypatch.context() as patch:
         patch.setattr(Task, "streams", False)
         assert outcomes() == always
-    monkeypatch.setattr(scorer.submission, "read_plain", not_plain)
+    monkeypatch.setattr(scorer.submission.reader, "read_plain", not_plain)
     assert outcomes() == always
     fine = {variant for variant, (what, _) in always.items() if what == "scored"}
     same = {
@@ -128,7 +128,7 @@ def test_the_fast_reader_is_really_taken(write: Write, monkeypatch: pytest.Monke
     def never(*_: object) -> None:
         raise AssertionError("read record by record")
 
-    monkeypatch.setattr(scorer.submission, "align", never)
+    monkeypatch.setattr(scorer.submission.reader, "align", never)
     for name, kind in KINDS.items():
         challenge = scorer.load(kind.folder(write))
         for variant in ("as it is", "shuffled rows", "swapped columns", "CRLF", "gzip", "everything quoted"):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import scorer
 from app.competing.evaluations import Claim
-from scorer.submission import Collected
+from scorer.submission.sinks import Collected
 from worker import jobs
 from worker.__main__ import main
 

@@ -15,9 +15,12 @@ from scorer.leakage.check import Found, Severity, check
 from scorer.leakage.frame import Rows
 from scorer.leakage.material import Material, NotChecked
 from scorer.reading.columns import Column, FloatArray, Labels, Lists, take
-from scorer.release.modes import OracleBudget, oracle_budget, rounding_step
+from scorer.release.modes import rounding_step
+from scorer.release.oracle_budget import OracleBudget, oracle_budget
 from scorer.report import HeldoutError, InvalidSubmission
-from scorer.resampling.resampling import Aligned, NotResampled, benchmark, standard_error, value
+from scorer.resampling.benchmark import benchmark
+from scorer.resampling.resampling import standard_error
+from scorer.resampling.units import Aligned, NotResampled, value
 
 _POWER = 2.8
 """1.96 + .84: what a true difference must be, in its standard errors, to be seen in 80 % of cases at 5 %."""

@@ -1,0 +1,1 @@
+"""Submissions: from bytes to columns aligned with the solution."""
