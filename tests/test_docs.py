@@ -1,15 +1,15 @@
-"""The documentation is true: its commands are run, its links lead somewhere, its lists are complete.
+"""Run the commands of the documentation and check its links and lists.
 
-How a page is written:
+How to write a page:
 
     ```console                          every such block is run, in the order of the page
     $ heldout challenge check x         a command; `> ` continues it
-    ok: ...                             what it prints; `...` stands for anything; none: not compared
+    ok: ...                             its output; `...` matches anything; no output: not compared
     ```
 
 A failing command must be followed by `$ echo $?`. `heldout serve` runs in the background on a free
-port until the page ends, and the address of the page, 127.0.0.1:7777, means it. The year 2030 stands
-for a coming one. `<!-- not run: reason -->` before a block exempts it; `<!-- run ... -->` holds
+port until the page ends, and 127.0.0.1:7777 in the page is replaced by its address. The year 2030 is
+replaced by next year. `<!-- not run: reason -->` before a block exempts it; `<!-- run ... -->` holds
 commands that only a test needs.
 
 A page has dozens of commands, and each start of the program costs a second of imports. So `heldout`
@@ -60,9 +60,6 @@ def name_of(page: Path) -> str:
     return page.relative_to(ROOT).as_posix()
 
 
-# -- commands ----------------------------------------------------------------------------------
-
-
 @dataclass
 class Command:
     line: int
@@ -82,7 +79,7 @@ def commands(page: Path) -> list[Command]:
     found: list[Command] = []
     for block in BLOCK.finditer(text):
         if block["exempt"]:
-            assert len(block["reason"]) > 10, f"{name_of(page)}: say why it is not run"
+            assert len(block["reason"]) > 10, f"{name_of(page)}: give the reason why it is not run"
             continue
         group = "hidden" if block["hidden"] is not None else "shown"
         first = text.count("\n", 0, block.start(group)) + 1
@@ -111,7 +108,7 @@ with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as zygote:
 
 @pytest.fixture(scope="module")
 def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a quick `heldout` in it."""
+    """Return a folder with a `heldout` that forks instead of importing."""
     folder = tmp_path_factory.mktemp("bin")
     client = folder / "heldout"
     client.write_text(CLIENT.format(python=sys.executable, address=zygote()), encoding="utf-8")
@@ -120,7 +117,10 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Shell:
-    """One bash for a page, so that variables and files last from one block to the next."""
+    """Run the commands of one page in one bash.
+
+    Variables and files stay from one block to the next.
+    """
 
     MARK = "--- ended with"
 
@@ -151,7 +151,7 @@ class Shell:
         command = command.replace("2030-", f"{datetime.now(UTC).year + 1}-")
         assert self._bash.stdin is not None
         assert self._bash.stdout is not None
-        # The subshell hands the code on, so that the page's own `echo $?` sees it.
+        # The subshell passes the exit code on, so that the page's own `echo $?` prints it.
         script = f"{{ {command}\n}} </dev/null; code=$?; echo; echo '{self.MARK}' $code; (exit $code)\n"
         self._bash.stdin.write(script)
         self._bash.stdin.flush()
@@ -166,7 +166,7 @@ class Shell:
         raise AssertionError(f"the shell ended at {command!r}: {''.join(output)}")
 
     def _serve(self, words: list[str]) -> str:
-        # A page may show a server for the whole room; a test keeps to this machine.
+        # A page may show a server for other machines; the test listens on this one only.
         words = ["127.0.0.1" if word == "0.0.0.0" else word for word in words]
         server = self._servers.enter_context(served(self.data_dir, *words))
         self._addresses[SHOWN_ADDRESS] = server.address
@@ -187,7 +187,7 @@ class Shell:
 
 
 def as_shown(expected: list[str], output: str) -> bool:
-    """Whether the output is what the page shows; `...` is anything, also several lines."""
+    """Return whether the output matches the page; `...` matches any text, also several lines."""
     wanted = "\n".join(line.rstrip() for line in expected).strip()
     got = "\n".join(line.rstrip() for line in output.splitlines()).strip()
     pattern = ".*".join(re.escape(part) for part in wanted.split("..."))
@@ -197,40 +197,37 @@ def as_shown(expected: list[str], output: str) -> bool:
 @pytest.mark.long
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("page", [p for p in PAGES if commands(p)], ids=name_of)
-def test_every_command_does_what_the_page_says(page: Path, tmp_path: Path, programs: Path) -> None:
+def test_every_command_prints_what_the_page_shows(page: Path, tmp_path: Path, programs: Path) -> None:
     (tmp_path / "challenges").symlink_to(ROOT / "challenges")
-    todo = commands(page)
-    if shutil.which("curl") is None and any("curl " in command.text for command in todo):
+    planned = commands(page)
+    if shutil.which("curl") is None and any("curl " in command.text for command in planned):
         missing("curl", "apt-get install curl")
     with Shell(tmp_path, programs) as shell:
-        for command, following in zip(todo, [*todo[1:], None], strict=True):
+        for command, following in zip(planned, [*planned[1:], None], strict=True):
             output, code = shell.run(command.text)
             place = f"{name_of(page)}:{command.line}: $ {command.text}\n{output}"
-            asked = following is not None and following.text == "echo $?"
-            assert code == 0 or asked, f"{place}\nended with {code}"
+            may_fail = following is not None and following.text == "echo $?"
+            assert code == 0 or may_fail, f"{place}\nended with {code}"
             if "".join(command.expected).strip():
                 shown = "\n".join(command.expected)
                 assert as_shown(command.expected, output), f"{place}\nbut the page shows\n{shown}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
-def test_commands_stand_where_they_are_run(page: Path) -> None:
+def test_commands_are_in_console_blocks(page: Path) -> None:
     fences = re.findall(r"^```(\w*)", page.read_text(encoding="utf-8"), re.MULTILINE)
     assert not {"sh", "bash", "shell"} & set(fences), "use ```console, which is run"
 
 
-def test_the_matcher_tells_right_from_wrong() -> None:
+def test_the_matcher_accepts_equal_output_and_refuses_other_output() -> None:
     assert as_shown(["a ... c", "", "end"], "a b c  \n\nend\n")
     assert as_shown(["first", "..."], "first\nsecond\nthird\n")
     assert not as_shown(["a b"], "a b c")
     assert not as_shown(["a.c"], "abc")
 
 
-# -- links -------------------------------------------------------------------------------------
-
-
 def prose(page: Path) -> str:
-    """The page without what is shown as code."""
+    """Return the page without its code."""
     text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
     return re.sub(r"`[^`\n]*`", "", text)
 
@@ -245,32 +242,32 @@ def anchors(page: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("page", [*PAGES, ROOT / "challenges/README.md"], ids=name_of)
-def test_every_link_leads_to_a_page_and_a_heading_of_it(page: Path) -> None:
+def test_every_link_names_an_existing_page_and_heading(page: Path) -> None:
     for link in links(page):
         if link.startswith(("https:", "mailto:")):
             continue
         path, _, anchor = link.partition("#")
         target = (page.parent / path).resolve() if path else page
         assert target.is_relative_to(ROOT), link
-        assert target.exists(), f"{name_of(page)}: {link} leads nowhere"
+        assert target.exists(), f"{name_of(page)}: {link} does not exist"
         if anchor:
             assert anchor in anchors(target), f"{name_of(page)}: {link}: no such heading"
 
 
-def test_every_page_can_be_reached_from_the_first() -> None:
-    seen: set[Path] = set()
+def test_every_page_can_be_reached_from_the_index() -> None:
+    reached: set[Path] = set()
     ahead = [DOCS / "index.md"]
     while ahead:
         page = ahead.pop()
-        if page in seen or page.suffix != ".md":
+        if page in reached or page.suffix != ".md":
             continue
-        seen.add(page)
+        reached.add(page)
         ahead += [
             (page.parent / link.partition("#")[0]).resolve()
             for link in links(page)
             if not link.startswith(("https:", "#"))
         ]
-    assert set(DOCS.rglob("*.md")) <= seen
+    assert set(DOCS.rglob("*.md")) <= reached
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
@@ -279,10 +276,7 @@ def test_every_test_that_a_page_names_exists(page: Path) -> None:
         assert f"def {name}(" in (ROOT / file).read_text(encoding="utf-8"), f"{file} has no {name}"
 
 
-# -- reference ---------------------------------------------------------------------------------
-
-
-def test_the_pages_written_from_the_code_are_up_to_date() -> None:
+def test_generated_pages_are_up_to_date() -> None:
     assert reference.out_of_date() == [], "run `python tools/reference.py`"
 
 
@@ -305,12 +299,12 @@ def test_every_key_of_a_challenge_is_documented_with_its_default(part: str) -> N
     for key, spec in MODELS[part].model_fields.items():
         whole = f"{part}.{key}" if part else key
         row = re.search(rf"^\| `{re.escape(whole)}` \|([^|]*)\|([^|]*)\|", format_page(), re.MULTILINE)
-        assert row, f"challenge-format.md does not tell of {whole}"
+        assert row, f"challenge-format.md has no row for {whole}"
         if isinstance(spec.default, int | str) and spec.default:
             assert str(spec.default) in row[2], f"{whole}: the default is {spec.default}"
 
 
-def test_no_key_is_documented_that_does_not_exist() -> None:
+def test_every_documented_key_exists() -> None:
     for whole in re.findall(r"^\| `([a-z_.]+)` \|", format_page(), re.MULTILINE):
         part, _, key = whole.rpartition(".")
         assert part in MODELS or part == "baselines", whole
@@ -318,7 +312,7 @@ def test_no_key_is_documented_that_does_not_exist() -> None:
             assert key in MODELS[part].model_fields, whole
 
 
-def test_the_example_of_the_format_is_a_challenge(tmp_path: Path) -> None:
+def test_the_example_of_the_format_passes_the_check(tmp_path: Path) -> None:
     folder = scorer.scaffold(tmp_path / "example")
     [example] = re.findall(r"^```yaml\n(.*?)^```$", format_page(), re.MULTILINE | re.DOTALL)
     (folder / "challenge.yaml").write_text(example, encoding="utf-8")
@@ -327,7 +321,7 @@ def test_the_example_of_the_format_is_a_challenge(tmp_path: Path) -> None:
     assert not scorer.check(challenge).problems
 
 
-def test_every_file_the_layout_names_is_there() -> None:
+def test_every_file_in_the_layout_exists() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     [layout] = re.findall(r"^## Layout\n+(.*?)^## ", text, re.MULTILINE | re.DOTALL)
     named = re.findall(r"^ {4}(\S+)", layout, re.MULTILINE)
@@ -336,13 +330,13 @@ def test_every_file_the_layout_names_is_there() -> None:
 
 
 @pytest.mark.parametrize("page", sorted((DOCS / "decisions").glob("0*.md")), ids=name_of)
-def test_a_decision_says_what_why_and_what_it_costs(page: Path) -> None:
+def test_a_decision_has_reasons_alternatives_and_costs(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     assert re.match(rf"# {page.name[:4]} ", text)
     for part in ("## Why", "## Alternatives", "## What it costs"):
         assert part in text
     for name in re.findall(r"`((?:app|scorer|worker|tests)/[\w/]+\.py)`", text):
-        assert (ROOT / name).is_file(), f"{name_of(page)}: {name} is gone"
+        assert (ROOT / name).is_file(), f"{name_of(page)}: {name} does not exist"
 
 
 def test_how_it_works_names_every_state() -> None:
@@ -361,6 +355,6 @@ def test_how_it_works_names_every_state() -> None:
         ("scorer.sandbox.baselines", "LIMIT_SECONDS", 600),
     ],
 )
-def test_numbers_that_pages_mention_are_those_of_the_code(module: str, name: str, value: float) -> None:
+def test_numbers_in_pages_are_those_of_the_code(module: str, name: str, value: float) -> None:
     found = getattr(import_module(module), name)
     assert found == value, f"{name} changed: correct docs/, then this test"
