@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import io
 import json
+import lzma
 import os
 import pickle
 import random
@@ -28,6 +30,7 @@ from scorer.leakage.check import CHECKS, Found
 from scorer.leakage.checks.file_metadata import file_metadata
 from scorer.leakage.checks.files import labels_in_public_file
 from scorer.leakage.checks.power import metric_degenerate, oracle_budget_check, test_too_small
+from scorer.leakage.files.images import pixels_of
 from scorer.leakage.files.things import Blob, Entry, Limits, Table, Unread
 from scorer.leakage.files.walk import walk
 from scorer.leakage.material import Material, NotChecked, gather
@@ -182,7 +185,41 @@ def as_notebook(p: Planted, y: NDArray[np.float64]) -> bytes:
     ).encode()
 
 
+def as_feather(p: Planted, y: NDArray[np.float64]) -> bytes:
+    stream = io.BytesIO()
+    pd.DataFrame({"key": p.ids, "a": y}).sample(frac=1, random_state=1).reset_index(drop=True).to_feather(
+        stream, compression="uncompressed"
+    )
+    return stream.getvalue()
+
+
+def as_workbook(p: Planted, y: NDArray[np.float64]) -> bytes:
+    """Write the two members that hold a workbook's cells."""
+    rows = [("key", "grade"), *zip(p.ids, y.tolist(), strict=True)]
+    texts = [text for row in rows for text in row if isinstance(text, str)]
+    cells = ""
+    for number, row in enumerate(rows, start=1):
+        cells += f'<row r="{number}">'
+        for letter, value in zip("AB", row, strict=True):
+            at = f'r="{letter}{number}"'
+            is_text = isinstance(value, str)
+            cells += (
+                f'<c {at} t="s"><v>{texts.index(value)}</v></c>' if is_text else f"<c {at}><v>{value}</v></c>"
+            )
+        cells += "</row>"
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as book:
+        book.writestr("xl/sharedStrings.xml", "".join(f"<si><t>{text}</t></si>" for text in texts))
+        book.writestr("xl/worksheets/sheet1.xml", f"<sheetData>{cells}</sheetData>")
+    return stream.getvalue()
+
+
 WRITERS = {
+    "cache.feather": as_feather,
+    "grades.xlsx": as_workbook,
+    "log.gz": lambda p, y: gzip.compress(as_plain_lines(p, y)),
+    "log.bz2": lambda p, y: bz2.compress(as_plain_lines(p, y)),
+    "log.xz": lambda p, y: lzma.compress(as_plain_lines(p, y)),
     "answers.csv": as_csv,
     "log.txt": as_plain_lines,
     "y.npy": as_npy,
@@ -304,6 +341,20 @@ def test_what_is_hidden_but_not_published_is_only_mentioned(plant: Plant) -> Non
 
 def things(folder: Path, limits: Limits | None = None) -> list[Entry | Table | Blob | Unread]:
     return list(walk(folder, sorted(p.name for p in folder.iterdir()), limits=limits))
+
+
+def test_markup_is_reported_as_not_read(tmp_path: Path) -> None:
+    (tmp_path / "table.html").write_text("<table><tr><td>1</td></tr></table>")
+    kinds = {type(thing).__name__: thing for thing in things(tmp_path)}
+    assert "Table" not in kinds
+    assert "XML or HTML" in kinds["Unread"].why  # type: ignore[union-attr]
+
+
+def test_sizes_of_images_are_read_from_their_heads() -> None:
+    frame = struct.pack(">BHH", 8, 30, 40)
+    jpeg = b"\xff\xd8\xff\xe0\x00\x04ab\xff\xc0" + struct.pack(">H", 2 + len(frame)) + frame
+    png = b"\x89PNG\r\n\x1a\n" + struct.pack(">I4sII", 13, b"IHDR", 40, 30)
+    assert [pixels_of(head) for head in (jpeg, png, jpeg[:12], b"GIF89a")] == [(40, 30), (40, 30), None, None]
 
 
 def test_bombs_stop_at_their_limits(tmp_path: Path) -> None:

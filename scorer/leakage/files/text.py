@@ -74,7 +74,7 @@ def read_text(path: str, suffix: str, text: str, state: WalkState) -> Iterator[T
     if suffix in (".py", ".r", ".css", ".js"):
         return  # programs: the search of the text covers them
     if stripped[:1] == "<":
-        yield from _markup(path, text, state)
+        yield Unread(path, "is XML or HTML, which is not read as a table; only its bytes were searched")
     else:
         yield from _delimited(path, text, state)
 
@@ -173,32 +173,6 @@ def _flat(value: Mapping[Any, Any], before: str = "", level: int = 0) -> dict[st
 
 def _is_scalar(value: Any) -> bool:
     return value is None or isinstance(value, str | int | float | bool)
-
-
-_TAG = re.compile(r"<([A-Za-z][\w:.-]*)((?:\s[^<>]*)?)>([^<]*)")
-_ATTRIBUTE = re.compile(r"([\w:.-]+)\s*=\s*[\"']([^\"']*)[\"']")
-
-
-def _markup(path: str, text: str, state: WalkState) -> Iterator[Thing]:
-    """XML and HTML: what every tag and attribute of one name holds is a column; the cells of rows are a table."""
-    columns: dict[str, list[str]] = {}
-    for count, match in enumerate(_TAG.finditer(text)):
-        if count > 5_000_000:
-            yield Unread(path, "has more tags than are looked at")
-            break
-        tag, attributes, held = match.groups()
-        columns.setdefault(tag, []).append(unescape(held.strip()))
-        for name, value in _ATTRIBUTE.findall(attributes):
-            columns.setdefault(f"{tag} {name}", []).append(unescape(value))
-    for length in sorted({len(values) for values in columns.values()}):
-        if length >= MIN_MAPPING:
-            alike = {name: v for name, v in columns.items() if len(v) == length and any(v)}
-            yield from table_of(path, alike, state)
-    rows = [
-        [unescape(re.sub(r"<[^>]*>", "", cell).strip()) for cell in re.split(r"<t[dh]\b[^>]*>", row)[1:]]
-        for row in re.split(r"<tr\b[^>]*>", text)[1:]
-    ]
-    yield from _ragged(path, rows, state)
 
 
 def _ragged(path: str, rows: Sequence[Sequence[str]], state: WalkState) -> Iterator[Thing]:

@@ -29,7 +29,7 @@ import pyarrow as pa
 import pyarrow.ipc
 
 from scorer.leakage.files.binary import parquet_table, read_arrow, read_matlab, read_npy, read_sqlite
-from scorer.leakage.files.images import pixels_of, read_media
+from scorer.leakage.files.images import pixels_of
 from scorer.leakage.files.text import decoded, read_sheets, read_text
 from scorer.leakage.files.things import (
     HEAD_BYTES,
@@ -88,10 +88,10 @@ def walk(
             continue
         suffix = PurePosixPath(name).suffix.lower()
         if suffix in MEDIA:
-            yield from read_media(name, head, state)
-        elif not contents and not _is_packed(head):
             continue
-        elif head.startswith(b"PK") and suffix not in _OFFICE:
+        if not contents and not _is_packed(head):
+            continue
+        if head.startswith(b"PK") and suffix not in _OFFICE:
             # A zip is read in place, whatever its size.
             yield from guarded(name, _zip(name, path, stat.st_size, 1, state))
         elif _is_tar(head):
@@ -136,7 +136,6 @@ def _zip(path: str, source: Path | io.BytesIO, packed: int, depth: int, state: W
                     head = stream.read(HEAD_BYTES)
                     yield Entry(inner, path, position, member.file_size, _zip_time(member), pixels_of(head))
                     if suffix in MEDIA:
-                        yield from read_media(inner, head, state)
                         continue
                     if not state.contents and not _is_packed(head):
                         continue
@@ -173,9 +172,7 @@ def _tar(path: str, source: Path | io.BytesIO, depth: int, state: WalkState) -> 
             head = stream.read(HEAD_BYTES)
             yield Entry(inner, path, position, member.size, float(member.mtime), pixels_of(head))
             suffix = PurePosixPath(member.name).suffix.lower()
-            if suffix in MEDIA:
-                yield from read_media(inner, head, state)
-            elif state.contents or _is_packed(head):
+            if suffix not in MEDIA and (state.contents or _is_packed(head)):
                 rest = b"" if len(head) < HEAD_BYTES else state.read(stream, None, inner)
                 yield from (
                     [rest] if isinstance(rest, Unread) else _content(inner, head + rest, depth + 1, state)
@@ -208,7 +205,6 @@ _UNKNOWN = (
     (b"Rar!", "is a rar archive, which cannot be unpacked here"),
     (b"\x28\xb5\x2f\xfd", "is packed with zstandard, which cannot be unpacked here"),
     (b"\xd0\xcf\x11\xe0", "is an old Office file, which cannot be read here"),
-    (b"DIRC", "is the index of a git repository"),
     (b"PACK", "is a pack of a git repository, which cannot be read here"),
 )
 
