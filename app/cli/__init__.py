@@ -1,6 +1,7 @@
-"""`heldout`: the operator's and organiser's command.
+"""`heldout`: the command of operators and organisers.
 
-Exit codes: 0 ok, 1 our fault, 2 the input is wrong (all problems listed), 3 quota or closed, 4 not signed in.
+Exit codes: 0 done, 1 our fault, 2 the input is wrong (every problem is listed), 3 over a limit or closed,
+4 not signed in, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -32,7 +33,10 @@ from app.cli.console import err, print_problems
 @click.version_option(package_name="heldout")
 @click.pass_context
 def cli(context: click.Context) -> None:
-    """Self-hosted competitions with hidden labels. `heldout demo` shows everything on this machine."""
+    """Run competitions with hidden labels on your own machines.
+
+    `heldout demo` shows everything on this one.
+    """
     if context.resilient_parsing:
         return
     context.obj = Installation(config.load())

@@ -19,14 +19,17 @@ from app.cli.console import err, out, pass_installation, print_json, print_probl
 
 @click.group("challenge")
 def challenge_group() -> None:
-    """Authoring: a folder with data, hidden labels, a metric and examples."""
+    """Make, check and publish challenges.
+
+    A challenge is a folder with data, hidden labels, a metric and examples.
+    """
 
 
 @challenge_group.command("new")
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--title", help="Shown as the competition's name.")
+@click.option("--title", help="Title of the challenge and its competitions.")
 def challenge_new(folder: Path, title: str | None) -> None:
-    """Write a small challenge that already checks green, to be changed into yours."""
+    """Write a small, correct challenge to start from."""
     scorer.scaffold(folder, title=title)
     click.echo(f"Wrote {folder}. Next: heldout challenge check {folder}")
 
@@ -35,7 +38,10 @@ def challenge_new(folder: Path, title: str | None) -> None:
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help='Print {"problems": [...], "findings": [...]}.')
 def challenge_check(folder: Path, as_json: bool) -> int:
-    """Score every example, run the self-test, list every problem with its file and line."""
+    """Check a challenge and list every problem with file and line.
+
+    Scores every example, runs the self-test and the data audit.
+    """
     result = _check(folder, quiet=as_json)
     if as_json:
         print_json(
@@ -56,8 +62,8 @@ def challenge_check(folder: Path, as_json: bool) -> int:
     if result.blockers:
         count = len(result.blockers)
         err.print(
-            f"{count} finding{'s' if count != 1 else ''} would give the answers away. Mend them, or publish with "
-            '--override CODE="why it is right".',
+            f"{count} finding{'s' if count != 1 else ''} would reveal the labels. Correct the data, "
+            'or publish with --override CODE="why it is right".',
             markup=False,
         )
         return 2
@@ -93,20 +99,18 @@ def _check(folder: Path, *, quiet: bool) -> scorer.CheckResult:
 @challenge_group.command("publish")
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option(
-    "--rescore", is_flag=True, help="Score all submissions anew if the solution or the metric changed."
+    "--rescore", is_flag=True, help="Score all submissions again if the solution or the metric changed."
 )
-@click.option(
-    "--auto-apply", is_flag=True, help="Let the rescore change the board by itself once it is done."
-)
+@click.option("--auto-apply", is_flag=True, help="Apply the rescore when it is finished, without a review.")
 @click.option(
     "--override",
     "overrides",
     multiple=True,
     metavar="CODE=REASON",
-    help="Publish although the check CODE blocks; the reason stays in the log. May be repeated.",
+    help="Publish although the finding CODE blocks; the reason is kept in the log. May be repeated.",
 )
-@click.option("--no-open", is_flag=True, help="Only publish the version; open no competition of it.")
-@click.option("--no-baselines", is_flag=True, help="Do not run and post the baselines.")
+@click.option("--no-open", is_flag=True, help="Publish the version without opening a competition.")
+@click.option("--no-baselines", is_flag=True, help="Do not run and submit the baselines.")
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
 @pass_installation
 def challenge_publish(
@@ -119,8 +123,11 @@ def challenge_publish(
     no_baselines: bool,
     as_json: bool,
 ) -> int:
-    """Check the folder, make an immutable version of it, and open a competition unless there is one."""
-    installation.database.ping()  # refuse a wrong database before the work of checking
+    """Check a challenge and publish it as an immutable version.
+
+    Opens a competition unless the challenge already has one.
+    """
+    installation.database.ping()  # refuse a wrong database before the long check
     reasons = dict(_override(text) for text in overrides)
     result = _check(folder, quiet=as_json)
     if result.problems:
@@ -150,9 +157,9 @@ def challenge_publish(
     new = "" if published.is_new else " (already published)"
     click.echo(f"{published.slug} version {published.version}, digest {published.digest[:12]}{new}")
     for slug in published.rescoring:
-        then = "it changes when all are done" if auto_apply else f"then look: heldout rescore {slug} --diff"
+        then = "then it changes" if auto_apply else f"then see: heldout rescore {slug} --diff"
         click.echo(
-            f"{slug}: rescoring aside; its board stays as it is until every submission is scored anew, {then}."
+            f"{slug}: rescoring; its board stays as it is until every submission is scored again, {then}."
         )
     for slug in published.competitions:
         click.echo(f"{slug}: open at /competitions/{slug}; {len(posted)} baselines posted")
@@ -170,7 +177,7 @@ def _override(text: str) -> tuple[str, str]:
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
 @pass_installation
 def challenge_list(installation: Installation, as_json: bool) -> None:
-    """Published challenges and their newest versions."""
+    """List published challenges with their newest versions."""
     with installation.database.read() as session:
         rows = [
             {
@@ -190,7 +197,10 @@ def challenge_list(installation: Installation, as_json: bool) -> None:
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help='Print {"public":, "private":} or {"problems": [...]}.')
 def score_command(folder: Path, file: Path, as_json: bool) -> int:
-    """Score a file against a challenge folder, with the same code as the worker."""
+    """Score a file against a challenge folder.
+
+    Uses the same code as the worker.
+    """
     if not file.is_file():
         raise Refused(f"There is no file {file}.")
     try:

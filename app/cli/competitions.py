@@ -17,24 +17,32 @@ from app.competing import competitions
 
 @click.group("competition")
 def competition_group() -> None:
-    """Runs of a challenge."""
+    """Open, close and list competitions."""
 
 
 @competition_group.command("open")
 @click.argument("challenge")
-@click.option("--slug", help="Name in the address; default: the challenge's.")
-@click.option("--title")
+@click.option("--slug", help="Name in the URL; default: the challenge's.")
+@click.option("--title", help="Shown on pages; default: the challenge's.")
 @click.option(
     "--opens-at",
     type=click.DateTime(["%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M%z"]),
-    help="With offset, e.g. 2026-12-01T09:00+01:00.",
+    help="Opening time with UTC offset, e.g. 2026-12-01T09:00+01:00.",
 )
 @click.option(
-    "--closes-at", type=click.DateTime(["%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M%z"]), help="With offset."
+    "--closes-at",
+    type=click.DateTime(["%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M%z"]),
+    help="Closing time with UTC offset.",
 )
-@click.option("--daily-limit", type=click.IntRange(1))
-@click.option("--total-limit", type=click.IntRange(1), help="Of a team over the whole run; default: none.")
-@click.option("--final-picks", type=click.IntRange(1))
+@click.option("--daily-limit", type=click.IntRange(1), help="Submissions of a team in a day.")
+@click.option(
+    "--total-limit",
+    type=click.IntRange(1),
+    help="Submissions of a team in the whole competition; default: no limit.",
+)
+@click.option(
+    "--final-picks", type=click.IntRange(1), help="Submissions that a team may pick for the private board."
+)
 @click.option(
     "--public-score",
     type=click.Choice(["exact", "rounded", "ladder"]),
@@ -82,8 +90,10 @@ def competition_open(
 @click.argument("slug")
 @pass_installation
 def competition_close(installation: Installation, slug: str) -> None:
-    """Close a competition now for everybody, uploads on their way and extensions included; its private board
-    becomes visible."""
+    """Close a competition now, for all teams.
+
+    Extensions end, uploads that are still arriving are refused, and the private board becomes visible.
+    """
     with installation.database.begin() as session:
         competition = competitions.by_slug(session, slug)
         competitions.lock(session, competition)
@@ -98,7 +108,7 @@ def competition_close(installation: Installation, slug: str) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
 @pass_installation
 def competition_list(installation: Installation, as_json: bool) -> None:
-    """Every competition with its state."""
+    """List every competition with its phase."""
     with installation.database.read() as session:
         now = db.now(session)
         rows = [

@@ -14,7 +14,7 @@ from rich.table import Table
 import scorer
 from app.base.installation import Installation
 
-# Into a pipe nothing is cut to the width of a screen that is not there.
+# In a pipe there is no screen width to cut lines to.
 out = Console(soft_wrap=True, highlight=False, width=None if sys.stdout.isatty() else 1000)
 err = Console(stderr=True, soft_wrap=True, highlight=False)
 

@@ -14,18 +14,25 @@ from app.competing import competitions, extensions
 
 @click.group("extension")
 def extension_group() -> None:
-    """What one team is granted beyond the rules: a later close, more uploads; always with a reason."""
+    """Give one team a later close or more uploads, with a reason."""
 
 
 @extension_group.command("grant")
 @click.argument("competition")
 @click.argument("team")
 @click.option(
-    "--closes-at", type=click.DateTime(["%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M%z"]), help="With offset."
+    "--closes-at",
+    type=click.DateTime(["%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M%z"]),
+    help="The team's own closing time, with UTC offset.",
 )
-@click.option("--daily-extra", type=click.IntRange(0), default=0, help="Uploads a day on top of the limit.")
-@click.option("--total-extra", type=click.IntRange(0), default=0, help="Uploads in all on top of the limit.")
-@click.option("--reason", required=True, help="Why; it stays in the log.")
+@click.option("--daily-extra", type=click.IntRange(0), default=0, help="Uploads in a day above the limit.")
+@click.option(
+    "--total-extra",
+    type=click.IntRange(0),
+    default=0,
+    help="Uploads in the whole competition above the limit.",
+)
+@click.option("--reason", required=True, help="Reason, kept in the log.")
 @pass_installation
 def extension_grant(
     installation: Installation,
@@ -36,10 +43,13 @@ def extension_grant(
     total_extra: int,
     reason: str,
 ) -> None:
-    """Grant a team more. Private scores stay hidden from everybody until its own close."""
+    """Grant a team an extension.
+
+    Private scores stay hidden from all teams until its own close.
+    """
     with installation.database.begin() as session:
         found = competitions.by_slug(session, competition)
-        competitions.lock(session, found)  # and the clock after it: somebody may just have closed it
+        competitions.lock(session, found)  # before reading the clock: another transaction may be closing it
         granted = extensions.grant(
             session,
             found,
@@ -60,7 +70,10 @@ def extension_grant(
 @click.argument("number", type=int)
 @pass_installation
 def extension_revoke(installation: Installation, competition: str, number: int) -> None:
-    """Take a grant back; what was sent under it stays."""
+    """Revoke an extension.
+
+    Submissions sent under it stay.
+    """
     with installation.database.begin() as session:
         found = competitions.by_slug(session, competition)
         extensions.revoke(session, found, number, by="command line", now=db.now(session))
@@ -72,7 +85,7 @@ def extension_revoke(installation: Installation, competition: str, number: int) 
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
 @pass_installation
 def extension_list(installation: Installation, competition: str, as_json: bool) -> None:
-    """Every grant, the newest first."""
+    """List a competition's extensions, newest first."""
     with installation.database.read() as session:
         rows = [
             {

@@ -18,7 +18,10 @@ from app.cli.console import pass_installation, print_json
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
 @pass_installation
 def config_command(installation: Installation, as_json: bool) -> None:
-    """Every setting with its value, default and meaning. Set it as HELDOUT_NAME or in heldout.toml."""
+    """Print every setting with its value, default and meaning.
+
+    Set one as HELDOUT_NAME in the environment or in heldout.toml.
+    """
     rows = [
         {
             "name": f"HELDOUT_{f.name.upper()}",
@@ -39,13 +42,13 @@ def config_command(installation: Installation, as_json: bool) -> None:
 
 @click.group("db")
 def db_group() -> None:
-    """The database."""
+    """Manage the database."""
 
 
 @db_group.command("upgrade")
 @pass_installation
 def db_upgrade(installation: Installation) -> None:
-    """Bring the schema to this program's version."""
+    """Upgrade the database schema to this version of Heldout."""
     config.prepare_data_dir(installation.settings)
     migrations.upgrade(Database(installation.settings.database))
     click.echo("The database is up to date.")

@@ -16,25 +16,31 @@ from app.integrity.inspections import Kind
 
 @click.group("integrity")
 def integrity_group() -> None:
-    """Scans of a competition's submissions, the cases they raise, and the report at the close."""
+    """Scan for cheating, review cases, read the close report."""
 
 
 @integrity_group.command("scan")
 @click.argument("competition")
 @pass_installation
 def integrity_scan(installation: Installation, competition: str) -> None:
-    """Have a worker look now for probing, copies and scores too good to be true (else once a day)."""
-    _ask(installation, competition, Kind.SCAN)
+    """Queue a scan for probing, copies and implausible scores.
+
+    The sweeper queues one each day.
+    """
+    _queue(installation, competition, Kind.SCAN)
 
 
 @integrity_group.command("report")
 @click.argument("competition")
-@click.option("--make", is_flag=True, help="Have a worker make it anew.")
+@click.option("--make", is_flag=True, help="Queue a new report.")
 @pass_installation
 def integrity_report(installation: Installation, competition: str, make: bool) -> None:
-    """Print the newest report as JSON, with the organiser's part; it is made by itself after the close."""
+    """Print the newest close report as JSON.
+
+    It contains the organiser's part. The sweeper queues it after the close.
+    """
     if make:
-        _ask(installation, competition, Kind.REPORT)
+        _queue(installation, competition, Kind.REPORT)
         return
     with installation.database.read() as session:
         found = competitions.by_slug(session, competition)
@@ -42,7 +48,7 @@ def integrity_report(installation: Installation, competition: str, make: bool) -
         print_json(report.result)
 
 
-def _ask(installation: Installation, slug: str, kind: Kind) -> None:
+def _queue(installation: Installation, slug: str, kind: Kind) -> None:
     with installation.database.begin() as session:
         now = db.now(session)
         competition = competitions.by_slug(session, slug)
@@ -57,7 +63,7 @@ def _ask(installation: Installation, slug: str, kind: Kind) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable, with evidence and advice.")
 @pass_installation
 def integrity_cases(installation: Installation, competition: str, as_json: bool) -> None:
-    """The review queue: what the scans saw, open cases first."""
+    """List the cases of a competition, open ones first."""
     with installation.database.read() as session:
         found = competitions.by_slug(session, competition)
         views = cases.listed(session, found)
@@ -81,8 +87,8 @@ def integrity_cases(installation: Installation, competition: str, as_json: bool)
 @click.argument("competition")
 @click.argument("case_id", type=int)
 @click.argument("action", type=click.Choice([action.value for action in Action]))
-@click.option("--reason", required=True, help="Why; it stays in the log.")
-@click.option("--team", "team_name", help="Which of a pair; default: the first.")
+@click.option("--reason", required=True, help="Reason, kept in the log.")
+@click.option("--team", "team_name", help="The team of a pair that is meant; default: the first.")
 @pass_installation
 def integrity_act(
     installation: Installation,
@@ -92,7 +98,10 @@ def integrity_act(
     reason: str,
     team_name: str | None,
 ) -> None:
-    """Dismiss a case, note something, coarsen a team's feedback, disqualify it, or undo that."""
+    """Decide a case.
+
+    Dismiss it, add a note, coarsen a team's feedback, disqualify the team, or undo these.
+    """
     with installation.database.begin() as session:
         now = db.now(session)
         found = competitions.by_slug(session, competition)

@@ -6,6 +6,7 @@ import os
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -21,12 +22,16 @@ from app.people import first_organiser
 @click.command("serve")
 @click.option("--port", type=int, help="Port of the web server.")
 @click.option("--host", help="Address to listen on.")
-@click.option("--workers", type=int, help="How many scoring workers to run.")
+@click.option("--workers", type=int, help="Number of scoring workers.")
 @pass_installation
 def serve_command(installation: Installation, port: int | None, host: str | None, workers: int | None) -> int:
-    """Everything on one machine, supervised: web, workers, sweeper and an embedded Valkey."""
+    """Run the web server, workers, sweeper and an embedded Valkey.
+
+    All are supervised child processes on this machine.
+    """
     given = {"port": port, "host": host, "workers": workers}
-    settings = replace(installation.settings, **{k: v for k, v in given.items() if v is not None})  # type: ignore[arg-type]  # each value has its own field's type
+    changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    settings = replace(installation.settings, **changes)
     logs.configure(settings.log_level, settings.log_format)
 
     def ready(address: str) -> None:
@@ -47,32 +52,38 @@ def serve_command(installation: Installation, port: int | None, host: str | None
     "--data-dir", type=click.Path(path_type=Path, file_okay=False), help="Where the demo keeps its data."
 )
 @click.option(
-    "--once", is_flag=True, help="Prove it: submit a sample over HTTP, wait, print the board, stop, exit 0."
+    "--once", is_flag=True, help="Submit a sample over HTTP, wait for its score, print the board, stop."
 )
 @pass_installation
 def demo_command(installation: Installation, port: int | None, data_dir: Path | None, once: bool) -> int:
-    """Start everything with three real challenges whose baselines are scored before your eyes."""
+    """Start everything with three real challenges and their baselines."""
     return demo.run(installation.settings, port=port, data_dir=data_dir, once=once, console=out)
 
 
-def _become(module: str) -> None:
-    """Replace this process: a worker's memory is its own, and signals reach it directly."""
+def _replace_process(module: str) -> None:
+    """Replace this process, so that signals reach the module directly."""
     os.execv(sys.executable, [sys.executable, "-m", module])  # noqa: S606  no shell is wanted
 
 
 @click.command("web")
 def web_command() -> None:
-    """Only the web server (for scaling out; `serve` runs everything)."""
-    _become("app.web")
+    """Run only the web server.
+
+    For scaling out; `heldout serve` runs everything.
+    """
+    _replace_process("app.web")
 
 
 @click.command("worker")
 def worker_command() -> None:
-    """Only a scoring worker."""
-    _become("worker")
+    """Run only a scoring worker."""
+    _replace_process("worker")
 
 
 @click.command("sweep")
 def sweep_command() -> None:
-    """Only the sweeper, which announces unfinished work again."""
-    _become("worker.sweeper")
+    """Run only the sweeper.
+
+    It repeats hints for unfinished work, expires leases and schedules inspections.
+    """
+    _replace_process("worker.sweeper")

@@ -18,20 +18,20 @@ from app.operating import backup, doctor
 
 @click.group("storage")
 def storage_group() -> None:
-    """Uploads and public files."""
+    """Manage uploads and public files."""
 
 
 @storage_group.command("gc")
-@click.option("--dry-run", is_flag=True, help="Only list them.")
+@click.option("--dry-run", is_flag=True, help="List the files without removing them.")
 @pass_installation
 def storage_gc(installation: Installation, dry_run: bool) -> None:
-    """Remove files that no row names and that are older than a day."""
+    """Remove unreferenced files that are older than a day."""
     with installation.database.read() as session:
         orphans = storage.unreferenced(session, installation.storage, now=db.now(session))
     removed = 0
     for orphan in orphans:
         if not dry_run:
-            # A transaction for each: uploads wait while it lasts, however long storage takes.
+            # One transaction for each: uploads wait while it lasts.
             with installation.database.begin(pauses=True) as session:
                 if not storage.remove_orphan(session, installation.storage, orphan, now=db.now(session)):
                     continue
@@ -42,7 +42,7 @@ def storage_gc(installation: Installation, dry_run: bool) -> None:
 
 @click.group("vault")
 def vault_group() -> None:
-    """Published versions with their hidden solutions."""
+    """Manage published versions with their hidden solutions."""
 
 
 @vault_group.command("put")
@@ -51,21 +51,24 @@ def vault_group() -> None:
 )
 @pass_installation
 def vault_put(installation: Installation, folders: Sequence[Path]) -> None:
-    """Put versions back that the vault lacks, from the folders that were published or out of another vault."""
+    """Restore versions that the vault lacks.
+
+    Takes the folders that were published, or folders of another vault.
+    """
     with installation.database.read() as session:
         published = set(doctor.versions(session))
-    strangers = []
+    unknown = []
     for folder in folders:
         challenge = scorer.load(folder)
         if challenge.digest not in published:
-            strangers.append(str(folder))
+            unknown.append(str(folder))
             continue
         installation.vault.put(challenge)
         click.echo(f"{folder}: version {challenge.digest[:12]} is in {installation.vault}.")
-    if strangers:
+    if unknown:
         raise Refused(
-            f"No published version: {', '.join(strangers)}. Such a folder was changed since, or never published: "
-            "`heldout challenge publish` makes a version of one."
+            f"No published version: {', '.join(unknown)}. The folder was never published or was changed "
+            "since; publish it with `heldout challenge publish`."
         )
 
 
@@ -75,18 +78,21 @@ def vault_put(installation: Installation, folders: Sequence[Path]) -> None:
     "--solutions",
     type=click.Choice(["exclude", "include", "encrypted"]),
     default="exclude",
-    help="The hidden solutions: left out, in plain sight, or only with a passphrase.",
+    help="The hidden solutions: left out, included readable, or included only in an encrypted archive.",
 )
 @click.option(
     "--passphrase-file",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="Encrypt the whole archive, with the secret key in it.",
+    help="File with a passphrase: encrypt the archive, and include the secret key.",
 )
 @pass_installation
 def backup_command(
     installation: Installation, file: Path, solutions: str, passphrase_file: Path | None
 ) -> None:
-    """Write one archive of rows and files; the installation may be at work meanwhile."""
+    """Write one archive of rows and files.
+
+    The installation may run meanwhile.
+    """
     if solutions == "encrypted" and passphrase_file is None:
         raise click.UsageError("--solutions encrypted needs --passphrase-file.")
     summary = backup.write(
@@ -105,18 +111,21 @@ def backup_command(
 @click.option(
     "--into",
     type=click.Path(path_type=Path, file_okay=False),
-    help="An empty or new data folder; default: the setting.",
+    help="A new or empty data folder; default: the setting.",
 )
 @click.option(
     "--passphrase-file",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="Of an encrypted archive.",
+    help="File with the passphrase of an encrypted archive.",
 )
 @pass_installation
 def restore_command(
     installation: Installation, file: Path, into: Path | None, passphrase_file: Path | None
 ) -> None:
-    """Bring a backup back into an empty installation, whichever its database is."""
+    """Restore a backup into an empty installation.
+
+    Its database may be SQLite or PostgreSQL.
+    """
     settings = installation.settings
     if into is not None:
         if into.exists() and any(into.iterdir()):

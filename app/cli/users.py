@@ -14,16 +14,19 @@ from app.people import accounts
 
 @click.group("user")
 def user_group() -> None:
-    """Accounts."""
+    """Manage accounts."""
 
 
 @user_group.command("add")
 @click.argument("name")
-@click.option("--organiser", is_flag=True, help="May author challenges and run competitions.")
+@click.option("--organiser", is_flag=True, help="Allow the user to publish challenges and run competitions.")
 @click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
 @pass_installation
 def user_add(installation: Installation, name: str, organiser: bool, password_stdin: bool) -> None:
-    """Add a user; asks for a password, or reads it from standard input."""
+    """Add a user.
+
+    Asks for a password, or reads it from standard input.
+    """
     if password_stdin:
         password = sys.stdin.readline().rstrip("\n")
     else:
@@ -38,10 +41,13 @@ def user_add(installation: Installation, name: str, organiser: bool, password_st
 
 @click.command("token")
 @click.argument("name")
-@click.option("--label", default="command line", help="What the token is for, shown on the account page.")
+@click.option("--label", default="command line", help="Purpose of the token, shown on the account page.")
 @pass_installation
 def token_command(installation: Installation, name: str, label: str) -> None:
-    """Make an API token for a user; it is the last line printed, and shown only this once."""
+    """Make an API token for a user.
+
+    The token is the last line printed. It cannot be shown again.
+    """
     with installation.database.begin() as session:
         user = accounts.by_name(session, name)
         token = accounts.issue_token(session, user.id, label, now=db.now(session))

@@ -36,7 +36,10 @@ _PROVENANCE_SHOWN = (
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
 @pass_installation
 def verify_command(installation: Installation, submission: int, as_json: bool) -> int:
-    """Score a stored submission again and compare bit for bit; needs the vault. Exit 1 if anything differs."""
+    """Score a stored submission again and compare bit for bit.
+
+    Needs the vault. Exits with 1 if anything differs.
+    """
     proven = verification.verify(installation, submission)
     if as_json:
         print_json({**asdict(proven), "is_equal": proven.is_equal})
@@ -48,47 +51,52 @@ def verify_command(installation: Installation, submission: int, as_json: bool) -
     made = ", ".join(
         f"{name} {value}" for name, value in proven.provenance.items() if name in _PROVENANCE_SHOWN
     )
-    click.echo(
-        f"Submission {submission} {'is the same, bit for bit' if proven.is_equal else 'DIFFERS'}. {made}".strip()
-    )
+    verdict = "is the same, bit for bit" if proven.is_equal else "DIFFERS"
+    click.echo(f"Submission {submission} {verdict}. {made}".strip())
     return 0 if proven.is_equal else 1
 
 
 @click.group("receipt")
 def receipt_group() -> None:
-    """The signed line that everybody holds who has sent a file."""
+    """Check the signed receipts of submissions."""
 
 
 @receipt_group.command("key")
 @pass_installation
 def receipt_key(installation: Installation) -> None:
-    """Print the public key of this installation's receipts; publish it, and anybody can check one."""
+    """Print the public key of this installation's receipts.
+
+    Publish it, so that participants can check a receipt with any Heldout.
+    """
     click.echo(receipts.Signer(config.secret_key(installation.settings)).public_key)
 
 
 @receipt_group.command("verify")
 @click.argument("text", nargs=-1, required=True)
-@click.option("--key", help="Only check the signature, with this public key; needs no installation.")
+@click.option("--key", help="Check only the signature, with this public key; needs no installation.")
 @pass_installation
 def receipt_verify(installation: Installation, text: Sequence[str], key: str | None) -> int:
-    """Whether a receipt is this installation's, and what became of the submission. Exit 1 if rows say otherwise."""
+    """Check a receipt and print the submission's state.
+
+    Exits with 1 if the stored submission differs from the receipt.
+    """
     ours = receipts.Signer(config.secret_key(installation.settings)).public_key if key is None else key
     facts = receipts.read(" ".join(text), ours)
     click.echo(f"The signature fits: submission {facts.submission_id} of {facts.competition}.")
     if key is not None:
         return 0
     with installation.database.read() as session:
-        words, is_kept = _became(session, facts)
+        words, is_kept = _state_of(session, facts)
     click.echo(words)
     return 0 if is_kept else 1
 
 
-def _became(session: Session, facts: receipts.Facts) -> tuple[str, bool]:
-    """What became of what was received, in words; False if it is not there as it was received."""
+def _state_of(session: Session, facts: receipts.Facts) -> tuple[str, bool]:
+    """Describe the submission of a receipt; False if it is missing or changed."""
     row = session.get(Submission, facts.submission_id)
     if row is None:
         return (
-            "There is NO such submission any more: its row was removed, or an older backup restored.",
+            "This submission does NOT exist: its row was removed, or an older backup was restored.",
             False,
         )
     competition = session.get_one(Competition, row.competition_id)
@@ -106,41 +114,47 @@ def _became(session: Session, facts: receipts.Facts) -> tuple[str, bool]:
 
 @click.group("audit")
 def audit_group() -> None:
-    """The sealed log of what happened."""
+    """Check the audit log."""
 
 
 @audit_group.command("verify")
-@click.option("--head", help="A hash noted earlier; it must be in the chain.")
+@click.option("--head", help="A hash noted earlier, which must be in the chain.")
 @pass_installation
 def audit_verify(installation: Installation, head: str | None) -> int:
-    """Walk the chain, and hold submissions and scores against it. Exit 1 if anything was changed."""
+    """Check the hash chain, and submissions and scores against it.
+
+    Exits with 1 if anything was changed.
+    """
     with installation.database.read() as session:
         verdict = audit_log.verify(session)
         is_known = head is None or audit_log.contains(session, head)
     for fault in verdict.faults:
         click.echo(fault.words)
     if not is_known:
-        click.echo(f"The chain does not hold {head}: what was sealed then was rewritten.")
+        click.echo(f"{head} is not in the chain: the log was rewritten since.")
     state = "whole" if not verdict.faults and is_known else "BROKEN"
     older = {"submissions": verdict.submissions_before, "scores": verdict.before}
     if any(older.values()):
         what = " and ".join(f"{count} {name}" for name, count in older.items() if count)
-        click.echo(f"{what} are from before the log, which tells only whether they changed since.")
+        click.echo(f"{what} are older than the log, which shows only whether they changed since.")
     click.echo(f"{verdict.chained} events sealed, {verdict.unchained} not yet; the log is {state}.")
     click.echo(verdict.head)
     return 0 if state == "whole" else 1
 
 
 @click.command("doctor")
-@click.option("--all", "everything", is_flag=True, help="Recompute every score, not 1 % of them.")
-@click.option("--no-scores", is_flag=True, help="Recompute none: on a machine without the vault.")
-@click.option("--seed", type=int, default=None, help="Which scores are drawn; default: others each time.")
+@click.option("--all", "everything", is_flag=True, help="Recompute every score instead of 1 % of them.")
+@click.option("--no-scores", is_flag=True, help="Recompute no score, on a machine without the vault.")
+@click.option("--seed", type=int, default=None, help="Seed of the sample of scores; default: random.")
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
 @pass_installation
 def doctor_command(
     installation: Installation, everything: bool, no_scores: bool, seed: int | None, as_json: bool
 ) -> int:
-    """Whether every promise holds: nothing stuck, quotas, files, board, log, scores. Exit 1 if one does not."""
+    """Check the installation: evaluations, quotas, files, board, log, scores.
+
+    Exits with 1 if a check fails.
+    """
     seed = secrets.randbelow(1_000_000) if seed is None else seed
     with installation.database.read() as session:
         checks = doctor.check_database(session, now=db.now(session))

@@ -469,5 +469,5 @@ def test_the_command_says_how_much_is_older_than_the_log(world: World, tmp_path:
     installation = Installation(Settings(data_dir=tmp_path, database_url=url))
     done = CliRunner().invoke(audit_verify, obj=installation)
     installation.database.dispose()
-    assert "1 submissions and 2 scores are from before the log" in done.output
+    assert "1 submissions and 2 scores are older than the log" in done.output
     assert "the log is whole" in done.output

@@ -213,5 +213,5 @@ def test_a_command_applies_only_what_was_seen(world: World, tmp_path: Path) -> N
 def test_a_command_gives_up_a_rescore_at_work_without_a_look(world: World, tmp_path: Path) -> None:
     world.score(0.4)
     begin(world)
-    assert "given up" in command(world, tmp_path, "--discard").output
+    assert "discarded" in command(world, tmp_path, "--discard").output
     assert isinstance(command(world, tmp_path, "--discard").exception, Refused)
