@@ -1,1 +1,4 @@
-"""The ground: settings, database, queue, storage, vault, log, errors. It knows no rule of a competition."""
+"""Settings, errors, log, database, queue, storage and vault.
+
+Nothing here knows a rule of a competition.
+"""

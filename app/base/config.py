@@ -1,7 +1,8 @@
-"""Every setting of an installation: type, default, unit and help, read once at an edge.
+"""Settings of an installation: type, default, unit and help text.
 
-A value comes from the environment (`HELDOUT_PORT`), else from `heldout.toml` in the current
-folder (`port = 7777`), else from the default here. `heldout config` prints them all.
+They are read once, where a process starts. A value comes from the environment (`HELDOUT_PORT`), else from
+`heldout.toml` in the current folder (`port = 7777`), else from the default here. `heldout config` prints them
+all.
 """
 
 from __future__ import annotations
@@ -20,96 +21,103 @@ from app.base.errors import Misconfigured
 from scorer.report import Problem
 
 
-def _setting(default: Any, words: str, *, secret: bool = False) -> Any:
-    return field(default=default, metadata={"help": words, "secret": secret})
+def _setting(default: Any, help_text: str, *, secret: bool = False) -> Any:
+    return field(default=default, metadata={"help": help_text, "secret": secret})
 
 
 @dataclass(frozen=True)
 class Settings:
-    data_dir: Path = _setting(Path("data"), "Folder for everything this installation keeps.")
+    data_dir: Path = _setting(Path("data"), "Folder for all data of this installation.")
     database_url: str = _setting("", "SQLAlchemy URL; empty: SQLite in the data folder.", secret=True)
     redis_url: str = _setting(
         "",
-        "Redis or Valkey URL; empty: the embedded Valkey's socket; none: no queue, workers ask the database.",
+        "Redis or Valkey URL; empty: the embedded Valkey; none: no queue, workers poll the database.",
         secret=True,
     )
     storage_url: str = _setting(
-        "", "Where uploads live, file:///PATH or s3://BUCKET/PREFIX; empty: the data folder."
+        "", "Storage of uploads, file:///PATH or s3://BUCKET/PREFIX; empty: in the data folder."
     )
-    vault_dir: str = _setting("", "Hidden solutions; only workers need it; empty: the data folder.")
-    secret_key: str = _setting("", "Signs cookies and jobs; empty: made once, kept 0600.", secret=True)
+    vault_dir: str = _setting(
+        "", "Folder of the hidden solutions, for workers only; empty: in the data folder."
+    )
+    secret_key: str = _setting(
+        "", "Key that signs cookies and jobs; empty: generated once, stored with mode 0600.", secret=True
+    )
 
     host: str = _setting("127.0.0.1", "Address the web server listens on.")
-    port: int = _setting(7777, "Port the web server listens on; 0 takes a free one.")
-    web_processes: int = _setting(1, "Web processes; SQLite allows only 1 (its lock is unfair).")
+    port: int = _setting(7777, "Port the web server listens on; 0: any free port.")
+    web_processes: int = _setting(1, "Web processes; 1 with SQLite, whose lock is unfair.")
     web_threads: int = _setting(8, "Threads of each web process.")
-    workers: int = _setting(2, "Scoring workers that `heldout serve` runs.")
-    cookie_secure: bool = _setting(False, "Send cookies over HTTPS only; set it behind TLS.")
+    workers: int = _setting(2, "Scoring workers that `heldout serve` starts.")
+    cookie_secure: bool = _setting(False, "Send cookies over HTTPS only; set it behind a proxy with TLS.")
     proxies: int = _setting(0, "Trusted reverse proxies in front of the web server.")
-    registration: str = _setting("open", "Who may sign up: open, or closed (accounts by command only).")
+    registration: str = _setting(
+        "open", "Sign-up on the web site: open, or closed (accounts by command only)."
+    )
     session_days: int = _setting(30, "Days until a browser must sign in again.")
 
     max_upload_mb: int = _setting(100, "Largest upload, in MB; a competition may set less.")
     job_seconds: int = _setting(300, "Time limit for scoring one submission, in seconds.")
-    job_memory_mb: int = _setting(4096, "Memory a scoring job may add to its worker's, in MB.")
+    job_memory_mb: int = _setting(4096, "Memory a scoring job may use beyond its worker's own, in MB.")
     allow_weak_sandbox: bool = _setting(
-        False, "Run organisers' own metrics even where this machine cannot isolate them well."
+        False, "Run organisers' own metrics on a machine that cannot isolate them well."
     )
-    lease_seconds: int = _setting(30, "A running evaluation silent for this long may be taken over.")
-    sweep_seconds: float = _setting(2.0, "Pause between two looks for unfinished work, in seconds.")
-    hint_seconds: int = _setting(15, "A queued evaluation is announced again after this long, in seconds.")
-    log_level: str = _setting("info", "debug, info, warning or error.")
-    s3_endpoint: str = _setting("", "Address of S3-compatible storage; empty: Amazon's.")
-    s3_region: str = _setting("", "Region of the bucket; empty: the AWS environment's.")
+    lease_seconds: int = _setting(
+        30, "Another worker may take over an evaluation after this time without renewal, in seconds."
+    )
+    sweep_seconds: float = _setting(2.0, "Pause between two sweeps for unfinished work, in seconds.")
+    hint_seconds: int = _setting(
+        15, "A hint for a queued evaluation is repeated after this time, in seconds."
+    )
+    log_level: str = _setting("info", "Log level: debug, info, warning or error.")
+    s3_endpoint: str = _setting("", "URL of S3-compatible storage; empty: Amazon S3.")
+    s3_region: str = _setting("", "Region of the bucket; empty: from the AWS environment.")
     s3_key: str = _setting(
-        "", "Access key for storage; empty: the AWS environment or the instance's role.", secret=True
+        "", "Access key for storage; empty: from the AWS environment or the instance's role.", secret=True
     )
-    s3_secret: str = _setting("", "Secret that belongs to the access key.", secret=True)
-    cache_mb: int = _setting(
-        2000, "Local copies of files in a bucket, in MB; what is in use is kept beyond it."
+    s3_secret: str = _setting("", "Secret of the access key.", secret=True)
+    cache_mb: int = _setting(2000, "Cache of files from a bucket, in MB; files in use may exceed it.")
+    database_pool: int = _setting(
+        0, "PostgreSQL connections of each process; 0: the number of its web threads plus 2."
     )
-    database_pool: int = _setting(0, "PostgreSQL connections of each process; 0: its web threads and 2 more.")
     statement_seconds: int = _setting(
-        60, "A PostgreSQL statement, or a silent writer's transaction, is ended after this long, in seconds."
+        60, "Time limit for a PostgreSQL statement and for an idle writing transaction, in seconds."
     )
-    sign_ups_per_hour: int = _setting(200, "Sign-ups an hour from one address; five times as many from all.")
+    sign_ups_per_hour: int = _setting(
+        200, "Sign-ups per hour from one address; from all addresses five times as many."
+    )
     insecure_http: bool = _setting(
-        False, "Let others reach this server without TLS; only for a network that you trust."
+        False, "Serve other machines without TLS; only in a network that you trust."
     )
-    trusted_hosts: str = _setting("", "Names this server answers to, with commas between; empty: any.")
+    trusted_hosts: str = _setting("", "Host names this server answers to, comma-separated; empty: any.")
 
     board_seconds: float = _setting(
-        1.0, "Age that the board's page may have for people not signed in, in seconds; 0: always made anew."
+        1.0, "Age limit of the cached board page for visitors, in seconds; 0: no cache."
     )
 
-    log_format: str = _setting("text", "text, or json: one object a line.")
+    log_format: str = _setting("text", "Log format: text, or json (one object per line).")
     metrics_token: str = _setting(
-        "", "Bearer token that may read /metrics; empty: organisers alone may.", secret=True
+        "", "Bearer token that may read /metrics; empty: organisers only.", secret=True
     )
     disk_floor_mb: int = _setting(
-        500, "Uploads are refused while less is free where files or data lie, in MB; 0: never."
+        500, "Free disk space below which uploads are refused, for files and data, in MB; 0: no limit."
     )
-    team_mb: int = _setting(
-        10_000, "What one team's files may take in one competition, in MB; 0: as much as there is room for."
-    )
+    team_mb: int = _setting(10_000, "Total size of one team's files in one competition, in MB; 0: no limit.")
 
-    workers_per_competition: int = _setting(
-        0, "Workers that the files of one competition may hold at once; 0: as many as there are."
-    )
+    workers_per_competition: int = _setting(0, "Workers that one competition may occupy at once; 0: all.")
 
     vault_url: str = _setting(
-        "",
-        "A bucket for hidden solutions, s3://BUCKET/PREFIX; the vault's folder then holds copies. Empty: it alone.",
+        "", "Bucket for hidden solutions, s3://BUCKET/PREFIX, with copies in the vault's folder; empty: none."
     )
     vault_key: str = _setting(
         "",
-        "Access key for the vault's bucket, of workers and publishers alone; empty: the AWS environment or the "
-        "instance's role.",
+        "Access key for the vault's bucket, for workers and publishers only; "
+        "empty: from the AWS environment or the instance's role.",
         secret=True,
     )
-    vault_secret: str = _setting("", "Secret that belongs to the vault's access key.", secret=True)
+    vault_secret: str = _setting("", "Secret of the vault's access key.", secret=True)
     vault_endpoint: str = _setting(
-        "", "Address of the vault's S3-compatible storage; empty: HELDOUT_S3_ENDPOINT."
+        "", "URL of the vault's S3-compatible storage; empty: HELDOUT_S3_ENDPOINT."
     )
     vault_region: str = _setting("", "Region of the vault's bucket; empty: HELDOUT_S3_REGION.")
 
@@ -123,7 +131,10 @@ class Settings:
 
     @property
     def redis_socket(self) -> Path:
-        """Where the embedded Valkey listens; the kernel cuts a socket's path at 107 bytes."""
+        """Return the embedded Valkey's socket.
+
+        The kernel allows at most 107 bytes for a socket's path, so a long one moves to the temporary folder.
+        """
         path = self.run_dir / "valkey.sock"
         if len(os.fsencode(path)) <= 100:
             return path
@@ -140,24 +151,30 @@ class Settings:
 
     @property
     def storage(self) -> Path:
-        """The folder of content-addressed uploads and public files; of a bucket, the folder of local copies."""
+        """Return the folder of uploads and public files, or of copies."""
         if self.storage_url.startswith("s3://"):
             return self.data_dir / "cache"
         return Path(self.storage_url.removeprefix("file://")) if self.storage_url else self.data_dir / "blobs"
 
     @property
     def vault(self) -> Path:
-        """The folder of published versions with their solutions, or of copies; the web process never opens it."""
+        """Return the folder of versions with their solutions, or of copies.
+
+        The web process never opens it.
+        """
         return Path(self.vault_dir) if self.vault_dir else self.data_dir / "vault"
 
     @property
     def run_dir(self) -> Path:
-        """Sockets, pid files and locks of running processes; mode 0700."""
+        """Return the folder of sockets and locks; mode 0700."""
         return self.data_dir.resolve() / "run"
 
 
 def load(env: Mapping[str, str] | None = None, file: Path = Path("heldout.toml")) -> Settings:
-    """Read the environment over heldout.toml over the defaults; refuse with every problem at once."""
+    """Read the settings; refuse with all problems at once.
+
+    The environment comes before heldout.toml, and that before the defaults.
+    """
     env = os.environ if env is None else env
     problems: list[Problem] = []
     from_file = _read_toml(file, problems)
@@ -213,7 +230,7 @@ def _convert(raw: Any, kind: type) -> Any:
             "off": False,
         }
         if str(raw).lower() not in words:
-            raise ValueError(f"{raw!r} is neither true nor false")
+            raise ValueError(f"{raw!r} is not a truth value; use true or false")
         return words[str(raw).lower()]
     if kind in (int, float):
         try:
@@ -242,9 +259,7 @@ def _check(settings: Settings) -> None:
         if getattr(settings, name) <= 0:
             problems.append(f"HELDOUT_{name.upper()}: must be more than 0")
     if settings.secret_key and len(settings.secret_key) < 32:
-        problems.append(
-            "HELDOUT_SECRET_KEY: must have 32 characters or more; leave it empty to have one made"
-        )
+        problems.append("HELDOUT_SECRET_KEY: must have 32 characters or more; leave it empty to generate one")
     if settings.metrics_token and len(settings.metrics_token) < 16:
         problems.append("HELDOUT_METRICS_TOKEN: must have 16 characters or more")
     if not 0 <= settings.port <= 65535:
@@ -286,17 +301,23 @@ def _vault_problems(settings: Settings) -> Iterator[str]:
         yield f"HELDOUT_VAULT_URL: {settings.vault_url!r} is not of the form s3://BUCKET/PREFIX"
     uploads = settings.storage_url.removeprefix("s3://").strip("/")
     if f"{bucket}/".startswith(f"{uploads}/") or f"{uploads}/".startswith(f"{bucket}/"):
-        # `heldout storage gc` removes what no row names, and the web may read all that is there.
-        yield "HELDOUT_VAULT_URL and HELDOUT_STORAGE_URL: one lies in the other; give the vault a bucket of its own"
+        # `heldout storage gc` deletes files without a row, and the web process may read all of the storage.
+        yield (
+            "HELDOUT_VAULT_URL and HELDOUT_STORAGE_URL: one is inside the other; "
+            "give the vault a bucket of its own"
+        )
     if bool(settings.vault_key) != bool(settings.vault_secret):
         yield "HELDOUT_VAULT_KEY and HELDOUT_VAULT_SECRET: set both or neither"
     if settings.vault_key and settings.vault_key == settings.s3_key:
-        yield "HELDOUT_VAULT_KEY: is the key of uploads, which the web has too; make one that only workers are given"
+        yield (
+            "HELDOUT_VAULT_KEY: is the key of the storage, which the web process also has; "
+            "create one for workers only"
+        )
 
 
 def prepare_data_dir(settings: Settings) -> None:
-    """Make the folders this installation writes to, or refuse with one clear line."""
-    # Password hashes, uploads and hidden labels: what this process writes is for its owner alone.
+    """Make the folders this installation writes to, or refuse."""
+    # Password hashes, uploads and hidden labels: only the owner may read what this process writes.
     os.umask(0o077)
     try:
         settings.data_dir.mkdir(parents=True, exist_ok=True)
@@ -304,7 +325,7 @@ def prepare_data_dir(settings: Settings) -> None:
             folder.mkdir(parents=True, exist_ok=True)
             folder.chmod(0o700)
         settings.storage.mkdir(parents=True, exist_ok=True)
-        # Without a name: programs that start together would remove each other's.
+        # An unnamed file: processes that start together would delete each other's.
         tempfile.TemporaryFile(dir=settings.data_dir).close()
     except OSError as wrong:
         raise Misconfigured(
@@ -313,19 +334,19 @@ def prepare_data_dir(settings: Settings) -> None:
 
 
 def secret_key(settings: Settings) -> str:
-    """The installation's secret: the setting, else one made on first use and kept 0600."""
+    """Return the setting, or a key generated on first use."""
     if settings.secret_key:
         return settings.secret_key
     file = settings.data_dir / "secret_key"
     try:
-        # O_EXCL: of two processes starting together one makes the key, the other reads it.
+        # O_EXCL: if two processes start together, one makes the key and the other reads it.
         with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as f:
             f.write(secrets.token_hex(32))
     except FileExistsError:
         pass
     except OSError as wrong:
-        raise Misconfigured(f"The secret key {file} cannot be made: {wrong.strerror}.") from wrong
+        raise Misconfigured(f"The secret key {file} cannot be written: {wrong.strerror}.") from wrong
     key = file.read_text().strip()
     if len(key) < 32:
-        raise Misconfigured(f"The secret key in {file} is too short; delete the file to make a new one.")
+        raise Misconfigured(f"The secret key in {file} is too short; delete the file to generate a new one.")
     return key

@@ -1,8 +1,8 @@
 """The database: engines, sessions, and its clock.
 
-SQLite and PostgreSQL give the same promises here. On SQLite every writing transaction begins
-IMMEDIATE, so two of them never both read before either writes (a deferred BEGIN loses that race
-with "database is locked"), and reads go through a second engine that cannot write.
+SQLite and PostgreSQL give the same guarantees here. On SQLite every writing transaction begins with BEGIN
+IMMEDIATE: with a deferred BEGIN, two that both read before one writes end in "database is locked". Reads use
+a second engine that cannot write.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Base(DeclarativeBase):
 
 
 class UtcTime(TypeDecorator[datetime]):
-    """Aware UTC in Python on both databases; a naive datetime is refused, never guessed."""
+    """Store aware times as UTC; refuse naive ones."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -48,9 +48,10 @@ class UtcTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
-# Nothing is prepared on the server, so that a pooler (PgBouncer in transaction mode) may stand between. A
-# server that vanished without a word is noticed within a minute: while we wait for it by keepalives, while it has not
-# taken what we sent by the last of these, as the kernel sends no keepalives then and would try for a quarter of an hour.
+# No prepared statements, so that a pooler (PgBouncer in transaction mode) may stand between. A server that
+# vanished is noticed within a minute: keepalives find it while we wait for an answer, and tcp_user_timeout
+# while it has not acknowledged what we sent (the kernel sends no keepalives then and would retry for a
+# quarter of an hour).
 _POSTGRES_CONNECTION: Mapping[str, Any] = {
     "connect_timeout": 10,
     "application_name": "heldout",
@@ -64,7 +65,7 @@ _POSTGRES_CONNECTION: Mapping[str, Any] = {
 
 
 def open_(settings: Settings, *, pooled: bool = True) -> Database:
-    """The database of an installation; connections are made when first needed."""
+    """Return the database of an installation, not yet connected."""
     return Database(
         settings.database,
         pooled=pooled,
@@ -74,20 +75,20 @@ def open_(settings: Settings, *, pooled: bool = True) -> Database:
 
 
 def is_unavailable(error: BaseException) -> bool:
-    """The database cannot be reached, or has just gone: what was asked may be asked again."""
+    """Whether the database cannot be reached: the request may be repeated."""
     if isinstance(error, OperationalError) and getattr(error.orig, "sqlite_errorname", "") == "SQLITE_ERROR":
-        return False  # a statement of ours that is wrong: SQLite's driver calls that operational too
+        return False  # an error in a statement, which SQLite's driver reports as operational too
     return isinstance(error, OperationalError | InterfaceError | PoolExhausted) or (
         isinstance(error, DBAPIError) and error.connection_invalidated
     )
 
 
-# What libpq and PostgreSQL say of a server that is not reached or takes nobody in just now. A connection that fails
-# has no code to go by; a server that speaks another language is refused as if its setting were wrong.
+# Messages of libpq and PostgreSQL about a server that cannot be reached or does not accept connections now. A
+# failed connection has no error code. Messages in another language do not match: then start-up fails at once.
 _TRANSIENT = (
     "connection refused",
     "timeout expired",
-    "is the server running locally",  # a unix socket that is not there
+    "is the server running locally",  # a missing unix socket
     "failed to resolve host",
     "no route to host",
     "network is unreachable",
@@ -105,14 +106,16 @@ _TRANSIENT = (
 
 
 def is_transient(error: BaseException) -> bool:
-    """Waiting may mend it, as it does not a wrong password or a database that does not exist."""
-    words = str(getattr(error, "orig", "")).lower()
-    return is_unavailable(error) and any(passing in words for passing in _TRANSIENT)
+    """Whether waiting may help, unlike with a wrong password."""
+    message = str(getattr(error, "orig", "")).lower()
+    return is_unavailable(error) and any(known in message for known in _TRANSIENT)
 
 
 def is_full(error: BaseException) -> bool:
-    """The database's own disk has no room left. SQLite then rolls back by itself, and what is reported is often
-    the failure to roll back once more; the cause stands behind it."""
+    """Whether the database's disk is full.
+
+    SQLite then rolls back by itself, and often the second rollback fails and hides the cause behind it.
+    """
     cause: BaseException | None = error
     while cause is not None:
         if (
@@ -125,9 +128,10 @@ def is_full(error: BaseException) -> bool:
 
 
 class Database:
-    """`begin()` writes, `read()` only reads; both are one transaction ended by their `with` block.
+    """One database; `begin()` writes, `read()` only reads.
 
-    What a failed statement was given (a password's hash, a private score) is in no error's text, and so in no log.
+    Both are one transaction that ends with their `with` block. Parameters of a failed statement (a password's
+    hash, a private score) are in no error message, and so in no log.
     """
 
     def __init__(
@@ -144,7 +148,7 @@ class Database:
             reader = _sqlite(parsed, options, read_only=True)
         else:
             if pooled:
-                # Waiting for a connection ends sooner than a browser's patience, in a refusal to try again.
+                # The wait for a connection ends before a browser's timeout, with a request to try again.
                 options = {
                     "pool_size": pool_size,
                     "max_overflow": 0,
@@ -157,14 +161,17 @@ class Database:
         self._reader = reader
         self._writing = sessionmaker(self.engine, expire_on_commit=False)
         self._reading = sessionmaker(reader, expire_on_commit=False, autoflush=False)
-        # SQLite's own lock waiting is unfair (seconds at worst); threads of one process queue here instead.
-        self._turn: Any = threading.Lock() if self.is_sqlite else nullcontext()
+        # Waiting for SQLite's own lock is unfair (up to seconds), so threads of one process wait here
+        # instead.
+        self._writer_lock: Any = threading.Lock() if self.is_sqlite else nullcontext()
 
     @contextmanager
     def begin(self, *, pauses: bool = False) -> Iterator[Session]:
-        """One writing transaction: committed at the end of the block, rolled back on any exception. One that pauses
-        does long work between its statements, and nobody waits for what it locks."""
-        with self._turn, self._writing.begin() as session:
+        """Open a writing transaction; an exception rolls it back.
+
+        One that pauses may do long work between its statements: nothing else waits for its locks.
+        """
+        with self._writer_lock, self._writing.begin() as session:
             self._limit(
                 session, "statement_timeout", *(() if pauses else ("idle_in_transaction_session_timeout",))
             )
@@ -172,27 +179,30 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Session]:
-        """One reading transaction: a consistent view that never waits for writers."""
+        """Open a reading transaction, a snapshot that never waits for writers."""
         with self._reading() as session:
             if not self.is_sqlite:
                 session.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
             self._limit(session, "statement_timeout")
             yield session
 
-    def _limit(self, session: Session, *what: str) -> None:
-        """A statement that hangs holds a thread only so long, and a machine that vanished in the middle of writing
-        its locks: the server would wait hours for it. For this transaction alone: a pooler between may give the
-        connection to another, and an upgrade of the schema takes as long as it takes."""
+    def _limit(self, session: Session, *names: str) -> None:
+        """Set time limits for this transaction.
+
+        Without them a hanging statement would hold its thread, and a client that vanished while writing its
+        locks, for hours. They apply to one transaction only, because a pooler may give the connection to
+        another client and an upgrade of the schema has no limit.
+        """
         if not self.is_sqlite:
             limit = f"{self._statement_seconds}s"
-            session.execute(select(*(func.set_config(name, limit, True) for name in what)))
+            session.execute(select(*(func.set_config(name, limit, True) for name in names)))
 
     def dispose(self) -> None:
         self.engine.dispose()
         self._reader.dispose()
 
     def ping(self) -> None:
-        """Refuse with one clear line if the database does not answer."""
+        """Refuse if the database does not answer."""
         try:
             with self.engine.connect() as connection:
                 connection.execute(text("SELECT 1"))
@@ -205,14 +215,14 @@ class Database:
 
 
 def now(session: Session) -> datetime:
-    """The database's clock, the only one that decides anything. Aware UTC."""
+    """Return the database's time, which all rules use."""
     if session.get_bind().dialect.name == "sqlite":
-        # SQLite runs inside this process and asks the same clock, so no statement is spent on it. The
-        # transaction must have begun all the same: a writer's clock is read once its lock is held.
+        # SQLite runs inside this process and uses the same clock, so no statement is needed. The transaction
+        # must have begun: a writer reads the time after it has its lock.
         session.connection()
         return datetime.now(UTC)
-    moment: datetime = session.execute(text("SELECT clock_timestamp()")).scalar_one()
-    return moment.astimezone(UTC)
+    time: datetime = session.execute(text("SELECT clock_timestamp()")).scalar_one()
+    return time.astimezone(UTC)
 
 
 def _parse(url: str) -> URL:
@@ -222,9 +232,10 @@ def _parse(url: str) -> URL:
             parsed = parsed.set(drivername="postgresql+psycopg")
         parsed.get_dialect()
     except (ArgumentError, NoSuchModuleError) as wrong:
-        # The text itself may hold a password, so it is not repeated.
+        # The URL may hold a password, so the message does not repeat it.
         raise Misconfigured(
-            "HELDOUT_DATABASE_URL is not a database URL; expected sqlite:////PATH or postgresql://USER:PASSWORD@HOST/NAME."
+            "HELDOUT_DATABASE_URL is not a database URL; "
+            "expected sqlite:////PATH or postgresql://USER:PASSWORD@HOST/NAME."
         ) from wrong
     if parsed.get_backend_name() not in ("sqlite", "postgresql"):
         raise Misconfigured(
@@ -247,7 +258,7 @@ def _sqlite(url: URL, options: dict[str, Any], *, read_only: bool) -> Engine:
             connection.execute("PRAGMA query_only = ON")
         else:
             connection.execute("PRAGMA journal_mode = WAL")
-            # FULL: an acknowledged upload survives a power cut, which NORMAL does not promise.
+            # FULL: an acknowledged upload survives a power cut; with NORMAL it might not.
             connection.execute("PRAGMA synchronous = FULL")
 
     @event.listens_for(engine, "begin")

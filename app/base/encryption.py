@@ -1,7 +1,7 @@
-"""A stream encrypted with a passphrase: scrypt for the key, AES-256-GCM for every chunk.
+"""Streams encrypted with a passphrase: scrypt and AES-256-GCM in chunks.
 
-The nonce counts the chunks and its last byte marks the final one (the STREAM construction), so that a chunk
-that was changed, moved, repeated or cut off is noticed before a byte of it is used.
+The nonce counts the chunks and its last byte marks the final one (the STREAM construction): a chunk that was
+changed, moved, repeated or cut off is detected before any of it is used.
 """
 
 from __future__ import annotations
@@ -37,7 +37,10 @@ def _nonce(number: int, *, is_last: bool) -> bytes:
 
 
 class Writer:
-    """A file to write to; its end is written only if the block ends well."""
+    """Encrypt a file while it is written.
+
+    An exception in the block leaves out the final chunk, so that the file is unreadable.
+    """
 
     def __init__(self, raw: BinaryIO, passphrase: str) -> None:
         if len(passphrase) < MIN_PASSPHRASE:
@@ -70,7 +73,7 @@ class Writer:
 
 
 class Reader:
-    """A file to read from."""
+    """Decrypt a file while it is read."""
 
     def __init__(self, raw: BinaryIO, passphrase: str) -> None:
         begin = raw.read(len(MAGIC) + 16)

@@ -1,19 +1,19 @@
-"""Everything a person can be refused, drawn as one tree.
+"""The refusals, with HTTP status and exit code.
 
-    Refused                  422  exit 2   a person asked for something that is not allowed
-    ├── NotFound             404  exit 2   or not theirs to see: we do not say which
+    Refused                  422  exit 2   the request is not allowed
+    ├── NotFound             404  exit 2   missing, or not visible to this account: the answer is the same
     ├── NotSignedIn          401  exit 4
     ├── Forbidden            403  exit 4
     ├── Conflict             409  exit 2   the name is taken, the version has submissions
-    ├── Closed               403  exit 3   not open yet, over, or paused
+    ├── Closed               403  exit 3   not open yet, closed, or paused
     ├── QuotaExhausted       429  exit 3
-    ├── RateLimited         429  exit 3   wait a little; nothing was looked at
+    ├── RateLimited          429  exit 3   wait; the request was not processed
     ├── TooLarge             413  exit 2
-    ├── Unavailable          503  exit 1   a part of ours is away for a moment: try again
-    ├── StorageFull          507  exit 1   no room for another file
-    └── Misconfigured        500  exit 2   a setting or the machine is wrong: one line for the operator
+    ├── Unavailable          503  exit 1   database, storage or vault does not answer: try again
+    ├── StorageFull          507  exit 1   no space for another file
+    └── Misconfigured        500  exit 2   a setting or the machine is wrong; for the operator
 
-A refusal is an answer, not a fault. Any other exception is our bug and stays loud.
+A refusal is an answer, not a fault. Any other exception is a bug and is not caught.
 """
 
 from __future__ import annotations
@@ -25,7 +25,10 @@ from scorer.report import Problem
 
 
 class Refused(Exception):
-    """The text is written for the person who asked; `problems` lists details where there are several."""
+    """The request is not allowed.
+
+    The message is for the client; `problems` lists details where there are several.
+    """
 
     status: ClassVar[int] = 422
     exit_code: ClassVar[int] = 2

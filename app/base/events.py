@@ -1,4 +1,4 @@
-"""What was done by whom; an append-only record for organisers."""
+"""Events: an append-only record of actions, with their actors."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ def subject_of(submission_id: int) -> str:
 def log_upload(
     session: Session, actor: str, action: str, submission: Submission, slug: str, *, now: datetime
 ) -> None:
-    """A file was taken in: what its row says of it stands here too, and is held against it ever after."""
+    """Record an accepted file with the facts of its row."""
     log(session, actor, action, subject_of(submission.id), now=now, **upload(submission, slug))
 
 
 def upload(submission: Submission, slug: str) -> dict[str, Any]:
-    """What never changes of an uploaded file, as its event says it."""
+    """Return the immutable facts of an uploaded file, for its event."""
     return {
         "submission": submission.id,
         "competition": slug,
@@ -49,14 +49,14 @@ def upload(submission: Submission, slug: str) -> dict[str, Any]:
     }
 
 
-def is_upload(facts: Mapping[str, Any], said: Mapping[str, Any]) -> bool:
-    """Whether an event speaks of just this upload. Those of the first days of the log hold no size."""
-    return all(said.get(name) == fact for name, fact in facts.items() if name != "size" or name in said)
+def is_upload(facts: Mapping[str, Any], detail: Mapping[str, Any]) -> bool:
+    """Whether an event describes this upload; early ones hold no size."""
+    return all(detail.get(name) == fact for name, fact in facts.items() if name != "size" or name in detail)
 
 
 def score_digest(score: Score) -> str:
-    """Over every number of a score and where it came from: what was measured, what was shown, by whom."""
-    # As the database gives them back: floats, and SQLite knows no -0.0.
+    """Return a hash of a score's numbers and provenance."""
+    # As the database returns them: floats, and SQLite has no -0.0.
     public, private, shown = (float(value) + 0.0 for value in (score.public, score.private, score.shown))
     facts = [public, private, score.also, shown, score.shown_also, score.provenance]
     return hashlib.sha256(json.dumps(facts, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

@@ -1,7 +1,7 @@
-"""The points of the code at which a process may die between two steps; the crash tests let it die at each.
+"""Failpoints: where the crash tests kill a process.
 
-Nobody listens in an installation: `reach` then looks at one name and returns. No setting and no
-environment variable arms it; only a process whose own code sets `listener`, as the tests' do.
+In production `reach` does nothing. No setting and no environment variable enables it: only code that sets
+`listener`, as the tests do.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 NAMES = (
-    # a file's way into storage
+    # storing a file
     "storage.written",
     "storage.synced",
     "storage.renamed",
@@ -19,7 +19,7 @@ NAMES = (
     "accept.inserted",
     "upload.accepted",
     "upload.announced",
-    # a work-horse's way through one evaluation
+    # one evaluation in a work-horse
     "claim.found",
     "claim.taken",
     "score.claimed",
@@ -33,7 +33,7 @@ NAMES = (
     "give_back.refunded",
     "give_back.guarded",
     "score.finished",
-    # what others do about runs that died
+    # recovery of dead runs
     "release.released",
     "sweep.marked",
     "sweep.stepped",
@@ -46,7 +46,7 @@ NAMES = (
     "activate.retired",
     "activate.swapped",
     "activate.ranked",
-    # long work about a competition
+    # an inspection
     "inspection.taken",
     "inspection.finished",
 )
@@ -55,6 +55,6 @@ listener: Callable[[str], None] | None = None
 
 
 def reach(name: str) -> None:
-    """Say that this point is reached."""
+    """Report this failpoint to the listener, if there is one."""
     if listener is not None:
         listener(name)

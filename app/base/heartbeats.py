@@ -1,4 +1,4 @@
-"""Which workers and sweepers live, as the database saw them last."""
+"""Heartbeats of workers and sweepers, in the database."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def alive(session: Session, *, now: datetime) -> list[Heartbeat]:
     return list(
         session.scalars(
             select(Heartbeat)
-            # Not long ahead either: beside a clock that was set back the dead would live on.
+            # Not far in the future either: after a clock was set back, dead processes would count as alive.
             .where(Heartbeat.seen_at > now - ALIVE, Heartbeat.seen_at < now + ALIVE)
             .order_by(Heartbeat.kind, Heartbeat.name)
         )

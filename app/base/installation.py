@@ -1,4 +1,4 @@
-"""One installation: its settings and the parts made from them, each when first asked for."""
+"""One installation: its settings, and parts made on first use."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Installation:
 
     @cached_property
     def database(self) -> Database:
-        """Refuses a database that does not answer or has another schema."""
+        """Open the database; refuse one with another schema."""
         config.prepare_data_dir(self.settings)
         database = db.open_(self.settings)
         migrations.check(database)

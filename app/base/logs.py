@@ -1,6 +1,7 @@
-"""How a process speaks to its operator: one line an event, on stderr, as text or as JSON.
+"""Logs: one line an event on stderr, as text or JSON.
 
-What a line is about (a request, a submission) is set once where that begins, and every line below carries it.
+The subject of a line (a request, a submission) is set once, where its processing begins; all lines until its
+end carry it.
 """
 
 from __future__ import annotations
@@ -15,20 +16,23 @@ from typing import Any
 
 FORMATS = ("text", "json")
 
-_subject: ContextVar[Mapping[str, object]] = ContextVar("subject", default={})  # noqa: B039  never changed in place
+_subject: ContextVar[Mapping[str, object]] = ContextVar("subject", default={})  # noqa: B039  never mutated
 
 
 def configure(level: str, form: str = "text") -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(Json() if form == "json" else Text())
     logging.basicConfig(level=level.upper(), handlers=[handler])
-    # Alembic announces itself at every look at the schema.
+    # Alembic logs two lines each time the schema is read.
     logging.getLogger("alembic").setLevel(logging.WARNING)
 
 
 @contextmanager
 def about(**facts: object) -> Iterator[None]:
-    """Every line within carries these facts. A thread begun within needs `contextvars.copy_context().run`."""
+    """Add these facts to every log line of the block.
+
+    A thread that starts in the block needs `contextvars.copy_context().run`.
+    """
     token = _subject.set({**_subject.get(), **facts})
     try:
         yield
@@ -37,7 +41,7 @@ def about(**facts: object) -> Iterator[None]:
 
 
 def set_subject(**facts: object) -> None:
-    """The same for what begins in one function and ends in another; without facts it ends."""
+    """Set the subject until the next call, where `about` is impossible."""
     _subject.set(facts)
 
 
@@ -45,10 +49,10 @@ class Text(logging.Formatter):
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(name)s %(levelname)s %(message)s")
 
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  the name it has in logging
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  logging's name
         facts = "".join(f" {name}={value}" for name, value in _facts(record).items())
         line = super().formatMessage(record) + facts
-        # One line an event: a path or a name that somebody sent must not write lines of its own.
+        # One line an event: a path or a name in a request must not forge lines of its own.
         return "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)
 
 
@@ -67,5 +71,5 @@ class Json(logging.Formatter):
 
 
 def _facts(record: logging.LogRecord) -> Mapping[str, object]:
-    """Of the line itself (`extra={"facts": ...}`) and of what it is about."""
+    """Return the facts of the line and of its subject."""
     return {**getattr(record, "facts", {}), **_subject.get()}

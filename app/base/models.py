@@ -1,4 +1,7 @@
-"""The tables. Rules that need only the row are methods here; rules that need a query are in noun modules."""
+"""The tables of the database.
+
+Rules that need only one row are methods here; rules that need a query are in the modules of the rooms.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +41,7 @@ Base.metadata = MetaData(
     }
 )
 
-# SQLite counts rowids only in columns declared INTEGER; PostgreSQL gets 64 bits.
+# SQLite assigns ids only in columns declared INTEGER; PostgreSQL gets 64 bits.
 Id = BigInteger().with_variant(Integer, "sqlite")
 
 
@@ -49,7 +52,7 @@ class Phase(StrEnum):
 
 
 class PublicScore(StrEnum):
-    """How public scores are shown before the close; see app.competing.shown_scores."""
+    """The release rule of a competition; see app.competing.shown_scores."""
 
     EXACT = "exact"
     ROUNDED = "rounded"
@@ -82,7 +85,7 @@ class InspectionState(StrEnum):
 class RoundState(StrEnum):
     DRAFT = "draft"
     REPEAT = "repeat"
-    """Scores what the draft scores once more, to show that both come out the same, bit for bit."""
+    """Scores the draft's submissions again, to compare bit for bit."""
     ACTIVE = "active"
     RETIRED = "retired"
 
@@ -98,7 +101,7 @@ class User(Base):
 
 
 class SignIn(Base):
-    """One browser that is signed in; revoking the row signs it out."""
+    """A signed-in browser; revoking the row signs it out."""
 
     __tablename__ = "sign_in"
 
@@ -112,7 +115,7 @@ class SignIn(Base):
 
 
 class Token(Base):
-    """A bearer token for the API; shown once, only its hash is kept."""
+    """A bearer token for the API; only its hash is stored."""
 
     __tablename__ = "token"
 
@@ -134,7 +137,10 @@ class Challenge(Base):
 
 
 class ChallengeVersion(Base):
-    """One immutable state of a challenge's folder, named by its digest; the folder itself lies in the vault."""
+    """An immutable version of a challenge, named by its digest.
+
+    The folder itself is in the vault.
+    """
 
     __tablename__ = "challenge_version"
     __table_args__ = (UniqueConstraint("challenge_id", "digest"), UniqueConstraint("challenge_id", "number"))
@@ -146,13 +152,18 @@ class ChallengeVersion(Base):
     solution_digest: Mapped[str] = mapped_column(String(64))
     metric_digest: Mapped[str] = mapped_column(String(64))
     manifest: Mapped[dict[str, Any]] = mapped_column(JSON)
-    """All that the web may know of the challenge; holds nothing of the hidden labels."""
+    """What the web process may know of the challenge; no labels."""
     audit: Mapped[dict[str, Any] | None] = mapped_column(JSON)
-    """What the checks said before publishing: findings (for organisers), passport (for everybody), overrides
-    (code -> the reason for publishing all the same), versions."""
+    """The result of the checks before publishing.
+
+    Keys: findings (for organisers), passport (public), overrides (code -> the reason to publish in spite of
+    the finding), versions.
+    """
     benchmark: Mapped[dict[str, Any] | None] = mapped_column(JSON)
-    """The score of a constant or of the sample submission with its standard error, and the steps that public
-    scores are shown in; see app.competing.shown_scores. For organisers."""
+    """The benchmark's score and standard error, for organisers.
+
+    Also the steps in which public scores are shown; see app.competing.shown_scores.
+    """
     created_at: Mapped[datetime] = mapped_column(UtcTime)
 
     challenge: Mapped[Challenge] = relationship(lazy="joined", innerjoin=True)
@@ -165,7 +176,7 @@ class Competition(Base):
     slug: Mapped[str] = mapped_column(String(60), unique=True)
     title: Mapped[str] = mapped_column(String(120))
     version_id: Mapped[int] = mapped_column(ForeignKey("challenge_version.id"))
-    """The active round's version, repeated here so that a page needs one join less."""
+    """The active round's version, copied here to save a join."""
     opens_at: Mapped[datetime] = mapped_column(UtcTime)
     closes_at: Mapped[datetime | None] = mapped_column(UtcTime)
     timezone: Mapped[str] = mapped_column(String(64), default="UTC")
@@ -176,16 +187,19 @@ class Competition(Base):
     max_team_size: Mapped[int]
     max_upload_bytes: Mapped[int] = mapped_column(BigInteger)
     total_limit: Mapped[int | None]
-    """Uploads that count, of a team over the whole run; None for no cap beside the daily one."""
+    """Charged uploads of a team in all; None: no limit."""
     public_score: Mapped[str] = mapped_column(
         String(10), default=PublicScore.EXACT, server_default=PublicScore.EXACT.value
     )
     greater_is_better: Mapped[bool]
     is_paused: Mapped[bool] = mapped_column(default=False)
     grace_seconds: Mapped[int] = mapped_column(default=120)
-    """How long after the close a body begun in time may still arrive; private scores wait as long."""
+    """Time after the close to complete an upload.
+
+    Private scores are hidden until it is over.
+    """
     extended_until: Mapped[datetime | None] = mapped_column(UtcTime)
-    """The latest close of any team's extension, kept here so that private scores wait for it too."""
+    """The latest close of all extensions."""
     created_at: Mapped[datetime] = mapped_column(UtcTime)
 
     version: Mapped[ChallengeVersion] = relationship(lazy="joined", innerjoin=True)
@@ -197,9 +211,11 @@ class Competition(Base):
 
     @property
     def settles_at(self) -> datetime | None:
-        """When no upload can come any more, so that private scores may be shown: while one is still on its
-        way, whoever sends it could look at them first and choose its last bytes. The same holds for a team
-        whose close was extended."""
+        """Return when uploads are over and private scores may be shown.
+
+        Before that a client could read them and then choose the last bytes of its upload. The same holds for
+        a team with an extension.
+        """
         if self.closes_at is None:
             return None
         last = max(self.closes_at, self.extended_until or self.closes_at)
@@ -212,14 +228,16 @@ class Competition(Base):
     def zone(self) -> ZoneInfo:
         return ZoneInfo(self.timezone)
 
-    def day(self, moment: datetime) -> date:
-        """The calendar day that a submission counts for, in the competition's own time zone."""
-        return moment.astimezone(self.zone).date()
+    def day(self, time: datetime) -> date:
+        """Return the calendar day in the competition's time zone."""
+        return time.astimezone(self.zone).date()
 
 
 class Round(Base):
-    """One challenge version applied to all submissions of a competition. One is active; a rescore
-    prepares a draft beside it and takes its place in one statement."""
+    """All evaluations of a competition under one version.
+
+    One round is active; a rescore prepares a draft beside it, which replaces it in one statement.
+    """
 
     __tablename__ = "round"
     __table_args__ = (
@@ -245,16 +263,19 @@ class Round(Base):
     state: Mapped[str] = mapped_column(String(10))
     reason: Mapped[str] = mapped_column(String(200), default="")
     repeat_of: Mapped[int | None] = mapped_column(Id)
-    """Of a repeat: the draft it is compared with."""
+    """The draft that a repeat is compared with."""
     applies_itself: Mapped[bool] = mapped_column(default=False, server_default=false())
-    """A draft that takes the active round's place as soon as it is finished, without an organiser's look."""
+    """The finished draft is applied without an organiser's confirmation."""
     served_at: Mapped[datetime | None] = mapped_column(UtcTime)
-    """When a worker last took something of this round: the competition that waited longest is next."""
+    """When a worker last claimed one of its evaluations."""
     created_at: Mapped[datetime] = mapped_column(UtcTime)
 
 
 class Team(Base):
-    """Who competes; a lone participant is a team of one. A baseline is a team without members."""
+    """A team; a lone participant is a team of one.
+
+    A baseline is a team without members.
+    """
 
     __tablename__ = "team"
     __table_args__ = (UniqueConstraint("competition_id", "name"),)
@@ -264,15 +285,15 @@ class Team(Base):
     name: Mapped[str] = mapped_column(String(60))
     is_baseline: Mapped[bool] = mapped_column(default=False)
     has_coarse_feedback: Mapped[bool] = mapped_column(default=False, server_default=false())
-    """An organiser has coarsened what this team sees of its public scores; it is never told why."""
+    """An organiser coarsened its public scores; the team sees no reason."""
     disqualified_at: Mapped[datetime | None] = mapped_column(UtcTime)
-    """Off the board while set; the team is told the reason."""
+    """Not on the board while set; the team sees the reason."""
     disqualified_why: Mapped[str | None] = mapped_column(String(500))
     created_at: Mapped[datetime] = mapped_column(UtcTime)
 
 
 class Membership(Base):
-    """A user in a team; the key allows one team a user in each competition."""
+    """A user's team in a competition; the key allows one."""
 
     __tablename__ = "membership"
 
@@ -283,7 +304,10 @@ class Membership(Base):
 
 
 class Quota(Base):
-    """Uploads a team has used on a day; the CHECK holds even if the code above it were wrong."""
+    """Uploads a team has used on a day.
+
+    The CHECK holds even if the code is wrong.
+    """
 
     __tablename__ = "quota"
     __table_args__ = (CheckConstraint("used >= 0 AND used <= lim", name="within"),)
@@ -295,7 +319,7 @@ class Quota(Base):
 
 
 class Extension(Base):
-    """What an organiser grants one team beyond the competition's rules, with the reason."""
+    """What an organiser grants one team beyond the limits, and why."""
 
     __tablename__ = "extension"
     __table_args__ = (Index("ix_extension_team", "team_id"),)
@@ -304,11 +328,11 @@ class Extension(Base):
     competition_id: Mapped[int] = mapped_column(ForeignKey("competition.id"), index=True)
     team_id: Mapped[int] = mapped_column(ForeignKey("team.id"))
     closes_at: Mapped[datetime | None] = mapped_column(UtcTime)
-    """A later close for this team alone; None leaves the competition's."""
+    """A later close for this team; None: the competition's."""
     daily_extra: Mapped[int] = mapped_column(default=0)
-    """Uploads a day on top of the limit."""
+    """Additional uploads per day."""
     total_extra: Mapped[int] = mapped_column(default=0)
-    """Uploads over the whole run on top of the limit."""
+    """Additional uploads over the whole run."""
     reason: Mapped[str] = mapped_column(String(500))
     granted_by: Mapped[str] = mapped_column(String(60))
     created_at: Mapped[datetime] = mapped_column(UtcTime)
@@ -316,7 +340,7 @@ class Extension(Base):
 
 
 class Submission(Base):
-    """One uploaded file of a team: facts that never change, but for `is_charged`."""
+    """One uploaded file of a team; immutable except `is_charged`."""
 
     __tablename__ = "submission"
     __table_args__ = (
@@ -337,7 +361,10 @@ class Submission(Base):
     size_bytes: Mapped[int] = mapped_column(BigInteger)
     idempotency_key: Mapped[str | None] = mapped_column(String(120))
     is_charged: Mapped[bool]
-    """Counts against the day's quota; turned off, once, when the file is rejected or we failed."""
+    """Counts against the day's quota.
+
+    Cleared once, when the file is rejected or its evaluation fails.
+    """
 
 
 class Evaluation(Leased, Base):
@@ -354,30 +381,30 @@ class Evaluation(Leased, Base):
     round_id: Mapped[int] = mapped_column(ForeignKey("round.id"), primary_key=True)
     started_at: Mapped[datetime | None] = mapped_column(UtcTime)
     problems: Mapped[list[dict[str, Any]] | None] = mapped_column(JSON)
-    """Why it was rejected, for the participant: scorer.Problem.as_dict, at most 20."""
+    """Why it was rejected: at most 20 scorer.Problem.as_dict."""
     problem_count: Mapped[int] = mapped_column(default=0)
 
 
 class Score(Base):
-    """The numbers of one evaluation; the key makes a second set impossible."""
+    """The scores of one evaluation; the key allows one set."""
 
     __tablename__ = "score"
 
     submission_id: Mapped[int] = mapped_column(ForeignKey("submission.id"), primary_key=True)
     round_id: Mapped[int] = mapped_column(ForeignKey("round.id"), primary_key=True)
     public: Mapped[float]
-    """Exact; for organisers, and for the team after the close."""
+    """Exact: for organisers, and after the close for the team."""
     private: Mapped[float]
     also: Mapped[dict[str, dict[str, float]]] = mapped_column(JSON)
     shown: Mapped[float]
-    """The public score as it was released, which is what the board ranks by."""
+    """The shown score, which the board ranks by."""
     shown_also: Mapped[dict[str, float]] = mapped_column(JSON)
     notices: Mapped[list[dict[str, Any]]] = mapped_column(JSON)
     provenance: Mapped[dict[str, Any]] = mapped_column(JSON)
 
 
 class Rung(Base):
-    """Where a team stands on the ladder: the public score it was last shown, and the file that earned it."""
+    """A team's last shown score on the ladder, and its submission."""
 
     __tablename__ = "rung"
 
@@ -396,10 +423,10 @@ class FinalPick(Base):
 
 
 class Standing(Base):
-    """A team's row on the board, rewritten from its scores in the same transaction that changes them.
+    """A team's row on the board.
 
-    Keys sort ascending whatever the metric's direction (score, or minus score), so a page of the
-    board is an index range however many submissions there are.
+    It is rewritten in the transaction that changes the team's scores. Keys sort ascending for every metric
+    (score, or minus score), so a page of the board is an index range however many submissions there are.
     """
 
     __tablename__ = "standing"
@@ -426,16 +453,16 @@ class Standing(Base):
 
 
 class TrainFile(Base):
-    """A team's predictions for the training rows, beside one of its submissions: out of fold, or in sample.
+    """A team's predictions for the training rows, beside a submission.
 
-    Scored against labels that everybody has, so all that comes of it may be shown in full.
+    Their labels are public, so the result may be shown in full.
     """
 
     __tablename__ = "train_file"
 
     submission_id: Mapped[int] = mapped_column(ForeignKey("submission.id"), primary_key=True)
     kind: Mapped[str] = mapped_column(String(10), primary_key=True)
-    """oof or train."""
+    """oof (out of fold) or train (in sample)."""
     sha256: Mapped[str] = mapped_column(String(64))
     size_bytes: Mapped[int] = mapped_column(BigInteger)
     received_at: Mapped[datetime] = mapped_column(UtcTime)
@@ -447,8 +474,10 @@ class TrainFile(Base):
 
 
 class Inspection(Leased, Base):
-    """A long piece of work about a competition, done by a worker under a lease: a scan for cases, the report
-    at the close, the scoring of a team's train files."""
+    """Long work about a competition, done under a lease.
+
+    A scan for cases, a close report, or the scoring of a team's train files.
+    """
 
     __tablename__ = "inspection"
     __table_args__ = (
@@ -461,18 +490,18 @@ class Inspection(Leased, Base):
     round_id: Mapped[int] = mapped_column(ForeignKey("round.id"))
     kind: Mapped[str] = mapped_column(String(12))
     submission_id: Mapped[int | None] = mapped_column(ForeignKey("submission.id"))
-    """Of train files: beside which submission."""
+    """The submission that the train files belong to."""
     progress: Mapped[float] = mapped_column(default=0.0)
     """0 to 1."""
     doing: Mapped[str] = mapped_column(String(100), default="")
     asked_by: Mapped[str] = mapped_column(String(60))
     created_at: Mapped[datetime] = mapped_column(UtcTime)
     result: Mapped[dict[str, Any] | None] = mapped_column(JSON)
-    """Of a report {"public": ..., "organiser": ...}; of a scan what was looked at and what could not be."""
+    """Of a close report {"public": ..., "organiser": ...}; of a scan its coverage."""
 
 
 class Case(Base):
-    """Something a detector saw of a team, for a person to judge; nothing follows by itself."""
+    """A suspicion about teams that an organiser decides."""
 
     __tablename__ = "integrity_case"  # "case" is a reserved word
     __table_args__ = (
@@ -486,7 +515,7 @@ class Case(Base):
     team_id: Mapped[int] = mapped_column(ForeignKey("team.id"))
     other_team_id: Mapped[int | None] = mapped_column(ForeignKey("team.id"))
     other_key: Mapped[int] = mapped_column(BigInteger, default=0)
-    """other_team_id or 0: a unique key counts no NULL as equal."""
+    """other_team_id or 0: in a unique key NULLs are not equal."""
     state: Mapped[str] = mapped_column(String(10))
     """open, dismissed or acted."""
     strength: Mapped[float]
@@ -498,10 +527,10 @@ class Case(Base):
 
 
 class Event(Base):
-    """What people and processes did that somebody may have to explain; only ever appended to.
+    """An action of a person or a process; append-only.
 
-    The sweeper seals events in a chain: each hash covers the one before, so that a changed, removed or
-    inserted event shows. A trigger refuses to change or delete any.
+    The sweeper chains events: each hash covers the one before, which reveals a changed, removed or inserted
+    event. A trigger refuses to change or delete any.
     """
 
     __tablename__ = "event"
@@ -509,7 +538,7 @@ class Event(Base):
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)
     seq: Mapped[int | None] = mapped_column(BigInteger)
-    """1, 2, 3 ... in the order of sealing, without gaps; None until sealed."""
+    """1, 2, 3 ... without gaps; None until chained."""
     hash: Mapped[str | None] = mapped_column(String(64))
     at: Mapped[datetime] = mapped_column(UtcTime)
     actor: Mapped[str] = mapped_column(String(60))
@@ -519,19 +548,25 @@ class Event(Base):
 
 
 class SignInAttempt(Base):
-    """A sign-up, or a try to sign in that has not succeeded: counted before the costly hash, by all processes."""
+    """A sign-up, or an unsuccessful attempt to sign in.
+
+    All web processes count them before they compute a costly password hash.
+    """
 
     __tablename__ = "sign_in_try"
     __table_args__ = (Index("ix_sign_in_try_key", "key", "at"),)
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)
     key: Mapped[str] = mapped_column(String(100))
-    """What is counted: an account's name, an address, or all; see `app/people/rate_limits.py`."""
+    """The counted subject: an account, an address, or all; see app.people.rate_limits."""
     at: Mapped[datetime] = mapped_column(UtcTime)
 
 
 class Heartbeat(Base):
-    """A worker or sweeper that lives; pages read this instead of Redis, whose registry forgets the living."""
+    """A live worker or sweeper.
+
+    Pages read this and not Redis, whose registry loses live workers.
+    """
 
     __tablename__ = "heartbeat"
 
@@ -540,4 +575,4 @@ class Heartbeat(Base):
     started_at: Mapped[datetime] = mapped_column(UtcTime)
     seen_at: Mapped[datetime] = mapped_column(UtcTime)
     detail: Mapped[dict[str, Any] | None] = mapped_column(JSON)
-    """Of a worker {"isolation": how well its machine locks in an organiser's own metric}."""
+    """Of a worker {"isolation": how well its machine isolates an own metric}."""

@@ -1,4 +1,4 @@
-"""What Linux is asked for when one of our processes is born, and what names it."""
+"""Processes on Linux: parent-death signal, priority, host name."""
 
 from __future__ import annotations
 
@@ -14,29 +14,37 @@ PR_SET_PDEATHSIG = 1
 
 
 def die_with_parent() -> None:
-    """Ask the kernel to kill this process when its parent is gone, so that a kill -9 leaves no orphan at work."""
+    """Let the kernel kill this process when its parent dies."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def lower_priority(niceness: int) -> None:
-    """Let other processes of this machine go first. Linux weighs sessions first, by a niceness of their own."""
+    """Lower the priority of this process and of its session.
+
+    Linux schedules sessions first (autogroups), which have a niceness of their own.
+    """
     total = os.nice(niceness)
     for _ in range(5):
         try:
             Path("/proc/self/autogroup").write_text(str(total))
-        except BlockingIOError:  # without privileges this may be said ten times a second, by all of a machine
+        except (
+            BlockingIOError
+        ):  # unprivileged processes of a machine may write it ten times a second together
             time.sleep(0.11)
             continue
         except OSError:
-            pass  # a kernel that does not
+            pass  # a kernel without autogroups
         return
 
 
 def this_host() -> str:
-    """The machine and its process ids' own world: two containers may share a host name, but not their pids."""
+    """Return a name for this machine and pid namespace.
+
+    Two containers may share a host name, but not their pids.
+    """
     namespace = Path("/proc/self/ns/pid")
-    world = namespace.stat().st_ino if namespace.exists() else 0
+    inode = namespace.stat().st_ino if namespace.exists() else 0
     boot = Path("/proc/sys/kernel/random/boot_id")
     machine = boot.read_text()[:8] if boot.exists() else "0"
-    return f"{socket.gethostname()[:60]}-{machine}-{world}"
+    return f"{socket.gethostname()[:60]}-{machine}-{inode}"

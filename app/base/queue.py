@@ -1,8 +1,9 @@
-"""The hint that there is work; the only module of the core that knows RQ.
+"""The queue: hints to workers through RQ and Redis.
 
-A hint may be lost, doubled or late: the database row is the truth and the sweeper announces again
-what is unfinished. The payload is a submission's id in signed JSON, because whoever can write to
-Redis could otherwise make a worker run any function (with pickle or with plain JSON alike).
+The only module of the core that imports RQ. A hint may be lost, doubled or late: the database is
+authoritative, and the sweeper repeats hints for unfinished work. The payload is an id in signed JSON: a
+client that can write to Redis could otherwise make a worker run any function (with pickle or with unsigned
+JSON alike).
 """
 
 from __future__ import annotations
@@ -32,9 +33,9 @@ INSPECTION_JOB = "worker.inspections.inspect"
 HINT_LIFE_SECONDS = 60
 
 SILENT_SECONDS = 5.0
-"""A Redis that did not answer in time is left alone for so long: each upload would wait for it, one after another."""
-TURN_SECONDS = 0.5
-"""A hint takes a thousandth of a second: whoever had no turn for so long stands behind one that waits in vain."""
+"""Pause after a timeout of Redis, for which every upload would wait."""
+LOCK_SECONDS = 0.5
+"""Longest wait for the lock: a hint takes 1 ms, unless Redis is silent."""
 
 T = TypeVar("T")
 
@@ -42,9 +43,9 @@ log = logging.getLogger(__name__)
 
 
 def signed_json(key: str) -> Serializer:
-    """RQ's serializer over JSON with an HMAC in front; a forged job never reaches a function.
+    """Return RQ's serializer: JSON with an HMAC in front.
 
-    A class, made for this key, because RQ wants one that it can name.
+    A forged job never reaches a function. A class made for this key, because RQ wants one that it can name.
     """
     secret = hashlib.sha256(b"heldout job " + key.encode()).digest()
 
@@ -65,7 +66,7 @@ def signed_json(key: str) -> Serializer:
 
 
 class Hint(Job):
-    """A job of which only the signed part is believed: callbacks and webhooks lie unsigned beside it in Redis."""
+    """A job without callbacks and webhooks, which are unsigned in Redis."""
 
     def restore(self, raw_data: Any) -> None:
         super().restore(raw_data)
@@ -74,37 +75,40 @@ class Hint(Job):
 
 
 class Hints:
-    """Announces submissions to the workers. Failing to is no loss, only a delay, so it never raises."""
+    """Sends hints to the workers; never raises.
+
+    A hint that is not sent delays the work until the sweeper repeats it.
+    """
 
     def __init__(self, redis: Redis | None, key: str, *, job_seconds: int) -> None:
-        """Without a Redis nothing is announced: workers then ask the database by themselves."""
+        """Without Redis no hints are sent; workers poll the database."""
         self._queue = Queue(NAME, connection=redis, serializer=signed_json(key)) if redis else None
         self._timeout = job_seconds
-        self._turn = threading.Lock()
+        self._lock = threading.Lock()
         self._silent_until = 0.0
-        """When it may be asked again, if its last answer did not come; 0 while it answers."""
+        """End of the pause after a timeout; 0 if there is none."""
 
     def send(self, submission_id: int) -> bool:
-        """True if the hint reached Redis; call it after the commit, never before.
+        """Send a hint, after the commit; return whether it reached Redis.
 
-        Hints need no names to be bounded: the row's `hinted_at` says when the next one is due. (RQ's
-        unique jobs would even be wrong: a killed job's name stays taken, and its successor unsent.)
+        The row's `hinted_at` bounds the number of hints. RQ's unique job names would be wrong for that: the
+        name of a killed job stays taken, and the next hint would not be sent.
         """
         return self._send(JOB, submission_id, self._timeout)
 
     def send_inspection(self, inspection_id: int) -> bool:
-        """The same for an inspection, which may take as long as three files."""
+        """Send a hint for an inspection, with three times the time."""
         return self._send(INSPECTION_JOB, inspection_id, 3 * self._timeout)
 
-    def _send(self, job: str, about: int, seconds: int) -> bool:
+    def _send(self, job: str, id_: int, seconds: int) -> bool:
         if self._queue is None:
             return False
         enqueue = self._queue.enqueue
         try:
-            sent = self._ask(
+            sent = self._call(
                 lambda: enqueue(
                     job,
-                    about,
+                    id_,
                     job_timeout=seconds,
                     ttl=HINT_LIFE_SECONDS * 10,
                     result_ttl=0,
@@ -112,44 +116,46 @@ class Hints:
                 )
             )
         except RedisError as wrong:
-            log.warning("no hint for %s %s, the sweeper will send one: %s", job, about, wrong)
+            log.warning("no hint for %s %s, the sweeper will send one: %s", job, id_, wrong)
             return False
         return sent is not None
 
     def depth(self) -> int | None:
-        """Hints waiting in Redis, or None while it is away; 0 where there is none."""
+        """Return the number of hints in Redis; None if it is silent."""
         if self._queue is None:
             return 0
         waiting = self._queue
         try:
-            return self._ask(lambda: len(waiting))
+            return self._call(lambda: len(waiting))
         except RedisError:
             return None
 
-    def _ask(self, question: Callable[[], T]) -> T | None:
-        """The answer, one question at a time; None if Redis is silent. Of all threads one at most waits for it to speak
-        again, while the others go on without a hint."""
-        if not self._turn.acquire(timeout=0 if self._silent_until else TURN_SECONDS):
+    def _call(self, request: Callable[[], T]) -> T | None:
+        """Return the result of a request to Redis; None if it is silent.
+
+        One thread at a time sends a request. While Redis is silent the others do not wait.
+        """
+        if not self._lock.acquire(timeout=0 if self._silent_until else LOCK_SECONDS):
             return None
         try:
             if time.monotonic() < self._silent_until:
                 return None
-            answer = question()
+            answer = request()
             self._silent_until = 0.0
         except RedisTimeoutError:
             self._silent_until = time.monotonic() + SILENT_SECONDS
             raise
         finally:
-            self._turn.release()
+            self._lock.release()
         return answer
 
 
 def open_(settings: Settings) -> Hints:
-    """The hints of an installation."""
+    """Return the hints of an installation."""
     redis = connect(settings.redis) if settings.uses_redis else None
     return Hints(redis, config.secret_key(settings), job_seconds=settings.job_seconds)
 
 
 def connect(url: str) -> Redis:
-    # A server that vanished without a word holds up an upload, or a sweep, no longer than this.
+    # A server that vanished delays an upload or a sweep no longer than this.
     return Redis.from_url(url, socket_connect_timeout=2, socket_timeout=5, health_check_interval=30)

@@ -1,6 +1,6 @@
-"""What an installation refuses to start with: openings that nobody means to leave, all named at once.
+"""Insecure settings that stop start-up, all reported together.
 
-Not a part of reading the settings: a command that only looks at the database need not refuse them.
+Not part of reading the settings: commands that only use the database do not need these checks.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from scorer.report import Problem
 
 KEY_LENGTH = 32
 EXAMPLES = ("change", "secret", "password", "example", "insecure", "0123456789", "abcdefghij")
-_MAKE_ONE = "leave it empty to have one made, or take the output of `openssl rand -hex 32`"
+_MAKE_ONE = "leave it empty to generate one, or use the output of `openssl rand -hex 32`"
 
 
 def refuse_unsafe(settings: Settings, *, listens: bool = False) -> None:
-    """Refuse every unsafe setting in one line; `listens` where this process or its child serves pages."""
+    """Refuse insecure settings; `listens` where pages are served."""
     problems = [*_redis(settings), *_database(settings), *_secret_key(settings)]
     if listens:
         problems += _plain_http(settings)
@@ -48,7 +48,7 @@ def _redis(settings: Settings) -> Iterator[str]:
         return
     if not parsed.password and "password" not in parse_qs(parsed.query):
         yield (
-            f"HELDOUT_REDIS_URL: whoever reaches {parsed.hostname} could write to a queue without a password; "
+            f"HELDOUT_REDIS_URL: {parsed.hostname} has no password, so any client could write to the queue; "
             "use redis://:PASSWORD@HOST, rediss:// or a unix socket"
         )
 
@@ -57,7 +57,7 @@ def _database(settings: Settings) -> Iterator[str]:
     try:
         url = make_url(settings.database)
     except ArgumentError:
-        return  # refused in its own words when it is opened
+        return  # refused when it is opened
     if url.get_backend_name() != "postgresql" or url.password:
         return
     if any(name in url.query for name in ("password", "passfile", "sslcert", "service")):
@@ -69,7 +69,7 @@ def _database(settings: Settings) -> Iterator[str]:
     far = [host for host in hosts if host and not host.startswith("/") and not is_loopback(host)]
     if far:
         yield (
-            f"HELDOUT_DATABASE_URL: {', '.join(far)} is another machine and no password is given; "
+            f"HELDOUT_DATABASE_URL: {', '.join(far)} is another machine, and there is no password; "
             "use postgresql://USER:PASSWORD@HOST/NAME, or PGPASSFILE"
         )
 
@@ -81,17 +81,17 @@ def _secret_key(settings: Settings) -> Iterator[str]:
         return
     file = settings.data_dir / "secret_key"
     try:
-        # The group may be meant: a volume that is handed to a container belongs to one.
+        # Access for the group is allowed: a volume that is mounted in a container belongs to one.
         if stat.S_IMODE(file.stat().st_mode) & stat.S_IRWXO:
             yield f"the secret key {file} can be read or changed by other users; chmod 600 {file}"
         words = _weakness(file.read_text(encoding="utf-8").strip())
     except (FileNotFoundError, NotADirectoryError):
-        return  # made at the start, 0600; a data folder that cannot be one is refused there
+        return  # generated at start-up with mode 0600, which also refuses an unusable data folder
     except (OSError, UnicodeDecodeError) as wrong:
         yield f"the secret key {file} cannot be read: {wrong}"
         return
     if words:
-        yield f"the secret key in {file}: {words}; delete the file to have a new one made"
+        yield f"the secret key in {file}: {words}; delete the file to generate a new one"
 
 
 def _weakness(key: str) -> str | None:
@@ -100,7 +100,7 @@ def _weakness(key: str) -> str | None:
     if key in (key + key)[1:-1]:
         return "it repeats itself, so it can be guessed"
     if any(word in key.lower() for word in EXAMPLES):
-        return "it looks like an example, which others know as well"
+        return "it looks like an example, which is publicly known"
     return None
 
 
@@ -110,7 +110,7 @@ def _plain_http(settings: Settings) -> Iterator[str]:
     if settings.proxies or not is_loopback(settings.host):
         where = f"HELDOUT_HOST={settings.host}" if not is_loopback(settings.host) else "HELDOUT_PROXIES"
         yield (
-            f"{where}: others reach this server, and without TLS passwords and cookies can be read on the way; "
-            "put a proxy with TLS in front and set HELDOUT_COOKIE_SECURE=true, or accept it for a network you "
-            "trust with HELDOUT_INSECURE_HTTP=true"
+            f"{where}: other machines reach this server without TLS, so passwords and cookies can be read "
+            "on the way; put a proxy with TLS in front and set HELDOUT_COOKIE_SECURE=true, or in a network that "
+            "you trust set HELDOUT_INSECURE_HTTP=true"
         )

@@ -1,7 +1,8 @@
-"""Files named by their content: written beside, flushed to disk, then renamed. Never by a person's text.
+"""The storage: uploads and public files, named by their sha256.
 
-They live in a folder or in a bucket (`open_` decides by the setting). Readers get a local path either
-way: of a bucket's objects a bounded folder keeps verified copies.
+A file is written under a temporary name, flushed to disk and renamed; no text of a user is part of a path.
+The storage is a folder or a bucket, as the setting says. Readers get a local path either way: a bounded
+folder caches verified copies of a bucket's objects.
 """
 
 from __future__ import annotations
@@ -29,17 +30,17 @@ from app.base.errors import NotFound, StorageFull, TooLarge, Unavailable
 from app.base.models import ChallengeVersion, Submission, TrainFile
 
 ORPHAN_AGE = timedelta(hours=24)
-"""A kept file that no row names is somebody's upload between its file and its row, until it is this old."""
+"""Age below which a file without a row may be an upload in progress."""
 
 IN_USE_SECONDS = 600.0
-"""A cached file that was asked for so lately is never removed: somebody may be about to open it."""
+"""Age below which a requested copy may be about to be opened."""
 
 PART_BYTES = 8 << 20
-"""Of a large object so much is in memory at a time."""
+"""The part of a large object in memory at a time."""
 
 FULL = (
-    "There is no room for another file here just now. Nothing was kept and nothing was charged. "
-    "The organiser has been told; try again later."
+    "The server has no space for another file now. Nothing was stored and nothing was charged. "
+    "The log of the server reports this to its operator; try again later."
 )
 
 log = logging.getLogger(__name__)
@@ -52,9 +53,9 @@ class Blob:
 
 
 class Incoming:
-    """A file on its way in: hashed and counted while it is written, and stopped at the limit.
+    """A file being received, hashed and limited in size.
 
-    Used as a context manager. What was not `keep()`-ed is gone when the block ends.
+    A context manager: the end of the block deletes the file unless `keep()` was called.
     """
 
     def __init__(
@@ -81,11 +82,14 @@ class Incoming:
 
     @property
     def sha256(self) -> str:
-        """Of what was written so far."""
+        """Return the hash of what was written so far."""
         return self._hash.hexdigest()
 
     def keep(self, target: Path | None = None) -> Blob:
-        """Make it durable, under its hash or as `target`: the name exists only once every byte is on disk."""
+        """Store the file durably under its hash, or as `target`.
+
+        The name exists only after every byte is on disk.
+        """
         with _disk_errors():
             return self._keep(target)
 
@@ -108,13 +112,13 @@ class Incoming:
         fsync_folder(target.parent)
         return blob
 
-    # Werkzeug reads back what it has written to a form's file; nobody here does.
+    # Werkzeug rewinds a form's file after it was written; nothing here reads it.
     def seek(self, _offset: int, _whence: int = 0) -> int:
         return 0
 
     def close(self) -> None:
         try:
-            with suppress(OSError):  # of a full disk: the last bytes cannot be written, and nobody wants them
+            with suppress(OSError):  # a full disk: the last bytes cannot be written, and are not needed
                 self._file.close()
         finally:
             self._path.unlink(missing_ok=True)
@@ -128,7 +132,7 @@ class Incoming:
 
 @dataclass(frozen=True)
 class Stored:
-    """A kept file as a listing has it."""
+    """A stored file in a listing."""
 
     sha256: str
     size_bytes: int
@@ -136,7 +140,7 @@ class Stored:
 
 
 class Storage:
-    """In a folder."""
+    """Storage in a folder."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -145,18 +149,18 @@ class Storage:
         return Incoming(self.folder, limit_bytes)
 
     def remove_broken_uploads(self, *, older_than_seconds: float) -> int:
-        """Remove what a process that was killed had begun to receive; how many files."""
+        """Delete partial uploads of killed processes; return how many."""
         oldest = time.time() - older_than_seconds
         broken = 0
         for path in (self.folder / "incoming").glob("*"):
-            with suppress(FileNotFoundError):  # what arrives just now is moved on
+            with suppress(FileNotFoundError):  # completed and renamed meanwhile
                 if path.stat().st_mtime < oldest:
                     path.unlink()
                     broken += 1
         return broken
 
     def refuse_unless_writable(self) -> None:
-        """Write a byte and take it away again."""
+        """Refuse if a byte cannot be written; delete it again."""
         try:
             with self.receive(1) as incoming:
                 incoming.write(b"x")
@@ -170,7 +174,10 @@ class Storage:
             return incoming.keep()
 
     def path(self, sha256: str) -> Path:
-        """Where a kept file lies; refuses names that are no digest, so no text of a person is ever a path."""
+        """Return the path of a stored file.
+
+        A name that is no digest is refused, so that no text of a user is ever a path.
+        """
         _refuse_no_digest(sha256)
         path = _path(self.folder, sha256)
         if not path.is_file():
@@ -178,21 +185,21 @@ class Storage:
         return path
 
     def check(self, sha256: str) -> int | None:
-        """The size of a kept file whose bytes were read and have the hash it is named by; None if they have not."""
+        """Read a stored file; return its size, None if damaged."""
         path = self.path(sha256)
         with path.open("rb") as stream:
             same = hashlib.file_digest(stream, "sha256").hexdigest() == sha256
         return path.stat().st_size if same else None
 
     def listed(self) -> Iterator[Stored]:
-        """Every kept file."""
+        """Return all stored files."""
         for path in self.folder.glob("??/*"):
             with suppress(FileNotFoundError):
                 found = path.stat()
                 yield Stored(path.name, found.st_size, datetime.fromtimestamp(found.st_mtime, UTC))
 
     def stored(self, sha256: str) -> Stored | None:
-        """One kept file as a listing would have it now; None if it is not there."""
+        """Return the listing entry of a file; None if missing."""
         _refuse_no_digest(sha256)
         try:
             found = _path(self.folder, sha256).stat()
@@ -201,7 +208,11 @@ class Storage:
         return Stored(sha256, found.st_size, datetime.fromtimestamp(found.st_mtime, UTC))
 
     def refuse_unless_stored(self, blob: Blob) -> None:
-        """Before the transaction commits that has just written a row with this file's name: see `remove_orphan`."""
+        """Refuse if the file is missing.
+
+        Call it after a row with the file's name was written and before its transaction commits: see
+        `remove_orphan`.
+        """
         if self.stored(blob.sha256) is None:
             raise Unavailable(CLEARED)
 
@@ -211,16 +222,17 @@ class Storage:
 
 
 class BucketStorage(Storage):
-    """In a bucket that speaks S3; the folder holds uploads on their way in and copies for readers.
+    """Storage in an S3 bucket, with a local folder.
 
-    An upload is spooled to the folder while it is hashed, sent under its hash, and looked at there
-    before it counts as kept. A crash leaves at most a spooled file or an object without a row.
+    The folder holds partial uploads and cached copies. An upload is spooled to it while it is hashed, sent
+    under its hash, and verified in the bucket before it counts as stored. A crash leaves at most a spooled
+    file or an object without a row.
     """
 
     def __init__(self, url: str, folder: Path, settings: Settings) -> None:
         super().__init__(folder)
-        # Here and not at the top, so that a process without a bucket stays light; and not later, so that
-        # a worker has it before it forks.
+        # Imported here, not at the top: a process without a bucket does not need it. Not later either: a
+        # worker must have it before it forks.
         import s3fs  # noqa: F401
 
         self._root = url.removeprefix("s3://").strip("/")
@@ -233,7 +245,10 @@ class BucketStorage(Storage):
 
     @property
     def _files(self) -> Any:
-        """The client of this process: its event loop lives in a thread, and threads do not survive a fork."""
+        """Return the client of this process.
+
+        Its event loop runs in a thread, and threads do not survive a fork.
+        """
         with self._making:
             if self._made_by != os.getpid():
                 self._made, self._made_by = self._make(), os.getpid()
@@ -243,7 +258,7 @@ class BucketStorage(Storage):
         import fsspec.asyn
         import s3fs
 
-        if self._made_by:  # by our parent: the loop belongs to a thread that is not here
+        if self._made_by:  # by the parent process: the loop belongs to a thread that this process lacks
             fsspec.asyn.reset_lock()
             fsspec.asyn.iothread[0] = fsspec.asyn.loop[0] = None
         settings = self._settings
@@ -272,7 +287,7 @@ class BucketStorage(Storage):
             raise Unavailable(f"Storage has no bucket {bucket}. {AGAIN}")
 
     def send(self, spooled: Path, blob: Blob) -> None:
-        """Put it into the bucket, and look whether it arrived."""
+        """Put a file into the bucket and verify that it arrived."""
         key = self._key(blob.sha256)
         with self._bucket_errors():
             self._files.put_file(
@@ -281,23 +296,23 @@ class BucketStorage(Storage):
             info = self._files.info(key, refresh=True)
             named = self._files.metadata(key, refresh=True).get("sha256")
         if info["size"] != blob.size_bytes or named != blob.sha256:
-            raise Unavailable(f"The file did not arrive whole in storage; nothing was counted. {AGAIN}")
+            raise Unavailable(f"The file did not arrive complete in storage. {AGAIN}")
         self._evict_unused(blob.size_bytes)
 
     def path(self, sha256: str) -> Path:
-        """A local copy; fetched and verified if there is none."""
+        """Return a local copy; fetch and verify a missing one."""
         _refuse_no_digest(sha256)
         path = _path(self.folder, sha256)
         with suppress(FileNotFoundError):
             os.utime(path)
             return path
         if not self.copy(sha256, path):
-            raise Unavailable("The file in storage is not the one that was kept; its organiser must look.")
+            raise Unavailable("The file in storage is damaged; an organiser must restore it.")
         self._evict_unused(0)
         return path
 
     def copy(self, sha256: str, target: Path) -> bool:
-        """Fetch a kept file to a place of the caller's; False, and nothing there, if its bytes are others by now."""
+        """Fetch a stored file to `target`; False without one if damaged."""
         with self._fetched(sha256) as incoming:
             if incoming.sha256 != sha256:
                 return False
@@ -343,7 +358,7 @@ class BucketStorage(Storage):
             self._files.rm_file(self._key(sha256))
 
     def _evict_unused(self, room: int) -> None:
-        """Make room for another copy: the longest unused go first, and none that is in use."""
+        """Delete the longest unused copies; none that is in use."""
         with self._lock:
             copies = []
             for path in self.folder.glob("??/*"):
@@ -358,14 +373,14 @@ class BucketStorage(Storage):
 
     @contextmanager
     def _bucket_errors(self) -> Iterator[None]:
-        """What a bucket refuses is nobody's fault who uploads or reads: said so, to be tried again."""
+        """Turn errors of the bucket into refusals."""
         from botocore.exceptions import BotoCoreError, ClientError
 
         bucket = self._root.split("/")[0]
         try:
             yield
         except FileNotFoundError as gone:
-            # A bucket that is not there is another matter than a file that is not in it.
+            # A missing bucket is a fault of the installation, a missing file is not.
             try:
                 there = self._files.exists(bucket)
             except (OSError, BotoCoreError, ClientError):
@@ -374,17 +389,17 @@ class BucketStorage(Storage):
                 raise NotFound("The file is no longer in storage.") from gone
             raise Unavailable(f"Storage has no bucket {bucket}. {AGAIN}") from gone
         except PermissionError as denied:
-            raise Unavailable(f"Storage does not let us into its bucket {bucket}. {AGAIN}") from denied
+            raise Unavailable(f"Storage denies access to its bucket {bucket}. {AGAIN}") from denied
         except (OSError, BotoCoreError, ClientError) as wrong:
             raise Unavailable(f"Storage does not answer. {AGAIN}") from wrong
 
 
 AGAIN = "Try again in a moment; nothing was charged."
-CLEARED = f"The file was cleared away in the moment it came, as an old one that nobody had named. {AGAIN}"
+CLEARED = f"A clean-up of unused files deleted the file during its upload. {AGAIN}"
 
 
 def open_(settings: Settings) -> Storage:
-    """The storage of an installation."""
+    """Return the storage of an installation."""
     if settings.storage_url.startswith("s3://"):
         return BucketStorage(settings.storage_url, settings.storage, settings)
     return Storage(settings.storage)
@@ -392,7 +407,7 @@ def open_(settings: Settings) -> Storage:
 
 @contextmanager
 def _disk_errors() -> Iterator[None]:
-    """A full disk is refused in words, and its operator told; any other fault stays one."""
+    """Log and refuse a full disk; pass on other errors."""
     try:
         yield
     except OSError as wrong:
@@ -403,21 +418,22 @@ def _disk_errors() -> Iterator[None]:
 
 
 def unreferenced(session: Session, storage: Storage, *, now: datetime) -> list[Stored]:
-    """Kept files that no row names and none will any more."""
+    """Return old files that no row names."""
     known = referenced(session)
     return [kept for kept in storage.listed() if kept.sha256 not in known and kept.kept_at < now - ORPHAN_AGE]
 
 
 def remove_orphan(session: Session, storage: Storage, orphan: Stored, *, now: datetime) -> bool:
-    """Remove what `unreferenced` found, unless it is named or was sent again since; whether it was removed.
+    """Delete a file of `unreferenced` if it is still one; return whether.
 
-    The race is with an upload of the very same bytes, which keeps its file and then writes its row. Kept
-    before the look at the file's age, the file is young and stays. Kept after that look and removed: its
-    row was not committed, or it would be seen here; and it cannot be written before this transaction ends,
-    since the tables are held. So `refuse_unless_stored`, asked after the row is written, finds the file gone, and
-    the upload is refused and may be sent again. It is one after the other in each case, whoever is killed when.
+    The race is with an upload of the same bytes, which stores its file and then writes its row. If it stores
+    the file before the check of the age here, the file is young and stays. If it stores it after that check,
+    the file is deleted. Then its row is not committed, or it would be seen here, and cannot be written before
+    this transaction ends, because the tables are locked. So `refuse_unless_stored`, which is called after the
+    row is written, finds the file missing, and the upload is refused. This holds whenever one of the two is
+    killed.
     """
-    if session.get_bind().dialect.name != "sqlite":  # where whoever writes is alone anyhow
+    if session.get_bind().dialect.name != "sqlite":  # SQLite has one writer at a time
         session.execute(text("LOCK TABLE challenge_version, train_file, submission IN SHARE MODE"))
     if _is_referenced(session, orphan.sha256):
         return False
@@ -429,7 +445,7 @@ def remove_orphan(session: Session, storage: Storage, orphan: Stored, *, now: da
 
 
 def referenced(session: Session) -> set[str]:
-    """Every kept file that a row names."""
+    """Return the names of all files that a row names."""
     return (
         set(session.scalars(select(Submission.sha256)))
         | set(session.scalars(select(TrainFile.sha256)))
@@ -456,7 +472,7 @@ def _published(session: Session) -> set[str]:
 
 
 def files_of(manifest: Mapping[str, Any]) -> Iterator[str]:
-    """The kept files of a challenge version."""
+    """Return the stored files of a challenge version."""
     for entry in (*manifest.get("files", []), manifest.get("bundle"), manifest.get("folds")):
         if entry and "sha256" in entry:
             yield entry["sha256"]
@@ -472,7 +488,7 @@ def _path(folder: Path, sha256: str) -> Path:
 
 
 def fsync_folder(folder: Path) -> None:
-    """Make the names in it survive a power cut."""
+    """Flush the folder's entries, which then survive a power cut."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

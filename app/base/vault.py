@@ -1,9 +1,9 @@
-"""The vault: published challenge versions with their hidden solutions, each under its digest.
+"""The vault: published versions with their hidden solutions, by digest.
 
-It is a folder, or a bucket of which a folder on this machine holds copies (`open_` decides by the setting).
-Readers get a local folder either way. In the bucket every file lies under its own sha256, and last comes the list of a
-version's files, whose sha256 is the digest that names the version: without its list a version is not there, and nothing
-that was changed can pass for it. Workers and whoever publishes have one; the web never does.
+The vault is a folder, or a bucket with copies in a folder on this machine, as the setting says. Readers get a
+local folder either way. In the bucket every file is stored under its own sha256. The list of a version's
+files is stored last; its sha256 is the digest of the version, so that a version without its list does not
+exist, and changed files are detected. Workers and publishers have a vault, the web process never.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ from app.base.storage import AGAIN, Blob, BucketStorage, fsync_folder
 
 SOLUTION = "private/solution.csv"
 LIST = ".files"
-"""Beside a copy, the list it was made by; names that begin with a dot belong to no version."""
+"""A copy's list of files; no version has names with a dot."""
 
 COPIED_NS = 315532800 * 10**9
-"""When every file of a copy says it was last written, in 1980: whatever writes to one afterwards says another time."""
+"""Modification time of all files of a copy, changed by any write."""
 
-PUT_BACK = "`heldout vault put FOLDER`, with the folder that was published, mends it."
+PUT_BACK = "`heldout vault put FOLDER`, with the folder that was published, restores it."
 
 _ENTRY = re.compile(rb"([^\0]+)\0([0-9a-f]{64})\n")
 
 
 class Vault:
-    """In a folder."""
+    """A vault in a folder."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -48,7 +48,7 @@ class Vault:
         return scorer.load(self.home(digest), digest=digest, prepared=self.folder / "prepared")
 
     def home(self, digest: str) -> Path:
-        """A version's folder on this machine."""
+        """Return a version's folder on this machine."""
         _refuse_no_digest(digest)
         home = self.folder / digest
         if not home.is_dir():
@@ -56,7 +56,7 @@ class Vault:
         return home
 
     def files(self, digest: str) -> list[tuple[str, Path]]:
-        """All that belongs to a version, by name; refused unless every byte is what was published."""
+        """Return a version's files; refuse if any byte was changed."""
         home = self.home(digest)
         listing = scorer.folder_listing(home)
         if _sha256(listing) != digest:
@@ -64,7 +64,7 @@ class Vault:
         return [(name, home / name) for name, _ in _entries(listing)]
 
     def check(self, digest: str) -> str | None:
-        """Read all of a version; what is wrong with it in words, None if nothing is."""
+        """Read all of a version; return its fault, or None."""
         try:
             self.files(digest)
         except Refused as wrong:
@@ -74,16 +74,16 @@ class Vault:
         return None
 
     def put(self, challenge: scorer.Challenge) -> None:
-        """Keep a version, all or nothing; one that is there and whole is left alone."""
+        """Store a version as a whole, unless it is there undamaged."""
         if self.check(challenge.digest) is not None:
             with self._draft(challenge.digest) as draft:
                 challenge.copy_to(draft)
                 self._keep(draft, challenge.digest)
 
     def receive(self, digest: str, folder: Path) -> None:
-        """Keep a version from a folder below the vault's, which is used up."""
+        """Store a version by moving its folder, which is inside the vault's."""
         if _sha256(scorer.folder_listing(folder)) != digest:
-            raise Refused(f"The solution {digest[:12]} is not what its name says; nothing was kept.")
+            raise Refused(f"The solution {digest[:12]} does not match its digest; nothing was stored.")
         with self._draft(digest) as draft:
             folder.rename(draft)
             self._keep(draft, digest)
@@ -92,7 +92,7 @@ class Vault:
         self._place(draft, digest)
 
     def _place(self, draft: Path, digest: str) -> None:
-        """Make a whole folder the version's; what was there until now is not whole."""
+        """Replace a version's missing or damaged folder by a complete one."""
         with suppress(FileNotFoundError):
             (self.folder / digest).rename(draft.with_name("old"))
         draft.rename(self.folder / digest)
@@ -100,14 +100,17 @@ class Vault:
 
     @contextmanager
     def _draft(self, digest: str) -> Iterator[Path]:
-        """Where a version may be made, by one process of this machine at a time; what is left there goes."""
+        """Lock a temporary folder for a new copy of a version.
+
+        One process of this machine has it at a time; what is left in it is deleted.
+        """
         _refuse_no_digest(digest)
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         beside = self.folder / f".{digest}"
         with beside.with_suffix(".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # the kernel lets go of it with the process
+            fcntl.flock(lock, fcntl.LOCK_EX)  # the kernel releases it when the process dies
             try:
-                shutil.rmtree(beside, ignore_errors=True)  # of one that was killed
+                shutil.rmtree(beside, ignore_errors=True)  # left by a killed process
                 beside.mkdir(mode=0o700)
                 yield beside / "new"
             finally:
@@ -115,7 +118,7 @@ class Vault:
 
 
 class BucketVault(Vault):
-    """In a bucket; the folder holds copies, each fetched once, verified, and then as good as published here."""
+    """A vault in a bucket, with verified copies in a folder."""
 
     def __init__(self, url: str, folder: Path, settings: Settings) -> None:
         super().__init__(folder)
@@ -128,9 +131,9 @@ class BucketVault(Vault):
     def load(self, digest: str) -> scorer.Challenge:
         challenge = super().load(digest)
         listed = dict(_entries((challenge.folder / LIST).read_bytes()))
-        if challenge.solution_digest != listed[SOLUTION]:  # the one file that is read whole each time anyhow
+        if challenge.solution_digest != listed[SOLUTION]:  # the one file that is read completely each time
             if (wrong := self.check(digest)) is not None:
-                raise Unavailable(wrong)  # rather no score than one by labels that are not those published
+                raise Unavailable(wrong)  # no score is better than one by other labels than those published
             challenge = super().load(digest)
         return challenge
 
@@ -138,7 +141,7 @@ class BucketVault(Vault):
         try:
             return super().files(digest)
         except Unavailable:
-            self.check(digest)  # what rotted here may be whole in the bucket
+            self.check(digest)  # replaces a damaged copy by the one in the bucket
             return super().files(digest)
 
     def home(self, digest: str) -> Path:
@@ -152,7 +155,7 @@ class BucketVault(Vault):
         return home
 
     def check(self, digest: str) -> str | None:
-        """What lies in the bucket; a copy on this machine that differs from it is replaced."""
+        """Check a version in the bucket; replace a copy that differs."""
         home = self.folder / digest
         try:
             with self._draft(digest) as draft:
@@ -178,7 +181,7 @@ class BucketVault(Vault):
         for name, sha256 in _entries((draft / LIST).read_bytes()):
             if Path(name).is_absolute() or ".." in Path(name).parts:
                 raise Unavailable(
-                    f"{self._object(digest, LIST)} names {name!r}, which no version holds. {PUT_BACK}"
+                    f"{self._object(digest, LIST)} names {name!r}, which is not a file's name. {PUT_BACK}"
                 )
             self._copy(digest, sha256, draft, name)
             names.append(name)
@@ -204,12 +207,12 @@ class BucketVault(Vault):
         except Unavailable as wrong:
             raise Unavailable(
                 f"{self._object(digest, name)}: {wrong.message.removesuffix(AGAIN)}"
-                "Look at HELDOUT_VAULT_URL, its key and what that may do."
+                "Check HELDOUT_VAULT_URL, its key and the key's rights."
             ) from wrong
 
 
 def open_(settings: Settings) -> Vault:
-    """The vault of an installation."""
+    """Return the vault of an installation."""
     if not settings.vault_url:
         return Vault(settings.vault)
     opened_with = replace(
@@ -223,7 +226,7 @@ def open_(settings: Settings) -> Vault:
 
 
 def _refuse_no_digest(digest: str) -> None:
-    """No text of a row is ever a path."""
+    """Refuse a name that is no digest, so no row names a path."""
     if not re.fullmatch("[0-9a-f]{64}", digest):
         raise Unavailable(f"{digest[:80]!r} names no version.")
 
@@ -236,7 +239,7 @@ def _is_whole(home: Path, digest: str) -> bool:
 
 
 def _is_untouched(home: Path, digest: str) -> bool:
-    """Whether a copy is there, and nothing was written to it since it was verified."""
+    """Whether a copy exists and was not written to since its verification."""
     try:
         listing = (home / LIST).read_bytes()
         names = [name for name, _ in _entries(listing)]
@@ -246,7 +249,7 @@ def _is_untouched(home: Path, digest: str) -> bool:
 
 
 def _entries(listing: bytes) -> list[tuple[str, str]]:
-    """Path and sha256 of each file in a list that was verified."""
+    """Return path and sha256 of each file in a verified list."""
     return [(name.decode(), sha256.decode()) for name, sha256 in _ENTRY.findall(listing)]
 
 

@@ -33,7 +33,7 @@ def test_every_mistake_is_named_at_once(tmp_path: Path) -> None:
     with pytest.raises(Misconfigured) as refused:
         config.load({"HELDOUT_PORT": "http", "HELDOUT_COOKIE_SECURE": "maybe", "HELDOUT_WOKRERS": "2"}, file)
     assert len(refused.value.problems) == 4
-    for word in ("prot", "HELDOUT_PORT: 'http' is not a number", "neither true nor false", "HELDOUT_WOKRERS"):
+    for word in ("prot", "HELDOUT_PORT: 'http' is not a number", "is not a truth value", "HELDOUT_WOKRERS"):
         assert word in refused.value.message
 
 
@@ -82,10 +82,14 @@ def test_a_vault_in_a_bucket_is_one_that_uploads_and_the_web_do_not_share() -> N
     for url, more, words in (
         ("/mnt/vault", {}, "is not of the form s3://BUCKET/PREFIX"),
         ("s3://", {}, "is not of the form"),
-        ("s3://files", {}, "one lies in the other"),
-        ("s3://files/of/teams/vault/", {}, "one lies in the other"),
+        ("s3://files", {}, "one is inside the other"),
+        ("s3://files/of/teams/vault/", {}, "one is inside the other"),
         ("s3://vault", {"HELDOUT_VAULT_SECRET": ""}, "set both or neither"),
-        ("s3://vault", {"HELDOUT_VAULT_KEY": "k"}, "is the key of uploads, which the web has too"),
+        (
+            "s3://vault",
+            {"HELDOUT_VAULT_KEY": "k"},
+            "is the key of the storage, which the web process also has",
+        ),
     ):
         with pytest.raises(Misconfigured, match=words):
             config.load({"HELDOUT_VAULT_URL": url, **uploads, **keys, **more}, NO_FILE)

@@ -139,7 +139,7 @@ def test_a_disk_that_fills_under_an_upload_leaves_nothing_and_charges_nothing(
             {"file": (io.BytesIO(b"x" * 150_000), "a.csv")},
             content_type="multipart/form-data",
         )
-        assert "no room for another file" in answer.text
+        assert "no space for another file" in answer.text
     else:
         answer = house.stranger().client.post(
             API, data=CSV, content_type="text/csv", headers=house.token("ada")

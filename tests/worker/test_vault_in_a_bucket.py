@@ -194,7 +194,7 @@ def test_a_solution_that_is_not_what_its_name_says_is_neither_backed_up_nor_rest
     other = tmp_path / "vault/other"
     challenge.copy_to(other)
     (other / "challenge.yaml").write_text("title: Other\n")
-    with pytest.raises(Refused, match="not what its name says"):
+    with pytest.raises(Refused, match="does not match its digest"):
         kept.receive(challenge.digest, other)
     kept.put(challenge)  # the remedy
     assert kept.check(challenge.digest) is None
@@ -397,9 +397,9 @@ def test_with_the_keys_of_the_web_nobody_opens_the_vault(
     opened_by(here, publishers).put(challenge)
     assert opened_by(there, workers).load(challenge.digest).solution_digest == challenge.solution_digest
     web = replace(here, data_dir=tmp_path / "web", s3_key=webs[0], s3_secret=webs[1])
-    with pytest.raises(Unavailable, match=r"does not let us into its bucket \w+\. Look at HELDOUT_VAULT_URL"):
+    with pytest.raises(Unavailable, match=r"denies access to its bucket \w+\. Check HELDOUT_VAULT_URL"):
         opened_by(web, webs).load(challenge.digest)
-    with pytest.raises(Unavailable, match="does not let us in"):
+    with pytest.raises(Unavailable, match="denies access"):
         storage.open_(replace(web, storage_url=here.vault_url)).path(challenge.solution_digest)
     assert not (web.vault / challenge.digest).exists()
 
@@ -409,7 +409,7 @@ def test_what_is_wrong_with_the_bucket_is_said_in_words(here: Settings, challeng
     with pytest.raises(Unavailable, match=f"version {challenge.digest[:12]} in .*no bucket no-such-bucket"):
         gone.load(challenge.digest)
     away = vault.open_(replace(here, vault_endpoint="http://127.0.0.1:9"))
-    with pytest.raises(Unavailable, match=r"Storage does not answer\. Look at HELDOUT_VAULT_URL"):
+    with pytest.raises(Unavailable, match=r"Storage does not answer\. Check HELDOUT_VAULT_URL"):
         away.load(challenge.digest)
 
 
