@@ -6,12 +6,14 @@ RUN := $(VENV)/.installed
 DEV := $(VENV)/.installed-dev
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 ARGS ?=
+# Of the tests; many wait more than they compute.
+PROCESSES ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench sbom audit clean
+.PHONY: help demo test test-storm lint format bench sbom audit clean
 
 help:  ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 
 # What serving needs; what tests, linters and benchmarks need beside it, in the same environment.
 $(RUN): requirements.lock pyproject.toml
@@ -28,8 +30,11 @@ $(DEV): $(RUN) requirements-dev.lock
 demo: $(RUN)  ## start everything on this machine with real challenges (ARGS=--once: prove it and stop)
 	$(BIN)/heldout demo $(ARGS)
 
-test: $(DEV)  ## the whole test suite
-	$(BIN)/python -m pytest --numprocesses auto --dist loadgroup $(ARGS)
+test: $(DEV)  ## the tests, without what kills and runs at length
+	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadgroup -m "not storm" $(ARGS)
+
+test-storm: $(DEV)  ## kill storms, crash points, long state machines, hosts cut off
+	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadgroup -m storm $(ARGS)
 
 lint: $(DEV)  ## ruff and mypy strict
 	$(BIN)/ruff check .

@@ -15,6 +15,7 @@ from sqlalchemy import create_engine, text
 from app import migrations
 from app.base.db import Database
 
+STORM = Path(__file__).parent / "storm"
 IN_CI = bool(os.environ.get("CI"))
 
 
@@ -111,6 +112,12 @@ def run_as_admin(server: str, statement: str) -> None:
     with engine.connect() as connection:
         connection.execute(text(statement))
     engine.dispose()
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Mark what lies in tests/storm."""
+    if STORM in item.path.parents:
+        item.add_marker("storm")
 
 
 @pytest.hookimpl(trylast=True)

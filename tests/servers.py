@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -217,3 +218,24 @@ def work_horses_of(worker: int) -> list[int]:
         int(e.name) for e in Path("/proc").iterdir() if e.name.isdigit() and parent_of(int(e.name)) == worker
     ]
     return [pid for pid in children if pid not in pids_of("_zygote.py")]
+
+
+def is_healthy(address: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{address}/healthz", timeout=5) as answer:
+            return answer.status == 200
+    except OSError:
+        return False
+
+
+def processes_of(data_dir: Path) -> list[int]:
+    """Every process that works on this data folder, however it was started."""
+    marker = f"HELDOUT_DATA_DIR={data_dir.resolve()}".encode()
+    found = []
+    for pid in pids_of(""):
+        try:
+            if pid != os.getpid() and marker in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
+                found.append(pid)
+        except OSError:
+            continue
+    return found

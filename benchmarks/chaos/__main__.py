@@ -44,7 +44,7 @@ def main() -> int:
     seed = secrets.randbelow(1_000_000) if asked.seed is None else asked.seed
     broken: list[str] = []
     if asked.smoke and not asked.runs:
-        print("Nothing is run: C1 is one of the tests, at its own size (tests/e2e/test_kill_storm.py).")
+        print("Nothing is run: C1 is one of the tests, at its own size (tests/storm/test_kill_storm.py).")
         return 0
     for name in asked.runs or ["C1"]:
         broken += _storm(name, asked, seed) if name in STORMS else _other(name, asked, seed)

@@ -11,8 +11,8 @@ from urllib.parse import urlencode, urlsplit
 
 import pytest
 
-from tests.e2e.test_serve import of, one_line
-from tests.servers import heldout, served
+from tests.e2e.test_serve import one_line
+from tests.servers import heldout, processes_of, served
 
 KEY = "9f2c61d07be845a3b1c4e6d8f0a27351"
 PASSWORD = "a long walk by the sea"
@@ -62,7 +62,7 @@ def test_a_running_installation_listens_once_and_tells_no_secret(tmp_path: Path)
         with urllib.request.urlopen(asked, timeout=20) as answer:
             assert b"root" in answer.read()
 
-        pids = [server.process.pid, *of(data)]
+        pids = [server.process.pid, *processes_of(data)]
         assert len(set(pids)) >= 5, "supervisor, Valkey, web and its worker, sweeper, a worker"
         assert listening_ports(pids) == {urlsplit(server.address).port}
         secrets = [KEY, PASSWORD, token, setup[2], *(str(cookie.value) for cookie in cookies)]

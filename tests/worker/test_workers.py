@@ -166,7 +166,14 @@ def test_a_redis_that_goes_away_leaves_no_thread_behind(platform: Platform) -> N
         eventually(lambda: threads(worker.pid) == 1, what="its end")
 
 
-@pytest.mark.parametrize("victim", ["work-horse", "worker", "both"])
+@pytest.mark.parametrize(
+    "victim",
+    [
+        "work-horse",
+        pytest.param("worker", marks=pytest.mark.storm),
+        pytest.param("both", marks=pytest.mark.storm),
+    ],
+)
 def test_kill_9_while_scoring_and_the_file_is_scored_once_by_another_attempt(
     platform: Platform, redis_url: str, tmp_path: Path, victim: str
 ) -> None:

@@ -1,6 +1,6 @@
 """C4: the whole life of evaluations, step by step at random, on both databases, held against a small model.
 
-HELDOUT_LIFE_STEPS=20000 pytest tests/app/test_life_machine.py      longer, and other steps each time
+HELDOUT_LIFE_STEPS=20000 pytest tests/storm/test_state_machine.py      longer, and other steps each time
 """
 
 from __future__ import annotations
@@ -45,10 +45,10 @@ from app.operating import audit_log, doctor
 from app.people import accounts
 from app.people.accounts import Viewer
 from scorer.report import Problem, Report
-from tests.app import life
 from tests.app.conftest import LEASE, NOON, add_version
-from tests.app.life import Grant, Life, Round, Upload
 from tests.conftest import run_as_admin
+from tests.storm import model
+from tests.storm.model import Grant, Life, Round, Upload
 
 IS_LONG = "HELDOUT_LIFE_STEPS" in os.environ
 STEPS = {"sqlite": 1400, "postgresql": 600}
@@ -68,8 +68,8 @@ MUST_BE_SEEN = {
 TEAMS = ("ada", "bob")
 CLOSE = NOON + timedelta(days=3)
 RUNS = {
-    "biopsy": life.Run("biopsy", CLOSE, daily=4, total=None, pending=3, rejected=2, picks=1),
-    "other": life.Run("other", None, daily=5, total=9, pending=4, rejected=3, picks=2),
+    "biopsy": model.Run("biopsy", CLOSE, daily=4, total=None, pending=3, rejected=2, picks=1),
+    "other": model.Run("other", None, daily=5, total=9, pending=4, rejected=3, picks=2),
 }
 SLUGS = tuple(RUNS)
 # The second's name begins with the first's; the third's worker's with the others'.
@@ -153,7 +153,7 @@ class Machine(RuleBasedStateMachine):
                 r.id: Round(self._slug(r.competition_id), "active", 1) for r in session.query(models.Round)
             }
         runs = {
-            slug: life.Run(**vars(run) | {"disqualified": set(), "picked": set()})
+            slug: model.Run(**vars(run) | {"disqualified": set(), "picked": set()})
             for slug, run in RUNS.items()
         }
         self.life = Life(runs, rounds)
@@ -282,7 +282,7 @@ class Machine(RuleBasedStateMachine):
             )
             return multiple()
         self.seen["accepted"] += 1
-        day = received_at.astimezone(life.ZONE).date()
+        day = received_at.astimezone(model.ZONE).date()
         self.life.accept(receipt.id, Upload(slug, team, received_at, day, sha256, key), self.now)
         assert (receipt.sha256, receipt.received_at, receipt.is_replay) == (sha256, received_at, False)
         assert receipt.remaining_today == self.life.left(slug, team, day)
@@ -476,7 +476,7 @@ class Machine(RuleBasedStateMachine):
         assert followed == self.life.follow_clock(LEASE, self.now)
         with self.database.begin() as session:
             hints = evaluations.unfinished(
-                session, now=self.now, hint_after=life.HINTED, most_workers=self.life.most_workers
+                session, now=self.now, hint_after=model.HINTED, most_workers=self.life.most_workers
             )
             is_due = evaluations.is_any_due(session, now=self.now, most_workers=self.life.most_workers)
         assert is_due == (self.life.next(self.now) is not None), "who polls sees what a claim would find"
@@ -759,7 +759,7 @@ class Machine(RuleBasedStateMachine):
         """Workers come back for a while, and whatever was accepted has an outcome."""
         if sys.exc_info()[0] is None:
             claimed, most = 0, len(self.life.evaluations)
-            for _ in range(3 * life.ATTEMPTS):
+            for _ in range(3 * model.ATTEMPTS):
                 if not (self._are("queued") or self._are("running")):
                     break
                 self.sweep()
@@ -777,7 +777,7 @@ class Machine(RuleBasedStateMachine):
 def make_world(database: Database) -> None:
     with database.begin() as session:
         versions = [
-            add_version(session, n, metric={"name": "log_loss", "greater_is_better": life.is_greater(n)})
+            add_version(session, n, metric={"name": "log_loss", "greater_is_better": model.is_greater(n)})
             for n in (1, 2, 3)
         ]
         users = [accounts.register(session, name, None, now=NOON) for name in TEAMS]

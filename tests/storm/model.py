@@ -1,4 +1,4 @@
-"""What the life of an evaluation promises, as plain dictionaries: the small model that tests/app/test_life_machine.py
+"""What the life of an evaluation promises, as plain dictionaries: the small model that tests/storm/test_state_machine.py
 holds the databases against. It knows no SQL and nothing of `app`; times come from the test."""
 
 from __future__ import annotations

@@ -37,8 +37,8 @@ from app.competing import competitions, teams
 from app.people import accounts
 from app.people.accounts import Viewer
 from tests import postgres
-from tests.e2e.hosts import Network, end, network
 from tests.servers import ROOT, environment, eventually
+from tests.storm.hosts import Network, end, network
 
 pytestmark = [pytest.mark.postgres, pytest.mark.xdist_group("hosts"), pytest.mark.timeout(300)]
 

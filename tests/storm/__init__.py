@@ -1,0 +1,1 @@
+"""What kills and what runs at length: `make test-storm`."""
