@@ -34,9 +34,9 @@ from tests.web.test_operate import with_schema
 
 HURRIED = """
 import sys
-from app.web import __main__, connections
-connections.HEAD_SECONDS, connections.FORM_SECONDS, connections.PATIENCE_SECONDS = 3.0, 5.0, 2.0
-connections.KEPT_BYTES = 2_000_000
+from app.web import __main__, slow_clients
+slow_clients.HEAD_SECONDS, slow_clients.FORM_SECONDS, slow_clients.PATIENCE_SECONDS = 3.0, 5.0, 2.0
+slow_clients.KEPT_BYTES = 2_000_000
 sys.exit(__main__.main())
 """
 FEW_PLACES = "from gunicorn import config\nconfig.WorkerConnections.default = 40\n"
