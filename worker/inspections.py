@@ -25,6 +25,7 @@ from app.integrity.cases import Suspicion
 from app.integrity.inspections import Claim, Entrant, Kind
 from scorer.challenges.challenge import Challenge
 from scorer.overfitting import close_report, scan
+from scorer.overfitting.close_teams import TeamFile
 from scorer.overfitting.diagnosis import (
     CannotScoreTrain,
     Diagnosis,
@@ -194,7 +195,7 @@ def _report(runner: Runner, claim: Claim, progress: Progress) -> Finish:
 
 def _team_files(
     runner: Runner, entrants: Sequence[Entrant], own: Mapping[tuple[int, str], Reading | None]
-) -> Iterator[close_report.TeamFile]:
+) -> Iterator[TeamFile]:
     """Of each team that stands on the board the file that made its public rank and the one that counts."""
     for entrant in entrants:
         if entrant.is_baseline or entrant.public_id is None or entrant.private_id is None:
@@ -207,7 +208,7 @@ def _team_files(
         }
         for submission_id in dict.fromkeys((entrant.public_id, entrant.private_id)):
             file = entrant.file(submission_id)
-            yield close_report.TeamFile(
+            yield TeamFile(
                 team_id=str(entrant.team_id),
                 name=entrant.name,
                 source=runner.storage.path(file.sha256),

@@ -13,9 +13,9 @@ import pytest
 from scipy import stats
 
 import scorer
-from scorer.overfitting import board
-from scorer.overfitting import close_report as reports
-from scorer.overfitting.close_report import TeamFile, close_report
+from scorer.overfitting import board, close_resampling
+from scorer.overfitting.close_report import close_report
+from scorer.overfitting.close_teams import TeamFile
 from tests.scorer.conftest import YAML, Write, csv_text
 
 RNG = np.random.default_rng
@@ -294,7 +294,7 @@ def test_a_report_to_first_order_says_so_and_agrees_with_the_exact_one(
     truth, predictions, _ = cases()[metric]
     challenge, files = closed(write, metric, truth, predictions)
     exact = reported(challenge, files)
-    monkeypatch.setattr(reports, "_MOST_SECONDS", 0.0)
+    monkeypatch.setattr(close_resampling, "_MOST_SECONDS", 0.0)
     quick = reported(challenge, files)
     assert "to first order" in quick["notes"][0]
     for one, other in zip(exact["public"]["board"], quick["public"]["board"], strict=True):
@@ -383,8 +383,8 @@ def test_a_stratified_split_is_dealt_out_anew_with_the_same_classes(write: Write
     truth, predictions, _ = cases()["log_loss"]
     truth = np.sort(truth)
     challenge, files = closed(write, "log_loss", truth, predictions, yaml="split: {strategy: stratified}\n")
-    plan = reports._plan(challenge, 5, 0, [])
-    public = reports._redealt(challenge.solution, plan, 0)
+    plan = close_resampling.make_plan(challenge, 5, 0, [])
+    public = close_resampling._redealt(challenge.solution, plan, 0)
     y = truth[plan.what.rows]
     as_is = int(y[plan.is_public].sum())
     assert {int(y[row == 1].sum()) for row in public} == {as_is}

@@ -22,6 +22,7 @@ from app.integrity import inspections, train_files
 from app.integrity.inspections import Kind
 from app.web import charts, formats
 from scorer.overfitting import close_report, diagnosis
+from scorer.overfitting.close_teams import TeamFile
 from tests.web.integrity_records import (
     EVIDENCE_CANARY,
     OOF,
@@ -574,11 +575,9 @@ def test_a_report_as_the_worker_computes_it_is_shown(n_teams: int, house: House)
     assert f"team {n_teams - 1}</span>" in page
 
 
-def team_files(solution: Path, n: int) -> Sequence[close_report.TeamFile]:
+def team_files(solution: Path, n: int) -> Sequence[TeamFile]:
     return [
-        close_report.TeamFile(
-            str(i), f"team {i}", noisy(solution, "biopsy", seed=i), is_public_best=True, is_final=True
-        )
+        TeamFile(str(i), f"team {i}", noisy(solution, "biopsy", seed=i), is_public_best=True, is_final=True)
         for i in range(n)
     ]
 
