@@ -25,7 +25,7 @@ from app.integrity.cases import Suspicion
 from app.integrity.inspections import Claim, Entrant, Kind
 from scorer.challenges.challenge import Challenge
 from scorer.overfitting import close_report, scan
-from scorer.overfitting.close_teams import TeamFile
+from scorer.overfitting.close_teams import BoardFile
 from scorer.overfitting.diagnosis import (
     CannotScoreTrain,
     Diagnosis,
@@ -182,20 +182,20 @@ def _report(runner: Runner, claim: Claim, progress: Progress) -> Finish:
             for file in train_files.of_team(session, entrant.team_id)
         }
     report = close_report.close_report(
-        challenge, list(_team_files(runner, entrants, own)), progress=progress, seed=0
+        challenge, list(_board_files(runner, entrants, own)), progress=progress, seed=0
     )
 
     def finish(session: Session) -> dict[str, Any]:
         competition = session.get_one(Competition, claim.competition_id)
         events.log(session, "report", "report finished", competition.slug, now=db.now(session))
-        return report
+        return report.as_dict()
 
     return finish
 
 
-def _team_files(
+def _board_files(
     runner: Runner, entrants: Sequence[Entrant], own: Mapping[tuple[int, str], Reading | None]
-) -> Iterator[TeamFile]:
+) -> Iterator[BoardFile]:
     """Of each team that stands on the board the file that made its public rank and the one that counts."""
     for entrant in entrants:
         if entrant.is_baseline or entrant.public_id is None or entrant.private_id is None:
@@ -208,7 +208,7 @@ def _team_files(
         }
         for submission_id in dict.fromkeys((entrant.public_id, entrant.private_id)):
             file = entrant.file(submission_id)
-            yield TeamFile(
+            yield BoardFile(
                 team_id=str(entrant.team_id),
                 name=entrant.name,
                 source=runner.storage.path(file.sha256),

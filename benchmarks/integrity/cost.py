@@ -87,7 +87,7 @@ def _write(
 def _board(folder: Path, n_teams: int, n_rows: int, what: str) -> float:
     import scorer
     from scorer.overfitting import close_report, scan
-    from scorer.overfitting.close_teams import TeamFile
+    from scorer.overfitting.close_teams import BoardFile
 
     rng = np.random.default_rng(0)
     n = 2 * n_rows
@@ -116,7 +116,7 @@ def _board(folder: Path, n_teams: int, n_rows: int, what: str) -> float:
         assert not any("read again" in note for note in found.not_judged)
     else:
         standing = [
-            TeamFile(str(t), f"t{t}", own[-1].path, True, True, scores=(own[-1].public, own[-1].private))
+            BoardFile(str(t), f"t{t}", own[-1].path, True, True, scores=(own[-1].public, own[-1].private))
             for t, own in enumerate(files)
         ]
         close_report.close_report(challenge, standing, progress=lambda _share, _words: None, seed=0)

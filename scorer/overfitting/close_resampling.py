@@ -87,7 +87,7 @@ class Plan:
         return Units(self.what.rows[rows], number[self.what.of[rows]], int(mine.sum()), self.what.kind)
 
 
-def make_plan(challenge: Challenge, n_teams: int, seed: int, notes: list[str]) -> Plan:
+def make_plan(challenge: Challenge, n_teams: int, seed: int, notices: list[str]) -> Plan:
     solution = challenge.solution
     decomposable = all(part.metric.decomposable for part in solution.task.parts)
     grouped = any(given.groups is not None for given in solution.given[0])
@@ -97,7 +97,7 @@ def make_plan(challenge: Challenge, n_teams: int, seed: int, notes: list[str]) -
     first_order = not decomposable and not grouped and seconds > _MOST_SECONDS
     anew = not decomposable and not grouped and not first_order
     if first_order:
-        notes.append(
+        notices.append(
             "Resampled values are computed to first order (influences of rows), since the metric is no sum over rows."
         )
     clusters = _declared_groups(challenge)
@@ -105,7 +105,7 @@ def make_plan(challenge: Challenge, n_teams: int, seed: int, notes: list[str]) -
     limit = max(BLOCKS, min(limit, MAX_UNITS))
     if first_order and needs_blocks(solution):
         limit = BLOCKS
-        notes.append(f"The rows are resampled as {limit} random blocks.")
+        notices.append(f"The rows are resampled as {limit} random blocks.")
     pieces, offset = [], 0
     for code in (PUBLIC, PRIVATE):
         rows = np.flatnonzero(solution.usage == code)
@@ -117,7 +117,7 @@ def make_plan(challenge: Challenge, n_teams: int, seed: int, notes: list[str]) -
         offset += own.n
     kinds = {kind for *_, kind in pieces}
     if kinds == {"groups"}:
-        notes.append("Whole groups of rows are drawn, not single rows.")
+        notices.append("Whole groups of rows are drawn, not single rows.")
     what = Units(
         np.concatenate([piece[0] for piece in pieces]),
         np.concatenate([piece[1] for piece in pieces]),

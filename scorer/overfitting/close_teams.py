@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class TeamFile:
+class BoardFile:
     """One file of a team that stands on the board."""
 
     team_id: str
@@ -45,7 +45,7 @@ class Team:
     """Of the final file."""
     public_file_private: float
     """The private value of the file that made the public rank."""
-    final: TeamFile
+    final: BoardFile
     prepared: tuple[Prepared, Prepared] | None
     """Of the file shown on the public board, and of the final one; None where nothing is resampled."""
     train: Reading | None
@@ -53,7 +53,7 @@ class Team:
 
 
 def read_teams(
-    files: Sequence[Sequence[TeamFile]], read_team: Callable[[Sequence[TeamFile]], Team], notes: list[str]
+    files: Sequence[Sequence[BoardFile]], read_team: Callable[[Sequence[BoardFile]], Team], notices: list[str]
 ) -> list[Team]:
     """The teams, but for those whose files are not read again: one file must not take the report from all others."""
     found = []
@@ -64,12 +64,12 @@ def read_teams(
             raise
         except (HeldoutError, OSError, MemoryError) as unable:
             log.error("team %s is left out of the report: %s", own[0].team_id, unable)
-            notes.append(f"A file of {own[0].name} could not be read again, so this team is left out.")
+            notices.append(f"A file of {own[0].name} could not be read again, so this team is left out.")
     return found
 
 
-def by_team(files: Sequence[TeamFile]) -> list[list[TeamFile]]:
-    found: dict[str, list[TeamFile]] = {}
+def by_team(files: Sequence[BoardFile]) -> list[list[BoardFile]]:
+    found: dict[str, list[BoardFile]] = {}
     for file in files:
         found.setdefault(file.team_id, []).append(file)
     return [
@@ -80,13 +80,13 @@ def by_team(files: Sequence[TeamFile]) -> list[list[TeamFile]]:
 
 
 def read_team(
-    challenge: Challenge, files: Sequence[TeamFile], what: Units, *, first_order: bool, greater: bool
+    challenge: Challenge, files: Sequence[BoardFile], what: Units, *, first_order: bool, greater: bool
 ) -> Team:
     solution = challenge.solution
     shown = next(file for file in files if file.is_public_best)
     shown_aligned = read(challenge, shown.source, scores=shown.scores)
     shown_private = value(solution, shown_aligned, solution.private)
-    best: tuple[float, TeamFile, Aligned] | None = None
+    best: tuple[float, BoardFile, Aligned] | None = None
     for file in files:
         if not file.is_final:
             continue
@@ -112,12 +112,12 @@ def read_team(
     )
 
 
-def _own(files: Sequence[TeamFile]) -> tuple[Reading | None, Reading | None]:
+def _own(files: Sequence[BoardFile]) -> tuple[Reading | None, Reading | None]:
     train = next((file.train for file in files if file.train is not None), None)
     return train, next((file.oof for file in files if file.oof is not None), None)
 
 
-def score_team(challenge: Challenge, files: Sequence[TeamFile], *, greater: bool) -> Team:
+def score_team(challenge: Challenge, files: Sequence[BoardFile], *, greater: bool) -> Team:
     shown = next(file for file in files if file.is_public_best)
     reports = {id(file): score(challenge, file.source) for file in files if file is shown or file.is_final}
     better = max if greater else min

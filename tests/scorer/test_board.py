@@ -15,7 +15,7 @@ from scipy import stats
 import scorer
 from scorer.overfitting import board, close_resampling
 from scorer.overfitting.close_report import close_report
-from scorer.overfitting.close_teams import TeamFile
+from scorer.overfitting.close_teams import BoardFile
 from tests.scorer.conftest import YAML, Write, csv_text
 
 RNG = np.random.default_rng
@@ -204,7 +204,7 @@ IDS = [f"r{i}" for i in range(N)]
 
 def closed(
     write: Write, metric: str, truth: Any, predictions: list[Any], *, yaml: str = "", **files: str
-) -> tuple[scorer.Challenge, list[TeamFile]]:
+) -> tuple[scorer.Challenge, list[BoardFile]]:
     usage = ["Public" if i % 3 == 0 else "Private" for i in range(N)]
     folder = write(
         YAML.replace("log_loss", metric) + yaml,
@@ -215,7 +215,7 @@ def closed(
         },
     )
     sent = [
-        TeamFile(
+        BoardFile(
             f"t{i}",
             f"Team {i}",
             csv_text(("id", "target"), IDS, list(map(str, predicted))).encode(),
@@ -227,12 +227,12 @@ def closed(
     return scorer.load(folder), sent
 
 
-def reported(challenge: scorer.Challenge, files: list[TeamFile]) -> dict[str, Any]:
+def reported(challenge: scorer.Challenge, files: list[BoardFile]) -> dict[str, Any]:
     told: list[float] = []
     report = close_report(challenge, files, progress=lambda share, _: told.append(share), seed=1)
     assert told == sorted(told)
     assert told[-1] == 1.0
-    text = json.dumps(report, allow_nan=False)
+    text = json.dumps(report.as_dict(), allow_nan=False)
     return dict(json.loads(text))
 
 
@@ -325,9 +325,9 @@ def test_the_better_of_the_final_files_counts_and_diagnoses_are_written(write: W
     challenge, files = closed(write, "rmse", truth, predictions)
     good, bad = files[0].source, files[4].source
     mine = [
-        TeamFile("a", "A", bad, is_public_best=True, is_final=True, train=(0.3, 0.02), oof=(0.9, 0.04)),
-        TeamFile("a", "A", good, is_public_best=False, is_final=True),
-        TeamFile("nobody", "Only public", good, is_public_best=True, is_final=False),
+        BoardFile("a", "A", bad, is_public_best=True, is_final=True, train=(0.3, 0.02), oof=(0.9, 0.04)),
+        BoardFile("a", "A", good, is_public_best=False, is_final=True),
+        BoardFile("nobody", "Only public", good, is_public_best=True, is_final=False),
     ]
     report = reported(challenge, [*mine, files[2]])
     rows = {row["team_id"]: row for row in report["public"]["board"]}

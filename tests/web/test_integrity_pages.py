@@ -22,7 +22,7 @@ from app.integrity import inspections, train_files
 from app.integrity.inspections import Kind
 from app.web import charts, formats
 from scorer.overfitting import close_report, diagnosis
-from scorer.overfitting.close_teams import TeamFile
+from scorer.overfitting.close_teams import BoardFile
 from tests.web.integrity_records import (
     EVIDENCE_CANARY,
     OOF,
@@ -565,19 +565,19 @@ def test_a_report_as_the_worker_computes_it_is_shown(n_teams: int, house: House)
     challenge = scorer.load(CHALLENGES / "biopsy")
     solution = challenge.folder / "private" / "solution.csv"
     made = close_report.close_report(
-        challenge, team_files(solution, n_teams), progress=lambda *_: None, seed=0
+        challenge, board_files(solution, n_teams), progress=lambda *_: None, seed=0
     )
     house.close()
-    inspected(house, Kind.REPORT, json.loads(json.dumps(made)), after=timedelta(seconds=1))
+    inspected(house, Kind.REPORT, json.loads(json.dumps(made.as_dict())), after=timedelta(seconds=1))
     page = house.browser("grace").get("/competitions/biopsy/report").text
     assert page.count('class="span"') == n_teams
     assert "Public against private" in page
     assert f"team {n_teams - 1}</span>" in page
 
 
-def team_files(solution: Path, n: int) -> Sequence[TeamFile]:
+def board_files(solution: Path, n: int) -> Sequence[BoardFile]:
     return [
-        TeamFile(str(i), f"team {i}", noisy(solution, "biopsy", seed=i), is_public_best=True, is_final=True)
+        BoardFile(str(i), f"team {i}", noisy(solution, "biopsy", seed=i), is_public_best=True, is_final=True)
         for i in range(n)
     ]
 
