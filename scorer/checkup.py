@@ -18,7 +18,7 @@ from scorer.custom import MetricFailed
 from scorer.leakage.audit import audit
 from scorer.reading.cells import NUMERIC_KINDS, Cells
 from scorer.reading.columns import Column, Labels, Lists, Vocabulary
-from scorer.release.terms import benchmark_terms
+from scorer.release.benchmark_figures import benchmark_figures
 from scorer.report import Finding, InvalidSubmission, Notice, Problem, ScoringFailed
 from scorer.sandbox import levels, sandbox
 from scorer.scoring import evaluate, score
@@ -64,7 +64,7 @@ class CheckResult:
     versions: Mapping[str, str] = field(default_factory=dict)
     """Of the libraries that the audit computed with."""
     benchmark: Mapping[str, Any] = field(default_factory=dict)
-    """How public scores are to be released; see scorer.release.terms."""
+    """How public scores are to be released; see scorer.release.benchmark_figures."""
     outcomes: tuple[Outcome, ...] = ()
 
     @property
@@ -140,7 +140,7 @@ def check(
         findings=audited.findings,
         passport=audited.passport,
         versions=audited.versions,
-        benchmark=benchmark_terms(challenge, allow_weak_sandbox=allow_weak_sandbox),
+        benchmark=benchmark_figures(challenge, allow_weak_sandbox=allow_weak_sandbox),
     )
 
 

@@ -32,7 +32,7 @@ from app.competing import evaluations, shown_scores
 from app.competing.evaluations import Claim
 from app.competing.shown_scores import ReleaseInputs
 from scorer.custom import MetricFailed
-from scorer.overfitting.notices import notes
+from scorer.overfitting.notices import notices
 from scorer.overfitting.views import kind_of
 from scorer.reading import parsing
 from scorer.resampling import resampling
@@ -171,7 +171,7 @@ class Runner:
             files = [self.storage.path(sha256) for sha256 in earlier]
             with parsing.in_one_run(files, max_bytes=challenge.max_bytes):
                 history = [resampling.read(challenge, file).columns for file in files]
-            found = notes(kept.columns(), kind_of(challenge.task.parts[0]), history)
+            found = notices(kept.columns(), kind_of(challenge.task.parts[0]), history)
         except (scorer.HeldoutError, Refused, OSError, MemoryError) as unable:
             # A remark is a kindness; the score is there and must not be lost for it.
             log.warning("no remarks on submission %s: %s", claim.submission_id, unable)

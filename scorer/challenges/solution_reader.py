@@ -19,7 +19,7 @@ from scorer.challenges.solution_checks import (
 )
 from scorer.challenges.task import Part, Task
 from scorer.reading.cells import GRAMMARS, Cells, ColumnBuilder, canonical_label, say_fault
-from scorer.reading.columnar import NotPlain, read_plain
+from scorer.reading.columnar import NotColumnar, read_columnar
 from scorer.reading.columns import CodeArray, Column, Labels, Lists, Vocabulary, take
 from scorer.reading.ids import DuplicateId, IdIndex
 from scorer.reading.tables import SPACES, Table, is_blank
@@ -64,8 +64,8 @@ def prepare_table(
     plan = _plan(header, tasks, names, split_required=split_required)
     if len(names) == 1 and not any(task.custom for task in tasks):
         try:
-            return _prepare_plain(table, header, plan, tasks, names)
-        except (NotPlain, DuplicateId):
+            return _prepare_columnar(table, header, plan, tasks, names)
+        except (NotColumnar, DuplicateId):
             pass  # whatever it is, the exact reading below says it in words, or can bear it
     return prepare(header, records, tasks, id_columns=names, split_required=split_required)
 
@@ -132,26 +132,30 @@ def prepare(
     )
 
 
-def _prepare_plain(
+def _prepare_columnar(
     table: Table, header: Sequence[str], plan: _Plan, tasks: Sequence[Task], names: tuple[str, ...]
 ) -> Solution:
     """The same by columns, for a file without anything odd in it."""
     named = {wanted.name for wanted in plan.wanted}
     if len(plan.wanted) != len(named) or names[0] in named or plan.usage is None:
-        raise NotPlain("a column is read in two ways, or there is no Usage")
+        raise NotColumnar("a column is read in two ways, or there is no Usage")
     vocabulary, usage_names = Vocabulary(), Vocabulary(USAGES)
     wanted = {w.name: w.cells for w in plan.wanted} | {USAGE_COLUMN: Cells("label")}
     vocabularies = dict.fromkeys(wanted, vocabulary) | {USAGE_COLUMN: usage_names}
     try:
-        blocks = list(read_plain(table, header, wanted, vocabularies, id_column=names[0], numeric_ids=True))
+        blocks = list(
+            read_columnar(table, header, wanted, vocabularies, id_column=names[0], numeric_ids=True)
+        )
         ids = IdIndex.build(np.concatenate([block.ids for block in blocks]) if blocks else [])
-    except NotPlain:
+    except NotColumnar:
         vocabulary = Vocabulary()
         vocabularies = dict.fromkeys(wanted, vocabulary) | {USAGE_COLUMN: usage_names}
-        blocks = list(read_plain(table, header, wanted, vocabularies, id_column=names[0], numeric_ids=False))
+        blocks = list(
+            read_columnar(table, header, wanted, vocabularies, id_column=names[0], numeric_ids=False)
+        )
         ids = IdIndex.build(pa.chunked_array([block.ids for block in blocks], type=pa.string()))
     if len(usage_names) > len(USAGES) or not blocks:
-        raise NotPlain("a Usage that does not exist, or no rows")
+        raise NotColumnar("a Usage that does not exist, or no rows")
     merged = {name: concatenate([block.columns[name] for block in blocks]) for name in wanted}
     usages = merged.pop(USAGE_COLUMN)
     assert isinstance(usages, Labels)
@@ -174,7 +178,7 @@ def _prepare_plain(
             frame={},
         )
     except InvalidChallenge:
-        raise NotPlain("blank lines are not counted here, so the lines to name are not known") from None
+        raise NotColumnar("blank lines are not counted here, so the lines to name are not known") from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,9 @@ MIN_ROWS = 50
 MAX_HISTORY = 5
 
 
-def notes(columns: Mapping[str, Column], kind: str, history: Sequence[Mapping[str, Column]]) -> list[Notice]:
+def notices(
+    columns: Mapping[str, Column], kind: str, history: Sequence[Mapping[str, Column]]
+) -> list[Notice]:
     """Remarks on one accepted file, for its own team.
 
     Parameters
@@ -49,17 +51,17 @@ def notes(columns: Mapping[str, Column], kind: str, history: Sequence[Mapping[st
         and so do NOTICE_SAME_PREDICTIONS, NOTICE_LOOKS_PERMUTED and NOTICE_LOOKS_INVERTED. The reader of
         submissions gives the first two itself: merge by code.
     """
-    notices = _of_values(columns, kind)
+    found = _of_values(columns, kind)
     recent = list(history)[:MAX_HISTORY]
     own = fingerprint(columns) if recent else ""
     same = next((age for age, earlier in enumerate(recent) if fingerprint(earlier) == own), None)
     if same is not None:
         which = "your last file" if same == 0 else f"the file you sent {same + 1} files ago"
         words = f"The predictions are those of {which}; the score will be the same."
-        return [*notices, Notice("NOTICE_SAME_PREDICTIONS", words)]
-    if not any(notice.code == "NOTICE_CONSTANT" for notice in notices):
-        notices += _of_order(columns, recent)
-    return notices
+        return [*found, Notice("NOTICE_SAME_PREDICTIONS", words)]
+    if not any(notice.code == "NOTICE_CONSTANT" for notice in found):
+        found += _of_order(columns, recent)
+    return found
 
 
 def fingerprint(columns: Mapping[str, Column], names: Sequence[str] = ()) -> str:

@@ -86,8 +86,8 @@ def scan(
     people = [team for team in teams if not team.is_baseline and team.files]
     baselines = [team for team in teams if team.is_baseline and team.files]
     found: list[Suspicion] = []
-    notes: list[str] = []
-    board = _Board(challenge, people, baselines, notes, seed)
+    not_judged: list[str] = []
+    board = _Board(challenge, people, baselines, not_judged, seed)
     progress(0.0, "reading the files that count")
     board.read(lambda done: progress(0.4 * done, "reading the files that count"))
     progress(0.4, "comparing predictions")
@@ -97,7 +97,7 @@ def scan(
     progress(0.9, "comparing scores")
     found += board.too_good()
     looked_at = {"teams": len(people), "files": board.n_files, "rows": len(board.rows)}
-    return Scan(tuple(found), tuple(dict.fromkeys(notes)), looked_at)
+    return Scan(tuple(found), tuple(dict.fromkeys(not_judged)), looked_at)
 
 
 class _Board:
@@ -108,11 +108,11 @@ class _Board:
         challenge: Challenge,
         people: Sequence[Team],
         baselines: Sequence[Team],
-        notes: list[str],
+        not_judged: list[str],
         seed: int,
     ) -> None:
         self.challenge, self.people, self.baselines = challenge, people, baselines
-        self.notes, self.seed = notes, seed
+        self.not_judged, self.seed = not_judged, seed
         self.solution = challenge.solution
         parts = self.solution.task.parts
         self.kind = kind_of(parts[0]) if len(parts) == 1 else "number"
@@ -152,13 +152,15 @@ class _Board:
         try:
             return resampling.read(self.challenge, file.path, scores=(file.public, file.private))
         except NotResampled as reason:
-            self.notes.append(str(reason))
+            self.not_judged.append(str(reason))
         except (
             HeldoutError,
             OSError,
             MemoryError,
         ) as reason:  # one file must not stop the scan of all others
-            self.notes.append(f"Submission {file.submission_id} could not be read again: {str(reason)[:200]}")
+            self.not_judged.append(
+                f"Submission {file.submission_id} could not be read again: {str(reason)[:200]}"
+            )
         return None
 
     def _view(self, aligned: Aligned) -> FloatArray | None:
@@ -168,7 +170,7 @@ class _Board:
         try:
             return view(columns, self.kind, n_labels=len(self.solution.vocabulary)).astype(np.float32)
         except NotComparable as reason:
-            self.notes.append(str(reason))
+            self.not_judged.append(str(reason))
         return None
 
     def _score(self, team: Team, aligned: Aligned) -> _Scored:
@@ -183,7 +185,7 @@ class _Board:
                 )
             scored.match = self._match(aligned)
         except NotResampled as reason:
-            self.notes.append(str(reason))
+            self.not_judged.append(str(reason))
         scored.forget()
         return scored
 
@@ -214,7 +216,7 @@ class _Board:
             known = None if known is None else standardised(known, crowd)
         result = copying.copies(stack, known)
         if not result.judged:
-            self.notes.append(f"Copies: {result.reason}")
+            self.not_judged.append(f"Copies: {result.reason}")
         told = {frozenset((one.team_id, one.other_team_id)) for one in found}
         for pair in result.pairs:
             first, second = (self.people[held[place]] for place in (pair.first, pair.second))
@@ -269,13 +271,13 @@ class _Board:
         held = [number for number, one in enumerate(self.finals) if one is not None]
         many = [number for number in held if len(self.people[number].files) >= probing.MIN_FILES]
         if not many:
-            self.notes.append(f"Probing: no team has sent {probing.MIN_FILES} files or more.")
+            self.not_judged.append(f"Probing: no team has sent {probing.MIN_FILES} files or more.")
             return []
         crowd = np.stack([one for one in self.finals if one is not None])
         try:
             spaces = dict(zip(held, probing.neighbourhoods(crowd, seed=self.seed), strict=True))
         except NotComparable as reason:
-            self.notes.append(f"Probing: {reason}")
+            self.not_judged.append(f"Probing: {reason}")
             return []
         middle = np.median(crowd, axis=0)
         del crowd
@@ -342,12 +344,12 @@ class _Board:
                 if gap.verdict
             ]
         else:
-            self.notes.append(
+            self.not_judged.append(
                 f"Public-private gaps: {len(judged)} teams; a board's own median needs {_MIN_TEAMS}."
             )
         compared = [(team, s) for team, s in judged if "baseline" in s.errors]
         if self.best_baseline is None:
-            self.notes.append("Too good to be true: there is no baseline to compare with.")
+            self.not_judged.append("Too good to be true: there is no baseline to compare with.")
         elif len(compared) >= _MIN_TEAMS:
             sign = 1.0 if greater else -1.0
             before = [

@@ -28,7 +28,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from scorer.reading.cells import NUMERIC_KINDS, Cells
-from scorer.reading.columnar import NotPlain, Raw, raw_blocks
+from scorer.reading.columnar import NotColumnar, Raw, raw_blocks
 from scorer.reading.ids import string_buffers
 from scorer.reading.source import UnreadableTable
 from scorer.reading.tables import Table, open_table
@@ -117,7 +117,7 @@ class _Reader:
             getattr(self, f"_{command['do']}")(command)
         except UnreadableTable as error:
             self.out.say("refused", [problem.as_dict() for problem in error.problems])
-        except NotPlain:
+        except NotColumnar:
             self.out.say("not_plain")
         except MemoryError:
             self.out.say("out_of_memory")
@@ -147,7 +147,7 @@ class _Reader:
             # Before a word of it: half a block could not be taken back.
             arrays = list(_arrays(raw, wanted))
             if any(array.nbytes > MAX_ARRAY_BYTES for array in arrays):
-                raise NotPlain("a block of long strings")
+                raise NotColumnar("a block of long strings")
             self.out.say("block", int(raw.n_blank))
             for array in arrays:
                 self.out.give(array)

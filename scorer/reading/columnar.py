@@ -2,7 +2,7 @@
 
 Two speeds, one truth. What is read here has, bit for bit, the values that the exact reader
 (`Table.records` and `scorer.reading.cells.ColumnBuilder`) would give; at the first sign of anything it would
-refuse, remark on, or that this module was not made for, it gives up with NotPlain, and the caller
+refuse, remark on, or that this module was not made for, it gives up with NotColumnar, and the caller
 reads the file again exactly. Giving up is always right; accepting needs a reason, given where it is
 not plain to see.
 """
@@ -46,7 +46,7 @@ _PLAIN = pyarrow.csv.ParseOptions(quote_char=False)
 _QUOTED = pyarrow.csv.ParseOptions(quote_char='"', double_quote=False, newlines_in_values=False)
 
 
-class NotPlain(Exception):
+class NotColumnar(Exception):
     """Only the exact reader can tell what this file holds."""
 
 
@@ -80,7 +80,7 @@ class ParsedElsewhere(Protocol):
         """What `raw_blocks` gives, raising the same."""
 
 
-def read_plain(
+def read_columnar(
     table: Table | ParsedElsewhere,
     header: Sequence[str],
     wanted: Mapping[str, Cells],
@@ -97,17 +97,17 @@ def read_plain(
         Every column of the file in its order; those neither wanted nor the id are skipped.
     vocabularies
         By column, for labels and lists; several columns may share one. They grow with every name
-        that is new, also by rows before the one that is NotPlain.
+        that is new, also by rows before the one that is NotColumnar.
     numeric_ids
         Whether ids must be whole numbers in canonical spelling, and come as such.
 
     Raises
     ------
-    NotPlain
+    NotColumnar
         Possibly after some blocks.
     """
     if len(set(header)) != len(header) or not {id_column, *wanted} <= set(header):
-        raise NotPlain("columns are missing or named twice")
+        raise NotColumnar("columns are missing or named twice")
     if isinstance(table, Table):
         raw = raw_blocks(
             table, header, wanted, id_column=id_column, numeric_ids=numeric_ids, beside=lambda: table.sha256
@@ -119,7 +119,7 @@ def read_plain(
     for block in raw:
         n_blank += block.n_blank
         if n_blank > _MOST_BLANK_LINES:
-            raise NotPlain("many blank lines")
+            raise NotColumnar("many blank lines")
         yield Block(block.ids, {name: make(block.columns[name]) for name, make in makers.items()})
 
 
@@ -132,11 +132,11 @@ def raw_blocks(
     numeric_ids: bool,
     beside: Callable[[], object] = bool,
 ) -> Iterator[Raw]:
-    """The half of `read_plain` that touches the file's bytes; `beside` runs along with it.
+    """The half of `read_columnar` that touches the file's bytes; `beside` runs along with it.
 
     Raises
     ------
-    NotPlain
+    NotColumnar
         Possibly after some blocks.
     """
     if table.packing == "parquet":
@@ -149,7 +149,7 @@ def raw_blocks(
     except (pa.ArrowException, UnreadableTable) as error:
         if is_out_of_memory(error):
             raise MemoryError from None
-        raise NotPlain(str(error)) from None
+        raise NotColumnar(str(error)) from None
 
 
 def _in_order(parse: _CsvParser, blocks: Iterator[bytes], *, beside: Callable[[], object]) -> Iterator[Raw]:
@@ -187,7 +187,7 @@ def _body(table: Table, header: Sequence[str]) -> Iterator[bytes]:
             first = False
             names, length = first_record(block)
             if [name.strip(SPACES) for name in names] != [name.strip(SPACES) for name in header]:
-                raise NotPlain("the header is not the first line")
+                raise NotColumnar("the header is not the first line")
             block = block[length:]
         if block:
             yield block
@@ -253,29 +253,29 @@ def _one_array(column: pa.ChunkedArray) -> pa.Array:
 
 
 def _check_bytes(block: bytes, data: NDArray[np.uint8], breaks: NDArray[np.bool_]) -> bool:
-    """Whether there are quotes; NotPlain unless Arrow and the csv module cut the block alike."""
+    """Whether there are quotes; NotColumnar unless Arrow and the csv module cut the block alike."""
     # Arrow would take a byte order mark at the start of any block for one of the file.
     if b"\x00" in block or block.startswith(_BOM):
-        raise NotPlain("a NUL or a second byte order mark")
+        raise NotColumnar("a NUL or a second byte order mark")
     if not block.isascii():
         try:
             block.decode()
         except UnicodeDecodeError:
-            raise NotPlain("not UTF-8") from None
+            raise NotColumnar("not UTF-8") from None
     # In characters a line is never longer than in bytes, and in those the limit is meant.
     start = 0
     while len(block) - start > MAX_LINE_BYTES:
         start = block.rfind(b"\n", start, start + MAX_LINE_BYTES) + 1
         if not start:
-            raise NotPlain("a long line")
+            raise NotColumnar("a long line")
     if b"\r" in block:
         returns = data == _CR
         if np.count_nonzero(returns) != np.count_nonzero(returns[:-1] & breaks[1:]):
-            raise NotPlain("a lone carriage return")
+            raise NotColumnar("a lone carriage return")
     if b'"' not in block:
         return False
     if not _quotes_are_simple(data, breaks):
-        raise NotPlain("quotes within a value")
+        raise NotColumnar("quotes within a value")
     return True
 
 
@@ -320,9 +320,9 @@ def _parquet_blocks(
 ) -> Iterator[Raw]:
     for batch in table.batches([id_column, *wanted]):
         if any(column.null_count for column in batch.columns):
-            raise NotPlain("a hole")
+            raise NotColumnar("a hole")
         if any(_longest(column) > MAX_LINE_BYTES // batch.num_columns for column in batch.columns):
-            raise NotPlain("a row that may be too long")
+            raise NotColumnar("a row that may be too long")
         ids = _typed_ids(batch.column(id_column), numeric_ids=numeric_ids)
         columns = {
             name: _read_column(_typed_column(batch.column(name), cells), cells)
@@ -357,7 +357,7 @@ def _typed_column(column: pa.Array, cells: Cells) -> pa.Array:
         if pa.types.is_integer(kind) or pa.types.is_float32(kind) or pa.types.is_float64(kind):
             # To the nearest float64, as reading the digits would; Arrow's own cast refuses 2**53 + 1.
             return pa.array(column.to_numpy(zero_copy_only=False).astype(np.float64))
-        raise NotPlain("numbers in another form")
+        raise NotColumnar("numbers in another form")
     if cells.kind == "label" and not pa.types.is_dictionary(kind):
         texts = pa.array([as_text(value) for value in column.to_pylist()], type=pa.string())
         return texts.dictionary_encode()
@@ -369,13 +369,13 @@ def _dictionary(column: pa.Array) -> pa.DictionaryArray:
     if not pa.types.is_dictionary(column.type) or not (
         pa.types.is_string(column.type.value_type) or pa.types.is_large_string(column.type.value_type)
     ):
-        raise NotPlain("not strings")
+        raise NotColumnar("not strings")
     used, codes = np.unique(column.indices.to_numpy(zero_copy_only=False), return_inverse=True)
     names = column.dictionary.take(pa.array(used)).cast(pa.string())
     names.validate(full=True)
     offsets, data = string_buffers(names)
     if names.null_count or (data[offsets[0] : offsets[-1]] == 0).any():
-        raise NotPlain("a hole or a NUL")
+        raise NotColumnar("a hole or a NUL")
     return pa.DictionaryArray.from_arrays(pa.array(codes.astype(np.int32)), names)
 
 
@@ -384,7 +384,7 @@ def _strings(column: pa.Array) -> pa.StringArray:
     lengths = np.diff(string_buffers(encoded.dictionary)[0])
     n_bytes = int(lengths[encoded.indices.to_numpy()].sum()) if len(encoded) else 0
     if n_bytes > _MOST_STRING_BYTES:
-        raise NotPlain("long strings")
+        raise NotColumnar("long strings")
     return encoded.dictionary_decode()
 
 
@@ -393,14 +393,14 @@ def _strings(column: pa.Array) -> pa.StringArray:
 
 def _known(numbers: NDArray[np.int64] | None) -> NDArray[np.int64]:
     if numbers is None:
-        raise NotPlain("an id is no whole number in canonical spelling")
+        raise NotColumnar("an id is no whole number in canonical spelling")
     return numbers
 
 
 def _check_text_ids(texts: pa.StringArray) -> None:
     offsets, data = string_buffers(texts)
     if len(texts) and (np.diff(offsets).min() == 0 or _has_outer_spaces(offsets, data)):
-        raise NotPlain("an id is empty or has spaces around it")
+        raise NotColumnar("an id is empty or has spaces around it")
 
 
 def _has_outer_spaces(offsets: NDArray[np.int64], data: NDArray[np.uint8]) -> bool:
@@ -424,9 +424,9 @@ def _checked_numbers(values: FloatArray, cells: Cells) -> FloatArray:
     # A nan makes both extremes nan, and no comparison with it holds.
     low, high = float(values.min()), float(values.max())
     if not (cells.low <= low and high <= cells.high and math.isfinite(low) and math.isfinite(high)):
-        raise NotPlain("a number out of range")
+        raise NotColumnar("a number out of range")
     if cells.kind != "number" and (values != np.floor(values)).any():
-        raise NotPlain("a number with a fraction")
+        raise NotColumnar("a number with a fraction")
     return values
 
 
@@ -435,14 +435,14 @@ def _checked_texts(texts: Iterable[str], cells: Cells) -> TextArray:
     if cells.grammar:
         fault = GRAMMARS[cells.grammar].fault
         if any(fault(text) for text in set(bare)):
-            raise NotPlain("a text of another form")
+            raise NotColumnar("a text of another form")
     values = np.empty(len(bare), dtype=np.object_)
     values[:] = bare
     return values
 
 
 def _maker(cells: Cells, vocabulary: Vocabulary | None) -> Callable[[Any], Column]:
-    """Turns what `Raw` holds into a column, or raises NotPlain; for labels and lists one block after the other."""
+    """Turns what `Raw` holds into a column, or raises NotColumnar; for labels and lists one block after the other."""
     if cells.kind in NUMERIC_KINDS:
         return lambda values: _checked_numbers(values, cells)
     if cells.kind == "text":
@@ -465,7 +465,7 @@ class _LabelMaker:
             text = tokens[0] if tokens else ""
         label = canonical_label(text)
         if not label:
-            raise NotPlain("an empty label")
+            raise NotColumnar("an empty label")
         return self._vocabulary.code(label)
 
 

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from scorer.reading._reader import ARRAY, HEAD, JSON, LETTERS_AT_ONCE, MAX_ARRAY_BYTES
 from scorer.reading.cells import NUMERIC_KINDS, Cells
-from scorer.reading.columnar import NotPlain, Raw
+from scorer.reading.columnar import NotColumnar, Raw
 from scorer.reading.source import MAX_LINE_BYTES, UnreadableTable
 from scorer.reading.tables import MAX_SHOWN_PROBLEMS, Table, open_table
 from scorer.report import Notice, Problem
@@ -222,7 +222,7 @@ class LockedTable:
                         raise _lie("a block of nothing")
                     yield block
             except UnreadableTable as error:
-                raise NotPlain(str(error)) from None
+                raise NotColumnar(str(error)) from None
 
     @contextmanager
     def _hashing(self) -> Iterator[None]:
@@ -303,7 +303,7 @@ class LockedTable:
         if kind in ("not_plain", "refused", "out_of_memory"):
             self._is_speaking = False
         if kind == "not_plain":
-            raise NotPlain("said by the reader")
+            raise NotColumnar("said by the reader")
         if kind == "refused":
             raise UnreadableTable(*map(_problem, _mappings(content)[:MAX_SHOWN_PROBLEMS]))
         if kind == "out_of_memory":

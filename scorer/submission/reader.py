@@ -16,7 +16,7 @@ import numpy as np
 
 from scorer.challenges.solution import Solution
 from scorer.reading.cells import ColumnBuilder, Fault, say_fault
-from scorer.reading.columnar import NotPlain, read_plain
+from scorer.reading.columnar import NotColumnar, read_columnar
 from scorer.reading.columns import Column, Vocabulary, take
 from scorer.reading.parsing import LockedTable, opened
 from scorer.reading.source import MAX_LINE_BYTES, UnreadableTable
@@ -62,7 +62,7 @@ def read_submission(
     try:
         with opened(source, max_bytes=max_bytes, parquet=solution.task.parquet) as table:
             remarks = Notices(solution)
-            notices = _read_plain(table, solution, sink, remarks)
+            notices = _read_columnar(table, solution, sink, remarks)
             if notices is None:
                 records = table.records(max_line_bytes=max_line_bytes)
                 _, header = next(records)
@@ -74,7 +74,7 @@ def read_submission(
         raise InvalidSubmission(error.problems) from None
 
 
-def _read_plain(
+def _read_columnar(
     table: Table | LockedTable, solution: Solution, sink: Sink, remarks: Notices
 ) -> tuple[Notice, ...] | None:
     """Read by columns; None if the exact reader must look at it."""
@@ -90,7 +90,7 @@ def _read_plain(
         header = table.header()
         if sorted(header) != sorted((solution.id_column, *task.columns)):
             return None
-        blocks = read_plain(
+        blocks = read_columnar(
             table,
             header,
             wanted,
@@ -120,7 +120,7 @@ def _read_plain(
                 return None
             remarks.add(columns)
             sink.add(found, columns, vocabulary)
-    except NotPlain:
+    except NotColumnar:
         return None
     if n_received != len(seen) or not seen.all():
         return None

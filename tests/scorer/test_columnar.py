@@ -16,7 +16,7 @@ import pyarrow.parquet
 import pytest
 
 from scorer.reading.cells import Cells, ColumnBuilder
-from scorer.reading.columnar import NotPlain, read_plain
+from scorer.reading.columnar import NotColumnar, read_columnar
 from scorer.reading.columns import Column, Labels, Lists, Vocabulary
 from scorer.reading.source import UnreadableTable
 from scorer.reading.tables import SPACES, is_blank, open_table
@@ -53,14 +53,14 @@ def plainly(
     columns: dict[str, list[Any]] = {name: [] for name in wanted}
     try:
         table = open_table(data, max_bytes=10**9, parquet=parquet)
-        for block in read_plain(
+        for block in read_columnar(
             table, header, wanted, dict.fromkeys(wanted, vocabulary), id_column="id", numeric_ids=numeric_ids
         ):
             ids += [str(number) for number in block.ids.tolist()] if numeric_ids else block.ids.to_pylist()
             for name, column in block.columns.items():
                 assert len(column) == len(block)
                 columns[name] += values(column, vocabulary)
-    except (NotPlain, UnreadableTable):
+    except (NotColumnar, UnreadableTable):
         return None
     return ids, columns
 
@@ -311,7 +311,7 @@ def test_blocks_come_in_the_order_of_the_file() -> None:
     ids, p = rng.permutation(700_000), rng.random(700_000)
     lines = "".join(f"{i},{x!r}\n" for i, x in zip(ids.tolist(), p.tolist(), strict=True))
     table = open_table(f"id,p\n{lines}".encode(), max_bytes=10**9)
-    blocks = list(read_plain(table, ["id", "p"], NUMBER, {}, id_column="id", numeric_ids=True))
+    blocks = list(read_columnar(table, ["id", "p"], NUMBER, {}, id_column="id", numeric_ids=True))
     assert len(blocks) > 2
     assert np.array_equal(np.concatenate([block.ids for block in blocks]), ids)
     assert np.array_equal(np.concatenate([np.asarray(block.columns["p"]) for block in blocks]), p)
@@ -326,7 +326,7 @@ def test_a_fault_in_a_late_block_is_found() -> None:
 def test_names_already_known_keep_their_codes() -> None:
     vocabulary = Vocabulary(["dog", "cat"])
     table = open_table(b"id,label\n1,cat\n2,bird\n3,dog\n4,cat\n", max_bytes=10**6)
-    (block,) = read_plain(
+    (block,) = read_columnar(
         table,
         ["id", "label"],
         {"label": Cells("label")},

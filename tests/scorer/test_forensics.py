@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from scorer.overfitting.copies import MIN_TEAMS, copies
-from scorer.overfitting.notices import fingerprint, notes
+from scorer.overfitting.notices import fingerprint, notices
 from scorer.overfitting.probing import MIN_FILES, neighbourhood, neighbourhoods, probing
 from scorer.overfitting.too_good import exact_match, public_gap, too_good
 from scorer.overfitting.views import NotComparable, is_hard, logit, sample_rows, standardised, view
@@ -37,7 +37,7 @@ def stacked(logits: FloatArray) -> FloatArray:
 
 
 def codes(columns: Mapping[str, Column], kind: str, *history: Mapping[str, Column]) -> list[str]:
-    return [notice.code for notice in notes(columns, kind, history)]
+    return [notice.code for notice in notices(columns, kind, history)]
 
 
 def probabilities(seed: int = 0) -> dict[str, Column]:
@@ -131,7 +131,7 @@ def test_the_same_predictions_are_noticed_whatever_their_digits() -> None:
     first, other = probabilities(), probabilities(1)
     again: dict[str, Column] = {"p": np.asarray(first["p"]) * (1.0 + 1e-12)}
     assert codes(again, "probability", first) == ["NOTICE_SAME_PREDICTIONS"]
-    (notice,) = notes(again, "probability", [other, first])
+    (notice,) = notices(again, "probability", [other, first])
     assert "2 files ago" in notice.message
     assert codes({"p": np.asarray(first["p"]) * 1.001}, "probability", first) == []
 
@@ -165,7 +165,7 @@ def test_fingerprints_know_labels_by_name_and_columns_in_any_order() -> None:
 def test_notes_on_a_million_rows_against_five_files_take_a_second_or_so() -> None:
     history = [{"p": np.random.default_rng(seed).random(1_000_000)} for seed in range(6)]
     began = time.process_time()
-    notes(history[0], "probability", history[1:])
+    notices(history[0], "probability", history[1:])
     assert time.process_time() - began < 3.0  # 1 s on an idle core; others run beside
 
 

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import scorer
+from scorer.release.benchmark_figures import benchmark_figures
 from scorer.release.modes import (
     coarse_step,
     ladder_accepts,
@@ -28,7 +29,6 @@ from scorer.release.modes import (
     rounding_step,
 )
 from scorer.release.oracle_budget import OracleBudget, costs, oracle_budget
-from scorer.release.terms import benchmark_terms
 
 NOT_NUMBERS = (math.nan, math.inf, -math.inf)
 steps = st.builds(lambda m, j: float(f"{m}e{j}"), st.sampled_from([1, 2, 5]), st.integers(-8, 4))
@@ -331,8 +331,8 @@ def _steps(folder: Path, metric: str, y: NDArray[np.int64]) -> tuple[float, floa
     (folder / "public").mkdir()
     rows[["id"]].assign(y=0.5).to_csv(folder / "public/sample_submission.csv", index=False)
     (folder / "challenge.yaml").write_text(f"metric: {metric}\nsubmission: {{id: id, columns: [y]}}\n")
-    terms = benchmark_terms(scorer.load(folder))
-    return terms["se_public"], terms["step"]
+    figures = benchmark_figures(scorer.load(folder))
+    return figures["se_public"], figures["step"]
 
 
 @pytest.mark.parametrize("metric", ["log_loss", "roc_auc"])

@@ -20,7 +20,7 @@ import scorer
 import scorer.scoring
 import scorer.submission.reader
 from scorer.challenges.task import Task
-from scorer.reading.columnar import NotPlain
+from scorer.reading.columnar import NotColumnar
 from tests.scorer.conftest import IDS, TRUTH, USAGE, YAML, Write, csv_text
 from tests.scorer.many import KINDS, Kind
 
@@ -85,7 +85,7 @@ def outcome(challenge: scorer.Challenge, data: bytes | Path) -> tuple[str, Any]:
 
 
 def not_plain(*_: object, **__: object) -> None:
-    raise NotPlain("for this test")
+    raise NotColumnar("for this test")
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -103,7 +103,7 @@ def test_both_readers_and_both_ways_of_scoring_say_the_same(
     with monkeypatch.context() as patch:
         patch.setattr(Task, "streams", False)
         assert outcomes() == always
-    monkeypatch.setattr(scorer.submission.reader, "read_plain", not_plain)
+    monkeypatch.setattr(scorer.submission.reader, "read_columnar", not_plain)
     assert outcomes() == always
     fine = {variant for variant, (what, _) in always.items() if what == "scored"}
     same = {

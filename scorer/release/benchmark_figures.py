@@ -18,7 +18,7 @@ from scorer.resampling.resampling import standard_error
 from scorer.resampling.units import NotResampled
 
 
-def benchmark_terms(challenge: Challenge, *, allow_weak_sandbox: bool = False) -> dict[str, Any]:
+def benchmark_figures(challenge: Challenge, *, allow_weak_sandbox: bool = False) -> dict[str, Any]:
     """For the version's row, ready for JSON; it depends on hidden labels and is for organisers.
 
     name, public, private, se_public (None with the reason in `why`), n_public; `step`, to which public scores
@@ -27,14 +27,14 @@ def benchmark_terms(challenge: Challenge, *, allow_weak_sandbox: bool = False) -
     """
     solution = challenge.solution
     n_public = solution.n_rows["public"]
-    terms: dict[str, Any] = {"n_public": n_public, "also_steps": {}}
+    figures: dict[str, Any] = {"n_public": n_public, "also_steps": {}}
     try:
         found = benchmark(challenge, allow_weak_sandbox=allow_weak_sandbox)
     except NotResampled as reason:
-        terms |= {"name": None, "public": None, "private": None, "se_public": None, "why": str(reason)}
-        terms["step"] = modes.rounding_step(n_public, None)
+        figures |= {"name": None, "public": None, "private": None, "se_public": None, "why": str(reason)}
+        figures["step"] = modes.rounding_step(n_public, None)
     else:
-        terms |= {
+        figures |= {
             "name": found.name,
             "public": found.public,
             "private": found.private,
@@ -49,9 +49,9 @@ def benchmark_terms(challenge: Challenge, *, allow_weak_sandbox: bool = False) -
                     spread = standard_error(alone, found.aligned, alone.public, seed=0)
                 except NotResampled:
                     continue
-                terms["also_steps"][task.name] = modes.rounding_step(n_public, spread)
-    terms["costs"] = _costs(challenge, terms)
-    return terms
+                figures["also_steps"][task.name] = modes.rounding_step(n_public, spread)
+    figures["costs"] = _costs(challenge, figures)
+    return figures
 
 
 def _chance(challenge: Challenge, found: Benchmark) -> float | None:
@@ -89,7 +89,7 @@ def _noisy(column: Column, challenge: Challenge, rng: np.random.Generator) -> Co
     return column + noise
 
 
-def _costs(challenge: Challenge, terms: dict[str, Any]) -> list[dict[str, Any]]:
+def _costs(challenge: Challenge, figures: dict[str, Any]) -> list[dict[str, Any]]:
     """What each way of showing scores gives away under the challenge's own limits; None stands for no end."""
     task, limits = challenge.task, challenge.competition
     single = task.parts[0] if len(task.parts) == 1 else None
@@ -97,13 +97,13 @@ def _costs(challenge: Challenge, terms: dict[str, Any]) -> list[dict[str, Any]]:
     counts_rows = single is not None and task.name == "accuracy" and single.modifiers.weight is None
     found = costs(
         task.name,
-        n_public=terms["n_public"],
-        step=terms["step"],
+        n_public=figures["n_public"],
+        step=figures["step"],
         bounds=task.bounds,
         greater_is_better=task.greater_is_better,
-        own_step=1 / terms["n_public"] if counts_rows else 0.0,
+        own_step=1 / figures["n_public"] if counts_rows else 0.0,
         clip=clip,
-        benchmark=terms["public"],
+        benchmark=figures["public"],
         daily_limit=limits.daily_limit,
         days=limits.duration_days,
         total_limit=limits.total_limit,
