@@ -1,5 +1,5 @@
-"""The platform: accounts, competitions, submissions and boards over one SQL database.
+"""The platform: accounts, competitions, submissions and boards in one SQL database.
 
-Core modules here are plain functions over a SQLAlchemy session and values. They know neither HTTP
-nor numbers: `app.web` and `app.cli` speak for them, `worker` brings them scores.
+The core modules are functions over a SQLAlchemy session and values, without HTTP and without numeric
+libraries. `app.web` and `app.cli` call them for people; `worker` records scores with them.
 """

@@ -1,4 +1,4 @@
-"""`python -m app` is the `heldout` command."""
+"""Run the `heldout` command with `python -m app`."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
-"""The main job on embedded defaults: start everything, publish the real challenges, let baselines be scored.
+"""Run everything with embedded parts and three published challenges.
 
-With `once` it also does what a participant does, over HTTP, and then stops: the proof that a fresh
-clone works.
+With `once` it also acts as a participant over HTTP and then stops, which tests that a fresh clone works.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ READY = "Heldout is ready on "
 
 
 def run(settings: Settings, *, port: int | None, data_dir: Path | None, once: bool, console: Console) -> int:
-    """Serve until Ctrl-C, or with `once` until the sample submission is scored and the board printed."""
+    """Serve until Ctrl-C or, with `once`, until the board is printed."""
     missing = [slug for slug in SLUGS if not (CHALLENGES / slug / "challenge.yaml").is_file()]
     if missing:
         raise Refused(
@@ -51,7 +50,7 @@ def run(settings: Settings, *, port: int | None, data_dir: Path | None, once: bo
         )
     temporary = tempfile.TemporaryDirectory(prefix="heldout-demo-") if once and data_dir is None else None
     with temporary or nullcontext(str(data_dir or settings.data_dir)) as folder:
-        # Embedded parts only: whatever database a shell's settings name is somebody's real one.
+        # Embedded parts only: a database in the environment's settings is a real one.
         settings = replace(
             settings,
             data_dir=Path(folder),
@@ -75,7 +74,7 @@ def run(settings: Settings, *, port: int | None, data_dir: Path | None, once: bo
 
 @contextmanager
 def _serving(settings: Settings) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """`heldout serve` as a child; stopped in order when the block ends, however it ends."""
+    """Run `heldout serve` as a child process, and stop it when the block ends."""
     config.prepare_data_dir(settings)
     kept = {k: v for k, v in os.environ.items() if k.removeprefix("HELDOUT_").lower() not in NOT_EMBEDDED}
     env = (
@@ -94,13 +93,13 @@ def _serving(settings: Settings) -> Iterator[tuple[subprocess.Popen[str], str]]:
         assert server.stdout is not None
         line = server.stdout.readline()
         if not line.startswith(READY):
-            # It has said why on stderr, in one line.
+            # Its stderr has the reason, in one line.
             sys.exit(server.wait() or 1)
         yield server, line.removeprefix(READY).strip()
     finally:
         if server.poll() is None:
             server.send_signal(signal.SIGTERM)
-        # A Ctrl-C reached the child as well: it is already stopping.
+        # Ctrl-C also reached the child, which is already stopping.
         server.wait(60)
 
 
@@ -125,12 +124,16 @@ def _print_accounts(installation: Installation, address: str, console: Console) 
         table.add_row(name, password, "organiser" if is_organiser else "participant")
     console.print(table)
     console.print(
-        f"Open {address} in a browser. Ctrl-C stops everything; the data stays in {installation.settings.data_dir}."
+        f"Open {address} in a browser. Ctrl-C stops everything; "
+        f"the data stays in {installation.settings.data_dir}."
     )
 
 
 def _account(installation: Installation, name: str, *, is_organiser: bool) -> str:
-    """The demo account with a new password: no installation has one that a stranger could know."""
+    """Make a demo account, or renew its password, and return the password.
+
+    No account has a default password.
+    """
     password = secrets.token_urlsafe(9)
     hashed = accounts.hash_password(password)
     with installation.database.begin() as session:
@@ -144,7 +147,7 @@ def _account(installation: Installation, name: str, *, is_organiser: bool) -> st
     return password
 
 
-# -- what a participant does -------------------------------------------------------------------
+# -- with --once: act as a participant ---------------------------------------------------------
 
 
 def _participate(installation: Installation, address: str, console: Console) -> None:
@@ -175,15 +178,16 @@ class _Api:
 
     def fetch(self, path: str, body: bytes | None = None, method: str = "GET") -> bytes:
         headers = {"Authorization": f"Bearer {self._token}", "Content-Type": "text/csv"}
-        # The address is the one our own server has just printed.
-        request = urllib.request.Request(self._base + path, data=body, headers=headers, method=method)  # noqa: S310
+        # The address was printed by our own server.
+        url = self._base + path
+        request = urllib.request.Request(url, data=body, headers=headers, method=method)  # noqa: S310
         try:
             with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
                 content: bytes = answer.read()
                 return content
         except urllib.error.HTTPError as wrong:
             detail = wrong.read().decode(errors="replace")
-            raise RuntimeError(f"{method} {path} answered {wrong.code}: {detail}") from wrong
+            raise RuntimeError(f"{method} {path} returned {wrong.code}: {detail}") from wrong
 
     def call(self, method: str, path: str, body: bytes = b"") -> dict[str, Any]:
         answer: dict[str, Any] = json.loads(self.fetch(path, body if method == "POST" else None, method))

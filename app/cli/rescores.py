@@ -105,7 +105,7 @@ def _end_rescore(session: Session, competition: Competition, *, applies: bool, s
     if draft is None:
         raise Refused(f"There is no rescore of {competition.slug}.")
     if seen is not None:
-        rescores.refuse_unless_seen(session, competition, seen=seen, or_at_work=not applies)
+        rescores.refuse_unless_seen(session, competition, seen=seen, or_unfinished=not applies)
     if not applies:
         rescores.discard_rescore(session, competition)
         return "the rescore is discarded; the board stays as it is."

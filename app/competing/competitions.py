@@ -1,4 +1,4 @@
-"""Competitions: runs of a challenge version, and the rounds that score them."""
+"""Open, find and close competitions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from app.base.errors import Conflict, NotFound, Refused
 from app.base.models import ChallengeVersion, Competition, Phase, PublicScore, Round, RoundState, Team
 from app.competing import extensions, shown_scores
 
-REJECTED_LIMIT = 20  # refused files a team may send in a day: free retries without end would be an oracle
+REJECTED_LIMIT = 20  # rejected files of a team in a day: without a limit, free retries would be an oracle
 
 
 def open_(
@@ -25,7 +25,10 @@ def open_(
     slug: str | None = None,
     changes: Mapping[str, Any] | None = None,
 ) -> Competition:
-    """Start a competition of a challenge version, with the challenge's defaults and the given changes."""
+    """Open a competition of a challenge version.
+
+    `changes` override the challenge's defaults; None keeps the default.
+    """
     slug = slug or version.challenge.slug
     if session.scalar(select(Competition.id).where(Competition.slug == slug)) is not None:
         raise Conflict(f"There is already a competition {slug}; choose another with --slug.")
@@ -84,7 +87,7 @@ def by_slug(session: Session, slug: str) -> Competition:
 
 
 def listed(session: Session) -> list[tuple[Competition, int]]:
-    """Every competition with its number of teams, newest first."""
+    """Return every competition with its number of teams, newest first."""
     teams = (
         select(func.count())
         .select_from(Team)
@@ -98,10 +101,10 @@ def listed(session: Session) -> list[tuple[Competition, int]]:
 
 
 def close(session: Session, competition: Competition, *, by: str, now: datetime) -> int:
-    """End it now for every team, without the grace that a closing date known beforehand gives to uploads on
-    their way. Later closes that teams were granted end with it; how many.
+    """Close a competition now, and return how many later closes ended with it.
 
-    The caller holds the `lock` and has read the clock after it: whatever was accepted before is then in time.
+    Teams' extensions end too, and uploads that are still arriving get no grace period. The caller holds the
+    `lock` and has read the clock after taking it, so that every upload accepted before is in time.
     """
     later = extensions.later_closes(session, competition, now=now)
     if competition.phase(now) is Phase.CLOSED and not later:
@@ -118,7 +121,7 @@ def close(session: Session, competition: Competition, *, by: str, now: datetime)
 
 
 def of_challenge(session: Session, version: ChallengeVersion) -> list[Competition]:
-    """The competitions that run any version of this version's challenge."""
+    """Return the competitions of any version of the same challenge."""
     sibling = aliased(ChallengeVersion)
     return list(
         session.scalars(
@@ -131,9 +134,8 @@ def of_challenge(session: Session, version: ChallengeVersion) -> list[Competitio
 
 
 def lock(session: Session, competition: Competition) -> None:
-    """No upload is accepted and no score recorded beside what follows, until the transaction ends; and the row is
-    read anew, as whoever held the lock before has left it."""
-    session.flush()  # or what the caller has changed of it would be lost
+    """Block uploads and new scores until the transaction ends, and reload the row."""
+    session.flush()  # or the reload would discard the caller's own changes
     session.refresh(competition, with_for_update={"of": Competition})
 
 

@@ -1,7 +1,8 @@
-"""What an organiser grants one team beyond a competition's rules: a later close, more uploads.
+"""Extensions: a later close or more uploads for one team.
 
-A team's limits are the competition's with every grant that stands on top. While any team may still send,
-private scores stay hidden from all (`Competition.extended_until`): whoever still sends could use them.
+A team's limits are those of the competition plus its extensions that are not revoked. Private scores stay
+hidden from all teams until the last extended close (`Competition.extended_until`), because a team that may
+still submit could use them.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ MOST_EXTRA = 1000
 
 @dataclass(frozen=True)
 class Limits:
-    """The rules as they are for one team."""
+    """Close, daily and total limit of one team."""
 
     closes_at: datetime | None
     daily_limit: int
@@ -35,20 +36,20 @@ class Limits:
 
 
 def limits(session: Session, competition: Competition, team: Team | None) -> Limits:
-    """Those of the competition, and for a team with what was granted it."""
-    plain = Limits(competition.closes_at, competition.daily_limit, competition.total_limit)
+    """Return the limits of a team, its extensions included."""
+    common = Limits(competition.closes_at, competition.daily_limit, competition.total_limit)
     if team is None:
-        return plain
+        return common
     later, daily, total = session.execute(
         select(
             func.max(Extension.closes_at), func.sum(Extension.daily_extra), func.sum(Extension.total_extra)
         ).where(Extension.team_id == team.id, Extension.revoked_at.is_(None))
     ).one()
-    closes_at = plain.closes_at
+    closes_at = common.closes_at
     if closes_at is not None and later is not None:
         closes_at = max(closes_at, later)
-    limit = None if plain.total_limit is None else plain.total_limit + (total or 0)
-    return Limits(closes_at, plain.daily_limit + (daily or 0), limit)
+    limit = None if common.total_limit is None else common.total_limit + (total or 0)
+    return Limits(closes_at, common.daily_limit + (daily or 0), limit)
 
 
 def grant(
@@ -63,7 +64,7 @@ def grant(
     daily_extra: int = 0,
     total_extra: int = 0,
 ) -> Extension:
-    """Grant a team more, with a reason that stays in the log; refused with everything that is wrong."""
+    """Grant a team an extension, or refuse it with every problem."""
     _lock(session, competition)
     team = _team(session, competition, team_name)
     reason = " ".join(reason.split())
@@ -71,18 +72,20 @@ def grant(
     if len(reason) < MIN_REASON:
         wrong.append(f"the reason is shorter than {MIN_REASON} characters")
     if closes_at is None and not daily_extra and not total_extra:
-        wrong.append("nothing is granted: give a later close, more uploads a day or more in all")
+        wrong.append("it grants nothing: give a later close, more uploads a day or more in all")
     if not (0 <= daily_extra <= MOST_EXTRA and 0 <= total_extra <= MOST_EXTRA):
         wrong.append(f"extra uploads are 0 to {MOST_EXTRA}")
     if closes_at is not None and competition.closes_at is None:
-        wrong.append(f"{competition.slug} has no close that could be later for one team")
+        wrong.append(f"{competition.slug} has no closing time to extend")
     elif closes_at is not None and closes_at <= max(competition.closes_at or now, now):
         wrong.append("the later close is not after the competition's own and now")
     if total_extra and competition.total_limit is None:
         wrong.append(f"{competition.slug} has no limit over the whole run")
     if closes_at is not None and competition.is_settled(now):
-        # Everybody has seen the private scores: what is sent after that competes with nobody.
-        wrong.append("its private scores are already shown, so a later close would be unfair to the others")
+        # A team that has seen the private scores could use them.
+        wrong.append(
+            "its private scores are already shown, so a later close would be unfair to the other teams"
+        )
     if wrong:
         raise Refused(f"No extension for {team.name}: {'; '.join(wrong)}.")
     extension = Extension(
@@ -114,13 +117,13 @@ def grant(
 
 
 def revoke(session: Session, competition: Competition, extension_id: int, *, by: str, now: datetime) -> None:
-    """Take a grant back; what was sent under it stays."""
+    """Revoke an extension; submissions sent under it stay."""
     _lock(session, competition)
     extension = session.get(Extension, extension_id)
     if extension is None or extension.competition_id != competition.id:
         raise NotFound(f"{competition.slug} has no extension {extension_id}.")
     if extension.revoked_at is not None:
-        raise Conflict(f"Extension {extension_id} was revoked before.")
+        raise Conflict(f"Extension {extension_id} is already revoked.")
     extension.revoked_at = now
     session.flush()
     _keep_latest(session, competition)
@@ -128,7 +131,7 @@ def revoke(session: Session, competition: Competition, extension_id: int, *, by:
 
 
 def later_closes(session: Session, competition: Competition, *, now: datetime) -> list[Extension]:
-    """The grants by which some team may still send after now."""
+    """Return the extensions with a close later than now."""
     return list(
         session.scalars(
             select(Extension)
@@ -143,7 +146,7 @@ def later_closes(session: Session, competition: Competition, *, now: datetime) -
 
 
 def listed(session: Session, competition: Competition) -> list[tuple[Extension, str]]:
-    """Every grant with its team's name, the newest first."""
+    """Return every extension with its team's name, newest first."""
     found = session.execute(
         select(Extension, Team.name)
         .join(Team, Team.id == Extension.team_id)
@@ -174,5 +177,5 @@ def _team(session: Session, competition: Competition, name: str) -> Team:
 
 
 def _lock(session: Session, competition: Competition) -> None:
-    """No upload is judged by the old limits beside this change, and this one is judged by none that are old."""
+    """Block uploads, which read the limits, and reload the competition."""
     session.refresh(competition, with_for_update={"of": Competition})

@@ -1,7 +1,7 @@
-"""The board: what a viewer may see of it at a moment. Page, API, CSV and charts all read `board()`.
+"""The board as one viewer may see it. Page, API, CSV and charts read `board()`.
 
-A team's row is derived from its scores and rewritten whenever they change, so reading a page costs
-an index range and nothing ever has to be invalidated.
+A team's standing is derived from its scores and rewritten when they change. Reading a page costs an index
+range, and no cache has to be invalidated.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ from app.base.models import (
 PAGE_SIZE = 50
 MAX_PAGE_SIZE = 200
 _COMPETITION = bindparam("competition", type_=BigInteger)
-_ESCAPED = re.compile("[/%_]")  # what has a meaning in a LIKE
+_ESCAPED = re.compile("[/%_]")  # special characters of LIKE
 
 
 class Sort(StrEnum):
@@ -64,7 +64,7 @@ class Sort(StrEnum):
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the board. A baseline has no rank: it shows where it would stand."""
+    """One line of the board; a baseline has no rank."""
 
     rank: int | None
     team_id: int
@@ -77,18 +77,18 @@ class Row:
     last_at: datetime
     submission_id: int
     moved: int | None
-    """Places gained (lost, if negative) from the public board to the private one; None before the close."""
+    """Places gained from the public board to the private one; None before the close."""
 
 
 @dataclass(frozen=True)
 class BoardView:
     rows: Sequence[Row]
     mine: Row | None
-    """The viewer's own row, wherever it stands."""
+    """The viewer's own row, on whichever page it is."""
     mine_place: int | None
-    """1, 2, 3 ... through teams and baselines together, without ties; finds the page the own row is on."""
+    """Position of the own row among teams and baselines, without ties."""
     total: int
-    """Rows that match the search, on all pages."""
+    """Rows on all pages that match the search."""
     page: int
     page_size: int
     is_private: bool
@@ -99,7 +99,7 @@ class BoardView:
 
     @property
     def mine_page(self) -> int | None:
-        """The page of the unfiltered board, by rank, that holds the own row."""
+        """The page of the whole board, sorted by rank, with the own row."""
         return None if self.mine_place is None else -(-self.mine_place // self.page_size)
 
     @property
@@ -119,11 +119,11 @@ def board(
     sort: Sort = Sort.RANK,
     descending: bool = False,
 ) -> BoardView:
-    """A page of the board as the viewer may see it: public scores until the close, private after.
+    """Return a page of the board: public scores until the close, private after.
 
-    Equal scores share a rank (1, 1, 3); among them the earlier file stands first. It is one statement
-    over the teams' rows, so its cost does not grow with the number of submissions; only the rows that
-    are shown are ranked, by counting along the index.
+    Equal scores share a rank (1, 1, 3), and the earlier file is first. One statement over the standings, so
+    the cost does not grow with the number of submissions; only the rows of the page are ranked, by counting
+    in the index.
     """
     is_private = competition.is_settled(now)
     page = max(1, page)
@@ -159,14 +159,13 @@ def board(
     )
 
 
-@lru_cache(
-    maxsize=64
-)  # of which there are this many at most; putting one together costs more than running it
+# There are at most 64 statements, and building one costs more than running it.
+@lru_cache(maxsize=64)
 def _statement(
     sort: Sort, *, is_private: bool, is_search: bool, has_viewer: bool, descending: bool
 ) -> Select[Any]:
     here = Standing.competition_id == _COMPETITION
-    # Only ids are sorted; what a row shows is looked up for one page of them, and names only decide if asked to.
+    # Only ids are sorted; the other columns are read for one page. Names are joined only to search or sort.
     picked = select(Standing.team_id).where(here)
     count = select(func.count()).select_from(Standing).where(here)
     if is_search or sort is Sort.TEAM:
@@ -209,7 +208,7 @@ def _statement(
 
 
 def baselines(session: Session, competition: Competition, *, now: datetime) -> list[tuple[str, float]]:
-    """The baselines' names and scores as the board shows them at this moment, best first."""
+    """Return the baselines' names and scores on the board, best first."""
     key = Standing.private_key if competition.is_settled(now) else Standing.public_key
     found = session.execute(
         select(Team.name, key)
@@ -222,7 +221,7 @@ def baselines(session: Session, competition: Competition, *, now: datetime) -> l
 
 
 def _rows(*, is_private: bool, is_own: bool) -> Select[Any]:
-    """The columns of the board's rows; the own one also knows how many rows stand up to it."""
+    """Select the board's rows, with the position of the own row."""
     key, at = _keys(Standing, is_private=is_private)
     place: ColumnElement[int] = literal(0)
     if is_own:
@@ -255,10 +254,10 @@ def _rows(*, is_private: bool, is_own: bool) -> Select[Any]:
 
 
 def _ranks(shown: CTE, column: str, *, is_private: bool) -> Subquery:
-    """Every key among the shown rows with its rank: one more than the teams before it; baselines displace nobody.
+    """Rank every key of the shown rows: one more than the teams before it.
 
-    The teams are counted from each shown key to the next, so that no row is counted twice however
-    the rows were chosen.
+    Baselines are not counted. Teams are counted from each shown key to the next, so that each row is counted
+    once in any sort order.
     """
     distinct = select(shown.c[column].label("value")).distinct().subquery()
     before = func.lag(distinct.c.value).over(order_by=distinct.c.value)
@@ -279,7 +278,10 @@ def _ranks(shown: CTE, column: str, *, is_private: bool) -> Subquery:
 def _keys(
     table: type[Standing], *, is_private: bool
 ) -> tuple[InstrumentedAttribute[float], InstrumentedAttribute[datetime]]:
-    """What the board is ordered by: the score's key, then who was earlier; the team's id decides what is left."""
+    """Return the columns that order the board: score key, then time.
+
+    The team's id decides between equal ones.
+    """
     if is_private:
         return table.private_key, table.private_at
     return table.public_key, table.public_at
@@ -297,7 +299,7 @@ def _order(sort: Sort, *, is_private: bool, descending: bool) -> list[ColumnElem
 
 
 def _python_order(sort: Sort) -> Callable[[Any], tuple[Any, ...]]:
-    """The same order again for one page: a UNION and a join do not promise to keep it."""
+    """Return the key that sorts one page again: a UNION and a join lose the order."""
     first: dict[Sort, Callable[[Any], Any]] = {
         Sort.RANK: lambda row: row.key,
         Sort.TEAM: lambda row: row.name.lower(),
@@ -324,12 +326,15 @@ def _row(found: Any, competition: Competition, mine_id: int | None, *, is_privat
     )
 
 
-# -- keeping the rows --------------------------------------------------------------------------
+# -- writing standings -------------------------------------------------------------------------
 
 
 def refresh(session: Session, team_id: int) -> None:
-    """Rewrite one team's row from its scores in the active round. The caller holds the team's lock."""
-    # Read anew: whoever holds the lock may have disqualified it since the caller first saw it.
+    """Rewrite one team's standing from its scores in the active round.
+
+    The caller holds the team's lock.
+    """
+    # Reload: another transaction may have disqualified the team before the caller got the lock.
     team = session.get_one(Team, team_id, populate_existing=True)
     competition = session.get_one(Competition, team.competition_id)
     session.execute(
@@ -342,7 +347,7 @@ def refresh(session: Session, team_id: int) -> None:
 
 
 def refresh_all(session: Session, competition: Competition) -> None:
-    """Rewrite the whole board, after a rescore has taken the place of the old scores."""
+    """Rewrite all standings, after a rescore was applied."""
     session.execute(delete(Standing).where(Standing.competition_id == competition.id))
     session.expire_all()
     session.add_all(standings(session, competition, greater_is_better=competition.greater_is_better))
@@ -352,7 +357,10 @@ def refresh_all(session: Session, competition: Competition) -> None:
 def standings(
     session: Session, competition: Competition, *, greater_is_better: bool, round_id: int | None = None
 ) -> list[Standing]:
-    """The board's rows as the scores of a round make them, by default the active one; none of them is stored."""
+    """Compute the standings of a round, without storing them.
+
+    The default is the active round.
+    """
     teams = {
         team.id: team for team in session.scalars(select(Team).where(Team.competition_id == competition.id))
     }
@@ -404,15 +412,19 @@ def _entries(
 def _standing(
     competition: Competition, team: Team, entries: Sequence[Any], *, greater_is_better: bool
 ) -> Standing:
-    """The row of one team. Public is what was shown of it: ranking by more would tell more. Private counts the best of its final picks; without picks, of as many files
-    as may be picked, taken by public score: what Kaggle does for those who forget."""
+    """Compute the standing of one team.
+
+    Public: its best shown score, because ranking by the exact one would reveal it. Private: the best of its
+    final picks or, as on Kaggle, without picks the best of as many files as may be picked, taken by public
+    score.
+    """
     sign = -1.0 if greater_is_better else 1.0
     # Python's sort is stable and entries come in order of time: the earlier of two equals wins.
-    # A baseline is what its script writes today: a mended one takes the place of its older file.
+    # Only the newest file of a baseline counts: a corrected script replaces the older file.
     counting = entries[-1:] if team.is_baseline else entries
-    # On the ladder many files show one score; it belongs to the one that earned it.
+    # On the ladder many files show one score; it belongs to the file of the rung.
     by_public = sorted(counting, key=lambda e: (sign * e.shown, not e.is_rung))
-    # Nobody sees before the close which files would count unpicked, so there the exact score may decide.
+    # Which files count without picks is not shown before the close, so the exact score may decide.
     by_exact = sorted(counting, key=lambda e: (sign * e.shown, sign * e.public))
     finals = [e for e in counting if e.is_picked] or by_exact[: competition.final_picks]
     best, final = by_public[0], min(finals, key=lambda e: sign * e.private)

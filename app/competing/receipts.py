@@ -1,9 +1,9 @@
-"""The receipt as one line that only this installation can have written.
+"""Sign and verify receipts: one line that only this installation can write.
 
-Whoever holds it can show later what was sent and when, also against whoever may rewrite the database: it is signed
-(Ed25519) with a key made from the installation's secret, and anybody who noted the public half can check it. It says
-only what never changes, so the same submission has the same line at any time; and it is signed later only while the row
-says what the log wrote down when the file came.
+A participant can prove with it what was submitted and when, even if an operator rewrites the database. It is
+signed (Ed25519) with a key derived from the installation's secret key; the public key is enough to check it.
+It contains only immutable facts, so a submission has the same receipt at any time. A receipt is signed only
+while the row agrees with the event that the upload wrote.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from app.base.models import Competition, Event, Submission
 
 _FORM = re.compile(
     r"(?P<signed>heldout-receipt-1 competition=(?P<competition>\S+) submission=(?P<submission>[0-9]{1,19}) "
-    r"team=(?P<team>[0-9]{1,19}) sha256=(?P<sha256>[0-9a-f]{64}) size=(?P<size>[0-9]{1,19}) received=(?P<received>\S+)) "
-    r"signature=(?P<signature>[A-Za-z0-9_-]{86})"
+    r"team=(?P<team>[0-9]{1,19}) sha256=(?P<sha256>[0-9a-f]{64}) size=(?P<size>[0-9]{1,19}) "
+    r"received=(?P<received>\S+)) signature=(?P<signature>[A-Za-z0-9_-]{86})"
 )
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What a receipt says."""
+    """The content of a receipt."""
 
     competition: str
     submission_id: int
@@ -46,20 +46,23 @@ class Facts:
     def __str__(self) -> str:
         received = self.received_at.astimezone(UTC).isoformat(timespec="microseconds")
         return (
-            f"heldout-receipt-1 competition={self.competition} submission={self.submission_id} team={self.team_id} "
-            f"sha256={self.sha256} size={self.size_bytes} received={received}"
+            f"heldout-receipt-1 competition={self.competition} submission={self.submission_id} "
+            f"team={self.team_id} sha256={self.sha256} size={self.size_bytes} received={received}"
         )
 
 
 def recorded(session: Session, submission_ids: Iterable[int]) -> dict[int, Facts]:
-    """What may be signed of these submissions: of a row that was changed, or that no event speaks of, nothing."""
+    """Return the facts of submissions that agree with their upload event.
+
+    A row that was changed, or that has no event, is left out and gets no receipt.
+    """
     asked = list(submission_ids)
-    said: dict[str, list[Event]] = {}
+    by_subject: dict[str, list[Event]] = {}
     subjects = [events.subject_of(id_) for id_ in asked]
     for event in session.scalars(
         select(Event).where(Event.subject.in_(subjects), Event.action.in_((events.ACCEPTED, events.POSTED)))
     ):
-        said.setdefault(event.subject, []).append(event)
+        by_subject.setdefault(event.subject, []).append(event)
     rows = session.execute(
         select(Submission, Competition.slug)
         .join(Competition, Competition.id == Submission.competition_id)
@@ -67,14 +70,14 @@ def recorded(session: Session, submission_ids: Iterable[int]) -> dict[int, Facts
     )
     found = {}
     for row, slug in rows:
-        of_it, facts = said.get(events.subject_of(row.id), []), events.upload(row, slug)
-        if of_it and all(events.is_upload(facts, event.detail) for event in of_it):
+        uploads, facts = by_subject.get(events.subject_of(row.id), []), events.upload(row, slug)
+        if uploads and all(events.is_upload(facts, event.detail) for event in uploads):
             found[row.id] = Facts(slug, row.id, row.team_id, row.sha256, row.size_bytes, row.received_at)
     return found
 
 
 class Signer:
-    """Signs for one installation; its public half reads."""
+    """Signs receipts with the key of one installation."""
 
     def __init__(self, secret_key: str) -> None:
         self._key = Ed25519PrivateKey.from_private_bytes(
@@ -87,12 +90,12 @@ class Signer:
 
 
 def read(text: str, public_key: str) -> Facts:
-    """What a receipt says, if it was signed with the key whose public half this is; else it is refused."""
-    # Mail programs break long lines; no part of a receipt holds a space.
+    """Return the facts of a receipt, or refuse a bad signature."""
+    # Mail programs break long lines; no part of a receipt contains a space.
     found = _FORM.fullmatch(" ".join(text.split()))
     if found is None:
         raise Refused(
-            "This is not a whole receipt: it is one line from `heldout-receipt-1` to the end of the signature."
+            "This is not a complete receipt: give the line from `heldout-receipt-1` to the signature's end."
         )
     try:
         key = Ed25519PublicKey.from_public_bytes(_bytes(public_key))
@@ -101,11 +104,12 @@ def read(text: str, public_key: str) -> Facts:
     try:
         signature = _bytes(found["signature"])
         key.verify(signature, found["signed"].encode())
-        if _text(signature) != found["signature"]:  # the last letter has bits to spare
+        if _text(signature) != found["signature"]:  # the last character has unused bits
             raise InvalidSignature
     except InvalidSignature:
         raise Refused(
-            "The signature does not fit: this receipt was changed, or another installation (or another secret key) wrote it."
+            "The signature does not fit: this receipt was changed, or it was signed with another "
+            "installation's key or another secret key."
         ) from None
     return Facts(
         found["competition"],
@@ -122,5 +126,5 @@ def _text(raw: bytes) -> str:
 
 
 def _bytes(text: str) -> bytes:
-    # altchars with validate: else what is no letter of the alphabet is passed over in silence.
+    # Without altchars and validate, characters outside the alphabet would be skipped.
     return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)

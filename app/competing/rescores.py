@@ -1,4 +1,8 @@
-"""Rescores: all submissions scored anew under another version, aside, then applied or discarded."""
+"""Score all submissions under another version, then apply or discard the scores.
+
+The new scores are in a draft round, and the board keeps the scores of the active round until the draft is
+applied.
+"""
 
 from __future__ import annotations
 
@@ -43,10 +47,10 @@ def take_version(
     now: datetime,
     applies_itself: bool = False,
 ) -> bool:
-    """Move a competition to another version of its challenge; True if that began a rescore.
+    """Move a competition to another version; return True if that began a rescore.
 
-    Words and baselines change at once. A change of what scores mean needs an explicit rescore once there
-    are submissions. A rescore towards yet another version, if one is at work, is given up.
+    Texts and baselines change at once. A change that makes scores incomparable needs an explicit rescore once
+    there are submissions. An unfinished rescore to a third version is discarded.
     """
     competitions.lock(session, competition)
     draft = competitions.draft_round(session, competition)
@@ -57,8 +61,8 @@ def take_version(
     entries = _submission_count(session, competition)
     if changed and entries and not rescore:
         raise Conflict(
-            f"The {' and the '.join(changed)} changed, and {competition.slug} has {entries} submissions scored "
-            "under the old one. Publish with --rescore to score them all anew."
+            f"The {' and the '.join(changed)} changed, and {competition.slug} has {entries} submissions "
+            "scored under the old one. Publish with --rescore to score them all again."
         )
     if changed and entries:
         begin_rescore(
@@ -76,7 +80,10 @@ def take_version(
 
 
 def _changes_of_meaning(old: ChallengeVersion, new: ChallengeVersion) -> list[str]:
-    """What of a version makes scores incomparable, in words; empty if only texts and files changed."""
+    """Name the changes that make scores incomparable.
+
+    Empty if only texts and files changed.
+    """
 
     def form(version: ChallengeVersion) -> tuple[Any, Any]:
         submission = version.manifest.get("submission", {})
@@ -101,11 +108,11 @@ def begin_rescore(
     applies_itself: bool = False,
     repeats: int = 0,
 ) -> int:
-    """Score every submission anew, aside: the old board stands until an organiser has seen what would change
-    and applies it, or, with `applies_itself`, until the last one is done.
+    """Begin a draft round of every submission, and return their number.
 
-    `repeats` times everything is scored once more beside it, to show that scores come out the same bit for
-    bit. Returns how many submissions will be scored. A draft still at work is replaced.
+    The board does not change until an organiser has seen the changes and applies them or, with
+    `applies_itself`, until the last submission is scored. Each of the `repeats` scores everything once more,
+    to test that scores are the same bit for bit. An unfinished draft is replaced.
     """
     if not 0 <= repeats <= MAX_REPEATS:
         raise Refused(f"A rescore can be repeated 0 to {MAX_REPEATS} times, not {repeats}.")
@@ -129,7 +136,7 @@ def _begin_round(
     reason: str,
     now: datetime,
 ) -> Round:
-    """A round of its own, with a queued evaluation for every submission there is."""
+    """Add a round with a queued evaluation for every submission."""
     begun = Round(
         competition_id=competition.id, version_id=version.id, state=state, reason=reason, created_at=now
     )
@@ -151,7 +158,7 @@ def _begin_round(
 
 
 def discard_rescore(session: Session, competition: Competition) -> bool:
-    """Give up a rescore at work; the board stays as it is. True if there was one."""
+    """Discard the draft round; return True if there was one."""
     competitions.lock(session, competition)
     draft = competitions.draft_round(session, competition)
     if draft is not None:
@@ -160,7 +167,7 @@ def discard_rescore(session: Session, competition: Competition) -> bool:
 
 
 def _discard(session: Session, draft: Round) -> None:
-    """The rounds stay in the history; their rows go, so that nobody works on them or walks over them."""
+    """Retire the draft and its repeats, and delete their evaluations and scores."""
     for round_ in [draft, *repeats_of(session, draft)]:
         session.execute(delete(Score).where(Score.round_id == round_.id))
         session.execute(delete(Rung).where(Rung.round_id == round_.id))
@@ -177,7 +184,7 @@ def repeats_of(session: Session, draft: Round) -> list[Round]:
 
 
 def finished_drafts(session: Session) -> list[int]:
-    """Draft rounds in which, as in their repeats, nothing waits for a score any more."""
+    """Return draft rounds without unfinished evaluations, their repeats included."""
     repeat = aliased(Round)
     waiting = (
         select(Evaluation.submission_id)
@@ -192,17 +199,17 @@ def finished_drafts(session: Session) -> list[int]:
 
 
 def due_to_apply(session: Session) -> list[int]:
-    """Finished drafts that take their place without an organiser's look."""
+    """Return the finished drafts that apply without a review."""
     finished = finished_drafts(session)
     return list(session.scalars(select(Round.id).where(Round.id.in_(finished), Round.applies_itself)))
 
 
 def activate(session: Session, draft_id: int, *, accept_losses: bool = False) -> str | None:
-    """Put a finished draft in the place of its competition's active round; the competition's slug.
+    """Make a finished draft the active round, and return the competition's slug.
 
-    None, and nothing changes, if work is left or the draft was replaced meanwhile. Submissions that have
-    a score today and none in the draft would drop from the board without a word, and scores that differ
-    from their repeat are no scores: such a draft waits until the organiser accepts that or gives it up.
+    Returns None and changes nothing if an evaluation is unfinished or the draft was replaced meanwhile. A
+    draft also waits for the organiser if a submission would lose its score, which would remove it from the
+    board without notice, or if a score differs from its repeat, because then the metric is not reproducible.
     """
     draft = session.get_one(Round, draft_id)
     competition = session.get_one(Competition, draft.competition_id)
@@ -212,13 +219,13 @@ def activate(session: Session, draft_id: int, *, accept_losses: bool = False) ->
         return None
     active = competitions.active_round(session, competition)
     if not accept_losses and (losses(session, draft, active) or unequal(session, draft)):
-        draft.applies_itself = False  # an organiser's now, or each sweep would compare everything again
+        draft.applies_itself = False  # else each sweep would compare everything again
         session.flush()
         return None
     for repeat in repeats_of(session, draft):
         _discard(session, repeat)
     _give_back_refused(session, draft)
-    # Nobody will look for them any more: a run still at work finds its row gone and writes nothing.
+    # A run of such an evaluation finds its row missing and writes nothing.
     unfinished = Evaluation.state.in_((State.QUEUED, State.RUNNING))
     session.execute(delete(Evaluation).where(Evaluation.round_id == active.id, unfinished))
     active.state = RoundState.RETIRED
@@ -234,7 +241,7 @@ def activate(session: Session, draft_id: int, *, accept_losses: bool = False) ->
 
 
 def _give_back_refused(session: Session, draft: Round) -> None:
-    """What the draft rejected or could not score costs its team nothing once the draft counts."""
+    """Refund submissions that the draft rejected or could not score."""
     refused = (
         select(Submission)
         .join(Evaluation, Evaluation.submission_id == Submission.id)
@@ -250,7 +257,7 @@ def _give_back_refused(session: Session, draft: Round) -> None:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a team stands on a board; a baseline has no rank."""
+    """Rank and score of a team; a baseline has no rank."""
 
     rank: int | None
     score: float
@@ -258,7 +265,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Change:
-    """One team on the board of today and on the one that a rescore would make; None where it has no row."""
+    """A team's places before and after a rescore; None without a row."""
 
     team: str
     is_baseline: bool
@@ -272,16 +279,16 @@ class Change:
 
 @dataclass(frozen=True)
 class Rescore:
-    """A draft as an organiser sees it before it is applied."""
+    """What applying a draft would change."""
 
     draft_id: int
     reason: str
     is_finished: bool
     repeats: int
     losses: int
-    """Submissions with a score today that have none in the draft."""
+    """Submissions with a score in the active round and none in the draft."""
     unequal: int
-    """Submissions whose repeats did not give the same bits."""
+    """Submissions whose repeats gave a different score."""
     changes: Sequence[Change]
 
     @property
@@ -290,12 +297,12 @@ class Rescore:
 
     @property
     def digest(self) -> str:
-        """Of all that an organiser sees of it, to say later what was seen."""
+        """Identify what the organiser has seen, for `refuse_unless_seen`."""
         return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
 
 
 def rescore_of(session: Session, competition: Competition) -> Rescore | None:
-    """What the rescore at work would change on the board, as far as it is done; None if there is none."""
+    """Return what the draft would change so far; None without a draft."""
     draft = competitions.draft_round(session, competition)
     if draft is None:
         return None
@@ -335,30 +342,34 @@ def refuse_unless_seen(
     *,
     seen: str,
     draft: str | None = None,
-    or_at_work: bool = False,
+    or_unfinished: bool = False,
 ) -> int:
-    """The draft, if it is the one that an organiser was shown and still what was shown; both hold from here on.
+    """Return the draft's id, or refuse if it is not what the organiser has seen.
 
-    A file that was scored since, or failed, may have added a loss that nobody has looked at. `or_at_work` lets one
-    go that is not finished, which every score changes, so that it can be given up.
+    The lock keeps it so until the transaction ends. A file that was scored or failed since may have added a
+    loss that the organiser has not seen. `or_unfinished` allows an unfinished draft, which each new score
+    changes, so that it can be discarded.
     """
     competitions.lock(session, competition)
     found = rescore_of(session, competition)
     if found is None or draft not in (None, str(found.draft_id)):
-        raise Conflict("That rescore is over or was replaced by another; look again.")
-    if found.digest != seen and not (or_at_work and not found.is_finished):
-        state = "is finished" if found.is_finished else "is at work"
+        raise Conflict("That rescore has ended or was replaced by another; reload it.")
+    if found.digest != seen and not (or_unfinished and not found.is_finished):
+        state = "finished" if found.is_finished else "not finished"
         raise Conflict(
-            f"The rescore is not the one that was seen, or has changed since, and nothing was done. Now it {state}: "
-            f"{found.losses} submissions would lose their score, {found.unequal} came out otherwise in a repeat, "
-            f"{found.changed} of {len(found.changes)} rows would change. Look at it again and then decide; while "
-            "uploads keep coming in, pausing them keeps it as it is."
+            "The rescore is not the one that you saw, or has changed since, and nothing was done. "
+            f"It is {state}: {found.losses} submissions would lose their score, {found.unequal} got other "
+            f"scores in a repeat, {found.changed} of {len(found.changes)} rows would change. Review it "
+            "again and then decide; pause uploads if they keep changing it."
         )
     return found.draft_id
 
 
 def _places(standings: Sequence[Standing], greater_is_better: bool) -> dict[tuple[int, str], Place]:
-    """By team and board. Equal keys share a rank, and baselines displace nobody, as on the board itself."""
+    """Return places by team and board.
+
+    As on the board, equal keys share a rank and baselines take no rank.
+    """
     sign = -1.0 if greater_is_better else 1.0
     found = {}
     for which in ("public", "private"):
@@ -371,7 +382,7 @@ def _places(standings: Sequence[Standing], greater_is_better: bool) -> dict[tupl
 
 
 def unequal(session: Session, draft: Round) -> int:
-    """Submissions that came out otherwise in a repeat: another state, or a number that differs in any bit."""
+    """Count submissions with another state or score in a repeat."""
     first, again = aliased(Evaluation), aliased(Evaluation)
     one, other = aliased(Score), aliased(Score)
     pairs = session.execute(
@@ -394,7 +405,7 @@ def _numbers(score: Score | None) -> tuple[Any, ...] | None:
 
 
 def losses(session: Session, draft: Round, active: Round) -> int:
-    """Submissions with a score in the active round that were rejected or failed in the draft."""
+    """Count scored submissions that the draft rejected or failed."""
     new, old = aliased(Evaluation), aliased(Evaluation)
     lost = (
         select(func.count())

@@ -1,9 +1,9 @@
-"""What of a public score is shown: exactly, rounded, or by the ladder. The exact one stays with the organiser.
+"""Compute shown scores with the release rule: exact, rounded or ladder.
 
-Whatever depends on hidden labels answers a question about them, so the board ranks by the shown value
-and every page, API and export reads it. Rounded: to a step that is no finer than chance. Ladder: a team
-sees a new score only when it is better than its last one by more than chance; it starts at the
-challenge's benchmark. Why and how much each buys: scorer.release.modes.
+Every value that depends on hidden labels reveals something of them. So the board ranks by the shown score,
+and every page, API and export reads it; only the organiser sees the exact one. Rounded: to a step no finer
+than chance. Ladder: a team sees a new score only if it is better than its last one by more than chance; it
+starts at the challenge's benchmark. `scorer.release.modes` has the reasons and the measured effect of each.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ def _no_improvement(over: str) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class ReleaseInputs:
-    """How one submission's public score is to be shown."""
+    """What the release rule needs to show one submission's score."""
 
     mode: PublicScore
     step: float
-    """0.0 where nothing is rounded."""
+    """0.0 if nothing is rounded."""
     also_steps: dict[str, float]
     standing_at: float
-    """On the ladder: what the team is shown now, at first the benchmark."""
+    """On the ladder: the score shown to the team now, at first the benchmark's."""
     leader_id: int | None
     """The submission that earned it; None for the benchmark."""
     leader_sha256: str | None
     leader_scores: tuple[float, float] | None
-    """Its public and private score, exact: who reads the file again holds it against them."""
+    """Its exact public and private score, to check the file when it is read again."""
     greater_is_better: bool
 
 
@@ -57,11 +57,14 @@ class Shown:
 
 
 class RungMoved(Exception):
-    """Another file of the team was scored meanwhile: the comparison must be made anew."""
+    """Another file of the team was scored meanwhile; compare again."""
 
 
 def refuse_impossible(version: ChallengeVersion, mode: PublicScore) -> None:
-    """The ladder compares row by row with a benchmark; without one it cannot begin."""
+    """Refuse the ladder for a version without a benchmark.
+
+    The ladder begins with a comparison, row by row, with the benchmark.
+    """
     if mode is PublicScore.LADDER and (version.benchmark or {}).get("se_public") is None:
         why = (version.benchmark or {}).get("why", "this version was published before there were benchmarks")
         raise Refused(
@@ -71,14 +74,17 @@ def refuse_impossible(version: ChallengeVersion, mode: PublicScore) -> None:
 
 
 def mode_of(competition: Competition, version: ChallengeVersion, team: Team) -> PublicScore:
-    """The competition's, but the ladder for a team whose feedback was coarsened."""
+    """Return the release rule for a team.
+
+    It is the competition's, but the ladder for a team whose feedback was coarsened.
+    """
     mode = PublicScore(competition.public_score)
     can_climb = (version.benchmark or {}).get("se_public") is not None
     return PublicScore.LADDER if team.has_coarse_feedback and not team.is_baseline and can_climb else mode
 
 
 def release_inputs(session: Session, submission_id: int, round_id: int) -> ReleaseInputs:
-    """How this submission's score will be shown; what `decide` and the row comparison need."""
+    """Collect what `decide` and the row comparison need."""
     submission = session.get_one(Submission, submission_id)
     team = session.get_one(Team, submission.team_id)
     competition = session.get_one(Competition, submission.competition_id)
@@ -86,7 +92,7 @@ def release_inputs(session: Session, submission_id: int, round_id: int) -> Relea
     benchmark = version.benchmark or {}
     mode = mode_of(competition, version, team)
     if team.is_baseline and mode is PublicScore.LADDER:
-        mode = PublicScore.ROUNDED  # a baseline is sent once, by the organiser
+        mode = PublicScore.ROUNDED  # the organiser submits a baseline once
     rung = session.get(Rung, (round_id, team.id)) if mode is PublicScore.LADDER else None
     leader = None
     if rung is not None:
@@ -112,12 +118,15 @@ def release_inputs(session: Session, submission_id: int, round_id: int) -> Relea
 
 
 def decide(inputs: ReleaseInputs, report: Report, *, se_difference: float | None = None) -> Shown:
-    """The shown values of a scored file. `se_difference` is the standard error of its difference to the leader,
-    and only the ladder asks for it. None there: nothing can be compared, and so nothing has improved."""
+    """Return the shown values of a scored file.
+
+    `se_difference` is the standard error of its difference to the leader, which only the ladder uses. None on
+    the ladder means that the files cannot be compared, so the shown score does not change.
+    """
     exact_also = {name: values["public"] for name, values in report.also.items()}
     if inputs.mode is PublicScore.EXACT or not inputs.step:
         return Shown(report.public, exact_also)
-    # A side metric without a step of its own would tell what the ranking one hides.
+    # A side metric without its own step would reveal what the ranking metric hides.
     also = {
         name: modes.rounded(value, step)
         for name, value in exact_also.items()
@@ -137,7 +146,7 @@ def decide(inputs: ReleaseInputs, report: Report, *, se_difference: float | None
         )
     if climbed is None:
         if inputs.leader_id is not None:
-            # As it was shown, which may have been in finer steps than today's.
+            # As it was shown then, perhaps in finer steps than now.
             return Shown(inputs.standing_at, {}, notices=(_no_improvement("your team's earlier file"),))
         return Shown(
             modes.rounded(inputs.standing_at, inputs.step), {}, notices=(_no_improvement("the benchmark"),)
@@ -148,7 +157,10 @@ def decide(inputs: ReleaseInputs, report: Report, *, se_difference: float | None
 def climb(
     session: Session, inputs: ReleaseInputs, shown: Shown, *, submission: Submission, round_id: int
 ) -> None:
-    """Keep a new rung. The caller holds the team's lock; RungMoved if another file came first."""
+    """Store a new rung, or raise RungMoved if another file came first.
+
+    The caller holds the team's lock.
+    """
     if inputs.mode is not PublicScore.LADDER:
         return
     rung = session.get(Rung, (round_id, submission.team_id), populate_existing=True)

@@ -1,6 +1,6 @@
-"""What a team sends: taken in or refused with the reason, shown to whom it may be shown, picked for the end.
+"""Accept or refuse submissions, show them, and pick the final ones.
 
-What becomes of it once it is in the queue is `app/competing/evaluations.py`'s. Locks are taken in one order everywhere:
+`app/competing/evaluations.py` has what follows once one is queued. Locks are taken in one order everywhere:
 competition, team, quota, submission, evaluation.
 """
 
@@ -40,13 +40,13 @@ if TYPE_CHECKING:
     from app.people.accounts import Viewer
 
 BEHIND_OTHERS = timedelta(seconds=20)
-"""A team's second waiting file stands in the queue as though it had come so much later, its third twice so."""
+"""Each waiting file of a team moves its next file back by this much in the queue."""
 MAX_MESSAGE_LENGTH = 500
 
 
 @dataclass(frozen=True)
 class Receipt:
-    """What the participant holds in hand: it is stored, it counts once, it will end with an answer."""
+    """Confirms that an upload is stored and queued, and counts once."""
 
     id: int
     sha256: str
@@ -59,7 +59,7 @@ class Receipt:
 
 @dataclass(frozen=True)
 class Allowance:
-    """What a team may still send today."""
+    """What a team may still submit today."""
 
     limit: int
     used: int
@@ -68,10 +68,10 @@ class Allowance:
     resets_at: datetime
     timezone: str
     total_limit: int | None
-    """Over the whole competition; None for no cap."""
+    """Over the whole competition; None for no limit."""
     total_used: int
     closes_at: datetime | None
-    """For this team, which may have been granted more time than others."""
+    """For this team, extensions included."""
 
     @property
     def remaining(self) -> int:
@@ -95,13 +95,13 @@ def accept(
     idempotency_key: str | None = None,
     most_bytes: int = 0,
 ) -> Receipt:
-    """Take one upload in, or refuse it with the reason; everything in the caller's one transaction.
+    """Accept one upload and queue it, or refuse it, in the caller's transaction.
 
-    `received_at` is when the request began, before its body was read: that decides whether it was in
-    time. A repeated `idempotency_key` gives the first receipt again and costs nothing. `most_bytes` is what
-    all files of a team may take; 0 for no limit.
+    `received_at` is when the request began, before its body was read; it decides whether the upload is in
+    time. A repeated `idempotency_key` returns the first receipt and is not charged. `most_bytes` limits all
+    files of a team together; 0 is no limit.
     """
-    # The lock keeps a deadline or a new round from changing between this check and the commit.
+    # The lock prevents a change of the deadline or the round between this check and the commit.
     competition = session.scalars(
         select(Competition)
         .where(Competition.id == competition.id)
@@ -150,7 +150,7 @@ def accept(
                 idempotency_key=idempotency_key,
             )
     except IntegrityError:
-        # The same key in another competition, or at the same moment: the caller's rollback undoes the charge.
+        # The key was used in another competition or a concurrent request; the rollback undoes the charge.
         raise Conflict("This Idempotency-Key was already used for another upload; use a new one.") from None
     events.log_upload(session, viewer.name, events.ACCEPTED, submission, competition.slug, now=now)
     failpoints.reach("accept.inserted")
@@ -165,10 +165,10 @@ def admit(
     received_at: datetime,
     idempotency_key: str | None = None,
 ) -> str | None:
-    """The refusals of `accept` that need no file, so that a hopeless upload is not read at all.
+    """Refuse, before its body is read, an upload that `accept` would refuse.
 
-    It reserves nothing: `accept` decides, once the file is here. For an `idempotency_key` that is known
-    it returns the sha256 of that upload: only the very same file can be a repetition worth keeping.
+    It reserves nothing: `accept` decides when the file has arrived. For a known `idempotency_key` it returns
+    the sha256 of the earlier upload, because only the same file is a repetition.
     """
     if idempotency_key is not None and (known := _known_upload(session, viewer.id, idempotency_key)):
         return known
@@ -196,7 +196,7 @@ def post_baseline(
     message: str,
     now: datetime,
 ) -> int | None:
-    """Queue an organiser's baseline like anybody's file, without quota; None if the team already sent this file."""
+    """Queue a baseline's file without quota; None if it was posted before."""
     same = Submission.team_id == team.id, Submission.sha256 == blob.sha256
     if session.scalar(select(Submission.id).where(*same).limit(1)) is not None:
         return None
@@ -259,7 +259,7 @@ def _receipt_of(
 
 
 def _known_upload(session: Session, user_id: int, key: str) -> str | None:
-    """The sha256 of what this user sent with this key before."""
+    """Return the sha256 of this user's earlier upload with this key."""
     known = select(Submission.sha256).where(Submission.user_id == user_id, Submission.idempotency_key == key)
     return session.scalar(known)
 
@@ -280,23 +280,23 @@ def _refuse_out_of_time(
         for_you = "" if limits.closes_at == competition.closes_at else " for your team"
         raise Closed(f"{competition.title} closed{for_you} on {_words(competition, limits.closes_at)}.")
     if competition.is_paused:
-        raise Closed(f"{competition.title} takes no submissions just now: the organiser has paused it.")
+        raise Closed(f"{competition.title} takes no submissions at the moment: the organiser has paused it.")
 
 
 def _is_too_late(competition: Competition, limits: extensions.Limits, now: datetime) -> bool:
-    """A body begun in time has the grace to arrive in, and no more."""
+    """Whether an upload that began in time arrived after the grace period."""
     grace = timedelta(seconds=competition.grace_seconds)
     return limits.closes_at is not None and now >= limits.closes_at + grace
 
 
 def _refuse_too_many_pending(session: Session, competition: Competition, team: Team) -> int:
-    """How many of the team's files wait, if one more may."""
-    # Counting is safe here: the team's row is locked, so no second upload of theirs counts beside us.
+    """Return how many of the team's files wait; refuse one above the limit."""
+    # Counting is safe: the team's row is locked, so its uploads run one after the other.
     pending = _pending_count(session, team)
     if pending >= competition.pending_limit:
         raise QuotaExhausted(
-            f"{pending} of your submissions are still waiting for a score, and {competition.pending_limit} may wait "
-            "at a time. Please wait for one of them to finish."
+            f"{pending} of your submissions are still waiting for a score, and {competition.pending_limit} "
+            "may wait at a time. Please wait for one of them to finish."
         )
     return pending
 
@@ -333,8 +333,8 @@ def _refuse_too_many_rejected(
     )
     if (rejected or 0) >= competition.rejected_limit:
         raise QuotaExhausted(
-            f"{rejected} of your files were rejected today, which is the limit; your submissions page lists every "
-            f"problem of each. The next can be sent {_reset_words(competition, received_at)}."
+            f"{rejected} of your files were rejected today, which is the limit; your submissions page lists "
+            f"every problem of each. The next can be sent {_reset_words(competition, received_at)}."
         )
 
 
@@ -348,8 +348,11 @@ def _refuse_beyond_total(session: Session, limits: extensions.Limits, team: Team
 
 
 def refuse_beyond_room(session: Session, team_id: int, adding_bytes: int, *, most_bytes: int) -> None:
-    """What a team has sent is kept whatever came of it, so it all takes room; a file sent twice counts twice.
-    Safe to compare while the team's row is locked."""
+    """Refuse a file that would exceed the storage limit of a team.
+
+    All its files are kept, so all count, also rejected ones; a file sent twice counts twice. The caller holds
+    the lock of the team's row.
+    """
     if not most_bytes:
         return
     sent = select(func.sum(Submission.size_bytes)).where(Submission.team_id == team_id)
@@ -361,14 +364,17 @@ def refuse_beyond_room(session: Session, team_id: int, adding_bytes: int, *, mos
     taken = int(session.scalar(sent) or 0) + int(session.scalar(beside) or 0)
     if taken + adding_bytes > most_bytes:
         raise QuotaExhausted(
-            f"Your team's files take {taken / 1e6:.1f} MB here, and a team may have {most_bytes / 1e6:g} MB in a "
-            f"competition: this one of {adding_bytes / 1e6:.1f} MB has no room. Send it compressed (.csv.gz), or ask "
-            "the organiser for more."
+            f"Your team's files take {taken / 1e6:.1f} MB here, and a team may have {most_bytes / 1e6:g} MB "
+            f"in a competition: this file of {adding_bytes / 1e6:.1f} MB has no room. Send it compressed "
+            "(.csv.gz), or ask the organiser for more."
         )
 
 
 def _charged_count(session: Session, team: Team) -> int:
-    """Files of the team that count, over the whole run. Safe to compare while the team's row is locked."""
+    """Count the team's charged submissions in the whole competition.
+
+    Safe to compare while the team's row is locked.
+    """
     charged = (
         select(func.count())
         .select_from(Submission)
@@ -380,14 +386,17 @@ def _charged_count(session: Session, team: Team) -> int:
 def _charge(
     session: Session, competition: Competition, limits: extensions.Limits, team: Team, received_at: datetime
 ) -> int:
-    """Take one of today's uploads in a single guarded UPDATE: counting first and inserting then lets
-    two tabs both take the last one (measured: 12 accepted of a limit of 5)."""
+    """Charge one of today's uploads in a single guarded UPDATE.
+
+    Counting first and inserting then lets two tabs both take the last one (measured: 12 accepted of a limit
+    of 5).
+    """
     day = competition.day(received_at)
     limit = limits.daily_limit
     make = _insert_or_ignore(session, Quota).values(team_id=team.id, day=day, used=0, lim=limit)
     session.execute(make.on_conflict_do_nothing())
     mine = Quota.team_id == team.id, Quota.day == day
-    # An organiser may have changed the limit since the row was made, but never below what is used.
+    # The organiser may have changed the limit since the row was inserted, but not below what is used.
     session.execute(update(Quota).where(*mine, Quota.lim != limit, Quota.used <= limit).values(lim=limit))
     used: int | None = session.scalar(
         update(Quota)
@@ -443,15 +452,15 @@ def _insert(
     return submission
 
 
-# -- people ------------------------------------------------------------------------------------
+# -- final picks and what a viewer may see -----------------------------------------------------
 
 
 def pick_final(
     session: Session, competition: Competition, team: Team, submission_id: int, *, picked: bool, now: datetime
 ) -> None:
-    """Choose or unchoose one of the team's scored files for the private board, before the close."""
+    """Pick or unpick a scored submission for the private board, before the close."""
     evaluations.lock(session, competition.id, team.id)
-    session.refresh(competition)  # an organiser may have closed it while this waited for the lock
+    session.refresh(competition)  # it may have been closed while this waited for the lock
     if extensions.limits(session, competition, team).phase(competition, now) is Phase.CLOSED:
         raise Closed("Final picks can be changed only until the competition closes.")
     pick = session.get(FinalPick, (team.id, submission_id))
@@ -483,7 +492,10 @@ def _refuse_pick(session: Session, competition: Competition, team: Team, submiss
 
 @dataclass(frozen=True)
 class Status:
-    """A submission as its team or an organiser may see it; `private` stays None until the close."""
+    """A submission as its team or an organiser may see it.
+
+    `private` is None until the close.
+    """
 
     id: int
     team_id: int
@@ -503,9 +515,9 @@ class Status:
     problem_count: int
     fault: str | None
     public: float | None
-    """As it was released, which is what the board ranks by."""
+    """The shown score, by which the board ranks."""
     public_exact: float | None
-    """Before the close for organisers only."""
+    """Before the close only for organisers."""
     private: float | None
     public_also: Mapping[str, float]
     private_also: Mapping[str, float]
@@ -526,8 +538,10 @@ def statuses(
     limit: int = 50,
     before_id: int | None = None,
 ) -> list[Status]:
-    """Submissions under the active round, newest first. Private numbers and faults are filled in only
-    for whom they are: private after the close, faults for organisers, who also see private always."""
+    """Return submissions with their state in the active round, newest first.
+
+    Private scores are filled in after the close, and for organisers always; faults only for organisers.
+    """
     query = (
         select(Submission, Team, Evaluation, Score, FinalPick.submission_id)
         .join(Team, Team.id == Submission.team_id)
@@ -594,7 +608,10 @@ def statuses(
 
 
 def visible(session: Session, viewer: Viewer, submission_id: int) -> tuple[Submission, Competition]:
-    """The submission, if it is the viewer's team's or the viewer organises; else NotFound, never a hint that it exists."""
+    """Return a submission of the viewer's team, or any for organisers.
+
+    Else NotFound, as for one that does not exist.
+    """
     submission = session.get(Submission, submission_id)
     if submission is not None:
         mine = select(Membership.user_id).where(
@@ -606,7 +623,10 @@ def visible(session: Session, viewer: Viewer, submission_id: int) -> tuple[Submi
 
 
 def latest_isolation(session: Session, competition: Competition) -> str | None:
-    """How well the organiser's own metric was isolated when it last ran; None for every other metric."""
+    """Return how the own metric was isolated when it last ran.
+
+    None for a built-in metric.
+    """
     latest = (
         select(Score.provenance)
         .join(Submission, Submission.id == Score.submission_id)
@@ -618,11 +638,11 @@ def latest_isolation(session: Session, competition: Competition) -> str | None:
     return found.get("metric_isolation", found.get("isolation"))
 
 
-# -- words -------------------------------------------------------------------------------------
+# -- texts -------------------------------------------------------------------------------------
 
 
 def _safe_filename(name: str) -> str:
-    """The name as a person gave it, without a path or control characters; only ever shown."""
+    """Return the given name without path and control characters, for display."""
     name = name.replace("\\", "/").rsplit("/", 1)[-1]
     name = "".join(c for c in name if c.isprintable()).strip()
     return name[:200] or "submission.csv"

@@ -1,4 +1,4 @@
-"""Who competes: joining a competition makes a team of one."""
+"""Teams: joining a competition makes a team of one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from app.people.accounts import Viewer
 
 
 def of(session: Session, competition: Competition, user_id: int) -> Team | None:
-    """The user's team in this competition, or None before joining."""
+    """Return the user's team, or None before joining."""
     return session.scalar(
         select(Team)
         .join(Membership, Membership.team_id == Team.id)
@@ -23,12 +23,15 @@ def of(session: Session, competition: Competition, user_id: int) -> Team | None:
 
 
 def join(session: Session, competition: Competition, viewer: Viewer, *, now: datetime) -> Team:
-    """Enter as a team of one, named like the user; joining twice is the same as once."""
+    """Join as a team of one, named like the user.
+
+    Joining twice has no further effect.
+    """
     team = of(session, competition, viewer.id)
     if team is not None:
         return team
     if competition.phase(now) is Phase.CLOSED:
-        raise Closed(f"{competition.title} is over; it can no longer be joined.")
+        raise Closed(f"{competition.title} is closed; it can no longer be joined.")
     try:
         with session.begin_nested():
             team = Team(
@@ -42,10 +45,10 @@ def join(session: Session, competition: Competition, viewer: Viewer, *, now: dat
                 Membership(competition_id=competition.id, user_id=viewer.id, team_id=team.id, joined_at=now)
             )
     except IntegrityError:
-        # The same person in two tabs: the other tab has made the team.
+        # The same user joined in another tab.
         team = of(session, competition, viewer.id)
         if team is None:
-            raise Conflict("The team could not be made just now; please try again.") from None
+            raise Conflict("The team could not be made; please try again.") from None
     return team
 
 
@@ -61,9 +64,9 @@ def rename(session: Session, team: Team, name: str) -> None:
 
 
 def baseline(session: Session, competition: Competition, name: str, *, now: datetime) -> Team:
-    """The memberless team that holds a baseline's row."""
+    """Return the team of a baseline, which has no members."""
     name = name[:48]
-    # A person may have taken the plain name first.
+    # A participant may have taken the name first.
     named = Team.competition_id == competition.id, Team.name.in_([name, f"{name} (baseline)"])
     team = session.scalar(select(Team).where(*named, Team.is_baseline))
     if team is not None:
@@ -77,7 +80,7 @@ def baseline(session: Session, competition: Competition, name: str, *, now: date
 
 
 def _free_name(session: Session, competition: Competition, wish: str) -> str:
-    """The wish, or the wish with the first free number behind it."""
+    """Return the wished name, with the first free number if it is taken."""
     taken = set(
         session.scalars(
             select(Team.name).where(

@@ -93,7 +93,7 @@ def test_everything_wrong_with_a_grant_is_said_at_once(world: World) -> None:
             closes_at=LATER,
             total_extra=5000,
         )
-    for words in ("shorter than 10", "0 to 1000", "no close that could be later", "no limit over the whole"):
+    for words in ("shorter than 10", "0 to 1000", "no closing time to extend", "no limit over the whole"):
         assert words in refusal.value.message
 
 

@@ -61,7 +61,7 @@ def test_another_installations_receipt_is_refused() -> None:
 
 @pytest.mark.parametrize("text", ["", "heldout-receipt-1", TEXT[:-1], TEXT + "A", TEXT + " more"])
 def test_half_a_receipt_or_more_than_one_is_said_to_be_none(text: str) -> None:
-    with pytest.raises(Refused, match="not a whole receipt"):
+    with pytest.raises(Refused, match="not a complete receipt"):
         read(text, SIGNER.public_key)
 
 

@@ -140,17 +140,17 @@ def rescore_discard(slug: str) -> ResponseReturnValue:
     with parts().database.begin() as session:
         now = db.now(session)
         me = organiser(session, now)
-        draft_id = _seen_draft(session, slug, or_at_work=True)
+        draft_id = _seen_draft(session, slug, or_unfinished=True)
         rescores.discard_rescore(session, competitions.by_slug(session, slug))
         events.log(session, me.name, "rescore discarded", slug, now=now, round=draft_id)
     return _back(slug, "The rescore is given up; the board stays as it is.")
 
 
-def _seen_draft(session: Session, slug: str, *, or_at_work: bool = False) -> int:
+def _seen_draft(session: Session, slug: str, *, or_unfinished: bool = False) -> int:
     """The draft as the page showed it, and nothing else."""
     competition = competitions.by_slug(session, slug)
     return rescores.refuse_unless_seen(
-        session, competition, draft=field("draft"), seen=field("seen"), or_at_work=or_at_work
+        session, competition, draft=field("draft"), seen=field("seen"), or_unfinished=or_unfinished
     )
 
 
