@@ -107,7 +107,7 @@ def test_a_room_of_app_imports_only_rooms_below_it() -> None:
     assert upward == []
 
 
-@pytest.mark.parametrize("room", ["app", "worker"])
+@pytest.mark.parametrize("room", ["app", "scorer", "worker"])
 def test_no_module_names_private_names_of_another(room: str) -> None:
     private = [
         f"{path.relative_to(ROOT)}:{line} names {name}"
@@ -119,6 +119,16 @@ def test_no_module_names_private_names_of_another(room: str) -> None:
         and not (ROOT / name.replace(".", "/")).with_suffix(".py").exists()
     ]
     assert private == []
+
+
+def test_scorer_has_no_import_circle() -> None:
+    """Holds for readers that count `from scorer.x import y` as an import of scorer.x and of scorer.x.y."""
+    named = {".".join(p.relative_to(ROOT).with_suffix("").parts): p for p in modules("scorer")}
+    files = {name.removesuffix(".__init__"): path for name, path in named.items()}
+    arrows = {m: {name for _, name in imports(path) if name in files} - {m} for m, path in files.items()}
+    while free := {m for m, below in arrows.items() if not below}:
+        arrows = {m: below - free for m, below in arrows.items() if m not in free}
+    assert arrows == {}
 
 
 def used_names(path: Path) -> Iterator[tuple[int, str]]:

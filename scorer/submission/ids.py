@@ -18,117 +18,112 @@ _NUMERIC_ID = re.compile(r"([+-]?)(\d+)(?:\.(\d*))?(?:[eE]([+-]?\d{1,6}))?", re.
 
 
 def id_problems(rows: PlacedRows, solution: Solution) -> list[Problem]:
-    """Duplicate, unknown and missing ids; ids merely spelt otherwise are told apart from strangers."""
-    problems = []
-    if rows.duplicates:
-        listed = []
-        for row, later in list(rows.duplicates.items())[:LISTED]:
-            times = "twice" if len(later) == 1 else f"{len(later) + 1} times"
-            lines = [int(rows.lines[row]), *later]
-            at = (" and " if len(lines) == 2 else ", ").join(map(str, lines[:LISTED]))
-            more = ", ..." if len(lines) > LISTED else ""
-            listed.append(f"Id {show_id(solution.ids.text(row))} appears {times} (lines {at}{more}).")
-        if len(rows.duplicates) > LISTED:
-            listed.append(f"{len(rows.duplicates) - LISTED} more ids appear more than once.")
-        row, later = next(iter(rows.duplicates.items()))
-        count = sum(len(lines) for lines in rows.duplicates.values())
-        problems.append(
-            Problem(
-                "DUPLICATE_IDS",
-                " ".join(listed),
-                line=later[0],
-                id=show_id(solution.ids.text(row)),
-                column=show(solution.id_column),
-                count=count,
-            )
-        )
+    """Return the problems with duplicate, respelt, unknown and missing ids."""
+    respelt, unknown, missing = _match_spelling(
+        rows.unknown, np.flatnonzero(rows.lines == 0).tolist(), solution
+    )
+    return [
+        *_duplicate_ids(rows, solution),
+        *_respelt_ids(respelt, len(rows.lines), solution),
+        *_unknown_ids(unknown, missing, solution),
+        *_missing_ids(rows, unknown, missing, solution),
+    ]
 
-    missing = np.flatnonzero(rows.lines == 0).tolist()
-    unknown = rows.unknown
-    if unknown and missing:
-        respelt, unknown, missing = _match_spelling(unknown, missing, solution)
-        if respelt:
-            received, line, row = respelt[0]
-            noun = "id" if len(respelt) == 1 else "ids"
-            n_alike = f"all {len(respelt)}" if len(respelt) == len(rows.lines) else f"{len(respelt)} {noun}"
-            message = (
-                f"Ids look like {show(received)} where {show(solution.ids.text(row))} is expected ({n_alike}). "
-                f"Write ids exactly as in the test set{_spelling_hint(solution, received, row)}."
-            )
-            problems.append(
-                Problem(
-                    "ID_FORMAT",
-                    message,
-                    line=line,
-                    id=show(received),
-                    column=show(solution.id_column),
-                    count=len(respelt),
-                )
-            )
 
-    off_by_one = " (Are your ids off by one?)" if _is_off_by_one(unknown, missing, solution) else ""
-    if unknown:
-        received, line = unknown[0]
-        listing = ", ".join(f"{show_id(key)} (line {at})" for key, at in unknown[:LISTED])
-        noun = "id is" if len(unknown) == 1 else "ids are"
-        more = ", ..." if len(unknown) > LISTED else ""
-        message = f"{len(unknown)} {noun} not in the test set: {listing}{more}."
-        invisible = _invisible(received)
-        if invisible:
-            message = (
-                f'Line {line}: id "{show(received)}" contains an invisible character ({invisible}). {message}'
-            )
-        problems.append(
-            Problem(
-                "UNKNOWN_IDS",
-                message + off_by_one,
-                line=line,
-                id=show_id(received),
-                column=show(solution.id_column),
-                count=len(unknown),
-            )
-        )
+def _duplicate_ids(rows: PlacedRows, solution: Solution) -> list[Problem]:
+    if not rows.duplicates:
+        return []
+    listed = []
+    for row, later in list(rows.duplicates.items())[:LISTED]:
+        times = "twice" if len(later) == 1 else f"{len(later) + 1} times"
+        lines = [int(rows.lines[row]), *later]
+        at = (" and " if len(lines) == 2 else ", ").join(map(str, lines[:LISTED]))
+        more = ", ..." if len(lines) > LISTED else ""
+        listed.append(f"Id {show_id(solution.ids.text(row))} appears {times} (lines {at}{more}).")
+    if len(rows.duplicates) > LISTED:
+        listed.append(f"{len(rows.duplicates) - LISTED} more ids appear more than once.")
+    row, later = next(iter(rows.duplicates.items()))
+    count = sum(len(lines) for lines in rows.duplicates.values())
+    key, column = show_id(solution.ids.text(row)), show(solution.id_column)
+    return [Problem("DUPLICATE_IDS", " ".join(listed), line=later[0], id=key, column=column, count=count)]
+
+
+def _respelt_ids(respelt: list[tuple[str, int, int]], n_rows: int, solution: Solution) -> list[Problem]:
+    if not respelt:
+        return []
+    received, line, row = respelt[0]
+    n, noun = len(respelt), "id" if len(respelt) == 1 else "ids"
+    n_alike = f"all {n}" if n == n_rows else f"{n} {noun}"
+    message = (
+        f"Ids look like {show(received)} where {show(solution.ids.text(row))} is expected ({n_alike}). "
+        f"Write ids exactly as in the test set{_spelling_hint(solution, received, row)}."
+    )
+    column = show(solution.id_column)
+    return [Problem("ID_FORMAT", message, line=line, id=show(received), column=column, count=n)]
+
+
+def _unknown_ids(unknown: list[tuple[str, int]], missing: list[int], solution: Solution) -> list[Problem]:
+    if not unknown:
+        return []
+    received, line = unknown[0]
+    listing = ", ".join(f"{show_id(key)} (line {at})" for key, at in unknown[:LISTED])
+    noun = "id is" if len(unknown) == 1 else "ids are"
+    more = ", ..." if len(unknown) > LISTED else ""
+    message = f"{len(unknown)} {noun} not in the test set: {listing}{more}."
+    if invisible := _invisible(received):
+        first = f'Line {line}: id "{show(received)}" contains an invisible character ({invisible}).'
+        message = f"{first} {message}"
+    if _is_off_by_one(unknown, missing, solution):
+        message += " (Are your ids off by one?)"
+    key, column = show_id(received), show(solution.id_column)
+    return [Problem("UNKNOWN_IDS", message, line=line, id=key, column=column, count=len(unknown))]
+
+
+def _missing_ids(
+    rows: PlacedRows, unknown: list[tuple[str, int]], missing: list[int], solution: Solution
+) -> list[Problem]:
     # A ragged line whose id cannot be read may be the very row that seems to be missing.
-    if rows.complete and len(missing) > rows.unplaced:
-        n_ids = len(solution.ids)
-        listing = ", ".join(show_id(solution.ids.text(row)) for row in missing[:LISTED])
-        more = ", ..." if len(missing) > LISTED else ""
-        if len(missing) == n_ids and not unknown:
-            message = f"The file has no rows; {n_ids} ids are required: {listing}{more}."
-        else:
-            noun, verb = ("id", "is") if n_ids == 1 else ("ids", "is" if len(missing) == 1 else "are")
-            message = f"{len(missing)} of {n_ids} required {noun} {verb} missing: {listing}{more}."
-            message += " Every id of the sample submission must appear exactly once."
-        problems.append(
-            Problem(
-                "MISSING_IDS",
-                message,
-                id=show_id(solution.ids.text(missing[0])),
-                column=show(solution.id_column),
-                count=len(missing),
-            )
-        )
-    return problems
+    if not rows.complete or len(missing) <= rows.unplaced:
+        return []
+    n_ids = len(solution.ids)
+    listing = ", ".join(show_id(solution.ids.text(row)) for row in missing[:LISTED])
+    more = ", ..." if len(missing) > LISTED else ""
+    if len(missing) == n_ids and not unknown:
+        message = f"The file has no rows; {n_ids} ids are required: {listing}{more}."
+    else:
+        noun, verb = ("id", "is") if n_ids == 1 else ("ids", "is" if len(missing) == 1 else "are")
+        message = f"{len(missing)} of {n_ids} required {noun} {verb} missing: {listing}{more}."
+        message += " Every id of the sample submission must appear exactly once."
+    key, column = show_id(solution.ids.text(missing[0])), show(solution.id_column)
+    return [Problem("MISSING_IDS", message, id=key, column=column, count=len(missing))]
 
 
 def _match_spelling(
     unknown: list[tuple[str, int]], missing: list[int], solution: Solution
 ) -> tuple[list[tuple[str, int, int]], list[tuple[str, int]], list[int]]:
-    """Pair unknown with missing ids that are the same number: (received, line, row), and what is left of both."""
+    """Pair unknown with missing ids that are the same number.
+
+    Returns (received, line, row) of each pair, and the unknown and missing ids that are left.
+    """
+    if not unknown or not missing:
+        return [], unknown, missing
     wanted = {key: row for row in missing if (key := _number_key(solution.ids.text(row))) is not None}
-    respelt, strangers = [], []
+    respelt, others = [], []
     for received, line in unknown:
         key = _number_key(received.strip(SPACES))
         if key is not None and key in wanted:
             respelt.append((received, line, wanted.pop(key)))
         else:
-            strangers.append((received, line))
+            others.append((received, line))
     found = {row for _, _, row in respelt}
-    return respelt, strangers, [row for row in missing if row not in found]
+    return respelt, others, [row for row in missing if row not in found]
 
 
 def _number_key(text: str) -> tuple[str, str, int] | None:
-    """A number's sign, significant digits and exponent: the same for 1, 1.0, 01 and 1e0; exact at any length."""
+    """Return a number's sign, significant digits and exponent.
+
+    The same for 1, 1.0, 01 and 1e0; exact at any length.
+    """
     match = _NUMERIC_ID.fullmatch(text)
     if match is None:
         return None
