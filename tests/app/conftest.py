@@ -1,4 +1,4 @@
-"""A competition with two people in it, made through the core as the edges make it."""
+"""A competition with two teams, made with the functions of app/competing."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ MANIFEST: dict[str, Any] = {
 
 @dataclass
 class World:
-    """The database and the verbs of the walk, each in its own transaction as at the edges."""
+    """A database with one competition; each method is one transaction."""
 
     database: Database
     slug: str = "biopsy"
@@ -102,7 +102,7 @@ class World:
             evaluations.record_scored(session, claim, Report(public=public, private=private), now=now)
 
     def score(self, public: float, private: float = 0.6, *, by: str = "ada", now: datetime = NOON) -> int:
-        """From upload to score in one go; the submission's id."""
+        """Submit, claim and score a file, and return the submission's id."""
         receipt = self.submit(f"{by}{public}{private}{now}", by=by, now=now)
         claim = self.claim(receipt.id, now=now)
         assert claim is not None
@@ -156,7 +156,7 @@ def world(database: Database) -> World:
 
 
 def add_version(session: Any, number: int, *, labels: int | None = None, **manifest: Any) -> ChallengeVersion:
-    """Another version; of other labels too, unless `labels` is the number of the version that has the same."""
+    """Add a version; `labels` is the number of a version with the same labels."""
     challenge = session.query(Challenge).one_or_none() or Challenge(slug="biopsy", created_at=NOON)
     version = ChallengeVersion(
         challenge=challenge,

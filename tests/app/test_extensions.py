@@ -1,4 +1,4 @@
-"""A team's own close and uploads: granted with a reason, and never at the price of the private scores."""
+"""Extensions: a later close and more uploads, without revealing private scores."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def grant(world: World, team: str = "ada", *, now: datetime = NOON, **more: Any)
         ).id
 
 
-def test_a_later_close_is_for_one_team_alone(world: World) -> None:
+def test_later_close_is_for_one_team_alone(world: World) -> None:
     world.change(closes_at=CLOSE)
     grant(world, closes_at=LATER)
     after = CLOSE + MINUTE
@@ -52,11 +52,11 @@ def test_private_scores_wait_for_the_last_extension(world: World) -> None:
             return leaderboard.board(session, competitions.by_slug(session, world.slug), now=now).is_private
 
     assert not is_private(CLOSE + timedelta(hours=2))
-    assert not is_private(LATER + MINUTE), "a body begun in time may still arrive"
+    assert not is_private(LATER + MINUTE), "an upload begun in time may still arrive"
     assert is_private(LATER + timedelta(minutes=2))
 
 
-def test_a_revoked_extension_is_over_at_once(world: World) -> None:
+def test_revoked_extension_ends_at_once(world: World) -> None:
     world.change(closes_at=CLOSE)
     number = grant(world, closes_at=LATER)
     with world.database.begin() as session:
@@ -67,7 +67,7 @@ def test_a_revoked_extension_is_over_at_once(world: World) -> None:
         world.submit(now=CLOSE + MINUTE)
 
 
-def test_extra_uploads_come_on_top_of_the_day_and_of_the_whole(world: World) -> None:
+def test_extra_uploads_raise_the_daily_and_the_total_limit(world: World) -> None:
     world.change(daily_limit=1, total_limit=2)
     grant(world, daily_extra=2, total_extra=1)
     for n in range(3):
@@ -81,7 +81,7 @@ def test_extra_uploads_come_on_top_of_the_day_and_of_the_whole(world: World) -> 
     assert world.used() == 4
 
 
-def test_everything_wrong_with_a_grant_is_said_at_once(world: World) -> None:
+def test_every_problem_of_an_extension_is_reported_at_once(world: World) -> None:
     with pytest.raises(Refused) as refusal, world.database.begin() as session:
         extensions.grant(
             session,
@@ -97,18 +97,18 @@ def test_everything_wrong_with_a_grant_is_said_at_once(world: World) -> None:
         assert words in refusal.value.message
 
 
-def test_no_later_close_once_private_scores_are_shown(world: World) -> None:
+def test_later_close_after_private_scores_are_shown_is_refused(world: World) -> None:
     world.change(closes_at=CLOSE)
     with pytest.raises(Refused, match="already shown"):
         grant(world, now=CLOSE + timedelta(hours=1), closes_at=LATER)
 
 
-def test_only_a_team_of_the_competition_can_be_granted_more(world: World) -> None:
-    with pytest.raises(NotFound, match="no team 'nobody'"):
-        grant(world, "nobody", daily_extra=1)
+def test_extension_for_an_unknown_team_is_refused(world: World) -> None:
+    with pytest.raises(NotFound, match="no team 'unknown'"):
+        grant(world, "unknown", daily_extra=1)
 
 
-def test_the_reason_stays_with_the_grant_and_in_the_log(world: World) -> None:
+def test_reason_is_stored_with_the_extension_and_in_the_log(world: World) -> None:
     grant(world, daily_extra=1)
     with world.database.read() as session:
         assert session.query(Extension).one().reason == "was ill for a day"
@@ -116,7 +116,7 @@ def test_the_reason_stays_with_the_grant_and_in_the_log(world: World) -> None:
     assert event.detail["reason"] == "was ill for a day"
 
 
-def test_closing_by_hand_ends_later_closes_and_leaves_what_was_granted_beside_them(world: World) -> None:
+def test_closing_a_competition_revokes_only_later_closes(world: World) -> None:
     world.change(closes_at=CLOSE)
     later, more = grant(world, closes_at=LATER), grant(world, "bob", daily_extra=1)
     with world.database.begin() as session:
@@ -136,14 +136,16 @@ def test_closing_by_hand_ends_later_closes_and_leaves_what_was_granted_beside_th
 @pytest.mark.parametrize(
     "database_url", [pytest.param("postgres", marks=pytest.mark.postgres)], indirect=True
 )
-def test_an_upload_that_is_being_accepted_while_somebody_closes_was_in_time(
-    world: World, tmp_path: Path
-) -> None:
-    """The clock is read once the lock is held: read before, it made closes that were older than what came in."""
+def test_upload_accepted_during_a_close_was_in_time(world: World, tmp_path: Path) -> None:
+    """The clock is read after taking the lock.
+
+    Read before, closes were older than uploads that were already accepted.
+    """
     url = world.database.url.render_as_string(hide_password=False)
     blob = Blob("a" * 64, 5)
     waits = text(
-        "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE wait_event_type = 'Lock' AND datname = current_database()"
     )
 
     def is_waiting() -> bool:
@@ -160,7 +162,7 @@ def test_an_upload_that_is_being_accepted_while_somebody_closes_was_in_time(
             closing = pool.submit(
                 heldout, tmp_path / "data", "competition", "close", world.slug, HELDOUT_DATABASE_URL=url
             )
-            eventually(is_waiting, what="a command that waits for the upload")
+            eventually(is_waiting, what="the command to wait for the upload")
             accepted_at = db.now(session)
         assert closing.result().returncode == 0
     closes_at = world.competition().closes_at

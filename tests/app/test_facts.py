@@ -1,4 +1,4 @@
-"""What the database refuses by itself, whoever asks: facts are written once. On SQLite and PostgreSQL."""
+"""Updates of facts that the database itself refuses, on SQLite and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ def change(database: Database, statement: str) -> int:
 
 
 @pytest.mark.parametrize("column", ["solution_digest", "metric_digest", "digest"])
-def test_labels_cannot_change_without_a_new_version(world: World, column: str) -> None:
+def test_digests_of_a_version_cannot_be_updated(world: World, column: str) -> None:
     other = "f" * 64
     refused(world.database, f"UPDATE challenge_version SET {column} = '{other}'", "is written once")
 
 
-def test_a_version_can_neither_be_renumbered_nor_removed_but_described_anew(world: World) -> None:
+def test_version_cannot_be_renumbered_or_deleted_but_its_texts_may_change(world: World) -> None:
     refused(world.database, "UPDATE challenge_version SET number = 7", "is written once")
     refused(world.database, "DELETE FROM challenge_version", "is kept for good")
-    # The words of a challenge are no fact about its labels.
+    # The texts of a challenge do not change its labels.
     assert change(world.database, "UPDATE challenge_version SET manifest = manifest") == 1
 
 
@@ -49,18 +49,18 @@ def test_a_version_can_neither_be_renumbered_nor_removed_but_described_anew(worl
         "competition_id = competition_id + 1",
     ],
 )
-def test_what_was_received_cannot_be_rewritten(world: World, setting: str) -> None:
+def test_facts_of_a_submission_cannot_be_updated(world: World, setting: str) -> None:
     world.submit()
     refused(world.database, f"UPDATE submission SET {setting}", "is written once")
 
 
-def test_a_submission_stays_and_what_is_no_fact_of_it_may_change(world: World) -> None:
+def test_submission_cannot_be_deleted_but_its_charge_may_change(world: World) -> None:
     world.submit()
     refused(world.database, "DELETE FROM submission", "is kept for good")
     assert change(world.database, "UPDATE submission SET is_charged = is_charged") == 1
 
 
-def test_a_score_is_what_was_measured(world: World) -> None:
+def test_score_cannot_be_updated(world: World) -> None:
     world.score(0.3, 0.4)
     for setting in (
         "public = 0.1",
@@ -73,7 +73,7 @@ def test_a_score_is_what_was_measured(world: World) -> None:
         refused(world.database, f"UPDATE score SET {setting}", "is written once")
 
 
-def test_what_a_database_of_the_version_before_showed_is_kept_as_it_was(world: World) -> None:
+def test_upgrade_keeps_shown_scores_and_protects_them(world: World) -> None:
     world.score(0.3, 0.4)
     with world.database.engine.begin() as connection:
         config = migrations.alembic_config()
@@ -87,7 +87,7 @@ def test_what_a_database_of_the_version_before_showed_is_kept_as_it_was(world: W
     assert world.state(world.score(0.2, 0.3)) is State.SCORED
 
 
-def test_a_sealed_event_stays_where_it_is(world: World) -> None:
+def test_chained_event_cannot_be_updated_or_deleted(world: World) -> None:
     world.score(0.3, 0.4)
     refused(world.database, "UPDATE event SET action = 'nothing'", "is written once")
     refused(world.database, "UPDATE event SET detail = '{}'", "is written once")
@@ -100,7 +100,7 @@ def test_a_sealed_event_stays_where_it_is(world: World) -> None:
         assert audit_log.verify(session).faults == ()
 
 
-def test_a_log_changed_behind_the_triggers_is_found_out(world: World) -> None:
+def test_changes_made_without_the_triggers_are_detected(world: World) -> None:
     id_ = world.score(0.3, 0.4)
     with world.database.begin() as session:
         audit_log.chain(session, now=NOON)
@@ -112,5 +112,5 @@ def test_a_log_changed_behind_the_triggers_is_found_out(world: World) -> None:
     change(world.database, "UPDATE event SET actor = 'mallory' WHERE seq = 2")
     with world.database.read() as session:
         words = [fault.words for fault in audit_log.verify(session).faults]
-    assert any("event 2 " in said and "was changed" in said for said in words)
-    assert any(f"score of submission {id_}" in said and "not the one" in said for said in words)
+    assert any("event 2 " in line and "was changed" in line for line in words)
+    assert any(f"score of submission {id_}" in line and "not the one" in line for line in words)

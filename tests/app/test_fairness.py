@@ -1,4 +1,4 @@
-"""Whose turn it is: competitions take turns, and no team's heap stands before another's first file."""
+"""The order of claims between competitions and between teams."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def another_competition(world: World, slug: str) -> Competition:
 
 
 def served(world: World, count: int) -> list[int]:
-    """The submissions that `count` claims give, one after the other."""
+    """Return the submissions of `count` claims, in order."""
     found = []
     for step in range(count):
         claim = world.claim(now=NOON + (100 + step) * SECOND)
@@ -41,20 +41,20 @@ def served(world: World, count: int) -> list[int]:
     return found
 
 
-def test_a_teams_second_file_waits_behind_anothers_first(world: World) -> None:
-    heap = [world.submit(f"a{n}").id for n in range(3)]
+def test_second_file_of_a_team_waits_behind_the_first_of_another(world: World) -> None:
+    several = [world.submit(f"a{n}").id for n in range(3)]
     single = world.submit("b", by="bob", now=NOON + SECOND).id
-    assert served(world, 4) == [heap[0], single, heap[1], heap[2]]
+    assert served(world, 4) == [several[0], single, several[1], several[2]]
 
 
-def test_a_heap_waits_no_longer_than_its_age_says(world: World) -> None:
-    """Nobody starves: what came later than the heap's place does not pass it."""
-    heap = [world.submit(f"a{n}").id for n in range(2)]
+def test_later_file_of_another_team_does_not_pass_older_ones_for_ever(world: World) -> None:
+    """A file that came after the delayed place of an older one does not pass it."""
+    several = [world.submit(f"a{n}").id for n in range(2)]
     late = world.submit("b", by="bob", now=NOON + submissions.BEHIND_OTHERS + SECOND).id
-    assert served(world, 3) == [heap[0], heap[1], late]
+    assert served(world, 3) == [several[0], several[1], late]
 
 
-def test_competitions_take_turns_however_much_waits_in_one(world: World) -> None:
+def test_competitions_take_turns_whatever_their_number_of_files(world: World) -> None:
     another_competition(world, "other")
     first = [world.submit(f"a{n}").id for n in range(4)]
     world.slug = "other"
@@ -63,7 +63,7 @@ def test_competitions_take_turns_however_much_waits_in_one(world: World) -> None
     assert served(world, 6) == [first[0], second[0], first[1], second[1], first[2], first[3]]
 
 
-def test_a_queued_file_of_a_heap_is_scored_at_once_when_nobody_else_waits(world: World) -> None:
+def test_files_of_one_team_are_claimed_at_once_without_others(world: World) -> None:
     for n in range(3):
         world.submit(f"a{n}")
     with world.database.begin() as session:
@@ -71,7 +71,7 @@ def test_a_queued_file_of_a_heap_is_scored_at_once_when_nobody_else_waits(world:
     assert None not in claims
 
 
-def test_a_pause_after_a_failed_attempt_is_kept(world: World) -> None:
+def test_failed_attempt_waits_for_its_backoff(world: World) -> None:
     world.submit()
     claim = world.claim()
     assert claim is not None
@@ -87,10 +87,8 @@ def test_a_pause_after_a_failed_attempt_is_kept(world: World) -> None:
     derandomize=True,
 )
 @given(st.lists(st.sampled_from(["ada", "bob"]), min_size=1, max_size=8))
-def test_of_two_teams_the_one_that_waited_as_long_is_never_served_two_ahead(
-    world: World, senders: list[str]
-) -> None:
-    """Files that come at one moment are served alternately while both teams wait."""
+def test_two_waiting_teams_are_served_alternately(world: World, senders: list[str]) -> None:
+    """Files received at the same time are served alternately while both teams wait."""
     world.change(pending_limit=100, daily_limit=10**6)
     of = {world.submit(f"{n}", by=name).id: name for n, name in enumerate(senders)}
     left = {name: senders.count(name) for name in ("ada", "bob")}
@@ -108,15 +106,15 @@ def test_of_two_teams_the_one_that_waited_as_long_is_never_served_two_ahead(
             )
 
 
-def test_the_place_in_the_queue_counts_the_heap_behind(world: World) -> None:
-    heap = [world.submit(f"a{n}").id for n in range(2)]
+def test_place_in_the_queue_follows_the_fair_order(world: World) -> None:
+    several = [world.submit(f"a{n}").id for n in range(2)]
     single = world.submit("b", by="bob", now=NOON + SECOND).id
     with world.database.read() as session:
-        places = [evaluations.place_in_queue(session, id_) for id_ in (heap[0], single, heap[1])]
+        places = [evaluations.place_in_queue(session, id_) for id_ in (several[0], single, several[1])]
     assert places == [1, 2, 3]
 
 
-def test_workers_that_poll_see_what_is_due(world: World) -> None:
+def test_polling_workers_see_due_evaluations(world: World) -> None:
     def due(at: timedelta = timedelta()) -> bool:
         with world.database.read() as session:
             return evaluations.is_any_due(session, now=NOON + at)
@@ -126,7 +124,7 @@ def test_workers_that_poll_see_what_is_due(world: World) -> None:
     assert due()
     assert world.claim() is not None
     assert not due()
-    assert due(LEASE + SECOND), "its worker went silent"
+    assert due(LEASE + SECOND), "its lease has expired"
 
 
 # -- a cap of workers ------------------------------------------------------------------------------
@@ -150,16 +148,16 @@ def hinted(world: World, most_workers: int) -> list[int]:
         )
 
 
-def test_a_competition_at_its_cap_leaves_workers_to_the_others(world: World) -> None:
+def test_competition_at_its_cap_leaves_workers_to_others(world: World) -> None:
     another_competition(world, "other")
     slow = [world.submit(f"a{n}").id for n in range(4)]
     first, second = (claim_one(world, 2) for _ in range(2))
     assert first is not None
     assert second is not None
     assert {first.submission_id, second.submission_id} == set(slow[:2])
-    assert claim_one(world, 2) is None, "a third worker stays free"
-    assert not is_due(world, 2), "or it would look again and again for nothing"
-    assert hinted(world, 2) == [], "nor is it woken for nothing"
+    assert claim_one(world, 2) is None, "a third worker gets no claim"
+    assert not is_due(world, 2), "else workers would poll without result"
+    assert hinted(world, 2) == [], "and no hint is sent"
     assert is_due(world, 0)
     world.slug = "other"
     quick = world.submit("o").id
@@ -170,13 +168,13 @@ def test_a_competition_at_its_cap_leaves_workers_to_the_others(world: World) -> 
     assert taken.submission_id == quick
     world.record(first)
     assert is_due(world, 2)
-    assert hinted(world, 2) == slow[2:], "as soon as a place is free"
+    assert hinted(world, 2) == slow[2:], "when a place is free"
     third = claim_one(world, 2)
     assert third is not None
     assert third.submission_id == slow[2]
 
 
-def test_with_one_worker_a_cap_of_one_holds_nothing_up(world: World) -> None:
+def test_cap_of_one_with_one_worker_scores_everything(world: World) -> None:
     another_competition(world, "other")
     files = {world.submit(f"a{n}").id for n in range(2)}
     world.slug = "other"
@@ -189,7 +187,7 @@ def test_with_one_worker_a_cap_of_one_holds_nothing_up(world: World) -> None:
     assert not files
 
 
-def test_what_a_dead_worker_left_fills_no_place_of_the_cap(world: World) -> None:
+def test_expired_lease_does_not_count_for_the_cap(world: World) -> None:
     submission = world.submit("a").id
     world.submit("b")
     assert claim_one(world, 1) is not None
@@ -203,7 +201,7 @@ def test_what_a_dead_worker_left_fills_no_place_of_the_cap(world: World) -> None
 
 
 def test_all_rounds_of_a_competition_share_its_cap(world: World) -> None:
-    """Or a rescore with its repeats would hold four times as many workers."""
+    """Else a rescore with its repeats would hold several times as many workers."""
     world.score(0.5)
     with world.database.begin() as session:
         competition = competitions.by_slug(session, "biopsy")
@@ -213,15 +211,15 @@ def test_all_rounds_of_a_competition_share_its_cap(world: World) -> None:
     waiting = world.submit("b").id
     first = claim_one(world, 1)
     assert first is not None
-    assert first.submission_id == waiting, "what people wait for comes first"
+    assert first.submission_id == waiting, "the active round comes first"
     assert claim_one(world, 1) is None
     world.record(first)
     assert claim_one(world, 1) is not None
     assert claim_one(world, 1) is None
 
 
-def test_of_two_claims_at_once_one_gets_the_last_place(world: World) -> None:
-    """The second looks while the first has taken the place and not yet said so to anybody."""
+def test_one_of_two_concurrent_claims_gets_the_last_place(world: World) -> None:
+    """The second claim starts before the first transaction has committed."""
     for n in range(3):
         world.submit(f"a{n}")
     assert claim_one(world, 2) is not None
@@ -232,12 +230,12 @@ def test_of_two_claims_at_once_one_gets_the_last_place(world: World) -> None:
         assert evaluations.claim(session, "host/1/3", lease=LEASE, now=NOON, most_workers=2) is not None
         other.start()
         other.join(0.5)
-        assert not found, "it waits for the first to end"
+        assert not found, "it waits for the first transaction"
     other.join(20)
     assert found == [None]
 
 
-def test_a_crowd_of_claims_at_once_takes_as_many_as_may_be(world: World) -> None:
+def test_concurrent_claims_never_exceed_the_cap(world: World) -> None:
     another_competition(world, "other")
     for n in range(6):
         world.submit(f"a{n}", by=("ada", "bob")[n % 2])

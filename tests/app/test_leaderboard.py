@@ -1,4 +1,4 @@
-"""The board: ranks, ties, baselines, search, sorting, and what is private until the close."""
+"""The board: ranks, ties, baselines, search, sorting, and privacy until the close."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def board(world: World, *, closed: bool = False, **asked: Any) -> BoardView:
         return leaderboard.board(session, competition, now=now, **asked)
 
 
-def add_people(world: World, scores: dict[str, float]) -> None:
+def add_teams(world: World, scores: dict[str, float]) -> None:
     with world.database.begin() as session:
         competition = competitions.by_slug(session, world.slug)
         for name in scores:
@@ -54,8 +54,8 @@ def add_baseline(world: World, name: str, public: float) -> None:
     world.record(claim, public)
 
 
-def test_lower_is_better_and_equal_scores_share_a_rank_with_the_earlier_first(world: World) -> None:
-    add_people(world, {"cy": 0.3, "di": 0.2, "ed": 0.3, "fay": 0.4})
+def test_equal_scores_share_a_rank_with_the_earlier_first(world: World) -> None:
+    add_teams(world, {"cy": 0.3, "di": 0.2, "ed": 0.3, "fay": 0.4})
     assert [(row.rank, row.team) for row in board(world).rows] == [
         (1, "di"),
         (2, "cy"),
@@ -64,14 +64,14 @@ def test_lower_is_better_and_equal_scores_share_a_rank_with_the_earlier_first(wo
     ]
 
 
-def test_greater_is_better_turns_the_board_round(world: World) -> None:
+def test_greater_is_better_sorts_descending(world: World) -> None:
     world.change(greater_is_better=True)
-    add_people(world, {"cy": 0.3, "di": 0.9})
+    add_teams(world, {"cy": 0.3, "di": 0.9})
     assert [(row.team, row.score) for row in board(world).rows] == [("di", 0.9), ("cy", 0.3)]
 
 
-def test_a_baseline_stands_where_it_would_but_takes_no_rank(world: World) -> None:
-    add_people(world, {"cy": 0.3, "di": 0.5})
+def test_baseline_is_sorted_by_score_without_a_rank(world: World) -> None:
+    add_teams(world, {"cy": 0.3, "di": 0.5})
     add_baseline(world, "Dummy", 0.4)
     assert [(row.rank, row.team, row.is_baseline) for row in board(world).rows] == [
         (1, "cy", False),
@@ -80,14 +80,14 @@ def test_a_baseline_stands_where_it_would_but_takes_no_rank(world: World) -> Non
     ]
 
 
-def test_a_mended_baseline_takes_the_place_of_its_older_file(world: World) -> None:
+def test_newest_file_of_a_baseline_replaces_the_older_one(world: World) -> None:
     add_baseline(world, "Tree", 0.1)
     add_baseline(world, "Tree", 0.4)
     (row,) = board(world).rows
     assert (row.score, row.entries) == (0.4, 2)
 
 
-def test_a_baseline_keeps_its_row_although_a_person_took_its_name(world: World) -> None:
+def test_baseline_keeps_one_row_although_a_team_has_its_name(world: World) -> None:
     with world.database.begin() as session:
         session.query(Team).filter(Team.name == "ada").one().name = "Tree"
     for score in (0.1, 0.2, 0.3):
@@ -95,15 +95,15 @@ def test_a_baseline_keeps_its_row_although_a_person_took_its_name(world: World) 
     assert [row.team for row in board(world).rows] == ["Tree (baseline)"]
 
 
-def test_a_team_counts_by_its_best_file_and_shows_its_entries(world: World) -> None:
+def test_team_is_ranked_by_its_best_file_with_its_number_of_entries(world: World) -> None:
     for n, score in enumerate((0.5, 0.3, 0.4)):
         world.score(score, now=NOON + timedelta(hours=n))
     (row,) = board(world).rows
     assert (row.score, row.entries, row.last_at) == (0.3, 3, NOON + timedelta(hours=2))
 
 
-def test_the_own_row_is_known_on_every_page(world: World) -> None:
-    add_people(world, {f"p{n:02}": n / 100 for n in range(30)})
+def test_own_row_is_returned_with_every_page(world: World) -> None:
+    add_teams(world, {f"p{n:02}": n / 100 for n in range(30)})
     viewer = world.viewer("p25")
     first = board(world, viewer_id=viewer.id, page_size=10)
     assert first.mine
@@ -113,13 +113,13 @@ def test_the_own_row_is_known_on_every_page(world: World) -> None:
     assert [row.team for row in third.rows if row.is_mine] == ["p25"]
 
 
-def test_a_search_keeps_the_ranks_of_the_whole_board(world: World) -> None:
-    add_people(world, {"anna": 0.1, "bert": 0.2, "joanna": 0.3, "percy": 0.4})
+def test_search_keeps_the_ranks_of_the_whole_board(world: World) -> None:
+    add_teams(world, {"anna": 0.1, "bert": 0.2, "joanna": 0.3, "percy": 0.4})
     with world.database.begin() as session:
         session.query(Team).filter(Team.name == "percy").one().name = "100%"
     assert [(row.rank, row.team) for row in board(world, search="ANN").rows] == [(1, "anna"), (3, "joanna")]
     assert [row.team for row in board(world, search="%").rows] == ["100%"]
-    assert board(world, search="nobody").rows == []
+    assert board(world, search="unknown").rows == []
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_a_search_keeps_the_ranks_of_the_whole_board(world: World) -> None:
     ],
 )
 def test_every_column_sorts_both_ways(world: World, sort: Sort, expected: list[str]) -> None:
-    add_people(world, {"amy": 0.2, "zed": 0.1, "bo": 0.3})
+    add_teams(world, {"amy": 0.2, "zed": 0.1, "bo": 0.3})
     with world.database.begin() as session:
         session.query(Team).filter(Team.name == "zed").one().name = "Zed"
         session.query(Standing).filter(Standing.public_key == 0.2).one().entries = 9
@@ -140,7 +140,7 @@ def test_every_column_sorts_both_ways(world: World, sort: Sort, expected: list[s
     assert [row.team for row in board(world, sort=sort, descending=True).rows] == expected[::-1]
 
 
-def test_private_scores_decide_after_the_close_and_moves_are_shown(world: World) -> None:
+def test_private_scores_rank_after_the_close_with_moves(world: World) -> None:
     world.score(0.1, 0.9, by="ada")
     world.score(0.2, 0.3, by="bob")
     before = board(world)
@@ -152,13 +152,13 @@ def test_private_scores_decide_after_the_close_and_moves_are_shown(world: World)
     ]
 
 
-def test_no_private_number_is_on_the_board_before_the_close(world: World) -> None:
+def test_private_scores_are_not_on_the_board_before_the_close(world: World) -> None:
     world.score(0.1, 0.123456789)
     assert "0.123456789" not in repr(board(world))
     assert "0.123456789" in repr(board(world, closed=True))
 
 
-def test_without_picks_the_best_public_files_count_and_with_picks_only_those(world: World) -> None:
+def test_final_picks_count_or_else_the_best_public_files(world: World) -> None:
     best, second = world.score(0.1, 0.5), world.score(0.2, 0.4)
     unlikely = world.score(0.9, 0.1, now=NOON + timedelta(seconds=1))
     assert board(world, closed=True).rows[0].submission_id == second, (
@@ -169,11 +169,11 @@ def test_without_picks_the_best_public_files_count_and_with_picks_only_those(wor
         team = session.query(Team).filter(Team.name == "ada").one()
         submissions.pick_final(session, competition, team, unlikely, picked=True, now=NOON)
     assert board(world, closed=True).rows[0].submission_id == unlikely
-    assert board(world).rows[0].submission_id == best, "picks say nothing of the public board"
+    assert board(world).rows[0].submission_id == best, "picks do not change the public board"
 
 
-def test_a_page_is_one_statement_however_it_is_asked_for(world: World) -> None:
-    add_people(world, {"cy": 0.3, "di": 0.5})
+def test_every_page_of_the_board_is_one_statement(world: World) -> None:
+    add_teams(world, {"cy": 0.3, "di": 0.5})
     viewer = world.viewer("cy")
     for asked in ({}, {"search": "c"}, {"sort": Sort.TEAM}, {"page": 2, "page_size": 1}):
         with world.database.read() as session:
@@ -185,8 +185,8 @@ def test_a_page_is_one_statement_however_it_is_asked_for(world: World) -> None:
             assert len(statements) == 1
 
 
-def test_the_whole_board_made_anew_is_the_board_kept(world: World) -> None:
-    add_people(world, {"cy": 0.3, "di": 0.5, "ed": 0.3})
+def test_refreshed_board_equals_the_stored_board(world: World) -> None:
+    add_teams(world, {"cy": 0.3, "di": 0.5, "ed": 0.3})
     add_baseline(world, "Dummy", 0.4)
     kept = board(world)
     with world.database.begin() as session:

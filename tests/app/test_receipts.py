@@ -1,4 +1,4 @@
-"""A receipt is this installation's own word, and no letter of it can be changed."""
+"""Receipts: signed by one installation, and refused with any change."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ SIGNER = Signer("k" * 32)
 TEXT = SIGNER.sign(FACTS)
 
 
-def test_what_was_signed_is_read_back_with_the_public_key_alone() -> None:
+def test_receipt_is_verified_with_the_public_key_alone() -> None:
     assert read(TEXT, SIGNER.public_key) == FACTS
-    assert read(TEXT.replace(" ", "\n  "), SIGNER.public_key) == FACTS  # as mail breaks it
+    assert read(TEXT.replace(" ", "\n  "), SIGNER.public_key) == FACTS  # line breaks of a mail program
 
 
-def test_the_same_facts_have_the_same_receipt_at_any_time_and_in_any_zone() -> None:
+def test_receipt_does_not_depend_on_time_or_timezone() -> None:
     elsewhere = FACTS.received_at.astimezone(timezone(timedelta(hours=2)))
     assert Signer("k" * 32).sign(replace(FACTS, received_at=elsewhere)) == TEXT
 
@@ -36,7 +36,7 @@ def test_the_same_facts_have_the_same_receipt_at_any_time_and_in_any_zone() -> N
         {"received_at": FACTS.received_at - timedelta(microseconds=1)},
     ],
 )
-def test_a_changed_fact_under_the_old_signature_is_refused(change: dict[str, object]) -> None:
+def test_changed_fact_with_the_old_signature_is_refused(change: dict[str, object]) -> None:
     changed = replace(FACTS, **change)  # type: ignore[arg-type]  # each value has its own field's type
     forged = f"{changed} {TEXT.rpartition(' ')[2]}"
     assert forged != TEXT
@@ -44,7 +44,7 @@ def test_a_changed_fact_under_the_old_signature_is_refused(change: dict[str, obj
         read(forged, SIGNER.public_key)
 
 
-def test_no_single_letter_can_be_another() -> None:
+def test_receipt_with_any_changed_character_is_refused() -> None:
     for place, letter in enumerate(TEXT):
         if letter != " ":
             with pytest.raises(Refused):
@@ -54,18 +54,18 @@ def test_no_single_letter_can_be_another() -> None:
         read(spare, SIGNER.public_key)
 
 
-def test_another_installations_receipt_is_refused() -> None:
+def test_receipt_of_another_installation_is_refused() -> None:
     with pytest.raises(Refused, match="another installation"):
         read(Signer("m" * 32).sign(FACTS), SIGNER.public_key)
 
 
 @pytest.mark.parametrize("text", ["", "heldout-receipt-1", TEXT[:-1], TEXT + "A", TEXT + " more"])
-def test_half_a_receipt_or_more_than_one_is_said_to_be_none(text: str) -> None:
+def test_incomplete_receipt_or_extra_text_is_refused(text: str) -> None:
     with pytest.raises(Refused, match="not a complete receipt"):
         read(text, SIGNER.public_key)
 
 
 @pytest.mark.parametrize("key", ["", "short", SIGNER.public_key[:-1], SIGNER.public_key + "A" * 4, "ä" * 43])
-def test_a_key_that_is_none_is_said_to_be_none(key: str) -> None:
+def test_invalid_receipt_key_is_refused(key: str) -> None:
     with pytest.raises(Refused, match="not a receipt key"):
         read(TEXT, key)

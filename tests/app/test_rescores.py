@@ -1,4 +1,4 @@
-"""A rescore is a set: seen before it is applied, applied or discarded as a whole, repeated to show it repeats."""
+"""Rescores: reviewed, then applied or discarded as a whole, with repeats."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def begin(world: World, *, repeats: int = 0, applies_itself: bool = False) -> No
             session,
             competitions.by_slug(session, world.slug),
             add_version(session, 2),
-            reason="labels mended",
+            reason="labels corrected",
             now=NOON,
             repeats=repeats,
             applies_itself=applies_itself,
@@ -42,7 +42,7 @@ def look(world: World) -> Rescore:
 
 
 def score_all(world: World, values: dict[int, float], again: dict[int, float] | None = None) -> None:
-    """Everything in the draft, and in its repeats otherwise if asked."""
+    """Score everything in the draft and its repeats; `again` has other values for repeats."""
     while (claim := world.claim()) is not None:
         with world.database.read() as session:
             is_repeat = session.get_one(Round, claim.round_id).state == RoundState.REPEAT
@@ -50,7 +50,7 @@ def score_all(world: World, values: dict[int, float], again: dict[int, float] | 
         world.record(claim, public=found[claim.submission_id], private=found[claim.submission_id])
 
 
-def test_the_organiser_sees_who_would_move_before_anybody_else_does(world: World) -> None:
+def test_rescore_shows_the_rank_changes_before_it_is_applied(world: World) -> None:
     ada, bob = world.score(0.4, 0.4), world.score(0.5, 0.5, by="bob")
     begin(world)
     assert not look(world).is_finished
@@ -62,7 +62,7 @@ def test_the_organiser_sees_who_would_move_before_anybody_else_does(world: World
     assert world.competition().version.number == 1
 
 
-def test_a_finished_rescore_waits_for_the_organiser(world: World) -> None:
+def test_finished_rescore_waits_for_the_organiser(world: World) -> None:
     ada = world.score(0.4)
     begin(world)
     score_all(world, {ada: 0.6})
@@ -73,7 +73,7 @@ def test_a_finished_rescore_waits_for_the_organiser(world: World) -> None:
     assert world.competition().version.number == 2
 
 
-def test_one_that_applies_itself_is_put_in_place_by_the_sweeper(world: World) -> None:
+def test_sweeper_applies_a_finished_rescore_with_auto_apply(world: World) -> None:
     ada = world.score(0.4)
     begin(world, applies_itself=True)
     score_all(world, {ada: 0.6})
@@ -81,7 +81,7 @@ def test_one_that_applies_itself_is_put_in_place_by_the_sweeper(world: World) ->
     assert world.competition().version.number == 2
 
 
-def test_repeats_that_come_out_the_same_say_so_and_leave_nothing_behind(world: World) -> None:
+def test_equal_repeats_are_reported_and_deleted_when_applied(world: World) -> None:
     ada = world.score(0.4)
     begin(world, repeats=2)
     score_all(world, {ada: 0.1 + 0.2})
@@ -94,7 +94,7 @@ def test_repeats_that_come_out_the_same_say_so_and_leave_nothing_behind(world: W
         assert session.query(Evaluation).count() == 2
 
 
-def test_one_bit_of_difference_between_repeats_holds_the_rescore_back(world: World) -> None:
+def test_repeat_that_differs_in_one_bit_prevents_auto_apply(world: World) -> None:
     ada = world.score(0.4)
     begin(world, repeats=1, applies_itself=True)
     score_all(world, {ada: 0.3}, again={ada: 0.1 + 0.2})
@@ -103,7 +103,7 @@ def test_one_bit_of_difference_between_repeats_holds_the_rescore_back(world: Wor
     assert world.competition().version.number == 1
 
 
-def test_a_discarded_rescore_takes_its_repeats_along(world: World) -> None:
+def test_discarding_a_rescore_deletes_its_repeats(world: World) -> None:
     world.score(0.4)
     begin(world, repeats=1)
     with world.database.begin() as session:
@@ -113,12 +113,12 @@ def test_a_discarded_rescore_takes_its_repeats_along(world: World) -> None:
         assert session.query(Evaluation).count() == 1
 
 
-def test_a_rescore_is_repeated_a_few_times_at_most(world: World) -> None:
+def test_more_than_nine_repeats_are_refused(world: World) -> None:
     with pytest.raises(Refused, match="0 to 9 times, not 10"):
         begin(world, repeats=10)
 
 
-def test_what_people_wait_for_is_scored_before_any_rescore_or_repeat(world: World) -> None:
+def test_upload_is_scored_before_any_rescore_or_repeat(world: World) -> None:
     world.score(0.4)
     begin(world, repeats=1)
     fresh = world.submit("fresh", by="bob").id
@@ -135,7 +135,7 @@ def apply(world: World) -> None:
         assert rescores.activate(session, look(world).draft_id, accept_losses=True) == "biopsy"
 
 
-def test_what_a_rescore_rejects_is_given_back_once_it_counts(world: World) -> None:
+def test_file_rejected_in_a_rescore_is_refunded_when_applied(world: World) -> None:
     world.score(0.4)
     begin(world)
     claim = world.claim()
@@ -146,12 +146,12 @@ def test_what_a_rescore_rejects_is_given_back_once_it_counts(world: World) -> No
     assert world.used() == 0
 
 
-def test_what_the_old_round_left_unfinished_waits_for_nobody_for_ever(world: World) -> None:
+def test_unfinished_evaluations_of_the_old_round_are_dropped(world: World) -> None:
     fresh = world.submit().id
     begin(world)
     late = world.claim()
     assert late is not None
-    assert late.submission_id == fresh, "under the round that counts"
+    assert late.submission_id == fresh, "in the active round"
     draft = world.claim()
     assert draft is not None
     world.record(draft)
@@ -163,7 +163,7 @@ def test_what_the_old_round_left_unfinished_waits_for_nobody_for_ever(world: Wor
     assert world.used() == 1
 
 
-def test_one_that_was_held_back_is_the_organisers_from_then_on(world: World) -> None:
+def test_rescore_that_lost_a_score_no_longer_applies_itself(world: World) -> None:
     world.score(0.4)
     begin(world, applies_itself=True)
     claim = world.claim()
@@ -186,21 +186,21 @@ def command(world: World, folder: Path, *words: str) -> Result:
         installation.database.dispose()
 
 
-def test_a_command_applies_only_what_was_seen(world: World, tmp_path: Path) -> None:
+def test_command_applies_only_the_rescore_that_was_seen(world: World, tmp_path: Path) -> None:
     ada, bob = world.score(0.4), world.score(0.5, by="bob")
     begin(world)
     score_all(world, {ada: 0.6, bob: 0.3})
     shown = command(world, tmp_path, "--diff").output
     seen = shown.splitlines()[-1]
     assert seen == json.loads(command(world, tmp_path, "--diff", "--json").output)["digest"]
-    late = world.score(0.1)  # and the draft has one more, which nobody has seen
+    late = world.score(0.1)  # changes the draft after it was seen
     score_all(world, {late: 0.9})
     for act in ("--apply", "--discard"):
         refusal = command(world, tmp_path, act, "--seen", seen).exception
         assert isinstance(refusal, Conflict)
         assert "has changed since, and nothing was done" in str(refusal)
-    assert command(world, tmp_path, "--apply").exit_code == 2, "nothing unseen is applied"
-    assert command(world, tmp_path, "--seen", seen).exit_code == 2, "and none begun by mistake"
+    assert command(world, tmp_path, "--apply").exit_code == 2, "it needs --seen"
+    assert command(world, tmp_path, "--seen", seen).exit_code == 2, "and begins no other rescore"
     assert world.competition().version.number == 1
     seen = command(world, tmp_path, "--diff").output.splitlines()[-1]
     assert (
@@ -210,7 +210,7 @@ def test_a_command_applies_only_what_was_seen(world: World, tmp_path: Path) -> N
     assert world.competition().version.number == 2
 
 
-def test_a_command_gives_up_a_rescore_at_work_without_a_look(world: World, tmp_path: Path) -> None:
+def test_command_discards_an_unfinished_rescore_without_seen(world: World, tmp_path: Path) -> None:
     world.score(0.4)
     begin(world)
     assert "discarded" in command(world, tmp_path, "--discard").output

@@ -1,4 +1,4 @@
-"""The life of a submission on both databases: every transition, every refusal, every race."""
+"""Transitions, refusals and races of submissions, on both databases."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_an_upload_gets_a_receipt_and_a_queued_evaluation(world: World) -> None:
     assert world.state(receipt.id) is State.QUEUED
 
 
-def test_the_sixth_upload_of_a_day_is_refused_in_words_with_the_reset_time(world: World) -> None:
+def test_upload_above_the_daily_limit_is_refused_with_the_reset_time(world: World) -> None:
     for n in range(5):
         world.submit(str(n))
     with pytest.raises(
@@ -40,7 +40,7 @@ def test_the_sixth_upload_of_a_day_is_refused_in_words_with_the_reset_time(world
     assert world.count() == 5
 
 
-def test_the_day_is_the_competitions_own(world: World) -> None:
+def test_daily_limit_resets_at_midnight_in_the_competitions_timezone(world: World) -> None:
     before_midnight_in_berlin = datetime(2026, 3, 28, 22, 59, tzinfo=UTC)
     for n in range(5):
         world.submit(str(n), now=before_midnight_in_berlin)
@@ -48,14 +48,14 @@ def test_the_day_is_the_competitions_own(world: World) -> None:
     assert world.used() == 6
 
 
-def test_a_day_of_23_hours_ends_when_the_clocks_have_gone_forward(world: World) -> None:
+def test_day_with_23_hours_ends_at_local_midnight(world: World) -> None:
     with world.database.read() as session:
         competition = competitions.by_slug(session, "biopsy")
     assert competition.day(datetime(2026, 3, 29, 21, 59, tzinfo=UTC)) == date(2026, 3, 29)
     assert competition.day(datetime(2026, 3, 29, 22, 0, tzinfo=UTC)) == date(2026, 3, 30)
 
 
-def test_eight_processes_at_once_never_exceed_the_limit(world: World) -> None:
+def test_concurrent_uploads_never_exceed_the_daily_limit(world: World) -> None:
     with _forkserver().Pool(8) as pool:
         outcomes = pool.starmap(
             _submit_once, [(world.database.url.render_as_string(hide_password=False), n) for n in range(40)]
@@ -67,7 +67,7 @@ def test_eight_processes_at_once_never_exceed_the_limit(world: World) -> None:
 
 
 def _forkserver() -> ForkServerContext:
-    """New processes that share nothing with this one, though what they import is imported once."""
+    """Start processes that share nothing with this one but import modules once."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])
     return context
@@ -82,12 +82,12 @@ def _submit_once(url: str, n: int) -> str:
     return "accepted"
 
 
-def test_a_stranger_must_join_first(world: World) -> None:
+def test_upload_without_joining_is_refused(world: World) -> None:
     with pytest.raises(Forbidden, match="Join Biopsy triage"):
         world.submit(by="grace")
 
 
-def test_before_the_opening_and_after_the_close_nothing_is_accepted(world: World) -> None:
+def test_upload_before_the_opening_or_after_the_close_is_refused(world: World) -> None:
     world.change(opens_at=NOON + SECOND)
     with pytest.raises(Closed, match="opens on 2026-03-28 at 13:00 Europe/Berlin"):
         world.submit()
@@ -97,20 +97,20 @@ def test_before_the_opening_and_after_the_close_nothing_is_accepted(world: World
     assert world.used() == 0
 
 
-def test_a_body_begun_in_time_may_finish_within_the_grace_but_not_later(world: World) -> None:
+def test_upload_begun_in_time_may_arrive_within_the_grace_period(world: World) -> None:
     world.change(closes_at=NOON + SECOND)
     world.submit(received_at=NOON, now=NOON + timedelta(seconds=100))
     with pytest.raises(Closed):
         world.submit(received_at=NOON, now=NOON + timedelta(seconds=200))
 
 
-def test_a_paused_competition_says_so(world: World) -> None:
+def test_upload_to_a_paused_competition_is_refused(world: World) -> None:
     world.change(is_paused=True)
     with pytest.raises(Closed, match="paused"):
         world.submit()
 
 
-def test_only_so_many_may_wait_at_a_time(world: World) -> None:
+def test_upload_above_the_pending_limit_is_refused(world: World) -> None:
     world.change(pending_limit=2)
     world.submit("1")
     world.submit("2")
@@ -119,7 +119,7 @@ def test_only_so_many_may_wait_at_a_time(world: World) -> None:
     assert world.used() == 2
 
 
-def test_twenty_rejected_files_a_day_are_enough(world: World) -> None:
+def test_upload_above_the_limit_of_rejected_files_is_refused(world: World) -> None:
     world.change(rejected_limit=2)
     for n in range(2):
         claim = world.claim(world.submit(str(n)).id)
@@ -129,26 +129,26 @@ def test_twenty_rejected_files_a_day_are_enough(world: World) -> None:
         world.submit("again")
 
 
-def test_a_repeated_idempotency_key_gives_the_first_receipt_and_costs_nothing(world: World) -> None:
+def test_repeated_idempotency_key_returns_the_first_receipt_uncharged(world: World) -> None:
     first = world.submit(idempotency_key="k")
     again = world.submit(idempotency_key="k")
     assert (again.id, again.received_at, again.is_replay) == (first.id, first.received_at, True)
     assert world.used() == 1
 
 
-def test_an_idempotency_key_is_not_good_for_another_file(world: World) -> None:
+def test_idempotency_key_of_another_file_is_refused(world: World) -> None:
     world.submit("a", idempotency_key="k")
     with pytest.raises(Conflict, match="Idempotency-Key"):
         world.submit("b", idempotency_key="k")
     assert world.used() == 1
 
 
-def test_a_file_name_is_kept_without_its_path_or_control_characters(world: World) -> None:
+def test_file_name_is_stored_without_path_and_control_characters(world: World) -> None:
     assert submissions._safe_filename("..\\..\\etc/pass\x00wd\r\n.csv") == "passwd.csv"
     assert submissions._safe_filename("///") == "submission.csv"
 
 
-def test_a_team_has_room_for_so_many_bytes_and_others_have_their_own(world: World) -> None:
+def test_storage_limit_counts_for_each_team_alone(world: World) -> None:
     assert world.submit("x" * 600, most_bytes=1000).remaining_today == 4
     with pytest.raises(QuotaExhausted, match="has no room"):
         world.submit("y" * 500, most_bytes=1000)
@@ -159,20 +159,20 @@ def test_a_team_has_room_for_so_many_bytes_and_others_have_their_own(world: Worl
 # -- claiming and recording --------------------------------------------------------------------
 
 
-def test_a_score_is_recorded_once_and_the_standing_follows(world: World) -> None:
+def test_score_is_recorded_once(world: World) -> None:
     submission = world.score(0.4, 0.7)
     assert world.state(submission) is State.SCORED
     assert world.count(Score) == 1
 
 
-def test_a_second_worker_gets_nothing(world: World) -> None:
+def test_claimed_evaluation_is_not_claimed_again(world: World) -> None:
     submission = world.submit().id
     assert world.claim(submission) is not None
     assert world.claim(submission) is None
     assert world.claim() is None
 
 
-def test_workers_in_many_processes_claim_each_submission_once(world: World) -> None:
+def test_concurrent_workers_claim_each_submission_once(world: World) -> None:
     world.change(daily_limit=100, pending_limit=100)
     ids = {world.submit(str(n)).id for n in range(20)}
     url = world.database.url.render_as_string(hide_password=False)
@@ -190,13 +190,13 @@ def _claim_all(url: str) -> list[int]:
     return mine
 
 
-def test_the_one_that_waits_longest_is_next(world: World) -> None:
+def test_longest_waiting_submission_is_claimed_next(world: World) -> None:
     first, second = world.submit("1").id, world.submit("2", now=NOON + SECOND).id
     order = [claim.submission_id for _ in range(2) if (claim := world.claim(now=NOON + 2 * SECOND))]
     assert order == [first, second]
 
 
-def test_a_lease_that_ran_out_is_taken_over_and_the_late_run_is_fenced(world: World) -> None:
+def test_expired_lease_is_taken_over_and_the_late_run_writes_nothing(world: World) -> None:
     submission = world.submit().id
     late = world.claim(submission)
     after = NOON + LEASE + SECOND
@@ -211,7 +211,7 @@ def test_a_lease_that_ran_out_is_taken_over_and_the_late_run_is_fenced(world: Wo
         assert session.query(Score).one().public == 0.2
 
 
-def test_a_late_run_cannot_reject_or_give_back_either(world: World) -> None:
+def test_late_run_can_neither_reject_nor_give_back(world: World) -> None:
     late = world.claim(world.submit().id)
     assert late
     world.record(late)
@@ -223,7 +223,7 @@ def test_a_late_run_cannot_reject_or_give_back_either(world: World) -> None:
     assert world.used() == 1
 
 
-def test_a_renewed_lease_is_not_taken_over(world: World) -> None:
+def test_renewed_lease_is_not_taken_over(world: World) -> None:
     claim = world.claim(world.submit().id)
     assert claim
     with world.database.begin() as session:
@@ -231,14 +231,14 @@ def test_a_renewed_lease_is_not_taken_over(world: World) -> None:
     assert world.claim(now=NOON + LEASE + SECOND) is None
 
 
-def test_a_lease_that_ran_out_cannot_be_renewed(world: World) -> None:
+def test_expired_lease_cannot_be_renewed(world: World) -> None:
     claim = world.claim(world.submit().id)
     assert claim
     with pytest.raises(LeaseLost), world.database.begin() as session:
         evaluations.renew(session, claim, lease=LEASE, now=NOON + LEASE + SECOND)
 
 
-def test_a_rejected_file_is_refunded_once_with_its_problems(world: World) -> None:
+def test_rejected_submission_is_refunded_and_keeps_its_problems(world: World) -> None:
     claim = world.claim(world.submit().id)
     assert claim
     assert world.used() == 1
@@ -250,7 +250,7 @@ def test_a_rejected_file_is_refunded_once_with_its_problems(world: World) -> Non
     assert problems[0]["code"] == "MISSING_IDS"
 
 
-def test_our_failure_is_tried_three_times_then_shown_and_refunded(world: World) -> None:
+def test_failed_attempt_is_repeated_twice_then_failed_and_refunded(world: World) -> None:
     submission = world.submit().id
     now = NOON
     for attempt in (1, 2, 3):
@@ -259,14 +259,14 @@ def test_our_failure_is_tried_three_times_then_shown_and_refunded(world: World) 
         assert claim.attempt == attempt
         assert world.used() == 1
         world.give_back(claim, now=now)
-        assert world.claim(submission, now=now) is None, "it waits before the next try"
+        assert world.claim(submission, now=now) is None, "the next attempt waits"
         now += timedelta(minutes=1)
     assert world.state(submission) is State.FAILED
     assert world.used() == 0
     assert world.evaluation(submission).fault == "boom"
 
 
-def test_an_organiser_may_retry_what_failed_and_nothing_else(world: World) -> None:
+def test_only_a_failed_evaluation_can_be_retried(world: World) -> None:
     submission = world.submit().id
     now = NOON
     for _ in range(3):
@@ -291,15 +291,15 @@ def _unfinished(world: World, now: datetime) -> list[int]:
         return evaluations.unfinished(session, now=now, hint_after=timedelta(seconds=15))
 
 
-def test_a_lost_hint_is_sent_again_once_in_its_interval(world: World) -> None:
+def test_lost_hint_is_sent_again_once_in_each_interval(world: World) -> None:
     submission = world.submit().id
-    assert _unfinished(world, NOON + SECOND) == [], "the web has just announced it"
+    assert _unfinished(world, NOON + SECOND) == [], "its hint was just sent"
     assert _unfinished(world, NOON + 16 * SECOND) == [submission]
     assert _unfinished(world, NOON + 17 * SECOND) == []
     assert _unfinished(world, NOON + 32 * SECOND) == [submission]
 
 
-def test_a_dead_workers_evaluation_is_announced_at_once_when_its_death_is_known(world: World) -> None:
+def test_evaluation_of_a_dead_worker_is_hinted_at_once(world: World) -> None:
     submission = world.submit().id
     world.claim(submission, worker="host/1/2")
     with world.database.begin() as session:
@@ -310,7 +310,7 @@ def test_a_dead_workers_evaluation_is_announced_at_once_when_its_death_is_known(
     assert world.claim(submission, now=NOON + SECOND) is not None
 
 
-def test_what_went_silent_three_times_fails_and_is_refunded(world: World) -> None:
+def test_evaluation_with_three_expired_leases_fails_and_is_refunded(world: World) -> None:
     submission = world.submit().id
     now = NOON
     for _ in range(3):
@@ -324,7 +324,7 @@ def test_what_went_silent_three_times_fails_and_is_refunded(world: World) -> Non
     assert world.used() == 0
 
 
-def test_what_an_older_version_left_unfinished_in_a_retired_round_is_nobodys_work(world: World) -> None:
+def test_unfinished_evaluations_of_a_retired_round_are_ignored(world: World) -> None:
     lost, queued = world.submit("lost").id, world.submit("queued", by="bob").id
     now = NOON
     for _ in range(3):
@@ -339,7 +339,7 @@ def test_what_an_older_version_left_unfinished_in_a_retired_round_is_nobodys_wor
         assert statistics.collect(session, now=now).oldest_due == timedelta()
     with world.database.begin() as session:
         session.query(Round).one().state = RoundState.ACTIVE
-    assert sorted(_unfinished(world, now)) == [lost, queued], "and it was the round that made the difference"
+    assert sorted(_unfinished(world, now)) == [lost, queued], "only the state of the round differs"
     with world.database.begin() as session:
         assert evaluations.is_any_due(session, now=now)
         assert statistics.collect(session, now=now).oldest_due > timedelta()
@@ -354,14 +354,14 @@ def finish(session: Session, *, accept_losses: bool = False) -> list[str]:
     return [slug for slug in moved if slug is not None]
 
 
-def test_the_old_board_stands_until_every_submission_is_scored_anew(world: World) -> None:
+def test_rescore_is_applied_only_when_every_submission_is_scored(world: World) -> None:
     first, second = world.score(0.4), world.score(0.5, by="bob")
     with world.database.begin() as session:
         count = rescores.begin_rescore(
             session,
             competitions.by_slug(session, "biopsy"),
             add_version(session, 2),
-            reason="labels mended",
+            reason="labels corrected",
             now=NOON,
         )
         assert count == 2
@@ -383,7 +383,7 @@ def test_the_old_board_stands_until_every_submission_is_scored_anew(world: World
     assert shown == {first: first / 10, second: second / 10}
 
 
-def test_an_upload_during_a_rescore_is_scored_under_both(world: World) -> None:
+def test_upload_during_a_rescore_is_scored_in_both_rounds(world: World) -> None:
     world.score(0.4)
     with world.database.begin() as session:
         rescores.begin_rescore(
@@ -394,11 +394,11 @@ def test_an_upload_during_a_rescore_is_scored_under_both(world: World) -> None:
     while (claim := world.claim(now=NOON + SECOND)) is not None:
         digests.append((claim.submission_id, int(claim.digest, 16)))
         world.record(claim)
-    assert digests[0] == (submission, 1), "what people wait for comes first"
+    assert digests[0] == (submission, 1), "the active round comes first"
     assert (submission, 2) in digests
 
 
-def test_a_rescore_that_would_drop_a_score_waits_for_the_organiser(world: World) -> None:
+def test_rescore_that_would_lose_a_score_waits_for_the_organiser(world: World) -> None:
     world.score(0.4)
     with world.database.begin() as session:
         rescores.begin_rescore(
@@ -416,7 +416,7 @@ def test_a_rescore_that_would_drop_a_score_waits_for_the_organiser(world: World)
         assert competitions.by_slug(session, "biopsy").version.number == 1
 
 
-def test_a_changed_solution_under_submissions_needs_an_explicit_rescore(world: World) -> None:
+def test_changed_solution_with_submissions_needs_an_explicit_rescore(world: World) -> None:
     world.score(0.4)
     with world.database.begin() as session:
         version = add_version(session, 2)
@@ -433,7 +433,7 @@ def test_a_changed_solution_under_submissions_needs_an_explicit_rescore(world: W
         )
 
 
-def test_a_changed_description_takes_effect_at_once(world: World) -> None:
+def test_changed_description_takes_effect_at_once(world: World) -> None:
     world.score(0.4)
     with world.database.begin() as session:
         version = add_version(session, 2, labels=1, title="New words")
@@ -452,7 +452,7 @@ def begin_rescore(world: World) -> None:
         )
 
 
-def test_a_rescore_that_rejects_a_scored_file_waits_too_and_the_organiser_decides(world: World) -> None:
+def test_rescore_that_rejects_a_scored_file_waits_for_the_organiser(world: World) -> None:
     submission = world.score(0.4)
     begin_rescore(world)
     claim = world.claim()
@@ -464,7 +464,7 @@ def test_a_rescore_that_rejects_a_scored_file_waits_too_and_the_organiser_decide
     assert world.state(submission) is State.REJECTED
 
 
-def test_a_rescore_never_refunds_what_counts(world: World) -> None:
+def test_draft_round_does_not_refund_a_rejected_file(world: World) -> None:
     world.score(0.4)
     begin_rescore(world)
     claim = world.claim()
@@ -473,7 +473,7 @@ def test_a_rescore_never_refunds_what_counts(world: World) -> None:
     assert world.used() == 1
 
 
-def test_a_rescore_can_be_given_up_and_leaves_nothing_to_do(world: World) -> None:
+def test_discarded_rescore_leaves_no_evaluation_to_run(world: World) -> None:
     world.score(0.4)
     begin_rescore(world)
     late = world.claim()
@@ -487,7 +487,7 @@ def test_a_rescore_can_be_given_up_and_leaves_nothing_to_do(world: World) -> Non
     assert world.competition().version.number == 1
 
 
-def test_a_rescore_that_was_replaced_is_not_activated(world: World) -> None:
+def test_discarded_draft_cannot_be_applied(world: World) -> None:
     world.score(0.4)
     begin_rescore(world)
     claim = world.claim()
@@ -499,7 +499,7 @@ def test_a_rescore_that_was_replaced_is_not_activated(world: World) -> None:
         assert rescores.activate(session, draft) is None
 
 
-def test_other_columns_in_the_file_change_what_scores_mean(world: World) -> None:
+def test_changed_submission_columns_need_an_explicit_rescore(world: World) -> None:
     world.score(0.4)
     with pytest.raises(Conflict, match="The submission's columns changed"), world.database.begin() as session:
         version = add_version(session, 2, labels=1, submission={"id": "id", "columns": [{"name": "other"}]})
@@ -508,10 +508,10 @@ def test_other_columns_in_the_file_change_what_scores_mean(world: World) -> None
         )
 
 
-# -- people ------------------------------------------------------------------------------------
+# -- final picks and what a viewer may see -----------------------------------------------------
 
 
-def test_final_picks_are_the_teams_own_scored_files_and_limited(world: World) -> None:
+def test_final_picks_are_scored_files_of_the_own_team_up_to_the_limit(world: World) -> None:
     mine = [world.score(0.1 * n, now=NOON) for n in range(1, 4)]
     theirs = world.score(0.5, by="bob")
     with world.database.read() as session:
@@ -537,7 +537,7 @@ def test_final_picks_are_the_teams_own_scored_files_and_limited(world: World) ->
         pick(mine[1], picked=False)
 
 
-def test_others_see_neither_the_submission_nor_that_it_exists(world: World) -> None:
+def test_submission_of_another_team_is_not_found(world: World) -> None:
     mine = world.submit().id
     with world.database.read() as session:
         assert submissions.visible(session, world.viewer("ada"), mine)[0].id == mine
@@ -547,7 +547,7 @@ def test_others_see_neither_the_submission_nor_that_it_exists(world: World) -> N
                 submissions.visible(session, world.viewer("bob"), unseen)
 
 
-def test_private_numbers_and_faults_are_only_for_whom_they_are(world: World) -> None:
+def test_private_scores_are_shown_to_organisers_and_after_the_close(world: World) -> None:
     world.score(0.4, 0.123456789)
     competition = world.competition()
     with world.database.read() as session:
@@ -557,11 +557,11 @@ def test_private_numbers_and_faults_are_only_for_whom_they_are(world: World) -> 
         settling = submissions.statuses(session, competition, now=NOON)[0]
         competition.closes_at = NOON - timedelta(seconds=120)
         after = submissions.statuses(session, competition, now=NOON)[0]
-    assert participant.private is settling.private is None, "a body begun in time may still be on its way"
+    assert participant.private is settling.private is None, "an upload begun in time may still arrive"
     assert organiser.private == after.private == 0.123456789
 
 
-def test_the_place_in_the_queue_counts_who_waits_before(world: World) -> None:
+def test_place_in_the_queue_counts_evaluations_before_it(world: World) -> None:
     first, second = world.submit("1").id, world.submit("2", now=NOON + SECOND).id
     with world.database.read() as session:
         assert [evaluations.place_in_queue(session, i) for i in (first, second)] == [1, 2]

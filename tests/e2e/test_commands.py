@@ -1,4 +1,4 @@
-"""The `heldout` command as a person types it: outputs, exit codes, and every mistake named."""
+"""The `heldout` command: outputs, exit codes and messages."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def publish(data: Path, folder: Path, *more: str) -> tuple[int, str, str]:
     return done.returncode, done.stdout, done.stderr
 
 
-def test_a_new_challenge_checks_green_and_its_examples_score_as_written(tmp_path: Path) -> None:
+def test_new_challenge_has_no_problems_and_its_examples_score_as_written(tmp_path: Path) -> None:
     folder = tmp_path / "coins"
     assert heldout(tmp_path / "data", "challenge", "new", str(folder)).returncode == 0
     checked = heldout(tmp_path / "data", "challenge", "check", str(folder), "--json")
-    said = json.loads(checked.stdout)
-    assert (checked.returncode, said["problems"]) == (0, [])
-    assert {finding["severity"] for finding in said["findings"]} <= {"info"}, said["findings"]
+    report = json.loads(checked.stdout)
+    assert (checked.returncode, report["problems"]) == (0, [])
+    assert {finding["severity"] for finding in report["findings"]} <= {"info"}, report["findings"]
     scored = heldout(tmp_path / "data", "score", str(folder), str(folder / "examples/perfect.csv"), "--json")
     numbers = json.loads(scored.stdout)
     assert scored.returncode == 0
@@ -39,7 +39,7 @@ def test_a_new_challenge_checks_green_and_its_examples_score_as_written(tmp_path
     assert numbers["private"] == pytest.approx(0, abs=1e-12)
 
 
-def test_new_never_writes_over_what_is_there(tmp_path: Path) -> None:
+def test_new_refuses_a_folder_with_files(tmp_path: Path) -> None:
     (tmp_path / "coins").mkdir()
     (tmp_path / "coins/mine.txt").write_text("mine")
     done = heldout(tmp_path / "data", "challenge", "new", str(tmp_path / "coins"))
@@ -48,7 +48,7 @@ def test_new_never_writes_over_what_is_there(tmp_path: Path) -> None:
     assert [p.name for p in (tmp_path / "coins").iterdir()] == ["mine.txt"]
 
 
-def test_five_mistakes_in_challenge_yaml_are_five_lines_with_file_and_line(tmp_path: Path) -> None:
+def test_every_mistake_in_challenge_yaml_has_its_file_and_line(tmp_path: Path) -> None:
     folder = tmp_path / "biopsy"
     shutil.copytree(CHALLENGES / "biopsy", folder)
     (folder / "challenge.yaml").write_text(
@@ -70,7 +70,7 @@ def test_five_mistakes_in_challenge_yaml_are_five_lines_with_file_and_line(tmp_p
         assert expected in words
 
 
-def test_a_refused_file_exits_2_with_its_problems(tmp_path: Path) -> None:
+def test_rejected_file_exits_with_2_and_its_problems(tmp_path: Path) -> None:
     bad = tmp_path / "bad.csv"
     bad.write_text("id,malignant\nb0001,2\n")
     done = heldout(tmp_path / "data", "score", str(CHALLENGES / "biopsy"), str(bad), "--json")
@@ -82,7 +82,7 @@ def test_a_refused_file_exits_2_with_its_problems(tmp_path: Path) -> None:
     assert "Traceback" not in plain.stderr
 
 
-def test_publishing_twice_is_one_version_and_a_changed_one_is_the_next(data: Path, tmp_path: Path) -> None:
+def test_publishing_again_makes_a_version_only_of_a_changed_folder(data: Path, tmp_path: Path) -> None:
     folder = tmp_path / "biopsy"
     shutil.copytree(CHALLENGES / "biopsy", folder)
     assert publish(data, folder)[0] == 0
@@ -96,7 +96,7 @@ def test_publishing_twice_is_one_version_and_a_changed_one_is_the_next(data: Pat
     assert [(c["slug"], c["phase"]) for c in listed] == [("biopsy", "open")]
 
 
-def test_a_challenge_that_does_not_check_is_not_published(data: Path, tmp_path: Path) -> None:
+def test_challenge_with_problems_is_not_published(data: Path, tmp_path: Path) -> None:
     folder = tmp_path / "biopsy"
     shutil.copytree(CHALLENGES / "biopsy", folder)
     text = (folder / "challenge.yaml").read_text()
@@ -107,7 +107,7 @@ def test_a_challenge_that_does_not_check_is_not_published(data: Path, tmp_path: 
     assert json.loads(heldout(data, "challenge", "list", "--json").stdout) == []
 
 
-def test_competitions_open_close_and_refuse_in_words(data: Path) -> None:
+def test_competition_is_opened_and_closed_once(data: Path) -> None:
     assert publish(data, CHALLENGES / "biopsy", "--no-open")[0] == 0
     assert (
         heldout(data, "competition", "open", "biopsy", "--slug", "term", "--daily-limit", "3").returncode == 0
@@ -119,30 +119,30 @@ def test_competitions_open_close_and_refuse_in_words(data: Path) -> None:
     assert heldout(data, "competition", "close", "nothing").returncode == 2
 
 
-def test_a_token_is_alone_on_the_last_line(data: Path) -> None:
+def test_token_is_alone_on_the_last_line(data: Path) -> None:
     assert heldout(data, "user", "add", "ada", "--password-stdin", stdin="correct horse\n").returncode == 0
     assert heldout(data, "user", "add", "ada", "--password-stdin", stdin="correct horse\n").returncode == 2
     assert heldout(data, "user", "add", "bob", "--password-stdin", stdin="short\n").returncode == 2
     done = heldout(data, "token", "ada")
     assert done.stdout.strip().startswith("hld_")
     assert len(done.stdout.strip().splitlines()) == 1
-    assert heldout(data, "token", "nobody").returncode == 2
+    assert heldout(data, "token", "unknown").returncode == 2
 
 
-def test_a_command_before_the_upgrade_names_the_upgrade(tmp_path: Path) -> None:
+def test_command_before_the_upgrade_names_the_upgrade(tmp_path: Path) -> None:
     done = heldout(tmp_path / "data", "competition", "list")
     assert done.returncode == 2
     assert "heldout db upgrade" in done.stderr
 
 
-def test_every_setting_is_printed_with_help_and_no_secret(tmp_path: Path) -> None:
+def test_settings_are_printed_with_help_and_without_secrets(tmp_path: Path) -> None:
     done = heldout(tmp_path / "data", "config", "--json", HELDOUT_SECRET_KEY="geheim" * 8)
     rows = json.loads(done.stdout)
     assert all(row["help"] for row in rows)
     assert "geheim" not in done.stdout
 
 
-def test_an_unknown_command_or_option_exits_2_without_a_traceback(tmp_path: Path) -> None:
+def test_unknown_command_or_option_exits_with_2_without_a_traceback(tmp_path: Path) -> None:
     for words in (["publisch"], ["serve", "--prot", "1"], ["challenge", "check"]):
         done = heldout(tmp_path / "data", *words)
         assert done.returncode == 2

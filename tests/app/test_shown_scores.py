@@ -1,4 +1,4 @@
-"""What of a public score is shown, and that the board ranks by nothing finer."""
+"""Shown scores under each release rule, and the board that ranks by them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ BENCHMARK: dict[str, Any] = {
 
 @pytest.fixture
 def measured(world: World) -> World:
-    """The world with a benchmark, as publishing writes it."""
+    """Return the world with a benchmark, as publishing stores it."""
     with world.database.begin() as session:
         session.query(ChallengeVersion).one().benchmark = BENCHMARK
     return world
@@ -68,12 +68,12 @@ def board(world: World) -> list[tuple[int | None, str, float]]:
         return [(row.rank, row.team, row.score) for row in view.rows]
 
 
-def test_exact_scores_are_shown_as_they_are(measured: World) -> None:
+def test_exact_scores_are_shown_unchanged(measured: World) -> None:
     show(measured, PublicScore.EXACT)
     assert status(measured, record(measured, 0.123456789)).public == 0.123456789
 
 
-def test_rounded_scores_share_a_rank_where_they_show_the_same_number(measured: World) -> None:
+def test_scores_that_round_to_the_same_number_share_a_rank(measured: World) -> None:
     show(measured, PublicScore.ROUNDED)
     better = record(measured, 0.4111, by="bob")
     record(measured, 0.4109, by="ada")
@@ -83,13 +83,13 @@ def test_rounded_scores_share_a_rank_where_they_show_the_same_number(measured: W
     assert status(measured, better, for_organiser=True).public_exact == 0.4111
 
 
-def test_a_side_metric_is_rounded_too_and_left_out_where_its_chance_is_unknown(measured: World) -> None:
+def test_side_metric_is_rounded_or_hidden_without_a_step(measured: World) -> None:
     show(measured, PublicScore.ROUNDED)
     found = status(measured, record(measured, 0.41, accuracy=0.87654, brier=0.123456))
     assert found.public_also == {"accuracy": 0.88}
 
 
-def test_the_ladder_shows_a_score_only_for_a_significant_improvement(measured: World) -> None:
+def test_ladder_shows_a_new_score_only_for_a_significant_improvement(measured: World) -> None:
     show(measured, PublicScore.LADDER)
     first = record(measured, 0.5012, se=0.02)
     second = record(measured, 0.4901, se=0.02)  # better, but by less than three standard errors
@@ -101,14 +101,14 @@ def test_the_ladder_shows_a_score_only_for_a_significant_improvement(measured: W
     assert board(measured) == [(1, "ada", 0.4)]
 
 
-def test_the_ladder_starts_at_the_benchmark_and_not_at_the_worst(measured: World) -> None:
+def test_ladder_starts_at_the_benchmark(measured: World) -> None:
     show(measured, PublicScore.LADDER)
     worse = status(measured, record(measured, 5.0, se=0.02))
     assert worse.public == 0.69
     assert "the benchmark" in worse.notices[0]["message"]
 
 
-def test_two_files_of_a_team_that_finish_together_are_compared_one_after_the_other(measured: World) -> None:
+def test_concurrent_files_of_a_team_are_compared_one_after_the_other(measured: World) -> None:
     show(measured, PublicScore.LADDER)
     receipts = [measured.submit(f"file {n}") for n in range(2)]
     claims = [measured.claim(receipt.id) for receipt in receipts]
@@ -131,7 +131,7 @@ def test_two_files_of_a_team_that_finish_together_are_compared_one_after_the_oth
                 session.rollback()
 
 
-def test_the_ladder_is_refused_where_nothing_can_be_compared_row_by_row(world: World) -> None:
+def test_ladder_without_a_benchmark_is_refused(world: World) -> None:
     with world.database.begin() as session, pytest.raises(Refused, match="ladder is not possible"):
         competitions.open_(
             session,
@@ -143,7 +143,7 @@ def test_the_ladder_is_refused_where_nothing_can_be_compared_row_by_row(world: W
         )
 
 
-def test_a_team_with_coarse_feedback_goes_on_from_what_it_is_shown_today(measured: World) -> None:
+def test_coarse_feedback_continues_from_the_shown_score(measured: World) -> None:
     show(measured, PublicScore.ROUNDED)
     record(measured, 0.4111)
     with measured.database.begin() as session:
@@ -163,11 +163,11 @@ def test_a_team_with_coarse_feedback_goes_on_from_what_it_is_shown_today(measure
         assert session.query(Rung).one().shown == 0.41
     assert status(measured, record(measured, 0.39, se=0.01)).public == 0.41
     assert status(measured, record(measured, 0.3601, se=0.01)).public == 0.36
-    # Nobody else sees a difference, and nothing says why.
+    # Other teams see no difference, and no notice gives a reason.
     assert status(measured, record(measured, 0.3901, by="bob")).public == 0.39
 
 
-def test_the_total_limit_holds_beside_the_daily_one_and_counts_only_what_is_charged(world: World) -> None:
+def test_total_limit_counts_only_charged_submissions(world: World) -> None:
     world.change(total_limit=3, pending_limit=100)
     first = world.submit("a")
     claim = world.claim(first.id)
@@ -181,7 +181,7 @@ def test_the_total_limit_holds_beside_the_daily_one_and_counts_only_what_is_char
     assert world.count(Submission) == 4
 
 
-def test_a_challenge_without_any_benchmark_still_scores(world: World) -> None:
+def test_challenge_without_a_benchmark_is_scored(world: World) -> None:
     with world.database.begin() as session:
         session.query(ChallengeVersion).one().benchmark = {
             "n_public": 60,
@@ -195,7 +195,7 @@ def test_a_challenge_without_any_benchmark_still_scores(world: World) -> None:
     assert status(world, record(world, 0.4111)).public == 0.42
 
 
-def test_a_competition_on_the_ladder_is_not_moved_to_a_version_that_has_none(measured: World) -> None:
+def test_competition_on_the_ladder_refuses_a_version_without_a_benchmark(measured: World) -> None:
     show(measured, PublicScore.LADDER)
     with measured.database.begin() as session:
         competition = competitions.by_slug(session, measured.slug)
@@ -204,7 +204,7 @@ def test_a_competition_on_the_ladder_is_not_moved_to_a_version_that_has_none(mea
             rescores.take_version(session, competition, other, rescore=True, now=NOON)
 
 
-def test_on_the_ladder_the_board_names_the_file_that_earned_the_score(measured: World) -> None:
+def test_board_names_the_file_of_the_rung(measured: World) -> None:
     show(measured, PublicScore.LADDER)
     slow, quick = (
         measured.submit(name, now=NOON + timedelta(minutes=n)) for n, name in enumerate(("slow", "quick"))
