@@ -157,15 +157,7 @@ def metrics_page() -> str:
         "        - {name: roc_auc, targets: [sold], transform: 1-x, coefficient: 0.5}",
     ]
     for metric in _sorted():
-        lines += [
-            "",
-            f"## {metric.name}",
-            "",
-            f"{metric.help.split(chr(10) * 2)[0]}",
-            "",
-            metric.convention,
-            "",
-        ]
+        lines += ["", f"## {metric.name}", "", metric.help, "", metric.convention, ""]
         best, worst = (_bound(bound) for bound in (metric.best, metric.worst))
         words = f"Version {metric.version}; predicts: {metric.kind}; best {best}, worst {worst}; a cell holds {_cell(metric)}."
         if not metric.takes_weights:

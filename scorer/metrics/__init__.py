@@ -1,7 +1,8 @@
-"""The registry of metrics: METRICS maps a name to its Metric. One module per kind of target.
+"""The registry of metrics: METRICS maps a name to its Metric.
 
-To add a metric, write one decorated function in the module of its kind, or in a new module here:
-every module of this folder is imported. The tests then ask for its cases and somebody who agrees.
+One module per kind of target. To add a metric, write one decorated function in the module of its kind, or in
+a new module here: every module of this folder is imported. The tests then ask for its cases and for a second
+implementation that agrees.
 """
 
 from __future__ import annotations

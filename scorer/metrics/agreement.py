@@ -14,9 +14,10 @@ from scorer.reading.columns import FloatArray, Labels
 
 
 class _Agreement:
-    """How much weight rows have, by class: told alike, taken for another class, and taken for this one.
+    """The weight of rows by class: `hit`, `missed` and `wrong`.
 
-    Everything below is made of sums of what is 0 or more; differences from a square would lose the light rows.
+    Labelled alike, taken for another class, and taken for this one. Everything below is made of sums of what
+    is 0 or more; differences from a square would lose the light rows.
     """
 
     def __init__(
@@ -48,13 +49,16 @@ def _of_others(side: FloatArray) -> FloatArray:
     kind="label",
     cells=LABEL,
     needs_every_class=True,
-    convention="""For two classes Matthews' coefficient, for more Gorodkin's (as scikit-learn). 0 if every prediction is
-    the same label, or every true one; a challenge needs every class in both splits.""",
+    convention="""For two classes Matthews' coefficient, for more Gorodkin's (as scikit-learn). 0 if every
+    prediction is the same label, or every true one; a challenge needs every class in both splits.""",
 )
 def matthews_correlation(
     truth: Labels, predicted: Labels, *, weights: FloatArray | None, classes: Classes
 ) -> float:
-    """Correlation of predicted and true labels; higher is better, 1 is perfect, 0 is chance."""
+    """Correlation of predicted and true labels.
+
+    Higher is better, 1 is perfect, 0 is chance.
+    """
     both = _Agreement(truth, predicted, weights, classes)
     # The covariance can be written from either side; from that of the smaller spread it loses nothing.
     (smaller, others, side, excess), (larger, *_) = sorted(
@@ -118,9 +122,9 @@ def _rating_terms(
     check=_empty_range,
     finish=_quadratic_kappa,
     convention="""Weights are squared distances of the ratings themselves. A challenge states min_rating and
-    max_rating and predictions outside are refused; scikit-learn's default uses the distance between the ratings
-    that happen to occur (0.636 instead of 0.294 on one published file). If every rating on both sides is the
-    same, 0/0 is 1. Numbers that are not whole are refused.""",
+    max_rating and predictions outside are refused; scikit-learn's default uses the distance between the
+    ratings that happen to occur (0.636 instead of 0.294 on one published file). If every rating on both
+    sides is the same, 0/0 is 1. Numbers that are not whole are refused.""",
 )
 def quadratic_weighted_kappa(
     truth: FloatArray,
@@ -129,7 +133,9 @@ def quadratic_weighted_kappa(
     min_rating: LowestRating = None,
     max_rating: HighestRating = None,
 ) -> FloatArray:
-    """Agreement of ratings beyond chance, large differences weighing more; higher is better, 1 is perfect.
+    """Agreement of ratings beyond chance, large differences weighing more.
+
+    Higher is better, 1 is perfect.
 
     0 is chance and -1 complete disagreement. Ratings are whole numbers.
     """
@@ -152,9 +158,10 @@ def _kappa_check(parameters: Any, n_columns: int) -> str | None:
     kind="label",
     cells=lambda parameters: LABEL if parameters.weighting == "none" else _rating_cells(parameters),
     check=_kappa_check,
-    convention="""Without weighting any labels, equal or not. linear and quadratic weigh by the distance of the
-    ratings themselves, which are whole numbers (scikit-learn's default takes the distance between the ratings that
-    happen to occur); quadratic is qwk. Predictions outside a stated range are refused. If every label on both sides is the same, 0/0 is 1.""",
+    convention="""Without weighting any labels, equal or not. linear and quadratic weigh by the distance of
+    the ratings themselves, which are whole numbers (scikit-learn's default takes the distance between the
+    ratings that happen to occur); quadratic is qwk. Predictions outside a stated range are refused. If
+    every label on both sides is the same, 0/0 is 1.""",
 )
 def cohen_kappa_score(
     truth: Any,
@@ -167,14 +174,17 @@ def cohen_kappa_score(
         # scikit-learn's name for it, which here is the rows' weights.
         Field(
             validation_alias=AliasChoices("weighting", "weights"),
-            description="How much a disagreement counts: all the same, or by the ratings' distance (also weights).",
+            description="How much a disagreement counts: all the same, or by the ratings' distance "
+            "(also weights).",
         ),
         spelt({None: "none"}),
     ] = "none",
     min_rating: LowestRating = None,
     max_rating: HighestRating = None,
 ) -> float:
-    """Agreement beyond chance; higher is better, 1 is perfect, 0 is chance.
+    """Agreement beyond chance.
+
+    Higher is better, 1 is perfect, 0 is chance.
 
     Truth and predicted are Labels; with a weighting float arrays of shape (n_rows,), whole numbers.
     """

@@ -1,4 +1,4 @@
-"""Scores of detected objects. A row is an image; its cell lists boxes."""
+"""Scores of detected objects: a row is an image with its boxes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ IntArray = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Boxes:
-    """Boxes of all images, in the order of images and cells."""
+    """Boxes of all images, by image and place in the cell."""
 
     images: IntArray
     labels: CodeArray
@@ -42,7 +42,10 @@ class _Boxes:
 
     @classmethod
     def read(cls, texts: TextArray, box_format: str, labels: Vocabulary, *, n_values: int) -> _Boxes:
-        """Boxes of `n_values` values: the label, of 6 the confidence, and four numbers."""
+        """Read boxes of `n_values` values from the images' cells.
+
+        A box is its label, of 6 values the confidence, and four numbers.
+        """
         values: list[str] = []
         n_boxes = []
         for text in texts:
@@ -64,8 +67,8 @@ class _Boxes:
 
 
 _WHAT_CORNERS_ARE = {
-    "xyxy": "boxes are written left top right bottom, so the third number is not below the first, nor the fourth "
-    "below the second",
+    "xyxy": "boxes are written left top right bottom, so the third number is not below the first, "
+    "nor the fourth below the second",
     "xywh": "boxes are written left top width height, so neither width nor height is below 0",
 }
 
@@ -96,15 +99,16 @@ def _no_true_boxes(truth: TextArray, parameters: Any) -> str | None:
     row_faults=_box_faults,
     undefined=_no_true_boxes,
     attainable=False,
-    convention="""The solution's cells hold "label x y x y" and the submission's "label confidence x y x y", over and over.
-    Per class the area under precision over recall of the detections of all images, then the mean over the classes
-    that have true boxes, then over the thresholds. In each image the most confident detection chooses first, equals
-    in the order of the cell; it is right if it overlaps a free true box by the threshold or more, and each true box
-    is found once. voc2010 takes the whole area and voc2007 the mean precision at 11 recalls, and a detection may
-    only choose the true box it overlaps most (VOC devkit); coco takes the mean at 101 recalls, and a detection may
-    choose any free one (pycocotools, without crowds and, unless max_detections says so, without a limit of 100).
-    Detections of equal confidence enter the curve together, so the order of rows cannot matter. Areas are
-    continuous: the VOC devkit's one pixel more per side is not added.""",
+    convention="""The solution's cells hold "label x y x y" and the submission's "label confidence x y x y",
+    over and over. Per class the area under precision over recall of the detections of all images, then the
+    mean over the classes that have true boxes, then over the thresholds. In each image the most confident
+    detection chooses first, equals in the order of the cell; it is right if it overlaps a free true box by
+    the threshold or more, and each true box is found once. voc2010 takes the whole area and voc2007 the
+    mean precision at 11 recalls, and a detection may only choose the true box it overlaps most (VOC
+    devkit); coco takes the mean at 101 recalls, and a detection may choose any free one (pycocotools,
+    without crowds and, unless max_detections says so, without a limit of 100). Detections of equal
+    confidence enter the curve together, so the order of rows cannot matter. Areas are continuous: the VOC
+    devkit's one pixel more per side is not added.""",
 )
 def detection_mean_average_precision(
     truth: TextArray,
@@ -128,7 +132,10 @@ def detection_mean_average_precision(
         WHOLE,
     ] = None,
 ) -> float:
-    """Mean average precision of detected boxes; higher is better, 1 is perfect."""
+    """Mean average precision of detected boxes.
+
+    Higher is better, 1 is perfect.
+    """
     labels = Vocabulary()
     true = _Boxes.read(truth, box_format, labels, n_values=5)
     n_classes = len(labels)
@@ -161,7 +168,10 @@ def detection_mean_average_precision(
 def _matches(
     targets: _Boxes, detections: _Boxes, thresholds: tuple[float, ...], *, any_free: bool
 ) -> NDArray[np.bool_]:
-    """Which detections are right, shape (n_thresholds, n_detections); both in the order of images."""
+    """Return which detections are right, shape (n_thresholds, n_detections).
+
+    Both arguments are in the order of images.
+    """
     right = np.zeros((len(thresholds), len(detections)), dtype=np.bool_)
     for mine, theirs in _shared_images(detections.images, targets.images):
         overlaps = _iou(detections.corners[mine], targets.corners[theirs])
@@ -178,7 +188,7 @@ def _matches(
 
 
 def _shared_images(some: IntArray, others: IntArray) -> Iterator[tuple[slice, slice]]:
-    """Where the boxes of each image stand that has boxes in both."""
+    """Yield the places of each image's boxes, if both have some."""
     images = np.intersect1d(some, others)
     ends = [
         np.searchsorted(some, images, side="left"),
@@ -191,7 +201,10 @@ def _shared_images(some: IntArray, others: IntArray) -> Iterator[tuple[slice, sl
 
 
 def _iou(some: FloatArray, others: FloatArray) -> FloatArray:
-    """Intersection over union of each with each, shape (n_some, n_others); 1 for equal boxes without area."""
+    """Return the intersection over union of each pair, shape (n_some, n_others).
+
+    Equal boxes without area get 1.
+    """
     a, b = some[:, None, :], others[None, :, :]
     sides = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])
     both = np.prod(np.maximum(sides, 0.0), axis=-1)
@@ -204,7 +217,11 @@ def _iou(some: FloatArray, others: FloatArray) -> FloatArray:
 def _average_precision(
     hits: FloatArray, weights: FloatArray, confidences: FloatArray, n_targets: float, interpolation: str
 ) -> float:
-    """Of detections of falling confidence: `hits` is the weight of those that are right and 0 for the others."""
+    """Return the area under precision over recall.
+
+    Detections come with falling confidence; `hits` is the weight of those that are right and 0 for the
+    others.
+    """
     last = np.append(confidences[1:] != confidences[:-1], True)[: len(confidences)]
     n_right, n_all = np.cumsum(hits)[last], np.cumsum(weights)[last]
     recall = n_right / n_targets

@@ -1,4 +1,4 @@
-"""Scores of predicted labels: one per row, a 0/1 column for each, or ranked guesses."""
+"""Scores of predicted labels, label columns and ranked guesses."""
 
 from __future__ import annotations
 
@@ -30,7 +30,10 @@ def _as_numbers(flags: NDArray[np.bool_]) -> FloatArray:
     convention=_SPELLING,
 )
 def accuracy_score(truth: Labels, predicted: Labels) -> FloatArray:
-    """Share of rows whose label is right; higher is better, 1 is perfect."""
+    """Share of rows whose label is right.
+
+    Higher is better, 1 is perfect.
+    """
     return _as_numbers(truth.codes == predicted.codes)
 
 
@@ -45,7 +48,10 @@ def accuracy_score(truth: Labels, predicted: Labels) -> FloatArray:
     convention=f"1 - accuracy. {_SPELLING}",
 )
 def classification_error(truth: Labels, predicted: Labels) -> FloatArray:
-    """Share of rows whose label is wrong; lower is better, 0 is perfect."""
+    """Share of rows whose label is wrong.
+
+    Lower is better, 0 is perfect.
+    """
     return _as_numbers(truth.codes != predicted.codes)
 
 
@@ -57,12 +63,15 @@ def classification_error(truth: Labels, predicted: Labels) -> FloatArray:
     kind="labels",
     cells=FLAG,
     finish="mean",
-    convention="""One column of 0 and 1 for each label; the score is the share of wrong cells, which is the mean over
-    columns (as scikit-learn). Lists are not scored, since their number of wrong cells depends on how many labels
-    are counted that nobody named.""",
+    convention="""One column of 0 and 1 for each label; the score is the share of wrong cells, which is the
+    mean over columns (as scikit-learn). Lists are not scored, since their number of wrong cells depends on
+    how many labels are counted that no cell names.""",
 )
 def hamming_loss(truth: FloatArray, predicted: FloatArray) -> FloatArray:
-    """Share of labels wrongly given or wrongly left out; lower is better, 0 is perfect."""
+    """Share of labels wrongly given or wrongly left out.
+
+    Lower is better, 0 is perfect.
+    """
     return _as_numbers(truth != predicted)
 
 
@@ -75,9 +84,9 @@ def hamming_loss(truth: FloatArray, predicted: FloatArray) -> FloatArray:
     cells=LIST,
     truth=LABEL,
     finish="mean",
-    convention="""The order of the list decides which guesses count, so there are no ties (scikit-learn breaks ties of
-    scores by the class's number). A repeated guess takes up a place, an empty list is wrong. With transform: 1-x
-    it is Kaggle's MeanBestErrorAtK.""",
+    convention="""The order of the list decides which guesses count, so there are no ties (scikit-learn
+    breaks ties of scores by the class's number). A repeated guess takes up a place, an empty list is wrong.
+    With transform: 1-x it is Kaggle's MeanBestErrorAtK.""",
 )
 def top_k_accuracy_score(
     truth: Labels,
@@ -85,7 +94,10 @@ def top_k_accuracy_score(
     *,
     k: Annotated[int, Field(ge=1, le=10**6, description="How many guesses of a row count."), WHOLE] = 5,
 ) -> FloatArray:
-    """Share of rows with the true label among the first k guesses; higher is better, 1 is perfect."""
+    """Share of rows with the true label among the first k guesses.
+
+    Higher is better, 1 is perfect.
+    """
     rows = predicted.rows
     found = (predicted.codes == truth.codes[rows]) & (predicted.places < k)
     return _as_numbers(np.bincount(rows[found], minlength=len(predicted)) > 0)

@@ -1,4 +1,4 @@
-"""Agreement of two divisions of the rows; what the clusters are called does not matter."""
+"""Agreement of two divisions of the rows, whatever the clusters' names."""
 
 from __future__ import annotations
 
@@ -11,14 +11,17 @@ from pydantic import Field
 from scorer.metrics.registry import LABEL, metric
 from scorer.reading.columns import FloatArray, Labels
 
-_NAMES_DO_NOT_MATTER = """Clusters may have any names, and -1, which some programs write for noise, is a cluster
-like any other."""
+_NAMES_DO_NOT_MATTER = """Clusters may have any names, and -1, which some programs write for
+noise, is a cluster like any other."""
 
 
 def _joint(
     truth: Labels, predicted: Labels, weights: FloatArray | None
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Weight of every pair of clusters that share rows, and of the pair's true and predicted cluster."""
+    """Return the weight of every pair of clusters that share rows.
+
+    Beside it stand the weights of the pair's true and of its predicted cluster.
+    """
     n_codes = int(max(truth.codes.max(), predicted.codes.max())) + 1
     pairs, pair = np.unique(truth.codes.astype(np.int64) * n_codes + predicted.codes, return_inverse=True)
     shared = np.bincount(pair, weights=weights).astype(np.float64)
@@ -30,7 +33,7 @@ def _joint(
 
 
 def _information(shared: FloatArray, true: FloatArray, called: FloatArray) -> tuple[float, float, float]:
-    """Mutual information of the two divisions and the entropy of each, in nats."""
+    """Return the mutual information and both entropies, in nats."""
     n = shared.sum()
     share = shared / n
     mutual = math.fsum(share * np.log(shared / true * (n / called)))
@@ -45,12 +48,15 @@ def _information(shared: FloatArray, true: FloatArray, called: FloatArray) -> tu
     bounds=(-0.5, 1.0),
     kind="label",
     cells=LABEL,
-    convention=f"""Adjusted for chance (Hubert and Arabie, as scikit-learn): 0 is what random clusters get on average.
-    0/0, where both sides are one cluster or both all single rows, is 1. It counts pairs of rows and so takes no
-    weights. {_NAMES_DO_NOT_MATTER}""",
+    convention=f"""Adjusted for chance (Hubert and Arabie, as scikit-learn): 0 is what random clusters get
+    on average. 0/0, where both sides are one cluster or both all single rows, is 1. It counts pairs of rows
+    and so takes no weights. {_NAMES_DO_NOT_MATTER}""",
 )
 def adjusted_rand_index(truth: Labels, predicted: Labels) -> float:
-    """Share of pairs of rows treated alike, adjusted for chance; higher is better, 1 is perfect."""
+    """Share of pairs of rows treated alike, adjusted for chance.
+
+    Higher is better, 1 is perfect.
+    """
     shared, true, called = _joint(truth, predicted, None)
     # Whole numbers of Python: with ten million rows the products need more than 64 bits.
     both = int(np.dot(shared, shared))
@@ -73,8 +79,8 @@ def adjusted_rand_index(truth: Labels, predicted: Labels) -> float:
     kind="label",
     cells=LABEL,
     convention=f"""Mutual information divided by the mean of the two entropies, arithmetic unless stated (as
-    scikit-learn); not adjusted for chance. If both sides are one cluster, 0/0 is 1; if only one is, the value
-    is 0. {_NAMES_DO_NOT_MATTER}""",
+    scikit-learn); not adjusted for chance. If both sides are one cluster, 0/0 is 1; if only one is, the
+    value is 0. {_NAMES_DO_NOT_MATTER}""",
 )
 def normalized_mutual_information(
     truth: Labels,
@@ -86,7 +92,10 @@ def normalized_mutual_information(
         Field(description="Which mean of the two entropies divides."),
     ] = "arithmetic",
 ) -> float:
-    """Information that the two divisions share, normalised; higher is better, 1 is perfect."""
+    """Information that the two divisions share, normalised.
+
+    Higher is better, 1 is perfect.
+    """
     mutual, of_true, of_called = _information(*_joint(truth, predicted, weights))
     if of_true == 0.0 or of_called == 0.0:
         return float(of_true == of_called)
@@ -106,9 +115,9 @@ def normalized_mutual_information(
     bounds=(0.0, 1.0),
     kind="label",
     cells=LABEL,
-    convention=f"""Harmonic mean of homogeneity (clusters hold one class each) and completeness (classes lie in one
-    cluster each), both 1 where their entropy is 0; beta above 1 favours completeness (Rosenberg and Hirschberg,
-    as scikit-learn). With beta 1 it equals nmi. {_NAMES_DO_NOT_MATTER}""",
+    convention=f"""Harmonic mean of homogeneity (clusters hold one class each) and completeness (classes lie
+    in one cluster each), both 1 where their entropy is 0; beta above 1 favours completeness (Rosenberg and
+    Hirschberg, as scikit-learn). With beta 1 it equals nmi. {_NAMES_DO_NOT_MATTER}""",
 )
 def v_measure_score(
     truth: Labels,
@@ -119,7 +128,10 @@ def v_measure_score(
         float, Field(gt=0, le=1000, description="How many times as much completeness counts as homogeneity.")
     ] = 1.0,
 ) -> float:
-    """Harmonic mean of homogeneity and completeness; higher is better, 1 is perfect."""
+    """Harmonic mean of homogeneity and completeness.
+
+    Higher is better, 1 is perfect.
+    """
     mutual, of_true, of_called = _information(*_joint(truth, predicted, weights))
     homogeneity = min(1.0, mutual / of_true) if of_true else 1.0
     completeness = min(1.0, mutual / of_called) if of_called else 1.0

@@ -1,4 +1,4 @@
-"""Agreement of predicted numbers with the truth in order or up to a line: correlations and Gini."""
+"""Correlations and Gini: agreement in order or up to a line."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ Ranks = NDArray[np.int64]
 
 
 def dense_ranks(values: FloatArray) -> Ranks:
-    """0 for the smallest value, 1 for the next larger one, and so on; equal values share a rank."""
+    """Return ranks from 0; equal values share a rank."""
     ranks: Ranks = np.unique(values, return_inverse=True)[1].astype(np.int64)
     return ranks
 
 
 def middle_ranks(values: FloatArray, weights: FloatArray | None) -> FloatArray:
-    """How much weight lies below each value, half of that of its equals included."""
+    """Return the weight below each value, with half of its equals."""
     dense = dense_ranks(values)
     sizes = np.bincount(dense, weights=weights)
     ranks: FloatArray = (np.cumsum(sizes) - sizes / 2)[dense]
@@ -30,10 +30,11 @@ def middle_ranks(values: FloatArray, weights: FloatArray | None) -> FloatArray:
 
 
 def inverted_weight(keys: Ranks, left: FloatArray, right: FloatArray) -> float:
-    """The sum of left[i] * right[j] over all pairs i < j with keys[i] > keys[j], in O(n log n).
+    """Return the sum of left[i] * right[j] over inversions, in O(n log n).
 
-    From the highest bit down: among rows that agree in all higher bits, kept in their order, the
-    pairs that this bit decides are the ones before the zeros; then zeros go before ones.
+    An inversion is a pair i < j with keys[i] > keys[j]. From the highest bit down: among rows that agree in
+    all higher bits, kept in their order, the pairs that this bit decides are the ones before the zeros; then
+    zeros go before ones.
     """
     found = 0.0
     for bit in reversed(range(int(keys.max()).bit_length())):
@@ -61,7 +62,10 @@ def inverted_weight(keys: Ranks, left: FloatArray, right: FloatArray) -> float:
 
 
 def _unit(values: FloatArray, weights: FloatArray | None) -> FloatArray:
-    """The values less their mean, the largest deviation being 1: their squares neither vanish nor overflow."""
+    """Return the deviations from the mean, scaled to at most 1.
+
+    Otherwise their squares could vanish or overflow.
+    """
     deviations = centred(values, weights)
     largest = float(np.max(np.abs(deviations)))
     return deviations / largest if largest > 0.0 else deviations
@@ -91,11 +95,14 @@ def _constant(truth: FloatArray, _: Any) -> str | None:
     kind="number",
     cells=ANY_NUMBER,
     undefined=_constant,
-    convention="""A constant prediction scores 0 (scipy: nan). A truth that is constant in a split is refused when the
-    challenge is checked.""",
+    convention="""A constant prediction scores 0 (scipy: nan). A truth that is constant in a split is
+    refused when the challenge is checked.""",
 )
 def pearson_correlation(truth: FloatArray, predicted: FloatArray, *, weights: FloatArray | None) -> float:
-    """Pearson's correlation; higher is better, 1 is any rising straight line, -1 any falling one."""
+    """Pearson's correlation.
+
+    Higher is better, 1 is any rising straight line, -1 any falling one.
+    """
     return _correlation(truth, predicted, weights)
 
 
@@ -107,11 +114,15 @@ def pearson_correlation(truth: FloatArray, predicted: FloatArray, *, weights: Fl
     kind="number",
     cells=ANY_FINITE,
     undefined=_constant,
-    convention="""Equal values share the mean of their ranks (scipy). A constant prediction scores 0 (scipy: nan, which
-    mle-bench counts as valid). Weights are counts: ranks are those of the rows repeated so many times.""",
+    convention="""Equal values share the mean of their ranks (scipy). A constant prediction scores 0 (scipy:
+    nan, which mle-bench counts as valid). Weights are counts: ranks are those of the rows repeated so many
+    times.""",
 )
 def spearman_correlation(truth: FloatArray, predicted: FloatArray, *, weights: FloatArray | None) -> float:
-    """Spearman's rank correlation; higher is better, 1 is the same order, -1 the opposite."""
+    """Spearman's rank correlation.
+
+    Higher is better, 1 is the same order, -1 the opposite.
+    """
     return _correlation(middle_ranks(truth, weights), middle_ranks(predicted, weights), weights)
 
 
@@ -123,12 +134,15 @@ def spearman_correlation(truth: FloatArray, predicted: FloatArray, *, weights: F
     kind="number",
     cells=ANY_FINITE,
     undefined=_constant,
-    convention="""Tau-b: pairs with equal values on one side count for neither and shrink the denominator (scipy's
-    default; tau-a does not shrink it). A constant prediction scores 0. A pair weighs the product of its
-    rows' weights. For orderings of items within a row see kendall_tau.""",
+    convention="""Tau-b: pairs with equal values on one side count for neither and shrink the denominator
+    (scipy's default; tau-a does not shrink it). A constant prediction scores 0. A pair weighs the product
+    of its rows' weights. For orderings of items within a row see kendall_tau.""",
 )
 def kendall_correlation(truth: FloatArray, predicted: FloatArray, *, weights: FloatArray | None) -> float:
-    """Kendall's tau-b; higher is better, 1 is the same order, -1 the opposite."""
+    """Kendall's tau-b.
+
+    Higher is better, 1 is the same order, -1 the opposite.
+    """
     x, y = dense_ranks(truth), dense_ranks(predicted)
     order = np.lexsort((y, x))
     x, y = x[order], y[order]
@@ -143,7 +157,7 @@ def kendall_correlation(truth: FloatArray, predicted: FloatArray, *, weights: Fl
 
 
 def _untied(sizes: NDArray[Any]) -> float:
-    """The weight of the pairs whose rows lie in different groups of these weights."""
+    """Return the weight of the pairs whose rows lie in different groups."""
     return float(np.sum(sizes[1:] * np.cumsum(sizes)[:-1]))
 
 
@@ -157,13 +171,17 @@ def _untied(sizes: NDArray[Any]) -> float:
     truth=NOT_NEGATIVE,
     undefined=all_zero,
     attainable=False,
-    convention="""The area between the Lorenz curve of the truth, largest prediction first, and the diagonal, divided
-    by the rows as in benhamner/Metrics. Its best value depends on the truth and is below 0.5; use
-    normalized_gini for a scale that ends at 1. Equal predictions share the mean of their ranks; the classic
-    code ranks them by row order, which gives a constant file +0.25 or -0.25 on two rows, here 0.""",
+    convention="""The area between the Lorenz curve of the truth, largest prediction first, and the
+    diagonal, divided by the rows as in benhamner/Metrics. Its best value depends on the truth and is below
+    0.5; use normalized_gini for a scale that ends at 1. Equal predictions share the mean of their ranks;
+    the classic code ranks them by row order, which gives a constant file +0.25 or -0.25 on two rows, here
+    0.""",
 )
 def gini_index(truth: FloatArray, predicted: FloatArray, *, weights: FloatArray | None) -> float:
-    """Gini index of the truth in the order of the predictions; higher is better, 0 is a constant file."""
+    """Gini index of the truth in the order of the predictions.
+
+    Higher is better, 0 is a constant file.
+    """
     weight = float(len(truth)) if weights is None else float(np.sum(weights))
     above_middle = middle_ranks(predicted, weights) - weight / 2
     amount = total(truth, weights)
@@ -179,12 +197,15 @@ def gini_index(truth: FloatArray, predicted: FloatArray, *, weights: FloatArray 
     cells=ANY_FINITE,
     truth=ANY_NUMBER,
     undefined=_constant,
-    convention="""gini divided by its value for the truth itself (Kaggle's Porto Seguro, Liberty Mutual). Equal predictions
-    share the mean of their ranks, so for a truth of 0 and 1 this is 2 * roc_auc - 1; the classic code ranks
-    them by row order. A constant file scores 0.""",
+    convention="""gini divided by its value for the truth itself (Kaggle's Porto Seguro, Liberty Mutual).
+    Equal predictions share the mean of their ranks, so for a truth of 0 and 1 this is 2 * roc_auc - 1; the
+    classic code ranks them by row order. A constant file scores 0.""",
 )
 def normalized_gini_index(truth: FloatArray, predicted: FloatArray, *, weights: FloatArray | None) -> float:
-    """Gini index relative to that of the truth; higher is better, 1 is the true order, 0 a constant file."""
+    """Gini index relative to that of the truth.
+
+    Higher is better, 1 is the true order, 0 a constant file.
+    """
     amounts = _unit(truth, weights)
     area, best = (
         total(amounts * centred(middle_ranks(values, weights), weights), weights)

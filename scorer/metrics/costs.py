@@ -23,7 +23,7 @@ Matrix = Annotated[
 def _wrong_matrix(parameters: Any, *, costs: bool) -> str | None:
     labels, matrix = parameters.labels, parameters.matrix
     if labels is None or matrix is None:
-        return None  # they are required, and that is said elsewhere
+        return None  # they are required, which is checked elsewhere
     n = len({canonical_label(label) for label in labels})
     if n < len(labels):
         return "labels names a class twice"
@@ -48,7 +48,10 @@ def _unknown_outcome(truth: Labels, parameters: Any, classes: Classes | None = N
 def _outcomes(
     truth: Labels, predicted: Labels, classes: Classes, labels: list[str] | None, values: FloatArray
 ) -> FloatArray:
-    """The value of each row's outcome; a last row and column of `values` is for labels without one."""
+    """Return the value of each row's outcome.
+
+    A last row and column of `values` is for labels that are not among `labels`.
+    """
     number = {canonical_label(label): i for i, label in enumerate(labels or ())}
     place = np.array([number.get(name, len(number)) for name in classes.names], dtype=np.intp)
     found: FloatArray = values[place[truth.codes], place[predicted.codes]]
@@ -69,13 +72,16 @@ _UNNAMED = "A predicted label that is not among labels counts as the worst answe
     required=("labels", "matrix"),
     check=lambda parameters, _: _wrong_matrix(parameters, costs=True),
     undefined=_unknown_outcome,
-    convention=f"""A right answer costs 0: where it does not, take its cost off the matrix's whole row, which ranks files
-    the same, or use utility. {_UNNAMED}""",
+    convention=f"""A right answer costs 0: where it does not, take its cost off the matrix's whole row,
+    which ranks files the same, or use utility. {_UNNAMED}""",
 )
 def expected_cost(
     truth: Labels, predicted: Labels, *, classes: Classes, labels: Outcomes = None, matrix: Matrix = None
 ) -> FloatArray:
-    """Mean cost of the predicted classes by a matrix of costs; lower is better, 0 is perfect."""
+    """Mean cost of the predicted classes by a matrix of costs.
+
+    Lower is better, 0 is perfect.
+    """
     values = np.array(matrix, dtype=np.float64)
     values = np.column_stack([values, values.max(axis=1)])
     return _outcomes(truth, predicted, classes, labels, np.vstack([values, values.max(axis=0)]))
@@ -93,13 +99,16 @@ def expected_cost(
     check=lambda parameters, _: _wrong_matrix(parameters, costs=False),
     undefined=_unknown_outcome,
     attainable=False,
-    convention=f"""The right answer is worth the most in each row of the matrix, but how much that is depends on the
-    matrix and on the classes' shares, so there is no fixed best value. {_UNNAMED}""",
+    convention=f"""The right answer is worth the most in each row of the matrix, but how much that is
+    depends on the matrix and on the classes' shares, so there is no fixed best value. {_UNNAMED}""",
 )
 def mean_utility(
     truth: Labels, predicted: Labels, *, classes: Classes, labels: Outcomes = None, matrix: Matrix = None
 ) -> FloatArray:
-    """Mean worth of the predicted classes by a matrix of values; higher is better."""
+    """Mean worth of the predicted classes by a matrix of values.
+
+    Higher is better.
+    """
     values = np.array(matrix, dtype=np.float64)
     values = np.column_stack([values, values.min(axis=1)])
     return _outcomes(truth, predicted, classes, labels, np.vstack([values, values.min(axis=0)]))

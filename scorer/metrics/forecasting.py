@@ -1,4 +1,4 @@
-"""Forecasts: point forecasts on the scale of the past, quantiles, intervals, ensembles and densities.
+"""Forecasts: points on the scale of the past, quantiles, intervals, densities.
 
 Where a forecast has several columns they are scored together: truth is of shape (n_rows, 1), or
 (n_rows, n_steps) where the columns are steps ahead, and predicted of shape (n_rows, n_columns).
@@ -29,8 +29,9 @@ _POSITIVE = Cells("number", low=1e-100)
     kind="number",
     cells=ANY_NUMBER,
     finish="mean",
-    convention="""Error by half the sum of both sizes. scale is what a row's score ends at: 200 percent (the M4
-    competition, Kaggle; default), 100 (the halved form) or 2 (a fraction). Truth and prediction both 0: 0.""",
+    convention="""Error by half the sum of both sizes. scale is what a row's score ends at: 200 percent (the
+    M4 competition, Kaggle; default), 100 (the halved form) or 2 (a fraction). Truth and prediction both 0:
+    0.""",
 )
 def symmetric_mean_absolute_percentage_error(
     truth: FloatArray,
@@ -42,7 +43,10 @@ def symmetric_mean_absolute_percentage_error(
         WHOLE,
     ] = 200,
 ) -> FloatArray:
-    """Mean absolute error relative to the sizes of truth and prediction; lower is better, 0 is perfect."""
+    """Mean absolute error relative to the sizes of truth and prediction.
+
+    Lower is better, 0 is perfect.
+    """
     size = np.abs(truth) + np.abs(predicted)
     return np.where(size > 0.0, scale * (np.abs(predicted - truth) / size), 0.0)
 
@@ -60,12 +64,15 @@ _SCALE = "the scale of each row's series, from its past; above 0"
     layout="matrix",
     side_roles={"scale": Role(_POSITIVE, _SCALE)},
     finish="mean",
-    convention="""Hyndman and Koehler's: one row per series, one column per step ahead. scale is the mean absolute
-    (seasonal) difference of the series' training part; the organiser computes it, as participants cannot
-    be asked to, and a series that never changed has none and must be left out.""",
+    convention="""Hyndman and Koehler's: one row per series, one column per step ahead. scale is the mean
+    absolute (seasonal) difference of the series' training part; the organiser computes it, as participants
+    cannot be asked to, and a series that never changed has none and must be left out.""",
 )
 def mean_absolute_scaled_error(truth: FloatArray, predicted: FloatArray, *, scale: FloatArray) -> FloatArray:
-    """Mean absolute error in units of the naive forecast's on the past; lower is better, 0 is perfect."""
+    """Mean absolute error in units of the naive forecast's on the past.
+
+    Lower is better, 0 is perfect.
+    """
     terms: FloatArray = np.mean(np.abs(predicted - truth), axis=1) / scale
     return terms
 
@@ -80,14 +87,17 @@ def mean_absolute_scaled_error(truth: FloatArray, predicted: FloatArray, *, scal
     layout="matrix",
     side_roles={"scale": Role(_POSITIVE, _SCALE)},
     finish="mean",
-    convention="""The M5 competition's: one row per series, one column per step ahead; the root is taken per series.
-    scale is the mean squared one-step difference of the series' training part. With the modifier weight
-    it is M5's WRMSSE. Errors below 1e-154 have no square and count as 0.""",
+    convention="""The M5 competition's: one row per series, one column per step ahead; the root is taken per
+    series. scale is the mean squared one-step difference of the series' training part. With the modifier
+    weight it is M5's WRMSSE. Errors below 1e-154 have no square and count as 0.""",
 )
 def root_mean_squared_scaled_error(
     truth: FloatArray, predicted: FloatArray, *, scale: FloatArray
 ) -> FloatArray:
-    """Mean over series of the root mean squared error in units of the past's; lower is better, 0 is perfect."""
+    """Mean over series of the root mean squared error in units of the past's.
+
+    Lower is better, 0 is perfect.
+    """
     terms: FloatArray = np.sqrt(np.mean((predicted - truth) ** 2, axis=1) / scale)
     return terms
 
@@ -96,7 +106,8 @@ Quantiles = Annotated[
     Sequence[Annotated[float, Field(gt=0, lt=1)]],
     Field(
         min_length=1,
-        description="The quantile that each predicted column holds, rising, in the order of the submission's columns.",
+        description="The quantile that each predicted column holds, rising, "
+        "in the order of the submission's columns.",
     ),
 ]
 Crossing = Annotated[
@@ -136,14 +147,17 @@ def _pinball(
     n_truth=1,
     finish="mean",
     check=_quantile_faults,
-    convention="""Mean over rows and quantiles, without the factor 2 (scikit-learn's mean_pinball_loss). Twice its
-    value over a dense grid of quantiles approaches crps. Crossing quantiles are scored as they stand,
-    unless crossing: sort.""",
+    convention="""Mean over rows and quantiles, without the factor 2 (scikit-learn's mean_pinball_loss).
+    Twice its value over a dense grid of quantiles approaches crps. Crossing quantiles are scored as they
+    stand, unless crossing: sort.""",
 )
 def pinball_loss(
     truth: FloatArray, predicted: FloatArray, *, quantiles: Quantiles = (0.5,), crossing: Crossing = "allow"
 ) -> FloatArray:
-    """Quantile loss, averaged over the quantiles; lower is better, 0 is perfect, in the target's unit."""
+    """Quantile loss, averaged over the quantiles.
+
+    Lower is better, 0 is perfect, in the target's unit.
+    """
     return _pinball(truth, predicted, quantiles, crossing)
 
 
@@ -159,9 +173,9 @@ def pinball_loss(
     side_roles={"scale": Role(_POSITIVE, _SCALE)},
     finish="mean",
     check=_quantile_faults,
-    convention="""The M5 Uncertainty competition's: pinball loss by the mean absolute one-step difference of the series'
-    training part, which the column scale holds; the modifier weight makes it the weighted form. A row is
-    one series and step, a column one quantile.""",
+    convention="""The M5 Uncertainty competition's: pinball loss by the mean absolute one-step difference of
+    the series' training part, which the column scale holds; the modifier weight makes it the weighted form.
+    A row is one series and step, a column one quantile.""",
 )
 def weighted_scaled_pinball_loss(
     truth: FloatArray,
@@ -171,7 +185,10 @@ def weighted_scaled_pinball_loss(
     quantiles: Quantiles = (0.5,),
     crossing: Crossing = "allow",
 ) -> FloatArray:
-    """Quantile loss in units of the past's changes; lower is better, 0 is perfect."""
+    """Quantile loss in units of the past's changes.
+
+    Lower is better, 0 is perfect.
+    """
     return _pinball(truth, predicted, quantiles, crossing) / scale
 
 
@@ -191,13 +208,17 @@ def _relative(sums: FloatArray, _: float, __: Any) -> float:
     finish=_relative,
     undefined=all_zero,
     check=_quantile_faults,
-    convention="""GluonTS's mean weighted quantile loss: twice the summed pinball loss by the summed size of the true
-    values, averaged over the quantiles. With the median alone it is the weighted absolute percentage error.""",
+    convention="""GluonTS's mean weighted quantile loss: twice the summed pinball loss by the summed size of
+    the true values, averaged over the quantiles. With the median alone it is the weighted absolute
+    percentage error.""",
 )
 def weighted_quantile_loss(
     truth: FloatArray, predicted: FloatArray, *, quantiles: Quantiles = (0.5,), crossing: Crossing = "allow"
 ) -> FloatArray:
-    """Quantile loss relative to the truth's total size; lower is better, 0 is perfect."""
+    """Quantile loss relative to the truth's total size.
+
+    Lower is better, 0 is perfect.
+    """
     return np.column_stack([2.0 * _pinball(truth, predicted, quantiles, crossing), np.abs(truth[:, 0])])
 
 
@@ -230,12 +251,12 @@ def _threshold_faults(parameters: Any, n_columns: int) -> str | None:
     n_truth=1,
     finish="mean",
     check=_threshold_faults,
-    convention="""forecast: ensemble takes the columns as equally likely values: mean distance to the truth less half
-    their mean distance to each other, each with itself included (Gneiting and Raftery; scoringrules'
-    'nrg'; the 'fair' form, which can fall below 0, is not offered). forecast: cdf takes column k as the
-    probability of at most the k-th threshold and averages squared distances to the step at the truth
-    (Kaggle's Second Data Science Bowl and NFL Big Data Bowl). A curve that falls is scored as it stands;
-    Kaggle refused it.""",
+    convention="""forecast: ensemble takes the columns as equally likely values: mean distance to the truth
+    less half their mean distance to each other, each with itself included (Gneiting and Raftery;
+    scoringrules' 'nrg'; the 'fair' form, which can fall below 0, is not offered). forecast: cdf takes
+    column k as the probability of at most the k-th threshold and averages squared distances to the step at
+    the truth (Kaggle's Second Data Science Bowl and NFL Big Data Bowl). A curve that falls is scored as it
+    stands; Kaggle refused it.""",
 )
 def continuous_ranked_probability_score(
     truth: FloatArray,
@@ -252,7 +273,10 @@ def continuous_ranked_probability_score(
         Field(description="With forecast: cdf, the threshold of each column; default: 0, 1, 2, ..."),
     ] = None,
 ) -> FloatArray:
-    """Continuous ranked probability score; lower is better, 0 is perfect."""
+    """Continuous ranked probability score.
+
+    Lower is better, 0 is perfect.
+    """
     n_columns = predicted.shape[1]
     if forecast == "cdf":
         steps = np.arange(n_columns) if thresholds is None else np.asarray(thresholds, dtype=np.float64)
@@ -278,9 +302,9 @@ def continuous_ranked_probability_score(
     n_truth=1,
     predicted_roles=("lower", "upper"),
     finish="mean",
-    convention="""Winkler's score of a central interval (Gneiting and Raftery): its width, and 2 / alpha times how far
-    the truth lies outside. alpha: 0.1 is the 90 % interval. An interval with lower above upper is scored
-    as it stands, which always costs more than its two ends exchanged.""",
+    convention="""Winkler's score of a central interval (Gneiting and Raftery): its width, and 2 / alpha
+    times how far the truth lies outside. alpha: 0.1 is the 90 % interval. An interval with lower above
+    upper is scored as it stands, which always costs more than its two ends exchanged.""",
 )
 def interval_score(
     truth: FloatArray,
@@ -290,7 +314,10 @@ def interval_score(
         float, Field(gt=0, lt=1, description="The probability that the truth lies outside the interval.")
     ] = 0.1,
 ) -> FloatArray:
-    """Width of the interval and a penalty for missing the truth; lower is better, in the target's unit."""
+    """Width of the interval and a penalty for missing the truth.
+
+    Lower is better, in the target's unit.
+    """
     lower, upper = predicted.T
     outside = np.maximum(lower - truth[:, 0], 0.0) + np.maximum(truth[:, 0] - upper, 0.0)
     terms: FloatArray = upper - lower + 2.0 / alpha * outside
@@ -309,9 +336,9 @@ def interval_score(
     predicted_roles=("mean", "scale"),
     finish="mean",
     attainable=False,
-    convention="""Kaggle's OSIC: the predicted scale is a standard deviation, raised to sigma_floor (so one below 0 is
-    allowed), and an error counts as error_cap at most. The defaults are OSIC's, in millilitres; state both
-    in the target's unit. The best value depends on them: -log(sqrt(2) * sigma_floor).""",
+    convention="""Kaggle's OSIC: the predicted scale is a standard deviation, raised to sigma_floor (so one
+    below 0 is allowed), and an error counts as error_cap at most. The defaults are OSIC's, in millilitres;
+    state both in the target's unit. The best value depends on them: -log(sqrt(2) * sigma_floor).""",
 )
 def laplace_log_likelihood(
     truth: FloatArray,
@@ -324,7 +351,10 @@ def laplace_log_likelihood(
         float | None, Field(gt=0, description="Larger errors count as this; null for no limit.")
     ] = 1000.0,
 ) -> FloatArray:
-    """Mean log-likelihood under Laplace distributions of predicted mean and scale; higher is better."""
+    """Mean log-likelihood under Laplace distributions of predicted mean and scale.
+
+    Higher is better.
+    """
     sigma = np.maximum(predicted[:, 1], sigma_floor)
     error = np.minimum(np.abs(truth[:, 0] - predicted[:, 0]), INFINITY if error_cap is None else error_cap)
     return -math.sqrt(2.0) * error / sigma - np.log(math.sqrt(2.0) * sigma)
@@ -342,9 +372,9 @@ def laplace_log_likelihood(
     predicted_roles=("mean", "scale"),
     finish="mean",
     attainable=False,
-    convention="""The predicted scale is a standard deviation, raised to sigma_floor: without a floor an exact guess
-    claimed with certainty would be worth infinitely much. State it in the target's unit. The constant
-    log(2 pi) / 2 is included (scipy's norm.logpdf).""",
+    convention="""The predicted scale is a standard deviation, raised to sigma_floor: without a floor an
+    exact guess claimed with certainty would be worth infinitely much. State it in the target's unit. The
+    constant log(2 pi) / 2 is included (scipy's norm.logpdf).""",
 )
 def gaussian_log_likelihood(
     truth: FloatArray,
@@ -354,7 +384,10 @@ def gaussian_log_likelihood(
         float, Field(ge=1e-100, le=1e100, description="Smaller predicted scales count as this.")
     ] = 1e-6,
 ) -> FloatArray:
-    """Mean log-likelihood under normal distributions of predicted mean and scale; higher is better."""
+    """Mean log-likelihood under normal distributions of predicted mean and scale.
+
+    Higher is better.
+    """
     sigma = np.maximum(predicted[:, 1], sigma_floor)
     standardised = (truth[:, 0] - predicted[:, 0]) / sigma
     return -0.5 * standardised**2 - np.log(sigma) - 0.5 * math.log(2.0 * math.pi)

@@ -1,4 +1,4 @@
-"""Distances between predicted and true places: directions in the sky, positions on the Earth."""
+"""Distances between predicted and true directions or positions on the Earth."""
 
 from __future__ import annotations
 
@@ -23,12 +23,15 @@ from scorer.reading.columns import FloatArray
     layout="matrix",
     predicted_roles=("azimuth", "zenith"),
     finish="mean",
-    convention="""Kaggle's IceCube: angles in radians, zenith from the pole; any number is an angle, turns do not count.
-    Kaggle takes the arc cosine, clipped to [-1, 1], which cannot tell angles below 1e-8 from 0; here it is
-    the arc tangent, which agrees elsewhere and gives an exact file exactly 0.""",
+    convention="""Kaggle's IceCube: angles in radians, zenith from the pole; any number is an angle, turns
+    do not count. Kaggle takes the arc cosine, clipped to [-1, 1], which cannot tell angles below 1e-8 from
+    0; here it is the arc tangent, which agrees elsewhere and gives an exact file exactly 0.""",
 )
 def mean_angular_error(truth: FloatArray, predicted: FloatArray) -> FloatArray:
-    """Mean angle between true and predicted directions, in radians; lower is better, 0 is perfect."""
+    """Mean angle between true and predicted directions, in radians.
+
+    Lower is better, 0 is perfect.
+    """
     (azimuth, zenith), (azimuth_p, zenith_p) = truth.T, predicted.T
     turn = azimuth_p - azimuth
     sin, cos, sin_p, cos_p = np.sin(zenith), np.cos(zenith), np.sin(zenith_p), np.cos(zenith_p)
@@ -46,11 +49,14 @@ def _no_latitude(predicted: FloatArray, _: Any, **__: Any) -> list[RowFault]:
 
 
 def _quantile(values: FloatArray, quantile: float, weights: FloatArray | None) -> float:
-    """numpy's linear quantile of the values, each repeated as often as it weighs in units of the lightest."""
+    """Return numpy's linear quantile, each value repeated by its weight.
+
+    Fractional weights are counted in units of the lightest.
+    """
     if weights is None:
         return float(np.quantile(values, quantile))
     if np.any(weights % 1.0):
-        # No row counts as more than 1e15 others, so that places among them can still be told apart.
+        # No row counts as more than 1e15 others, so that places among them stay distinct.
         weights = weights / max(np.min(weights[weights > 0.0]), np.max(weights) * 1e-15)
     order = np.argsort(values)
     # Ten times 0.1 sums to less than 1, and places are whole.
@@ -72,11 +78,12 @@ def _quantile(values: FloatArray, quantile: float, weights: FloatArray | None) -
     layout="matrix",
     predicted_roles=("latitude", "longitude"),
     row_faults=_no_latitude,
-    convention="""Degrees in, metres out, on a sphere with the mean radius of the Earth. quantiles replaces the mean
-    distance by the mean of those quantiles, interpolated as numpy does: Kaggle's Smartphone Decimeter
-    Challenge is [0.5, 0.95] with group_by the phone. Whole weights are counts of repeated rows there, so twice
-    the weight everywhere is twice the rows, whose interpolated quantiles differ a little. If any weight is a fraction,
-    all are counted in units of the lightest, so fractions that are all equal weigh nothing.""",
+    convention="""Degrees in, metres out, on a sphere with the mean radius of the Earth. quantiles replaces
+    the mean distance by the mean of those quantiles, interpolated as numpy does: Kaggle's Smartphone
+    Decimeter Challenge is [0.5, 0.95] with group_by the phone. Whole weights are counts of repeated rows
+    there, so twice the weight everywhere is twice the rows, whose interpolated quantiles differ a little.
+    If any weight is a fraction, all are counted in units of the lightest, so fractions that are all equal
+    weigh nothing.""",
 )
 def haversine_distance(
     truth: FloatArray,
@@ -91,7 +98,10 @@ def haversine_distance(
         float, Field(gt=0, le=1e9, description="The sphere's radius, in metres or the unit wanted.")
     ] = 6_371_000.0,
 ) -> float:
-    """Great-circle distance between true and predicted positions, in metres; lower is better, 0 is perfect."""
+    """Great-circle distance between true and predicted positions, in metres.
+
+    Lower is better, 0 is perfect.
+    """
     (latitude, longitude), (latitude_p, longitude_p) = np.deg2rad(truth).T, np.deg2rad(predicted).T
     north = np.sin((latitude_p - latitude) / 2) ** 2
     east = np.sin((longitude_p - longitude) / 2) ** 2

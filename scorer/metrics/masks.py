@@ -1,7 +1,7 @@
-"""Scores of segmentation masks, written as run lengths. Every function takes two arrays of str of shape (n_rows,).
+"""Scores of segmentation masks, written as run lengths.
 
-No mask is ever unpacked: all that is counted follows from where runs begin and end, so the size of an
-image costs nothing.
+Every function takes two arrays of str of shape (n_rows,). No mask is unpacked: all counts follow from where
+runs begin and end, so an image's size costs nothing.
 """
 
 from __future__ import annotations
@@ -45,19 +45,19 @@ _Order = Annotated[
     Literal["column", "row"],
     spelt({f"{way}-major{base}": way for way in ("column", "row") for base in ("", ", 1-based")}),
     Field(
-        description="Whether pixels are counted down the columns or along the rows. It tells participants what to "
-        "write; truth and prediction are counted alike, so no score depends on it."
+        description="Whether pixels are counted down the columns or along the rows. It tells participants "
+        "what to write; truth and prediction are counted alike, so no score depends on it."
     ),
 ]
 
-_ABOUT_RUNS = """Runs are pairs of start and length, 1-based, rising, without overlap (Kaggle). If the solution has the
-    columns height and width, runs beyond height * width are refused."""
+_ABOUT_RUNS = """Runs are pairs of start and length, 1-based, rising, without overlap (Kaggle). If the
+solution has the columns height and width, runs beyond height * width are refused."""
 
 
 def _size_faults(
     predicted: TextArray, _: Any, *, height: FloatArray | None, width: FloatArray | None, **__: Any
 ) -> list[RowFault]:
-    """The size of an image is no secret."""
+    """Report masks beyond their image, whose size is no secret."""
     if height is None or width is None:
         return []
     faults = []
@@ -72,14 +72,17 @@ def _size_faults(
 
 
 def _runs(text: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The pixels before each run, and those up to its end."""
+    """Return the pixels before each run, and up to its end."""
     numbers = [] if text in EMPTY_MASKS else [int(number) for number in text.split()]
     starts = np.array(numbers[::2], dtype=np.int64) - 1
     return starts, starts + np.array(numbers[1::2], dtype=np.int64)
 
 
 def _pixels(truth: TextArray, predicted: TextArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """How many pixels are in both masks, in the true one and in the predicted one, each of shape (n_rows,)."""
+    """Return the pixels in both masks, the true and the predicted.
+
+    Three arrays of shape (n_rows,).
+    """
     counts = np.zeros((3, len(truth)))
     for row, (wanted, received) in enumerate(zip(truth, predicted, strict=True)):
         starts, ends = _runs(wanted)
@@ -101,7 +104,10 @@ def _pixels(truth: TextArray, predicted: TextArray) -> tuple[FloatArray, FloatAr
 def _terms(
     numerators: FloatArray, denominators: FloatArray, aggregate: str, both_empty: float | str
 ) -> FloatArray:
-    """What is to be summed and divided; a denominator is 0 where both masks are empty."""
+    """Return what is summed and then divided, for each row.
+
+    A denominator is 0 where both masks are empty.
+    """
     if aggregate == "global":
         return np.column_stack((numerators, denominators))
     full = denominators > 0.0
@@ -126,9 +132,9 @@ def _divided(sums: FloatArray, _: float, parameters: Any) -> float:
     finish=_divided,
     side_roles=_SIZE,
     row_faults=_size_faults,
-    convention=f"""(1 + beta^2) * both / (beta^2 * true + predicted), in pixels: beta 1 is Dice. Per row and averaged, or
-    global. If both masks are empty a row scores both_empty, 1 as in Kaggle's HuBMAP, or is left out (skip: UW-Madison);
-    left with nothing the score is 1. {_ABOUT_RUNS}""",
+    convention=f"""(1 + beta^2) * both / (beta^2 * true + predicted), in pixels: beta 1 is Dice. Per row and
+    averaged, or global. If both masks are empty a row scores both_empty, 1 as in Kaggle's HuBMAP, or is
+    left out (skip: UW-Madison); left with nothing the score is 1. {_ABOUT_RUNS}""",
 )
 def mask_fbeta(
     truth: TextArray,
@@ -142,7 +148,10 @@ def mask_fbeta(
     empty_token: _EmptyToken = "",
     order: _Order = "column",
 ) -> FloatArray:
-    """F-beta score of masks; higher is better, 1 is perfect."""
+    """F-beta score of masks.
+
+    Higher is better, 1 is perfect.
+    """
     del empty_token, order
     both, true, found = _pixels(truth, predicted)
     return _terms((1.0 + beta**2) * both, beta**2 * true + found, aggregate, both_empty)
@@ -170,7 +179,10 @@ def mask_dice(
     empty_token: _EmptyToken = "",
     order: _Order = "column",
 ) -> FloatArray:
-    """Dice coefficient of masks; higher is better, 1 is perfect."""
+    """Dice coefficient of masks.
+
+    Higher is better, 1 is perfect.
+    """
     del empty_token, order
     both, true, found = _pixels(truth, predicted)
     return _terms(2.0 * both, true + found, aggregate, both_empty)
@@ -186,8 +198,8 @@ def mask_dice(
     finish=_divided,
     side_roles=_SIZE,
     row_faults=_size_faults,
-    convention=f"""Intersection over union (IoU), in pixels; averaged and empty as in mask_fbeta. For texts see
-    word_jaccard. {_ABOUT_RUNS}""",
+    convention=f"""Intersection over union (IoU), in pixels; averaged and empty as in mask_fbeta. For texts
+    see word_jaccard. {_ABOUT_RUNS}""",
 )
 def mask_jaccard(
     truth: TextArray,
@@ -198,16 +210,21 @@ def mask_jaccard(
     empty_token: _EmptyToken = "",
     order: _Order = "column",
 ) -> FloatArray:
-    """Jaccard index of masks (IoU); higher is better, 1 is perfect."""
+    """Jaccard index of masks (IoU).
+
+    Higher is better, 1 is perfect.
+    """
     del empty_token, order
     both, true, found = _pixels(truth, predicted)
     return _terms(both, true + found - both, aggregate, both_empty)
 
 
 def iou_thresholds(stated: float | str | Sequence[float]) -> tuple[float, ...]:
-    """The thresholds of a number, of several, or of a text 'first:step:last' that includes the last.
+    """Return the thresholds of a number, a list or 'first:step:last'.
 
-    Raises ValueError if that is no such text, or if a threshold is not between 0 and 1.
+    The last is included.
+
+    Raises ValueError if the text has another form, or if a threshold is not between 0 and 1.
     """
     if isinstance(stated, str):
         try:
@@ -235,7 +252,8 @@ IouThresholds = Annotated[
     float | list[float] | str,
     AfterValidator(_readable),
     Field(
-        description="From which intersection over union on masks or boxes match: a number, a list, or first:step:last."
+        description="From which intersection over union on masks or boxes match: "
+        "a number, a list, or first:step:last."
     ),
 ]
 
@@ -250,8 +268,8 @@ IouThresholds = Annotated[
     finish="mean",
     side_roles=_SIZE,
     row_faults=_size_faults,
-    convention=f"""One mask per row: the share of the thresholds that the intersection over union exceeds, strictly
-    (Kaggle's TGS Salt). Both masks empty: 1; one of them: 0. {_ABOUT_RUNS}""",
+    convention=f"""One mask per row: the share of the thresholds that the intersection over union exceeds,
+    strictly (Kaggle's TGS Salt). Both masks empty: 1; one of them: 0. {_ABOUT_RUNS}""",
 )
 def mask_iou_average_precision(
     truth: TextArray,
@@ -261,7 +279,10 @@ def mask_iou_average_precision(
     empty_token: _EmptyToken = "",
     order: _Order = "column",
 ) -> FloatArray:
-    """Average precision of masks over IoU thresholds; higher is better, 1 is perfect."""
+    """Average precision of masks over IoU thresholds.
+
+    Higher is better, 1 is perfect.
+    """
     del empty_token, order
     both, true, found = _pixels(truth, predicted)
     union = true + found - both

@@ -1,4 +1,4 @@
-"""Scores from counts of labels: precision, recall, F-beta and their means."""
+"""Scores from counts of labels: precision, recall and F-beta."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ from scorer.reading.columns import CodeArray, FloatArray, Labels, Lists
 
 
 class _Tally:
-    """How much weight each label has: true and predicted, true, and predicted."""
+    """The weight of each label: `hit`, `true` and `called`.
+
+    True and predicted, true, and predicted.
+    """
 
     def __init__(
         self, truth: Labels | Lists, predicted: Labels | Lists, weights: FloatArray | None, classes: Classes
@@ -46,7 +49,10 @@ class _Tally:
 
 
 def _shared_tokens(truth: Lists, predicted: Lists, n_codes: int) -> list[tuple[NDArray[np.int64], CodeArray]]:
-    """Rows and codes of the tokens in both lists of a row, in the true one, in the predicted one; each once."""
+    """Return rows and codes of the tokens in both, true and called.
+
+    Each token of a row counts once.
+    """
     true, called = (_distinct(lists.rows * n_codes + lists.codes) for lists in (truth, predicted))
     merged = np.sort(np.concatenate([true, called]), kind="stable")
     both = merged[1:][merged[1:] == merged[:-1]]
@@ -67,8 +73,8 @@ def _distinct(keys: NDArray[np.int64]) -> NDArray[np.int64]:
     kind="label",
     cells=LABEL,
     needs_every_class=True,
-    convention="""Mean recall over the classes that occur among the scored rows; not adjusted for chance unless
-    adjusted: true is stated (scikit-learn's default; RAMP's is the other).""",
+    convention="""Mean recall over the classes that occur among the scored rows; not adjusted for chance
+    unless adjusted: true is stated (scikit-learn's default; RAMP's is the other).""",
 )
 def balanced_accuracy_score(
     truth: Labels,
@@ -80,7 +86,10 @@ def balanced_accuracy_score(
         bool, Field(description="Rescale so that guessing gives 0 and perfect gives 1.")
     ] = False,
 ) -> float:
-    """Mean of the classes' recalls; higher is better, 1 is perfect, 1 / n_classes is guessing."""
+    """Mean of the classes' recalls.
+
+    Higher is better, 1 is perfect, 1 / n_classes is guessing.
+    """
     tally = _Tally(truth, predicted, weights, classes)
     present = tally.true > 0
     recall = float(np.mean(tally.hit[present] / tally.true[present]))
@@ -90,7 +99,10 @@ def balanced_accuracy_score(
 
 
 def _positive_name(positive: str, names: Sequence[str]) -> str:
-    """The label that counts as found; where the classes are True and False, a 1 means True."""
+    """Return the spelling of the positive label.
+
+    Where the classes are True and False, 1 means True.
+    """
     label = canonical_label(positive)
     return "True" if label == "1" and "True" in names and "1" not in names else label
 
@@ -143,7 +155,7 @@ Positive = Annotated[
 ClassChoice = Annotated[
     Literal["challenge", "union"]
     | Annotated[list[LabelText], AfterValidator(lambda labels: sorted({*map(canonical_label, labels)}))],
-    # Configurations in circulation explain it in the same breath: "union of truth and prediction".
+    # Existing configurations write "union of truth and prediction" for it.
     BeforeValidator(
         lambda words: "union" if isinstance(words, str) and words.startswith("union ") else words
     ),
@@ -162,12 +174,13 @@ Probabilistic = Annotated[
 ]
 
 _AVERAGES = """0/0 is 0, except that nothing to find and nothing called is 1: for a row's two empty lists
-(samples) and where no counted label occurs on either side (micro, macro, weighted). samples reads every cell as
-a list, the others do with split. macro is the mean over the challenge's classes, so a class that was only
-predicted adds no term of its own, yet costs the class it was taken from; labels: union gives it a term of 0, as
-scikit-learn does. A class without a row on either side adds no term. micro counts every label, known or not
-(mle-bench lets unknown tags go unpunished), and equals accuracy when each row has one label. labels may also be
-a list, of the only labels that count at all. In a list a repeated label counts once."""
+(samples) and where no counted label occurs on either side (micro, macro, weighted). samples reads every
+cell as a list, the others do with split. macro is the mean over the challenge's classes, so a class that
+was only predicted adds no term of its own, yet costs the class it was taken from; labels: union gives it
+a term of 0, as scikit-learn does. A class without a row on either side adds no term. micro counts every
+label, known or not (mle-bench lets unknown tags go unpunished), and equals accuracy when each row has one
+label. labels may also be a list, of the only labels that count at all. In a list a repeated label counts
+once."""
 
 
 def _overlap(
@@ -182,10 +195,10 @@ def _overlap(
     weights: FloatArray | None,
     classes: Classes,
 ) -> float:
-    """What is found, as a share of what is true and of what is called, mixed in the given parts.
+    """Return the hits as a share of a mixture of true and called.
 
-    All of the first is recall, all of the second is precision, and F-beta takes beta squared parts
-    of the first to one of the second.
+    With `of_true` alone it is recall, with `of_called` alone precision; F-beta takes beta squared parts of
+    the first to one of the second.
     """
 
     def share(hit: FloatArray, true: FloatArray, called: FloatArray) -> FloatArray:
@@ -222,7 +235,7 @@ def _overlap(
 
 
 def _only(known: NDArray[np.bool_], column: Labels | Lists) -> Labels | Lists:
-    """The column without the labels that are not known."""
+    """Return the column without unknown labels."""
     if isinstance(column, Labels):
         return Labels(np.where(known[column.codes], column.codes, np.int32(-1)))
     kept = known[column.codes]
@@ -230,7 +243,10 @@ def _only(known: NDArray[np.bool_], column: Labels | Lists) -> Labels | Lists:
 
 
 def _sizes(truth: Lists, predicted: Lists, n_codes: int) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Of each row: how many labels are right, true, and predicted; each label once."""
+    """Return each row's numbers of right, true and predicted labels.
+
+    A repeated label counts once.
+    """
     hit, true, called = (
         np.bincount(rows, minlength=len(truth)).astype(np.float64)
         for rows, _ in _shared_tokens(truth, predicted, n_codes)
@@ -272,8 +288,8 @@ def _fbeta_truth(parameters: Any) -> Cells:
     undefined=_not_two_classes,
     needs_every_class=True,
     lists=True,
-    convention=f"""{_AVERAGES} probabilistic: predictions are cut to [0, 1], and a file of zeros scores 0 (Kaggle's
-    RSNA breast cancer metric divides 0 by 0).""",
+    convention=f"""{_AVERAGES} probabilistic: predictions are cut to [0, 1], and a file of zeros scores 0
+    (Kaggle's RSNA breast cancer metric divides 0 by 0).""",
 )
 def fbeta_score(
     truth: Any,
@@ -290,10 +306,12 @@ def fbeta_score(
     zero_division: ZeroDivision = 0,
     probabilistic: Probabilistic = False,
 ) -> float:
-    """Weighted harmonic mean of precision and recall; higher is better, 1 is perfect.
+    """Weighted harmonic mean of precision and recall.
 
-    Truth and predicted are Labels or Lists; with `probabilistic` float arrays of shape (n_rows,),
-    the truth 0 or 1.
+    Higher is better, 1 is perfect.
+
+    Truth and predicted are Labels or Lists; with `probabilistic` float arrays of shape (n_rows,), the truth
+    0 or 1.
     """
     del zero_division
     if probabilistic:
@@ -337,7 +355,10 @@ def f1_score(
     zero_division: ZeroDivision = 0,
     probabilistic: Probabilistic = False,
 ) -> float:
-    """Harmonic mean of precision and recall; higher is better, 1 is perfect."""
+    """Harmonic mean of precision and recall.
+
+    Higher is better, 1 is perfect.
+    """
     del zero_division
     value = fbeta_score(
         truth,
@@ -377,7 +398,10 @@ def precision_score(
     labels: ClassChoice = "challenge",
     zero_division: ZeroDivision = 0,
 ) -> float:
-    """Share of what was called that is true; higher is better, 1 is perfect."""
+    """Share of what was called that is true.
+
+    Higher is better, 1 is perfect.
+    """
     del zero_division
     return _overlap(
         truth,
@@ -416,7 +440,10 @@ def recall_score(
     labels: ClassChoice = "challenge",
     zero_division: ZeroDivision = 0,
 ) -> float:
-    """Share of what is true that was called; higher is better, 1 is perfect."""
+    """Share of what is true that was called.
+
+    Higher is better, 1 is perfect.
+    """
     del zero_division
     return _overlap(
         truth,
@@ -439,10 +466,14 @@ def recall_score(
     kind="labels",
     cells=LIST,
     finish="mean",
-    convention="""The F1 of each row's two sets, then the mean over rows (Kaggle's Mean F1-Score, benhamner/Metrics): f1
-    with average: samples on lists. Order and repetition do not matter; two empty sets score 1, one empty set 0.""",
+    convention="""The F1 of each row's two sets, then the mean over rows (Kaggle's Mean F1-Score,
+    benhamner/Metrics): f1 with average: samples on lists. Order and repetition do not matter; two empty
+    sets score 1, one empty set 0.""",
 )
 def mean_f1_of_sets(truth: Lists, predicted: Lists, *, classes: Classes) -> FloatArray:
-    """Mean over rows of the F1 of the predicted set of labels; higher is better, 1 is perfect."""
+    """Mean over rows of the F1 of the predicted set of labels.
+
+    Higher is better, 1 is perfect.
+    """
     hit, true, called = _sizes(truth, predicted, len(classes.names))
     return np.divide(2.0 * hit, true + called, out=np.ones(len(hit)), where=true + called > 0)

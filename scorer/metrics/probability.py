@@ -1,4 +1,4 @@
-"""Scores of probabilities, and of scores of which only the order counts."""
+"""Scores of probabilities, and of scores whose order alone counts."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from scorer.reading.cells import canonical_label
 from scorer.reading.columns import CodeArray, FloatArray
 
 _ROW_SUM_TOLERANCE = 1e-3 + 1e-9
-"""How far a row of probabilities may be from 1: what rounding to three digits does, 0.333 three times included."""
+"""How far the sum of a row of probabilities may be from 1: rounding to three digits, 0.333 three times."""
 
 _KAGGLE_SUM_TOLERANCE = 1e-5 + 1e-8
 """np.allclose's, by which Kaggle's notebooks refuse rows."""
@@ -91,12 +91,12 @@ def _wrong_labels(parameters: Any, n_columns: int) -> str | None:
     finish="mean",
     check=_wrong_labels,
     row_faults=_log_loss_faults,
-    convention="""Natural logarithm, float64, probabilities clipped to [eps, 1 - eps] with eps = 1e-15 (Kaggle's
-    legacy metric; scikit-learn clips at 2.2e-16). Class columns are matched by name, never by order. Rows are
-    divided by their sum first (Kaggle's legacy metric), or rows further than 1e-3 from 1 are refused
-    (rows: reject) and the others divided as well; a row of zeros is always refused. scikit-learn from 1.5 on does
-    neither, and gives a file of ones a perfect score. With rows: independent each column is a yes/no question of
-    its own and the score is the mean over columns (multilabel).""",
+    convention="""Natural logarithm, float64, probabilities clipped to [eps, 1 - eps] with eps = 1e-15
+    (Kaggle's legacy metric; scikit-learn clips at 2.2e-16). Class columns are matched by name, never by
+    order. Rows are divided by their sum first (Kaggle's legacy metric), or rows further than 1e-3 from 1
+    are refused (rows: reject) and the others divided as well; a row of zeros is always refused.
+    scikit-learn from 1.5 on does neither, and gives a file of ones a perfect score. With rows: independent
+    each column is a yes/no question of its own and the score is the mean over columns (multilabel).""",
 )
 def log_loss(
     truth: FloatArray | CodeArray,
@@ -109,8 +109,8 @@ def log_loss(
         spelt({True: "renormalise", False: "reject", None: "renormalise"}),
         Field(
             validation_alias=AliasChoices("rows", "normalize_rows"),
-            description="Rows of several columns not summing to 1: divide them by their sum, or refuse the file "
-            "(also normalize_rows: true or false). independent: columns are separate yes/no questions.",
+            description="Rows of several columns not summing to 1: divide them by their sum, or refuse the "
+            "file (also normalize_rows: true or false). independent: columns are separate yes/no questions.",
         ),
     ] = "renormalise",
     labels: Annotated[
@@ -122,7 +122,9 @@ def log_loss(
         ),
     ] = None,
 ) -> FloatArray:
-    """Mean negative log-likelihood of the true class; lower is better, 0 is perfect.
+    """Mean negative log-likelihood of the true class.
+
+    Lower is better, 0 is perfect.
 
     Parameters
     ----------
@@ -155,10 +157,10 @@ def log_loss(
     row_faults=lambda predicted, parameters, **_: _row_sum_faults(
         predicted, reject=parameters.rows == "reject"
     ),
-    convention="""With one or two columns the squared error of one class's probability, in [0, 1]; with more the sum
-    over all classes, in [0, 2] (scikit-learn's scale_by_half: auto). Brier's own definition sums over both classes
-    of two as well, which is twice the value: scale_by_half: false. Rows of several columns are divided by their
-    sum, as for log_loss.""",
+    convention="""With one or two columns the squared error of one class's probability, in [0, 1]; with more
+    the sum over all classes, in [0, 2] (scikit-learn's scale_by_half: auto). Brier's own definition sums
+    over both classes of two as well, which is twice the value: scale_by_half: false. Rows of several
+    columns are divided by their sum, as for log_loss.""",
 )
 def brier_score(
     truth: FloatArray | CodeArray,
@@ -170,7 +172,9 @@ def brier_score(
     ] = "auto",
     rows: SumRule = "renormalise",
 ) -> FloatArray:
-    """Mean squared error of the predicted probabilities; lower is better, 0 is perfect.
+    """Mean squared error of the predicted probabilities.
+
+    Lower is better, 0 is perfect.
 
     Takes what `log_loss` takes.
     """
@@ -191,7 +195,10 @@ def _untrue_distribution(truth: FloatArray, parameters: Any) -> str | None:
     if parameters.normalize_truth or np.all(np.abs(sums - 1.0) <= _TRUE_SUM_TOLERANCE):
         return None
     worst = sums[np.argmax(np.abs(sums - 1.0))]
-    return f"the true probabilities of a row sum to {worst:g} instead of 1; for votes state normalize_truth: true"
+    return (
+        f"the true probabilities of a row sum to {worst:g} instead of 1; "
+        "for votes state normalize_truth: true"
+    )
 
 
 @metric(
@@ -208,10 +215,11 @@ def _untrue_distribution(truth: FloatArray, parameters: Any) -> str | None:
     row_faults=lambda predicted, _, **__: _row_sum_faults(
         predicted, reject=True, tolerance=_KAGGLE_SUM_TOLERANCE
     ),
-    convention="""Kullback-Leibler divergence of the truth from the prediction, natural logarithm, summed over the
-    columns; 0 log 0 is 0, predictions are clipped to [eps, 1 - eps] (Kaggle's notebook). Predicted rows further
-    than 1e-5 from a sum of 1 are refused, as there, and the others scored as they stand; what that takes a row below
-    0 counts as 0. In Kaggle's notebook an empty cell passes the check of the sums and scores as perfect; here it is refused.""",
+    convention="""Kullback-Leibler divergence of the truth from the prediction, natural logarithm, summed
+    over the columns; 0 log 0 is 0, predictions are clipped to [eps, 1 - eps] (Kaggle's notebook). Predicted
+    rows further than 1e-5 from a sum of 1 are refused, as there, and the others scored as they stand; what
+    that takes a row below 0 counts as 0. In Kaggle's notebook an empty cell passes the check of the sums
+    and scores as perfect; here it is refused.""",
 )
 def kullback_leibler_divergence(
     truth: FloatArray,
@@ -222,7 +230,9 @@ def kullback_leibler_divergence(
         bool, Field(description="Divide the truth's rows, such as votes, by their sums.")
     ] = False,
 ) -> FloatArray:
-    """Mean divergence of the predicted from the true distribution; lower is better, 0 is perfect.
+    """Mean divergence of the predicted from the true distribution.
+
+    Lower is better, 0 is perfect.
 
     Both are float arrays of shape (n_rows, n_columns); the truth is 0 or more.
     """
@@ -271,12 +281,12 @@ _Share = Annotated[float, Field(ge=0, le=1)]
     check=_wrong_bands,
     undefined=_one_class,
     needs_every_class=True,
-    convention="""Any finite number may be predicted, only the order counts; ties count one half (as scikit-learn).
-    A split with one class only is an error of the challenge. Several columns: mean of the columns' areas (Kaggle's
-    mean columnwise AUC). max_fpr: the area up to there, standardised so that chance is 0.5 (McClish, as
-    scikit-learn). tpr_thresholds: the area right of the curve between each two true positive rates, weighted by
-    tpr_weights and divided by the most there can be (Kaggle's ALASKA2, with the curve interpolated at the
-    thresholds; its widely copied notebook drops the pieces there).""",
+    convention="""Any finite number may be predicted, only the order counts; ties count one half (as
+    scikit-learn). A split with one class only is an error of the challenge. Several columns: mean of the
+    columns' areas (Kaggle's mean columnwise AUC). max_fpr: the area up to there, standardised so that
+    chance is 0.5 (McClish, as scikit-learn). tpr_thresholds: the area right of the curve between each two
+    true positive rates, weighted by tpr_weights and divided by the most there can be (Kaggle's ALASKA2,
+    with the curve interpolated at the thresholds; its widely copied notebook drops the pieces there).""",
 )
 def roc_auc_score(
     truth: FloatArray,
@@ -295,10 +305,11 @@ def roc_auc_score(
         Field(description="How much each band's area counts, such as [2, 1]."),
     ] = None,
 ) -> float:
-    """Area under the ROC curve, the chance that a random 1 is ranked above a random 0; higher is better.
+    """Area under the ROC curve, the chance that a random 1 is ranked above a random 0.
 
-    1 is perfect, 0.5 is what a constant gets. `truth` holds 0 and 1, both at least once; both
-    arrays have shape (n_rows,).
+    Higher is better, 1 is perfect, 0.5 is what a constant gets.
+
+    `truth` holds 0 and 1, both at least once; both arrays have shape (n_rows,).
     """
     if tpr_thresholds is not None and tpr_weights is not None:
         return _banded_area(truth, predicted, weights, tpr_thresholds, tpr_weights)
@@ -355,7 +366,10 @@ def _banded_area(
 def _roc_curve(
     truth: FloatArray, predicted: FloatArray, weights: FloatArray | None
 ) -> tuple[FloatArray, FloatArray]:
-    """False and true positive rates from (0, 0) to (1, 1), one point for each distinct score, best first."""
+    """Return false and true positive rates from (0, 0) to (1, 1).
+
+    One point for each distinct score, best first.
+    """
     found, wrong = _called_at_each_score(truth, predicted, weights)
     return np.append(0.0, wrong / wrong[-1]), np.append(0.0, found / found[-1])
 
@@ -363,7 +377,10 @@ def _roc_curve(
 def _called_at_each_score(
     truth: FloatArray, predicted: FloatArray, weights: FloatArray | None
 ) -> tuple[FloatArray, FloatArray]:
-    """Calling 1 all from a score up: weight of the ones among them, and of the zeros; highest score first."""
+    """Return the weights of ones and zeros at or above each score.
+
+    The highest score comes first.
+    """
     order = np.argsort(predicted)[::-1]
     score = predicted[order]
     last = np.append(np.flatnonzero(score[1:] != score[:-1]), len(score) - 1)
@@ -386,12 +403,15 @@ def _called_at_each_score(
     truth=FLAG,
     undefined=lambda truth, _: None if np.any(truth == 1.0) else "no row is 1, so there is nothing to find",
     needs_every_class=True,
-    convention="""Sum over the distinct scores, highest first, of precision times the gain in recall, without
-    interpolation; rows of one score come together (as scikit-learn). A split without a 1 is an error of the
-    challenge (scikit-learn gives 0 and a warning). Several columns: mean of the columns' values.""",
+    convention="""Sum over the distinct scores, highest first, of precision times the gain in recall,
+    without interpolation; rows of one score come together (as scikit-learn). A split without a 1 is an
+    error of the challenge (scikit-learn gives 0 and a warning). Several columns: mean of the columns'
+    values.""",
 )
 def average_precision_score(truth: FloatArray, predicted: FloatArray, *, weights: FloatArray | None) -> float:
-    """Mean precision along the ranking, weighted by gains in recall; higher is better, 1 is perfect.
+    """Mean precision along the ranking, weighted by gains in recall.
+
+    Higher is better, 1 is perfect.
 
     A constant gets the share of ones. `truth` holds 0 and 1; both arrays have shape (n_rows,).
     """
@@ -413,7 +433,7 @@ def _no_label(truth: FloatArray, _: Any) -> str | None:
 
 
 def _precision_at_labels(truth: FloatArray, predicted: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Of each row: the sum over its labels of the precision at their rank, and how many labels it has."""
+    """Return each row's summed precision at its labels, and their number."""
     total = np.zeros(len(truth))
     step = max(1, _BLOCK // truth.shape[1])
     for start in range(0, len(truth), step):
@@ -446,12 +466,14 @@ def _summed_precision(truth: FloatArray, predicted: FloatArray) -> FloatArray:
     layout="matrix",
     finish=_ratio,
     undefined=_no_label,
-    convention="""Only the order of a row's columns counts; all labels of one score rank where the last of them
-    does (as scikit-learn). Rows without a true label are skipped (Kaggle's Freesound; scikit-learn counts them
-    as 1).""",
+    convention="""Only the order of a row's columns counts; all labels of one score rank where the last of
+    them does (as scikit-learn). Rows without a true label are skipped (Kaggle's Freesound; scikit-learn
+    counts them as 1).""",
 )
 def label_ranking_average_precision(truth: FloatArray, predicted: FloatArray) -> FloatArray:
-    """Mean over rows of the mean precision at the rank of each true label; higher is better, 1 is perfect.
+    """Mean over rows of the mean precision at the rank of each true label.
+
+    Higher is better, 1 is perfect.
 
     Both are float arrays of shape (n_rows, n_columns), the truth 0 or 1.
     """
@@ -474,7 +496,9 @@ def label_ranking_average_precision(truth: FloatArray, predicted: FloatArray) ->
     Freesound 2019). All labels of one score rank where the last of them does.""",
 )
 def label_weighted_ranking_precision(truth: FloatArray, predicted: FloatArray) -> FloatArray:
-    """Mean over all true labels of the precision at their rank; higher is better, 1 is perfect.
+    """Mean over all true labels of the precision at their rank.
+
+    Higher is better, 1 is perfect.
 
     Takes what `lrap` takes.
     """

@@ -1,6 +1,7 @@
-"""Scores of ranked lists. Every function takes two Lists of n_rows rows, the truth and the predicted.
+"""Scores of ranked lists.
 
-Nothing here walks over rows: a challenge has a million of them, with a dozen items each.
+Every function takes two Lists of n_rows rows, the truth and the predicted. Nothing here loops over rows: a
+challenge has a million of them, with a dozen items each.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ _FirstK = Annotated[
 _Denominator = Annotated[
     Literal["capped", "items"],
     Field(
-        description="Divide by the number of true items, or by k where there are more of them (capped), or by "
+        description="Divide by the number of true items, or by k where there are more (capped), or by "
         "the number of true items however many there are (items)."
     ),
 ]
@@ -35,7 +36,7 @@ _EMPTY_TRUTH = """A row without true items scores 0; mark such rows Ignored to l
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Hits:
-    """The true items among the first k of each list, in the order of rows and places."""
+    """True items among the first k, by row and place."""
 
     rows: IntArray
     places: IntArray
@@ -58,13 +59,16 @@ class _Hits:
 
 
 def _numbered(rows: IntArray, per_row: IntArray) -> IntArray:
-    """The number of each entry among its row's, from 0; `rows` rise."""
+    """Return each entry's number within its row, from 0; `rows` rise."""
     begins: IntArray = np.cumsum(per_row) - per_row
     return np.arange(len(rows)) - begins[rows]
 
 
 def _hits(truth: Lists, predicted: Lists, k: int | None) -> _Hits:
-    """What was found; an item named again is no second hit, and still takes up its place."""
+    """Return what was found.
+
+    An item named again is no second hit, and still takes up its place.
+    """
     seen = predicted.lengths if k is None else np.minimum(predicted.lengths, k)
     short = (truth.lengths <= _SHORT_TRUTH) & (seen <= _SHORT_LIST)
     distinct = np.ones(len(truth.codes), dtype=np.bool_)
@@ -89,7 +93,7 @@ _ROWS_AT_ONCE = 1 << 15
 def _search_short(
     truth: Lists, predicted: Lists, rows: IntArray, seen: IntArray, distinct: NDArray[np.bool_]
 ) -> IntArray:
-    """(rows, places, tokens) of the hits, comparing each true item with each predicted one."""
+    """Return (rows, places, tokens) of the hits, compared pair by pair."""
     wanted = _table(truth, rows, truth.lengths[rows], filler=-1)
     received = _table(predicted, rows, seen[rows], filler=-2)
     begins = truth.offsets[:-1][rows]
@@ -120,7 +124,7 @@ def _table(lists: Lists, rows: IntArray, lengths: IntArray, *, filler: int) -> N
 def _search_long(
     truth: Lists, predicted: Lists, rows: IntArray, seen: IntArray, distinct: NDArray[np.bool_]
 ) -> IntArray:
-    """The same by sorting, which long lists do not make slow."""
+    """Return the same by sorting, which stays fast for long lists."""
     width = 1 + int(max(truth.codes.max(initial=0), predicted.codes.max(initial=0)))
     tokens = _positions(truth, rows, truth.lengths)
     received = _positions(predicted, rows, seen)
@@ -143,7 +147,7 @@ def _positions(lists: Lists, rows: IntArray, lengths: IntArray) -> IntArray:
 
 
 def _ratio(numerators: NDArray[Any], denominators: NDArray[Any]) -> FloatArray:
-    """Divided where there is something to divide by, and 0 elsewhere."""
+    """Return the quotient, and 0 where the divisor is 0."""
     ratio: FloatArray = np.divide(
         numerators, denominators, out=np.zeros(len(numerators)), where=denominators > 0
     )
@@ -163,16 +167,18 @@ def _out_of(n_true: IntArray, k: int | None, denominator: str) -> IntArray:
     cells=LIST,
     finish="mean",
     required=("k",),
-    convention=f"""The precision at the place of each true item found among the first k, summed and divided by the
-    smaller of k and the number of true items (Kaggle, benhamner/Metrics); the KDD Cups' variant divides by the
-    number of true items (denominator: items), and then more than k of them put 1 out of reach. An item named
-    twice counts once, at its first place, and the second naming takes up a place (other reimplementations count
-    it again and exceed 1). True items are a set. {_EMPTY_TRUTH}""",
+    convention=f"""The precision at the place of each true item found among the first k, summed and divided
+    by the smaller of k and the number of true items (Kaggle, benhamner/Metrics); the KDD Cups' variant
+    divides by the number of true items (denominator: items), and then more than k of them put 1 out of
+    reach. An item named twice counts once, at its first place, and the second naming takes up a place
+    (other reimplementations count it again and exceed 1). True items are a set. {_EMPTY_TRUTH}""",
 )
 def mean_average_precision_at_k(
     truth: Lists, predicted: Lists, *, k: _FirstK = None, denominator: _Denominator = "capped"
 ) -> FloatArray:
-    """Mean average precision of the first k items (MAP@K); higher is better, 1 is perfect.
+    """Mean average precision of the first k items (MAP@K).
+
+    Higher is better, 1 is perfect.
 
     The submission's cell is a list of items, best first; the solution's is one item or a list of them.
     """
@@ -189,11 +195,14 @@ def mean_average_precision_at_k(
     kind="labels",
     cells=LIST,
     finish="mean",
-    convention=f"""1 divided by the place of the first true item, and 0 where none is found (TREC). Without k the whole
-    list counts. {_EMPTY_TRUTH}""",
+    convention=f"""1 divided by the place of the first true item, and 0 where none is found (TREC). Without
+    k the whole list counts. {_EMPTY_TRUTH}""",
 )
 def mean_reciprocal_rank(truth: Lists, predicted: Lists, *, k: _FirstK = None) -> FloatArray:
-    """Mean reciprocal rank of the first true item; higher is better, 1 is perfect."""
+    """Mean reciprocal rank of the first true item.
+
+    Higher is better, 1 is perfect.
+    """
     hits = _hits(truth, predicted, k)
     leading = hits.ranks == 1
     return np.bincount(
@@ -211,14 +220,17 @@ def mean_reciprocal_rank(truth: Lists, predicted: Lists, *, k: _FirstK = None) -
     finish="mean",
     required=("k",),
     attainable=False,
-    convention=f"""Averaged over rows, not over items. Divided by the number of true items, so that more than k of them
-    put 1 out of reach; denominator: capped divides by k then. With one true item per row this is the hit rate.
-    An item named twice counts once. {_EMPTY_TRUTH}""",
+    convention=f"""Averaged over rows, not over items. Divided by the number of true items, so that more
+    than k of them put 1 out of reach; denominator: capped divides by k then. With one true item per row
+    this is the hit rate. An item named twice counts once. {_EMPTY_TRUTH}""",
 )
 def recall_at_k(
     truth: Lists, predicted: Lists, *, k: _FirstK = None, denominator: _Denominator = "items"
 ) -> FloatArray:
-    """Share of the true items that are among the first k; higher is better, 1 is perfect."""
+    """Share of the true items that are among the first k.
+
+    Higher is better, 1 is perfect.
+    """
     hits = _hits(truth, predicted, k)
     return _ratio(hits.per_row, _out_of(hits.n_true, k, denominator))
 
@@ -233,11 +245,14 @@ def recall_at_k(
     finish="mean",
     required=("k",),
     attainable=False,
-    convention="""Divided by k, also where the list is shorter or there are fewer true items (TREC's P@k), so rows
-    with fewer than k true items put 1 out of reach. An item named twice counts once.""",
+    convention="""Divided by k, also where the list is shorter or there are fewer true items (TREC's P@k),
+    so rows with fewer than k true items put 1 out of reach. An item named twice counts once.""",
 )
 def precision_at_k(truth: Lists, predicted: Lists, *, k: _FirstK = None) -> FloatArray:
-    """Share of the first k items that are true; higher is better, 1 if all of them are."""
+    """Share of the first k items that are true.
+
+    Higher is better, 1 if all of them are.
+    """
     hits = _hits(truth, predicted, k)
     return _ratio(hits.per_row, predicted.lengths if k is None else np.full(len(truth), k))
 
@@ -250,11 +265,12 @@ def precision_at_k(truth: Lists, predicted: Lists, *, k: _FirstK = None) -> Floa
     kind="labels",
     cells=LIST,
     finish="mean",
-    convention=f"""Gains are divided by log2(1 + place), and the sum by that of the best order of the true items, of
-    which also only k count. Every true item has grade 1; with graded: true the solution writes item:grade, as in
-    "b:3 a:1", best first, and an item without a grade has 1. The gain is the grade (linear: scikit-learn) or
-    2^grade - 1 (exponential: Kaggle, LightGBM). The participant gives an order, so there are no ties to break. An
-    item named twice counts once, in the solution with its first grade. {_EMPTY_TRUTH}""",
+    convention=f"""Gains are divided by log2(1 + place), and the sum by that of the best order of the true
+    items, of which also only k count. Every true item has grade 1; with graded: true the solution writes
+    item:grade, as in "b:3 a:1", best first, and an item without a grade has 1. The gain is the grade
+    (linear: scikit-learn) or 2^grade - 1 (exponential: Kaggle, LightGBM). The participant gives an order,
+    so there are no ties to break. An item named twice counts once, in the solution with its first grade.
+    {_EMPTY_TRUTH}""",
 )
 def ndcg_at_k(
     truth: Lists,
@@ -275,7 +291,10 @@ def ndcg_at_k(
         ),
     ] = False,
 ) -> FloatArray:
-    """Normalised discounted cumulative gain of the first k items; higher is better, 1 is perfect."""
+    """Normalised discounted cumulative gain of the first k items.
+
+    Higher is better, 1 is perfect.
+    """
     grades = np.ones(len(truth.codes))
     if graded:
         truth, predicted, grades = _without_grades(truth, predicted, classes.names)
@@ -296,7 +315,7 @@ _GRADED = re.compile(r"(.+):(\d{1,3}(?:\.\d{1,9})?)", re.ASCII)
 
 
 def _without_grades(truth: Lists, predicted: Lists, names: Sequence[str]) -> tuple[Lists, Lists, FloatArray]:
-    """Both lists by item instead of by token, and the grade of each token of the truth."""
+    """Return both lists by item, and the grade of each true token."""
     items = np.zeros(len(names), dtype=np.int32)
     grades = np.ones(len(names))
     numbers: dict[str, int] = {}
@@ -312,7 +331,10 @@ def _without_grades(truth: Lists, predicted: Lists, names: Sequence[str]) -> tup
 
 
 def _order_faults(predicted: Lists, _: Any, *, truth: Lists, **__: Any) -> list[RowFault]:
-    """Which items a row has is no secret, only their order is."""
+    """Report rows that do not order exactly their items.
+
+    Which items a row has is no secret, only their order is.
+    """
     faults = []
     n_true, n_predicted = truth.lengths, predicted.lengths
     same_length = np.flatnonzero((n_true == n_predicted) & (n_true > 0))
@@ -328,7 +350,7 @@ def _order_faults(predicted: Lists, _: Any, *, truth: Lists, **__: Any) -> list[
 
 
 def _by_item(lists: Lists) -> IntArray:
-    """Positions of all tokens, row by row and within a row by code."""
+    """Return positions of all tokens, by row and then by code."""
     width = 1 + int(lists.codes.max(initial=0))
     # Rows already rise, which a stable sort makes use of.
     return np.argsort(lists.rows * width + lists.codes, kind="stable")
@@ -356,13 +378,16 @@ def _tau(sums: FloatArray, _: float, __: Any) -> float:
     finish=_tau,
     row_faults=_order_faults,
     undefined=_repeated_items,
-    convention="""1 - 4 * swaps / pairs over all rows together, where swaps are the exchanges of neighbours that restore
-    the true order and pairs are n * (n - 1) (Kaggle's AI4Code); so long lists weigh more than short ones. A
-    list must hold exactly the items of its row. If no row has two items the score is 1. Rows whose true list is
-    empty count for nothing. For two columns of numbers see kendall.""",
+    convention="""1 - 4 * swaps / pairs over all rows together, where swaps are the exchanges of neighbours
+    that restore the true order and pairs are n * (n - 1) (Kaggle's AI4Code); so long lists weigh more than
+    short ones. A list must hold exactly the items of its row. If no row has two items the score is 1. Rows
+    whose true list is empty count for nothing. For two columns of numbers see kendall.""",
 )
 def kendall_tau(truth: Lists, predicted: Lists) -> FloatArray:
-    """Kendall's tau of orderings; higher is better, 1 is the true order and -1 its reverse."""
+    """Kendall's tau of orderings.
+
+    Higher is better, 1 is the true order and -1 its reverse.
+    """
     n_items = truth.lengths
     swaps = np.zeros(len(truth))
     rows = np.flatnonzero(n_items)
@@ -376,10 +401,11 @@ def kendall_tau(truth: Lists, predicted: Lists) -> FloatArray:
 
 
 def _inversions(values: IntArray, lists: Lists) -> FloatArray:
-    """How many pairs of each row stand in falling order, where a row of n holds each of 0 .. n - 1 once.
+    """Return how many pairs of each row stand in falling order.
 
-    Rows are sorted bit by bit from the highest, as in quicksort: a value whose bit is 0 passes every value of its
-    group that stands before it and has a 1. As nothing is missing, a group's place follows from its values.
+    A row of n holds each of 0 .. n - 1 once. Rows are sorted bit by bit from the highest, as in quicksort: a
+    value whose bit is 0 passes every value of its group that stands before it and has a 1. As nothing is
+    missing, a group's place follows from its values.
     """
     rows = lists.rows
     begins = lists.offsets[:-1][rows]

@@ -1,9 +1,9 @@
-"""What a metric is, and the one decorator that makes a function one.
+"""Define what a metric is, and the decorator that registers one.
 
-A metric here is a definition of our own: its direction, range and conventions are declared, its
-parameters are typed, and its version is stored with every score. The function below the decorator
-sees aligned arrays only; reading files, matching columns and refusing nonsense is done before it,
-and weights, groups, several columns and transforms (`scorer.challenges.task`) are done around it.
+A metric's direction, range and conventions are declared, its parameters are typed, and its version is stored
+with every score. The function below the decorator sees aligned arrays only: files are read, columns matched
+and nonsense refused before it, and weights, groups, several columns and transforms (`scorer.challenges.task`)
+are done around it.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ INFINITY = math.inf
 
 @dataclass(frozen=True, slots=True)
 class RowFault:
-    """A row whose cells are each fine and which is wrong as a whole."""
+    """A row that is wrong although each cell is fine."""
 
     code: str
     row: int
@@ -60,7 +60,10 @@ class RowFault:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Classes:
-    """The classes of a challenge: every label or token that a scored row of the truth has."""
+    """The classes of a challenge.
+
+    Every label or token that a scored row of the truth has.
+    """
 
     codes: CodeArray
     """Ascending."""
@@ -68,7 +71,7 @@ class Classes:
     """Of every code there is, also of labels that were only predicted; len(names) bounds all codes."""
 
     def code(self, name: str) -> int | None:
-        """The code of a class by its name."""
+        """Return the code of a class by its name."""
         return next((int(code) for code in self.codes if self.names[code] == name), None)
 
 
@@ -82,7 +85,7 @@ class Role:
 
 
 class BadParameters(ValueError):
-    """`faults` says of each parameter what is wrong, as (name or None, words)."""
+    """Wrong parameters; `faults` are pairs of (name or None, words)."""
 
     def __init__(self, faults: Sequence[tuple[str | None, str]]) -> None:
         self.faults = tuple(faults)
@@ -110,7 +113,7 @@ FINISHES: Mapping[str, Finish] = MappingProxyType({"mean": _mean, "root_mean": _
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One registered metric. `METRICS[name]` is the only way to get one."""
+    """One registered metric, found as `METRICS[name]`."""
 
     name: str
     title: str
@@ -124,7 +127,7 @@ class Metric:
     kind: Kind
     """What is predicted."""
     convention: str
-    """What happens where published definitions differ, and whose convention that is."""
+    """What happens where published definitions differ, with the source of the convention."""
     function: Callable[..., Any]
     parameters: type[BaseModel]
     required: tuple[str, ...]
@@ -159,11 +162,14 @@ class Metric:
 
     @property
     def decomposable(self) -> bool:
-        """Whether the value is made of sums over rows, so that a file can be scored in pieces."""
+        """Return whether the value is made of sums over rows.
+
+        Then a file can be scored in pieces.
+        """
         return self.finish is not None
 
     def why_undefined(self, truth: Any, parameters: BaseModel, classes: Classes) -> str | None:
-        """Why there is no value for this truth, whatever is predicted; None if there is one."""
+        """Return why this truth has no value, whatever is predicted, or None."""
         if self.undefined is None:
             return None
         if "classes" in inspect.signature(self.undefined).parameters:
@@ -184,11 +190,15 @@ class Metric:
 
     @property
     def help(self) -> str:
-        """The docstring's first paragraph."""
-        return inspect.getdoc(self.function) or ""
+        """Return the docstring's first two paragraphs: what is measured, and the direction."""
+        paragraphs = (inspect.getdoc(self.function) or "").split("\n\n")
+        return " ".join(" ".join(paragraphs[:2]).split())
 
     def read_parameters(self, given: Mapping[str, Any]) -> BaseModel:
-        """The typed parameters, or BadParameters with everything that is wrong with them."""
+        """Return the typed parameters.
+
+        Raises BadParameters with everything that is wrong with them.
+        """
         try:
             return self.parameters.model_validate(dict(given))
         except ValidationError as error:
@@ -204,9 +214,10 @@ class Metric:
         classes: Classes,
         sides: Mapping[str, Column | None],
     ) -> Any:
-        """The function itself: a float, or for a decomposable metric its terms, shape (n_rows,) or (n_rows, m).
+        """Call the function: a float, or the terms of a decomposable metric.
 
-        `weights` is None where every row counts the same; terms are weighted by whoever sums them.
+        Terms have shape (n_rows,) or (n_rows, m). `weights` is None where every row counts the same; the
+        caller that sums terms weighs them.
         """
         options = {
             name: getattr(parameters, name) for name in self._asks & set(type(parameters).model_fields)
@@ -248,7 +259,7 @@ def _aliases(field: FieldInfo) -> Sequence[object]:
 
 
 class Parameters(BaseModel):
-    # Strict, because `beta: "2"` in a challenge is a slip somebody should hear of.
+    # Strict, because `beta: "2"` in a challenge is a mistake that must be reported.
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
@@ -261,7 +272,10 @@ WHOLE = BeforeValidator(_whole)
 
 
 def spelt(meant: Mapping[str | bool | None, str]) -> BeforeValidator:
-    """Takes other words for the ones that are meant, so that challenges which mean the same have one digest."""
+    """Accept synonyms of the given words.
+
+    Challenges that mean the same then have one digest.
+    """
     return BeforeValidator(
         lambda value: meant.get(value, value) if isinstance(value, str | bool | None) else value
     )
@@ -329,14 +343,13 @@ def metric(
     m numbers, shape (n_rows, m)), which are multiplied by the weights, summed exactly and turned
     into the value, so that neither the order nor the division into pieces can matter.
 
-    Further arguments: `truth_roles` and `side_roles` name columns of the solution, and each gets a
-    parameter of its name to say what the column is called; `predicted_roles` likewise for the
-    submission. `check(parameters, n_columns)`, `undefined(truth, parameters)`, with
-    classes= if it asks for them -> words or None;
-    `row_faults(predicted, parameters, **sides)`, with truth= if it asks for it -> faults of rows as wholes, which must
-    depend on nothing that participants may not know. Nothing may be nan for an acceptable file:
-    say what 0/0 is. `lists=True`: where the challenge states `split`, the function gets Lists
-    instead of Labels or texts. `attainable=False`: the truth itself cannot score `best`.
+    Further arguments: `truth_roles` and `side_roles` name columns of the solution, and each gets a parameter
+    of its name to say what the column is called; `predicted_roles` likewise for the submission.
+    `check(parameters, n_columns)` and `undefined(truth, parameters)`, with classes= if it asks for them,
+    return words or None. `row_faults(predicted, parameters, **sides)`, with truth= if it asks for it, returns
+    faults of whole rows, which must depend on nothing that is secret. Nothing may be nan for an acceptable
+    file: say what 0/0 is. `lists=True`: where the challenge states `split`, the function gets Lists instead
+    of Labels or texts. `attainable=False`: the truth itself cannot score `best`.
     """
 
     def register(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -353,7 +366,10 @@ def metric(
             words = f"The solution's column with {what.help}." + (" May be absent." if what.optional else "")
             fields[role] = (Annotated[ColumnName, Field(description=words)], role)
         for position, role in enumerate(predicted_roles):
-            words = f"The submission's column with the {role}; default: the one of that name, else column {position + 1}."
+            words = (
+                f"The submission's column with the {role}; "
+                f"default: the one of that name, else column {position + 1}."
+            )
             fields[role] = (Annotated[ColumnName | None, Field(description=words)], None)
         parameters = create_model(f"{name}_parameters", __base__=Parameters, **fields)
         bounds_for = _always(bounds)
@@ -400,7 +416,10 @@ def weighted_mean(values: NDArray[Any], weights: FloatArray | None) -> float:
 
 
 def counts(codes: CodeArray, n_codes: int, weights: FloatArray | None) -> FloatArray:
-    """How many rows have each code, as floats; codes below 0 are left out."""
+    """Return how many rows have each code, as floats.
+
+    Codes below 0 are left out.
+    """
     present = codes >= 0
     weighed = None if weights is None else weights[present]
     return np.asarray(np.bincount(codes[present], weighed, n_codes), dtype=np.float64)

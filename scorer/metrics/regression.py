@@ -1,4 +1,7 @@
-"""Errors of predicted numbers. Every function takes two float arrays of shape (n_rows,)."""
+"""Errors of predicted numbers.
+
+Every function takes two float arrays of shape (n_rows,).
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ def centred(values: FloatArray, weights: FloatArray | None) -> FloatArray:
 
 
 def relative(error: float, size: float) -> float:
-    """error / size, where nothing to compare with makes an exact file 0 and any other 1."""
+    """Return error / size; with size 0: 0 without error, else 1."""
     if size == 0.0:
         return 0.0 if error == 0.0 else 1.0
     return error / size
@@ -41,11 +44,14 @@ def total(values: FloatArray, weights: FloatArray | None) -> float:
     kind="number",
     cells=ANY_NUMBER,
     finish="sum",
-    convention="""A sum, so it grows with the number of rows: public and private values of one model are
-    not comparable. Show mse beside it (also: [mse]). Errors below 1e-154 have no square and count as 0.""",
+    convention="""A sum, so it grows with the number of rows: public and private values of one model are not
+    comparable. Show mse beside it (also: [mse]). Errors below 1e-154 have no square and count as 0.""",
 )
 def sum_of_squared_errors(truth: FloatArray, predicted: FloatArray) -> FloatArray:
-    """Sum of squared errors; lower is better, 0 is perfect, in the target's unit squared."""
+    """Sum of squared errors.
+
+    Lower is better, 0 is perfect, in the target's unit squared.
+    """
     return (predicted - truth) ** 2
 
 
@@ -57,11 +63,14 @@ def sum_of_squared_errors(truth: FloatArray, predicted: FloatArray) -> FloatArra
     kind="number",
     cells=ANY_NUMBER,
     finish="mean",
-    convention="""Divided by the number of rows. Several columns: mean of the columns' values (as scikit-learn).
-    Errors below 1e-154 have no square and count as 0.""",
+    convention="""Divided by the number of rows. Several columns: mean of the columns' values (as
+    scikit-learn). Errors below 1e-154 have no square and count as 0.""",
 )
 def mean_squared_error(truth: FloatArray, predicted: FloatArray) -> FloatArray:
-    """Mean squared error; lower is better, 0 is perfect, in the target's unit squared."""
+    """Mean squared error.
+
+    Lower is better, 0 is perfect, in the target's unit squared.
+    """
     return (predicted - truth) ** 2
 
 
@@ -73,11 +82,14 @@ def mean_squared_error(truth: FloatArray, predicted: FloatArray) -> FloatArray:
     kind="number",
     cells=ANY_NUMBER,
     finish="root_mean",
-    convention="""Several columns: mean of the columns' roots (Kaggle's MCRMSE); columns: pooled takes one root
-    over all cells (Kaggle's NFL 2025). Errors below 1e-154 have no square and count as 0.""",
+    convention="""Several columns: mean of the columns' roots (Kaggle's MCRMSE); columns: pooled takes one
+    root over all cells (Kaggle's NFL 2025). Errors below 1e-154 have no square and count as 0.""",
 )
 def root_mean_squared_error(truth: FloatArray, predicted: FloatArray) -> FloatArray:
-    """Root of the mean squared error; lower is better, 0 is perfect, in the target's unit."""
+    """Root of the mean squared error.
+
+    Lower is better, 0 is perfect, in the target's unit.
+    """
     return (predicted - truth) ** 2
 
 
@@ -92,7 +104,10 @@ def root_mean_squared_error(truth: FloatArray, predicted: FloatArray) -> FloatAr
     convention="Several columns: mean of the columns' values.",
 )
 def mean_absolute_error(truth: FloatArray, predicted: FloatArray) -> FloatArray:
-    """Mean absolute error; lower is better, 0 is perfect, in the target's unit."""
+    """Mean absolute error.
+
+    Lower is better, 0 is perfect, in the target's unit.
+    """
     return np.abs(predicted - truth)
 
 
@@ -104,11 +119,14 @@ def mean_absolute_error(truth: FloatArray, predicted: FloatArray) -> FloatArray:
     kind="number",
     cells=NOT_NEGATIVE,
     finish="root_mean",
-    convention="""Natural logarithm of 1 + value. Values below 0 are refused with their line (Kaggle's legacy
-    metric; scikit-learn from 1.6 on lets -0.5 pass).""",
+    convention="""Natural logarithm of 1 + value. Values below 0 are refused with their line (Kaggle's
+    legacy metric; scikit-learn from 1.6 on lets -0.5 pass).""",
 )
 def root_mean_squared_log_error(truth: FloatArray, predicted: FloatArray) -> FloatArray:
-    """Root of the mean squared difference of log(1 + value); lower is better, 0 is perfect."""
+    """Root of the mean squared difference of log(1 + value).
+
+    Lower is better, 0 is perfect.
+    """
     return (np.log1p(predicted) - np.log1p(truth)) ** 2
 
 
@@ -123,7 +141,10 @@ def root_mean_squared_log_error(truth: FloatArray, predicted: FloatArray) -> Flo
     convention="The square of rmsle, with the same refusals (benhamner's and scikit-learn's name).",
 )
 def mean_squared_log_error(truth: FloatArray, predicted: FloatArray) -> FloatArray:
-    """Mean squared difference of log(1 + value); lower is better, 0 is perfect."""
+    """Mean squared difference of log(1 + value).
+
+    Lower is better, 0 is perfect.
+    """
     return (np.log1p(predicted) - np.log1p(truth)) ** 2
 
 
@@ -135,11 +156,15 @@ def mean_squared_log_error(truth: FloatArray, predicted: FloatArray) -> FloatArr
     kind="number",
     cells=ANY_NUMBER,
     finish="mean",
-    convention="""Kaggle's WMAE (Walmart's store sales): the sum of weighted errors by the sum of the weights,
-    which stand in the solution's column that the modifier weight names. Without one it equals mae.""",
+    convention="""Kaggle's WMAE (Walmart's store sales): the sum of weighted errors by the sum of the
+    weights, which stand in the solution's column that the modifier weight names. Without one it equals
+    mae.""",
 )
 def weighted_mean_absolute_error(truth: FloatArray, predicted: FloatArray) -> FloatArray:
-    """Weighted mean absolute error; lower is better, 0 is perfect, in the target's unit."""
+    """Weighted mean absolute error.
+
+    Lower is better, 0 is perfect, in the target's unit.
+    """
     return np.abs(predicted - truth)
 
 
@@ -150,11 +175,14 @@ def weighted_mean_absolute_error(truth: FloatArray, predicted: FloatArray) -> Fl
     bounds=(0.0, INFINITY),
     kind="number",
     cells=ANY_NUMBER,
-    convention="""Of an even number of rows the mean of the two middle errors. With weights: where half of the weight
-    is reached, so that a weight of 2 is a repeated row (as scikit-learn 1.9).""",
+    convention="""Of an even number of rows the mean of the two middle errors. With weights: where half of
+    the weight is reached, so that a weight of 2 is a repeated row (as scikit-learn 1.9).""",
 )
 def median_absolute_error(truth: FloatArray, predicted: FloatArray, *, weights: FloatArray | None) -> float:
-    """Median absolute error; lower is better, 0 is perfect, in the target's unit."""
+    """Median absolute error.
+
+    Lower is better, 0 is perfect, in the target's unit.
+    """
     errors = np.abs(predicted - truth)
     if weights is None:
         return float(np.median(errors))
@@ -173,8 +201,9 @@ def median_absolute_error(truth: FloatArray, predicted: FloatArray, *, weights: 
     bounds=(-INFINITY, 1.0),
     kind="number",
     cells=ANY_NUMBER,
-    convention="""If all true values are equal the formula divides by 0: then 1 for an exact file and 0 for any
-    other (scikit-learn's and Kaggle's force_finite). The mean compared against is that of the scored rows.""",
+    convention="""If all true values are equal the formula divides by 0: then 1 for an exact file and 0 for
+    any other (scikit-learn's and Kaggle's force_finite). The mean compared against is that of the scored
+    rows.""",
 )
 def r2_score(
     truth: FloatArray,
@@ -186,7 +215,9 @@ def r2_score(
         Field(description="Only true, as a score is always finite; known for Kaggle's notebooks."),
     ] = True,
 ) -> float:
-    """Share of the target's variance explained (R squared); higher is better, 1 is perfect.
+    """Share of the target's variance explained (R squared).
+
+    Higher is better, 1 is perfect.
 
     0 is what predicting the mean of the scored rows gives; there is no lower bound.
     """
@@ -201,13 +232,16 @@ def r2_score(
     bounds=(-INFINITY, 1.0),
     kind="number",
     cells=ANY_NUMBER,
-    convention="""As r2, but an error that is the same in every row costs nothing. If all true values are equal:
-    1 if the errors are equal too, else 0 (scikit-learn's force_finite).""",
+    convention="""As r2, but an error that is the same in every row costs nothing. If all true values are
+    equal: 1 if the errors are equal too, else 0 (scikit-learn's force_finite).""",
 )
 def explained_variance_score(
     truth: FloatArray, predicted: FloatArray, *, weights: FloatArray | None
 ) -> float:
-    """Share of the variance explained, whatever the bias; higher is better, 1 is perfect."""
+    """Share of the variance explained, whatever the bias.
+
+    Higher is better, 1 is perfect.
+    """
     return 1.0 - _unexplained(truth, centred(predicted - truth, weights), weights)
 
 
@@ -218,10 +252,14 @@ def explained_variance_score(
     bounds=(0.0, INFINITY),
     kind="number",
     cells=ANY_NUMBER,
-    convention="""1 - r2 (benhamner/Metrics). If all true values are equal: 0 for an exact file, 1 for any other.""",
+    convention="""1 - r2 (benhamner/Metrics). If all true values are equal: 0 for an exact file, 1 for any
+    other.""",
 )
 def relative_squared_error(truth: FloatArray, predicted: FloatArray, *, weights: FloatArray | None) -> float:
-    """Squared errors relative to those of predicting the mean; lower is better, 0 is perfect."""
+    """Squared errors relative to those of predicting the mean.
+
+    Lower is better, 0 is perfect.
+    """
     return _unexplained(truth, predicted - truth, weights)
 
 
@@ -237,7 +275,10 @@ def relative_squared_error(truth: FloatArray, predicted: FloatArray, *, weights:
 def root_relative_squared_error(
     truth: FloatArray, predicted: FloatArray, *, weights: FloatArray | None
 ) -> float:
-    """Root of the squared errors relative to those of the mean; lower is better, 0 is perfect."""
+    """Root of the squared errors relative to those of the mean.
+
+    Lower is better, 0 is perfect.
+    """
     return math.sqrt(_unexplained(truth, predicted - truth, weights))
 
 
@@ -248,11 +289,14 @@ def root_relative_squared_error(
     bounds=(0.0, INFINITY),
     kind="number",
     cells=ANY_NUMBER,
-    convention="""Compared with predicting the mean of the scored rows, not their median (benhamner/Metrics). If
-    all true values are equal: 0 for an exact file, 1 for any other.""",
+    convention="""Compared with predicting the mean of the scored rows, not their median
+    (benhamner/Metrics). If all true values are equal: 0 for an exact file, 1 for any other.""",
 )
 def relative_absolute_error(truth: FloatArray, predicted: FloatArray, *, weights: FloatArray | None) -> float:
-    """Absolute errors relative to those of predicting the mean; lower is better, 0 is perfect."""
+    """Absolute errors relative to those of predicting the mean.
+
+    Lower is better, 0 is perfect.
+    """
     errors, spread = np.abs(predicted - truth), np.abs(centred(truth, weights))
     return relative(total(errors, weights), total(spread, weights))
 
@@ -265,7 +309,10 @@ def _unexplained(truth: FloatArray, errors: FloatArray, weights: FloatArray | No
 
 
 def _scaled(values: FloatArray) -> tuple[FloatArray, int]:
-    """The values, the largest made about 1 so that their squares do not vanish, and the power of two taken off."""
+    """Return values scaled to about 1, and the power of two.
+
+    Their squares then do not vanish.
+    """
     exponent = math.frexp(float(np.max(np.abs(values))))[1]
     return np.ldexp(values, -exponent), exponent
 
@@ -290,19 +337,23 @@ def _root_relative(sums: FloatArray, _: float, __: Any) -> float:
     undefined=lambda truth, _: (
         None if np.any(truth**2) else "all true values are 0, or too small to be squared"
     ),
-    convention="""Length of the vector of errors by the length of the vector of true values (Kaggle's notebooks
-    built on its metric template). The target's zero matters: shifting all values changes the score.
-    Errors below 1e-154 have no square and count as 0.""",
+    convention="""Length of the vector of errors by the length of the vector of true values (Kaggle's
+    notebooks built on its metric template). The target's zero matters: shifting all values changes the
+    score. Errors below 1e-154 have no square and count as 0.""",
 )
 def relative_l2_error(truth: FloatArray, predicted: FloatArray) -> FloatArray:
-    """Euclidean norm of the errors relative to that of the truth; lower is better, 0 is perfect."""
+    """Euclidean norm of the errors relative to that of the truth.
+
+    Lower is better, 0 is perfect.
+    """
     return np.column_stack([(predicted - truth) ** 2, truth**2])
 
 
 ZeroTruth = Annotated[
     Literal["error", "skip", "floor"],
     Field(
-        description="True values of 0: the challenge is refused, their rows do not count, or truth_floor is divided by."
+        description="True values of 0: the challenge is refused, their rows do not count, "
+        "or truth_floor is divided by."
     ),
 ]
 TruthFloor = Annotated[
@@ -355,8 +406,9 @@ def _counted_root_mean(sums: FloatArray, weight: float, parameters: Any) -> floa
     cells=ANY_NUMBER,
     finish=_counted_mean,
     undefined=_zero_truth,
-    convention="""A fraction, not a percentage (scikit-learn): 0.1 is 10 %. A true value of 0 must be decided by the
-    challenge; scikit-learn divides by 2.2e-16 instead, DrivenData's adjusted form is zero_truth: floor.""",
+    convention="""A fraction, not a percentage (scikit-learn): 0.1 is 10 %. A true value of 0 must be
+    decided by the challenge; scikit-learn divides by 2.2e-16 instead, DrivenData's adjusted form is
+    zero_truth: floor.""",
 )
 def mean_absolute_percentage_error(
     truth: FloatArray,
@@ -365,7 +417,10 @@ def mean_absolute_percentage_error(
     zero_truth: ZeroTruth = "error",
     truth_floor: TruthFloor = 1.0,
 ) -> FloatArray:
-    """Mean absolute error relative to the true value; lower is better, 0 is perfect."""
+    """Mean absolute error relative to the true value.
+
+    Lower is better, 0 is perfect.
+    """
     return _relative_terms(np.abs(_ratios(truth, predicted, zero_truth, truth_floor)), truth, zero_truth)
 
 
@@ -388,5 +443,8 @@ def root_mean_squared_percentage_error(
     zero_truth: ZeroTruth = "error",
     truth_floor: TruthFloor = 1.0,
 ) -> FloatArray:
-    """Root of the mean squared error relative to the true value; lower is better, 0 is perfect."""
+    """Root of the mean squared error relative to the true value.
+
+    Lower is better, 0 is perfect.
+    """
     return _relative_terms(_ratios(truth, predicted, zero_truth, truth_floor) ** 2, truth, zero_truth)

@@ -1,4 +1,7 @@
-"""Order of events in time, where for some rows only the end of watching is known."""
+"""Order of events in time, where some rows are censored.
+
+For those only the end of watching is known.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ def _incomparable(truth: FloatArray, _: Any) -> str | None:
         return "no event was seen, so no two rows can be compared"
     first = time[event == 1.0].min()
     if not np.any((time > first) | ((time == first) & (event == 0.0))):
-        return "nobody was watched beyond the first event, so no two rows can be compared"
+        return "no row was watched beyond the first event, so no two rows can be compared"
     return None
 
 
@@ -37,19 +40,22 @@ def _incomparable(truth: FloatArray, _: Any) -> str | None:
         "event": Role(FLAG, "1 if the event was seen, 0 if watching ended before it"),
     },
     undefined=_incomparable,
-    convention="""Harrell's: two rows can be compared if the one with the shorter time had its event; at equal times, if
-    just one had (lifelines, scikit-survival). Equal predictions count one half. Predicted is a risk: higher
-    means earlier, so negate predicted times. A pair weighs the product of its rows' weights. Kaggle's
-    stratified form (equity in post-HCT survival) is group_by with group_aggregate: mean_minus_std.""",
+    convention="""Harrell's: two rows can be compared if the one with the shorter time had its event; at
+    equal times, if just one had (lifelines, scikit-survival). Equal predictions count one half. Predicted
+    is a risk: higher means earlier, so negate predicted times. A pair weighs the product of its rows'
+    weights. Kaggle's stratified form (equity in post-HCT survival) is group_by with group_aggregate:
+    mean_minus_std.""",
 )
 def concordance_index(truth: FloatArray, predicted: FloatArray, *, weights: FloatArray | None) -> float:
-    """Share of comparable pairs whose earlier event has the higher predicted risk; higher is better, 1 is perfect.
+    """Share of comparable pairs whose earlier event has the higher predicted risk.
+
+    Higher is better, 1 is perfect.
 
     0.5 is what a constant file gives.
     """
     time, event = truth.T
     risk = dense_ranks(predicted[:, 0])
-    # Among equal times events come first, as whoever was still watched outlived them; and of those
+    # Among equal times events come first, as rows still watched then outlived them; and of those
     # the lower risks, so that pairs which cannot be compared are not out of order either.
     order = np.lexsort((risk, 1.0 - event, time))
     time, event, risk = time[order], event[order], risk[order]
@@ -69,7 +75,10 @@ def _later_weight(
     first: FloatArray,
     weight: FloatArray,
 ) -> float:
-    """The sum of first[i] * weight[j] over the pairs of a group with moment[i] < moment[j]."""
+    """Return the sum of first[i] * weight[j] over pairs in time order.
+
+    Over the pairs of a group with moment[i] < moment[j].
+    """
     order = np.lexsort((moment, group))
     group, moment = group[order], moment[order]
     cells = np.flatnonzero(np.concatenate(([True], (np.diff(group) != 0) | (np.diff(moment) != 0))))

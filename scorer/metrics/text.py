@@ -1,4 +1,7 @@
-"""Scores of predicted texts. Every function takes two arrays of str of shape (n_rows,), without outer spaces."""
+"""Scores of predicted texts.
+
+Every function takes two arrays of str of shape (n_rows,), without outer spaces.
+"""
 
 from __future__ import annotations
 
@@ -30,12 +33,13 @@ def _edits_divided(sums: FloatArray, weight: float, _: Any) -> float:
     cells=TEXT,
     finish=_edits_divided,
     lists=True,
-    convention="""Insertions, deletions and replacements each cost 1. Counted in characters (Unicode code points, as they
-    were written: neither case nor accents nor inner spaces are evened out), or with split in tokens. Mean over
-    rows of the edits (none), or of the edits divided by the longer of the two texts, 0 where both are empty
-    (max_length), or all edits divided by the length of all true texts, which can exceed 1 (total_truth_length:
-    Kaggle's gesture challenge); if those are all empty, by the number of rows. With split: " " and
-    total_truth_length this is the word error rate, without split the character error rate.""",
+    convention="""Insertions, deletions and replacements each cost 1. Counted in characters (Unicode code
+    points, as they were written: neither case nor accents nor inner spaces are evened out), or with split
+    in tokens. Mean over rows of the edits (none), or of the edits divided by the longer of the two texts, 0
+    where both are empty (max_length), or all edits divided by the length of all true texts, which can
+    exceed 1 (total_truth_length: Kaggle's gesture challenge); if those are all empty, by the number of
+    rows. With split: " " and total_truth_length this is the word error rate, without split the character
+    error rate.""",
 )
 def mean_levenshtein_distance(
     truth: TextArray | Lists,
@@ -45,11 +49,15 @@ def mean_levenshtein_distance(
         Literal["none", "max_length", "total_truth_length"],
         spelt({"max_len": "max_length", "total_truth": "total_truth_length", None: "none"}),
         Field(
-            description="Divide each row's edits by the longer of its texts, or all edits by the length of all true texts."
+            description="Divide each row's edits by the longer of its texts, "
+            "or all edits by the length of all true texts."
         ),
     ] = "none",
 ) -> FloatArray:
-    """Mean edit distance (Levenshtein); lower is better, 0 is perfect, in characters or tokens."""
+    """Mean edit distance (Levenshtein).
+
+    Lower is better, 0 is perfect, in characters or tokens.
+    """
     wanted, received = _sequences(truth), _sequences(predicted)
     edits = cpdist(received, wanted, scorer=Levenshtein.distance, dtype=np.int64).astype(np.float64)
     n_true = _lengths(wanted)
@@ -80,8 +88,9 @@ def _lengths(sequences: Sequence[Sequence[Any]]) -> FloatArray:
     kind="text",
     cells=TEXT,
     finish="mean",
-    convention="""Words are what stands between white space, with their punctuation; each counts once. In lower case,
-    as Kaggle's Tweet Sentiment Extraction. Two texts without words score 1; the published formula divides 0 by 0.""",
+    convention="""Words are what stands between white space, with their punctuation; each counts once. In
+    lower case, as Kaggle's Tweet Sentiment Extraction. Two texts without words score 1; the published
+    formula divides 0 by 0.""",
 )
 def word_jaccard(
     truth: TextArray,
@@ -89,7 +98,10 @@ def word_jaccard(
     *,
     lower: Annotated[bool, Field(description="Whether upper and lower case are the same.")] = True,
 ) -> FloatArray:
-    """Words that both texts have, as a share of those that either has (Jaccard); higher is better, 1 is perfect."""
+    """Words that both texts have, as a share of those that either has (Jaccard).
+
+    Higher is better, 1 is perfect.
+    """
     scores = np.ones(len(truth))
     for row, texts in enumerate(zip(truth, predicted, strict=True)):
         a, b = (set((text.lower() if lower else text).split()) for text in texts)
@@ -106,9 +118,9 @@ def word_jaccard(
     kind="text",
     cells=TEXT,
     finish="mean",
-    convention="""Texts are equal as they were written, outer spaces aside (none), but for upper and lower case (lower),
-    or but for case, ASCII punctuation, the articles a, an, the, and the amount of white space (squad: the
-    evaluation script of SQuAD). Two empty texts match.""",
+    convention="""Texts are equal as they were written, outer spaces aside (none), but for upper and lower
+    case (lower), or but for case, ASCII punctuation, the articles a, an, the, and the amount of white space
+    (squad: the evaluation script of SQuAD). Two empty texts match.""",
 )
 def exact_match(
     truth: TextArray,
@@ -119,7 +131,10 @@ def exact_match(
         Field(description="What is evened out first: nothing, the case, or all that SQuAD evens out."),
     ] = "none",
 ) -> FloatArray:
-    """Share of texts that are exactly right; higher is better, 1 is perfect."""
+    """Share of texts that are exactly right.
+
+    Higher is better, 1 is perfect.
+    """
     forms: dict[str, Callable[[str], str]] = {"none": str, "lower": str.lower, "squad": _squad}
     even = forms[normalize]
     same = (even(a) == even(b) for a, b in zip(truth, predicted, strict=True))
