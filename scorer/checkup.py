@@ -1,6 +1,7 @@
-"""Does a challenge do what its author thinks? Scores every example, and turns the metric on itself.
+"""Check that a challenge does what its author intends.
 
-The module is not called `check` because importing it would then hide the function `scorer.check`.
+Scores every example, and tests the metric on the truth itself. The module is not called `check` because
+importing it would then hide the function `scorer.check`.
 """
 
 from __future__ import annotations
@@ -54,11 +55,11 @@ class Outcome:
 @dataclass(frozen=True, slots=True)
 class CheckResult:
     problems: tuple[Problem, ...] = ()
-    """What must be mended before publishing."""
+    """What must be corrected before publishing."""
     notices: tuple[Notice, ...] = ()
     """What would make it better."""
     findings: tuple[Finding, ...] = ()
-    """What the audit of the data says; made only if there are no problems."""
+    """What the audit of the data reports; made only if there are no problems."""
     passport: tuple[Mapping[str, Any], ...] = ()
     """Of each check what participants may see: code, title, version, result."""
     versions: Mapping[str, str] = field(default_factory=dict)
@@ -69,7 +70,7 @@ class CheckResult:
 
     @property
     def ok(self) -> bool:
-        """Nothing stands against publishing."""
+        """Return whether the challenge may be published."""
         return not self.problems and not self.blockers
 
     @property
@@ -96,12 +97,12 @@ class _Findings:
 def check(
     challenge: Challenge, *, progress: Callable[[str], None] | None = None, allow_weak_sandbox: bool = False
 ) -> CheckResult:
-    """Everything that can be found out about a loaded challenge without a participant.
+    """Return every finding about a loaded challenge.
 
-    Scores each example and compares it with its expectation, then the self-test: the truth as a
-    submission scores best; the sample submission is acceptable, finite and not perfect; permuted
-    rows and columns change nothing; a missing id, a NaN and a word are each the participant's
-    error; two calls agree. If all that is well, the data are audited for leaks.
+    Scores each example and compares it with its expectation, then the self-test: the truth as a submission
+    scores best; the sample submission is acceptable, finite and not perfect; permuted rows and columns change
+    nothing; a missing id, a NaN and a word are each the participant's error; two calls agree. If all that is
+    well, the data are audited for leaks.
 
     Parameters
     ----------
@@ -110,22 +111,22 @@ def check(
     allow_weak_sandbox
         Run an organiser's own metric even where this machine cannot isolate it well.
     """
-    tell = progress or (lambda _: None)
+    step = progress or (lambda _: None)
     found = _Findings(allow_weak_sandbox)
-    tell("files")
+    step("files")
     _check_files(challenge, found)
     _check_classes(challenge, found)
     if challenge.task.custom is not None:
-        tell("isolation")
+        step("isolation")
         _check_isolation(found)
     try:
         if not found.problems or challenge.task.custom is None:
             for number, example in enumerate(challenge.examples):
-                tell(f"example {example.file}")
+                step(f"example {example.file}")
                 _check_example(challenge, number, example, found)
-            tell("sample submission")
+            step("sample submission")
             sample = _check_sample(challenge, found)
-            tell("self-test")
+            step("self-test")
             _self_test(challenge, sample, found)
     except ScoringFailed as failure:
         log = failure.log.strip() if isinstance(failure, MetricFailed) else ""
@@ -133,8 +134,8 @@ def check(
     result = CheckResult(tuple(found.problems), tuple(found.notices), outcomes=tuple(found.outcomes))
     if result.problems:
         return result
-    audited = audit(challenge, progress=tell)
-    tell("benchmark")
+    audited = audit(challenge, progress=step)
+    step("benchmark")
     return replace(
         result,
         findings=audited.findings,
@@ -188,7 +189,7 @@ def _check_files(challenge: Challenge, found: _Findings) -> None:
 
 
 def _check_isolation(found: _Findings) -> None:
-    """What this machine does to hold the organiser's own metric, found by attacking it."""
+    """Report how this machine isolates the organiser's own metric."""
     isolation = sandbox.isolation()
     if isolation.is_enough:
         words = f"The metric runs in a sandbox; this machine isolates it at level {isolation.level}."
@@ -250,7 +251,10 @@ def _check_example(challenge: Challenge, number: int, example: Example, found: _
 
 
 def _matches(got: float, expected: float, written: str) -> bool:
-    """Equal to the digits written: 0.6567 within 0.00005, 5421.3 within 0.05; never laxer for 0.0 or 1."""
+    """Return whether a score equals the digits written.
+
+    0.6567 within 0.00005, 5421.3 within 0.05; never laxer for 0.0 or 1.
+    """
     mantissa = written.lower().partition("e")[0]
     decimals = len(mantissa.partition(".")[2])
     significant = len(mantissa.replace(".", "").lstrip("+-0"))
@@ -260,7 +264,7 @@ def _matches(got: float, expected: float, written: str) -> bool:
 
 
 def _check_sample(challenge: Challenge, found: _Findings) -> Texts | None:
-    """The sample submission's cells as text, if it is the valid file it must be."""
+    """Return the sample submission's cells as text, if it is valid."""
     path = challenge.folder / SAMPLE_FILE
     if not path.is_file():
         found.problem(
@@ -305,10 +309,16 @@ def _self_test(challenge: Challenge, sample: Texts | None, found: _Findings) -> 
             if _is_best(value, task.best):
                 continue
             if any(part.metric.kind in ("labels", "boxes", "mask") for part in task.parts):
-                words = f"The true values score {value:.8g} on the {split} rows, so nobody can reach {task.best:g}."
+                words = (
+                    f"The true values score {value:.8g} on the {split} rows, "
+                    f"so no submission can reach {task.best:g}."
+                )
                 found.notice("NOTICE_TRUTH_NOT_BEST", words + " Rows with empty truth may be marked Ignored.")
             else:
-                message = f"The true values score {value:.8g} on the {split} rows; the best {task.name} is {task.best:g}."
+                message = (
+                    f"The true values score {value:.8g} on the {split} rows; "
+                    f"the best {task.name} is {task.best:g}."
+                )
                 found.problem("TRUTH_NOT_BEST", message)
 
     texts = perfect if sample is None else sample
@@ -330,7 +340,7 @@ def _self_test(challenge: Challenge, sample: Texts | None, found: _Findings) -> 
 
 
 def _truth_texts(challenge: Challenge, sample: Texts | None) -> Texts | None:
-    """The truth as a file; None if it cannot be one."""
+    """Return the truth as a file; None if it cannot be one."""
     solution, task = challenge.solution, challenge.task
     columns = truth_as_predictions(solution)
     if columns is None:

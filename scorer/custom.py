@@ -1,16 +1,16 @@
-"""An organiser's own metric: a Python file with Kaggle's `score` function, run in the sandbox.
+"""Run an organiser's own metric: a file with Kaggle's `score` function.
 
 The contract is Kaggle's, as its public metric notebooks use it:
 
     def score(solution: pd.DataFrame, submission: pd.DataFrame, row_id_column_name: str, ...) -> float
 
 The function gets the rows of one split, in the same order in both frames, without the Usage column; it is
-called once for each split, in a fresh process each time; it returns one finite number. An exception whose
-class is called ParticipantVisibleError speaks to the participant, in at most 280 characters, and what it
-says is the organiser's responsibility: a text with a label in it gives that label away. Everything else
-that goes wrong is for the organiser alone.
+called once for each split, in a fresh process each time; it returns one finite number. The text of an
+exception whose class is called ParticipantVisibleError is shown to the participant, in at most 280
+characters. Its content is the organiser's responsibility: a text with a label in it gives that label away.
+Every other failure is for the organiser alone.
 
-Nothing here executes the file in our own process, not even to look at it.
+The file is never executed in this process, not even to read its signature.
 """
 
 from __future__ import annotations
@@ -44,7 +44,10 @@ Fault = tuple[str, int | None]
 
 
 class UnreadableMetric(HeldoutError):
-    """The file or its parameters do not keep the contract; `.faults` has everything that is wrong."""
+    """The file or its parameters break the contract.
+
+    `.faults` has every fault.
+    """
 
     def __init__(self, faults: Sequence[Fault]) -> None:
         self.faults = tuple(faults)
@@ -52,7 +55,10 @@ class UnreadableMetric(HeldoutError):
 
 
 class ParticipantRefusal(HeldoutError):
-    """The metric refused the file; `.text` is for the participant, printable and at most 280 characters."""
+    """The metric refused the file.
+
+    `.text` is for the participant, printable and at most 280 characters.
+    """
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -60,7 +66,10 @@ class ParticipantRefusal(HeldoutError):
 
 
 class MetricFailed(ScoringFailed):
-    """The metric gave no number. The text and `.log`, all that it printed, are for the organiser only."""
+    """The metric gave no number.
+
+    The text and `.log`, all that it printed, are for the organiser only.
+    """
 
     def __init__(self, text: str, log: str) -> None:
         self.log = log
@@ -69,7 +78,7 @@ class MetricFailed(ScoringFailed):
 
 @dataclass(frozen=True, slots=True)
 class CustomMetric:
-    """A metric file that was read, with the parameters of one challenge."""
+    """A metric file and the parameters of one challenge."""
 
     source: bytes
     params: Mapping[str, Any]
@@ -90,12 +99,12 @@ class CustomMetric:
 
     @property
     def version(self) -> str:
-        """Another one whenever the file is another: the first 12 digits of its sha256."""
+        """The first 12 digits of the file's sha256."""
         return self.sha256[:12]
 
     @classmethod
     def read(cls, path: Path, params: Mapping[str, Any]) -> CustomMetric:
-        """Read a metric file and check its signature against the parameters, without executing it.
+        """Read a metric file and check its signature without executing it.
 
         Parameters
         ----------
@@ -105,7 +114,7 @@ class CustomMetric:
         Raises
         ------
         UnreadableMetric
-            With everything that is wrong.
+            With every fault.
         OSError
             If there is no such file.
         """
@@ -118,8 +127,8 @@ class CustomMetric:
         named = [node for node in tree.body if _defines(node, FUNCTION)]
         if not named or not isinstance(named[-1], ast.FunctionDef):
             words = (
-                f"the file must define def {FUNCTION}(solution, submission, row_id_column_name, ...) -> float, "
-                "outside of any other block"
+                f"the file must define def {FUNCTION}(solution, submission, row_id_column_name, ...) "
+                "-> float, outside of any other block"
             )
             raise UnreadableMetric([(words, getattr(named[-1], "lineno", None) if named else None)])
         function = named[-1]
@@ -146,10 +155,10 @@ class CustomMetric:
         limits: Limits | None = None,
         allow_weak: bool = False,
     ) -> dict[str, float]:
-        """The metric on each split, as floats, finite, in the metric's own unit and direction.
+        """Return the metric on each split, as finite floats.
 
-        Every split is computed before anything is raised, and what is said does not depend on which of
-        them it came from.
+        The values are in the metric's own unit and direction. Every split is computed before anything is
+        raised, and the text does not depend on the split that it came from.
 
         Parameters
         ----------
@@ -204,8 +213,8 @@ class CustomMetric:
 
 
 def _check_aligned(solution: pd.DataFrame, submission: pd.DataFrame, id_column: str) -> None:
-    theirs, ours = (frame[id_column].to_numpy() for frame in (submission, solution))
-    if len(theirs) != len(ours) or not bool(np.all(theirs == ours)):
+    submitted, wanted = (frame[id_column].to_numpy() for frame in (submission, solution))
+    if len(submitted) != len(wanted) or not bool(np.all(submitted == wanted)):
         raise ValueError("The submission must have the solution's ids in the solution's order.")
 
 
@@ -214,14 +223,20 @@ def _rows(frame: pd.DataFrame, mask: npt.NDArray[np.bool_] | None) -> pd.DataFra
 
 
 def _for_participants(text: str) -> str:
-    """Printable, on one line, cut; a text without any such character gets words of our own."""
+    """Return the text printable, on one line and cut.
+
+    Without a printable character it is a text of this module.
+    """
     shown = "".join(character if character.isprintable() else " " for character in text)
     shown = " ".join(shown.split())
     return shown[:MAX_PARTICIPANT_TEXT] or "The metric refused this file without saying why."
 
 
 def _failure(outcome: Outcome) -> str | None:
-    """Why this outcome is no finite number, as the rest of a sentence; None if it is one."""
+    """Return why the outcome is no finite number, or None.
+
+    The text is the rest of a sentence.
+    """
     value = outcome.value
     if outcome.stopped:
         return outcome.stopped
@@ -243,7 +258,7 @@ def _failure(outcome: Outcome) -> str | None:
 def _parse(source: bytes) -> ast.Module:
     try:
         with warnings.catch_warnings():
-            # About escapes in strings; Python says it again, in the log, when the file is run.
+            # About escapes in strings; Python repeats it in the log when the file is run.
             warnings.simplefilter("ignore")
             return ast.parse(source)
     except SyntaxError as error:
@@ -284,7 +299,7 @@ def _signature_faults(function: ast.FunctionDef) -> list[Fault]:
 
 
 def _own_nodes(function: ast.FunctionDef) -> list[ast.AST]:
-    """What is in the function but not in one that it defines."""
+    """Return the function's nodes without those of inner functions."""
     found: list[ast.AST] = []
     waiting: list[ast.AST] = list(function.body)
     while waiting:
@@ -340,7 +355,7 @@ _KINDS: Mapping[str, tuple[type, ...]] = {
 
 
 def _fits(annotation: ast.expr, value: Any) -> bool | None:
-    """Whether a value may stand where this annotation does; None if the annotation is not one we can tell by."""
+    """Return whether a value fits an annotation, or None if unclear."""
     match annotation:
         case ast.Constant(value=None):
             return value is None

@@ -1,9 +1,9 @@
-"""Sums in which order never matters: the same values give the same sum however they are cut and mixed.
+"""Exact sums: the same values in any order give one sum.
 
-Error-free extraction after Rump, Ogita and Oishi, "Accurate floating-point summation" (SIAM J. Sci.
-Comput. 31, 2008): adding and taking away a large power of two cuts every value at the same bit, so
-the upper parts are few enough bits to add without rounding. Where they gather into one running
-vector there, they go into one whole number here, in units of the smallest float64.
+Error-free extraction after Rump, Ogita and Oishi, "Accurate floating-point summation" (SIAM J. Sci. Comput.
+31, 2008): adding and subtracting a large power of two cuts every value at the same bit, so the upper parts
+are few enough bits to add without rounding. The paper gathers them in one running vector; here they go into
+one whole number, in units of the smallest float64.
 """
 
 from __future__ import annotations
@@ -25,7 +25,10 @@ _HUGE = 2.0**960
 
 
 class ExactSum:
-    """The sum of all values added, rounded once: equal to `math.fsum` of them in any order."""
+    """The sum of all values added, rounded once.
+
+    Equal to `math.fsum` of them in any order.
+    """
 
     def __init__(self) -> None:
         self._units = 0
@@ -46,7 +49,10 @@ class ExactSum:
         self._special += other._special
 
     def value(self) -> float:
-        """Correctly rounded; inf beyond the largest float64, inf or nan if such a value was added."""
+        """The sum, correctly rounded.
+
+        inf beyond the largest float64, inf or nan if such a value was added.
+        """
         if self._special != 0.0:  # also if it is nan
             return self._special
         try:

@@ -1,4 +1,4 @@
-"""`measure`: one metric over two frames in memory, through the same checks and code as a submitted file."""
+"""Score two frames in memory with the code for submitted files."""
 
 from __future__ import annotations
 
@@ -34,13 +34,14 @@ def measure(
     extra_ids: str = "refuse",
     **params: Any,
 ) -> float:
-    """One metric over two frames in memory, through the same checks and code as a submitted file.
+    """Return one metric over two frames in memory.
 
-    Rows are aligned by id and columns by name, so neither order matters; columns that are told
-    apart by position only, such as quantiles, are taken in the order of the numbers in their names,
-    or of `targets`. Of a solution with a Usage column the Ignored rows are dropped and all others
-    scored together. For classes the solution holds one 0/1 column per class or a single column with
-    the class of each row. A cell may hold a list. A hole (None, nan) is an empty cell.
+    The checks and the code are those of a submitted file. Rows are aligned by id and columns by name, so
+    neither order matters; columns that differ by position only, such as quantiles, are taken in the order of
+    the numbers in their names, or of `targets`. Of a solution with a Usage column the Ignored rows are
+    dropped and all others scored together. For classes the solution holds one 0/1 column per class or a
+    single column with the class of each row. A cell may hold a list. A missing value (None, nan) is an empty
+    cell.
 
     Parameters
     ----------
@@ -127,7 +128,10 @@ def _find_columns(
     submission: pd.DataFrame,
     ids: Sequence[str],
 ) -> list[str]:
-    """What the submission must hold; `given` is completed with the targets or the truth it implies."""
+    """Return the columns that the submission must hold.
+
+    `given` is completed with the targets or the truth that it implies.
+    """
     received = [name for name in submission.columns if name not in ids]
     reserved = {*ids, USAGE_COLUMN, given.get("weight"), given.get("group_by")}
     reserved |= {str(given.get(role, role)) for role in metric.side_roles}
@@ -174,7 +178,10 @@ def _find_columns(
 
 
 def _in_some_order(metric: Metric, received: list[str], candidates: Sequence[str]) -> list[str]:
-    """Columns whose position says what they are: a distribution's mean carries the truth's name."""
+    """Order columns whose position has a meaning.
+
+    A distribution's mean has the truth's name.
+    """
     if metric.predicted_roles:
         return sorted(received, key=lambda name: name not in candidates)
     return sorted(received, key=_natural)
@@ -189,7 +196,10 @@ def _natural(name: str) -> list[tuple[bool, float, str]]:
 def _label_column(
     given: Mapping[str, Any], candidates: Sequence[str], received: Sequence[str], solution: pd.DataFrame
 ) -> str | None:
-    """The solution's column that names each row's class, by classes being names of columns."""
+    """Return the solution's column of class names.
+
+    Each row names its class by a column.
+    """
     stated = given.get("truth")
     if stated is not None:
         names = [stated] if isinstance(stated, str) else stated
@@ -228,10 +238,10 @@ def _is_numeric(frame: pd.DataFrame, ids: Sequence[str]) -> bool:
 def _records(
     frame: pd.DataFrame, ids: Sequence[str], *, flags: bool, split: str
 ) -> Iterator[tuple[int, list[str]]]:
-    """The frame as a CSV reader would yield it: numbers written so that they read back exactly.
+    """Yield the frame as a CSV reader would.
 
-    With `flags` the booleans outside the id are written as the numbers 1 and 0. Lists are joined
-    by `split`.
+    Numbers are written so that they read back exactly. With `flags` the booleans outside the id are written
+    as the numbers 1 and 0. Lists are joined by `split`.
     """
     columns = [_texts(frame[name], flags=flags and name not in ids, split=split) for name in frame.columns]
     return ((line, list(fields)) for line, fields in enumerate(zip(*columns, strict=True), start=2))
@@ -256,7 +266,7 @@ def _texts(column: pd.Series[Any], *, flags: bool = False, split: str = " ") -> 
 
 
 def _separator(*frames: pd.DataFrame) -> str | None:
-    """What can stand between the items of the frames' lists; None if no cell is a list."""
+    """Return a separator for the frames' lists, or None without lists."""
     cells = [cell for frame in frames for cell in _list_cells(frame)]
     if not cells:
         return None

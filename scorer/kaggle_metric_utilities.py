@@ -1,8 +1,8 @@
-"""The helper module that Kaggle's metric notebooks import, by the same names.
+"""The helpers that Kaggle's metric notebooks import, by the same names.
 
-Loaded in the sandbox as `kaggle_metric_utilities`; this project's own code does not use it. The behaviour
-is that of Kaggle's public notebook of this name, except that a missing probability is refused: there it
-passes, since pandas leaves missing values out of sums.
+Loaded in the sandbox as `kaggle_metric_utilities`; this project's own code does not use it. The behaviour is
+that of Kaggle's public notebook of this name, except that a missing probability is refused: there it passes,
+since pandas leaves missing values out of sums.
 """
 
 from __future__ import annotations
@@ -24,7 +24,10 @@ class HostVisibleError(Exception):
 
 
 def treat_as_participant_error(error_message: str, solution: pd.DataFrame | np.ndarray[Any, Any]) -> bool:
-    """Whether a message cannot hold a label: the solution is all numbers and the message has none of them."""
+    """Return whether a message cannot hold a label.
+
+    The solution is all numbers and the message has none of them.
+    """
     kinds = list(solution.dtypes) if isinstance(solution, pd.DataFrame) else [solution.dtype]
     if not all(is_numeric_dtype(kind) for kind in kinds):
         return False
@@ -40,7 +43,10 @@ def safe_call_score(
     submission: pd.DataFrame | np.ndarray[Any, Any],
     **metric_func_kwargs: Any,
 ) -> Any:
-    """The function's value; an error that cannot hold a label becomes a ParticipantVisibleError."""
+    """Return the function's value.
+
+    An error that cannot hold a label becomes a ParticipantVisibleError.
+    """
     try:
         return metric_function(solution, submission, **metric_func_kwargs)
     except Exception as error:
@@ -55,7 +61,10 @@ def safe_call_score(
 
 
 def verify_valid_probabilities(df: pd.DataFrame, df_name: str) -> None:
-    """Raise a ParticipantVisibleError unless every row is numbers from 0 to 1 that add to one."""
+    """Refuse rows unless they are probabilities that sum to one.
+
+    Raises ParticipantVisibleError.
+    """
     values = df.to_numpy()
     if not is_numeric_dtype(values.dtype):
         raise ParticipantVisibleError(f"All target values in {df_name} must be numeric")

@@ -1,8 +1,12 @@
-"""The reference pages that are written from the code: `python -m scorer.reference docs/reference`."""
+"""Write the reference pages that come from the code.
+
+`python -m scorer.reference docs/reference`
+"""
 
 from __future__ import annotations
 
 import sys
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -17,7 +21,7 @@ from scorer.metrics.registry import Metric
 SUBMISSION_CODES: Mapping[str, str] = MappingProxyType(
     {
         "TOO_LARGE": "The file, or what it unpacks to, is larger than the challenge allows.",
-        "NOT_CSV": "The content is something else: a workbook, JSON, a web page, a damaged or nested archive.",
+        "NOT_CSV": "The content is a workbook, JSON, a web page, a damaged or a nested archive.",
         "SEVERAL_FILES": "The zip holds more than one file.",
         "EMPTY_FILE": "There is nothing in the file.",
         "ENCODING": "A byte is not UTF-8, or the file is UTF-16 or holds NUL bytes.",
@@ -27,7 +31,7 @@ SUBMISSION_CODES: Mapping[str, str] = MappingProxyType(
         "NO_HEADER": "The first line is data, a comment or blank instead of the column names.",
         "SEPARATOR": "Columns are separated by semicolons, tabs or bars.",
         "COLUMN_NAME": "A required column is missing or spelt otherwise.",
-        "EXTRA_COLUMN": "There are columns nobody asked for.",
+        "EXTRA_COLUMN": "There are columns that the challenge does not define.",
         "INDEX_COLUMN": "The first column has no name: the index pandas writes by default.",
         "DUPLICATE_COLUMN": "A column name appears twice.",
         "FIELD_COUNT": "A line has more or fewer values than the header.",
@@ -46,8 +50,8 @@ SUBMISSION_CODES: Mapping[str, str] = MappingProxyType(
         "NOT_AN_ORDERING": "A list is not an order of exactly the items of its row.",
         "NOT_A_BOX": "A box ends before it starts.",
         "OUTSIDE_IMAGE": "A mask reaches beyond its image.",
-        "VALUE_TOO_LARGE": "A number, or the score computed from it, is beyond all measure.",
-        "ROW_SUM": "The probabilities of a row are all 0, or do not sum to 1 where the challenge insists on it.",
+        "VALUE_TOO_LARGE": "A number, or the score computed from it, is too large.",
+        "ROW_SUM": "The probabilities of a row are all 0, or do not sum to 1 where they must.",
         "METRIC_REFUSED": "The organiser's own metric refused the file, in its own words.",
     }
 )
@@ -62,7 +66,8 @@ NOTICE_CODES: Mapping[str, str] = MappingProxyType(
         "NOTICE_CONSTANT": "All predictions are equal.",
         "NOTICE_HARD_LABELS": "All predictions are 0 or 1 although the metric rewards probabilities.",
         "NOTICE_RENORMALISED": "Rows of probabilities were divided by their sum.",
-        "NOTICE_NO_IMPROVEMENT": "On the ladder: not significantly better than the team's best file so far, whose score is shown.",
+        "NOTICE_NO_IMPROVEMENT": "On the ladder: not significantly better than the team's best file so far; "
+        "that file's score is shown.",
         "NOTICE_FEW_VALUES": "The predictions take very few distinct values.",
         "NOTICE_SAME_PREDICTIONS": "An earlier file of the team holds the same predictions.",
         "NOTICE_LOOKS_PERMUTED": "The predictions look like an earlier file's in another order of rows.",
@@ -74,7 +79,7 @@ CHALLENGE_CODES: Mapping[str, str] = MappingProxyType(
     {
         "FILE_MISSING": "A file the challenge needs or names is not there.",
         "FOLDER_NOT_EMPTY": "A new challenge is only written into an empty folder.",
-        "FOLDER_CHANGED": "A file changed while the folder was being copied for publishing; publish it again.",
+        "FOLDER_CHANGED": "A file changed while the folder was copied for publishing; publish it again.",
         "OUTSIDE_FOLDER": "A link or a name leads out of the challenge's folder.",
         "YAML_SYNTAX": "challenge.yaml is not YAML, or uses anchors, aliases or deep nesting.",
         "DUPLICATE_KEY": "A key appears twice.",
@@ -83,7 +88,7 @@ CHALLENGE_CODES: Mapping[str, str] = MappingProxyType(
         "WRONG_TYPE": "A value is of another type than asked for.",
         "BAD_VALUE": "A value is of the right type and still impossible.",
         "UNKNOWN_METRIC": "There is no metric of that name.",
-        "BAD_METRIC_PARAM": "A metric's parameter is unknown, missing or out of range, or does not suit the columns.",
+        "BAD_METRIC_PARAM": "A metric's parameter is unknown, missing, out of range or unfit for columns.",
         "BAD_METRIC_FILE": "The organiser's own metric.py cannot be used; the message says why.",
         "METRIC_FAILED": "The organiser's own metric gave no finite number for an acceptable file.",
         "SANDBOX_TOO_WEAK": "This machine cannot isolate an organiser's own metric well enough to run it.",
@@ -106,14 +111,18 @@ CHALLENGE_CODES: Mapping[str, str] = MappingProxyType(
         "NOTICE_NO_SUMMARY": "There is no summary.",
         "NOTICE_NO_DESCRIPTION": "There is no description.md.",
         "NOTICE_NO_SOURCE": "Nothing says where the data come from.",
-        "NOTICE_NO_EXAMPLES": "No example pins a score.",
+        "NOTICE_NO_EXAMPLES": "There is no example with a known score.",
         "NOTICE_NO_BASELINES": "No baseline will be on the board.",
         "NOTICE_UNUSED_EXAMPLE": "A file in examples/ is not listed.",
         "NOTICE_ISOLATION": "How well this machine isolates the organiser's own metric.",
-        "NOTICE_TRUTH_NOT_BEST": "The truth itself cannot reach the best score, as where true lists are empty.",
-        "NOTICE_CLASS_NOT_IN_SPLIT": "A class has rows in one split only, which this metric can bear.",
+        "NOTICE_TRUTH_NOT_BEST": "The truth itself cannot reach the best score: some true lists are empty.",
+        "NOTICE_CLASS_NOT_IN_SPLIT": "A class has rows in one split only, which this metric permits.",
     }
 )
+
+
+def _paragraph(text: str) -> list[str]:
+    return textwrap.wrap(text, 110, break_on_hyphens=False)
 
 
 def metrics_page() -> str:
@@ -121,13 +130,19 @@ def metrics_page() -> str:
     lines = [
         "# Metrics",
         "",
-        "Written from the code by `python -m scorer.reference docs/reference`; edit the metric, not this page.",
+        *_paragraph(
+            "Written from the code by `python -m scorer.reference docs/reference`; edit the metric, not "
+            "this page."
+        ),
         "",
-        "A metric is chosen in `challenge.yaml`, alone (`metric: log_loss`) or with parameters and",
-        "[modifiers](#modifiers) (`metric: {name: f1, average: macro}`). Its name, version and parameters are",
-        "stored with every score. Every number is read as a 64-bit float from plain ASCII digits; a score is",
-        "always finite. A metric marked + is a sum over rows: it is summed exactly, so that neither the order of",
-        "the rows nor the size of the file can change a digit, and files of any size are scored in little memory.",
+        *_paragraph(
+            "A metric is chosen in `challenge.yaml`, alone (`metric: log_loss`) or with parameters and "
+            "[modifiers](#modifiers) (`metric: {name: f1, average: macro}`). Its name, version and "
+            "parameters are stored with every score. Every number is read as a 64-bit float from plain "
+            "ASCII digits; a score is always finite. A metric marked + is a sum over rows: it is summed "
+            "exactly, so that neither the order of the rows nor the size of the file can change a digit, "
+            "and files of any size are scored in little memory."
+        ),
         "",
         "| name | is | better | range | a cell holds |",
         "|---|---|---|---|---|",
@@ -136,20 +151,27 @@ def metrics_page() -> str:
         better = "higher" if metric.greater_is_better else "lower"
         mark = " +" if metric.decomposable else ""
         lines.append(
-            f"| [{metric.name}](#{metric.name}){mark} | {metric.title} | {better} | {_range(metric)} | {_cell(metric)} |"
+            f"| [{metric.name}](#{metric.name}){mark} | {metric.title} | {better} "
+            f"| {_range(metric)} | {_cell(metric)} |"
         )
     lines += [
         "",
         "## Modifiers",
         "",
-        "They stand beside a metric's own parameters and work the same for all. From the inside out: the score of",
-        "each group and column, raised to the floor, transformed, combined over columns, then over groups.",
+        *_paragraph(
+            "They stand beside a metric's own parameters and work the same for all. From the inside out: "
+            "the score of each group and column, raised to the floor, transformed, combined over columns, "
+            "then over groups."
+        ),
         "",
         "| modifier | default | means |",
         "|---|---|---|",
         *_parameters(Modifiers.model_fields.items(), ()),
         "",
-        "Rows with `Usage` Ignored must be predicted and are not scored. Several metrics are summed with `combine`:",
+        *_paragraph(
+            "Rows with `Usage` Ignored must be predicted and are not scored. Several metrics are summed "
+            "with `combine`:"
+        ),
         "",
         "    metric:",
         "      combine:",
@@ -159,7 +181,10 @@ def metrics_page() -> str:
     for metric in _sorted():
         lines += ["", f"## {metric.name}", "", metric.help, "", metric.convention, ""]
         best, worst = (_bound(bound) for bound in (metric.best, metric.worst))
-        words = f"Version {metric.version}; predicts: {metric.kind}; best {best}, worst {worst}; a cell holds {_cell(metric)}."
+        words = (
+            f"Version {metric.version}; predicts: {metric.kind}; best {best}, worst {worst}; "
+            f"a cell holds {_cell(metric)}."
+        )
         if not metric.takes_weights:
             words += " Takes no `weight`."
         lines.append(words)
@@ -189,10 +214,13 @@ def problems_page() -> str:
     lines = [
         "# Problem codes",
         "",
-        "Written from the code by `python -m scorer.reference docs/reference`.",
+        *_paragraph("Written from the code by `python -m scorer.reference docs/reference`."),
         "",
-        "A refused file comes with every problem found: a code from this page, a message, and where known the line",
-        "(the header is line 1), the id, the column and the received text. Codes do not change; messages may.",
+        *_paragraph(
+            "A refused file comes with every problem found: a code from this page, a message, and where "
+            "known the line (the header is line 1), the id, the column and the received text. Codes do "
+            "not change; messages may."
+        ),
     ]
     for title, codes in (
         ("Submissions that are refused", SUBMISSION_CODES),
@@ -209,12 +237,18 @@ def findings_page() -> str:
     lines = [
         "# Findings",
         "",
-        "Written from the code by `python -m scorer.reference docs/reference`; edit the check, not this page.",
+        *_paragraph(
+            "Written from the code by `python -m scorer.reference docs/reference`; edit the check, not "
+            "this page."
+        ),
         "",
-        "What the audit of a challenge looks for before it is published. A finding has a severity (block, warn or",
-        "info), a scope, the evidence in words and numbers, what to do, and where it is a test the effect and the",
-        "corrected p. A check that can block keeps a challenge from being published unless the organiser gives a",
-        "reason, which stays in the log. What could not be checked is a finding too, `not_checked`, with why.",
+        *_paragraph(
+            "What the audit of a challenge looks for before it is published. A finding has a severity "
+            "(block, warn or info), a scope, the evidence in words and numbers, what to do, and where it "
+            "is a test the effect and the corrected p. A check that can block keeps a challenge from "
+            "being published unless the organiser gives a reason, which stays in the log. What could not "
+            "be checked is a finding too, `not_checked`, with why."
+        ),
         "",
         "| code | looks at | looks for | can block | version | cost |",
         "|---|---|---|---|---|---|",
@@ -225,7 +259,8 @@ def findings_page() -> str:
         costs = "; ".join(dict.fromkeys(check.cost for check in checks))
         blocks = "yes" if any(check.blocks for check in checks) else "no"
         lines.append(
-            f"| `{code}` | {scopes} | {titles} | {blocks} | {max(check.version for check in checks)} | {costs} |"
+            f"| `{code}` | {scopes} | {titles} | {blocks} "
+            f"| {max(check.version for check in checks)} | {costs} |"
         )
     return "\n".join(lines) + "\n"
 

@@ -18,7 +18,7 @@ from scorer.challenges.solution_checks import (
     undefined_problems,
 )
 from scorer.challenges.task import Part, Task
-from scorer.reading.cells import GRAMMARS, Cells, ColumnBuilder, canonical_label, say_fault
+from scorer.reading.cells import GRAMMARS, Cells, ColumnBuilder, canonical_label, describe_fault
 from scorer.reading.columnar import NotColumnar, read_columnar
 from scorer.reading.columns import CodeArray, Column, Labels, Lists, Vocabulary, take
 from scorer.reading.ids import DuplicateId, IdIndex
@@ -102,7 +102,7 @@ def prepare(
         columns[wanted] = builder.column()
         for code, fault in builder.faults.items():
             line, key = rows.lines[fault.row], show(rows.ids[fault.row])
-            words = say_fault(code, fault, wanted.cells)
+            words = describe_fault(code, fault, wanted.cells)
             message = f"Column {show(wanted.name)}, line {line} (id {key}): {words}"
             problems.append(
                 solution_problem(

@@ -1,1 +1,1 @@
-"""Reading tables of strangers: bytes to rows, cells, columns and ids, with every problem named."""
+"""Read untrusted tables: bytes to rows, cells, columns and ids."""

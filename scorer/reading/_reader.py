@@ -1,8 +1,8 @@
-"""The reader's first half, inside the sandbox: the bytes of one received file in, texts and plain arrays out.
+"""Parse a received file inside the sandbox: bytes to texts and arrays.
 
-Everything that a hostile file could break, from the unpacking to Arrow's parsers, runs here, and here is nothing
-worth breaking into: neither labels nor ids nor the split, no other file and no way out. `scorer.reading.parsing` is the
-other side. It asks by lines of JSON; what answers it is messages, each with its kind and length before it:
+Everything that a hostile file could break, from the unpacking to Arrow's parsers, runs here, without labels,
+ids, the split, other files or a network. `scorer.reading.parsing` is the other side. It sends lines of JSON;
+the answers are messages, each with its kind and length before it:
 
     {"do": "open"}       then "opened"; of several files, which are read one after the other, the named one
     {"do": "header"}     then "header"
@@ -10,7 +10,7 @@ other side. It asks by lines of JSON; what answers it is messages, each with its
     {"do": "records"}    any number of "records", then "end"; each a line and its fields, or, of blank lines,
                          the first and how many
 
-Any of them may end with "refused" instead, which holds everything that is wrong, or with "out_of_memory".
+Any of them may end with "refused" instead, which holds all problems, or with "out_of_memory".
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ LETTERS_AT_ONCE = 1 << 18
 
 
 class Descriptor:
-    """An open file that can be opened any number of times, each with a position of its own."""
+    """An open file that can be opened again, with separate positions."""
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
@@ -68,7 +68,7 @@ class _Positioned(io.RawIOBase):
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         start = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: os.fstat(self._fd).st_size}[whence]
         if start + offset < 0:
-            raise OSError("a place before the start of the file")
+            raise OSError("a position before the start of the file")
         self._at = start + offset
         return self._at
 
@@ -93,10 +93,10 @@ class _Out:
     def __init__(self, stream: io.RawIOBase) -> None:
         self._stream = stream
 
-    def say(self, kind: str, content: Any = None) -> None:
+    def send(self, kind: str, content: Any = None) -> None:
         self._write(JSON, json.dumps([kind, content], ensure_ascii=False, separators=(",", ":")).encode())
 
-    def give(self, array: NDArray[Any]) -> None:
+    def send_array(self, array: NDArray[Any]) -> None:
         self._write(ARRAY, np.ascontiguousarray(array).view(np.uint8).data)
 
     def _write(self, kind: bytes, content: bytes | memoryview) -> None:
@@ -116,24 +116,24 @@ class _Reader:
         try:
             getattr(self, f"_{command['do']}")(command)
         except UnreadableTable as error:
-            self.out.say("refused", [problem.as_dict() for problem in error.problems])
+            self.out.send("refused", [problem.as_dict() for problem in error.problems])
         except NotColumnar:
-            self.out.say("not_plain")
+            self.out.send("not_plain")
         except MemoryError:
-            self.out.say("out_of_memory")
+            self.out.send("out_of_memory")
         except RuntimeError as error:
-            if "start new thread" not in str(error):  # whose stack found no room
+            if "start new thread" not in str(error):  # no memory for its stack
                 raise
-            self.out.say("out_of_memory")
+            self.out.send("out_of_memory")
 
     def _open(self, command: Mapping[str, Any]) -> None:
         file = self.files[command["file"]]
         self.table = table = open_table(file, max_bytes=command["max_bytes"], parquet=command["parquet"])
         notices = [notice.as_dict() for notice in table.notices]
-        self.out.say("opened", {"packing": table.packing, "notices": notices})
+        self.out.send("opened", {"packing": table.packing, "notices": notices})
 
     def _header(self, _command: Mapping[str, Any]) -> None:
-        self.out.say("header", self._opened().header())
+        self.out.send("header", self._opened().header())
 
     def _plain(self, command: Mapping[str, Any]) -> None:
         wanted = {name: Cells(kind, split=split) for name, (kind, split) in command["wanted"].items()}
@@ -144,14 +144,14 @@ class _Reader:
             id_column=command["id_column"],
             numeric_ids=command["numeric_ids"],
         ):
-            # Before a word of it: half a block could not be taken back.
+            # Checked before anything is sent: half a block could not be taken back.
             arrays = list(_arrays(raw, wanted))
             if any(array.nbytes > MAX_ARRAY_BYTES for array in arrays):
                 raise NotColumnar("a block of long strings")
-            self.out.say("block", int(raw.n_blank))
+            self.out.send("block", int(raw.n_blank))
             for array in arrays:
-                self.out.give(array)
-        self.out.say("end")
+                self.out.send_array(array)
+        self.out.send("end")
 
     def _records(self, command: Mapping[str, Any]) -> None:
         waiting: list[tuple[int, list[str] | int]] = []
@@ -165,13 +165,13 @@ class _Reader:
                     _add_blank_line(waiting, line)
                     size += 4
                 if len(waiting) >= RECORDS_AT_ONCE or size >= LETTERS_AT_ONCE:
-                    self.out.say("records", waiting)
+                    self.out.send("records", waiting)
                     waiting, size = [], 0
         finally:
-            # What came before a fault is part of what is said about it.
+            # Records before a fault are part of its report.
             if waiting:
-                self.out.say("records", waiting)
-        self.out.say("end")
+                self.out.send("records", waiting)
+        self.out.send("end")
 
     def _opened(self) -> Table:
         assert self.table is not None
@@ -179,7 +179,10 @@ class _Reader:
 
 
 def _add_blank_line(waiting: list[tuple[int, list[str] | int]], line: int) -> None:
-    """Files of nothing else are known: lines that follow each other are one entry, the first and how many."""
+    """Add a blank line; following blank lines are one entry.
+
+    The entry is the first line and how many: files of blank lines alone are known.
+    """
     if waiting:
         first, before = waiting[-1]
         if isinstance(before, int) and first + before == line:
@@ -189,7 +192,10 @@ def _add_blank_line(waiting: list[tuple[int, list[str] | int]], line: int) -> No
 
 
 def _arrays(raw: Raw, wanted: Mapping[str, Cells]) -> Iterator[NDArray[Any]]:
-    """A block as plain arrays, in the order in which `scorer.reading.parsing` takes them: the ids, then column by column."""
+    """Yield a block's arrays in the order `scorer.reading.parsing` reads them.
+
+    First the ids, then column by column.
+    """
     if isinstance(raw.ids, np.ndarray):
         yield raw.ids
     else:

@@ -1,4 +1,4 @@
-"""What a cell must hold, and turning columns of text into arrays with every fault named."""
+"""Turn columns of text into arrays, with every fault named."""
 
 from __future__ import annotations
 
@@ -59,11 +59,14 @@ class Cells:
 
     @property
     def may_be_empty(self) -> bool:
-        """A list of nothing and a mask of no pixels are answers; a missing number is not."""
+        """Return whether an empty cell is an answer.
+
+        An empty list and a mask without pixels are; a missing number is not.
+        """
         return self.kind in ("list", "text")
 
     def within(self, other: Cells) -> bool:
-        """Whether everything allowed here is allowed there too, and means the same."""
+        """Return whether `other` allows the same cells with the same meaning."""
         if self.kind not in NUMERIC_KINDS or other.kind not in NUMERIC_KINDS:
             return self == other
         whole = other.kind == "number" or self.kind != "number"
@@ -84,7 +87,10 @@ EMPTY_MASKS = frozenset({"", "-", "-1", "1 0"})
 
 
 def _rle_fault(text: str) -> str | None:
-    """Run-length encoding as Kaggle writes it: 1-based start and length, in pairs, in rising order."""
+    """Return what is wrong with run lengths in Kaggle's form.
+
+    Pairs of 1-based start and length, in rising order.
+    """
     if text in EMPTY_MASKS:
         return None
     numbers = text.split()
@@ -112,7 +118,10 @@ def _box_fault(text: str) -> str | None:
     """Detections: label, confidence and four corners, over and over."""
     parts = text.split()
     if len(parts) % 6:
-        return f"has {len(parts)} values; every detection takes 6: label, confidence, and four numbers of the box"
+        return (
+            f"has {len(parts)} values; every detection takes 6: "
+            "label, confidence, and four numbers of the box"
+        )
     for at in range(0, len(parts), 6):
         for number in parts[at + 1 : at + 6]:
             if not NUMBER.fullmatch(number) or abs(float(number)) > LARGEST:
@@ -145,7 +154,7 @@ GRAMMARS: Mapping[str, Grammar] = MappingProxyType(
 
 @dataclass(slots=True)
 class Fault:
-    """All cells of a column that are wrong in one way: how many, and the first."""
+    """The cells of a column with one kind of fault: count and first."""
 
     row: int
     text: str
@@ -156,7 +165,10 @@ class Fault:
 
 @dataclass(slots=True)
 class ColumnBuilder:
-    """Reads a column cell by cell, exactly; the columnar fast path must agree with it on every text."""
+    """Reads a column cell by cell, exactly.
+
+    The fast path in columnar.py must agree with it on every text.
+    """
 
     cells: Cells
     n_rows: int
@@ -246,13 +258,19 @@ class ColumnBuilder:
 
 
 def split_tokens(text: str, separator: str) -> list[str]:
-    """The tokens of a list cell, spelt like labels; what is empty between separators is no token."""
+    """Return the tokens of a list cell, in the spelling of labels.
+
+    Nothing between two separators is no token.
+    """
     tokens = (canonical_label(token) for token in text.split(separator))
     return [token for token in tokens if token]
 
 
 def canonical_label(text: str) -> str:
-    """One spelling of a label: no outer spaces, '1.0' as '1', '-0.0' as '0', 'true' as 'True'."""
+    """Return the one spelling of a label.
+
+    No outer spaces, '1.0' as '1', '-0.0' as '0', 'true' as 'True'.
+    """
     label = text.strip(SPACES)
     whole, point, zeros = label.partition(".")
     if point and not zeros.strip("0") and whole.isascii() and whole.removeprefix("-").isdecimal():
@@ -260,8 +278,8 @@ def canonical_label(text: str) -> str:
     return label.capitalize() if label.lower() in ("true", "false") else label
 
 
-def say_fault(code: str, fault: Fault, cells: Cells) -> str:
-    """What is wrong with a received text and how to mend it, as the second half of a message."""
+def describe_fault(code: str, fault: Fault, cells: Cells) -> str:
+    """Return the second half of a message: the fault and its remedy."""
     text = fault.text
     shown = f'"{show(text.strip(SPACES))}"'
     if fault.words:
@@ -293,7 +311,7 @@ def _range(cells: Cells) -> str:
 
 
 def _hint(text: str) -> str:
-    """How to write what was probably meant, if that is plain to see."""
+    """Return how to write what was probably meant, if that is clear."""
     if text.endswith("%") and NUMBER.fullmatch(text[:-1]) and len(text) <= 40:
         return f" - write {float(text[:-1]) / 100:.12g}"
     if re.fullmatch(r"[+-]?\d{1,3}(?:,\d{3})+\.\d+", text, re.ASCII):

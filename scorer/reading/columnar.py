@@ -1,10 +1,9 @@
-"""The fast half of the reader: whole columns at a time, for files with nothing odd in them.
+"""Read whole columns at a time, if the file has nothing unusual.
 
-Two speeds, one truth. What is read here has, bit for bit, the values that the exact reader
-(`Table.records` and `scorer.reading.cells.ColumnBuilder`) would give; at the first sign of anything it would
-refuse, remark on, or that this module was not made for, it gives up with NotColumnar, and the caller
-reads the file again exactly. Giving up is always right; accepting needs a reason, given where it is
-not plain to see.
+The values are, bit for bit, those of the exact reader (`Table.records` and
+`scorer.reading.cells.ColumnBuilder`). At the first sign of anything that the exact reader would refuse or
+report, or that this module was not made for, it raises NotColumnar, and the caller reads the file again exactly.
+Giving up is always right; accepting needs a reason, stated where it is not obvious.
 """
 
 from __future__ import annotations
@@ -63,11 +62,15 @@ class Block:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Raw:
-    """A block as parsed: nothing in it has been judged, and names are not codes yet, as both need more than the file."""
+    """A parsed block, not yet checked against the challenge.
+
+    Names are not codes yet: both need more than the file.
+    """
 
     ids: NDArray[np.int64] | pa.StringArray
     columns: dict[str, Any]
-    """Numbers as float64, labels as a dictionary array, lists as (dictionary array of tokens, offsets), texts as an array."""
+    """Numbers as float64, labels as a dictionary array, lists as (dictionary array of tokens, offsets),
+    texts as an array."""
     n_blank: int = 0
 
 
@@ -132,7 +135,9 @@ def raw_blocks(
     numeric_ids: bool,
     beside: Callable[[], object] = bool,
 ) -> Iterator[Raw]:
-    """The half of `read_columnar` that touches the file's bytes; `beside` runs along with it.
+    """Yield the parsed blocks of a file; `beside` runs meanwhile.
+
+    This is the half of `read_columnar` that touches the file's bytes.
 
     Raises
     ------
@@ -153,7 +158,10 @@ def raw_blocks(
 
 
 def _in_order(parse: _CsvParser, blocks: Iterator[bytes], *, beside: Callable[[], object]) -> Iterator[Raw]:
-    """Every block parsed, by threads of this call if there are several; `beside` runs along with them."""
+    """Yield every parsed block in order; `beside` runs meanwhile.
+
+    Several threads parse, if this call has them.
+    """
     first = next(blocks, None)
     if first is None:
         return
@@ -194,7 +202,10 @@ def _body(table: Table, header: Sequence[str]) -> Iterator[bytes]:
 
 
 class _CsvParser:
-    """Turns a block of whole lines into columns; may be called by several threads at once."""
+    """Turns a block of whole lines into columns.
+
+    Several threads may call it at once.
+    """
 
     def __init__(
         self, header: Sequence[str], wanted: Mapping[str, Cells], id_column: str, *, numeric_ids: bool
@@ -253,7 +264,10 @@ def _one_array(column: pa.ChunkedArray) -> pa.Array:
 
 
 def _check_bytes(block: bytes, data: NDArray[np.uint8], breaks: NDArray[np.bool_]) -> bool:
-    """Whether there are quotes; NotColumnar unless Arrow and the csv module cut the block alike."""
+    """Return whether the block has quotes.
+
+    Raises NotColumnar unless Arrow and the csv module split the block alike.
+    """
     # Arrow would take a byte order mark at the start of any block for one of the file.
     if b"\x00" in block or block.startswith(_BOM):
         raise NotColumnar("a NUL or a second byte order mark")
@@ -280,10 +294,10 @@ def _check_bytes(block: bytes, data: NDArray[np.uint8], breaks: NDArray[np.bool_
 
 
 def _quotes_are_simple(data: NDArray[np.uint8], breaks: NDArray[np.bool_]) -> bool:
-    """Whether every quote opens or closes a whole value, and no value holds a line end.
+    """Return whether every quote opens or closes a whole value.
 
-    Then quotes come in pairs, first one that opens, then one that closes, and inside and outside of
-    quotes is the same for every parser.
+    No value may hold a line end. Quotes then come in pairs, opening and closing, and every parser agrees on
+    what is inside them.
     """
     at = np.flatnonzero(data == _QUOTE)
     if len(at) % 2:
@@ -299,7 +313,10 @@ def _quotes_are_simple(data: NDArray[np.uint8], breaks: NDArray[np.bool_]) -> bo
 
 
 def _is_bare(block: bytes, data: NDArray[np.uint8], breaks: NDArray[np.bool_]) -> bool:
-    """Whether each id in the first column is spelt as int64 prints it, if Arrow reads it as one."""
+    """Return whether each id is spelt as int64 prints it.
+
+    The ids are the first column, if Arrow reads it as whole numbers.
+    """
     if b" " in block or b"\t" in block or b"x" in block or b"X" in block or len(block) < 3:
         return False
     if block[0] == _LF or block[0] == _CR or (block[0] == _ZERO and block[1] != _COMMA):
@@ -332,7 +349,7 @@ def _parquet_blocks(
 
 
 def _longest(column: pa.Array) -> int:
-    """Bytes of the longest string there may be in the column."""
+    """Return the most bytes that a string of the column can have."""
     if not pa.types.is_dictionary(column.type) or not len(column.dictionary):
         return 0
     return int(pa.compute.max(pa.compute.binary_length(column.dictionary)).as_py())
@@ -349,7 +366,7 @@ def _typed_ids(column: pa.Array, *, numeric_ids: bool) -> Any:
 
 
 def _typed_column(column: pa.Array, cells: Cells) -> pa.Array:
-    """The column as a CSV file of the same content would give it."""
+    """Return the column as a CSV file of the same content gives it."""
     kind = column.type
     if cells.kind in NUMERIC_KINDS:
         if pa.types.is_boolean(kind) and cells.kind == "flag":
@@ -365,7 +382,10 @@ def _typed_column(column: pa.Array, cells: Cells) -> pa.Array:
 
 
 def _dictionary(column: pa.Array) -> pa.DictionaryArray:
-    """Strings as a dictionary of those that occur, all of them text without NUL."""
+    """Return strings as a dictionary of those that occur.
+
+    All are text without NUL.
+    """
     if not pa.types.is_dictionary(column.type) or not (
         pa.types.is_string(column.type.value_type) or pa.types.is_large_string(column.type.value_type)
     ):
@@ -442,7 +462,10 @@ def _checked_texts(texts: Iterable[str], cells: Cells) -> TextArray:
 
 
 def _maker(cells: Cells, vocabulary: Vocabulary | None) -> Callable[[Any], Column]:
-    """Turns what `Raw` holds into a column, or raises NotColumnar; for labels and lists one block after the other."""
+    """Return a function that turns `Raw` columns into a column.
+
+    It raises NotColumnar. For labels and lists it takes the blocks one after the other.
+    """
     if cells.kind in NUMERIC_KINDS:
         return lambda values: _checked_numbers(values, cells)
     if cells.kind == "text":

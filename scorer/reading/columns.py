@@ -1,8 +1,8 @@
-"""Columns as arrays: numbers, labels and lists as codes into a vocabulary, texts as they came.
+"""Columns as arrays: numbers, codes of labels and lists, texts.
 
 A label is compared a million times and spelt a handful of times, so it is kept as a code. Truth and
-prediction share one vocabulary: equal codes are equal labels. The names of the truth come first, so
-a code at or beyond `n_known` is a label or token no scored row of the truth has.
+prediction share one vocabulary: equal codes are equal labels. The names of the truth come first, so a code at
+or beyond `n_known` is a label or token that no scored row of the truth has.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Rows = NDArray[Any]
 
 
 class Vocabulary:
-    """Names by code and codes by name; grows with every new name."""
+    """Names by code and codes by name; new names are added."""
 
     def __init__(self, names: Iterable[str] = ()) -> None:
         self.names: list[str] = []
@@ -53,7 +53,10 @@ class Vocabulary:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Labels:
-    """One label per row, as codes; -1 where there is none (rows marked Ignored)."""
+    """One label per row, as codes.
+
+    -1 where there is none (rows marked Ignored).
+    """
 
     codes: CodeArray
 
@@ -66,7 +69,10 @@ class Labels:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Lists:
-    """One list of tokens per row: row i holds codes[offsets[i]:offsets[i + 1]]."""
+    """One list of tokens per row.
+
+    Row i holds codes[offsets[i]:offsets[i + 1]].
+    """
 
     codes: CodeArray
     offsets: NDArray[np.int64]
@@ -86,7 +92,7 @@ class Lists:
 
     @property
     def places(self) -> NDArray[np.int64]:
-        """The position of each token within its own list, from 0."""
+        """Return each token's position within its own list, from 0."""
         return np.arange(len(self.codes)) - np.repeat(self.offsets[:-1], self.lengths)
 
     def take(self, rows: Rows) -> Lists:

@@ -1,8 +1,8 @@
-"""The ids of a challenge: text in, row out, exactly, for one id or for a million at a time.
+"""Map ids to rows exactly, one or a million at a time.
 
-Ids stay text. Where every one of them is the canonical decimal spelling of an int64, texts and
-numbers are the same thing and the numbers are kept; `numeric` says so. All that is kept are plain
-arrays, so that an index can be mapped from disk and shared by every job on the machine.
+Ids stay text. Where every one of them is the canonical decimal spelling of an int64, texts and numbers are
+equivalent and the numbers are kept; `numeric` tells. All data are plain arrays, so that an index can be
+mapped from disk and shared by every job on the machine.
 """
 
 from __future__ import annotations
@@ -50,7 +50,10 @@ class DuplicateId(Exception):
 
 
 class IdIndex:
-    """Ids in the solution's row order, and the row of each. Made by `build` or `open`, never changed."""
+    """Ids in the solution's row order, and the row of each.
+
+    Made by `build` or `open`, never changed.
+    """
 
     def __init__(self, arrays: dict[str, NDArray[Any]]) -> None:
         self._arrays = arrays
@@ -60,7 +63,10 @@ class IdIndex:
 
     @classmethod
     def build(cls, ids: Iterable[str] | Numbers | pa.Array | pa.ChunkedArray) -> IdIndex:
-        """From the ids in row order; raises DuplicateId, of the second row that comes first."""
+        """Build the index from the ids in row order.
+
+        Raises DuplicateId, of the second row that comes first.
+        """
         if isinstance(ids, np.ndarray) and ids.dtype == np.int64:
             return cls(_Numbers.build(ids))
         if not isinstance(ids, pa.Array | pa.ChunkedArray):
@@ -72,14 +78,14 @@ class IdIndex:
         return cls(_Texts.build(texts) if numbers is None else _Numbers.build(numbers))
 
     def save(self, folder: Path) -> None:
-        """One .npy file per array, in a folder that is made if need be."""
+        """Write one .npy file per array; makes the folder if needed."""
         folder.mkdir(parents=True, exist_ok=True)
         for name, array in self._arrays.items():
             np.save(folder / f"{name}.npy", array, allow_pickle=False)
 
     @classmethod
     def open(cls, folder: Path) -> IdIndex:
-        """What was saved there, mapped into memory."""
+        """Return what was saved there, mapped into memory."""
         files = sorted(folder.glob("*.npy"))
         arrays = {path.stem: np.load(path, mmap_mode="r", allow_pickle=False) for path in files}
         # A plain view: every access through np.memmap's own class costs several times as much.
@@ -103,7 +109,10 @@ class IdIndex:
         return self._keys.get(text)
 
     def finder(self) -> Callable[[str], int | None]:
-        """`get`, for whoever asks again and again: quicker, and at most some 100 MB dearer."""
+        """Return a faster `get`, for many calls.
+
+        It takes at most some 100 MB more.
+        """
         if len(self) > _SMALL:
             return self.get
         return {text: row for row, text in enumerate(self)}.get
@@ -114,7 +123,10 @@ class IdIndex:
         return self._keys.rows_of(numbers)
 
     def rows_of_texts(self, texts: pa.Array) -> Places:
-        """The row of each text of a string array without nulls; exact, whatever the texts are."""
+        """Return the row of each text of a string array, exactly.
+
+        The array has no nulls; the texts may be anything.
+        """
         if isinstance(self._keys, _Texts):
             return self._keys.rows_of(texts)
         return np.array(
@@ -123,7 +135,10 @@ class IdIndex:
 
 
 def string_buffers(texts: pa.Array) -> tuple[Numbers, _Bytes]:
-    """Offsets, shape (n + 1,), and the bytes they point into, of a string array without nulls."""
+    """Return offsets, shape (n + 1,), and bytes of a string array.
+
+    The array has no nulls.
+    """
     kind = np.int64 if pa.types.is_large_string(texts.type) else np.int32
     _, offsets, data = texts.buffers()
     if offsets is None or not len(texts):
@@ -133,7 +148,10 @@ def string_buffers(texts: pa.Array) -> tuple[Numbers, _Bytes]:
 
 
 def canonical_numbers(texts: pa.Array) -> Numbers | None:
-    """The numbers of which these are the canonical spelling; None if any text is something else."""
+    """Return the numbers that the texts spell canonically, or None.
+
+    None if any text is something else.
+    """
     offsets, data = string_buffers(texts)
     starts, lengths = offsets[:-1], np.diff(offsets)
     if not len(starts):
@@ -164,7 +182,10 @@ def canonical_numbers(texts: pa.Array) -> Numbers | None:
 
 
 def _mix(hashes: _Hashes, key: _Hashes) -> _Hashes:
-    """One round; a bijection of the 64-bit words, since the multipliers are odd."""
+    """Return one round of mixing: a bijection of 64-bit words.
+
+    It is one because the multipliers are odd.
+    """
     hashes = hashes * key[1]
     hashes ^= hashes >> np.uint64(32)
     hashes *= key[2]
@@ -177,16 +198,17 @@ def _mix_one(hashed: int, key: tuple[int, int, int]) -> int:
 
 
 def _new_key() -> _Hashes:
-    # Drawn anew for every index: nobody can make ids that all fall into one place.
+    # Drawn anew for every index: ids cannot be chosen so that all fall into one place.
     key = np.frombuffer(secrets.token_bytes(24), dtype=np.uint64)
     return np.bitwise_or(key, np.array([0, 1, 1], dtype=np.uint64))
 
 
 class _Slots:
-    """An open table of places by hash, in one array, so that finding costs one reach into memory.
+    """An open table of places by hash, in one array.
 
-    The upper bits of a hash say where to begin; what is there is its lowest bits and the place, and
-    the search goes on to the next slot until it finds the same bits, or an empty slot.
+    A lookup costs one access to memory. The upper bits of a hash tell where to begin; a slot holds its lowest
+    bits and the place, and the search goes on to the next slot until it finds the same bits, or an empty
+    slot.
     """
 
     _PLACE_BITS = np.uint64(40)
@@ -213,7 +235,7 @@ class _Slots:
         return slots
 
     def find(self, hashes: _Hashes) -> Places:
-        """The first place with bits like those of each hash, -1 where there is none."""
+        """Return the first place with bits like each hash's, or -1."""
         at = (hashes >> self._shift).astype(np.intp)
         bits = hashes & self._BITS
         slots = self._slots[at]
@@ -238,7 +260,10 @@ class _Slots:
 
 
 class _Numbers:
-    """Whole numbers: by subtraction if they are consecutive, by a table if dense, else by hash."""
+    """Whole numbers: found by subtraction, in a table or by hash.
+
+    Subtraction if they are consecutive, a table if they are dense.
+    """
 
     def __init__(self, arrays: dict[str, NDArray[Any]]) -> None:
         self._numbers: Numbers = arrays["numbers"]
@@ -330,10 +355,10 @@ def _first_duplicate(keys: NDArray[Any], order: Places) -> DuplicateId:
 
 
 class _Texts:
-    """UTF-8 texts by a keyed hash, and then compared as such: like hashes prove nothing.
+    """UTF-8 texts, found by a keyed hash and then compared.
 
-    Each text is a record of 8-byte words, so that comparing it costs one more reach into memory: its
-    row, its length in bytes, and the bytes with zeros behind them.
+    Equal hashes prove nothing. Each text is a record of 8-byte words, so that comparing it costs one more
+    access to memory: its row, its length in bytes, and the bytes with zeros behind them.
     """
 
     _LENGTH_BITS = np.uint64(32)
@@ -437,7 +462,7 @@ class _Texts:
         return self._verified(query, starts)
 
     def _verified(self, query: _Query, starts: Places) -> Places:
-        """The rows of these records where they are what was asked for."""
+        """Return the rows of these records where they equal the query."""
         heads = self._records[starts]
         differ = (heads & self._LENGTH).astype(np.int64) != query.lengths
         for at in range(0, query.longest, 8):
@@ -472,7 +497,10 @@ class _Query:
         return _Query(self._data, self._starts[rows], self.lengths[rows])
 
     def words_at(self, at: int, rows: Places | slice) -> _Hashes:
-        """The word at this byte of each text, zeros beyond its end."""
+        """Return the word at this byte of each text.
+
+        Zeros beyond its end.
+        """
         words: _Hashes = self._words[self._starts[rows] + at]
         if self.shortest < at + 8:
             words &= _FIRST_BYTES[np.minimum(self.lengths[rows] - at, 8)]

@@ -1,4 +1,4 @@
-"""How a received file is packed, and formats that are refused by name."""
+"""Detect how a received file is packed, and refuse other formats."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def packing_of(data: bytes) -> str | None:
 
 
 def only_member(archive: zipfile.ZipFile) -> tuple[zipfile.ZipInfo, str]:
-    """The file a zip is about, and what to say of it."""
+    """Return the one file of a zip, and the words of the notice."""
     entries = [entry for entry in archive.infolist() if not entry.is_dir()]
     names = {entry.filename for entry in entries}
     if "[Content_Types].xml" in names or "mimetype" in names:

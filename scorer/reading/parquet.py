@@ -1,4 +1,4 @@
-"""Parquet files, read a batch at a time as text that reads back exactly."""
+"""Read Parquet in batches, as text that reads back exactly."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from scorer.report import Problem
 from scorer.wording import megabytes, show
 
 BATCH_ROWS = 1 << 16
-"""Of Parquet, whose rows may be packed a millionfold: this many are unpacked at a time."""
+"""Rows of Parquet unpacked at a time: they may be packed a millionfold."""
 
 BATCH_CELLS = 1 << 22
 _MAX_PARQUET_COLUMNS = 10_000
@@ -22,7 +22,10 @@ _PARQUET_ERRORS = (pa.ArrowException, OSError, ValueError)
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Arrow says it in one breath with what is wrong with a file; a thread without room for its stack is that too."""
+    """Return whether an error of Arrow means missing memory.
+
+    Arrow reports it like an error of the file; a thread without memory for its stack counts too.
+    """
     return isinstance(error, MemoryError) or "worker thread" in str(error)
 
 
@@ -31,10 +34,10 @@ def _parquet_fault(error: Exception) -> Exception:
 
 
 class ParquetFile:
-    """A Parquet file whose columns are numbers, booleans and strings, read a batch at a time.
+    """A Parquet file of numbers, booleans and strings, read in batches.
 
-    The sizes it claims are worthless: a dictionary of one long string, pointed at a million times,
-    is a few bytes in the file. So strings stay dictionaries until each is needed.
+    The sizes it claims prove nothing: a dictionary of one long string, referenced a million times, is a few
+    bytes in the file. So strings stay dictionaries until each is needed.
     """
 
     def __init__(self, source: Source | bytes, max_bytes: int) -> None:
@@ -55,8 +58,8 @@ class ParquetFile:
         for name, kind in zip(self.names, schema.types, strict=True):
             if not _is_plain_type(kind):
                 message = (
-                    f"Column {show(name)} holds {show(str(kind))}; only numbers, strings and booleans are read. "
-                    "Convert it, or save the predictions as CSV."
+                    f"Column {show(name)} holds {show(str(kind))}; "
+                    "only numbers, strings and booleans are read. Convert it, or save the predictions as CSV."
                 )
                 raise UnreadableTable(Problem("NOT_CSV", message, column=show(name)))
         self._max_rows = metadata.num_rows
@@ -80,7 +83,7 @@ class ParquetFile:
                 if batch is None:
                     return
                 rows_left -= batch.num_rows
-                if rows_left < 0:  # more than the file said it had
+                if rows_left < 0:  # more than the file declares
                     raise UnreadableTable(damaged("Parquet"))
                 yield batch
 
@@ -126,7 +129,7 @@ def _is_plain_type(kind: pa.DataType) -> bool:
 
 
 def as_text(value: object) -> str:
-    """A cell of a typed column as a CSV file would hold it; reads back as exactly the same value.
+    """Return a typed cell as CSV would hold it, to the same value.
 
     Whole floats are written as whole numbers: pandas makes floats of ids as soon as one is missing.
     """

@@ -1,9 +1,9 @@
-"""Where a received file is parsed: in this process, or in one that holds nothing a hostile file could be after.
+"""Parse received files in this process, or in the sandbox.
 
-`locked_in` decides for all that runs within it, forks as well, so that no way to a participant's file can forget to.
-There a file's bytes are unpacked and parsed by scorer/reading/_reader.py in the sandbox, which has neither labels nor ids,
-and what comes out are texts and plain arrays. These are taken for what a stranger says: each is
-checked before it is used, and everything that is judged with the solution at hand is judged here.
+`locked_in` decides for all that runs within it, forks as well, so that no path to a participant's file can
+omit it. There a file's bytes are unpacked and parsed by scorer/reading/_reader.py in the sandbox, which has
+neither labels nor ids. Its texts and arrays are untrusted: each is checked before it is used, and everything
+that needs the solution is decided here.
 """
 
 from __future__ import annotations
@@ -52,16 +52,17 @@ _shared: _Run | None = None
 
 @contextmanager
 def locked_in() -> Iterator[Level]:
-    """Have files read in the sandbox by everything within, forks too; how well it locks in is given.
+    """Have all files read in the sandbox; yields the level.
 
-    Where a machine has no sandbox at all (level none) files are read as without it.
+    This holds for everything within, forks too. On a machine without a sandbox (level none) files are read as
+    without it.
 
     Raises
     ------
     SandboxFailed
         If the sandbox does not start.
     """
-    global _locked  # whoever reads in this process, and however deep
+    global _locked  # for every read of this process, however deep
     before = _locked
     _locked = sandbox.isolation().level != "none"
     try:
@@ -71,16 +72,16 @@ def locked_in() -> Iterator[Level]:
 
 
 def level() -> Level:
-    """How well what reads files here is locked in."""
+    """Return the isolation of what reads files here."""
     return sandbox.isolation().level if _locked else "none"
 
 
 @contextmanager
 def in_one_run(sources: Sequence[Path], *, max_bytes: int) -> Iterator[None]:
-    """Have these files read one after the other by one process in the sandbox, which costs little more than one.
+    """Have these files read by one process in the sandbox.
 
-    A hostile one can falsify what is read of the others, so they must all be of one team, and none of them the one
-    that is being scored.
+    That costs little more than one file. A hostile file can falsify what is read of the others, so they must
+    all be of one team, and none of them the one that is being scored.
     """
     global _shared
     if not _locked or not sources:
@@ -96,14 +97,14 @@ def in_one_run(sources: Sequence[Path], *, max_bytes: int) -> Iterator[None]:
 
 @contextmanager
 def opened(source: Path | bytes, *, max_bytes: int, parquet: bool = False) -> Iterator[Table | LockedTable]:
-    """`scorer.reading.tables.open_table`, wherever this process has its files read.
+    """Open a table as `open_table` does, in the sandbox if locked in.
 
     Raises
     ------
     UnreadableTable
         As `open_table` does, and if the file takes more time or memory than any file may.
     SandboxFailed
-        If the reader could not be locked in, was killed, or does not keep to what it may say. For the operator.
+        If the reader could not be locked in, was killed, or breaks its protocol. For the operator.
     """
     if not _locked:
         yield open_table(source, max_bytes=max_bytes, parquet=parquet)
@@ -117,17 +118,20 @@ def opened(source: Path | bytes, *, max_bytes: int, parquet: bool = False) -> It
 
 
 class _Run:
-    """A process in the sandbox that some files are open in, started when the first of them is asked for."""
+    """A process in the sandbox with some open files.
+
+    It starts when the first of them is read.
+    """
 
     def __init__(self, sources: Sequence[Path | bytes], max_bytes: int) -> None:
         self.sources = sources
         self.seconds = 60 + max_bytes // 1_000_000
         """Of processor time for each: three times what the exact reader needs."""
         self.until = time.monotonic() + 2 * self.seconds * len(sources)
-        """The end of all patience, beside whatever else the machine does: nobody's file is read for ever."""
-        self.talk: sandbox.Talk | None = None
+        """The deadline by the wall clock, however busy the machine is."""
+        self.session: sandbox.Session | None = None
 
-    def start(self) -> sandbox.Talk:
+    def start(self) -> sandbox.Session:
         with ExitStack() as given:
             inputs = []
             for source in self.sources:
@@ -136,7 +140,7 @@ class _Run:
                 else:
                     inputs.append(os.open(source, os.O_RDONLY | os.O_CLOEXEC))
                     given.callback(os.close, inputs[-1])
-            self.talk = sandbox.Talk(
+            self.session = sandbox.Session(
                 "reader",
                 "scorer.reading._reader:serve",
                 inputs,
@@ -147,16 +151,16 @@ class _Run:
                 ),
                 layers=sandbox.isolation().layers,
             )
-        return self.talk
+        return self.session
 
     def close(self) -> None:
-        if self.talk is not None:
-            self.talk.close()
-            self.talk = None
+        if self.session is not None:
+            self.session.close()
+            self.session = None
 
 
 class LockedTable:
-    """A table like scorer.reading.tables.Table whose bytes are read in the sandbox."""
+    """A table like `Table` whose bytes are read in the sandbox."""
 
     def __init__(self, source: Path | bytes, *, max_bytes: int, parquet: bool) -> None:
         self.notices: tuple[Notice, ...] = ()
@@ -164,11 +168,14 @@ class LockedTable:
         self._own = _Run([source], max_bytes)
         self._run = _shared if _shared is not None and source in _shared.sources else self._own
         self._left = 0
-        self._is_speaking = False
+        self._is_answering = False
 
     @cached_property
     def sha256(self) -> str:
-        """Of the file as received. Taken here: the sandbox could claim any."""
+        """The hash of the file as received.
+
+        Computed here: the sandbox could claim any.
+        """
         if isinstance(self._source, bytes):
             return hashlib.sha256(self._source).hexdigest()
         with self._source.open("rb") as stream:
@@ -179,25 +186,28 @@ class LockedTable:
         return len(self._source) if isinstance(self._source, bytes) else self._source.stat().st_size
 
     def open(self) -> None:
-        """Have its first bytes looked at; raises what `opened` does."""
-        if self._run.talk is None:
+        """Have its first bytes inspected; raises what `opened` does."""
+        if self._run.session is None:
             self._run.start()
         file = self._run.sources.index(self._source)
         answer = self._ask(
             {"do": "open", "file": file, "max_bytes": self._max_bytes, "parquet": self._parquet}, "opened"
         )
         if not isinstance(answer, dict):
-            raise _lie("nothing about the file")
+            raise _invalid("nothing about the file")
         self.notices = tuple(
             Notice(_code(notice.get("code")), _words(notice.get("message")))
             for notice in _mappings(answer.get("notices"))[:1]  # on what it was packed in
         )
 
     def close(self) -> None:
-        """End its run; of a shared one only what was heard to the end lives on."""
-        if self._run is self._own or self._is_speaking:
+        """End its run.
+
+        A shared run lives on if its last answer was read to the end.
+        """
+        if self._run is self._own or self._is_answering:
             self._run.close()
-        self._is_speaking = False
+        self._is_answering = False
 
     def header(self) -> list[str]:
         return _texts_of(self._ask({"do": "header"}, "header"))
@@ -216,17 +226,17 @@ class LockedTable:
             try:
                 for kind, content in self._answers(command):
                     if kind != "block":
-                        raise _lie(f'"{show(kind)}" where a block was due')
+                        raise _invalid(f'"{show(kind)}" where a block was due')
                     block = self._block(_whole(content), wanted, numeric_ids=numeric_ids)
                     if not len(block.ids) and not block.n_blank:
-                        raise _lie("a block of nothing")
+                        raise _invalid("a block of nothing")
                     yield block
             except UnreadableTable as error:
                 raise NotColumnar(str(error)) from None
 
     @contextmanager
     def _hashing(self) -> Iterator[None]:
-        """Take the sha256 beside what is done meanwhile."""
+        """Compute the sha256 in a thread meanwhile."""
         thread = threading.Thread(target=lambda: self.sha256)
         try:
             thread.start()
@@ -242,93 +252,93 @@ class LockedTable:
         is_empty = True
         for kind, content in self._answers({"do": "records", "max_line_bytes": max_line_bytes}):
             if kind != "records" or not isinstance(content, list) or not content:
-                raise _lie(f'"{show(kind)}" where records were due')
+                raise _invalid(f'"{show(kind)}" where records were due')
             for record in content:
                 if not isinstance(record, list) or len(record) != 2:
-                    raise _lie("a record without a line and fields")
+                    raise _invalid("a record without a line and fields")
                 line, fields = _whole(record[0]), record[1]
                 is_empty = False
                 if type(fields) is int:
                     if not 0 < fields <= LETTERS_AT_ONCE:
-                        raise _lie("more blank lines than are told at once")
+                        raise _invalid("more blank lines than are reported at once")
                     yield from ((line + i, []) for i in range(fields))
                     continue
                 fields = _texts_of(fields)
                 if sum(map(len, fields)) > max_line_bytes or len(fields) > max_line_bytes + 1:
-                    raise _lie("a record of more than a line")
+                    raise _invalid("a record of more than a line")
                 yield line, fields
         if is_empty:
-            raise _lie("a file without a line")
+            raise _invalid("a file without a line")
 
-    # --- what is said, checked ---
+    # --- answers, checked ---
 
     def _ask(self, command: Mapping[str, Any], expected: str) -> Any:
-        self._say(command)
+        self._send(command)
         kind, content = self._message()
         if kind != expected:
-            raise _lie(f'"{show(kind)}" where "{expected}" was due')
-        self._is_speaking = False
+            raise _invalid(f'"{show(kind)}" where "{expected}" was due')
+        self._is_answering = False
         return content
 
     def _answers(self, command: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         """Every message up to the end."""
-        self._say(command)
+        self._send(command)
         while (message := self._message())[0] != "end":
             yield message
-        self._is_speaking = False
+        self._is_answering = False
 
-    def _say(self, command: Mapping[str, Any]) -> None:
-        if self._is_speaking:
-            # Nobody listened to the end, and it would go on before it answers anything else.
+    def _send(self, command: Mapping[str, Any]) -> None:
+        if self._is_answering:
+            # The caller stopped early; the child would finish this file before the next request.
             self.close()
             self._run = self._own
             self.open()
         # A number of one letter takes eight bytes, a blank line a dozen.
         self._left = 64 * self._max_bytes + _MAX_MESSAGE_BYTES
-        self._is_speaking = True
-        assert self._run.talk is not None
-        self._run.talk.say(command)
+        self._is_answering = True
+        assert self._run.session is not None
+        self._run.session.send(command)
 
     def _message(self) -> tuple[str, Any]:
-        said = self._piece(JSON, _MAX_MESSAGE_BYTES)
+        text = self._piece(JSON, _MAX_MESSAGE_BYTES)
         try:
-            message = json.loads(said)
+            message = json.loads(text)
         except (ValueError, RecursionError) as error:
-            raise _lie("no JSON") from error
+            raise _invalid("no JSON") from error
         if not isinstance(message, list) or len(message) != 2 or not isinstance(message[0], str):
-            raise _lie("a message of another form")
-        if b"\\u" in said:
+            raise _invalid("a message of another form")
+        if b"\\u" in text:
             _refuse_impossible(message)
         kind, content = message
         if kind in ("not_plain", "refused", "out_of_memory"):
-            self._is_speaking = False
+            self._is_answering = False
         if kind == "not_plain":
-            raise NotColumnar("said by the reader")
+            raise NotColumnar("the reader reports it")
         if kind == "refused":
             raise UnreadableTable(*map(_problem, _mappings(content)[:MAX_SHOWN_PROBLEMS]))
         if kind == "out_of_memory":
-            raise _too_dear(f"{megabytes(MEMORY_MB * 1e6)} of memory")
+            raise _too_expensive(f"{megabytes(MEMORY_MB * 1e6)} of memory")
         return kind, content
 
     def _piece(self, kind: bytes, most_bytes: int) -> bytearray:
-        assert self._run.talk is not None
+        assert self._run.session is not None
         try:
-            said, n_bytes = HEAD.unpack(self._run.talk.read(HEAD.size))
+            received, n_bytes = HEAD.unpack(self._run.session.read(HEAD.size))
             self._left -= HEAD.size + n_bytes
-            if said != kind or n_bytes > most_bytes or self._left < 0:
-                raise _lie("a piece of another kind or size")
+            if received != kind or n_bytes > most_bytes or self._left < 0:
+                raise _invalid("a piece of another kind or size")
             if time.monotonic() > self._run.until:
                 raise SandboxFailed("Reading the file took too long and was ended.")
-            return self._run.talk.read(n_bytes)
+            return self._run.session.read(n_bytes)
         except sandbox.Ended as end:
             if end.signal == signal.SIGXCPU:
-                raise _too_dear(f"{self._run.seconds} seconds of processor time") from None
+                raise _too_expensive(f"{self._run.seconds} seconds of processor time") from None
             raise
 
     def _array(self, dtype: type[np.generic]) -> NDArray[Any]:
         content = self._piece(ARRAY, MAX_ARRAY_BYTES)
         if len(content) % np.dtype(dtype).itemsize:
-            raise _lie("an array of broken numbers")
+            raise _invalid("an array of broken numbers")
         return np.frombuffer(content, dtype=dtype)
 
     def _block(self, n_blank: int, wanted: Mapping[str, Cells], *, numeric_ids: bool) -> Raw:
@@ -346,37 +356,40 @@ class LockedTable:
         else:
             coded, offsets = self._coded(), self._array(np.int64)
             if not len(offsets) or not _ascend(offsets, len(coded)):
-                raise _lie("lists without bounds")
+                raise _invalid("lists without bounds")
             if len(offsets) != n_rows + 1:
-                raise _lie("a column of another length")
+                raise _invalid("a column of another length")
             return coded, offsets
         if len(values) != n_rows:
-            raise _lie("a column of another length")
+            raise _invalid("a column of another length")
         return values
 
     def _coded(self) -> pa.DictionaryArray:
         names, codes = self._texts(), self._array(np.int32)
         if len(names) > len(codes):
-            raise _lie("a name that nobody has")
+            raise _invalid("a name without a row")
         if len(codes) and not (codes.min() >= 0 and codes.max() < len(names)):
-            raise _lie("a code without a name")
+            raise _invalid("a code without a name")
         return pa.DictionaryArray.from_arrays(pa.array(codes), names)
 
     def _texts(self) -> pa.StringArray:
-        """Strings that are safe to use: Arrow trusts offsets and never asks whether bytes are UTF-8."""
+        """Return strings that are safe to use.
+
+        Arrow trusts offsets and does not check that bytes are UTF-8.
+        """
         offsets, data = self._array(np.int64), self._piece(ARRAY, MAX_ARRAY_BYTES)
         if not len(offsets) or not _ascend(offsets, len(data)):
-            raise _lie("texts without bounds")
+            raise _invalid("texts without bounds")
         if b"\0" in data:
-            raise _lie("texts with a NUL")
+            raise _invalid("texts with a NUL")
         if not data.isascii():
             try:
                 data.decode()
             except UnicodeDecodeError as error:
-                raise _lie("texts that are not UTF-8") from error
+                raise _invalid("texts that are not UTF-8") from error
             inner = offsets[offsets < len(data)]
             if ((np.frombuffer(data, dtype=np.uint8)[inner] & 0xC0) == 0x80).any():
-                raise _lie("texts cut within a character")
+                raise _invalid("texts cut within a character")
         buffers = [None, pa.py_buffer(offsets.astype(np.int32)), pa.py_buffer(data)]
         return pa.StringArray.from_buffers(len(offsets) - 1, buffers[1], buffers[2])
 
@@ -385,11 +398,11 @@ def _ascend(offsets: NDArray[np.int64], end: int) -> bool:
     return bool(offsets[0] == 0 and offsets[-1] == end and (offsets[1:] >= offsets[:-1]).all())
 
 
-def _lie(what: str) -> SandboxFailed:
+def _invalid(what: str) -> SandboxFailed:
     return SandboxFailed(f"The reader in the sandbox gave {what}; the file may have taken it over.")
 
 
-def _too_dear(what: str) -> UnreadableTable:
+def _too_expensive(what: str) -> UnreadableTable:
     message = (
         f"Reading the file takes more than {what}, which no ordinary submission does. Save it as plain CSV."
     )
@@ -397,42 +410,45 @@ def _too_dear(what: str) -> UnreadableTable:
 
 
 def _words(value: Any) -> str:
-    """For people: cut, and everything invisible written as an escape."""
+    """Return a text for people: cut, invisible characters escaped."""
     if not isinstance(value, str):
-        raise _lie("something that is no text")
+        raise _invalid("something that is no text")
     return "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in value[:_MAX_WORDS])
 
 
 def _code(value: Any) -> str:
     if not isinstance(value, str) or not _CODE.fullmatch(value):
-        raise _lie("a code that is none of ours")
+        raise _invalid("a code that is none of ours")
     return value
 
 
 def _refuse_impossible(value: Any) -> None:
-    """Texts that no file holds: half a character, as JSON can write it, and NUL, which every reader refuses."""
+    """Refuse texts that no file holds.
+
+    Half a character, as JSON can write it, and NUL, which every reader refuses.
+    """
     if isinstance(value, list):
         for each in value:
             _refuse_impossible(each)
     elif isinstance(value, str) and ("\0" in value or any("\ud800" <= c <= "\udfff" for c in value)):
-        raise _lie("texts that no file can hold")
+        raise _invalid("texts that no file can hold")
 
 
 def _whole(value: Any) -> int:
     if type(value) is not int or not 0 <= value < 2**31:
-        raise _lie("something that is no count")
+        raise _invalid("something that is no count")
     return value
 
 
 def _texts_of(value: Any) -> list[str]:
     if not isinstance(value, list) or not all(type(text) is str for text in value):
-        raise _lie("something that is no list of texts")
+        raise _invalid("something that is no list of texts")
     return value
 
 
 def _mappings(value: Any) -> list[Mapping[str, Any]]:
     if not isinstance(value, list) or not all(isinstance(each, dict) for each in value):
-        raise _lie("something that is no list of problems")
+        raise _invalid("something that is no list of problems")
     return value
 
 

@@ -1,4 +1,4 @@
-"""The bytes of a received file, and the error that they are no table."""
+"""The bytes of a received file, and what makes them unreadable."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ MAX_LINE_BYTES = 1_000_000
 
 
 class UnreadableTable(HeldoutError):
-    """The bytes are not a table; whoever asked for them says to whom that matters."""
+    """The bytes are not a table.
+
+    The caller decides whom that concerns.
+    """
 
     def __init__(self, *problems: Problem) -> None:
         self.problems = problems
@@ -20,10 +23,10 @@ class UnreadableTable(HeldoutError):
 
 
 class Source(Protocol):
-    """What a file's bytes come from; a path, say."""
+    """What a file's bytes come from, such as a path."""
 
     def open(self, mode: Literal["rb"], /) -> io.BufferedReader:
-        """From the start, with a descriptor; as often as needed."""
+        """Open from the start, with a descriptor; as often as needed."""
 
 
 def open_source(source: Source | bytes) -> io.BytesIO | io.BufferedReader:

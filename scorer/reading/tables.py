@@ -1,9 +1,9 @@
-"""Tables as text, strictly: a received file in, records with line numbers out, or every reason why not.
+"""Read a received file strictly, as records with line numbers.
 
-A general CSV parser is not a judge: pandas turns the id "NA" into a hole, takes a trailing comma as
-a reason to shift all columns, and lets "0_5" become 5. So cells stay text here, a number must match
-one ASCII grammar, and a file that is not exactly CSV is refused with the line where it stops being so.
-Parquet has types, so there the cells are written as text that reads back exactly.
+A general CSV parser guesses: pandas turns the id "NA" into a missing value, takes a trailing comma as a
+reason to shift all columns, and lets "0_5" become 5. So cells stay text here, a number must match one ASCII
+grammar, and a file that is not exactly CSV is refused with the line where it stops being so. Parquet has
+types, so its cells are written as text that reads back exactly.
 
 A file is never held in memory: it is opened anew for every pass, and unpacked as it is read.
 """
@@ -37,7 +37,7 @@ MIN_UNPACKED_BYTES = 10_000_000
 """A file of this size is read, even of a small challenge."""
 
 BLOCK_BYTES = 1 << 22
-"""Enough for the cost of a call to vanish, little enough for several to be under way."""
+"""Large enough that calls cost nothing, small enough for several at once."""
 
 SPACES = " \t\r\n"
 """What may stand around a value. Not str.strip's idea of it: a no-break space in an id is a mistake."""
@@ -50,7 +50,7 @@ csv.field_size_limit(2**31 - 1)
 
 
 class Table:
-    """One received file, which can be read as often as needed. Made by `open_table`."""
+    """One received file, read as often as needed; see `open_table`."""
 
     def __init__(self, source: Source | bytes, size_bytes: int, packing: str, max_bytes: int) -> None:
         self.size_bytes = size_bytes
@@ -64,12 +64,15 @@ class Table:
 
     @cached_property
     def sha256(self) -> str:
-        """Of the file as received, in hexadecimal; takes a pass of its own, which threads can share."""
+        """The hash of the file as received, in hexadecimal.
+
+        It takes a pass of its own, which threads can share.
+        """
         with self._received() as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
 
     def header(self) -> list[str]:
-        """The fields of the first line, without a look at the rest of the file.
+        """Return the fields of the first line, without reading further.
 
         Empty where only `records` can tell: a blank line, odd quoting, bytes that are not UTF-8.
         """
@@ -79,10 +82,10 @@ class Table:
         return header
 
     def blocks(self, block_bytes: int = BLOCK_BYTES) -> Iterator[bytes]:
-        """The unpacked bytes without a byte order mark, in pieces that end where a line ends.
+        """Yield the unpacked bytes in pieces that end with a line.
 
-        Only the last piece, and one with a line longer than MAX_LINE_BYTES, may end elsewhere.
-        Raises UnreadableTable where unpacking fails or passes the limit of bytes.
+        A byte order mark is left out. Only the last piece, and one with a line longer than MAX_LINE_BYTES,
+        may end elsewhere. Raises UnreadableTable where unpacking fails or passes the limit of bytes.
         """
         n_read = 0
         try:
@@ -96,26 +99,27 @@ class Table:
                         message = f"The file unpacks to more than the limit of {megabytes(self._max_bytes)}."
                         raise UnreadableTable(Problem("TOO_LARGE", message))
                     yield block.removeprefix(BOM) if first else block
-        # zipfile lets through whatever its inner readers raise on hostile bytes; these are all of them.
+        # zipfile passes on what its inner readers raise on hostile bytes; these are all of them.
         except UNPACKING_ERRORS:
             if not self.packing:
                 raise
             raise UnreadableTable(damaged(self.packing)) from None
 
     def batches(self, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        """Of a Parquet file: these columns in file order, strings as dictionaries.
+        """Yield these columns of a Parquet file, strings as dictionaries.
 
-        Raises UnreadableTable where the file turns out to be damaged.
+        The columns come in file order. Raises UnreadableTable where the file turns out to be damaged.
         """
         assert self._parquet is not None
         return self._parquet.batches(names)
 
     def records(self, *, max_line_bytes: int = MAX_LINE_BYTES) -> Iterator[tuple[int, list[str]]]:
-        """Yield (physical line where the record starts, its fields); blank lines give an empty list.
+        """Yield (physical line where the record starts, its fields).
 
-        Raises UnreadableTable at the first byte that is not UTF-8 text, before anything is yielded,
-        and at the record where the quoting breaks or the limit of one line is passed. The rows of
-        Parquet are counted as lines, its header being line 1; a hole is an empty field.
+        Blank lines give an empty list. Raises UnreadableTable at the first byte that is not UTF-8 text,
+        before anything is yielded, and at the record where the quoting breaks or the limit of one line is
+        passed. The rows of Parquet are counted as lines, its header being line 1; a missing value is an empty
+        field.
         """
         if self._parquet is not None:
             yield from self._parquet.records(max_line_bytes)
@@ -160,7 +164,7 @@ class Table:
                 yield stream
 
     def _inspect(self, *, parquet: bool) -> None:
-        """Everything that the first bytes tell; raises UnreadableTable."""
+        """Check everything that the first bytes tell; raises UnreadableTable."""
         if self.packing == "zip":
             try:
                 with self._received() as received, zipfile.ZipFile(received) as archive:
@@ -187,7 +191,7 @@ class Table:
             raise UnreadableTable(Problem("ENCODING", message))
 
     def _refuse_other_encodings(self) -> None:
-        """A pass over the whole file: it must be UTF-8 text without NUL."""
+        """Read the whole file once: it must be UTF-8 without NUL."""
         decoder = codecs.getincrementaldecoder("utf-8")()
         nul_at = -1
         n_before = 0
@@ -228,15 +232,16 @@ class Table:
 
 
 def open_table(source: Source | bytes, *, max_bytes: int, parquet: bool = False) -> Table:
-    """A CSV file, plain, gzip or a zip of one member, or with `parquet` a Parquet file.
+    """Open a CSV file: plain, gzip or a zip of one member.
 
-    Looks at the size and the first bytes only. Nothing is written to disk and member names are
-    never used as paths. `max_bytes` bounds the file itself and, while it is read, what it unpacks to.
+    With `parquet` also a Parquet file. Reads the size and the first bytes only. Nothing is written to disk
+    and member names are never used as paths. `max_bytes` bounds the file itself and, while it is read, what
+    it unpacks to.
 
     Raises
     ------
     UnreadableTable
-        The file is too large, empty, or of a kind that is plain to see and not a table.
+        The file is too large, empty, or visibly of a kind that is not a table.
     """
     if isinstance(source, bytes):
         size, start = len(source), source[:8]
@@ -255,9 +260,9 @@ def open_table(source: Source | bytes, *, max_bytes: int, parquet: bool = False)
 
 
 def first_record(block: bytes) -> tuple[list[str], int]:
-    """The fields of a file's first line and its length in bytes, line end included.
+    """Return the first line's fields and its length in bytes.
 
-    No fields where it takes more than this line, or more than a look, to tell what they are.
+    The length includes the line end. No fields if that takes more than this line.
     """
     line, end, _ = block.partition(b"\n")
     length = len(line) + len(end)
@@ -279,10 +284,10 @@ class _RecordTooLong(Exception):
 
 
 class _Lines:
-    """Physical lines (LF, CRLF or lone CR), with a bound on what one record may use up.
+    """Physical lines (LF, CRLF or lone CR) with a bound per record.
 
-    The bound is on the record, not the line: a quote that is never closed would otherwise gather
-    the rest of the file into one field.
+    The bound is on the record, not the line: a quote that is never closed would otherwise collect the rest of
+    the file in one field.
     """
 
     def __init__(self, blocks: Iterator[bytes], max_record: int) -> None:
@@ -305,7 +310,10 @@ class _Lines:
 
 
 class _BlockStream(io.RawIOBase):
-    """Blocks as a file, since only a file's text layer cuts lines at a lone CR as well."""
+    """Blocks as a file.
+
+    Only a file's text layer cuts lines at a lone CR as well.
+    """
 
     def __init__(self, blocks: Iterator[bytes]) -> None:
         self._blocks = blocks
@@ -324,7 +332,7 @@ class _BlockStream(io.RawIOBase):
 
 
 def stream_of(table: Table) -> io.BufferedReader:
-    """The unpacked content as a file, for parsers that want one."""
+    """Return the unpacked content as a file, for other parsers."""
     return io.BufferedReader(_BlockStream(table.blocks()))
 
 

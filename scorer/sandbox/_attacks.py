@@ -1,7 +1,7 @@
-"""What the sandbox tries against itself, run inside it as any organiser's program would be.
+"""Attack the sandbox from inside, as an organiser's program could.
 
-Every attempt either gets what it wants, and the way is open, or an exception stops it. `scorer.sandbox.sandbox`
-sends this file's text; nobody imports it for its own use.
+An attack that gets what it wants is open; an exception stops it. `scorer.sandbox.sandbox` sends this file's
+text and never imports it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ IO_URING_SETUP, MEMFD_SECRET = 425, 447  # the same on every machine
 
 
 def attempt(secret: str, folder: str, parent: int, port: int, unix_path: str) -> dict[str, bool]:
-    """For each way the name and whether it is open: True means that the attack succeeded."""
+    """Return for each attack whether it succeeded."""
 
     def connect(family: int, address: tuple[str, int] | str) -> None:
         with socket.socket(family, socket.SOCK_STREAM) as client:
@@ -50,7 +50,7 @@ def attempt(secret: str, folder: str, parent: int, port: int, unix_path: str) ->
         try:
             call(READ_MEMORY, parent, mine, one, theirs, one, ctypes.c_ulong(0))
         except OSError as error:
-            # Nothing lies at that address: whoever is told so was allowed to look.
+            # EFAULT instead of EPERM: nothing lies at that address, but the access was permitted.
             if error.errno != errno.EFAULT:
                 raise
 

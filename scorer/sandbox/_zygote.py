@@ -1,17 +1,17 @@
-"""The process that code of others runs under: it imports once, computes nothing, and forks a child for each run.
+"""Import once, compute nothing, and fork a child for each run.
 
-`scorer.sandbox.sandbox` starts this file by its path, with an empty environment and one inherited descriptor, so
-neither this process nor a fork of it ever holds a password, a connection or another run's data. It imports
-nothing of this project by itself: what a fork needs ready, its starter names. A child locks itself in before
-it sees a line of foreign code or a byte of a foreign file:
+`scorer.sandbox.sandbox` starts this file by its path, with an empty environment and one inherited descriptor,
+so neither this process nor a fork of it ever holds a password, a connection or another run's data. It imports
+nothing of this project by itself: its starter names the modules that a fork needs. A child locks itself in
+before it reads a line of untrusted code or a byte of an untrusted file:
 
-    namespaces   no network device, no shared System V memory; where the machine lets users have them
-    rlimits      processor time, memory, open files; no file may grow, no core is dumped
-    landlock     opening files: the interpreter's own libraries for reading, nothing else
-    seccomp      system calls: no socket, process, program, signal to others, change of any file's name or rights
+    namespaces no network device, no shared System V memory; where the machine lets users have them rlimits
+    processor time, memory, open files; no file may grow, no core is dumped landlock opening files: the
+    interpreter's own libraries for reading, nothing else seccomp system calls: no socket, process, program,
+    signal to others, change of any file's name or rights
 
-The control socket carries requests one way and answers go over a socket of their own, so that forks of
-whoever started this process may all use it.
+The control socket carries requests only; answers go over a socket of their own, so that all forks of the
+process that started this one may use it.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ libc = ctypes.CDLL(None, use_errno=True)
 
 
 def call(function: Callable[..., int], *arguments: object) -> int:
-    """A C function's result, or the OSError that errno names."""
+    """Return a C function's result; raises the OSError of errno."""
     result = function(*arguments)
     if result < 0:
         number = ctypes.get_errno()
@@ -119,14 +119,17 @@ NUMBER_AT, ARCH_AT, FIRST_ARGUMENT_AT, SECOND_ARGUMENT_AT = 0, 4, 16, 24
 
 
 def numbers(text: str, machine: str) -> list[int]:
-    """The call numbers of a table's text for one machine."""
+    """Return the call numbers of a table's text for one machine."""
     column = ("x86_64", "aarch64").index(machine)
     entries = (word.split("/")[column] for word in text.split()[1::2])
     return [int(entry) for entry in entries if entry != "-"]
 
 
 def seccomp_program(machine: str, pid: int) -> bytes:
-    """The filter in classic BPF for the process of that pid; every test looks at low words, little-endian."""
+    """Return the filter in classic BPF for the process `pid`.
+
+    Every test reads low words, little-endian.
+    """
 
     def step(code: int, value: int, on_true: int = 0, on_false: int = 0) -> bytes:
         return struct.pack("=HBBI", code, on_true, on_false, value)
@@ -134,7 +137,10 @@ def seccomp_program(machine: str, pid: int) -> bytes:
     allow, refuse = step(RETURN, ALLOW), step(RETURN, ERRNO | errno.EPERM)
 
     def only_if(number: int, argument_at: int, *tests: bytes) -> bytes:
-        """The last test jumps over `allow` when it fails; earlier ones jump to `refuse`."""
+        """Return a test of an argument.
+
+        The last test jumps over `allow` when it fails; earlier ones jump to `refuse`.
+        """
         body = step(LOAD, argument_at) + b"".join(tests) + allow + refuse
         return step(EQUAL, number, 0, len(body) // 8) + body
 
@@ -150,7 +156,7 @@ def seccomp_program(machine: str, pid: int) -> bytes:
     for number in numbers(MYSELF_ONLY, machine):
         program += only_if(number, FIRST_ARGUMENT_AT, step(EQUAL, 0, 0, 1))
     for number in numbers(FCNTL, machine):
-        # A pipe whose owner is another process would send that process signals.
+        # A pipe that another process owns would send that process signals.
         owner_changes = (step(EQUAL, F_SETOWN, 3), step(EQUAL, F_SETSIG, 2), step(EQUAL, F_SETOWN_EX, 1))
         program += only_if(number, SECOND_ARGUMENT_AT, *owner_changes)
     for number in NEWER_ALLOWED.values():
@@ -173,13 +179,19 @@ READ_FILE, READ_DIR = 1 << 2, 1 << 3
 
 
 def landlock_abi() -> int:
-    """The version of Landlock this kernel speaks; 0 where it has none or the container forbids it."""
+    """Return the version of Landlock that this kernel offers.
+
+    0 where it has none or the container forbids it.
+    """
     abi: int = libc.syscall(LANDLOCK_CREATE, None, 0, 1)
     return max(0, abi)
 
 
 def landlock_ruleset(abi: int, readable: Sequence[Path]) -> int:
-    """A ruleset's descriptor: everything this ABI can handle is refused, except reading those folders."""
+    """Return a ruleset's descriptor: only these folders can be read.
+
+    Everything else that this ABI can handle is refused.
+    """
     files = (1 << {1: 13, 2: 14, 3: 15, 4: 15}.get(abi, 16)) - 1
     tcp = 0b11 if abi >= 4 else 0
     scopes = 0b11 if abi >= 6 else 0  # abstract unix sockets and signals, beyond this process
@@ -194,7 +206,7 @@ def landlock_ruleset(abi: int, readable: Sequence[Path]) -> int:
 
 
 def library_folders(packages: Sequence[str]) -> list[Path]:
-    """Where Python, its packages and the system's shared libraries lie."""
+    """Return the folders of Python, its packages and shared libraries."""
     standard = [sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"), sys.base_prefix + "/lib"]
     system = ["/lib", "/lib64", "/usr/lib", "/usr/lib64"]
     folders = (Path(name) for name in dict.fromkeys([*standard, *packages, *system]))
@@ -214,11 +226,14 @@ def prctl(option: int, first: int, second: bytes | None = None) -> None:
 
 
 def put_on_rlimits(cpu_seconds: int, memory_bytes: int) -> None:
-    """Memory is what may come on top of what this process has mapped already: its imports cost gigabytes
-    of address space and no memory. Processes need no limit of their own, since none can be started."""
+    """Limit the run's resources.
+
+    Memory counts on top of what this process has mapped already: its imports cost gigabytes of address space
+    and no memory. Processes need no limit of their own, since none can be started.
+    """
     mapped = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()
     for name, (soft, hard) in {
-        # At the soft limit comes a signal that says what it is for, at the hard one a plain SIGKILL.
+        # The soft limit sends a signal with its reason, the hard one a plain SIGKILL.
         resource.RLIMIT_CPU: (cpu_seconds, cpu_seconds + 1),
         resource.RLIMIT_AS: (mapped + memory_bytes, mapped + memory_bytes),
         resource.RLIMIT_FSIZE: (0, 0),
@@ -232,7 +247,7 @@ def put_on_rlimits(cpu_seconds: int, memory_bytes: int) -> None:
 
 
 def lock_in(job: Mapping[str, Any], zygote: int, ruleset: int | None) -> list[str]:
-    """Give up what this process could do; the names of the layers that could be put on, in their order."""
+    """Give up this process's powers; return the layers applied, in order."""
     layers = []
     with contextlib.suppress(OSError):
         # The kernel's choice when memory runs out should be this process.
@@ -263,9 +278,10 @@ def lock_in(job: Mapping[str, Any], zygote: int, ruleset: int | None) -> list[st
 
 
 def run(fds: Sequence[int], zygote: int, ruleset: int | None) -> None:
-    """In the fork: lock in, run the program, write one line of JSON, never return to the loop.
+    """Lock in, run the program and write one line of JSON.
 
-    With an entry instead of a program the line says only that it is locked in; what follows is the entry's.
+    This is the fork: it never returns to the loop. With an entry instead of a program the line reports only
+    that it is locked in; what follows is the entry's.
     """
     job_fd, result_fd, log_fd, *frame_fds = fds
     os.setpgid(0, 0)  # to be killed with all that it starts; of a terminal the whole session has none
@@ -305,7 +321,7 @@ def write_all(file: io.RawIOBase, data: bytes) -> None:
 
 
 def outcome(job: Mapping[str, Any], source: bytes, frame_fds: Sequence[int]) -> dict[str, Any]:
-    """The function's value, or what it raised; tracebacks go to the log."""
+    """Return the function's value or what it raised; tracebacks are logged."""
     try:
         value = program_value(job, source, frame_fds)
         result = {"value": json.loads(json.dumps(value, default=plain_number))}
@@ -374,7 +390,7 @@ def text_of(error: BaseException) -> str:
 
 
 class Absent:
-    """Makes the import of these modules fail, at once and as if they were not installed."""
+    """Make imports of these modules fail, as if not installed."""
 
     def __init__(self, names: Sequence[str]) -> None:
         self.names = names
@@ -410,9 +426,10 @@ def preload(modules: Sequence[str], shims: Sequence[str], absent: Sequence[str])
 
 
 def serve(control: socket.socket, ruleset: int | None) -> NoReturn:
-    """Fork for each request; tell its socket the wait status, and kill it when that socket is hung up.
+    """Fork for each request; report its wait status, or kill it.
 
-    Only this process reaps, so a pid it kills is still the child's.
+    A child is killed when its socket is closed. Only this process reaps, so a pid that it kills is still the
+    child's.
     """
     me = os.getpid()
     ready = selectors.DefaultSelector()
@@ -422,7 +439,7 @@ def serve(control: socket.socket, ruleset: int | None) -> NoReturn:
             if key.fileobj is control:
                 message, fds, _, _ = socket.recv_fds(control, 1, MAX_FDS)
                 if not message:
-                    # All who could ask are gone; the children die with this process.
+                    # Every process that could send requests has ended; the children die with this one.
                     os._exit(0)
                 answer = socket.socket(fileno=fds[0])
                 pid = os.fork()
@@ -459,12 +476,15 @@ def serve(control: socket.socket, ruleset: int | None) -> NoReturn:
 
 
 def keep_niceness() -> None:
-    """Linux weighs sessions against each other by a niceness of their own, and this one is new."""
+    """Give this session the niceness of the process.
+
+    Linux weighs sessions against each other by a niceness of their own, and this session is new.
+    """
     for _ in range(5 if os.nice(0) else 0):
         try:
             with open("/proc/self/autogroup", "w") as autogroup:  # noqa: PTH123 - pathlib is not imported here
                 autogroup.write(str(os.nice(0)))
-        except BlockingIOError:  # without privileges this may be said ten times a second, by all of a machine
+        except BlockingIOError:  # without privileges ten writes a second are allowed, for the whole machine
             time.sleep(0.11)
             continue
         except OSError:
@@ -482,7 +502,7 @@ def main() -> NoReturn:
         abi = landlock_abi()
         ruleset = landlock_ruleset(abi, library_folders(settings["packages"])) if abi else None
         hello: dict[str, Any] = {"landlock_abi": abi}
-    except Exception as error:  # noqa: BLE001 - said to the one who can log it
+    except Exception as error:  # noqa: BLE001 - reported to the starter, which can log it
         hello = {"error": f"{type(error).__name__}: {error}"}
     control.send(json.dumps(hello).encode())
     if "error" in hello:

@@ -1,9 +1,11 @@
-"""`python -m scorer.sandbox.baselines FOLDER OUT SCRIPT...`: run a challenge's baseline scripts, two at a time.
+"""Run a challenge's baseline scripts, two at a time.
 
-Each script runs as `python SCRIPT OUT.csv` would, in the challenge's folder, but in a fork of this
-process, which has imported the usual libraries once: importing them takes a plain run several times
-as long as fitting a small model. This process imports and never computes, as OpenMP requires of
-whoever forks. One line of JSON is written for every script that ends: {"script", "error"}.
+`python -m scorer.sandbox.baselines FOLDER OUT SCRIPT...`
+
+Each script runs as `python SCRIPT OUT.csv` would, in the challenge's folder, but in a fork of this process,
+which has imported the usual libraries once: importing them takes a plain run several times as long as fitting
+a small model. This process imports and never computes, as OpenMP requires before a fork. One line of JSON is
+written for every script that ends: {"script", "error"}.
 """
 
 from __future__ import annotations
@@ -61,15 +63,15 @@ def run(folder: Path, out: Path, scripts: list[str]) -> None:
 def _start(folder: Path, out: Path, script: str) -> int:
     pid = os.fork()
     if pid == 0:
-        _be(folder, out, script)
+        _become(folder, out, script)
     return pid
 
 
-def _be(folder: Path, out: Path, script: str) -> NoReturn:
-    """The child: become the script, with its words in a file beside its result."""
-    words = os.open(_words(out, script), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+def _become(folder: Path, out: Path, script: str) -> NoReturn:
+    """Become the script in the child; its output goes to a log."""
+    log = os.open(_log(out, script), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     for stream in (1, 2):
-        os.dup2(words, stream)
+        os.dup2(log, stream)
     path = folder / "baselines" / script
     os.chdir(folder)
     sys.argv = [str(path), str(_csv(out, script))]
@@ -82,7 +84,7 @@ def _be(folder: Path, out: Path, script: str) -> NoReturn:
         code = 0 if left.code in (None, 0) else 1
         if isinstance(left.code, str):
             sys.stderr.write(left.code)
-    except BaseException:  # noqa: BLE001  whatever the script raises is said as Python would say it
+    except BaseException:  # noqa: BLE001  printed as Python prints what a script raises
         sys.excepthook(*sys.exc_info())
     finally:
         sys.stdout.flush()
@@ -91,7 +93,7 @@ def _be(folder: Path, out: Path, script: str) -> NoReturn:
 
 
 def _error(out: Path, script: str) -> str:
-    lines = _words(out, script).read_text(errors="replace").strip().splitlines()
+    lines = _log(out, script).read_text(errors="replace").strip().splitlines()
     return lines[-1][:500] if lines else "it wrote no file"
 
 
@@ -99,7 +101,7 @@ def _csv(out: Path, script: str) -> Path:
     return out / f"{script}.csv"
 
 
-def _words(out: Path, script: str) -> Path:
+def _log(out: Path, script: str) -> Path:
     return out / f"{script}.log"
 
 

@@ -1,4 +1,4 @@
-"""How well a machine isolates untrusted code: strong, standard, basic or none."""
+"""How well a machine isolates untrusted code, in four levels."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _STANDARD = _BASIC | {
 
 @dataclass(frozen=True, slots=True)
 class Isolation:
-    """What this machine gives, found by trying."""
+    """What isolation this machine gives, measured by attacks."""
 
     level: Level
     kernel: str
@@ -64,7 +64,10 @@ class Isolation:
 
 
 def level_of(details: Mapping[str, str], layers: Sequence[str]) -> Level:
-    """The level that those results and layers make; an attack that was not tried counts as open."""
+    """Return the level that these results and layers make.
+
+    An attack that was not tried counts as open.
+    """
     stopped = {name for name, state in details.items() if state == "stopped"}
     if "seccomp" not in layers or not stopped >= _BASIC:
         return "none"
@@ -74,7 +77,7 @@ def level_of(details: Mapping[str, str], layers: Sequence[str]) -> Level:
 
 
 def too_weak(given: Isolation) -> str:
-    """The one sentence for whoever wants an organiser's metric where it cannot be locked in."""
+    """Return the message that this machine isolates too little."""
     if sys.platform != "linux":
         return "An organiser's own metric runs on Linux only, where it can be locked in; use a container."
     open_ways = ", ".join(name for name, state in given.details.items() if state == "open") or "none"

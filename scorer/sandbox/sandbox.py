@@ -1,17 +1,17 @@
-"""Runs what nobody here has read, an organiser's program or the reader of a stranger's file, where it can reach nothing.
+"""Run untrusted code (own metrics, the file reader) in isolation.
 
-`isolation` says what this machine's kernel really stops: it runs a table of attacks once. The levels:
+`isolation` measures what this machine's kernel stops: it runs a table of attacks once. The levels:
 
     strong      namespaces, Landlock, seccomp and rlimits
     standard    Landlock, seccomp and rlimits: what a container with Docker's or Podman's defaults gives
     basic       seccomp and rlimits: files stay readable
     none        anything less, and every system but Linux
 
-Below `standard` no program runs unless the caller says so. Each run is a fork of its own from a process that
-was started afresh (scorer/sandbox/_zygote.py), so runs share nothing, with each other or with us. `run` gives a program
-frames as Arrow data in sealed memory and takes one answer as JSON; `Talk` goes on as long as it is asked (scorer/reading/parsing.py).
-Nothing that comes out is ever unpickled or executed.
-Paths' names and files' sizes can be asked for from inside; contents cannot.
+Below `standard` no program runs unless the caller allows it. Each run is a fork of its own from a process
+that was started afresh (scorer/sandbox/_zygote.py), so runs share nothing with each other or with this
+process. `run` gives a program frames as Arrow data in sealed memory and takes one answer as JSON; a `Session`
+answers any number of requests (scorer/reading/parsing.py). Nothing that comes out is ever unpickled or
+executed. Names of paths and sizes of files can be found out from inside; contents cannot.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ from scorer.report import HeldoutError
 from scorer.sandbox.levels import Isolation, level_of, too_weak
 
 MAX_OUTPUT_BYTES = 64 * 1024
-"""Of the answer, and of what is printed. Whoever gives more is stopped."""
+"""Of the answer, and of what is printed. A run that writes more is stopped."""
 MAX_MESSAGE = 2000
 START_SECONDS = 60.0
 GRACE_SECONDS = 10.0
@@ -60,16 +60,22 @@ _IMPORTS: Mapping[Kind, Sequence[str]] = {
 
 
 class SandboxFailed(HeldoutError):
-    """The sandbox itself could not be set up or was killed; trying again may help. For the operator."""
+    """The sandbox could not be set up, or was killed.
+
+    Trying again may help. For the operator.
+    """
 
 
 class SandboxTooWeak(HeldoutError):
-    """This machine cannot lock a program in well enough. For the operator and the organiser."""
+    """This machine cannot isolate a program well enough.
+
+    For the operator and the organiser.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """For one run."""
+    """The limits of one run."""
 
     wall_seconds: float = 60.0
     memory_mb: int = 1024
@@ -78,14 +84,14 @@ class Limits:
     """Of all its threads; None leaves it to the wall clock."""
 
     def as_job(self) -> dict[str, int]:
-        # Without a limit of its own, only for when our clock fails: threads use several processors at once.
+        # Without a limit of its own: in case the wall clock fails; threads use several processors at once.
         spare = math.ceil(self.wall_seconds) * (os.cpu_count() or 1) + 1
         return {"cpu_seconds": self.cpu_seconds or spare, "memory_bytes": self.memory_mb << 20}
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a run ended: with a value, unless `raised` or `stopped` says otherwise."""
+    """How a run ended: a value, unless `raised` or `stopped`."""
 
     value: Any = None
     """What JSON can hold. A program can write what it likes here, nan included: check it."""
@@ -145,7 +151,10 @@ def run(
 
 @cache
 def isolation() -> Isolation:
-    """What the sandbox of this machine stops, by attacking it; once, forks of this process know it too."""
+    """Return what this machine's sandbox stops, by attacking it.
+
+    Computed once; forks of this process share the result.
+    """
     kernel = f"{platform.system()} {platform.release()}"
     if sys.platform != "linux":
         return Isolation("none", kernel, 0)
@@ -168,15 +177,18 @@ def isolation() -> Isolation:
         program = Path(__file__).with_name("_attacks.py").read_bytes()
         outcome, layers = _run("reader", program, request, (), Limits(wall_seconds=30), ())
     if not isinstance(outcome.value, dict):
-        raise SandboxFailed(f"The attack on ourselves gave no answer: {outcome}")
+        raise SandboxFailed(f"The attacks of the sandbox on itself gave no answer: {outcome}")
     details = {name: "open" if is_open else "stopped" for name, is_open in outcome.value.items()}
     return Isolation(level_of(details, layers), kernel, _zygote("reader").landlock_abi, layers, details)
 
 
 def start(kind: Kind) -> None:
-    """Have the process that such runs are forked from running, now rather than at the first; forks of the caller share it."""
+    """Start the process that runs are forked from.
+
+    Otherwise the first run starts it. Forks of the caller share it.
+    """
     zygote = _running.get(kind)
-    # Only its starter can tell; a fork finds out when it asks, and then has one of its own.
+    # Only the starter can check; a fork finds out at its next request, and then starts its own.
     if zygote is not None and zygote.starter == os.getpid() and zygote.process.poll() is not None:
         _drop(kind, zygote)
     _zygote(kind)
@@ -186,10 +198,10 @@ def start(kind: Kind) -> None:
 
 
 class _Zygote:
-    """A started scorer/sandbox/_zygote.py. It ends when the last process that holds its socket has ended.
+    """A started scorer/sandbox/_zygote.py.
 
-    That end of file is the whole bond: the kernel's parent-death signal would come when the *thread* that
-    started it ends.
+    It ends when the last process that holds its socket has ended: it reads the end of file. The kernel's
+    parent-death signal would come when the *thread* that started it ends.
     """
 
     def __init__(self, kind: Kind) -> None:
@@ -201,7 +213,8 @@ class _Zygote:
             # Imported before the fork, and not among what a fork may open.
             "path": [str(here.parents[1])] if kind == "reader" else [],
             "modules": list(_IMPORTS[kind]),
-            # Arrow would import it at its first touch of numpy, in every fork, which takes longer than most files.
+            # Arrow would import it when it first uses numpy, in every fork, which takes longer than most
+            # files.
             "absent": ["pandas"] if kind == "reader" else [],
             "shims": [str(here.with_name("kaggle_metric_utilities.py"))] if kind == "metric" else [],
         }
@@ -269,13 +282,16 @@ def _stop() -> None:
 
 
 def _ask(kind: Kind, fds: Sequence[int]) -> None:
-    """Send one request; a message of this kind of socket is whole or not at all, so forks may all send."""
+    """Send one request to the zygote.
+
+    A message of this kind of socket is whole or not at all, so forks may all send.
+    """
     for is_last in (False, True):
         zygote = _zygote(kind)
         try:
             socket.send_fds(zygote.socket, [b"r"], list(fds))
         except OSError as error:
-            # Killed when the machine's memory ran out, say: another one will do.
+            # Killed when the machine's memory ran out, for example: start another one.
             _drop(kind, zygote)
             if is_last:
                 raise SandboxFailed(f"The sandbox's process does not answer: {error}.") from error
@@ -294,7 +310,10 @@ def _run(
     limits: Limits,
     layers: Sequence[str],
 ) -> tuple[Outcome, tuple[str, ...]]:
-    """The outcome, and the layers that were put on: at least those asked for."""
+    """Return the outcome and the layers that were applied.
+
+    At least those of `layers`.
+    """
     job = {**request, "layers": list(layers), **limits.as_job()}
     with ExitStack() as kept, ExitStack() as given:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -305,7 +324,7 @@ def _run(
         head = json.dumps(job).encode() + b"\n"
         inputs = [sealed(given, head + program), *(sealed(given, _arrow(frame)) for frame in frames)]
         _ask(kind, [theirs.fileno(), inputs[0], result_in, log_in, *inputs[1:]])
-        # Without our copies the pipes end when the child does.
+        # Without the copies here the pipes end when the child does.
         given.close()
         printed, answer = bytearray(), bytearray()
         deadline = time.monotonic() + limits.wall_seconds
@@ -335,7 +354,10 @@ def _run(
 def _watch(
     channel: socket.socket, outputs: Mapping[int, bytearray], deadline: float
 ) -> tuple[int, str | None]:
-    """Collect what comes until the child is gone: its wait status, and "time" or "output" if it was killed for that."""
+    """Collect output until the child ends; return its wait status.
+
+    Beside it "time" or "output" if the child was killed for that.
+    """
     stopped: str | None = None
     status: int | None = None
     with selectors.DefaultSelector() as ready:
@@ -343,7 +365,7 @@ def _watch(
         for fd in outputs:
             ready.register(fd, selectors.EVENT_READ)
         while ready.get_map():
-            # The child is gone: whatever it wrote is there already.
+            # The child has ended: all its output is there already.
             events = ready.select(0 if status is not None else max(0.0, deadline - time.monotonic()))
             late = not events or (status is None and time.monotonic() > deadline)
             if late and status is not None:
@@ -367,24 +389,20 @@ def _watch(
                     stopped, deadline = "output", _hang_up(channel)
             if late and status is None:
                 if stopped is not None:
-                    raise SandboxFailed("The sandbox's process did not end a run that it was told to end.")
+                    raise SandboxFailed(
+                        "The sandbox's process did not end a run after the request to end it."
+                    )
                 stopped, deadline = "time", _hang_up(channel)
     assert status is not None
     return status, stopped
 
 
-class Talk:
-    """A run that goes on until it is closed: commands go in as lines, and what it says is read as it comes.
+class Session:
+    """A run that answers commands until it is closed.
 
-    Parameters
-    ----------
-    entry
-        "module:function" of what its kind has imported; called with a file to answer into, the descriptor that
-        commands come from, and `inputs`.
-    inputs
-        Descriptors it may read.
-    layers
-        What it must put on; see `Isolation.layers`.
+        Parameters ---------- entry "module:function" of what its kind has imported; called with a file to
+        answer into, the descriptor that commands come from, and `inputs`. inputs Descriptors it may read.
+        layers What it must put on; see `Isolation.layers`.
 
     Raises
     ------
@@ -402,10 +420,10 @@ class Talk:
             kept.enter_context(self._channel)
             given.enter_context(theirs)
             self._answers, answers_in = _pipe(kept, given)
-            with suppress(OSError):  # the largest that anybody may have; a smaller one is only slower
+            with suppress(OSError):  # the largest without privileges; a smaller one is only slower
                 fcntl.fcntl(self._answers, fcntl.F_SETPIPE_SZ, 1 << 20)
             commands_out, self._commands = os.pipe()
-            os.set_blocking(self._commands, False)  # whoever does not read must not hold us up
+            os.set_blocking(self._commands, False)  # a child that does not read must not block the caller
             kept.callback(os.close, self._commands)
             given.callback(os.close, commands_out)
             self._log, log = _pipe(kept, given)
@@ -428,20 +446,23 @@ class Talk:
             self.close()
             raise SandboxFailed(f"The sandbox could not be put on: {hello['unfit']}.")
 
-    def say(self, command: Mapping[str, Any]) -> None:
+    def send(self, command: Mapping[str, Any]) -> None:
         """Send one command."""
         rest = memoryview(json.dumps(command).encode() + b"\n")
         with (
             selectors.DefaultSelector() as takes,
             suppress(BrokenPipeError),
-        ):  # `read` says better that it has ended
+        ):  # `read` reports the end with its reason
             takes.register(self._commands, selectors.EVENT_WRITE)
             while rest:
                 self._wait(takes)
                 rest = rest[os.write(self._commands, rest) :]
 
     def read(self, n_bytes: int) -> bytearray:
-        """Exactly so many bytes of what it says; raises Ended if it ends before."""
+        """Return exactly so many bytes of answers.
+
+        Raises Ended if the process ends before.
+        """
         content = bytearray(n_bytes)
         rest = memoryview(content)
         while rest:
@@ -453,7 +474,7 @@ class Talk:
         return content
 
     def close(self) -> None:
-        """End it, whatever it is doing."""
+        """End the run, whatever it is doing."""
         self._kept.close()
 
     def _wait(self, ready: selectors.BaseSelector) -> None:
@@ -485,7 +506,7 @@ class Talk:
 
 
 class Ended(SandboxFailed):
-    """A run that was talked with is over; `.signal` is what ended it, 0 if it ended by itself."""
+    """A session's process has ended; `.signal` is 0 without a signal."""
 
     def __init__(self, status: int, printed: str) -> None:
         self.signal = max(0, -os.waitstatus_to_exitcode(status))
@@ -493,7 +514,7 @@ class Ended(SandboxFailed):
 
 
 def _hang_up(channel: socket.socket) -> float:
-    """Have the child killed; by when it must be gone."""
+    """Have the child killed; return the deadline for its end."""
     with suppress(OSError):
         channel.shutdown(socket.SHUT_WR)
     return time.monotonic() + GRACE_SECONDS
@@ -525,7 +546,7 @@ def _arrow(frame: pd.DataFrame) -> memoryview:
 
 
 def sealed(stack: ExitStack, content: bytes | memoryview) -> int:
-    """Memory with a descriptor that nobody can change any more, not even we."""
+    """Return a descriptor of memory that cannot be changed any more."""
     fd = os.memfd_create("input", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     stack.callback(os.close, fd)
     rest = memoryview(content)

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from scorer.challenges.solution import Solution
-from scorer.reading.cells import ColumnBuilder, Fault, say_fault
+from scorer.reading.cells import ColumnBuilder, Fault, describe_fault
 from scorer.reading.columnar import NotColumnar, read_columnar
 from scorer.reading.columns import Column, Vocabulary, take
 from scorer.reading.parsing import LockedTable, opened
@@ -164,7 +164,7 @@ def read_complete(
             builder.put(row, text)
         for code, fault in builder.faults.items():
             line, key = lines[fault.row], show(texts[solution.id_column][fault.row])
-            words = say_fault(code, fault, builder.cells)
+            words = describe_fault(code, fault, builder.cells)
             problems.append(_cell_problem(code, fault, line=line, key=key, column=name, words=words))
     if problems:
         raise InvalidSubmission(problems)
@@ -183,7 +183,7 @@ def align(
     for name, builder in rows.builders.items():
         for code, fault in builder.faults.items():
             line, key = int(rows.lines[fault.row]), show_id(solution.ids.text(fault.row))
-            words = say_fault(code, fault, builder.cells)
+            words = describe_fault(code, fault, builder.cells)
             problems.append(_cell_problem(code, fault, line=line, key=key, column=name, words=words))
     columns: dict[str, Column] = {}
     if not problems:

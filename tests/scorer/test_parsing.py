@@ -1,4 +1,4 @@
-"""A participant's file is parsed where nothing is worth taking, and what comes out of there is not believed."""
+"""A participant's file is parsed in isolation, and the result is not trusted."""
 
 from __future__ import annotations
 
@@ -54,10 +54,10 @@ def locked() -> Iterator[str]:
         yield level
 
 
-def without_level(said: tuple[str, Any]) -> tuple[str, Any]:
-    what, report = said
+def without_level(found: tuple[str, Any]) -> tuple[str, Any]:
+    what, report = found
     if what != "scored":
-        return said
+        return found
     return what, replace(report, provenance={**report.provenance, "isolation": ""})
 
 
@@ -65,7 +65,7 @@ def without_level(said: tuple[str, Any]) -> tuple[str, Any]:
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_a_file_read_in_the_sandbox_gets_the_same_bits_and_the_same_words(write: Write, name: str) -> None:
+def test_a_file_read_in_the_sandbox_gets_the_same_score_and_messages(write: Write, name: str) -> None:
     kind = KINDS[name]
     challenge = scorer.load(replace(kind, more=f"{kind.more}, parquet: true").folder(write))
     for variant, data in files(kind).items():
@@ -92,16 +92,16 @@ def test_a_file_of_many_blocks_comes_whole_and_in_order(write: Write, packed: st
     assert (report.public, report.private) == (1.0, 1.0)
 
 
-def test_ids_that_nobody_asked_for_are_left_out_as_ever(write: Write, locked: str) -> None:
+def test_unknown_ids_are_left_out_as_outside_the_sandbox(write: Write, locked: str) -> None:
     yaml = YAML.replace("columns: [target]", "columns: [target], extra_ids: ignore")
     challenge = scorer.load(write(yaml))
     assert (
-        scorer.score(challenge, f"{GOOD}stranger,0.5\n".encode()).public
+        scorer.score(challenge, f"{GOOD}unknown,0.5\n".encode()).public
         == scorer.score(challenge, GOOD.encode()).public
     )
 
 
-def test_files_of_one_team_read_in_one_run_are_what_each_is_alone(
+def test_files_of_one_team_read_in_one_run_give_what_each_gives_alone(
     challenge: scorer.Challenge, locked: str, tmp_path: Path
 ) -> None:
     texts = [
@@ -120,11 +120,11 @@ def test_files_of_one_team_read_in_one_run_are_what_each_is_alone(
         for path, expected in zip(paths, alone, strict=True):
             assert outcome(challenge, path) == expected
             readers.update(forks_of(sandbox._running["reader"].process.pid))
-    assert len(readers) < len(paths)  # one more each time that nobody listens to the end
+    assert len(readers) < len(paths)  # one more for each answer that is not read to its end
     no_reader_is_left()
 
 
-def test_a_run_that_dies_of_one_file_is_begun_anew_for_the_next(
+def test_a_run_that_one_file_kills_is_started_again_for_the_next(
     challenge: scorer.Challenge, locked: str, tmp_path: Path
 ) -> None:
     paths = [tmp_path / "a.csv", tmp_path / "b.csv"]
@@ -141,7 +141,7 @@ def test_a_run_that_dies_of_one_file_is_begun_anew_for_the_next(
         assert outcome(challenge, paths[1]) == outcome(challenge, GOOD.encode())
 
 
-def test_by_itself_the_library_reads_files_in_its_own_process(challenge: scorer.Challenge) -> None:
+def test_by_default_the_library_reads_files_in_its_own_process(challenge: scorer.Challenge) -> None:
     assert scorer.score(challenge, GOOD.encode()).provenance["isolation"] == "none"
     with scorer.locked_in(), scorer.locked_in():
         pass
@@ -180,17 +180,16 @@ def no_reader_is_left() -> None:
         time.sleep(0.01)
 
 
-def test_neither_labels_nor_ids_nor_weights_are_in_the_memory_of_what_parses_a_file(
-    write: Write, locked: str
-) -> None:
-    """The whole memory of the parsing process is searched, while it parses, for what the solution holds."""
+def test_the_parsing_process_has_no_labels_ids_or_weights_in_memory(write: Write, locked: str) -> None:
+    """The whole memory of the parsing process is searched for the solution."""
     n = 100_000  # more than a pipe holds, so that it waits in the middle
     labels = ["canarius-serinus", "canarius-flaviventris"]
     weights = [f"{1 + i / 7:.17g}" for i in range(n)]
     ids = [f"canary-id-{i:06d}" for i in range(n)]
     challenge = scorer.load(
         write(
-            "format: 1\ntitle: Birds\nmetric: {name: accuracy, weight: w}\nsubmission: {id: id, columns: [target]}\n",
+            "format: 1\ntitle: Birds\nmetric: {name: accuracy, weight: w}\n"
+            "submission: {id: id, columns: [target]}\n",
             header=("id", "target", "w", "Usage"),
             columns=(ids, [labels[i % 2] for i in range(n)], weights, ["Public", "Private"] * (n // 2)),
         )
@@ -214,7 +213,7 @@ def test_neither_labels_nor_ids_nor_weights_are_in_the_memory_of_what_parses_a_f
 
 
 def test_the_parsing_process_has_all_the_layers_this_machine_gives(locked: str) -> None:
-    """Ours would not start without them; here the kernel is asked."""
+    """The reader would not start without them; here the kernel is asked."""
     with parsing.opened(GOOD.encode(), max_bytes=10_000):
         (child,) = forks_of(sandbox._running["reader"].process.pid)
         status = dict(line.split(":\t", 1) for line in Path(f"/proc/{child}/status").read_text().splitlines())
@@ -229,7 +228,7 @@ def test_the_parsing_process_has_all_the_layers_this_machine_gives(locked: str) 
     assert environment == b""
 
 
-def test_two_files_never_meet_in_one_process(challenge: scorer.Challenge, locked: str) -> None:
+def test_two_files_are_never_read_by_one_process(challenge: scorer.Challenge, locked: str) -> None:
     zygote = sandbox._running["reader"].process.pid
     seen = []
     for _ in range(2):
@@ -245,7 +244,10 @@ def test_two_files_never_meet_in_one_process(challenge: scorer.Challenge, locked
 def test_a_hostile_file_is_refused_in_the_sandbox_within_five_seconds_and_a_gigabyte(
     write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, locked: str
 ) -> None:
-    """Of processor time on each side, as the clock would measure the machine. The kernel holds the reader to both."""
+    """The kernel holds the reader to both limits.
+
+    Seconds of processor time on each side, since the clock would measure the machine.
+    """
     make, code = HOSTILE[name]
     challenge = scorer.load(write(LARGE))
     path = tmp_path / "hostile"
@@ -293,7 +295,7 @@ def test_a_file_that_takes_too_long_is_refused_with_the_reason(
 
 
 def test_a_reader_that_is_killed_is_no_fault_of_the_file(challenge: scorer.Challenge, locked: str) -> None:
-    """As by the kernel when the machine's memory runs out: it is tried again, not refused."""
+    """As when the machine's memory runs out: tried again, not refused."""
     zygote = sandbox._running["reader"].process.pid
     with (
         pytest.raises(sandbox.SandboxFailed, match="was killed"),
@@ -306,7 +308,10 @@ def test_a_reader_that_is_killed_is_no_fault_of_the_file(challenge: scorer.Chall
 
 
 def test_a_wide_parquet_file_is_read_in_the_sandbox_as_outside_of_it(write: Write) -> None:
-    """Arrow wants the pages of all columns at once; it is no damaged file for that."""
+    """Arrow wants the pages of all columns at once.
+
+    The file is not damaged because of that.
+    """
     names = [f"c{i}" for i in range(400)]
     ids = [str(i) for i in range(20_000)]
     rng = np.random.default_rng(1)
@@ -330,7 +335,7 @@ def test_a_wide_parquet_file_is_read_in_the_sandbox_as_outside_of_it(write: Writ
 
 
 @pytest.mark.parametrize("limit_mb", [1, 2, 4, 8, 12, 16, 24])
-def test_too_little_memory_is_never_taken_for_a_damaged_file_or_a_fault_of_ours(
+def test_too_little_memory_is_reported_neither_as_a_damaged_file_nor_as_our_failure(
     write: Write, monkeypatch: pytest.MonkeyPatch, limit_mb: int, locked: str
 ) -> None:
     monkeypatch.setattr(parsing, "MEMORY_MB", limit_mb)
@@ -347,8 +352,8 @@ def test_too_little_memory_is_never_taken_for_a_damaged_file_or_a_fault_of_ours(
         assert "damaged" not in str(refused.value)
 
 
-def test_lines_of_commas_are_refused_as_ever(write: Write) -> None:
-    """Each empty value is a few bytes of what is said, and no letter of it."""
+def test_lines_of_commas_are_refused_as_outside_the_sandbox(write: Write) -> None:
+    """Each empty value takes bytes of the answer, but no letter."""
     challenge = scorer.load(write(LARGE))
     data = b"id,target\n" + (b"," * 900_000 + b"\n") * 20
     here = outcome(challenge, data)
@@ -362,33 +367,33 @@ def test_no_reader_is_left_behind(challenge: scorer.Challenge, locked: str) -> N
     no_reader_is_left()
 
 
-# --- what comes out is not believed ----------------------------------------------------------------
+# --- answers are not trusted ----------------------------------------------------------------
 
 
 @dataclass
 class Impostor:
-    """In the place of `sandbox.Talk`: what an honest reader would say, and then anything."""
+    """Stands for `sandbox.Session`: an honest reader's answer, then changed."""
 
     twist: Callable[[bytes], bytes]
-    is_deaf: bool = False
-    said: io.BytesIO = field(default_factory=io.BytesIO)
+    ignores_commands: bool = False
+    answers: io.BytesIO = field(default_factory=io.BytesIO)
 
     def __call__(self, kind: str, entry: str, inputs: Sequence[int], **_: Any) -> Impostor:
-        self._at, self.said = 0, io.BytesIO()
-        self._reader = _reader._Reader(_reader._Out(self.said), [_reader.Descriptor(os.dup(inputs[0]))])
+        self._at, self.answers = 0, io.BytesIO()
+        self._reader = _reader._Reader(_reader._Out(self.answers), [_reader.Descriptor(os.dup(inputs[0]))])
         return self
 
-    def say(self, command: Any) -> None:
-        start = self.said.tell()
-        if not self.is_deaf:
+    def send(self, command: Any) -> None:
+        start = self.answers.tell()
+        if not self.ignores_commands:
             self._reader.answer(json.loads(json.dumps(command)))
-        honest = self.said.getvalue()[start:]
-        self.said.seek(start)
-        self.said.truncate()
-        self.said.write(self.twist(honest))
+        honest = self.answers.getvalue()[start:]
+        self.answers.seek(start)
+        self.answers.truncate()
+        self.answers.write(self.twist(honest))
 
     def read(self, n_bytes: int) -> bytearray:
-        content = self.said.getvalue()[self._at : self._at + n_bytes]
+        content = self.answers.getvalue()[self._at : self._at + n_bytes]
         self._at += n_bytes
         if len(content) < n_bytes:
             raise sandbox.Ended(0, "")
@@ -398,12 +403,12 @@ class Impostor:
         os.close(self._reader.files[0]._fd)
 
 
-def told(said: bytes) -> parsing.LockedTable:
-    """A table whose reader says this to whatever it is asked."""
+def reader_answering(answer: bytes) -> parsing.LockedTable:
+    """Return a table whose reader gives this answer to every command."""
     table = parsing.LockedTable(b"", max_bytes=10_000, parquet=False)
     read, write = os.pipe()
     os.close(write)
-    table._run.talk = Impostor(lambda _: said, is_deaf=True)("reader", "", [read])  # type: ignore[assignment]
+    table._run.session = Impostor(lambda _: answer, ignores_commands=True)("reader", "", [read])  # type: ignore[assignment]
     os.close(read)
     return table
 
@@ -415,24 +420,26 @@ def twists(draw: st.DrawFn) -> Callable[[bytes], bytes]:
 
     def twist(honest: bytes) -> bytes:
         dice = random.Random(seed)
-        said = bytearray(honest)
+        answer = bytearray(honest)
         if how == "bytes":
             for _ in range(dice.randrange(1, 5)):
-                said[dice.randrange(len(said))] = dice.randrange(256)
+                answer[dice.randrange(len(answer))] = dice.randrange(256)
         elif how == "cut":
-            del said[dice.randrange(len(said)) :]
+            del answer[dice.randrange(len(answer)) :]
         elif how == "words":
             other = dice.choice(
                 [b'["block", 1]', b'["end", null]', b'["refused", [{"code": 5}]]', b'["refused", 7]', b"[[[["]
             )
-            said = bytearray(_reader.HEAD.pack(b"j", len(other)) + other + said)
-        elif how == "number" and len(said) > 80:
-            at = dice.randrange(len(said) - 8)
-            said[at : at + 8] = struct.pack("=d", dice.choice([math.nan, math.inf, -1e300, 1.0000001, -0.5]))
+            answer = bytearray(_reader.HEAD.pack(b"j", len(other)) + other + answer)
+        elif how == "number" and len(answer) > 80:
+            at = dice.randrange(len(answer) - 8)
+            answer[at : at + 8] = struct.pack(
+                "=d", dice.choice([math.nan, math.inf, -1e300, 1.0000001, -0.5])
+            )
         elif how == "swap":
-            middle = dice.randrange(len(said))
-            said = said[middle:] + said[:middle]
-        return bytes(said)
+            middle = dice.randrange(len(answer))
+            answer = answer[middle:] + answer[:middle]
+        return bytes(answer)
 
     return twist
 
@@ -464,13 +471,13 @@ def tasks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[scorer.Ch
 
 @settings(max_examples=400, deadline=None)
 @given(name=st.sampled_from(sorted(TASKS)), twist=twists(), odd=st.booleans())
-def test_whatever_the_reader_says_no_score_is_out_of_bounds_and_nothing_breaks(
+def test_no_answer_of_the_reader_gives_a_score_out_of_bounds_or_an_error(
     tasks: dict[str, tuple[scorer.Challenge, bytes]], name: str, twist: Callable[[bytes], bytes], odd: bool
 ) -> None:
-    """A file that takes the reader over can say anything; that may lose its own score, and must win nothing."""
+    """A file that controls the reader may lose its own score only."""
     challenge, data = tasks[name]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sandbox, "Talk", Impostor(twist))
+        patch.setattr(sandbox, "Session", Impostor(twist))
         patch.setattr(parsing, "_locked", True)
         try:
             report = scorer.score(challenge, data + b",\n" if odd else data)
@@ -481,43 +488,46 @@ def test_whatever_the_reader_says_no_score_is_out_of_bounds_and_nothing_breaks(
     assert low <= report.private <= high
 
 
-def test_an_honest_impostor_is_taken_for_the_reader(tasks: dict[str, tuple[scorer.Challenge, bytes]]) -> None:
-    """Without this the test above might be one of refusals only."""
+def test_unchanged_answers_are_accepted(tasks: dict[str, tuple[scorer.Challenge, bytes]]) -> None:
+    """Otherwise the test above could consist of refusals only."""
     for challenge, data in tasks.values():
         honest = scorer.score(challenge, data).public
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(sandbox, "Talk", Impostor(bytes))
+            patch.setattr(sandbox, "Session", Impostor(bytes))
             patch.setattr(parsing, "_locked", True)
             assert scorer.score(challenge, data).public == honest
 
 
 ENDLESS = {
-    "blocks of nothing": lambda out: (out.say("block", 0), [out.give(np.zeros(n, np.int64)) for n in (0, 0)]),
-    "records of nothing": lambda out: out.say("records", []),
-    "blank lines": lambda out: out.say("records", [[1, []]] * 1000),
-    "a billion blank lines": lambda out: out.say("records", [[1, 1_000_000_000]]),
-    "wide records": lambda out: out.say("records", [[1, ["x"] * 2_000_000]]),
-    "no records at all": lambda out: out.say("end"),
-    "half a character": lambda out: out.say("records", [[1, ["id", "\ud800"]]]),
-    "NUL": lambda out: out.say("records", [[1, ["id", "a\0"]]]),
-    "a code of its own": lambda out: out.say("refused", [{"code": "you are hacked", "message": ""}]),
-    "a count beyond counting": lambda out: out.say(
+    "blocks of nothing": lambda out: (
+        out.send("block", 0),
+        [out.send_array(np.zeros(n, np.int64)) for n in (0, 0)],
+    ),
+    "records of nothing": lambda out: out.send("records", []),
+    "blank lines": lambda out: out.send("records", [[1, []]] * 1000),
+    "a billion blank lines": lambda out: out.send("records", [[1, 1_000_000_000]]),
+    "wide records": lambda out: out.send("records", [[1, ["x"] * 2_000_000]]),
+    "no records at all": lambda out: out.send("end"),
+    "half a character": lambda out: out.send("records", [[1, ["id", "\ud800"]]]),
+    "NUL": lambda out: out.send("records", [[1, ["id", "a\0"]]]),
+    "a code of its own": lambda out: out.send("refused", [{"code": "you are hacked", "message": ""}]),
+    "a count beyond counting": lambda out: out.send(
         "refused", [{"code": "ENCODING", "message": "", "count": 2**63}]
     ),
 }
 
 
 @pytest.mark.parametrize("what", ENDLESS)
-def test_what_is_said_without_end_or_sense_is_cut_short(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    said = io.BytesIO()
+def test_endless_or_senseless_answers_are_cut_short(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = io.BytesIO()
     # Not our own writer, which could not write half a character.
     monkeypatch.setattr(
         _reader._Out,
         "say",
         lambda out, kind, content=None: out._write(b"j", json.dumps([kind, content]).encode()),
     )
-    ENDLESS[what](_reader._Out(said))
-    table = told(said.getvalue() * max(1, 2_000_000 // len(said.getvalue())))
+    ENDLESS[what](_reader._Out(answer))
+    table = reader_answering(answer.getvalue() * max(1, 2_000_000 // len(answer.getvalue())))
     with pytest.raises(sandbox.SandboxFailed):
         if "block" in what:
             list(table.raw_blocks(["id"], {}, id_column="id", numeric_ids=True))
@@ -528,9 +538,9 @@ def test_what_is_said_without_end_or_sense_is_cut_short(what: str, monkeypatch: 
 
 
 def test_a_refusal_is_a_few_problems_in_printable_words() -> None:
-    said = io.BytesIO()
-    _reader._Out(said).say("refused", [{"code": "ENCODING", "message": "a\u202eb" * 5000}] * 100)
-    table = told(said.getvalue())
+    answer = io.BytesIO()
+    _reader._Out(answer).send("refused", [{"code": "ENCODING", "message": "a\u202eb" * 5000}] * 100)
+    table = reader_answering(answer.getvalue())
     with pytest.raises(parsing.UnreadableTable) as refused:
         list(table.records())
     problems = refused.value.problems
@@ -539,17 +549,17 @@ def test_a_refusal_is_a_few_problems_in_printable_words() -> None:
     table.close()
 
 
-def test_a_reader_that_reads_no_command_holds_nobody_up(monkeypatch: pytest.MonkeyPatch, locked: str) -> None:
-    """More is said to it than a pipe holds."""
+def test_a_reader_that_reads_no_command_does_not_block(monkeypatch: pytest.MonkeyPatch, locked: str) -> None:
+    """More commands are sent than a pipe holds."""
     with parsing.opened(GOOD.encode(), max_bytes=10_000) as table:
         (child,) = forks_of(sandbox._running["reader"].process.pid)
         os.kill(child, signal.SIGSTOP)
         assert isinstance(table, parsing.LockedTable)
-        talk = table._run.talk
-        assert talk is not None
-        talk._until = time.monotonic() + 0.5
+        session = table._run.session
+        assert session is not None
+        session._until = time.monotonic() + 0.5
         with pytest.raises(sandbox.SandboxFailed, match="too long"):
-            talk.say({"names": ["x" * 100] * 20_000})
+            session.send({"names": ["x" * 100] * 20_000})
 
 
 def test_a_killed_zygote_of_the_reader_is_started_again_by_its_starter(locked: str) -> None:
@@ -571,32 +581,32 @@ def test_a_killed_zygote_of_the_reader_is_started_again_by_its_starter(locked: s
         ("label", [0, 1], b"a", [0, 1], "without a name"),
         ("label", [0, 1], b"a", [0, -1], "without a name"),
         ("label", [0, 1], b"a", [0], "another length"),
-        ("label", [0, 1, 2, 3], b"abc", [0, 0], "nobody has"),
+        ("label", [0, 1, 2, 3], b"abc", [0, 0], "without a row"),
         ("ids", [0, 1, 2], b"a\0", None, "NUL"),
     ],
 )
 def test_arrays_that_would_lead_outside_their_memory_are_refused(
     of: str, offsets: list[int], data: bytes, codes: list[int] | None, why: str
 ) -> None:
-    """Arrow believes offsets and codes; one beyond the end reads what lies there."""
-    said = io.BytesIO()
-    out = _reader._Out(said)
-    out.say("block", 0)
+    """Arrow trusts offsets and codes beyond the end."""
+    answer = io.BytesIO()
+    out = _reader._Out(answer)
+    out.send("block", 0)
     ids = [0, 1, 2], b"xy"
     for bounds, letters in [(offsets, data)] if of == "ids" else [ids, (offsets, data)]:
-        out.give(np.array(bounds, dtype=np.int64))
-        out.give(np.frombuffer(letters, dtype=np.uint8))
+        out.send_array(np.array(bounds, dtype=np.int64))
+        out.send_array(np.frombuffer(letters, dtype=np.uint8))
     if codes is not None:
-        out.give(np.array(codes, dtype=np.int32))
-    out.say("end")
-    table = told(said.getvalue())
+        out.send_array(np.array(codes, dtype=np.int32))
+    out.send("end")
+    table = reader_answering(answer.getvalue())
     wanted = {} if of == "ids" else {"target": Cells("label")}
     with pytest.raises(sandbox.SandboxFailed, match=why):
         list(table.raw_blocks(["id", "target"], wanted, id_column="id", numeric_ids=False))
     table.close()
 
 
-def test_a_number_out_of_range_is_looked_at_again_by_the_exact_reader(challenge: scorer.Challenge) -> None:
-    """The reader in the sandbox knows no ranges: 1.5 passes it, and is refused here."""
+def test_a_number_out_of_range_is_read_again_by_the_exact_reader(challenge: scorer.Challenge) -> None:
+    """The reader in the sandbox accepts 1.5; the exact reader refuses it."""
     with scorer.locked_in(), pytest.raises(scorer.InvalidSubmission, match=r"1\.5"):
         read_submission(GOOD.replace("0.3", "1.5").encode(), challenge.solution, Collected(20))

@@ -1,4 +1,4 @@
-"""What a stranger's program can do in the sandbox: compute, and nothing else."""
+"""An untrusted program can compute in the sandbox, and nothing else."""
 
 from __future__ import annotations
 
@@ -66,9 +66,9 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 @pytest.fixture(scope="module")
 def forbidden() -> list[str]:
-    """What a process tells in which new namespaces are forbidden, as in Docker, and then Landlock too.
+    """Output of a process without new namespaces, then without Landlock.
 
-    It ends by SIGKILL; its last line is the pid of the zygote it had then.
+    As in Docker. It ends by SIGKILL; its last line is the pid of the zygote it had then.
     """
     command = [sys.executable, "-W", "ignore::ResourceWarning", "-c", FORBIDDING]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
@@ -77,7 +77,7 @@ def forbidden() -> list[str]:
 
 
 def run(body: str, *arguments: object, frames: tuple[pd.DataFrame, ...] = (), seconds: float = 20) -> Outcome:
-    """`body` is what main does with `args`; several modules are imported for it."""
+    """Run `body` as main with `args`; several modules are imported."""
     imports = "import ctypes, os, signal, socket, subprocess, sys, threading, time\n"
     program = imports + "def main(*args):\n" + textwrap.indent(textwrap.dedent(body), "    ")
     limits = Limits(wall_seconds=seconds, memory_mb=256)
@@ -159,7 +159,7 @@ def test_a_traceback_in_the_log_shows_the_line() -> None:
 # --- what does not --------------------------------------------------------------------------------
 
 
-def test_every_attack_on_ourselves_is_stopped() -> None:
+def test_every_attack_is_stopped() -> None:
     given = sandbox.isolation()
     assert set(given.details.values()) == {"stopped"}
     assert {"rlimits", "landlock", "seccomp"} <= set(given.layers)
@@ -175,7 +175,8 @@ with (tempfile.TemporaryDirectory() as folder, socket.create_server(("127.0.0.1"
     secret.write_text("label")
     unix.bind(folder + "/socket")
     unix.listen()
-    print(json.dumps(_attacks.attempt(str(secret), folder, other.pid, tcp.getsockname()[1], folder + "/socket")))
+    found = _attacks.attempt(str(secret), folder, other.pid, tcp.getsockname()[1], folder + "/socket")
+    print(json.dumps(found))
     other.kill()
 """
 
@@ -271,20 +272,24 @@ def test_an_attack_is_refused(attack: str, tmp_path: Path) -> None:
     assert secret.read_text() == "CANARY"
 
 
+SYSTEM_CALL = (
+    "libc = ctypes.CDLL(None, use_errno=True); "
+    "libc.syscall(args[0], 0, 0, 0, 0, 0); return ctypes.get_errno()"
+)
+
+
 @pytest.mark.parametrize(
     ("name", "number"),
     [("ptrace", 101), ("bpf", 321), ("unshare", 272), ("keyctl", 250), ("process_vm_readv", 310)],
 )
 @pytest.mark.skipif(os.uname().machine != "x86_64", reason="the numbers are those of x86_64")
 def test_a_raw_system_call_is_refused(name: str, number: int) -> None:
-    body = "libc = ctypes.CDLL(None, use_errno=True); libc.syscall(args[0], 0, 0, 0, 0, 0); return ctypes.get_errno()"
-    assert run(body, number).value == errno.EPERM
+    assert run(SYSTEM_CALL, number).value == errno.EPERM
 
 
 @pytest.mark.parametrize("number", [425, 434, 435, 447, 452, 1000, 0x40000000 + 39])
 def test_a_newer_system_call_is_as_if_it_were_not_there(number: int) -> None:
-    body = "libc = ctypes.CDLL(None, use_errno=True); libc.syscall(args[0], 0, 0, 0, 0, 0); return ctypes.get_errno()"
-    assert run(body, number).value == errno.ENOSYS
+    assert run(SYSTEM_CALL, number).value == errno.ENOSYS
 
 
 # --- how a run ends -------------------------------------------------------------------------------
@@ -305,7 +310,7 @@ def test_a_newer_system_call_is_as_if_it_were_not_there(number: int) -> None:
         ("while True: print('x' * 1000)", "gave out more than 64 KiB"),
     ],
 )
-def test_the_end_of_a_program_is_told_in_words(body: str, ending: str) -> None:
+def test_the_end_of_a_program_is_described(body: str, ending: str) -> None:
     began = time.monotonic()
     outcome = run(body, seconds=0.5 if "0.5" in ending else 20)
     assert outcome.stopped == ending
@@ -376,13 +381,13 @@ def test_a_run_leaves_nothing_to_the_next() -> None:
 
 @pytest.mark.parametrize("kind", ["metric", "reader"])
 def test_the_zygote_computes_nothing_on_threads_of_its_own(kind: sandbox.Kind) -> None:
-    """A lock that another thread holds at the fork would stay locked in the child for ever."""
+    """A lock that another thread holds at the fork stays locked in the child."""
     sandbox.start(kind)
     threads = Path(f"/proc/{sandbox._running[kind].process.pid}/task").iterdir()
     assert len(list(threads)) == 1
 
 
-def test_the_zygote_ends_with_whoever_started_it(forbidden: list[str]) -> None:
+def test_the_zygote_ends_with_the_process_that_started_it(forbidden: list[str]) -> None:
     assert _ends(int(forbidden[-1]))
 
 
@@ -426,7 +431,10 @@ def test_a_killed_zygote_is_replaced() -> None:
 
 
 def verdict(program: bytes, arch: int, number: int, *arguments: int) -> int:
-    """What a classic BPF program says of a system call: the few instructions that ours has."""
+    """Return what a classic BPF program decides of a system call.
+
+    It knows the few instructions that the filter has.
+    """
     words = (*arguments, *[0] * (6 - len(arguments)))
     data = struct.pack("<IIQ6Q", number, arch, 0, *(word & (2**64 - 1) for word in words))
     accumulator = at = 0
@@ -539,7 +547,7 @@ def test_the_level_follows_from_what_was_stopped() -> None:
     assert levels.level_of({}, layers) == "none"
 
 
-def test_a_container_that_forbids_layers_is_found_out(forbidden: list[str]) -> None:
+def test_a_container_that_forbids_layers_has_a_lower_level(forbidden: list[str]) -> None:
     standard, basic, refusal, _ = forbidden
     assert standard == "standard rlimits landlock seccomp"
     assert basic == "basic rlimits seccomp"
@@ -547,7 +555,7 @@ def test_a_container_that_forbids_layers_is_found_out(forbidden: list[str]) -> N
     assert "Landlock version 0, ways left open: read a file, list a folder, read /etc/passwd" in refusal
 
 
-def test_below_standard_nothing_runs_unless_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_below_standard_nothing_runs_without_allow_weak(monkeypatch: pytest.MonkeyPatch) -> None:
     weak = levels.Isolation("basic", "Linux 5.4", 0, ("rlimits", "seccomp"), {"read a file": "open"})
     monkeypatch.setattr(sandbox, "isolation", lambda: weak)
     with pytest.raises(sandbox.SandboxTooWeak, match=r"gives basic .*ways left open: read a file"):
@@ -555,7 +563,7 @@ def test_below_standard_nothing_runs_unless_asked_for(monkeypatch: pytest.Monkey
     assert sandbox.run(b"def main(): return 1", "main", allow_weak=True).value == 1
 
 
-def test_a_run_that_cannot_have_its_layers_is_not_made(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_without_its_layers_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     given = sandbox.isolation()
     more = levels.Isolation(
         "strong", given.kernel, given.landlock_abi, (*given.layers, "moat"), given.details
