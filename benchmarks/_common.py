@@ -1,4 +1,4 @@
-"""What the benchmarks share: a generated challenge, a running server, an API client, figures and one table."""
+"""Shared by benchmarks: a challenge, a server, a client and tables."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def median(values: Sequence[float]) -> float:
 
 
 def p95(values: Sequence[float]) -> float:
-    """The smallest value that at least 95 % of them do not exceed."""
+    """Return the smallest value that at least 95 % do not exceed."""
     return sorted(values)[math.ceil(0.95 * len(values)) - 1]
 
 
@@ -68,7 +68,7 @@ def machine() -> str:
 
 
 def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """One Markdown table, so that a result can be pasted into docs/benchmarks.md as it is."""
+    """Print one Markdown table, ready for docs/benchmarks.md."""
     table = Table(box=MARKDOWN, title=title, title_justify="left", title_style="")
     for i, name in enumerate(header):
         table.add_column(name, justify="left" if i == 0 else "right", no_wrap=True)
@@ -82,7 +82,7 @@ def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[objec
 
 
 def children(pid: int) -> list[int]:
-    """The direct children of a process; none if it has gone."""
+    """Return the direct children of a process; none if it ended."""
     found: list[int] = []
     with contextlib.suppress(OSError):
         for task in Path(f"/proc/{pid}/task").iterdir():
@@ -91,19 +91,22 @@ def children(pid: int) -> list[int]:
 
 
 def work_horses(worker: int) -> list[int]:
-    """A worker's forks at work; its other children are what their sandboxed runs are forked from."""
+    """Return a worker's forks at work.
+
+    Its other children are the processes that sandboxed runs are forked from.
+    """
     return [pid for pid in children(worker) if "_zygote.py" not in command(pid)]
 
 
 def command(pid: int) -> str:
-    """What a process was started as; empty if it has gone."""
+    """Return the command line of a process; empty if it ended."""
     with contextlib.suppress(OSError):
         return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
     return ""
 
 
 def resident_mb(pid: int, what: str = "VmRSS") -> float:
-    """Resident memory now (VmRSS) or at its highest so far (VmHWM)."""
+    """Return resident memory now (VmRSS) or at its peak (VmHWM)."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith(f"{what}:"):
             return int(line.split()[1]) * 1024 / MB
@@ -111,7 +114,7 @@ def resident_mb(pid: int, what: str = "VmRSS") -> float:
 
 
 def proportional_mb(pid: int) -> float:
-    """Resident memory with every shared page divided by its sharers (Pss)."""
+    """Return resident memory, shared pages divided by their sharers (Pss)."""
     for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
         if line.startswith("Pss:"):
             return int(line.split()[1]) * 1024 / MB
@@ -126,7 +129,10 @@ def own_peak_mb() -> float:
 
 
 class Server:
-    """`heldout serve` on a folder of its own; its children are found by what they were started as."""
+    """`heldout serve` on a folder of its own.
+
+    Its children are found by their command lines.
+    """
 
     def __init__(self, data_dir: Path, *, workers: int = 1, port: int = 0, **settings: object) -> None:
         self.data_dir = data_dir
@@ -149,7 +155,7 @@ class Server:
         return self.process.pid
 
     def start(self) -> float:
-        """Start it and wait until pages are served; how many seconds that took."""
+        """Start it and return the seconds until pages are served."""
         env = {name: value for name, value in os.environ.items() if not name.startswith("HELDOUT_")}
         env |= {
             "HELDOUT_DATA_DIR": str(self.data_dir),
@@ -161,7 +167,7 @@ class Server:
         with self.log.open("a") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "app", "serve"],
-                cwd=self.data_dir.parent,  # where no heldout.toml of somebody lies
+                cwd=self.data_dir.parent,  # a folder without a heldout.toml
                 env=env,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -204,7 +210,10 @@ class Server:
 
 @contextlib.contextmanager
 def serving(data_dir: Path, **more: Any) -> Iterator[Server]:
-    """A started server, stopped in order when the block ends; its log is shown if the block fails."""
+    """Yield a started server; stop it in order at the end.
+
+    Its log is shown if the block fails.
+    """
     server = Server(data_dir, **more)
     try:
         server.start()
@@ -221,7 +230,10 @@ def _tail(log: Path, lines: int = 30) -> str:
 
 
 def wait_for_workers(server: Server) -> None:
-    """Until every worker has said that it lives: heavy imports are over and jobs are taken."""
+    """Wait until every worker has reported.
+
+    Heavy imports are then over and jobs are taken.
+    """
     want = {str(pid) for pid in server.find_all("worker", server.workers)}
     database = server.installation.database
     until = time.monotonic() + WAIT_SECONDS
@@ -237,11 +249,14 @@ def wait_for_workers(server: Server) -> None:
     raise RuntimeError("the workers did not come up")
 
 
-# -- a challenge and somebody to submit to it --------------------------------------------------------
+# -- a challenge and participants --------------------------------------------------------
 
 
 def write_challenge(folder: Path, n_rows: int, *, seed: int = 7) -> Path:
-    """A challenge like biopsy (binary, log loss, stratified 30 % public) with as many test rows as asked."""
+    """Write a challenge like biopsy with `n_rows` test rows.
+
+    Binary, log loss, stratified, 30 % public.
+    """
     random = np.random.default_rng(seed)
     truth = (random.random(n_rows) < 0.37).astype(int)
     usage = np.full(n_rows, "Private")
@@ -273,13 +288,16 @@ def write_challenge(folder: Path, n_rows: int, *, seed: int = 7) -> Path:
 
 
 def predictions(n_rows: int, seed: int) -> bytes:
-    """A valid file for that challenge; another seed gives another file."""
+    """Return a valid file for that challenge; each seed gives another."""
     values = np.random.default_rng(seed).uniform(0.01, 0.99, n_rows).round(6).tolist()
     return ("id,malignant\n" + "".join(f"{i},{v}\n" for i, v in enumerate(values, 1))).encode()
 
 
 def publish(installation: Installation, folder: Path) -> str:
-    """Open a competition of the folder, limited by nothing a benchmark could reach; its slug."""
+    """Open a competition of the folder; return its slug.
+
+    No limit is low enough for a benchmark to reach.
+    """
     slug = publishing.publish(installation, scorer.load(folder), actor="benchmark").competitions[0]
     with installation.database.begin() as session:
         competition = competitions.by_slug(session, slug)
@@ -290,7 +308,10 @@ def publish(installation: Installation, folder: Path) -> str:
 def add_user(
     installation: Installation, name: str, *, slug: str = "", password: str = ""
 ) -> tuple[Viewer, str]:
-    """A person with an API token, a member of the competition if one is named."""
+    """Add a user with an API token.
+
+    A member of the competition, if one is named.
+    """
     hashed = accounts.hash_password(password) if password else None
     with installation.database.begin() as session:
         now = db.now(session)
@@ -303,7 +324,7 @@ def add_user(
 
 
 class Api:
-    """The JSON API over one kept connection, as a careful client would use it."""
+    """The JSON API over one kept connection, as a careful client."""
 
     def __init__(self, address: str, token: str) -> None:
         host, port = address.removeprefix("http://").rsplit(":", 1)
@@ -337,7 +358,10 @@ class Api:
 
 
 def wait_until_scored(api: Api, submission_id: int, *, every: float = 0.02) -> Mapping[str, Any]:
-    """Its status once it has a score; anything else that is final is an error here."""
+    """Return the status once it has a score.
+
+    Any other final state is an error here.
+    """
     until = time.monotonic() + WAIT_SECONDS
     while (status := api.status(submission_id))["state"] not in FINAL:
         if time.monotonic() > until:
@@ -349,7 +373,10 @@ def wait_until_scored(api: Api, submission_id: int, *, every: float = 0.02) -> M
 
 
 def wait_until_all_scored(installation: Installation) -> None:
-    """Until nothing is queued or running; whatever was not scored is an error here."""
+    """Wait until nothing is queued or running.
+
+    A submission that was not scored is an error here.
+    """
     until = time.monotonic() + WAIT_SECONDS
     while time.monotonic() < until:
         with installation.database.read() as session:

@@ -1,6 +1,7 @@
-"""`heldout backup` and `heldout restore` of many submissions, plain and encrypted: how long, how large, and whole.
+"""Measure `heldout backup` and `heldout restore`, plain and encrypted.
 
-A restore whose tables have other checksums than the backup, or that lacks a file, ends the script with an error.
+How long they take, how large the archive is, and whether the restore is complete: a restore whose tables have
+other checksums than the backup, or that lacks a file, ends the script with an error.
 """
 
 from __future__ import annotations
@@ -82,7 +83,10 @@ def main() -> None:
 
 
 def fill(settings: Settings, kept: Storage, count: int) -> Database:
-    """An installation with so many scored submissions, each a file of its own."""
+    """Make an installation with so many scored submissions.
+
+    Each has a file of its own.
+    """
     dice = random.Random(7)
     names = []
     for _ in range(count):
@@ -101,7 +105,7 @@ def fill(settings: Settings, kept: Storage, count: int) -> Database:
 
 
 def timed(do: Callable[[], Summary]) -> tuple[Summary, float, float]:
-    """What came out, seconds by the clock, and seconds of CPU."""
+    """Return the result, seconds by the clock, and seconds of CPU."""
     os.sync()
     began, cpu_began = time.perf_counter(), time.process_time()
     found = do()

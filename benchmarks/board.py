@@ -1,9 +1,8 @@
-"""A page of the leaderboard with 10,000 teams, at 20,000 and at 200,000 submissions.
+"""Measure leaderboard pages of 10,000 teams with up to 200,000 submissions.
 
-The rows are inserted in bulk and the board is derived from them by `leaderboard.refresh_all`, as
-after a rescore. Then Flask's test client asks for pages: what is timed is the whole handler, from
-the WSGI call to the last byte of HTML, with no socket between. Statements are counted as they reach
-the database's driver.
+The rows are inserted in bulk and the board is derived from them by `leaderboard.refresh_all`, as after a
+rescore. Then Flask's test client requests pages: the time is that of the whole handler, from the WSGI call to
+the last byte of HTML, without a socket. Statements are counted as they reach the database's driver.
 """
 
 from __future__ import annotations
@@ -101,7 +100,8 @@ def main() -> None:
         if asked.postgres:
             rows += measure_database("PostgreSQL", settings, asked.postgres, asked)
     common.print_table(
-        f"Leaderboard page in the handler, {asked.teams:,} teams (aim: under {AIM_MS} ms, {AIM_QUERIES} queries, "
+        f"Leaderboard page in the handler, {asked.teams:,} teams (aim: under {AIM_MS} ms, "
+        f"{AIM_QUERIES} queries, "
         f"flat). {about}; peak memory of this process {common.own_peak_mb():.0f} MB",
         (
             "page",
@@ -174,7 +174,7 @@ def pages(n_teams: int) -> list[Page]:
         Page("middle page", f"?page={last // 2}"),
         Page("last page", f"?page={last}"),
         Page("search, few hits", "?q=team+0042"),
-        Page("search, no hit", "?q=nobody"),
+        Page("search, no hit", "?q=no-such-team"),
         Page("sorted by team", "?sort=team"),
         Page("sorted by entries", "?sort=-entries"),
         Page("signed in, own row elsewhere", "", is_signed_in=True),
@@ -215,7 +215,10 @@ def counted_statements() -> Iterator[list[str]]:
 
 
 def time_one_refresh(database: Database, team_id: int) -> float:
-    """What recording a score adds to its transaction; median of 20."""
+    """Return the median time that recording a score adds.
+
+    Of 20 transactions.
+    """
     seconds = []
     for _ in range(20):
         with database.begin() as session:
@@ -225,7 +228,7 @@ def time_one_refresh(database: Database, team_id: int) -> float:
     return median(seconds)
 
 
-# -- a large competition, without anybody's file -----------------------------------------------------
+# -- a large competition, without any file -----------------------------------------------------
 
 
 def open_competition(session: Session) -> Competition:
@@ -277,7 +280,10 @@ def add_submissions(
     end: int,
     sha256: Callable[[int], str] = "{:064x}".format,
 ) -> None:
-    """Files `start` to `end`, scored, dealt out to the teams in turn; the team that signs in stays in the middle."""
+    """Add scored files `start` to `end`, dealt to the teams in turn.
+
+    The team that signs in stays in the middle.
+    """
     dice = random.Random(start)
     round_id = competitions.active_round(session, competition).id
     last_id = session.scalars(select(Submission.id).order_by(Submission.id.desc()).limit(1)).first() or 0

@@ -1,9 +1,10 @@
-"""What one submission and one look at the board cost, in CPU seconds of every part, on SQLite or PostgreSQL.
+"""Measure CPU seconds per submission and per view of the board.
 
-One participant uploads small files one after another over the API; then the queue is drained by one worker;
-then the board is read. The CPU time of web, worker (with its work-horses) and sweeper is taken from the
-kernel before and after, so that a busy machine makes the wall longer, but hardly the cost. PostgreSQL's own
-time is not in it. docs/scaling.md is reckoned from these figures.
+On SQLite or PostgreSQL, for every part. One participant uploads small files one after another over the API;
+then the queue is drained by one worker; then the board is read. The CPU time of web, worker (with its
+work-horses) and sweeper is taken from the kernel before and after, so that a busy machine makes the wall time
+longer, but hardly the cost. PostgreSQL's own time is not in it. docs/scaling.md is calculated from these
+figures.
 """
 
 from __future__ import annotations
@@ -93,7 +94,7 @@ def _call(api: Api, path: str) -> Callable[[], object]:
 
 @contextmanager
 def measured(server: Server, times: int) -> Iterator[list[str]]:
-    """Wall and CPU of what happens in the block, divided by how many times it happened."""
+    """Measure wall and CPU time of the block, per repetition."""
     parts = ("app.web", "worker", "worker.sweeper")
     found: list[str] = []
     before, began = [cpu_seconds(server, part) for part in parts], time.perf_counter()
@@ -104,7 +105,10 @@ def measured(server: Server, times: int) -> Iterator[list[str]]:
 
 
 def settled(server: Server, parts: Sequence[str]) -> list[float]:
-    """CPU seconds once the worker rests: hints that came too late still cost a fork each."""
+    """Return CPU seconds once the worker rests.
+
+    Hints that came too late still cost a fork each.
+    """
     before = [cpu_seconds(server, part) for part in parts]
     while True:
         time.sleep(1.0)
@@ -115,7 +119,10 @@ def settled(server: Server, parts: Sequence[str]) -> list[float]:
 
 
 def cpu_seconds(server: Server, part: str) -> float:
-    """Of the part's process, its children that live, and those that were waited for."""
+    """Return the CPU seconds of a part and its children.
+
+    Of its process, its living children and those already reaped.
+    """
     total = 0
     for pid in server.find(part):
         for each in (pid, *common.children(pid)):

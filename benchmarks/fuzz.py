@@ -1,10 +1,10 @@
-"""Makes up files for the reader of submissions, guided by what they reach in it (atheris, libFuzzer).
+"""Fuzz the reader of submissions, guided by coverage (atheris, libFuzzer).
 
     python benchmarks/fuzz.py reader --minutes 8
     python benchmarks/fuzz.py --smoke
 
-Whatever the bytes, the reader either takes them or refuses with InvalidSubmission: anything else it raises, and any
-file it needs more than 10 seconds or 1 GB for, is a find. Finds stay in build/fuzz/ and can be given back as arguments.
+For any bytes the reader must accept or refuse with InvalidSubmission: any other exception, and any file that
+needs more than 10 seconds or 1 GB, is a find. Finds stay in build/fuzz/ and can be given again as arguments.
 """
 
 from __future__ import annotations
@@ -33,8 +33,10 @@ metric: {metric}
 submission: {{id: id, columns: [target], parquet: true}}
 """
 WORDS = (
-    '"id,target"', '"0.5"', '"1e308"', '"NaN"', '"inf"', '"\\x22"', '"\\x22\\x22"', '"\\x0d\\x0a"', '"\\xef\\xbb\\xbf"',
-    '"PAR1"', '"PK\\x03\\x04"', '"\\x1f\\x8b\\x08"', '"-0"', '"1_0"', '"__MACOSX/"', '"\\x00"', '"\\xff\\xfe"', '"1,0.5"',
+    '"id,target"', '"0.5"', '"1e308"', '"NaN"', '"inf"', '"\\x22"', '"\\x22\\x22"', '"\\x0d\\x0a"',
+    '"\\xef\\xbb\\xbf"',
+    '"PAR1"', '"PK\\x03\\x04"', '"\\x1f\\x8b\\x08"', '"-0"', '"1_0"', '"__MACOSX/"', '"\\x00"',
+    '"\\xff\\xfe"', '"1,0.5"',
 )  # fmt: skip
 
 
@@ -54,7 +56,10 @@ def main() -> int:
 
 
 def run(seconds: int) -> int:
-    """One libFuzzer process over a corpus of seeds; prints one table, ends with 1 if there is a find."""
+    """Run one libFuzzer process over a corpus of seeds.
+
+    Prints one table; ends with 1 if there is a find.
+    """
     FOUND.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         corpus = Path(folder, "corpus")
@@ -85,29 +90,33 @@ def run(seconds: int) -> int:
         )
         took = time.monotonic() - began
         n_kept = len(list(corpus.iterdir())) - n_seeds
-    said = done.stderr
-    runs = re.findall(r"stat::number_of_executed_units:\s*(\d+)", said)
-    reached = re.findall(r"cov: (\d+) ft: (\d+)", said)
-    peak = re.findall(r"stat::peak_rss_mb:\s*(\d+)", said)
+    output = done.stderr
+    runs = re.findall(r"stat::number_of_executed_units:\s*(\d+)", output)
+    reached = re.findall(r"cov: (\d+) ft: (\d+)", output)
+    peak = re.findall(r"stat::peak_rss_mb:\s*(\d+)", output)
     print(
         "| reader | seconds | files tried | seeds | kept for new paths | edges | features | peak MB | finds |"
     )
     print("|---|--:|--:|--:|--:|--:|--:|--:|--:|")
     edges, features = reached[-1] if reached else ("?", "?")
-    finds = re.findall(r"Test unit written to (\S+)", said)
+    finds = re.findall(r"Test unit written to (\S+)", output)
     print(
-        f"| any bytes | {took:.0f} | {runs[-1] if runs else '?'} | {n_seeds} | {n_kept} | {edges} | {features} "
+        f"| any bytes | {took:.0f} | {runs[-1] if runs else '?'} | {n_seeds} | {n_kept} | {edges} "
+        f"| {features} "
         f"| {peak[-1] if peak else '?'} | {len(finds)} |"
     )
     if done.returncode:
-        print(said[-6000:], file=sys.stderr)
+        print(output[-6000:], file=sys.stderr)
         for find in finds:
             print(f"find: {find}", file=sys.stderr)
     return 1 if done.returncode else 0
 
 
 def child(folder: str, *options: str) -> int:
-    """The process that is fuzzed: its imports are instrumented, so that libFuzzer sees which way bytes go."""
+    """Be the process that is fuzzed.
+
+    Its imports are instrumented, so that libFuzzer sees the paths that bytes take.
+    """
     import atheris
 
     sys.path.insert(0, str(ROOT))
@@ -144,7 +153,7 @@ def child(folder: str, *options: str) -> int:
 
 
 def seeds() -> list[bytes]:
-    """What tests know of files, right and wrong, and each way to pack one."""
+    """Return the tests' right and wrong files, packed in each way."""
     import pyarrow as pa
     import pyarrow.parquet
 
@@ -159,11 +168,15 @@ def seeds() -> list[bytes]:
         made.writestr("__MACOSX/._a.csv", "x")
         made.writestr("a.csv", good)
     wrong = [
-        good.replace("\n", "\r\n"), good.replace("\n", "\r"), "\ufeff" + good, good.replace("id,target", "target,id"),
+        good.replace("\n", "\r\n"), good.replace("\n", "\r"), "\ufeff" + good,
+        good.replace("id,target", "target,id"),
         good.replace("0.50", '"0.5"'), good.replace("0.50", "nan"), good.replace("0.50", ""), good + good,
-        good.replace("0.50", "1e999"), good.replace("0.50", "0,5"), good.replace(",", ";"), good.replace(",", "\t"),
-        "id,target\n" + "".join(f"{i},{'cat' if int(i) % 2 else 'dog'}\n" for i in IDS), 'id,target\n1,"0.5',
-        good.replace("\n1,", "\n01,"), good.replace("\n1,", "\n1.0,"), "id\n1\n", "", "\n\n\n", "{}", "<html>",
+        good.replace("0.50", "1e999"), good.replace("0.50", "0,5"), good.replace(",", ";"),
+        good.replace(",", "\t"),
+        "id,target\n" + "".join(f"{i},{'cat' if int(i) % 2 else 'dog'}\n" for i in IDS),
+        'id,target\n1,"0.5',
+        good.replace("\n1,", "\n01,"), good.replace("\n1,", "\n1.0,"),
+        "id\n1\n", "", "\n\n\n", "{}", "<html>",
     ]  # fmt: skip
     return [
         good.encode(),

@@ -1,9 +1,9 @@
-"""From an accepted upload to a visible score, and submissions scored in a second.
+"""Measure the wait from upload to score, and throughput.
 
-Starts `heldout serve` on embedded defaults (SQLite, Valkey) for one worker and for two. A participant
-uploads a 1,000-row file over the API, asks every 5 ms for its score, and goes on to the next. The
-server's own times say where the wait went. Then a queue is filled while the workers are stopped
-(SIGSTOP); what counts is the time from the first hint to the last score.
+Starts `heldout serve` on embedded defaults (SQLite, Valkey) for one worker and for two. A participant uploads
+a 1,000-row file over the API, polls every 5 ms for its score, and goes on to the next. The server's own times
+divide the wait into legs. Then a queue is filled while the workers are stopped (SIGSTOP); what counts is the
+time from the first hint to the last score.
 """
 
 from __future__ import annotations
@@ -32,7 +32,10 @@ AIM_MS = 150
 
 @dataclass(frozen=True)
 class Trip:
-    """One upload; seconds of each leg. Together they are the wait from the first byte sent to the score seen."""
+    """One upload, in seconds of each leg.
+
+    Together they are the wait from the first byte sent to the score seen.
+    """
 
     post: float
     """The POST request, as the client sees it."""
@@ -93,14 +96,15 @@ def main() -> None:
         rows.append([f"{workers} worker{plural}: queue drained", asked.queue, "", "", "", ratio])
 
     common.print_table(
-        f"Upload to score, {asked.rows:,} rows, SQLite and embedded Valkey (aim: p50 under {AIM_MS} ms). {about}",
+        f"Upload to score, {asked.rows:,} rows, SQLite and embedded Valkey (aim: p50 under "
+        f"{AIM_MS} ms). {about}",
         ("leg", "n", "p50 ms", "p95 ms", "max ms", "rate"),
         rows,
     )
 
 
 def upload_one_by_one(api: Api, slug: str, count: int, n_rows: int) -> list[Trip]:
-    """The first upload is not counted: it is the one that warms caches up."""
+    """Upload files in turn; the first, which warms caches, is not counted."""
     return [one_trip(api, slug, common.predictions(n_rows, seed)) for seed in range(count + 1)][1:]
 
 
@@ -152,7 +156,7 @@ def scored_per_second(server: Server, slug: str, viewer: Viewer, count: int, n_r
 
 
 def accept(server: Server, slug: str, viewer: Viewer, body: bytes) -> int:
-    """What the web does with an upload, without HTTP and without the hint."""
+    """Time the web's acceptance of an upload, without HTTP and hint."""
     installation = server.installation
     with installation.storage.receive(len(body)) as incoming:
         incoming.write(body)

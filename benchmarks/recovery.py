@@ -1,9 +1,9 @@
-"""kill -9 of every part while submissions are scored: nothing lost, nothing scored twice, and how soon.
+"""Kill every part with -9 while submissions are scored.
 
-Each round uploads a few large files over HTTP and kills one part as soon as one of them is being
-scored. The first round kills nothing: the others are compared with it. That a submission was scored
-once is not taken from the tables' keys alone: a trigger of this benchmark's own counts every score
-that is ever written.
+Nothing may be lost or scored twice; the time to recover is measured. Each round uploads a few large files
+over HTTP and kills one part as soon as one of them is being scored. The first round kills nothing: the others
+are compared with it. The tables' keys alone do not prove that a submission was scored once: a trigger of this
+benchmark counts every score that is ever written.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Outcome:
     scored_twice: int
     extra_attempts: int
     fenced: int
-    """Runs that came too late to write, and were told so."""
+    """Runs whose lease was lost, so that their write was refused."""
     leases_open: int
 
 
@@ -80,7 +80,8 @@ def main() -> None:
 
     calm = common.median([outcome.seconds for outcome in found["nothing"]])
     common.print_table(
-        f"kill -9 while {asked.files} files of {asked.rows:,} rows are scored by 2 workers, {asked.repeats} rounds "
+        f"kill -9 while {asked.files} files of {asked.rows:,} rows are scored by 2 workers, "
+        f"{asked.repeats} rounds "
         f"each; every count must be 0 but attempts and late runs. {about}; worker peak {peak:.0f} MB",
         (
             "killed",
@@ -95,7 +96,10 @@ def main() -> None:
         [
             [
                 name,
-                f"{common.median([o.seconds for o in outcomes]):.1f} ({max(o.seconds for o in outcomes):.1f})",
+                (
+                    f"{common.median([o.seconds for o in outcomes]):.1f} "
+                    f"({max(o.seconds for o in outcomes):.1f})"
+                ),
                 f"{common.median([o.seconds for o in outcomes]) / calm:.2f}",
                 f"{common.median([o.served_after for o in outcomes]):.2f}",
                 sum(o.unscored + o.leases_open for o in outcomes),
@@ -127,7 +131,10 @@ def one_round(
 
 
 def slow(body: bytes) -> bytes:
-    """A space before one id, which only the exact reader bears: a plain file is scored too fast to be hit."""
+    """Put a space before one id, which the fast reader refuses.
+
+    A plain file is scored too fast to be hit by a kill.
+    """
     return body.replace(b"\n", b"\n ", 1)
 
 
@@ -143,12 +150,18 @@ def kill_horse(server: Server) -> None:
 
 
 def kill_worker(server: Server) -> None:
-    """The one that has a work-horse; the kernel kills its work-horse too."""
+    """Kill the worker that has a work-horse.
+
+    The kernel kills its work-horse too.
+    """
     _kill(_busy(server)[:1])
 
 
 def kill_horse_and_worker(server: Server) -> None:
-    """Both at the same moment, of every worker: no process is left that knows of the work."""
+    """Kill both at the same moment, of every worker.
+
+    No process is left that knows of the claim.
+    """
     _kill([*_horses(server), *server.find("worker")])
 
 
@@ -162,7 +175,10 @@ def kill_web(server: Server) -> None:
 
 
 def kill_supervisor(server: Server) -> None:
-    """And start another on the same data folder and port, as systemd would."""
+    """Kill the supervisor and start another, as systemd would.
+
+    On the same data folder and port.
+    """
     assert server.process is not None
     server.process.kill()
     server.process.wait()
@@ -224,7 +240,10 @@ def wait_for_page(server: Server) -> float:
 
 
 def wait_until_final(server: Server, ids: Sequence[int]) -> float:
-    """When the last one was final; what never becomes final is counted as lost afterwards."""
+    """Return when the last one was final.
+
+    Submissions that never become final are counted as lost afterwards.
+    """
     open_ = select(func.count()).where(
         Evaluation.submission_id.in_(ids), Evaluation.state.in_((State.QUEUED, State.RUNNING))
     )

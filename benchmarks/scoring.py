@@ -1,10 +1,10 @@
-"""Scoring one file: against the peers' way, and against the least that reading it can cost.
+"""Measure scoring one file, against peers and a floor.
 
-Of every file four things are timed, in turns within one process, so that a slow spell of the machine
-slows all of them: `scorer.score`; the same with the file parsed in the sandbox, as workers do; the peers' way, which is pandas.read_csv, a merge on the id with a
-solution already in memory, and the metric of scikit-learn (or a plain loop where it has none) on both
-splits; and the floor, pyarrow's CSV parser on one thread, which gets columns and checks nothing.
-Ids are shuffled. Memory is measured in a process of its own for each way.
+Of every file four things are timed, in turns within one process, so that a slow spell of the machine slows
+all of them: `scorer.score`; the same with the file parsed in the sandbox, as workers do; the peers' way,
+which is pandas.read_csv, a merge on the id with a solution already in memory, and the metric of scikit-learn
+(or a plain loop where it has none) on both splits; and the floor, pyarrow's CSV parser on one thread, which
+gets columns and checks nothing. Ids are shuffled. Memory is measured in a process of its own for each way.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ CLASSES = [f"c{i}" for i in range(10)]
 
 @dataclass(frozen=True)
 class Kind:
-    """A metric with data for it and what the peers do."""
+    """A metric with data for it and the peers' code."""
 
     metric: str
     """As it stands in challenge.yaml."""
@@ -128,7 +128,10 @@ KINDS = {
 
 
 def write_challenge(folder: Path, kind: Kind, n_rows: int, *, string_ids: bool) -> Path:
-    """A challenge of so many rows, and a submission beside it with its rows in another order."""
+    """Write a challenge of so many rows, and a submission.
+
+    The submission has its rows in another order.
+    """
     rng = np.random.default_rng(n_rows)
     numbers = np.arange(n_rows)
     shuffled = rng.permutation(n_rows)
@@ -201,7 +204,7 @@ class Ways:
 
 
 def in_turns(runs: Sequence[Callable[[], Any]], times: int) -> list[float]:
-    """Median seconds of each, after one run that does not count."""
+    """Return the median seconds of each, after one discarded run."""
     seconds: list[list[float]] = [[] for _ in runs]
     for turn in range(times + 1):
         for run, own in zip(runs, seconds, strict=True):
@@ -216,7 +219,10 @@ def in_turns(runs: Sequence[Callable[[], Any]], times: int) -> list[float]:
 
 
 def measure_memory(folder: Path, kind: str, way: str) -> tuple[float, float]:
-    """(resident, private) megabytes at their peak, above what the imports took; in a process of its own."""
+    """Return (resident, private) peak megabytes above those of the imports.
+
+    Measured in a process of its own.
+    """
     command = [sys.executable, __file__, "--memory-of", way, "--kind", kind, "--folder", str(folder)]
     run = subprocess.run(command, check=True, capture_output=True, text=True)
     resident, private = run.stdout.split()
@@ -237,7 +243,7 @@ def print_memory(folder: Path, kind: str, way: str) -> None:
     getattr(ways, way)()()
     done.set()
     watcher.join()
-    # Not getrusage, whose maximum a process inherits from the one that started it.
+    # Not getrusage: a process inherits its maximum from the one that started it.
     sys.stdout.write(f"{_status('VmHWM') - base[0]:.0f} {peak[0] - base[1]:.0f}\n")
 
 

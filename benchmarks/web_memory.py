@@ -1,8 +1,8 @@
-"""Resident memory of a web process after every kind of page, beside a worker's.
+"""Measure a web process's memory after every kind of page.
 
-Starts `heldout serve` with one worker, signs in with a password (argon2's memory counts), and asks
-for each kind of page over HTTP. Which libraries a process has loaded is read from the files that the
-kernel has mapped for it, not from its own word.
+Starts `heldout serve` with one worker, signs in with a password (argon2's memory counts), and requests each
+kind of page over HTTP. The worker's memory stands beside it. The libraries that a process has loaded are read
+from the kernel's map of its files.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ PASSWORD = "a benchmark's password"
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     arguments.add_argument("--pages", type=int, default=200, help="requests of each kind (default 200)")
-    arguments.add_argument("--people", type=int, default=40, help="who sign in at first (default 40)")
+    arguments.add_argument("--people", type=int, default=40, help="users that sign in at first (default 40)")
     arguments.add_argument("--smoke", action="store_true", help="seconds instead of minutes")
     asked = arguments.parse_args()
     if asked.smoke:
@@ -102,14 +102,17 @@ def kinds_of_page(slug: str, submission_id: int) -> dict[str, str]:
 
 
 def web_pids(server: Server) -> dict[str, int]:
-    """gunicorn's master and the process of its own that serves the pages."""
+    """Return gunicorn's master and its process that serves pages."""
     (master,) = server.find_all("app.web", 1)
     (process,) = common.children(master)
     return {"master": master, "process": process}
 
 
 def row(name: str, pids: dict[str, int]) -> list[object]:
-    """Of the process that serves; its master, which only waits, is told apart when the pages begin."""
+    """Return the row of the process that serves.
+
+    Its master, which only waits, is recognised once pages are served.
+    """
     pid = pids.get("process") or next(iter(pids.values()))
     if "master" in pids and "fresh" in name:
         name += f" (its master: {resident_mb(pids['master']):.0f} MB)"
@@ -124,7 +127,10 @@ def row(name: str, pids: dict[str, int]) -> list[object]:
 
 
 def libraries(pid: int) -> list[str]:
-    """Python packages with machine code in this process; each of the heavy ones has some."""
+    """Return the Python packages with machine code in this process.
+
+    Each of the heavy libraries has some.
+    """
     return re.findall(r"/site-packages/(\w+)/", Path(f"/proc/{pid}/maps").read_text())
 
 

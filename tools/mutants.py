@@ -1,10 +1,10 @@
-"""How much of the scorer could be wrong without a test noticing: break one thing at a time and watch.
+"""Break one thing at a time in the scorer and run its tests.
 
     python tools/mutants.py --sample 200 --seed 1
 
 Each mutant is one changed operator, comparison or number in one module; the module's own tests are run
-against it, in a fork of a process that has imported the libraries. Mutants that no test notices are
-printed with their line: either a test is missing or the change means nothing.
+against it, in a fork of a process that has imported the libraries. Mutants that no test notices are printed
+with their line: either a test is missing or the change means nothing.
 """
 
 from __future__ import annotations
@@ -58,13 +58,13 @@ _QUIET = ("-W", "ignore::pytest.PytestAssertRewriteWarning")
 _SWAPS: dict[type[ast.AST], type[ast.AST]] = {
     ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.FloorDiv: ast.Mult,
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
-    ast.And: ast.Or, ast.Or: ast.And, ast.Is: ast.IsNot, ast.IsNot: ast.Is, ast.In: ast.NotIn, ast.NotIn: ast.In,
-    ast.BitAnd: ast.BitOr, ast.BitOr: ast.BitAnd,
+    ast.And: ast.Or, ast.Or: ast.And, ast.Is: ast.IsNot, ast.IsNot: ast.Is,
+    ast.In: ast.NotIn, ast.NotIn: ast.In, ast.BitAnd: ast.BitOr, ast.BitOr: ast.BitAnd,
 }  # fmt: skip
 
 
 def mutants(source: str) -> Iterator[tuple[int, str, str]]:
-    """(line, what was changed, the whole text) for every single change."""
+    """Yield (line, what was changed, the whole text) of every mutant."""
     places = [
         (i, node)
         for i, node in enumerate(ast.walk(ast.parse(source)))
@@ -84,7 +84,7 @@ def _is_annotation(node: ast.AST) -> bool:
 
 
 def _change(node: ast.AST, *, apply: bool = False) -> str | None:
-    """What would be changed in this node, and with `apply` changes it."""
+    """Return the change of this node; with `apply` make it."""
     if isinstance(node, ast.BinOp | ast.BoolOp) and type(node.op) in _SWAPS:
         before, operator = ast.unparse(node), _SWAPS[type(node.op)]()
         if apply:
@@ -111,7 +111,10 @@ def _change(node: ast.AST, *, apply: bool = False) -> str | None:
 
 
 def survives(module: str, text: str, home: Path, seconds: int) -> bool:
-    """Whether the module's tests pass with this text in its place; a run that takes too long is noticed."""
+    """Return whether the tests pass with this text in its place.
+
+    A run that takes too long counts as noticed.
+    """
     tree = Path(tempfile.mkdtemp(dir=home))
     for part in ("scorer", "tests"):
         shutil.copytree(ROOT / part, tree / part, ignore=shutil.ignore_patterns("__pycache__"))

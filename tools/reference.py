@@ -49,7 +49,7 @@ def out_of_date() -> list[str]:
 
 
 def commands(group: click.Group = cli, words: str = "heldout") -> Iterator[tuple[str, click.Command]]:
-    """Every command that does something, as it is typed, in the order of the alphabet."""
+    """Yield every command that does something, in alphabetical order."""
     for name, command in sorted(group.commands.items()):
         if isinstance(command, click.Group):
             yield from commands(command, f"{words} {name}")
@@ -64,8 +64,8 @@ def commands_page() -> str:
         "Written from the code by `python tools/reference.py`. `heldout COMMAND --help` says the same.",
         "",
         "Exit codes: 0 done, 1 our fault, 2 the input is wrong (every problem is listed), 3 over a limit or",
-        "closed, 4 not signed in, 130 interrupted. What a script may read goes to standard output, what is",
-        "said to a person about a refusal goes to standard error.",
+        "closed, 4 not signed in, 130 interrupted. What a script may read goes to standard output,",
+        "messages about a refusal go to standard error.",
     ]
     for words, command in commands():
         lines += ["", f"## {words}", "", *_paragraphs(command.help), "", f"    {_usage(words, command)}"]
@@ -121,11 +121,12 @@ def settings_page() -> str:
     lines = [
         "# Settings",
         "",
-        "Written from the code by `python tools/reference.py`. `heldout config` prints them with their values.",
+        "Written from the code by `python tools/reference.py`.",
+        "`heldout config` prints them with their values.",
         "",
-        "A value comes from the environment (`HELDOUT_PORT=8000`), else from `heldout.toml` in the folder the",
-        "command is started in (`port = 8000`), else it is the default. A name that does not exist or a value",
-        "that cannot be is refused at the start, all of them at once. A secret's value is never printed.",
+        "A value comes from the environment (`HELDOUT_PORT=8000`), else from `heldout.toml` in the",
+        "folder of the command (`port = 8000`), else it is the default. Unknown names and impossible",
+        "values are refused at the start, all of them at once. A secret's value is never printed.",
         "",
         "| environment | heldout.toml | default | means |",
         "|---|---|---|---|",
@@ -134,7 +135,8 @@ def settings_page() -> str:
         default = f"`{setting.default}`" if str(setting.default) else "empty"
         secret = " Secret." if setting.metadata["secret"] else ""
         lines.append(
-            f"| `HELDOUT_{setting.name.upper()}` | `{setting.name}` | {default} | {setting.metadata['help']}{secret} |"
+            f"| `HELDOUT_{setting.name.upper()}` | `{setting.name}` | {default} | "
+            f"{setting.metadata['help']}{secret} |"
         )
     return "\n".join(lines) + "\n"
 

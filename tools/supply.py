@@ -1,10 +1,10 @@
-"""What is installed, and whether anything of it is known to be bad.
+"""List what is installed and look for known vulnerabilities.
 
-    python tools/supply.py sbom     build/sbom.json: a CycloneDX list of both locks and of the vendored files
-    python tools/supply.py audit    look every locked version up among published advisories
+    python tools/supply.py sbom build/sbom.json: a CycloneDX list of requirements.lock and of the vendored
+    files python tools/supply.py audit look every locked version up among published advisories
 
-The audit fails on an advisory that IGNORED does not name. Where no advisory can be asked for, it says so in
-one line and passes: an offline machine shall be able to run everything else.
+The audit fails on an advisory that IGNORED does not name. Without a connection to the advisories it reports
+that in one line and passes: an offline machine must be able to run everything else.
 """
 
 from __future__ import annotations
@@ -46,7 +46,10 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def sbom() -> dict[str, Any]:
-    """Every locked package with its hashes, and every vendored one with its licence; the same for the same lock."""
+    """Return every locked and vendored package, the same for the same lock.
+
+    Locked packages with their hashes, vendored ones with their licence.
+    """
     with tempfile.TemporaryDirectory() as folder:
         written = Path(folder, "python.json")
         command = [
@@ -78,7 +81,10 @@ def sbom() -> dict[str, Any]:
 
 
 def look_up() -> tuple[dict[str, Any] | None, str]:
-    """What pip-audit says of the lock, and what it complained of; no answer if it did not come so far."""
+    """Return pip-audit's answer about the lock, and its errors.
+
+    No answer if it did not come that far.
+    """
     command = [_tool("pip-audit"), "--require-hashes", "--disable-pip"]
     command += [word for lock in LOCKS for word in ("--requirement", str(lock))]  # it follows no reference
     command += ["--format", "json", "--progress-spinner", "off", "--timeout", "10"]
@@ -104,7 +110,8 @@ def judge(answer: dict[str, Any] | None, complaint: str) -> tuple[int, list[str]
     if packages and not asked:
         return 0, [f"NOT AUDITED: the advisories could not be reached for any of {len(packages)} packages"]
     lines = [
-        f"{package['name']} {package['version']}: {found['id']} (mended in {', '.join(found['fix_versions']) or 'nothing yet'})"
+        f"{package['name']} {package['version']}: {found['id']} (mended in "
+        f"{', '.join(found['fix_versions']) or 'nothing yet'})"
         for package in asked
         for found in package["vulns"]
         if not {found["id"], *found.get("aliases", ())} & IGNORED.keys()

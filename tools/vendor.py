@@ -1,7 +1,7 @@
-"""Bring in and re-check the files of other projects that our pages load.
+"""Fetch and check the vendored files that pages load.
 
-    python tools/vendor.py            fetch every package of vendor.toml with `npm pack`, check it, copy its files
-    python tools/vendor.py --check    offline: every file is there, unchanged, and nothing lies beside them
+    python tools/vendor.py fetch every package of vendor.toml with `npm pack`, check it, copy its files python
+    tools/vendor.py --check offline: every file is there, unchanged, and nothing lies beside them
 
 To take a new version: change `version`, `folder` and `integrity` (from `npm view NAME dist.integrity`)
 in vendor.toml, empty the `sha512` of its files, and run this; it writes the files' hashes back.
@@ -55,8 +55,8 @@ def check() -> list[str]:
                 wrong.append(f"{path.relative_to(VENDOR)}: missing")
             elif integrity(path.read_bytes()) != file["sha512"]:
                 wrong.append(f"{path.relative_to(VENDOR)}: not the recorded bytes")
-    strangers = {path for path in VENDOR.rglob("*") if path.is_file()} - expected
-    return wrong + [f"{path.relative_to(VENDOR)}: not in vendor.toml" for path in sorted(strangers)]
+    extra = {path for path in VENDOR.rglob("*") if path.is_file()} - expected
+    return wrong + [f"{path.relative_to(VENDOR)}: not in vendor.toml" for path in sorted(extra)]
 
 
 def refresh() -> None:

@@ -1,4 +1,12 @@
-"""Kill, cut and stampede real processes: `python benchmarks/chaos C1|C2|C6|C7|C8|C13 [--seed N]`.
+"""Kill, cut and overload real processes: `python benchmarks/chaos RUN [--seed N]`.
+
+    storm       500 uploads while every part is killed with -9; also a test
+    long-storm  10,000 uploads and 200 kills
+    rush        1,000 uploads in the last minute before a close
+    readers     500 readers of a board beside uploads
+    resources   a full disk, a full Redis, few file descriptors
+    clocks      the wall clock is set forward and back
+    repeat      every file scored three times
 
 Each run prints one table, its seed and the command that repeats it, and ends with 1 if a promise was broken.
 """
@@ -15,22 +23,26 @@ from pathlib import Path
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
-import again  # noqa: E402  they lie beside this file
-import clock  # noqa: E402
+import clock  # noqa: E402  they lie beside this file
 import crowd  # noqa: E402
 import full  # noqa: E402
+import repeat  # noqa: E402
 import storm  # noqa: E402
 
-STORMS = {"C1": storm.SMALL, "C2": storm.FULL}
-OTHERS = ("C6", "C7", "C8", "C13")
+STORMS = {"storm": storm.SMALL, "long-storm": storm.FULL}
+OTHERS = ("rush", "readers", "resources", "clocks", "repeat")
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("runs", nargs="*", metavar="RUN", help="C1 (default), C2, C6, C7, C8 or C13")
-    parser.add_argument("--seed", type=int, default=None, help="who is killed when; default: a new one")
+    parser.add_argument(
+        "runs", nargs="*", metavar="RUN", help=f"{', '.join((*STORMS, *OTHERS))}; default: storm"
+    )
+    parser.add_argument(
+        "--seed", type=int, default=None, help="decides what is killed when; default: a new one"
+    )
     parser.add_argument("--database", choices=("sqlite", "postgres"), default="sqlite")
     parser.add_argument("--smoke", action="store_true", help="tiny, only to see that it runs")
     parser.add_argument("--submissions", type=int, default=None, help="so many instead of the run's own")
@@ -44,9 +56,9 @@ def main() -> int:
     seed = secrets.randbelow(1_000_000) if asked.seed is None else asked.seed
     broken: list[str] = []
     if asked.smoke and not asked.runs:
-        print("Nothing is run: C1 is one of the tests, at its own size (tests/storm/test_kill_storm.py).")
+        print("Nothing is run: storm is one of the tests, at its own size (tests/storm/test_kill_storm.py).")
         return 0
-    for name in asked.runs or ["C1"]:
+    for name in asked.runs or ["storm"]:
         broken += _storm(name, asked, seed) if name in STORMS else _other(name, asked, seed)
         repeat = f"python benchmarks/chaos {name} --seed {seed} --database {asked.database}"
         for option in ("submissions", "kills", "seconds"):
@@ -70,20 +82,20 @@ def _storm(name: str, asked: argparse.Namespace, seed: int) -> list[str]:
 
 
 def _other(name: str, asked: argparse.Namespace, seed: int) -> list[str]:
-    if name == "C6":
+    if name == "rush":
         tiny = crowd.Stampede(teams=10, uploads=50, seconds=8)
         return crowd.stampede(tiny if asked.smoke else crowd.Stampede(), seed=seed, database=asked.database)
-    if name == "C7":
+    if name == "readers":
         few = crowd.Readers(readers=20, uploads_a_second=3, seconds=5, teams=3)
         return crowd.read_the_board(
             few if asked.smoke else crowd.Readers(), seed=seed, database=asked.database
         )
-    if name == "C8":
-        few = asked.smoke
-        clocks = clock.run(uploads=5 if few else 20, database=asked.database)
-        starved = full.descriptors(uploads=1 if few else 4)
-        return [*full.disk(), *full.redis(uploads=10 if few else 60), *starved, *clocks]
-    return again.run(asked.submissions or (20 if asked.smoke else 1_000), database=asked.database)
+    if name == "resources":
+        starved = full.descriptors(uploads=1 if asked.smoke else 4)
+        return [*full.disk(), *full.redis(uploads=10 if asked.smoke else 60), *starved]
+    if name == "clocks":
+        return clock.run(uploads=5 if asked.smoke else 20, database=asked.database)
+    return repeat.run(asked.submissions or (20 if asked.smoke else 1_000), database=asked.database)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""C8: the wall clock is set forward and back by an hour while evaluations are under way.
+"""Set the wall clock forward and back during evaluations.
 
-On SQLite every process of the machine jumps, and the database's clock with them. On PostgreSQL the programs' own clocks
-jump, as on hosts that nobody keeps in time, while the database's goes on: nothing at all may come of it.
+By an hour. On SQLite every process of the machine jumps, and the database's clock with them. On PostgreSQL
+the programs' own clocks jump, as on hosts without time synchronisation, while the database's goes on: the
+jump must have no effect.
 """
 
 from __future__ import annotations
@@ -37,7 +38,10 @@ SENDERS = 4
 
 
 def run(*, uploads: int = 20, database: str = "sqlite") -> list[str]:
-    """So many uploads at each setting of the clock; work-horses are killed just before it is set."""
+    """Send uploads at each setting of the clock.
+
+    Work-horses are killed just before it is set.
+    """
     broken: list[str] = []
     about = common.machine()
     with contextlib.ExitStack() as stack:
@@ -85,14 +89,14 @@ def run(*, uploads: int = 20, database: str = "sqlite") -> list[str]:
             scores = session.scalar(select(func.count()).select_from(Score))
             used = session.scalar(select(func.sum(Quota.used)))
             attempts = session.scalar(select(func.sum(Evaluation.attempt - 1)))
-            told = [
+            logged = [
                 e["seconds"] for e in session.scalars(select(Event.detail).where(Event.subject == "clock"))
             ]
         installation.database.dispose()
         fenced = server.log.read_text().count("another run has taken over")
     common.print_table(
-        f"C8, clocks set to {', '.join(f'{s:+d}' for s in JUMPS)} s, on {database}: {uploads} uploads of {full.ROWS} rows "
-        f"at each, lease 5 s, hint 2 s. {about}",
+        f"Clocks set to {', '.join(f'{s:+d}' for s in JUMPS)} s, on {database}: {uploads} uploads "
+        f"of {full.ROWS} rows at each, lease 5 s, hint 2 s. {about}",
         ("", "figure"),
         [
             ("answers by status", ", ".join(f"{s}: {n}" for s, n in sorted(statuses.items()))),
@@ -104,18 +108,21 @@ def run(*, uploads: int = 20, database: str = "sqlite") -> list[str]:
             ("runs fenced", fenced),
             ("still open", open_),
             ("from the last upload until all were scored, s", f"{took:.1f}"),
-            ("jumps told in the log, s", ", ".join(f"{s:+d}" for s in told) or "none"),
+            ("jumps in the log, s", ", ".join(f"{s:+d}" for s in logged) or "none"),
         ],
     )
     if lost or open_ or twice or not scores == used == len(receipts) == uploads * len(JUMPS):
         broken.append("the clock cost something")
-    if bool(told) != (database == "sqlite"):
-        broken.append("a jump of the database's clock was not told, or one that was none")
+    if bool(logged) != (database == "sqlite"):
+        broken.append("a jump of the database's clock was not logged, or one was logged without a jump")
     return broken
 
 
 def _kill_a_horse(installation: Installation) -> int:
-    """kill -9 of a work-horse that holds an evaluation, if one is met in time: 1, else 0."""
+    """Kill a work-horse that holds an evaluation; return 1, else 0.
+
+    0 if none is found in time.
+    """
     until = time.monotonic() + HORSE_SECONDS
     while time.monotonic() < until:
         with installation.database.read() as session:
@@ -129,11 +136,11 @@ def _kill_a_horse(installation: Installation) -> int:
 
 @contextlib.contextmanager
 def _shifted(folder: Path) -> Iterator[Callable[[int], None]]:
-    """What is started in the block has a clock that is set with the yielded function."""
+    """Yield a function that sets the clock of processes started meanwhile."""
     compiler = shutil.which("cc")
     if compiler is None:
         raise SystemExit(
-            "C8 sets clocks with a small library of its own, and needs a C compiler (cc) to make it."
+            "The run clocks sets clocks with a small library of its own, and needs a C compiler (cc)."
         )
     library, offset = folder / "shifted_clock.so", folder / "clock"
     source = Path(__file__).with_name("shifted_clock.c")

@@ -1,7 +1,7 @@
-"""C6, the last minute before a close, and C7, a board that hundreds read while files come in.
+"""Measure the last minute before a close, and a busy board.
 
-One process plays everybody with a thread each, on the same cores as the server: the waiting times are
-those of a machine that carries both.
+The board has hundreds of readers while files are uploaded. One process plays every client with a thread each,
+on the same cores as the server: the waiting times are those of a machine that carries both.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Stampede:
     uploads: int = 1_000
     seconds: float = 60.0
     rush: float = 0.3
-    """This part of the uploads comes in the last two seconds; as much again as a tenth comes after the close."""
+    """Share of the uploads in the last two seconds; a tenth more comes after the close."""
 
 
 @dataclass(frozen=True)
@@ -53,10 +53,13 @@ class Readers:
 
 
 @dataclass
-class Heard:
-    """Every answer: the team, when it was asked for, how long it took, its status and its content."""
+class Answers:
+    """Every answer of the server.
 
-    answers: list[tuple[int, float, float, int, bytes]] = field(default_factory=list)
+    The team, when the request was sent, how long it took, its status and its content.
+    """
+
+    requests: list[tuple[int, float, float, int, bytes]] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
@@ -64,7 +67,7 @@ def stampede(size: Stampede, *, seed: int, database: str) -> list[str]:
     dice = random.Random(seed)
     about = common.machine()
     with _serving(database) as (server, installation, folder):
-        slug, tokens = _house(installation, folder, size.teams, size.limit)
+        slug, tokens = _publish(installation, folder, size.teams, size.limit)
         with installation.database.begin() as session:
             close = db.now(session) + timedelta(seconds=size.seconds + 5)
             competitions.by_slug(session, slug).closes_at = close
@@ -78,10 +81,10 @@ def stampede(size: Stampede, *, seed: int, database: str) -> list[str]:
         }
         for moment in at:
             plans[dice.randrange(size.teams), dice.randrange(2)].append(closes + moment)
-        heard = Heard()
+        answers = Answers()
         _all_at_once(
             threading.Thread(
-                target=_tab, args=(server.address, slug, tokens[team], team, tab, sorted(moments), heard)
+                target=_tab, args=(server.address, slug, tokens[team], team, tab, sorted(moments), answers)
             )
             for (team, tab), moments in plans.items()
         )
@@ -90,7 +93,7 @@ def stampede(size: Stampede, *, seed: int, database: str) -> list[str]:
             used = list(session.scalars(select(Quota.used)))
     accepted, over, closed, other = Counter[int](), Counter[int](), Counter[int](), Counter[str]()
     early_but_closed = 0
-    for team, asked, _, status, content in heard.answers:
+    for team, asked, _, status, content in answers.requests:
         if status == 201:
             accepted[team] += 1
         elif status == 429 and b"are used" in content:
@@ -107,17 +110,18 @@ def stampede(size: Stampede, *, seed: int, database: str) -> list[str]:
         "teams with other than the rule's count": sum(accepted[t] != n for t, n in rule.items()),
         "received at or after the close, yet accepted": after,
         "asked for after the close, yet accepted": sum(
-            status == 201 and asked >= closes for _, asked, _, status, _ in heard.answers
+            status == 201 and asked >= closes for _, asked, _, status, _ in answers.requests
         ),
         "receipts without a row, or rows without a receipt": abs(len(stored) - accepted.total()),
         "quota used other than accepted": abs(sum(used) - accepted.total()),
         "other answers": other.total(),
     }
-    took = sorted(took for _, _, took, _, _ in heard.answers)
-    rushed = sorted(took for _, asked, took, _, _ in heard.answers if -2 <= asked - closes < 0)
+    took = sorted(took for _, _, took, _, _ in answers.requests)
+    rushed = sorted(took for _, asked, took, _, _ in answers.requests if -2 <= asked - closes < 0)
     common.print_table(
-        f"C6, {database}: {size.uploads:,} uploads in the last {size.seconds:g} s, {rush} of them in the last 2 s, and {late} after "
-        f"the close, by {size.teams} teams of limit {size.limit} with two tabs each. {about}",
+        f"Deadline rush, {database}: {size.uploads:,} uploads in the last {size.seconds:g} s, "
+        f"{rush} of them in the last 2 s, and {late} after the close, by {size.teams} teams of "
+        f"limit {size.limit} with two tabs each. {about}",
         ("", "figure"),
         [
             ("accepted", accepted.total()),
@@ -135,8 +139,8 @@ def stampede(size: Stampede, *, seed: int, database: str) -> list[str]:
 def read_the_board(size: Readers, *, seed: int, database: str) -> list[str]:
     about = common.machine()
     with _serving(database) as (server, installation, folder):
-        slug, tokens = _house(installation, folder, size.teams, 10_000)
-        pages, uploads = Heard(), Heard()
+        slug, tokens = _publish(installation, folder, size.teams, 10_000)
+        pages, uploads = Answers(), Answers()
         common.wait_for_workers(server)
         for n, token in enumerate(tokens):  # a full page of the board from the start
             common.Api(server.address, token).submit(slug, common.predictions(ROWS, 900_000 + n))
@@ -172,19 +176,20 @@ def read_the_board(size: Readers, *, seed: int, database: str) -> list[str]:
         )
         lasted = time.time() - begin
         spent = capacity.cpu_seconds(server, "app.web") - spent
-    odd = Counter(f"{status} for a page" for _, _, _, status, _ in pages.answers if status != 200)
-    odd.update(f"{status} for an upload" for _, _, _, status, _ in uploads.answers if status != 201)
+    odd = Counter(f"{status} for a page" for _, _, _, status, _ in pages.requests if status != 200)
+    odd.update(f"{status} for an upload" for _, _, _, status, _ in uploads.requests if status != 201)
     common.print_table(
-        f"C7, {database}: {size.readers} readers of the board who think for 5 s ± 2 s, beside {size.uploads_a_second} uploads a second, "
-        f"for {size.seconds:g} s (it lasted {lasted:.0f} s, and the web took {spent:.1f} s of processor time). {about}",
+        f"Board readers, {database}: {size.readers} readers that pause for 5 s ± 2 s, "
+        f"beside {size.uploads_a_second} uploads a second, for {size.seconds:g} s (it lasted "
+        f"{lasted:.0f} s, and the web took {spent:.1f} s of processor time). {about}",
         ("", "answers", "p50 ms", "p95 ms", "p99 ms"),
         [
             (
                 what,
-                len(heard.answers),
-                *(common.ms(_at(sorted(a[2] for a in heard.answers), q)) for q in (0.5, 0.95, 0.99)),
+                len(answers.requests),
+                *(common.ms(_at(sorted(a[2] for a in answers.requests), q)) for q in (0.5, 0.95, 0.99)),
             )
-            for what, heard in (("a page of the board", pages), ("an upload", uploads))
+            for what, answers in (("a page of the board", pages), ("an upload", uploads))
         ],
     )
     return [f"{count} times {what}" for what, count in odd.items()]
@@ -201,7 +206,7 @@ def _serving(database: str) -> Iterator[tuple[common.Server, Installation, Path]
         yield server, installation, folder
 
 
-def _house(installation: Installation, folder: Path, teams: int, limit: int) -> tuple[str, list[str]]:
+def _publish(installation: Installation, folder: Path, teams: int, limit: int) -> tuple[str, list[str]]:
     slug = common.publish(installation, common.write_challenge(folder / "bench", ROWS))
     with installation.database.begin() as session:
         competitions.by_slug(session, slug).daily_limit = limit
@@ -217,19 +222,19 @@ def _all_at_once(threads: Iterable[threading.Thread]) -> None:
 
 
 def _tab(
-    address: str, slug: str, token: str, team: int, tab: int, moments: Sequence[float], heard: Heard
+    address: str, slug: str, token: str, team: int, tab: int, moments: Sequence[float], answers: Answers
 ) -> None:
     bodies = [common.predictions(ROWS, team * 1000 + tab * 500 + n) for n in range(len(moments))]
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "text/csv"}
     for number, (moment, body) in enumerate(zip(moments, bodies, strict=True)):
         more = {**headers, "Idempotency-Key": f"{team}-{tab}-{number}"}
-        _ask(address, "POST", f"/api/v1/competitions/{slug}/submissions", moment, team, heard, body, more)
+        _ask(address, "POST", f"/api/v1/competitions/{slug}/submissions", moment, team, answers, body, more)
 
 
-def _reader(address: str, slug: str, dice: random.Random, begin: float, end: float, heard: Heard) -> None:
+def _reader(address: str, slug: str, dice: random.Random, begin: float, end: float, answers: Answers) -> None:
     moment = begin + dice.uniform(0, 5)
     while moment < end:
-        _ask(address, "GET", f"/competitions/{slug}/leaderboard", moment, 0, heard)
+        _ask(address, "GET", f"/competitions/{slug}/leaderboard", moment, 0, answers)
         moment = time.time() + max(0.0, dice.gauss(5, 2))
 
 
@@ -239,11 +244,14 @@ def _ask(
     path: str,
     moment: float,
     team: int,
-    heard: Heard,
+    answers: Answers,
     body: bytes | None = None,
     headers: dict[str, str] | None = None,
 ) -> None:
-    """Over a connection of its own, as people who come after seconds have; nothing is tried again."""
+    """Send one request over a new connection, without retries.
+
+    As clients do that come after some seconds.
+    """
     time.sleep(max(0.0, moment - time.time()))
     host, port = address.removeprefix("http://").rsplit(":", 1)
     asked = time.time()
@@ -256,8 +264,8 @@ def _ask(
         status, content = 0, json.dumps(str(wrong)).encode()
     finally:
         connection.close()
-    with heard.lock:
-        heard.answers.append((team, asked, time.time() - asked, status, content[:300]))
+    with answers.lock:
+        answers.requests.append((team, asked, time.time() - asked, status, content[:300]))
 
 
 def _at(ordered: Sequence[float], part: float) -> float:

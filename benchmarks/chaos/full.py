@@ -1,6 +1,6 @@
-"""C8: a disk that is full, a Redis that takes nothing more, too few file descriptors.
+"""Test a full disk, a full Redis and too few file descriptors.
 
-What was acknowledged is there, and it goes on.
+Every acknowledged upload must be stored, and the service must recover.
 """
 
 from __future__ import annotations
@@ -37,13 +37,16 @@ STARVED_SECONDS = 2.0
 
 
 def disk(*, uploads: int = 60, disk_mib: int = 96, left_kib: int = 2_500) -> list[str]:
-    """Fill a file system of its own until only a little is left, send, make room, and look."""
+    """Upload while the disk is almost full; then make room.
+
+    The file system is the run's own.
+    """
     broken: list[str] = []
     about = common.machine()
     small = _small_disk(disk_mib)
     # Without the floor, which would refuse every upload before the disk is full.
     with small as folder, common.serving(folder / "data", workers=1, disk_floor_mb=0) as server:
-        installation, slug, token = _house(folder)
+        installation, slug, token = _publish(folder)
         common.wait_for_workers(server)
         ballast = folder / "ballast"
         with ballast.open("wb") as file:
@@ -61,16 +64,16 @@ def disk(*, uploads: int = 60, disk_mib: int = 96, left_kib: int = 2_500) -> lis
         with installation.database.read() as session:
             sound = session.scalar(text("PRAGMA integrity_check"))
             ids = set(session.scalars(select(Submission.id)))
-        strangers = len(ids) - len({r["id"] for r in [*receipts, *again]})
+        unknown_rows = len(ids) - len({r["id"] for r in [*receipts, *again]})
         incoming = len(list((folder / "data").rglob("incoming/*")))
         installation.database.dispose()
     common.print_table(
-        f"C8, disk full: {uploads} uploads of {ROWS} rows with {left_kib} KiB left of {disk_mib} MiB. {about}",
+        f"Full disk: {uploads} uploads of {ROWS} rows with {left_kib} KiB left of {disk_mib} MiB. {about}",
         ("", "figure"),
         [
             ("answers by status", ", ".join(f"{s}: {n}" for s, n in sorted(statuses.items()))),
             ("acknowledged, and not there or not scored", lost),
-            ("rows that nobody holds a receipt of", strangers),
+            ("rows without a receipt", unknown_rows),
             ("half files left", incoming),
             ("processes started again", died),
             ("integrity_check", sound),
@@ -78,7 +81,7 @@ def disk(*, uploads: int = 60, disk_mib: int = 96, left_kib: int = 2_500) -> lis
             ("still open", open_),
         ],
     )
-    if lost or strangers or sound != "ok" or not again:
+    if lost or unknown_rows or sound != "ok" or not again:
         broken.append("the full disk cost something")
     if statuses.keys() <= {201}:
         broken.append("the disk was never full, so this run has shown nothing")
@@ -86,13 +89,16 @@ def disk(*, uploads: int = 60, disk_mib: int = 96, left_kib: int = 2_500) -> lis
 
 
 def redis(*, uploads: int = 60) -> list[str]:
-    """Redis at its maxmemory with noeviction: every write to it is refused from now on."""
+    """Run with Redis at its maxmemory with noeviction.
+
+    Every write to it is refused from then on.
+    """
     broken: list[str] = []
     about = common.machine()
     with tempfile.TemporaryDirectory(prefix="heldout-chaos-") as name:
         folder = Path(name)
         with common.serving(folder / "data", workers=1) as server:
-            installation, slug, token = _house(folder)
+            installation, slug, token = _publish(folder)
             common.wait_for_workers(server)
             client = Redis.from_url(installation.settings.redis)
             client.config_set("maxmemory-policy", "noeviction")
@@ -112,7 +118,7 @@ def redis(*, uploads: int = 60) -> list[str]:
             log_lines = server.log.read_text().count("\n")
             installation.database.dispose()
     common.print_table(
-        f"C8, Redis full (maxmemory with noeviction): {uploads} uploads of {ROWS} rows, one more after. {about}",
+        f"Full Redis (maxmemory with noeviction): {uploads} uploads of {ROWS} rows, one more after. {about}",
         ("", "figure"),
         [
             ("answers by status", ", ".join(f"{s}: {n}" for s, n in sorted(statuses.items()))),
@@ -131,7 +137,10 @@ def redis(*, uploads: int = 60) -> list[str]:
 
 
 def descriptors(*, uploads: int = 4) -> list[str]:
-    """Leave web and worker a handful of descriptors more than they hold, then one more, and so on; then let them go."""
+    """Give web and worker a few spare descriptors, then none.
+
+    From 0 to SPARE_DESCRIPTORS - 1 more than they hold; then the limit is lifted.
+    """
     broken: list[str] = []
     about = common.machine()
     statuses, receipts, number = Counter[int](), [], 0
@@ -139,7 +148,7 @@ def descriptors(*, uploads: int = 4) -> list[str]:
     with tempfile.TemporaryDirectory(prefix="heldout-chaos-") as name:
         folder = Path(name)
         with common.serving(folder / "data", workers=1) as server:
-            installation, slug, token = _house(folder)
+            installation, slug, token = _publish(folder)
             common.wait_for_workers(server)
             for spare in range(SPARE_DESCRIPTORS):
                 [web], [worker] = server.find_all("app.web", 1), server.find_all("worker", 1)
@@ -152,7 +161,10 @@ def descriptors(*, uploads: int = 4) -> list[str]:
                             number += 1
                         time.sleep(STARVED_SECONDS)
             after = Counter[int]()
-            for each in (*unanswered, number):  # with the same key: what was taken in unheard is told now
+            for each in (
+                *unanswered,
+                number,
+            ):  # with the same key: an upload accepted without an answer gets its receipt now
                 receipts += _send(server.address, slug, token, each, after, patience=PATIENCE_SECONDS)
             open_ = _wait(installation, broken)
             with installation.database.read() as session:
@@ -163,9 +175,9 @@ def descriptors(*, uploads: int = 4) -> list[str]:
             unstored = sum(not _is_stored(installation, str(r["sha256"])) for r in receipts)
             died = server.log.read_text().count("starting it again")
             installation.database.dispose()
-    strangers = rows - len({r["id"] for r in receipts})
+    unknown_rows = rows - len({r["id"] for r in receipts})
     common.print_table(
-        f"C8, few file descriptors: {number} uploads of {ROWS} rows while web or worker may open 0 to "
+        f"Few file descriptors: {number} uploads of {ROWS} rows while web or worker may open 0 to "
         f"{SPARE_DESCRIPTORS - 1} more than it holds. {about}",
         ("", "figure"),
         [
@@ -174,7 +186,7 @@ def descriptors(*, uploads: int = 4) -> list[str]:
                 ", ".join(f"{s}: {n}" for s, n in sorted(statuses.items())),
             ),
             ("acknowledged, and not in storage", unstored),
-            ("rows that nobody holds a receipt of", strangers),
+            ("rows without a receipt", unknown_rows),
             ("scored", states[State.SCORED]),
             ("failed after three attempts, with an alarm and a refund", states[State.FAILED]),
             ("uploads that count", used),
@@ -189,7 +201,7 @@ def descriptors(*, uploads: int = 4) -> list[str]:
     )
     if (
         unstored
-        or strangers
+        or unknown_rows
         or used != states[State.SCORED]
         or rows != states[State.SCORED] + states[State.FAILED]
     ):
@@ -197,13 +209,16 @@ def descriptors(*, uploads: int = 4) -> list[str]:
     if after[201] != len(unanswered) + 1:
         broken.append("it did not go on once there were descriptors again")
     if statuses.keys() <= {201} and not attempts:
-        broken.append("nobody was short of a descriptor, so this run has shown nothing")
+        broken.append("no process was short of a descriptor, so this run has shown nothing")
     return broken
 
 
 @contextlib.contextmanager
 def _few_descriptors(pid: int, spare: int) -> Iterator[None]:
-    """The process may open so many more than it holds; what it forks inherits that."""
+    """Let the process open so many more than it holds.
+
+    Its forks inherit the limit.
+    """
     soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
     held = {int(entry.name) for entry in Path(f"/proc/{pid}/fd").iterdir()}
     free = (number for number in itertools.count() if number not in held)
@@ -217,7 +232,7 @@ def _few_descriptors(pid: int, spare: int) -> Iterator[None]:
             resource.prlimit(pid, resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def _house(folder: Path) -> tuple[Installation, str, str]:
+def _publish(folder: Path) -> tuple[Installation, str, str]:
     installation = Installation(Settings(data_dir=folder / "data"))
     slug = common.publish(installation, common.write_challenge(folder / "bench", ROWS))
     return installation, slug, common.add_user(installation, "team", slug=slug)[1]
@@ -233,7 +248,10 @@ def _send(
     patience: float = 0.0,
     timeout: float = 60.0,
 ) -> list[dict[str, object]]:
-    """Its receipt, if it got one; tried again for as long as patience lasts."""
+    """Upload a file; return its receipt, if it got one.
+
+    Retried until `patience` seconds are over.
+    """
     host, port = address.removeprefix("http://").rsplit(":", 1)
     body = common.predictions(ROWS, number)
     headers = {
@@ -261,7 +279,7 @@ def _send(
 
 
 def _wait(installation: Installation, broken: list[str]) -> int:
-    """How many are still open when patience ends."""
+    """Wait; return how many are still open at the end."""
     until, count = time.monotonic() + PATIENCE_SECONDS, -1
     while count and time.monotonic() < until:
         with installation.database.read() as session:
@@ -301,7 +319,8 @@ def _small_disk(mib: int) -> Iterator[Path]:
         )
         if mounted.returncode:
             raise SystemExit(
-                f"C8 needs a small file system of its own, which only root may mount: {mounted.stderr}"
+                "The run resources needs a small file system of its own, which only root may "
+                f"mount: {mounted.stderr}"
             )
         try:
             yield Path(name)

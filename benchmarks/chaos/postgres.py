@@ -1,4 +1,7 @@
-"""A PostgreSQL server of a run's own, with fsync on, that can be killed with all its processes and started again."""
+"""A PostgreSQL server of a run's own, which can be killed.
+
+With fsync on. It is killed with all its processes and started again.
+"""
 
 from __future__ import annotations
 
@@ -35,12 +38,18 @@ class Postgres:
         self.url = f"postgresql+psycopg://heldout@/postgres?host={folder}"
         self.process: subprocess.Popen[bytes] | None = None
         subprocess.run(
-            [*self._run, self._bin / "initdb", "-D", folder / "data", "-U", "heldout", "-A", "trust", "-E", "UTF8"],
+            [
+            *(*self._run, self._bin / "initdb", "-D", folder / "data"),
+            *("-U", "heldout", "-A", "trust", "-E", "UTF8"),
+        ],
             check=True, capture_output=True,
         )  # fmt: skip
 
     def start(self) -> None:
-        """Start it, again and again if its killed predecessor is not quite gone; wait until it answers."""
+        """Start it and wait until it answers.
+
+        Retried while its killed predecessor still exists.
+        """
         until = time.monotonic() + READY_SECONDS
         options = [
             "-c",
@@ -65,7 +74,7 @@ class Postgres:
         raise RuntimeError(f"PostgreSQL did not start:\n{(self._folder / 'log').read_text()[-2000:]}")
 
     def kill(self) -> None:
-        """kill -9 of the postmaster and of every process that it started."""
+        """Kill the postmaster and every process that it started."""
         assert self.process is not None
         for pid in (self.process.pid, *common.children(self.process.pid)):
             with contextlib.suppress(ProcessLookupError):

@@ -1,8 +1,8 @@
-"""C1 and C2: submissions over HTTP while every part is killed with -9, again and again.
+"""Upload over HTTP while every part is killed with -9.
 
-Clients retry with the same Idempotency-Key until they hold a receipt or a refusal. Every team sends
-more than its quota allows. Valkey loses what it kept at every kill. That a submission was scored once
-is not taken from the tables' keys alone: a trigger of this run's own counts every score ever written.
+Clients retry with the same Idempotency-Key until they hold a receipt or a refusal. Every team sends more than
+its quota allows. Valkey loses its content at every kill. The tables' keys alone do not prove that a
+submission was scored once: a trigger of this run counts every score ever written.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ FULL = Size(10_000, 200, 600)
 
 @dataclass
 class Seen:
-    """What the clients were told and what the monkey did."""
+    """What the clients received and what was killed."""
 
     receipts: list[dict[str, object]] = field(default_factory=list)
     refused: int = 0
@@ -95,7 +95,10 @@ class Seen:
 
 
 def run(name: str, size: Size, *, seed: int, database: str, keep: Path | None = None) -> list[str]:
-    """Print the table; the promises that were broken, in words. `keep` is where the server's log goes."""
+    """Print the table; return the broken promises in words.
+
+    `keep` is where the server's log goes.
+    """
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="heldout-chaos-")))
         server_of_its_own = stack.enter_context(postgres.running()) if database == "postgres" else None
@@ -143,7 +146,8 @@ def run(name: str, size: Size, *, seed: int, database: str, keep: Path | None = 
     took = time.monotonic() - began
     kills = ", ".join(f"{what} {count}" for what, count in sorted(seen.kills.items()))
     common.print_table(
-        f"{name} on {database}: {len(work):,} uploads of {ROWS} rows by {TEAMS} teams of limit {limit}, "
+        f"Kill storm ({name}) on {database}: {len(work):,} uploads of {ROWS} rows by {TEAMS} teams "
+        f"of limit {limit}, "
         f"{sum(seen.kills.values())} kill -9 ({kills}), lease {size.lease_seconds} s, {took:.0f} s. {about}",
         ("", "figure"),
         [*figures.items()],
@@ -255,7 +259,10 @@ def _kill_at_random(
 
 
 def _wait_for_progress(installation: Installation) -> None:
-    """Until something more is finished, so that a slow machine is not only ever killed while it starts."""
+    """Wait until more evaluations are finished.
+
+    Otherwise a slow machine is only ever killed while it starts.
+    """
     count = select(func.count().filter(Evaluation.finished_at.is_not(None)), func.count())
     before, until = None, time.monotonic() + PROGRESS_SECONDS
     while time.monotonic() < until:
@@ -270,7 +277,7 @@ def _wait_for_progress(installation: Installation) -> None:
 def _victims(
     server: common.Server, installation: Installation, kind: str, dice: random.Random, spared: set[int]
 ) -> list[int]:
-    """Children of this run's own server, never anything found by name elsewhere."""
+    """Return children of this run's own server, never by name."""
     if kind == "web":
         masters = server.find("app.web")
         return [*masters, *(pid for master in masters for pid in common.children(master))]
@@ -278,14 +285,17 @@ def _victims(
         busy = [pair for pair in _busy(installation) if pair[1] not in spared]
         return [dice.choice(busy)[1]] if busy else []
     found = server.find({"worker": "worker", "sweeper": "worker.sweeper", "Valkey": "valkey"}[kind])
-    if kind == "worker":  # rather one that is at work; not the one whose stopped work-horse would die with it
+    if kind == "worker":  # rather a busy one; not one whose stopped work-horse would die with it
         found = [worker for worker in found if not spared & set(common.children(worker))]
         found = sorted({worker for worker, _ in _busy(installation)} & set(found)) or found
     return [dice.choice(found)] if found else []
 
 
 def _busy(installation: Installation) -> list[tuple[int, int]]:
-    """Workers and their work-horses that hold a lease at this moment, by the database."""
+    """Return workers and work-horses that hold a lease now.
+
+    By the database.
+    """
     held = select(Evaluation.lease_token).where(Evaluation.state == State.RUNNING)
     try:
         with installation.database.read() as session:
@@ -322,7 +332,7 @@ def _stop_for_longer_than_a_lease(
 
 
 def _wait_for_workers(server: common.Server, installation: Installation) -> None:
-    """Until both workers have said that they live."""
+    """Wait until both workers have reported."""
     until = time.monotonic() + common.WAIT_SECONDS
     while time.monotonic() < until:
         with installation.database.read() as session:
@@ -334,7 +344,10 @@ def _wait_for_workers(server: common.Server, installation: Installation) -> None
 
 
 def _wait_until_final(installation: Installation) -> int:
-    """How many are still open when none has been finished for as long as patience lasts."""
+    """Wait; return how many are still open at the end.
+
+    The wait ends when none has been finished for GIVE_UP_SECONDS.
+    """
     still = select(func.count()).where(Evaluation.state.in_((State.QUEUED, State.RUNNING)))
     until, count = time.monotonic() + GIVE_UP_SECONDS, -1
     while count and time.monotonic() < until:
@@ -434,7 +447,7 @@ def _is_stored(installation: Installation, sha256: str) -> bool:
 
 
 def _longest_pause(submissions: Sequence[Submission], evaluations: Sequence[Evaluation]) -> float:
-    """The longest time in which something waited and nothing was finished."""
+    """Return the longest wait in which nothing was finished."""
     steps: list[tuple[datetime, int]] = [(s.received_at, 1) for s in submissions]
     steps += [(e.finished_at, -1) for e in evaluations if e.finished_at is not None]
     waiting, since, longest = 0, None, 0.0

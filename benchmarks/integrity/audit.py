@@ -1,12 +1,13 @@
-"""What the audit of a challenge's data finds, and what it makes up: leaks planted in real tables, and sound splits.
+"""Measure which planted leaks the data audit finds.
 
-Eight tables: five that come with scikit-learn, and three drawn anew each time with numbers, categories, dates,
-texts and gaps (two classes, five classes, a number). Each is shuffled, split at random and written as a challenge;
-then a leak of one kind and strength is planted, or none. Sound sets are split at random, by class, by a declared
-group, or by a declared time. A leak is found if a finding that is no mere information has one of the codes that fit.
+Sound splits are audited as well, for false alarms. Eight tables: five that come with scikit-learn, and three
+drawn anew each time with numbers, categories, dates, texts and gaps (two classes, five classes, a number).
+Each is shuffled, split at random and written as a challenge; then a leak of one kind and strength is planted,
+or none. Sound sets are split at random, by class, by a declared group, or by a declared time. A leak is found
+if a finding above info has one of the codes that fit.
 
     python benchmarks/integrity/audit.py             220 leaky and 300 sound sets, some minutes
-    python benchmarks/integrity/audit.py --smoke     a taste
+    python benchmarks/integrity/audit.py --smoke     a few
     python benchmarks/integrity/audit.py --detail    also what each miss and each false alarm was
 """
 
@@ -69,7 +70,7 @@ def _bundled(name: str) -> tuple[pd.DataFrame, str]:
 
 
 def _drawn(kind: str, rng: Rng) -> tuple[pd.DataFrame, str]:
-    """Customers: numbers on several scales, categories, a date, a short text, honest gaps."""
+    """Return customers with numbers, categories, dates, texts and gaps."""
     n = 900
     age = rng.normal(45, 14, n).clip(18, 90).round()
     income = rng.lognormal(10, 0.5, n).round(2)
@@ -81,7 +82,10 @@ def _drawn(kind: str, rng: Rng) -> tuple[pd.DataFrame, str]:
     plan = rng.choice(["basic", "plus", "pro"], n, p=[0.5, 0.3, 0.2])
     visits = rng.poisson(6, n)
     score = rng.normal(size=n).round(3)
-    words = np.array(["late", "order", "refund", "please", "thanks", "wrong", "size", "colour", "broken", "parcel", "nice", "quick", "never", "again", "invoice", "missing"])  # fmt: skip
+    words = np.array([
+        "late", "order", "refund", "please", "thanks", "wrong", "size", "colour",
+        "broken", "parcel", "nice", "quick", "never", "again", "invoice", "missing",
+    ])  # fmt: skip
     notes = [" ".join(rng.choice(words, rng.integers(6, 14))) for _ in range(n)]
     days = rng.integers(0, 700, n)
     table = pd.DataFrame(
@@ -154,7 +158,10 @@ def draft(name: str, rng: Rng, *, how: str = "random") -> Draft:
 
 
 def _usage(test: pd.DataFrame, metric: str, rng: Rng) -> NDArray[np.str_]:
-    """At random, drawn again until both sides have every class, which a challenge must have."""
+    """Return a random Usage in which both sides have every class.
+
+    Drawn again until then, since a challenge must have it.
+    """
     while True:
         drawn = usage(rng, len(test), rng.uniform(0.3, 0.5))
         if metric == "rmse":
@@ -175,7 +182,7 @@ class Leak:
     name: str
     codes: tuple[str, ...]
     group: str
-    """Whose aim it counts for."""
+    """The aim that it counts for."""
     plant: Plant
 
 
@@ -197,7 +204,7 @@ def _numeric(d: Draft) -> list[str]:
 
 
 def _codes(d: Draft, side: pd.DataFrame) -> NDArray[np.float64]:
-    """The target of either side as numbers, one coding for both."""
+    """Return the target of either side as numbers, with one coding."""
     if pd.api.types.is_numeric_dtype(side["target"]):
         return side["target"].to_numpy(dtype=np.float64)
     kinds = sorted(set(d.train["target"]) | set(d.test["target"]))
@@ -444,7 +451,10 @@ def _(d: Draft, strength: int) -> None:
 
 
 def _keep_classes(d: Draft, drawn: NDArray[np.str_]) -> None:
-    """Both sides keep two rows of every class, or the folder would be refused before any audit."""
+    """Keep two rows of every class on both sides.
+
+    Otherwise the folder would be refused before any audit.
+    """
     if not _is_number(d):
         for kind in d.test["target"].unique():
             rows = d.rng.permutation(np.flatnonzero(d.test["target"] == kind))
@@ -452,7 +462,7 @@ def _keep_classes(d: Draft, drawn: NDArray[np.str_]) -> None:
     d.usage = drawn
 
 
-@leak("the public rows can be told", "split_recoverable", group="split")
+@leak("the public rows can be recognised", "split_recoverable", group="split")
 def _(d: Draft, strength: int) -> None:
     n = len(d.test)
     drawn = np.full(n, "Private", dtype="<U7")
@@ -534,7 +544,7 @@ class Run:
 
     @property
     def failures(self) -> list[str]:
-        """Checks that fell over, which the audit turns into a finding."""
+        """Return the checks that failed, which the audit reports as findings."""
         return [f.evidence for f in self.findings if "failed (" in f.evidence]
 
 
@@ -546,7 +556,10 @@ def sound_run(home: Path, number: int) -> Run:
 
 
 def leaky_run(home: Path, number: int, strength: int, turn: int) -> Run:
-    """One kind of leak; only the checks run that should find it, by the audit's own rules."""
+    """Run one kind of leak with the checks that should find it.
+
+    By the audit's own rules.
+    """
     one = LEAKS[number]
     # Three tables of the eight for each kind and strength, another three each time.
     name = TABLES[(3 * number + STRENGTHS * strength + 4 * turn) % len(TABLES)]
@@ -631,7 +644,10 @@ def _detection(leaky: list[tuple[Leak, Run]], *, detail: bool) -> list[Figure]:
         blocked[one.name].append("block" in severities)
         weak[run.strength].append(hit)
         if detail and not hit:
-            print(f"missed: {one.name}, strength {run.strength}, {run.table}; said {sorted(set(run.loud()))}")
+            print(
+                f"missed: {one.name}, strength {run.strength}, {run.table}; reported "
+                f"{sorted(set(run.loud()))}"
+            )
     figures_ = []
     for group, hits in by_group.items():
         aim = AIMS.get(group)

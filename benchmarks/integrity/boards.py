@@ -1,10 +1,11 @@
-"""What the statistics at the close say of boards whose truth is known: honest ones, and some with one cheater.
+"""Measure what the close statistics report of boards with known truth.
 
-Boards are simulated. A team is right on a row if a margin is above 0, and its log loss falls with it; the margin
-is the sum of the team's skill, of the row's difficulty for all, of five directions in which families of models
-differ, and of the team's own noise, so that every team's model is its own and all are correlated as real ones
-are: two teams of 94 % disagree on 6 % of the rows. What each team scores on endless rows is then known
-exactly. Each honest board has 200 teams with one file, 300 public and 700 private rows.
+Honest boards, and some with one cheater. Boards are simulated. A team is right on a row if a margin is above
+0, and its log loss falls with it; the margin is the sum of the team's skill, of the row's difficulty for all,
+of five directions in which families of models differ, and of the team's own noise, so that every team's model
+is its own and all are correlated as real ones are: two teams of 94 % disagree on 6 % of the rows. The score
+of each team on infinitely many rows is then known exactly. Each honest board has 200 teams with one file, 300
+public and 700 private rows.
 
     python benchmarks/integrity/boards.py [--smoke]
 """
@@ -36,7 +37,10 @@ N_FAMILIES = 5
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Board:
-    """Values by team and row, shape (T, n): the first N_PUBLIC rows are public."""
+    """Values by team and row, shape (T, n).
+
+    The first N_PUBLIC rows are public.
+    """
 
     rows: FloatArray
     truth: FloatArray
@@ -52,7 +56,7 @@ class Board:
         return np.asarray(self.rows[:, N_PUBLIC:].mean(axis=1))
 
     def redealt(self, n: int, seed: int) -> tuple[FloatArray, FloatArray]:
-        """Values on both parts of n re-splits, each of shape (T, n)."""
+        """Return values on both parts of n re-splits, each (T, n)."""
         rng = np.random.default_rng(seed)
         n_rows = self.rows.shape[1]
         is_public = np.zeros((n_rows, n))
@@ -72,7 +76,10 @@ class Board:
 
 
 def margins(rng: np.random.Generator, n_teams: int, n_rows: int) -> tuple[FloatArray, FloatArray]:
-    """Skills, shape (T,), and margins, shape (T, n), of variance 1 around them."""
+    """Return skills, shape (T,), and margins, shape (T, n).
+
+    The margins have variance 1 around the skills.
+    """
     skill = rng.normal(1.6, 0.15, n_teams)
     taste = rng.normal(size=(n_teams, N_FAMILIES))
     taste *= math.sqrt(FAMILY) / np.linalg.norm(taste, axis=1, keepdims=True)
@@ -96,9 +103,10 @@ def log_loss(seed: int, n_teams: int = N_TEAMS) -> Board:
 
 
 def best_of(k: int, seed: int) -> Board:
-    """Every team keeps the best on public of k files, which share nine tenths of what is the team's own.
+    """Let every team keep the best on public of k files.
 
-    Nothing is dishonest; public scores are a little too good for all.
+    The files share nine tenths of the team's own noise. Nothing is dishonest; public scores are a little too
+    good for all.
     """
     rng = np.random.default_rng(seed)
     skill, margin = margins(rng, N_TEAMS, N_PUBLIC + N_PRIVATE)
@@ -111,7 +119,7 @@ def best_of(k: int, seed: int) -> Board:
 
 
 def with_cheater(honest: Board, share: float, seed: int) -> Board:
-    """The same, but team 0 knows the labels of that share of the public rows."""
+    """Let team 0 know the labels of a share of public rows."""
     known = np.random.default_rng(seed).permutation(N_PUBLIC)[: round(share * N_PUBLIC)]
     rows = honest.rows.copy()
     rows[0, known] = 1.0 if honest.greater_is_better else 0.0
@@ -233,13 +241,11 @@ def _shake_up(n: int) -> list[Figure]:
     return [
         Figure(
             f"shake-up of honest boards, {N_PUBLIC} public rows",
-            f"mean move {100 * float(np.mean(moves)):.1f} % of the board, tau {np.mean(taus):.2f}, {np.mean(kept):.1f} of the top 10 stay",
+            f"mean move {100 * float(np.mean(moves)):.1f} % of the board, tau {np.mean(taus):.2f}, "
+            f"{np.mean(kept):.1f} of the top 10 stay",
         ),
         Figure(
-            "honest boards whose shake-up is called unusual at 5 %",
-            _share(low, n),
-            "5 %",
-            _holds(low, n, 0.05),
+            "honest boards with a shake-up called unusual at 5 %", _share(low, n), "5 %", _holds(low, n, 0.05)
         ),
     ]
 
@@ -249,7 +255,10 @@ def _share(count: int, n: int) -> str:
 
 
 def _holds(count: int, n: int, level: float) -> bool:
-    """Whether so many rejections are no sign of a test that rejects too often: below the 99 % quantile."""
+    """Return whether so few rejections fit a correct test.
+
+    Below the 99 % quantile of what a test of the right size rejects.
+    """
     return count <= int(stats.binom.ppf(0.99, n, level))
 
 

@@ -1,8 +1,8 @@
-"""Climbing the public board without looking at any data: public minus private accuracy of what comes out.
+"""Measure climbing the public board without looking at data.
 
-4,000 public and 8,000 private rows with two even classes, and files that are coin flips, so that every private
-score is one half and all that the public one is above it is overfitting. Only whether a row is right
-matters, so a file is drawn as that.
+The figure is public minus private accuracy. 4,000 public and 8,000 private rows with two even classes, and
+files that are coin flips, so that every private score is one half and all that the public one is above it is
+overfitting. Only whether a row is right matters, so a file is drawn as that.
 
     flip        send k random files, turn those below one half round, vote with all
     keep        send k random files, vote with those at one half or above (Blum and Hardt's own attack)
@@ -47,18 +47,24 @@ class Gap:
 
 
 def draw(rng: np.random.Generator, n_files: int) -> tuple[Right, Right]:
-    """Files as they are right on public and on private rows."""
+    """Return files as right or wrong on public and private rows."""
     right = rng.integers(0, 2, (n_files, N_PUBLIC + N_PRIVATE), dtype=np.int8)
     return right[:, :N_PUBLIC], right[:, N_PUBLIC:]
 
 
 def constant(rng: np.random.Generator, n_rows: int) -> Right:
-    """The benchmark: always the same one of two even classes, so right on exactly half of the rows."""
+    """Return the benchmark: always one of two even classes.
+
+    It is right on exactly half of the rows.
+    """
     return rng.permutation(np.arange(n_rows, dtype=np.int8) % 2)
 
 
 def vote(files: Right, rng: np.random.Generator, signs: NDArray[np.float64]) -> Right:
-    """The majority of the files, those with sign -1 turned round and those with 0 left out; coins for ties."""
+    """Return the majority of the files.
+
+    Those with sign -1 are inverted and those with 0 left out; ties are coin flips.
+    """
     margin = signs @ (2.0 * files - 1.0)
     coins = rng.integers(0, 2, files.shape[1])
     return np.where(margin == 0, coins, margin > 0).astype(np.int8)
@@ -72,7 +78,10 @@ def boost(
 
 
 class Ladder:
-    """A team's state and the platform's rule, in accuracy, or in error where lower is better."""
+    """A team's state and the platform's rule.
+
+    In accuracy, or in error where lower is better.
+    """
 
     def __init__(self, *, c: float, step: float, leader: Right | None) -> None:
         self.c, self.step, self.leader = c, step, leader
@@ -115,7 +124,10 @@ def through_ladder(
 
 
 def openly(seeds: int, n_files: int, *, step: float, flip: bool, seed: int = 4) -> Gap:
-    """Random files and their scores, rounded to a step: above one half, below it, or on it."""
+    """Return random files and their rounded scores' signs.
+
+    Above one half, below it, or on it.
+    """
     outcomes = []
     for i in range(seeds):
         rng = np.random.default_rng([seed, i])

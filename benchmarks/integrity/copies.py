@@ -1,7 +1,8 @@
-"""Copied predictions on boards of 200 unique models: what is found, by how the copy was disguised.
+"""Measure which copies are found on boards of unique models.
 
-The line is the one `scorer.overfitting.copies` reads off each board itself, copies in it and all. A board
-has 190 unique models and 10 copies of one of them each; honest boards have none. "False" counts pairs nobody planted.
+By how the copy was disguised, on boards of 200 models. The threshold is the one that
+`scorer.overfitting.copies` reads off each board itself, copies included. A board has 190 unique models and 10
+copies of one of them each; honest boards have none. "False" counts pairs that were not planted.
 """
 
 from __future__ import annotations
@@ -35,13 +36,17 @@ DISGUISES: dict[str, Disguise] = {
 }
 N_COPIES = 10
 FRESH = 11
-"""Seed of the pools measured here. The line of `scorer.overfitting.copies` was set by looking at honest boards
-of pools 0 to 3 (digits, breast_cancer, diabetes); figures of those boards would flatter it. Boards of one pool
-overlap, so ten honest boards of 200 out of 230 models are far fewer than ten independent ones."""
+"""Seed of the pools measured here. The line of `scorer.overfitting.copies` was set by looking at honest
+boards of pools 0 to 3 (digits, breast_cancer, diabetes); figures of those boards would flatter it.
+Boards of one pool overlap, so ten honest boards of 200 out of 230 models are far fewer than ten
+independent ones."""
 
 
 def figures(*, smoke: bool = False) -> list[Figure]:
-    """Detection by disguise on two data sets, false pairs with and without pipelines and notebooks in the crowd."""
+    """Return detection by disguise on two data sets, and false pairs.
+
+    With and without pipelines and notebooks among the teams.
+    """
     size, n_teams, n_boards = (60, 40, 1) if smoke else (230, 200, 3)
     found: list[Figure] = []
     for name in ("breast_cancer",) if smoke else ("digits", "breast_cancer", "wine"):
@@ -80,7 +85,7 @@ def _disguised(name: str, models: FloatArray, n_teams: int, n_boards: int) -> li
             rng = np.random.default_rng([board, 1])
             order = rng.permutation(len(models))
             teams = models[order[:n_teams]].copy()
-            # What a blender adds is a model of nobody else on the board.
+            # A blend adds a model that no other team has.
             own = models[order[n_teams : n_teams + N_COPIES]]
             first_copy = n_teams - N_COPIES
             planted = set()
@@ -100,13 +105,16 @@ def _disguised(name: str, models: FloatArray, n_teams: int, n_boards: int) -> li
 
 
 def _crowded(name: str, models: FloatArray, n_teams: int, n_boards: int) -> list[Figure]:
-    """A tenth of the teams on five tutorials' pipelines, three twentieths on one notebook, a few copies beside."""
+    """Return a board on which many teams share pipelines.
+
+    A tenth of the teams on five tutorials' pipelines, three twentieths on one notebook, a few copies beside.
+    """
     n_default, n_notebook, n_copies = n_teams // 10, 3 * n_teams // 20, N_COPIES // 2
     before = after = hits = 0
     for board in range(n_boards):
         rng = np.random.default_rng([board, 2])
         order = rng.permutation(len(models))
-        # Nobody hands the notebook in on its own; it is the first model left over.
+        # No team uploads the notebook alone; it is the first model left over.
         teams, notebook = models[order[:n_teams]].copy(), models[order[n_teams]]
         for number in range(n_default):
             teams[number] = default_pipeline(name, number % DEFAULT_PIPELINES, int(rng.integers(2**31)))

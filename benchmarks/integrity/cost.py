@@ -1,4 +1,7 @@
-"""What the audit, the scan and the report cost: seconds and peak memory of a process of its own."""
+"""Measure seconds and peak memory of audit, scan and report.
+
+Each in a process of its own.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +43,10 @@ def figures(*, smoke: bool) -> list[Figure]:
 
 
 def _alone(*arguments: str) -> tuple[float, float]:
-    """The seconds that the child itself counted, without making the data, and its peak memory."""
+    """Return the child's own seconds and its peak memory.
+
+    Without the time to make the data.
+    """
     done = subprocess.run(
         [sys.executable, __file__, *arguments], capture_output=True, text=True, check=True, env={**os.environ}
     )

@@ -1,4 +1,4 @@
-"""What each part of this benchmark gives back: figures, their aims, and whether they were met."""
+"""A figure of the benchmark, its aim, and whether it was met."""
 
 from __future__ import annotations
 

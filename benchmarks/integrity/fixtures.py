@@ -1,15 +1,15 @@
-"""Challenges of the shape of leaks that were found in real ones by outsiders, after publication.
+"""Challenges with leaks shaped like real ones found after publication.
 
-mle-bench lists them (openai/mle-bench, issues 77, 93, 108, 63); the data here are made up, only the shape of the
-leak is theirs:
+mle-bench lists them (openai/mle-bench, issues 77, 93, 108, 63); the data here are generated, only the shape
+of the leak is real:
 
     77   the test samples' MATLAB files hold the gestures that are to be recognised
     93   beside the test recordings lies a log with the positions that are to be predicted
-    108  a column says who granted a request, and so is only known of granted ones
-    63   the same speakers are in train and test, where the task is to know unheard ones
+    108  a column names the giver of a request, and so is only known of granted ones
+    63   the same speakers are in train and test, where the task is to recognise new ones
 
-Found means: of the codes that fit, one blocks or warns; beside it the share of sound twins of the same shape that
-get such a finding.
+Found means: of the codes that fit, one blocks or warns; beside it the share of sound twins of the same shape
+that get such a finding.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ TITLE = "Leaks of the shape of real ones (mle-bench issues 77, 93, 108, 63)"
 
 @dataclass
 class Draft:
-    """A challenge before it is written; leaks are planted by changing it."""
+    """A challenge before it is written; leaks are planted in it."""
 
     train: pd.DataFrame
     test: pd.DataFrame
@@ -78,7 +78,8 @@ class Draft:
         private.mkdir()
         split = json.dumps(self.split)
         (folder / "challenge.yaml").write_text(
-            f"format: 1\ntitle: A draft\nmetric: {self.metric}\nsubmission: {{id: id, columns: {json.dumps(self.target)}}}\nsplit: {split}\n"
+            f"format: 1\ntitle: A draft\nmetric: {self.metric}\n"
+            f"submission: {{id: id, columns: {json.dumps(self.target)}}}\nsplit: {split}\n"
         )
         self.train.to_csv(public / "train.csv", index=False)
         self.test.drop(columns=[*self.target, *self.hidden_columns]).to_csv(public / "test.csv", index=False)
@@ -120,7 +121,7 @@ def usage(rng: np.random.Generator, n: int, share: float = 0.35) -> NDArray[np.s
 
 
 def gestures(rng: np.random.Generator, *, leaky: bool) -> Draft:
-    """77: one zip for each sample, in it a struct whose field Labels was left in."""
+    """77: one zip per sample, whose struct still has Labels."""
     n = 160
     kinds = rng.integers(0, 6, n)
     table = pd.DataFrame({"id": [f"Sample{number:05d}" for number in rng.permutation(99_999)[:n]]})
@@ -149,7 +150,10 @@ def gestures(rng: np.random.Generator, *, leaky: bool) -> Draft:
 
 
 def positions(rng: np.random.Generator, *, leaky: bool) -> Draft:
-    """93: a folder for each drive; beside the phone's readings the log of the better receiver."""
+    """93: a folder per drive with the better receiver's log.
+
+    Beside the phone's readings.
+    """
     rows: list[dict[str, object]] = []
     files: dict[str, bytes] = {}
     for drive in range(12):
@@ -175,7 +179,8 @@ def positions(rng: np.random.Generator, *, leaky: bool) -> Draft:
             )
             degrees = [f"{int(abs(v)):02d}{(abs(v) % 1) * 60:010.7f}" for v in (lat[step], lon[step])]
             sentences.append(
-                f"$GPGGA,{step:06d}.00,{degrees[0]},N,{degrees[1]},W,1,{rng.integers(8, 14)},0.8,31.4,M,,M,,*5{step % 10}"
+                f"$GPGGA,{step:06d}.00,{degrees[0]},N,{degrees[1]},W,1,"
+                f"{rng.integers(8, 14)},0.8,31.4,M,,M,,*5{step % 10}"
             )
             sentences.append(f"$GPRMC,{step:06d}.00,A,{rng.normal():.3f},{rng.normal():.3f}*7{step % 10}")
         files[f"{side}/{name}/supplemental/gnss.txt"] = "".join(
@@ -193,7 +198,7 @@ def positions(rng: np.random.Generator, *, leaky: bool) -> Draft:
 
 
 def requests(rng: np.random.Generator, *, leaky: bool) -> Draft:
-    """108: who gave the pizza, known of a part of those that were given."""
+    """108: the giver of the pizza, known of some granted requests."""
     n = 1500
     given = (rng.random(n) < 0.25).astype(int)
     table = pd.DataFrame(
@@ -219,7 +224,10 @@ def requests(rng: np.random.Generator, *, leaky: bool) -> Draft:
 
 
 def speakers(rng: np.random.Generator, *, leaky: bool) -> Draft:
-    """63: 40 speakers with some 20 clips each; clips drawn at random put every speaker on both sides."""
+    """63: 40 speakers with some 20 clips each.
+
+    Clips drawn at random put every speaker on both sides.
+    """
     speaker = np.repeat(np.arange(40), 20)
     n = len(speaker)
     accent = rng.normal(size=40)
@@ -242,7 +250,7 @@ def speakers(rng: np.random.Generator, *, leaky: bool) -> Draft:
 
 
 def undeclared_speakers(rng: np.random.Generator, *, leaky: bool) -> Draft:
-    """63, where nobody said that clips of one speaker belong together."""
+    """63, where the speaker is not declared as a group."""
     draft = speakers(rng, leaky=leaky)
     draft.split = {}
     return draft

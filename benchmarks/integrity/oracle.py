@@ -1,19 +1,19 @@
-"""How many submissions read the public labels off the public scores, under each way of showing them.
+"""Measure how many submissions read public labels off public scores.
 
-1,000 rows with two classes, one of them 35.5 %, and seven attackers who know the metric, the rules and how many
-rows of each class there are. Log-loss in logits: a row at z costs softplus(z) - y z, so the score is linear in
-the labels, and whoever knows all else reads them off. The boards are the platform's own: `scorer.overfitting.
-release` rounds, decides and shows, and exact scores come from the registry's log-loss, summed without rounding.
+Under each release rule. 1,000 rows with two classes, one of them 35.5 %, and seven attackers that know the
+metric, the rules and how many rows of each class there are. Log-loss in logits: a row at z costs softplus(z)
+- y z, so the score is linear in the labels, and an attacker that knows all else reads them off. The boards
+are the platform's own: `scorer.overfitting.release` rounds, decides and shows, and exact scores come from the
+registry's log-loss, summed without rounding.
 
-    code          m rows at logits n step 2^j, all others at one half (Whitehill 2017)
-    secret subset the same with three outcomes a row, as only 30 % of the rows are scored, nobody knows which
-    designs       own: of a few random files the one whose rounded answer splits the labellings of 12 rows best
-    AUC           own: designs again, rows of known label being spacers between the rows in question
-    sabotage      against the published ladder: begin at the worst score, so that every file improves
-    threshold     own, against the ladder: a row's label alone decides whether a file is shown; known rows,
-                  kept back, pay for the improvement
-    good model    code: a few labels in every step from the benchmark to the model; threshold: as above, the
-                  model's own advantage paying
+                  code m rows at logits n step 2^j, all others at one half (Whitehill 2017) secret subset the
+                  same with three outcomes a row, as only a secret 30 % of the rows are scored designs own: of
+                  a few random files the one whose rounded answer splits the labellings of 12 rows best AUC
+                  own: designs again, rows of known label being spacers between the rows in question sabotage
+                  against the published ladder: begin at the worst score, so that every file improves
+                  threshold own, against the ladder: a row's label alone decides whether a file is shown;
+                  known rows, kept back, pay for the improvement good model code: a few labels in every step
+                  from the benchmark to the model; threshold: as above, the model's own advantage paying
 
 The last two count rows: labels right at the end less those the attacker had right before.
 """
@@ -78,7 +78,10 @@ def losses(y: FloatArray, z: FloatArray) -> FloatArray:
 
 @dataclass
 class Files:
-    """What an attack took: files until 95 % and until all labels were read, None if never."""
+    """Files until 95 % and until all labels were read.
+
+    None if never.
+    """
 
     to_95: int | None
     to_all: int | None
@@ -139,7 +142,10 @@ def code_on_rounded(y: FloatArray, clip: float, step: float) -> Files:
 
 
 def code_on_exact(y: FloatArray, clip: float, m: int) -> Files:
-    """Through the registry's log-loss; decoded in fractions, from the largest code down."""
+    """Attack exact log-loss scores of the registry.
+
+    Decoded in fractions, from the largest code down.
+    """
     n, tally = len(y), Tally(len(y))
     for rows in np.array_split(np.arange(n), math.ceil(n / m)):
         p = np.full(n, 0.5)
@@ -163,7 +169,10 @@ def code_on_exact(y: FloatArray, clip: float, m: int) -> Files:
 
 
 def code_on_subset(y: FloatArray, clip: float, step: float, rng: np.random.Generator) -> Files:
-    """30 % of the rows are scored. A row's file change is one of three: not scored, negative, positive."""
+    """Attack scores of which 30 % of the rows count.
+
+    A row changes the file's score in one of three ways: not scored, negative, positive.
+    """
     n_scored = round(0.3 * len(y))
     scored = np.zeros(len(y), dtype=bool)
     scored[rng.permutation(len(y))[:n_scored]] = True
@@ -183,7 +192,10 @@ def code_on_subset(y: FloatArray, clip: float, step: float, rng: np.random.Gener
 
 
 def _ternary_code(limit: float, n_scored: int, step: float) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """As many logits as keep all sums of outcomes more than a step apart; the sums, and what each one means."""
+    """Return logits whose sums of outcomes differ by a step.
+
+    As many as possible; beside them the sums, and the outcomes that each one means.
+    """
     best: tuple[FloatArray, FloatArray, FloatArray] = (np.zeros(0), np.zeros(1), np.zeros((1, 0)))
     # A small logit moves the score by half of it either way, less its square over 8: hence some slack.
     for m, slack, ratio in itertools.product(
@@ -210,7 +222,10 @@ LABELLINGS = np.array(list(itertools.product((0.0, 1.0), repeat=BLOCK)))
 
 
 def _most_telling(answers: NDArray[np.int64]) -> int:
-    """The column (a file) whose answers split the rows (labellings) into the most even parts."""
+    """Return the file whose answers split the labellings most evenly.
+
+    A column is a file, a row a labelling.
+    """
     best, most = 0, -1.0
     for j in range(answers.shape[1]):
         column = answers[:, j] - answers[:, j].min()
@@ -223,7 +238,10 @@ def _most_telling(answers: NDArray[np.int64]) -> int:
 
 
 def designs_on_rounded(y: FloatArray, clip: float, step: float, rng: np.random.Generator) -> Files:
-    """All other rows stay at one common logit, which costs the same whatever their labels in detail are."""
+    """Attack rounded scores with designed files.
+
+    All other rows stay at one common logit, which costs the same whatever their labels are.
+    """
     n, limit, tally, n_positive = len(y), largest_logit(clip), Tally(len(y)), y.sum()
     for start in range(0, n, BLOCK):
         rows = np.arange(start, min(n, start + BLOCK))
@@ -248,7 +266,10 @@ def designs_on_rounded(y: FloatArray, clip: float, step: float, rng: np.random.G
 
 
 def designs_on_auc(y: FloatArray, step: float, rng: np.random.Generator, *, most: int = MOST_FILES) -> Files:
-    """AUC as pairs won: the file is an order, unknown rows tied in its middle, known rows as spacers."""
+    """Attack AUC as pairs won.
+
+    The file is an order, unknown rows tied in its middle, known rows as spacers.
+    """
     n, tally, n_positive = len(y), Tally(len(y)), float(y.sum())
     n_pairs = n_positive * (n - n_positive)
     for start in range(0, n, BLOCK):
@@ -279,10 +300,10 @@ def _auc_design(
     n_positive: float,
     rng: np.random.Generator,
 ) -> tuple[FloatArray, FloatArray]:
-    """Scores of a file, and the pairs it wins under every labelling left.
+    """Return scores of a file, and its wins by labelling.
 
-    Known rows go below or above the middle by class, so that a row asked about gains or loses whole classes
-    of them; its place among them is what makes its weight.
+    Known rows go below or above the middle by class, so that a row in question gains or loses whole classes
+    of them; its place among them makes its weight.
     """
     n = len(y)
     scores = np.zeros(n)
@@ -356,9 +377,10 @@ def standard_error(difference: FloatArray) -> float:
 
 
 def sabotage(y: FloatArray, *, clip: float, c: float, step: float, m: int, from_infinity: bool) -> Files:
-    """All rows slide from the worst common logit to the best one, m of them a code's distance ahead.
+    """Attack a ladder from the worst score, so every file improves.
 
-    The score falls by equal amounts; a file that is not shown is sent again a little further down.
+    All rows slide from the worst common logit to the best one, m of them a code's distance ahead. The score
+    falls by equal amounts; a file that is not shown is sent again a little further down.
     """
     n, limit, tally, n_positive = len(y), largest_logit(clip), Tally(len(y)), float(y.sum())
     ladder = Ladder(y, c=c, step=step, start=None if from_infinity else np.full(n, benchmark_logit(y)))
@@ -383,8 +405,8 @@ def sabotage(y: FloatArray, *, clip: float, c: float, step: float, m: int, from_
         tally.files = ladder.files
         patterns = LABELLINGS_OF[len(rows)]
         constant = softplus(z).sum() - base * (n_positive)
-        told = (constant - patterns @ (z[rows] - base)) / n
-        tally.read(int((patterns[np.abs(told - shown).argmin()] == y[rows]).sum()))
+        answers = (constant - patterns @ (z[rows] - base)) / n
+        tally.read(int((patterns[np.abs(answers - shown).argmin()] == y[rows]).sum()))
         done += 1
     return tally.files_taken()
 
@@ -393,7 +415,10 @@ LABELLINGS_OF = {m: np.array(list(itertools.product((0.0, 1.0), repeat=m))) for 
 
 
 def best_sabotage(y: FloatArray, *, clip: float, c: float, step: float, from_infinity: bool = True) -> Files:
-    """Of 1 to 6 labels a file the one that was soonest at 95 %."""
+    """Return the fastest of 1 to 6 labels a file.
+
+    The one that was soonest at 95 %.
+    """
     tried = [sabotage(y, clip=clip, c=c, step=step, m=m, from_infinity=from_infinity) for m in range(1, 7)]
     return min(tried, key=lambda files: (files.to_95 or math.inf, -files.share))
 
@@ -401,18 +426,18 @@ def best_sabotage(y: FloatArray, *, clip: float, c: float, step: float, from_inf
 # -- the ladder from the benchmark -------------------------------------------------------------------
 
 SURE = 6.0
-"""The logit of a row whose label is known or guessed: right it costs .002, wrong 6."""
+"""The logit of a row with a known or guessed label: right it costs .002, wrong 6."""
 
 
 def threshold_alone(
     y: FloatArray, *, c: float, step: float, guess: float, rng: np.random.Generator, most: int = MOST_FILES
 ) -> int:
-    """Labels read in `most` files by an attacker who has no model.
+    """Return labels read in `most` files without a model.
 
-    A file holds one row at a guessed label, and known rows moved towards theirs by just so much that it will be
-    shown if the guess is right, and not if it is wrong. Either answer tells the label. A shown file spends
-    what known rows can still gain, a refused one adds to it. While there is too little to spend, as at
-    the start, several rows are guessed at once, and only success tells anything.
+    A file holds one row at a guessed label, and known rows moved towards theirs by just so much that it will
+    be shown if the guess is right, and not if it is wrong. Either answer gives the label. A shown file spends
+    what known rows can still gain, a refused one adds to it. While there is too little to spend, as at the
+    start, several rows are guessed at once, and only success is informative.
     """
     n = len(y)
     start = benchmark_logit(y)
@@ -456,7 +481,10 @@ def threshold_alone(
 def _least_spending(
     ladder: Ladder, score: float, total: float, squares: float, g: int, gain: float
 ) -> float | None:
-    """The smallest share of the unspent losses to spend so that g right guesses are shown; None if all is too little."""
+    """Return the least losses to spend for g right guesses.
+
+    As a share of the unspent ones; None if all is too little.
+    """
     n = len(ladder.y)
 
     def is_shown(share: float) -> bool:
@@ -484,16 +512,20 @@ def _least_spending(
 
 
 def draw_good_model(rng: np.random.Generator, n: int) -> tuple[FloatArray, FloatArray]:
-    """Labels, and the logits of a calibrated model: log-loss about .39 where the benchmark has .65."""
+    """Return labels, and the logits of a calibrated model.
+
+    Log-loss about .39 where the benchmark has .65.
+    """
     logits = rng.normal(-1.2, 2.5, n)
     return (rng.random(n) < 1 / (1 + np.exp(-logits))).astype(float), logits
 
 
 class Slide:
-    """The way from the benchmark to a good model, z(t) = benchmark + t (model - benchmark), and what its rider knows.
+    """The way from the benchmark to a good model.
 
-    The score along it has one unknown, U = sum of y (model - benchmark) over the rows not yet read; the rider
-    starts from what the model expects and keeps the interval that the answers leave.
+    z(t) = benchmark + t (model - benchmark). The score along it has one unknown, U = sum of y (model -
+    benchmark) over the rows not yet read; the attacker starts from what the model expects and keeps the
+    interval that the answers leave.
     """
 
     def __init__(self, y: FloatArray, model: FloatArray, *, c: float, step: float) -> None:
@@ -517,13 +549,19 @@ class Slide:
         return np.where(known, np.where(self.label == 1, SURE, -SURE), self.start + t * self.d)
 
     def total(self, z: FloatArray, t: float, label: FloatArray, u: float) -> float:
-        """The sum of losses if U is u and the rows where `label` is not nan have those labels."""
+        """Return the losses if U is u and `label` are the labels.
+
+        Of the rows where `label` is not nan.
+        """
         known = ~np.isnan(label)
         n_left = self.n_positive - float(label[known].sum())
         return float(softplus(z).sum() - (label[known] * z[known]).sum()) - self.start * n_left - t * u
 
     def is_shown(self, z: FloatArray, total: float, label: FloatArray) -> bool:
-        """What the ladder would do; the standard error of the difference is what the model expects of it."""
+        """Return what the ladder would decide.
+
+        The standard error of the difference is what the model expects of it.
+        """
         y = np.where(np.isnan(label), self.p, label)
         a, b = softplus(z) - softplus(self.sent), z - self.sent
         squares = float((a**2 - 2 * a * b * y + b**2 * y).sum())
@@ -543,14 +581,20 @@ class Slide:
         return shown is not None
 
     def narrow(self, low: float, high: float) -> None:
-        """U lies between. If that contradicts what is known, an expected error was off: doubt what is known."""
+        """Narrow the interval of U.
+
+        If that contradicts the known interval, an expected error was off: the known interval is widened.
+        """
         if max(low, self.low) < min(high, self.high):
             self.low, self.high = max(low, self.low), min(high, self.high)
         else:
             self.low, self.high = self.low - self.spread / 10, self.high + self.spread / 10
 
     def narrow_by_shown(self, z: FloatArray, t: float) -> None:
-        """The file z is the leader: its shown score is off by half a step at most."""
+        """Narrow U by a shown score, off by half a step at most.
+
+        The file z is the leader.
+        """
         rest = self.total(z, t, self.label, 0.0) - self.n * self.ladder.released
         half = self.n * self.ladder.step / 2
         self.narrow((rest - half) / t, (rest + half) / t)
@@ -572,9 +616,10 @@ GRID = np.linspace(0.0, 1.0, 1001)
 def threshold_with_model(
     y: FloatArray, model: FloatArray, *, c: float, step: float, most: int = MOST_FILES
 ) -> tuple[int, int]:
-    """Rows gained, and files sent. The doubtful rows first, each guessed against the model, so that few are shown.
+    """Return rows gained, and files sent.
 
-    The slide goes on by just so much that the file is shown if the guess is right and not if it is wrong.
+    The doubtful rows first, each guessed against the model, so that few are shown. The slide goes on by just
+    so much that the file is shown if the guess is right and not if it is wrong.
     """
     slide = Slide(y, model, c=c, step=step)
     for row in np.argsort(np.abs(model)).tolist():
@@ -611,7 +656,10 @@ def _is_shown_at(slide: Slide, u: float, t: float) -> bool:
 
 
 def _meeting_point(slide: Slide, row: int, guess: float) -> tuple[float | None, bool]:
-    """The first t where a right guess is shown whatever U is, and whether a wrong one is not shown there."""
+    """Return the first t that shows a right guess for every U.
+
+    Beside it whether a wrong guess is not shown there.
+    """
     own = float(slide.d[row])
 
     def shown_if(t: float, label: float, u: float) -> bool:
@@ -624,7 +672,10 @@ def _meeting_point(slide: Slide, row: int, guess: float) -> tuple[float | None, 
 
 
 def _first(grid: FloatArray, holds: Callable[[float], bool]) -> float | None:
-    """The first value from which on it holds, by halving; None if it does not at the last."""
+    """Return the first value from which the condition holds.
+
+    By halving; None if it does not hold at the last.
+    """
     if not len(grid) or not holds(float(grid[-1])):
         return None
     low, high = -1, len(grid) - 1
@@ -637,8 +688,11 @@ def _first(grid: FloatArray, holds: Callable[[float], bool]) -> float | None:
 def code_with_model(
     y: FloatArray, model: FloatArray, *, c: float, step: float, m: int, fall: float, most: int = MOST_FILES
 ) -> tuple[int, int]:
-    """Rows gained, and files sent. Every file is `fall` steps better than the last shown one is expected to be, and holds
-    m doubtful rows ahead of the slide by a code's distances, which its shown score is to spell."""
+    """Return rows gained, and files sent.
+
+    Every file is `fall` steps better than the last shown one is expected to be, and holds m doubtful rows
+    ahead of the slide by a code's distances, which its shown score is to spell.
+    """
     slide = Slide(y, model, c=c, step=step)
     queue = np.argsort(np.abs(model)).tolist()
     ahead = 1.0
@@ -702,7 +756,8 @@ def figures(*, smoke: bool) -> list[Figure]:
     def files(name: str, taken: Files, aim: str = "", met: bool | None = None) -> None:
         found.append(Figure(f"{name}: files to 95 % / all", str(taken), aim, met))
 
-    # Reading of the code, against the figures measured before (research: 25, 84, 112, 167; clip 1e-6: 91; subset 200).
+    # Reading of the code, against the figures measured before (research: 25, 84, 112, 167; clip 1e-6: 91;
+    # subset 200).
     taken = code_on_exact(y, 1e-15, CODE_BITS)
     files("log-loss, exact, code of 40", taken, "25", taken.to_all == 25)
     for decimals, expected in ((5, 84), (4, 112), (3, 167)):
@@ -736,7 +791,7 @@ def figures(*, smoke: bool) -> list[Figure]:
     files(f"ladder from the benchmark, c={c:g}, step .001, sabotage", taken, "never", taken.to_95 is None)
 
     def read(name: str, labels: FloatArray, c: float, step: float, *, aimed: bool) -> None:
-        # The attacker without a model may guess either class; the better of the two is told.
+        # The attacker without a model may guess either class; the better of the two is printed.
         right = max(threshold_alone(labels, c=c, step=step, guess=g, rng=rng) for g in (0.0, 1.0))
         value = f"{right} of {len(labels)} labels in {MOST_FILES:,} files"
         aim = f"over {MOST_FILES:,} files for 95 %" if aimed else ""

@@ -1,8 +1,9 @@
-"""A pool of unique models on real data: the honest side of the benchmarks of copies and probing.
+"""A pool of unique models on real data, for honest teams.
 
-No two models of a pool are alike: each has its own family, hyperparameters, columns, scaling and seed, and
-some are blends of two. A small pool drawn from with replacement makes honest teams into copies of each
-other, which spoils every threshold. Test labels only weed out useless models; the detectors never see them.
+Used by the benchmarks of copies and probing. No two models of a pool are alike: each has its own family,
+hyperparameters, columns, scaling and seed, and some are blends of two. A small pool drawn from with
+replacement makes honest teams into copies of each other, which spoils every threshold. Test labels only weed
+out useless models; the detectors never see them.
 """
 
 from __future__ import annotations
@@ -34,7 +35,10 @@ FloatArray = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Data:
-    """Rows of a binary task: half (or less) to fit on, the rest to predict."""
+    """Rows of a binary task, to fit on and to predict.
+
+    Half (or less) to fit on.
+    """
 
     x_train: FloatArray
     y_train: NDArray[np.int64]
@@ -43,25 +47,28 @@ class Data:
 
 
 def digits() -> Data:
-    """Odd or even digits: 897 rows to fit on, 900 to predict."""
+    """Return odd or even digits: 897 and 900 rows."""
     x, y = load_digits(return_X_y=True)
     return _split(x, y % 2, 900)
 
 
 def breast_cancer() -> Data:
-    """284 rows to fit on, 285 to predict; nearly all models are nearly right."""
+    """Return breast cancer: 284 and 285 rows; nearly all models are right."""
     x, y = load_breast_cancer(return_X_y=True)
     return _split(x, y, 285)
 
 
 def diabetes() -> Data:
-    """Progression above its median: 162 rows to fit on, 280 to predict; no model is good."""
+    """Return progression above its median: 162 and 280 rows.
+
+    No model is good.
+    """
     x, y = load_diabetes(return_X_y=True)
     return _split(x, (y > np.median(y)).astype(np.int64), 280)
 
 
 def wine() -> Data:
-    """The second cultivar against the others: 58 rows to fit on, 120 to predict."""
+    """Return the second cultivar or others: 58 and 120 rows."""
     x, y = load_wine(return_X_y=True)
     return _split(x, (y == 1).astype(np.int64), 120)
 
@@ -82,10 +89,10 @@ def _split(x: Any, y: Any, n_test: int) -> Data:
 
 @cache
 def pool(name: str, size: int, seed: int = 0) -> FloatArray:
-    """Probabilities of `size` unique models on the test rows, shape (size, n_rows), useful ones only.
+    """Return probabilities of useful unique models, shape (size, n_rows).
 
-    A model that separates the classes worse than .6 (AUC over the test rows) is replaced: nobody hands
-    in such a file twice, and bugs are planted on purpose by the benchmarks.
+    On the test rows. A model that separates the classes worse than .6 (AUC over the test rows) is replaced:
+    teams do not upload such a file twice, and bugs are planted on purpose by the benchmarks.
     """
     data = DATA[name]()
     found: list[FloatArray] = []
@@ -106,7 +113,10 @@ DEFAULT_PIPELINES = 5
 
 
 def default_pipeline(name: str, number: int, seed: int) -> FloatArray:
-    """Probabilities on the test rows of one of five pipelines as tutorials have them; three ignore the seed."""
+    """Return a tutorial pipeline's probabilities on the test rows.
+
+    One of five; three ignore the seed.
+    """
     makers: list[Callable[[], Any]] = [
         lambda: make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)),
         lambda: make_pipeline(StandardScaler(), SVC()),

@@ -1,10 +1,10 @@
-"""Probing streams against honest ones: what the detector finds after 6, 12 and 25 files, by kind of attack.
+"""Measure the detection of probing streams among honest ones.
 
-Honest streams hold new models, blends, temperature, clipping, constants, permuted and inverted bugs, hand
-edits of 1 to 5 rows, hard labels and resubmissions. Attackers send 0 to 4 honest files first and a quarter
-cover traffic after. The crowd shares no model with the teams. The statistics and the rule were chosen on
-digits, breast_cancer and diabetes with pool 0; measured here are other models of two of those, and wine,
-which was not looked at before the rule was fixed.
+After 6, 12 and 25 files, by kind of attack. Honest streams hold new models, blends, temperature, clipping,
+constants, permuted and inverted bugs, hand edits of 1 to 5 rows, hard labels and resubmissions. Attackers
+send 0 to 4 honest files first and a quarter cover traffic after. The crowd shares no model with the teams.
+The statistics and the rule were chosen on digits, breast_cancer and diabetes with pool 0; measured here are
+other models of two of those, and wine, which was not used before the rule was fixed.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ N_CLUSTERS = 50
 
 
 def figures(*, smoke: bool = False) -> list[Figure]:
-    """Detection at 1 % false alarms of the statistic, and what the fixed rule does."""
+    """Return detection at 1 % false alarms, and by the fixed rule."""
     found: list[Figure] = []
     for name in ("breast_cancer",) if smoke else ("digits", "breast_cancer", "wine"):
         models = pool(name, 90 if smoke else 230, FRESH)
@@ -214,7 +214,10 @@ def _attack(rng: np.random.Generator, shelf: FloatArray, kind: str) -> FloatArra
 
 
 def _clusters(shelf: FloatArray) -> NDArray[np.intp]:
-    """Rows the attacker's own models treat alike; the crowd's predictions are not to be had."""
+    """Return rows that the attacker's own models treat alike.
+
+    The crowd's predictions are not available to it.
+    """
     points = np.clip(logit(shelf), -6.0, 6.0).T
     count = min(N_CLUSTERS, len(points) // 4)
     labels: NDArray[np.intp] = KMeans(count, n_init=1, random_state=0).fit_predict(points)
@@ -222,7 +225,10 @@ def _clusters(shelf: FloatArray) -> NDArray[np.intp]:
 
 
 def _gain(name: str, own: FloatArray) -> list[Figure]:
-    """What the smooth attack can learn at most: each cluster's exact share of positives, on all rows scored."""
+    """Return the most that the smooth attack can learn.
+
+    Each cluster's exact share of positives, on all rows scored.
+    """
     y = DATA[name]().y_test
     shelf = _shelf(own, "S1", 0)
     base, clusters = shelf[0], _clusters(shelf)
@@ -245,7 +251,10 @@ def _gain(name: str, own: FloatArray) -> list[Figure]:
 
 
 def _shift(logits: FloatArray, share: float) -> float:
-    """What to add so that the mean probability is the share, within 8 either way."""
+    """Return the shift that makes the mean probability the share.
+
+    Within 8 either way.
+    """
     low, high = -8.0, 8.0
     for _ in range(40):
         middle = (low + high) / 2

@@ -520,10 +520,10 @@ ENDLESS = {
 @pytest.mark.parametrize("what", ENDLESS)
 def test_endless_or_senseless_answers_are_cut_short(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
     answer = io.BytesIO()
-    # Not our own writer, which could not write half a character.
+    # Not the reader's own writer, which could not write half a character.
     monkeypatch.setattr(
         _reader._Out,
-        "say",
+        "send",
         lambda out, kind, content=None: out._write(b"j", json.dumps([kind, content]).encode()),
     )
     ENDLESS[what](_reader._Out(answer))

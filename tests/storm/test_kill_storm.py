@@ -1,4 +1,4 @@
-"""The kill storm C1 of benchmarks/chaos, as anybody would run it by hand."""
+"""The kill storm of benchmarks/chaos, as a command."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.servers import ROOT
 @pytest.mark.timeout(300)
 def test_twenty_five_kills_among_five_hundred_submissions_lose_nothing_and_count_nothing_twice() -> None:
     storm = subprocess.run(
-        [sys.executable, ROOT / "benchmarks/chaos", "C1", "--seed", "5"],
+        [sys.executable, ROOT / "benchmarks/chaos", "storm", "--seed", "5"],
         capture_output=True,
         text=True,
         check=False,

@@ -1,4 +1,4 @@
-"""C4: the whole life of evaluations, step by step at random, on both databases, held against a small model.
+"""The whole life of evaluations, step by step at random, on both databases, held against a small model.
 
 HELDOUT_LIFE_STEPS=20000 pytest tests/storm/test_state_machine.py      longer, and other steps each time
 """

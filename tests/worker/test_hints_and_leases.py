@@ -1,4 +1,4 @@
-"""C5: hints doubled, shuffled and lost, and a work-horse that sleeps through its lease: every file is scored once.
+"""Hints doubled, shuffled and lost, and a work-horse that sleeps through its lease: every file is scored once.
 
 HELDOUT_SLEEP_SECONDS=90 lets the work-horse sleep so long under the lease that an installation has, instead of 2 s.
 """

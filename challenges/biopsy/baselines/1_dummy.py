@@ -1,6 +1,6 @@
 """Always the base rate
 
-The share of malignant rows in train.csv, for everybody. Every other row of the board has to beat this.
+The share of malignant rows in train.csv, for every row. Every other row of the board should beat it.
 """
 
 import sys

@@ -1,7 +1,7 @@
 """Nearest neighbours
 
-The share of malignant ones among the 25 most similar biopsies. A neighbourhood can be unanimous and wrong, though,
-and once is enough to make this metric expensive.
+The share of malignant ones among the 25 most similar biopsies. A neighbourhood can be unanimous and wrong,
+though, and once is enough to make this metric expensive.
 """
 
 import sys

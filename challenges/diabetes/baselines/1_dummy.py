@@ -1,6 +1,6 @@
 """Always the mean
 
-The mean of train.csv, for everybody. Every other row of the board has to beat this.
+The mean of train.csv, for every row. Every other row of the board should beat it.
 """
 
 import sys

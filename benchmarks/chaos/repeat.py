@@ -1,4 +1,7 @@
-"""C13: every file scored three times, by two rounds of a rescore besides its first; compared bit for bit."""
+"""Score every file three times and compare the bits.
+
+Two rounds of a rescore besides the first score.
+"""
 
 from __future__ import annotations
 
@@ -70,7 +73,8 @@ def run(count: int, *, database: str) -> list[str]:
     rounds = Counter(len(bits) for bits in outcomes.values())
     different = sum(len(set(bits)) > 1 for bits in outcomes.values())
     common.print_table(
-        f"C13 on {database}: {count:,} files of {ROWS} rows, each scored three times, {took:.0f} s. {about}",
+        f"Repeated scoring on {database}: {count:,} files of {ROWS} rows, each scored three times, "
+        f"{took:.0f} s. {about}",
         ("", "figure"),
         [
             ("files scored three times", rounds[3]),
