@@ -1,7 +1,7 @@
-"""The pure library: reads challenges, refuses or aligns submissions, computes scores.
+"""The scoring library: read challenges, check submissions, compute scores.
 
-It knows nothing of users, rows in a database, the network or the clock. Names are loaded on first
-use (PEP 562) so that `scorer.report` stays importable without pandas or scikit-learn.
+It uses no database, no network and no clock. Names are loaded on first use (PEP 562), so that `scorer.report`
+can be imported without pandas or scikit-learn.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
-"""What crosses the scorer's border: frozen values without behaviour, cheap to import.
+"""Results and errors of the scorer, cheap to import.
 
-This module imports the standard library only, so that the web process can speak of problems and
-reports without loading a single numeric library.
+This module imports the standard library only, so that the web process can use problems and reports without
+loading a numeric library.
 
     HeldoutError
-    ├── InvalidSubmission     the participant's file is wrong; .problems says everything
-    ├── InvalidChallenge      the organiser's folder is wrong; .problems says everything
-    └── ScoringFailed         neither: the metric could not give a finite number; our fault or the organiser's
+    ├── InvalidSubmission     the participant's file is wrong; .problems lists why
+    ├── InvalidChallenge      the organiser's folder is wrong; .problems lists why
+    └── ScoringFailed         the metric gave no finite number; a fault of Heldout or of the organiser
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong, in words the person who made the file can act on."""
+    """One reason why a file or a folder is refused."""
 
     code: str
     """Stable upper-case name, e.g. MISSING_IDS; see docs/reference/problems.md."""
@@ -32,18 +32,18 @@ class Problem:
     value: str | None = None
     """The received text, escaped and cut to 40 characters."""
     count: int = 1
-    """How many places have this same problem; the fields above describe the first."""
+    """Number of places with this problem; the fields above describe the first."""
     file: str | None = None
     """For challenge folders: the file, relative to the folder."""
 
     def as_dict(self) -> dict[str, Any]:
-        """Only what is known: keys whose value is None are left out."""
+        """Return the fields that are not None."""
         return {k: v for k, v in asdict(self).items() if v is not None}
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Something we did or saw that is not wrong: columns matched by name, a constant prediction."""
+    """A fact about an accepted file, such as a constant prediction."""
 
     code: str
     message: str
@@ -54,7 +54,7 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What an audit says of a challenge; severity is block, warn or info."""
+    """What a check reports; severity is block, warn or info."""
 
     code: str
     severity: str
@@ -62,9 +62,9 @@ class Finding:
     evidence: str
     advice: str
     effect: float | None = None
-    """In the check's own unit: an AUC, a share of rows, ..."""
+    """In the check's unit: an AUC, a share of rows, ..."""
     p: float | None = None
-    """Corrected for how many columns or files were tried; None where the finding is a fact and no test."""
+    """Corrected for the number of columns or files tested; None if the finding is no test."""
     picture: Mapping[str, Any] | None = None
     """Data of a plot, where looking is better than reading; see scorer.leakage.check.Found."""
 
@@ -74,7 +74,10 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The numbers of one submission under one challenge version. Every float is finite."""
+    """The scores of one submission under one challenge version.
+
+    Every float is finite.
+    """
 
     public: float
     private: float
@@ -88,7 +91,7 @@ class Report:
 
 
 class HeldoutError(Exception):
-    """The root of everything this package raises on purpose."""
+    """Base class of the errors of this package."""
 
 
 class _WithProblems(HeldoutError):
@@ -99,12 +102,21 @@ class _WithProblems(HeldoutError):
 
 
 class InvalidSubmission(_WithProblems):
-    """The file was refused; `.problems` lists every problem (at most 20 shown), `.total` counts all."""
+    """The submission is refused.
+
+    `.problems` lists at most 20 problems, `.total` counts all.
+    """
 
 
 class InvalidChallenge(_WithProblems):
-    """The folder is not a challenge; `.problems` lists every problem with its file and line."""
+    """The folder is not a challenge.
+
+    `.problems` lists every problem with its file and line.
+    """
 
 
 class ScoringFailed(HeldoutError):
-    """The metric gave no finite number for an acceptable file. The text is for the organiser only."""
+    """The metric gave no finite number for an accepted file.
+
+    The text is for the organiser only.
+    """

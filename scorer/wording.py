@@ -12,13 +12,13 @@ LISTED = 5
 
 
 def show(text: str) -> str:
-    """Return at most 40 characters of a received text, escaped if invisible."""
+    """Cut a received text to 40 characters; escape invisible ones."""
     cut = text if len(text) <= 40 else text[:39] + "…"
     return "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in cut)
 
 
 def show_id(key: str) -> str:
-    """Return an id for a message; commas separate the columns of an id."""
+    """Return an id for a message, its columns separated by commas."""
     return show(key.replace(ID_JOINT, ", "))
 
 
@@ -32,7 +32,7 @@ def show_lines(lines: Sequence[int]) -> str:
 
 
 def how_many(count: int) -> str:
-    """Return ' 7 lines have this problem.', or nothing for a single line."""
+    """Return ' 7 lines have this problem.', empty for one line."""
     return f" {count} lines have this problem." if count > 1 else ""
 
 

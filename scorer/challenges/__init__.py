@@ -1,1 +1,1 @@
-"""A challenge: its document, its task, its solution, and the folder they come from."""
+"""Challenges: folder, document, tasks and solution."""

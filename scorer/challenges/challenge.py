@@ -1,4 +1,4 @@
-"""Reads a challenge's folder into a frozen Challenge, or refuses with every problem at once."""
+"""Read a challenge's folder into a Challenge, or report every problem."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ MAX_SOLUTION_BYTES = 4_000_000_000
 
 @dataclass(frozen=True, eq=False)
 class Challenge:
-    """One immutable definition: everything in the folder, read and found consistent."""
+    """One immutable challenge: its whole folder, read and checked."""
 
     folder: Path
     slug: str
@@ -73,15 +73,15 @@ class Challenge:
     examples: tuple[Example, ...]
     baselines: tuple[Baseline, ...]
     solution: Solution
-    """Hidden labels; never to be shown, logged or sent anywhere."""
+    """Hidden labels; never shown, logged or sent."""
     digest: str
     """sha256 that names this version: over the path and sha256 of every file that belongs to it."""
     solution_digest: str
     """sha256 of private/solution.csv."""
     lines: Mapping[tuple[str | int, ...], int] = field(repr=False)
-    """Where in challenge.yaml each entry stands: ('examples', 0, 'public') -> line."""
+    """Line of each entry of challenge.yaml: ('examples', 0, 'public') -> line."""
     written: Mapping[tuple[str | int, ...], str] = field(repr=False)
-    """How each scalar of challenge.yaml is spelt, which says how many digits were meant."""
+    """Each scalar of challenge.yaml as it is written; shows how many digits are given."""
 
     @property
     def task(self) -> Task:
@@ -118,11 +118,17 @@ class Challenge:
         return self.task.digest()
 
     def public_files(self) -> tuple[PublicFile, ...]:
-        """Everything in public/, by name, with size, sha256 and for CSV files a table of columns."""
+        """Return the files in public/ by name, with size and sha256.
+
+        CSV files also have a table of columns.
+        """
         return describe_public(self.folder / "public", belonging_files(self.folder / "public"))
 
     def copy_to(self, folder: Path) -> None:
-        """Copy the whole folder and flush it to disk; refused if it is no longer what was read."""
+        """Copy the whole folder and flush it to disk.
+
+        Raises InvalidChallenge if the folder has changed since it was read.
+        """
         junk = shutil.ignore_patterns(".*", "__pycache__")
         shutil.copytree(self.folder, folder, ignore=junk)
         if folder_digest(folder) != self.digest:
@@ -135,10 +141,10 @@ class Challenge:
             os.close(handle)
 
     def manifest(self) -> dict[str, Any]:
-        """All that the web may know, ready for JSON. Of the hidden labels only row counts are in it.
+        """Return what the web may show, ready for JSON.
 
-        Neither `digest` nor `solution_digest` is: against a hash of twenty labels a million guesses
-        can be tried at home.
+        It holds row counts of the hidden labels and nothing else of them. `digest` and `solution_digest`
+        are left out: twenty binary labels have a million values, which can all be hashed and compared.
         """
         return {
             "format": 1,
@@ -186,18 +192,16 @@ def _describe_task(task: Task) -> dict[str, Any]:
 def load(folder: Path | str, *, digest: str | None = None, prepared: Path | None = None) -> Challenge:
     """Read a challenge's folder.
 
-    Indispensable are challenge.yaml with a metric and the submission's columns, and
-    private/solution.csv. Everything else may be absent here; `scorer.check` tells what is wanted
-    before publishing.
+    Required are challenge.yaml with a metric and the submission's columns, and private/solution.csv.
+    `scorer.check` reports what else a challenge needs before it is published.
 
     Parameters
     ----------
     digest
-        The version's digest where it is known already, as for a copy kept under that name: saves
-        hashing all public files.
+        The version's digest, if known, as for a copy kept under that name: saves hashing all public files.
     prepared
-        A folder where prepared solutions are kept, by digest: the one of this version is mapped
-        into memory if it is there, else written for whoever comes next.
+        A folder of prepared solutions by digest. The one of this version is mapped into memory if it is
+        there, else written.
 
     Raises
     ------
@@ -218,21 +222,21 @@ def load(folder: Path | str, *, digest: str | None = None, prepared: Path | None
     path = folder / SOLUTION_FILE
     digest = digest or folder_digest(folder)
     solution_digest = file_sha256(path)
-    # What the arrays hold depends on the metrics too, and these may change with the program.
-    # And a folder may have been damaged, and mended, under the same digest.
+    # The arrays depend on the metrics too, and these may change with the program.
+    # A folder may also have been damaged and repaired under the same digest.
     facts = [digest, solution_digest, *(task.digest() for task in tasks)]
     key = hashlib.sha256(",".join(facts).encode()).hexdigest()
     solution = None if prepared is None else open_prepared(prepared / key, tasks)
     if solution is None:
         solution = _read_solution(path, tasks, definition.submission, document)
         if prepared is not None:
-            with suppress(OSError):  # a vault that may only be read, or a full disk: as good, only slower
+            with suppress(OSError):  # a read-only vault or a full disk: the same, only slower
                 save_prepared(solution, prepared / key)
             solution = open_prepared(prepared / key, tasks) or solution
 
     description = folder / "description.md"
     sample = folder / SAMPLE_FILE
-    # Without a sample the solution stands for it: it has a row per id as well.
+    # Without a sample the solution takes its place: it has a row per id as well.
     typical_bytes = (sample if sample.is_file() else path).stat().st_size
     slug = re.sub(r"[^a-z0-9]+", "-", folder.name.lower()).strip("-") or "challenge"
     return Challenge(
@@ -281,7 +285,7 @@ def _read_definition(folder: Path) -> tuple[Definition, Document]:
     except ValidationError as error:
         document.problems.extend(schema_problems(error, document))
     if document.problems:
-        # The rest is looked at even so: whoever writes the file wants to hear of everything.
+        # The rest is checked too, so that all problems are reported at once.
         document.problems.extend(metric_problems(folder, document))
         document.problems.extend(_check_references(folder, document))
         raise InvalidChallenge(in_file_order(document.problems))
@@ -289,7 +293,10 @@ def _read_definition(folder: Path) -> tuple[Definition, Document]:
 
 
 def _check_references(folder: Path, document: Document) -> list[Problem]:
-    """Names in the file that do not fit each other or the folder, as far as its parts are sound."""
+    """Return problems with names that contradict each other or the folder.
+
+    Only parts that are valid by themselves are checked.
+    """
     problems: list[Problem] = []
     for form in sound_parts(SubmissionForm, document.value.get("submission")).values():
         problems.extend(column_name_problems(form, document))
@@ -316,7 +323,7 @@ def _check_references(folder: Path, document: Document) -> list[Problem]:
 def _read_solution(path: Path, tasks: Sequence[Task], form: SubmissionForm, document: Document) -> Solution:
     ids = [form.id] if isinstance(form.id, str) else form.id
     try:
-        # No participant wrote this file, so no tight limit.
+        # The organiser wrote this file, so the limit is wide.
         table = open_table(path, max_bytes=MAX_SOLUTION_BYTES)
         return _prepare(table, tasks, ids, document)
     except UnreadableTable as error:
@@ -339,7 +346,10 @@ def _with_file(problem: Problem) -> Problem:
 
 
 def _find_baselines(folder: Path, definition: Definition) -> tuple[Baseline, ...]:
-    """Those listed, else every script in baselines/; without a name the first docstring line is it."""
+    """Return the listed baselines, else every script in baselines/.
+
+    The default name is the first line of the script's docstring.
+    """
     listed = definition.baselines
     if listed is None:
         scripts = [

@@ -15,7 +15,7 @@ SAMPLE_FILE = "public/sample_submission.csv"
 
 
 def _as_text(value: object) -> object:
-    # A class column named 0, or a licence written as 4.0: text, though YAML reads a number.
+    # A class column named 0 and a licence written as 4.0 are text, though YAML reads numbers.
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
@@ -62,17 +62,17 @@ class SubmissionForm(_Part):
     extra_ids: Literal["refuse", "ignore"] = "refuse"
     """Rows whose id is not in the solution."""
     parquet: bool = False
-    """Whether Parquet files are taken beside CSV."""
+    """Whether Parquet files are accepted beside CSV."""
     max_bytes: Annotated[int, Field(ge=1000)] | None = None
     """Of the unpacked file; default: 4 times the sample submission and 1 MB, at least 10 MB."""
 
 
 class CompetitionDefaults(_Part):
-    """Defaults of a run; whoever opens a competition may say otherwise."""
+    """Default limits and dates of a competition."""
 
     daily_limit: Annotated[int, Field(ge=1, le=10_000)] = 5
     total_limit: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
-    """Of a team over the whole run; default: none beside the daily one."""
+    """Of a team over the whole competition; default: no limit but the daily one."""
     public_score: Literal["exact", "rounded", "ladder"] = "rounded"
     """How public scores are shown before the close."""
     pending_limit: Annotated[int, Field(ge=1, le=1000)] = 3
@@ -86,21 +86,24 @@ class CompetitionDefaults(_Part):
 
 
 class Split(BaseModel):
-    """How the rows were divided; shown, held against the data by the audit, and free to say more (seed, note)."""
+    """How the rows were divided.
+
+    It is shown and compared with the data by the audit. More keys are allowed (seed, note).
+    """
 
     model_config = ConfigDict(extra="allow", strict=True, frozen=True)
 
     strategy: Text | None = None
-    """random, stratified, grouped or sequential; any other word is only shown."""
+    """random, stratified, grouped or sequential; other words are shown only."""
     group: Text | None = None
-    """The column of train and test whose values must not be on both sides: a patient, a speaker, a site."""
+    """Column of train and test whose values must not be in both: a patient, a speaker, a site."""
     time: Text | None = None
-    """The column of train and test that orders rows in time."""
+    """Column of train and test that orders rows in time."""
     public_fraction: Annotated[float, Field(gt=0, lt=1)] | None = None
 
 
 class Example(_Part):
-    """A submission in examples/ and what must come of it: both scores, or a refusal's code."""
+    """A submission in examples/ with its expected scores or problem code."""
 
     file: Text
     public: Annotated[float, Field(allow_inf_nan=False)] | None = None
@@ -109,7 +112,10 @@ class Example(_Part):
 
 
 class Baseline(_Part):
-    """A script in baselines/ that reads public/ and writes a submission to the path it is given."""
+    """A script in baselines/ that makes a submission from public/.
+
+    It writes the submission to the path in its arguments.
+    """
 
     name: Text | None = None
     script: Text

@@ -1,4 +1,4 @@
-"""challenge.yaml as plain values with their lines; every problem names its line."""
+"""challenge.yaml as values with lines, and problems with it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,10 @@ _BaseLoader: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoade
 
 
 class _Loader(_BaseLoader):  # type: ignore[misc, valid-type]
-    """Safe YAML in which `no` and `on` are text (a class may be called so) and times stay text."""
+    """Safe YAML in which `no`, `on` and times stay text.
+
+    A class may be called `no`.
+    """
 
 
 _Loader.yaml_implicit_resolvers = {
@@ -63,7 +66,7 @@ _Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("^(?:true|fal
 
 
 class Document:
-    """A YAML document as plain values, knowing where each stands and how each is spelt."""
+    """A YAML document as values, with the line and spelling of each."""
 
     def __init__(self, text: str) -> None:
         self.lines: dict[tuple[str | int, ...], int] = {(): 1}
@@ -86,7 +89,7 @@ class Document:
             self.problems.append(definition_problem("YAML_SYNTAX", message, None))
 
     def line(self, *where: str | int) -> int | None:
-        """The line of an entry, or of the nearest one around it."""
+        """Return the line of an entry, or of the nearest entry around it."""
         place = tuple(where)
         while place not in self.lines and place:
             place = place[:-1]
@@ -122,7 +125,8 @@ class Document:
                     )
                 key = key_node.value
                 if key in values:
-                    message = f"Line {line}: the key {show(key)} appears twice, first on line {self.line(*where, key)}."
+                    first = self.line(*where, key)
+                    message = f"Line {line}: the key {show(key)} appears twice, first on line {first}."
                     self.problems.append(definition_problem("DUPLICATE_KEY", message, line))
                     continue
                 self.lines[(*where, key)] = line
@@ -141,7 +145,7 @@ def definition_problem(code: str, message: str, line: int | None) -> Problem:
 
 
 def spell_columns(document: Document) -> None:
-    """Columns called 1e3 or 007 keep their names, although YAML reads numbers."""
+    """Restore column names such as 1e3 or 007, which YAML reads as numbers."""
     form = document.value.get("submission")
     columns: object = form.get("columns") if isinstance(form, dict) else None
     if not isinstance(columns, list):
@@ -154,7 +158,7 @@ def spell_columns(document: Document) -> None:
 def schema_problems(error: ValidationError, document: Document) -> list[Problem]:
     problems = []
     for detail in error.errors(include_url=False):
-        # Unions put the names of their members into the place; they are not in the file.
+        # Unions put the names of their members into `loc`; these are not in the file.
         where = tuple(
             part for part in detail["loc"] if isinstance(part, int) or ("[" not in part and part != "str")
         )
@@ -197,14 +201,20 @@ def _keys_at(where: Sequence[str | int]) -> list[str]:
 
 
 def in_file_order(problems: Sequence[Problem]) -> list[Problem]:
-    """In the order of the file; a union reports a wrong value once per member."""
+    """Return problems in the order of the file, each once.
+
+    A union reports a wrong value once per member.
+    """
     unique = {(p.code, p.line, p.message): p for p in problems}
     by_place = {(p.line, p.message.partition(": ")[0], p.code): p for p in unique.values()}
     return sorted(by_place.values(), key=lambda p: p.line or 0)
 
 
 def sound_parts(kind: type[PartT], value: object) -> dict[int, PartT]:
-    """The entries of a list, or a single one, that read as `kind`, by position; what is wrong with the others is told elsewhere."""
+    """Return the entries that are valid as `kind`, by position.
+
+    `value` is a list of entries or a single one. Other checks report the invalid ones.
+    """
     found = {}
     for i, entry in enumerate(value if isinstance(value, list) else [value]):
         with suppress(ValidationError):
@@ -232,6 +242,8 @@ def missing_file(folder: Path, part: str, name: str, document: Document, *where:
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or "\\" in name or not name.isprintable():
         return [document.problem("OUTSIDE_FOLDER", f'"{show(name)}" does not name a file in {part}/', *where)]
-    if name not in belonging_files(folder / part):  # dotfiles and leftovers of editors are not published
+    if name not in belonging_files(
+        folder / part
+    ):  # dotfiles and temporary files of editors are not published
         return [document.problem("FILE_MISSING", f"there is no file {part}/{show(name)}", *where)]
     return []

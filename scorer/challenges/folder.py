@@ -17,12 +17,18 @@ def folder_digest(folder: Path) -> str:
 
 
 def folder_listing(folder: Path) -> bytes:
-    """Every file of the version by path and sha256; the sha256 of the whole is the digest that names it."""
+    """Return path and sha256 of every file of the version.
+
+    The sha256 of this listing is the digest that names the version.
+    """
     return "".join(f"{path}\0{file_sha256(folder / path)}\n" for path in challenge_files(folder)).encode()
 
 
 def challenge_files(folder: Path) -> list[str]:
-    """Every file that belongs to the version, as sorted relative paths; editors' litter does not."""
+    """Return the sorted relative paths of the version's files.
+
+    Temporary files of editors do not belong to it.
+    """
     files = [name for name in (DEFINITION_FILE, "description.md") if (folder / name).is_file()]
     for part in FOLDERS:
         files.extend(f"{part}/{path}" for path in belonging_files(folder / part))
@@ -50,14 +56,17 @@ def belonging_files(folder: Path) -> list[str]:
 
 
 def outside_links(folder: Path) -> list[Problem]:
-    """A link out of the folder would publish, or depend on, a file that is not part of the challenge."""
+    """Return a problem for each link that leads out of the folder.
+
+    It would publish, or depend on, a file that is not part of the challenge.
+    """
     problems = []
     for root, folders, files in os.walk(folder):
         for name in (*folders, *files):
             path = Path(root, name)
             if path.is_symlink() and not path.resolve().is_relative_to(folder):
                 relative = path.relative_to(folder).as_posix()
-                message = f"{relative} is a link to something outside the challenge's folder; put the file itself there."
+                message = f"{relative} is a link out of the challenge's folder; put the file itself there."
                 problems.append(Problem("OUTSIDE_FOLDER", message, file=relative))
     return problems
 

@@ -1,7 +1,7 @@
-"""A prepared solution on disk: plain arrays that every job maps instead of reading the CSV again.
+"""Prepared solutions on disk, as arrays that every job maps.
 
-Small whole numbers are kept as bytes, so that the truth of ten million rows of a classification
-takes ten megabytes of shared memory and not eighty of each job's own.
+A job need not read the CSV again. Small whole numbers are kept as bytes: the truth of ten million rows of a
+classification takes 10 MB of shared memory instead of 80 MB in each job.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ from scorer.reading.columns import Column, Labels, Lists, Vocabulary
 from scorer.reading.ids import IdIndex
 
 FORMAT = 1
-"""Rises whenever the files below change; older folders are then not read."""
+"""Rises when the layout below changes; folders of an older format are not read."""
 
 _SMALL = (np.uint8, np.int8, np.int16, np.int32)
 
 _ABANDONED_SECONDS = 3600.0
 
 _DAMAGED = (OSError, ValueError, KeyError, EOFError, TypeError, AttributeError, pa.ArrowException)
-"""What reading a folder can raise that was half written when the power failed."""
+"""Raised when a folder is read that was half written at a power failure."""
 
 
 def save(solution: Solution, folder: Path) -> None:
-    """Write a solution to `folder`, all at once: another process sees the whole of it or nothing.
+    """Write a solution to `folder` atomically.
 
-    The folder's name must say what the solution was made from; one that can be read is left alone.
+    The folder's name must identify what the solution was made from. A readable folder is left as it is.
     """
     _remove_abandoned(folder)
     draft = folder.with_name(f".{folder.name}-{uuid4().hex}")
@@ -63,7 +63,7 @@ def save(solution: Solution, folder: Path) -> None:
 
 
 def open_(folder: Path, tasks: Sequence[Task]) -> Solution | None:
-    """The solution saved there, memory-mapped; None if there is none that can be read."""
+    """Return the saved solution, memory-mapped; None if it is unreadable."""
     try:
         meta = json.loads((folder / "solution.json").read_text(encoding="utf-8"))
         sizes = {path.relative_to(folder).as_posix(): path.stat().st_size for path in folder.rglob("*.*")}
@@ -102,7 +102,7 @@ def _write(solution: Solution, folder: Path) -> None:
 
 
 def _flush(path: Path) -> None:
-    """To the disk: a rename must not outlive what was renamed."""
+    """Flush to the disk: a rename must not outlive the renamed data."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -111,7 +111,7 @@ def _flush(path: Path) -> None:
 
 
 def _remove_abandoned(folder: Path) -> None:
-    """Drafts of processes that were killed hold labels and help nobody."""
+    """Delete temporary files of killed processes: they contain labels."""
     for draft in folder.parent.glob(".*-*"):
         with suppress(OSError):
             if time.time() - draft.stat().st_mtime > _ABANDONED_SECONDS:
@@ -119,7 +119,7 @@ def _remove_abandoned(folder: Path) -> None:
 
 
 class _Files:
-    """Columns as numbered files; a column that several parts share is written once."""
+    """Columns as numbered files; shared columns are written once."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -188,7 +188,10 @@ class _Files:
 
 
 def _compact(values: NDArray[Any]) -> NDArray[Any]:
-    """The same whole numbers in fewer bytes; as they are if any is not whole, or is missing."""
+    """Return whole numbers in the smallest integer type.
+
+    Values are unchanged if one is fractional or missing.
+    """
     whole = values.dtype != np.float64 or not bool((np.floor(values) != values).any())
     if not len(values) or not whole or not np.isfinite(values).all():
         return values

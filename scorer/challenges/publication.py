@@ -1,4 +1,7 @@
-"""What may be downloaded, described: name, size, digest, and for CSV files a table of the columns."""
+"""Describe the files that may be downloaded.
+
+Each has a name, size and digest; CSV files also have a table of columns.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +41,10 @@ class PublicFile:
     """Of CSV files that can be read; None for anything else."""
 
     def as_dict(self) -> dict[str, Any]:
-        """For the manifest: name, size, sha256 and, of a CSV file, n_rows and schema."""
+        """Return the file's entry in the manifest.
+
+        name, size, sha256 and, of a CSV file, n_rows and schema.
+        """
         entry: dict[str, Any] = {"name": self.name, "size": self.size_bytes, "sha256": self.sha256}
         if self.columns is not None:
             entry["n_rows"] = self.n_rows
@@ -68,7 +74,10 @@ def _describe(folder: Path, name: str) -> PublicFile:
 
 
 def _summarise(path: Path) -> tuple[int, tuple[ColumnSummary, ...]]:
-    """One streaming pass over all cells as text: a type holds only if every cell has it."""
+    """Return the columns of a CSV file, from one pass over its cells.
+
+    A column has a type only if every cell has it.
+    """
     parse = pa.csv.ParseOptions(newlines_in_values=True)
     with pa.csv.open_csv(path, parse_options=parse) as first_block:
         names = first_block.schema.names

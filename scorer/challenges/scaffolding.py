@@ -1,6 +1,7 @@
-"""Writes a complete little challenge to start from: synthetic data, examples, baselines, all green.
+"""Write a small complete challenge to start from.
 
-What is the same in every copy lies in scaffold/ beside this file; the numbers are drawn here.
+It has synthetic data, examples and baselines, and passes all checks. Fixed files come from scorer/scaffold/;
+the numbers are drawn here.
 """
 
 from __future__ import annotations
@@ -22,9 +23,9 @@ _FEATURES = ("dose", "age", "pressure")
 
 
 def scaffold(folder: Path | str, *, title: str | None = None) -> Path:
-    """Write a challenge that `scorer.check` finds nothing wrong with, and return its folder.
+    """Write a challenge that passes `scorer.check`; return its folder.
 
-    Raises InvalidChallenge if the folder exists and is not empty; nothing is ever overwritten.
+    Raises InvalidChallenge if the folder exists and is not empty: existing files are never overwritten.
     """
     folder = Path(folder)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):

@@ -1,9 +1,8 @@
-"""The hidden labels, prepared once: ids and their index, typed truth, usage of each row.
+"""The hidden labels: ids, typed truth and usage of each row.
 
-A Solution also says what a submission must look like, since its ids are the ones required and its
-task names the columns; nothing else of it may ever reach a message. Prepared solutions are kept as
-plain arrays on disk and memory-mapped, so that many jobs share one copy.
-"""
+A Solution also defines the form of a submission: its ids are required and its task names the columns. Nothing
+else of it may appear in a message. Prepared solutions are arrays on disk (scorer.challenges.prepared), so
+that jobs share one copy."""
 
 from __future__ import annotations
 
@@ -33,7 +32,7 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Given:
-    """What the solution holds for one part of a task, aligned by row."""
+    """The solution's columns for one part of a task, by row."""
 
     truth: tuple[Column, ...]
     """Layout columns: one per predicted column. matrix: one per truth column. classes: a single one,
@@ -42,7 +41,7 @@ class Given:
     weights: FloatArray | None
     groups: Labels | None
     class_codes: CodeArray
-    """Of labels and lists: the codes that occur among the scored rows, ascending."""
+    """Of labels and lists: the codes in the scored rows, ascending."""
 
     def __repr__(self) -> str:
         return "Given(...)"
@@ -50,7 +49,7 @@ class Given:
 
 @dataclass(frozen=True, eq=False)
 class Solution:
-    """The truth of a challenge by row. Nothing in it is ever changed."""
+    """The truth of a challenge by row; it is never changed."""
 
     id_columns: tuple[str, ...]
     ids: IdIndex
@@ -61,9 +60,9 @@ class Solution:
     given: tuple[tuple[Given, ...], ...]
     """Of each task, of each part."""
     vocabulary: Vocabulary
-    """Of all labels and tokens; readers of submissions go on with a copy."""
+    """Of all labels and tokens; readers of submissions extend a copy."""
     frame: Mapping[str, NDArray[np.object_]]
-    """The solution as texts by column, for a function that wants the whole of it; else empty."""
+    """The solution as texts by column, for an organiser's own metric; else empty."""
 
     def __repr__(self) -> str:
         # A traceback or a log must not carry labels.
@@ -112,7 +111,7 @@ def concatenate(columns: Sequence[Column]) -> Column:
 
 
 def part_truth(part: Part, given: Given, rows: Rows | None = None) -> list[Any]:
-    """The truth as the metric's function takes it, one entry per call."""
+    """Return the truth as the metric's arguments, one entry per call."""
     columns = given.truth if rows is None else tuple(take(column, rows) for column in given.truth)
     if part.layout == "classes":
         (labels,) = columns
@@ -126,7 +125,10 @@ def part_truth(part: Part, given: Given, rows: Rows | None = None) -> list[Any]:
 
 
 def part_sides(part: Part, given: Given, rows: Rows) -> dict[str, Column | None]:
-    """What the solution holds beside the truth, repeated where pooled columns stand below each other."""
+    """Return the solution's side columns of these rows.
+
+    They are repeated for pooled columns, which are stacked.
+    """
     times = len(part.columns) if part.layout == "columns" and part.modifiers.columns == "pooled" else 1
     return {
         role: None if side is None else concatenate([widened(take(side, rows))] * times)
@@ -135,7 +137,7 @@ def part_sides(part: Part, given: Given, rows: Rows) -> dict[str, Column | None]
 
 
 def part_predicted(part: Part, columns: Sequence[Column]) -> list[Any]:
-    """The predictions as the metric's function takes them, one entry per call."""
+    """Return predictions as the metric's arguments, one entry per call."""
     if part.layout in ("matrix", "classes"):
         return [_matrix(columns)]
     if part.modifiers.columns == "pooled":
@@ -148,17 +150,17 @@ def _matrix(columns: Sequence[Column]) -> FloatArray:
 
 
 def widened(column: Column) -> Column:
-    """Numbers as float64; small whole ones are kept as bytes on disk."""
+    """Return numbers as float64; whole ones are bytes on disk."""
     return (
         column.astype(np.float64) if isinstance(column, np.ndarray) and column.dtype.kind in "iu" else column
     )
 
 
 def truth_as_predictions(solution: Solution, task: int = 0) -> dict[str, Column] | None:
-    """The truth by prediction column, ignored rows holding some allowed value.
+    """Return the truth in the form of a submission.
 
-    None if the truth is no prediction, as where a risk is predicted and a time is true.
-    """
+    Ignored rows hold some allowed value. None if the truth cannot be a prediction, as where a risk is
+    predicted and the truth is a time."""
     columns: dict[str, Column] = {}
     first = int(np.flatnonzero(solution.scored)[0])
     rows = np.where(solution.scored, np.arange(len(solution.ids)), first)
@@ -188,21 +190,22 @@ def truth_as_predictions(solution: Solution, task: int = 0) -> dict[str, Column]
 
 
 def split_groups(groups: Labels, rows: NDArray[np.intp]) -> list[NDArray[np.intp]]:
-    """The rows of each group, groups in the order of their codes."""
+    """Return the rows of each group, in the order of codes."""
     codes = groups.codes[rows]
     order = np.argsort(codes, kind="stable")
     return np.split(rows[order], np.flatnonzero(np.diff(codes[order])) + 1)
 
 
 def side_task_faults(main: Task, side: Task) -> list[str]:
-    """Why a task cannot be shown beside the ranking one, over the same submission."""
+    """Return why a task cannot be scored beside the ranking one."""
     faults = []
     for part in side.parts:
         for name in part.columns:
             allowed = part.predicted_cells
             if not main.cells(name).within(allowed):
                 faults.append(
-                    f"{part.metric.name} needs {allowed.words} in each cell, which {main.name} does not ask for"
+                    f"{part.metric.name} needs {allowed.words} in each cell, "
+                    f"which {main.name} does not ask for"
                 )
                 break
     return faults

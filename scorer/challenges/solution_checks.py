@@ -1,4 +1,4 @@
-"""Why a solution is refused: splits, undefined metrics, missing classes."""
+"""Checks of a solution: splits, undefined metrics, missing classes."""
 
 from __future__ import annotations
 
@@ -41,7 +41,10 @@ def split_problems(usage: NDArray[np.uint8], *, split_required: bool) -> list[Pr
 
 
 def undefined_problems(solution: Solution, *, strict: bool) -> list[Problem]:
-    """Why a metric has no value, or none worth ranking by, on some split."""
+    """Return a problem for each split on which a metric is undefined.
+
+    Some metrics also need every class in both splits.
+    """
     problems = []
     splits = {"Public": solution.public, "Private": solution.private} if strict else {"": solution.scored}
     for number, (task, givens) in enumerate(zip(solution.tasks, solution.given, strict=True)):
@@ -81,7 +84,7 @@ def _undefined_part(part: Part, given: Given, split: str, mask: Mask, classes: C
 
 
 def classes_missing_in_split(solution: Solution) -> list[Problem]:
-    """Classes of a classification that have rows in one split and none in the other."""
+    """Return a problem for each class that one split lacks."""
     return _missing_classes(solution, {"Public": solution.public, "Private": solution.private})
 
 
@@ -133,7 +136,7 @@ def solution_problem(
 
 
 def at_most_five(problems: Sequence[Problem]) -> list[Problem]:
-    """At most five problems of one kind: the sixth bad Usage teaches nothing."""
+    """Return at most five problems of each kind."""
     kept: list[Problem] = []
     for code in dict.fromkeys(p.code for p in problems):
         kept.extend([p for p in problems if p.code == code][:5])

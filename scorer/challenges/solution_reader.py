@@ -1,4 +1,4 @@
-"""Reads private/solution.csv into a Solution, or refuses with every problem."""
+"""Read private/solution.csv into a Solution, or report every problem."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ _GROUP = Cells("label")
 
 @dataclass(frozen=True, slots=True)
 class _Wanted:
-    """One column of the solution that is read, and how."""
+    """One column of the solution and the cells it must hold."""
 
     name: str
     cells: Cells
     known: bool = False
-    """Whether participants may know it, as the size of an image: then also what ignored rows hold is kept,
-    since leaving it out would tell which rows these are."""
+    """Whether participants know it, as the size of an image. Then the cells of ignored rows are kept too:
+    leaving them out would reveal which rows these are."""
 
 
 @dataclass(frozen=True, slots=True)
 class _PartColumns:
-    """Where in the solution a part finds what it needs."""
+    """The solution's columns that one part needs."""
 
     truth: tuple[str, ...]
     one_label: bool
@@ -57,7 +57,10 @@ class _PartColumns:
 def prepare_table(
     table: Table, tasks: Sequence[Task], *, id_columns: Sequence[str] | None, split_required: bool = True
 ) -> Solution:
-    """Type and check a solution's file; raises InvalidChallenge with every problem found."""
+    """Type and check a solution's file.
+
+    Raises InvalidChallenge with every problem.
+    """
     records = table.records()
     _, header = next(records)
     names = tuple(id_columns or header[:1])
@@ -66,7 +69,7 @@ def prepare_table(
         try:
             return _prepare_columnar(table, header, plan, tasks, names)
         except (NotColumnar, DuplicateId):
-            pass  # whatever it is, the exact reading below says it in words, or can bear it
+            pass  # the exact reading below accepts it, or reports the reason
     return prepare(header, records, tasks, id_columns=names, split_required=split_required)
 
 
@@ -78,10 +81,10 @@ def prepare(
     id_columns: Sequence[str] | None = None,
     split_required: bool = True,
 ) -> Solution:
-    """Type and check a solution; raises InvalidChallenge with every problem found.
+    """Type and check a solution from its records.
 
-    `records` yields (line, fields). Without a Usage column every row is public, which only
-    `split_required=False` allows; it also leaves a split without rows alone.
+    Raises InvalidChallenge with every problem. `records` yields (line, fields). `split_required=False` allows
+    a solution without the column Usage, whose rows are all public, and a split without rows.
     """
     names = tuple(id_columns or header[:1])
     plan = _plan(header, tasks, names, split_required=split_required)
@@ -135,7 +138,7 @@ def prepare(
 def _prepare_columnar(
     table: Table, header: Sequence[str], plan: _Plan, tasks: Sequence[Task], names: tuple[str, ...]
 ) -> Solution:
-    """The same by columns, for a file without anything odd in it."""
+    """Prepare the table by columns; NotColumnar for unusual files."""
     named = {wanted.name for wanted in plan.wanted}
     if len(plan.wanted) != len(named) or names[0] in named or plan.usage is None:
         raise NotColumnar("a column is read in two ways, or there is no Usage")
@@ -183,7 +186,7 @@ def _prepare_columnar(
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """Which columns of a solution are read, and what each part takes from them."""
+    """The columns of a solution to read, and those of each part."""
 
     wanted: tuple[_Wanted, ...]
     parts: tuple[tuple[_PartColumns, ...], ...]
@@ -280,7 +283,7 @@ def _part_columns(
 
 
 class _Records:
-    """One pass over the solution's records: what each column holds as text, None where it is ignored."""
+    """The texts of a solution by column, None in ignored rows."""
 
     def __init__(self, header: Sequence[str], id_columns: Sequence[str], plan: _Plan) -> None:
         self.header = list(header)
@@ -289,7 +292,7 @@ class _Records:
         self.usages: list[str] = []
         self.texts: dict[_Wanted, list[str | None]] = {wanted: [] for wanted in plan.wanted}
         self.rows: list[Sequence[str]] = []
-        """Whole records, for functions that want everything."""
+        """Whole records, for an organiser's own metric."""
         self.keep_rows = not plan.wanted
         self.problems: list[Problem] = []
         self._id_positions = [self.header.index(name) for name in id_columns]
@@ -405,7 +408,10 @@ def _true_class(
     where: Callable[[int], tuple[int, str]],
     problems: list[Problem],
 ) -> tuple[Column, ...]:
-    """The number of each row's true class among the prediction columns; -1 for rows that are ignored."""
+    """Return each row's true class as the number of a prediction column.
+
+    -1 in ignored rows.
+    """
     if place.one_label:
         (labels,) = truth
         assert isinstance(labels, Labels)
@@ -417,8 +423,8 @@ def _true_class(
             line, key = where(int(unknown[0]))
             label = show(vocabulary.names[labels.codes[unknown[0]]])
             message = (
-                f'Column {show(place.truth[0])}, line {line} (id {key}): the class "{label}" is not among the '
-                f"prediction columns {show(', '.join(part.columns))}."
+                f'Column {show(place.truth[0])}, line {line} (id {key}): the class "{label}" is not among '
+                f"the prediction columns {show(', '.join(part.columns))}."
             )
             problems.append(
                 solution_problem(
@@ -448,7 +454,10 @@ def _frame(header: Sequence[str], rows: _Records) -> dict[str, NDArray[np.object
 
 
 def _with_numeric_columns(task: Task, frame: Mapping[str, NDArray[np.object_]]) -> Task:
-    """What an own function is given where it expects numbers must be numbers; a hole would be nan."""
+    """Return the task with the columns whose predictions must be numbers.
+
+    These are numeric in the solution. An own metric expects numbers there, and an empty cell would be nan.
+    """
     if task.custom is None:
         return task
     is_number = GRAMMARS["number"].fault
@@ -461,7 +470,7 @@ def _with_numeric_columns(task: Task, frame: Mapping[str, NDArray[np.object_]]) 
 
 
 def _blank(column: Column, rows: Mask) -> Column:
-    """The column without what it holds in those rows."""
+    """Return the column with the cells of those rows emptied."""
     if not rows.any():
         return column
     if isinstance(column, Labels):

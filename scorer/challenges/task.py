@@ -1,9 +1,9 @@
-"""What is predicted and how it becomes one number: metrics and the modifiers around them.
+"""What is predicted and how it is scored: metrics with modifiers.
 
 A challenge's `metric:` is read into a Task of one Part, or of several with coefficients (`combine`),
-or into an organiser's own function. Modifiers work the same for every metric: from the inside out a
-part's value is computed per group and column, raised to the floor, transformed, combined over the
-columns, then over the groups.
+or into an organiser's own function. Modifiers work the same for every metric. In this order a part's
+value is computed per group and column, raised to the floor, transformed, combined over the columns, then over
+the groups.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from scorer.metrics.registry import BadParameters, Layout, Metric, Parameters, p
 from scorer.reading.cells import NUMERIC_KINDS, Cells
 
 LOG_FLOOR = 1e-9
-"""Scores below have the logarithm of this: Kaggle's, for a perfect file (champs-scalar-coupling)."""
+"""Lower bound of a score before the logarithm, as Kaggle's champs-scalar-coupling has for a perfect file."""
 
 TRANSFORMS: Mapping[str, Callable[[float], float]] = MappingProxyType(
     {
@@ -44,7 +44,7 @@ _Names = Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1
 
 
 class Modifiers(Parameters):
-    """What may stand beside a metric's own parameters, whichever metric it is."""
+    """Keys allowed beside the parameters of any metric."""
 
     columns: Annotated[
         Literal["mean", "weighted", "pooled"],
@@ -55,7 +55,8 @@ class Modifiers(Parameters):
     column_weights: Annotated[
         list[Annotated[float, Field(ge=0, allow_inf_nan=False)]] | None,
         Field(
-            description="With columns: weighted, one weight per column in the order of targets, or of submission.columns."
+            description="With columns: weighted, one weight per column in the order of targets, "
+            "or of submission.columns."
         ),
     ] = None
     group_by: Annotated[
@@ -65,7 +66,8 @@ class Modifiers(Parameters):
     group_aggregate: Annotated[
         Literal["mean", "mean_minus_std"],
         Field(
-            description="Of the groups' scores: their mean, or it minus their standard deviation (Kaggle's stratified C-index)."
+            description="Of the groups' scores: their mean, or it minus their standard deviation "
+            "(Kaggle's stratified C-index)."
         ),
     ] = "mean"
     weight: Annotated[
@@ -98,13 +100,13 @@ class Modifiers(Parameters):
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One metric with its parameters and modifiers, over some of the submission's columns."""
+    """One metric with parameters and modifiers, on some columns."""
 
     metric: Metric
     parameters: BaseModel
     modifiers: Modifiers
     columns: tuple[str, ...]
-    """Predicted columns, in the order in which the metric takes them."""
+    """Predicted columns, in the order of the metric's arguments."""
     coefficient: float = 1.0
 
     @property
@@ -126,7 +128,7 @@ class Part:
 
     @property
     def streams(self) -> bool:
-        """Whether it can be scored in pieces."""
+        """Whether rows can be scored in pieces."""
         return self.metric.decomposable and self.modifiers.group_by is None
 
     @property
@@ -136,7 +138,7 @@ class Part:
     @property
     def truth_cells(self) -> Cells:
         cells = self.metric.truth_cells(self.parameters)
-        # A list that is predicted for a single true label leaves the label alone.
+        # With a predicted list and a single true label, the label is no list.
         alike = cells.kind == self.metric.predicted_cells(self.parameters).kind
         return self._listed(cells) if alike else cells
 
@@ -149,14 +151,14 @@ class Part:
     def transformed(self, value: float) -> float:
         low, high = self.metric.bounds_for(self.parameters)
         inside = min(max(value, low), high)
-        if abs(inside - value) <= 1e-9:  # rounding may step over a bound by some digits
+        if abs(inside - value) <= 1e-9:  # rounding may pass a bound by some digits
             value = inside
         if self.modifiers.floor is not None:
             value = max(value, self.modifiers.floor)
         return TRANSFORMS[self.modifiers.transform](value) if self.modifiers.transform else value
 
     def over_columns(self, values: Sequence[float]) -> float:
-        """One value of the columns' values."""
+        """Combine the columns' values."""
         each = [self.transformed(value) for value in values]
         if len(each) == 1:
             return each[0]
@@ -172,12 +174,12 @@ class Part:
         return mean - float(np.std(values))
 
     def describe(self) -> dict[str, Any]:
-        """Parameters and modifiers that are set, as they would stand in challenge.yaml."""
+        """Return the parameters and modifiers as in challenge.yaml."""
         stated = self.modifiers.model_dump(mode="json", exclude_defaults=True)
         return self.parameters.model_dump(mode="json", exclude_none=True) | stated
 
     def identity(self) -> list[Any]:
-        """What decides the number: name, version and everything that is not the default."""
+        """Return what determines the score: name, version, non-default settings."""
         own = self.parameters.model_dump(mode="json", exclude_defaults=True)
         modifiers = self.modifiers.model_dump(mode="json", exclude_defaults=True)
         identity = [self.metric.name, self.metric.version, own | modifiers]
@@ -186,23 +188,23 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What a submission must hold, and the number it gets."""
+    """The columns of a submission and how they are scored."""
 
     columns: tuple[str, ...]
     """The prediction columns a submission must have beside the id."""
     parts: tuple[Part, ...] = ()
     custom: CustomMetric | None = None
-    """An organiser's own function; there are no parts then."""
+    """An organiser's own metric; then there are no parts."""
     stated_direction: bool | None = None
     """greater_is_better where the challenge states it."""
     ignore_unknown_ids: bool = False
-    """Whether rows nobody asked for are left out instead of refused."""
+    """Whether rows with unknown ids are left out instead of refused."""
     parquet: bool = False
     """Whether a submission may also be a Parquet file."""
     complete: bool = False
-    """Whether an own function matches rows by itself, so that ids are not checked."""
+    """Whether an own metric matches rows itself, so that ids are not checked."""
     numeric: frozenset[str] = frozenset()
-    """Of an own function: the columns that hold numbers in the solution, and so must in a submission."""
+    """Of an own metric: columns that hold numbers in the solution and must in a submission."""
     _cells: Mapping[str, Cells] = field(init=False, repr=False, default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -217,7 +219,7 @@ class Task:
         object.__setattr__(self, "_cells", {name: found.get(name, default) for name in self.columns})
 
     def cells(self, column: str) -> Cells:
-        """What a cell of that prediction column must hold."""
+        """Return what a cell of that prediction column must hold."""
         return self._cells[column]
 
     @property
@@ -285,7 +287,7 @@ class Task:
 
     @property
     def truth_is_best(self) -> bool:
-        """Whether the truth, sent in, must score `best`."""
+        """Whether the truth as a submission must score `best`."""
         return self.custom is None and all(
             part.metric.attainable and part.modifiers.group_aggregate == "mean" for part in self.parts
         )
@@ -295,7 +297,10 @@ class Task:
         return bool(self.parts) and all(part.streams for part in self.parts)
 
     def digest(self) -> str:
-        """sha256 of what decides the number; spelt-out defaults change nothing."""
+        """Return the sha256 of what determines the score.
+
+        Stating a default does not change it.
+        """
         if self.custom is not None:
             identity: Any = ["custom", self.custom.sha256, dict(self.custom.params), self.complete]
         else:
@@ -323,11 +328,14 @@ ALIASES: Mapping[str, tuple[str, Mapping[str, Any]]] = MappingProxyType(
         "wrmsse": ("rmsse", {}),
     }
 )
-"""Other names that published metrics go by, with what they imply."""
+"""Other names of metrics, with the settings they imply."""
 
 
 def find_metric(name: str, given: Mapping[str, Any]) -> tuple[Metric, dict[str, Any]]:
-    """The metric of that name with its parameters, or a ValueError that lists all names and the nearest."""
+    """Return the metric of that name and its parameters.
+
+    Raises ValueError with the nearest name and all names.
+    """
     if name in ALIASES:
         own, implied = ALIASES[name]
         return METRICS[own], {**implied, **given}
@@ -346,11 +354,11 @@ def read_part(
     coefficient: float = 1.0,
     for_challenge: bool = True,
 ) -> Part:
-    """A part from what stands beside a metric's name; raises BadParameters with everything wrong with it.
+    """Return a part from the keys beside a metric's name.
 
-    Without `columns` (the submission's are not known yet) only what can be said then is. What a
-    challenge must state, such as the range of ratings, may be left out of a single measurement.
-    """
+    Raises BadParameters with every fault. Without `columns` (the submission's are not known yet) checks that
+    need them are left out. With `for_challenge=False`, parameters that a challenge must state, such as the
+    range of ratings, may be missing."""
     own = {key: value for key, value in given.items() if key not in Modifiers.model_fields}
     faults: list[tuple[str | None, str]] = []
     modifiers, parameters = Modifiers(), None
@@ -420,7 +428,7 @@ def _modifier_faults(metric: Metric, modifiers: Modifiers) -> list[tuple[str | N
 def _in_order_of_roles(
     metric: Metric, parameters: BaseModel, columns: tuple[str, ...]
 ) -> tuple[tuple[str, ...], list[str]]:
-    """The columns in the order of the metric's roles, named or by position."""
+    """Return the columns in the order of the metric's roles."""
     roles = metric.predicted_roles
     if not roles:
         return columns, []
@@ -431,7 +439,7 @@ def _in_order_of_roles(
         ]
     named = [getattr(parameters, role) for role in roles]
     if not any(named):
-        # A column called like a role, or nearly so (lat, az), is that role wherever it stands.
+        # A column named like a role, or nearly so (lat, az), has that role at any position.
         claims = [[name for name in columns if name.lower().startswith(role[:2])] for role in roles]
         alike = all(len(claim) == 1 for claim in claims) and len({claim[0] for claim in claims}) == len(roles)
         return (tuple(claim[0] for claim in claims) if alike else columns), []
@@ -462,7 +470,7 @@ def _column_faults(
     apart = metric.layout(parameters) == "columns"
     if modifiers.columns != "mean" and not apart:
         faults.append(
-            f"{metric.name} looks at all columns together, so columns: {modifiers.columns} means nothing"
+            f"{metric.name} scores all columns together, so columns: {modifiers.columns} means nothing"
         )
     if modifiers.split is not None:
         cells = metric.predicted_cells(parameters)
@@ -477,7 +485,7 @@ def _column_faults(
 
 
 def combined_faults(parts: Sequence[Part], stated_direction: bool | None) -> list[str]:
-    """What is wrong with several parts together."""
+    """Return what is wrong with the combination of parts."""
     faults = []
     directions = {part.greater_is_better == (part.coefficient > 0) for part in parts}
     if len(directions) > 1:

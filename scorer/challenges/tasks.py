@@ -19,7 +19,7 @@ from scorer.wording import show
 
 
 def read_tasks(folder: Path, definition: Definition, document: Document) -> tuple[list[Task], list[Problem]]:
-    """The ranking task and those beside it; without any if there are problems."""
+    """Return the ranking task, those beside it, and problems."""
     problems: list[Problem] = []
     form = definition.submission
     tasks = [_read_task(folder, definition.metric, form, document, problems, "metric")]
@@ -43,7 +43,7 @@ def read_tasks(folder: Path, definition: Definition, document: Document) -> tupl
 
 
 def metric_problems(folder: Path, document: Document) -> list[Problem]:
-    """What can be said of the metrics while other parts of the file are still wrong."""
+    """Return problems with the metrics of an invalid document."""
     problems: list[Problem] = []
     value = document.value
     if isinstance(value.get("metric"), str | dict):
@@ -63,7 +63,7 @@ def _read_task(
     problems: list[Problem],
     *where: str | int,
 ) -> Task | None:
-    """A metric by name, several combined, or a file of the organiser's own."""
+    """Return the task of a named metric, a combination or an own metric."""
     given = {"name": entry} if isinstance(entry, str) else dict(entry)
     before = len(problems)
     columns = None if form is None else tuple(form.columns)
@@ -173,7 +173,10 @@ def _read_custom(
     problems: list[Problem],
     *where: str | int,
 ) -> Task | None:
-    """private/metric.py in Kaggle's form; what else stands beside `file` are its own parameters."""
+    """Return the task of private/metric.py, in Kaggle's form.
+
+    The keys beside `file` are its parameters.
+    """
     params = {key: value for key, value in given.items() if key not in ("file", "complete_submission")}
     complete = given.get("complete_submission", False)
     before = len(problems)

@@ -1,4 +1,4 @@
-"""Matches the header of a submission with the expected columns."""
+"""Match the header of a submission with the expected columns."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ from scorer.wording import LISTED, show
 def match_header(
     header: Sequence[str], expected: Sequence[str], solution: Solution
 ) -> tuple[list[str], tuple[Notice, ...]]:
-    """The column names as they will be used, or InvalidSubmission."""
+    """Return the column names without spaces around them, and notices.
+
+    Raises InvalidSubmission.
+    """
     names = [name.strip(SPACES) for name in header]
     notices = []
     if names != list(header):
@@ -69,7 +72,10 @@ def _header_problems(names: Sequence[str], expected: Sequence[str], solution: So
         else:
             what = "columns" if len(extra) > 1 else "column"
             unnamed = [name or "(no name)" for name in extra]
-            message = f"Line 1: unexpected {what} {_list_names(unnamed)}. The file must have exactly the columns {wanted}"
+            message = (
+                f"Line 1: unexpected {what} {_list_names(unnamed)}. "
+                f"The file must have exactly the columns {wanted}"
+            )
             message += "." if names[-1] else " (trailing comma?)."
             problems.append(Problem("EXTRA_COLUMN", message, line=1, column=show(extra[0]), count=len(extra)))
     if missing_names:
@@ -86,7 +92,7 @@ def _header_problems(names: Sequence[str], expected: Sequence[str], solution: So
 
 
 def _no_header(names: Sequence[str], expected: Sequence[str], solution: Solution) -> bool:
-    """Whether the first line is something other than a mistaken header: data, a comment, sep=."""
+    """Whether the first line is data, a comment or sep=, not a header."""
     lowered = {name.lower() for name in expected}
     if any(name.lower() in lowered for name in names):
         return False

@@ -1,4 +1,4 @@
-"""Problems with the ids of a submission: duplicate, respelt, unknown, missing."""
+"""Problems with ids of a submission: duplicate, respelt, unknown, missing."""
 
 from __future__ import annotations
 

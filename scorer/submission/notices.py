@@ -1,4 +1,4 @@
-"""Notices about an accepted submission: constant, hard labels, renormalised."""
+"""Notices about an accepted submission."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from scorer.report import Notice
 
 
 class Notices:
-    """What is allowed and yet probably not meant, gathered while a file is read."""
+    """Notices about likely mistakes, gathered while a file is read."""
 
     def __init__(self, solution: Solution) -> None:
         self._parts = solution.task.parts

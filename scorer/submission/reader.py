@@ -1,10 +1,8 @@
-"""The reader of submissions: bytes -> columns aligned to the solution, or everything that is wrong.
+"""Read a submission into columns aligned with the solution.
 
-Checks run in the order in which one makes the next possible: size, packing, encoding, header,
-records, ids, cells, row sums. Each stage reports all it finds, equal faults as one problem with a
-count. What is said depends on the file, the required ids and the declared form only, never on a
-hidden label or on the split a row belongs to.
-"""
+Checks run in this order, since each needs the one before: size, packing, encoding, header, records, ids,
+cells, row sums. Each stage reports all of its problems; equal faults are one problem with a count. Messages
+depend on the file, the required ids and the declared form, never on a hidden label or the split of a row."""
 
 from __future__ import annotations
 
@@ -32,7 +30,7 @@ from scorer.wording import how_many, show, show_id
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Received:
-    """What is known of an accepted file beside its predictions."""
+    """Facts about an accepted file beside its predictions."""
 
     notices: tuple[Notice, ...]
     sha256: str
@@ -48,11 +46,11 @@ def read_submission(
     max_bytes: int = MIN_UNPACKED_BYTES,
     max_line_bytes: int = MAX_LINE_BYTES,
 ) -> Received:
-    """Read a file (CSV, gzip, a zip of one CSV, or Parquet) as a submission to `solution`, into `sink`.
+    """Read a file as a submission to `solution`, into `sink`.
 
-    A file without anything odd is read by columns; at the first sign of anything else it is read
-    again, record by record, by the exact reader, which alone refuses and remarks. Both give the
-    same values, bit for bit.
+    The file is CSV, gzip, a zip of one CSV, or Parquet. The fast reader reads it by columns. At the first
+    irregularity the exact reader reads it again, record by record; only the exact reader refuses files and
+    gives notices. Both give the same values, bit for bit.
 
     Raises
     ------
@@ -61,23 +59,23 @@ def read_submission(
     """
     try:
         with opened(source, max_bytes=max_bytes, parquet=solution.task.parquet) as table:
-            remarks = Notices(solution)
-            notices = _read_columnar(table, solution, sink, remarks)
+            gathered = Notices(solution)
+            notices = _read_columnar(table, solution, sink, gathered)
             if notices is None:
                 records = table.records(max_line_bytes=max_line_bytes)
                 _, header = next(records)
                 notices = align(header, records, solution, sink)
             else:
-                notices = (*notices, *remarks.notices())
+                notices = (*notices, *gathered.notices())
             return Received((*table.notices, *notices), table.sha256, table.size_bytes)
     except UnreadableTable as error:
         raise InvalidSubmission(error.problems) from None
 
 
 def _read_columnar(
-    table: Table | LockedTable, solution: Solution, sink: Sink, remarks: Notices
+    table: Table | LockedTable, solution: Solution, sink: Sink, gathered: Notices
 ) -> tuple[Notice, ...] | None:
-    """Read by columns; None if the exact reader must look at it."""
+    """Read by columns; None if the exact reader is needed."""
     task = solution.task
     if len(solution.id_columns) > 1 or task.complete:
         return None
@@ -109,7 +107,7 @@ def _read_columnar(
                 if not task.ignore_unknown_ids:
                     return None
                 if not isinstance(ids, np.ndarray) and solution.id_column in ids.to_pylist():
-                    return None  # a header repeated among the rows is no row to leave out
+                    return None  # a repeated header is not a row to leave out
                 known = np.flatnonzero(found >= 0)
                 found, columns = found[known], {name: take(column, known) for name, column in columns.items()}
             n_received += len(found)
@@ -118,7 +116,7 @@ def _read_columnar(
             seen[found] = 1
             if row_faults(columns, found, solution):
                 return None
-            remarks.add(columns)
+            gathered.add(columns)
             sink.add(found, columns, vocabulary)
     except NotColumnar:
         return None
@@ -131,9 +129,9 @@ def _read_columnar(
 def read_complete(
     source: Path | bytes, solution: Solution, *, max_bytes: int = MIN_UNPACKED_BYTES
 ) -> tuple[dict[str, list[str]], Received]:
-    """Every row of a file as texts by column, for a function that matches rows by itself.
+    """Return every row of a file as texts by column.
 
-    The form is checked as ever, the ids are not.
+    For an own metric that matches rows itself: the form is checked, the ids are not.
     """
     columns = (*solution.id_columns, *solution.task.columns)
     try:
@@ -174,7 +172,10 @@ def read_complete(
 def align(
     header: Sequence[str], records: Iterable[tuple[int, Sequence[str]]], solution: Solution, sink: Sink
 ) -> tuple[Notice, ...]:
-    """Read an already split table exactly; gives its notices, or raises InvalidSubmission like `read_submission`."""
+    """Read a table that is split into fields; return its notices.
+
+    Raises InvalidSubmission like `read_submission`.
+    """
     task = solution.task
     names, notices = match_header(header, (*solution.id_columns, *task.columns), solution)
     rows = PlacedRows(names, solution)
@@ -194,9 +195,9 @@ def align(
         raise InvalidSubmission(problems[:MAX_SHOWN_PROBLEMS], total)
     sink.restart()
     sink.add(np.arange(len(solution.ids)), columns, rows.vocabulary)
-    remarks = Notices(solution)
-    remarks.add(columns)
-    return (*notices, *rows.notices(), *remarks.notices())
+    gathered = Notices(solution)
+    gathered.add(columns)
+    return (*notices, *rows.notices(), *gathered.notices())
 
 
 def _cell_problem(code: str, fault: Fault, *, line: int, key: str, column: str, words: str) -> Problem:

@@ -1,4 +1,4 @@
-"""Puts each record of a submission where the solution has its id."""
+"""Place each record of a submission at its id's row."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from scorer.wording import ID_JOINT, LISTED, how_many, show, show_id, show_lines
 MAX_BLANK_ROWS = 1_048_576
 
 
-"""As many as a worksheet has; Excel is known to save them all."""
+"""The rows of a worksheet; Excel may save them all."""
 
 
 MAX_RECORDS = 10**9
 
 
-"""Of files that may hold more ids than are asked for; the limit on bytes comes first."""
+"""Of files that may hold additional ids; the limit on bytes is reached first."""
 
 
 class PlacedRows:
-    """One pass over the records, each put where the solution has its id; what does not fit is kept apart."""
+    """The records of a file at the solution's rows, and those without one."""
 
     def __init__(self, names: Sequence[str], solution: Solution) -> None:
         n_rows, task = len(solution.ids), solution.task
@@ -37,7 +37,7 @@ class PlacedRows:
         self.find = solution.ids.finder()
         self.ignore_unknown = task.ignore_unknown_ids
         self.lines = np.zeros(n_rows, dtype=np.int64)
-        """By the solution's row: the line its id was received on, 0 if it was not."""
+        """By the solution's row: the line of its id, 0 if it is missing."""
         self.vocabulary = solution.vocabulary.copy()
         self.builders = {
             name: ColumnBuilder(task.cells(name), n_rows, self.vocabulary) for name in task.columns
@@ -52,15 +52,15 @@ class PlacedRows:
         self.repeated_headers: list[int] = []
         self.without_id: list[int] = []
         self.unplaced = 0
-        """Ragged lines of which nobody can say which row they were meant for."""
+        """Ragged lines whose row is unknown."""
         self.spaced_ids = False
         self.n_blank, self.n_blank_cells, self.first_blank, self.last_blank = 0, 0, 0, 0
         self.complete = True
-        """Whether the file was read to its end, so that an id not seen is an id not there."""
+        """Whether the file was read to its end, so that an id not seen is missing."""
         self.broken: tuple[Problem, ...] = ()
 
     def read(self, records: Iterable[tuple[int, Sequence[str]]]) -> None:
-        # A longer file is wrong by the pigeonhole; reading on would only cost time and memory.
+        # A longer file must repeat ids or have unknown ones; reading on only costs time and memory.
         records_left = 2 * len(self.lines) + 1000 if not self.ignore_unknown else MAX_RECORDS
         width, find, lines = len(self.names), self.find, self.lines
         try:
@@ -72,7 +72,7 @@ class PlacedRows:
                         self._put(row, line, fields)
                 elif is_blank(fields):
                     self.n_blank += 1
-                    if fields:  # a row of empty cells, as Excel leaves behind; a blank line means nothing
+                    if fields:  # a row of empty cells, as Excel writes; a blank line has no meaning
                         self.first_blank = self.first_blank or line
                         self.last_blank = line
                         self.n_blank_cells += 1
@@ -177,11 +177,11 @@ class PlacedRows:
 _PIECE = 65_536
 
 
-"""Rows looked at as wholes at a time; a file may be wrong in all of its rows."""
+"""Rows checked at once; all rows of a file may be wrong."""
 
 
 def row_faults(columns: Mapping[str, Column], rows: Rows, solution: Solution) -> list[tuple[str, int, str]]:
-    """(code, position among `rows`, words) of what is wrong with a row as a whole, for any of the metrics."""
+    """Return (code, position among `rows`, words) of invalid rows, for all metrics."""
     faults: dict[tuple[str, int, str], None] = {}
     for task, givens in zip(solution.tasks, solution.given, strict=True):
         for part, given in zip(task.parts, givens, strict=True):
@@ -204,7 +204,7 @@ def row_problems(
     columns: Mapping[str, Column], lines: NDArray[np.int64], solution: Solution
 ) -> list[Problem]:
     found: dict[str, tuple[int, tuple[int, int, str]]] = {}
-    """By code: how many rows, and the line, row and words of the first."""
+    """By code: the number of rows, and the line, row and words of the first."""
     for start in range(0, len(lines), _PIECE):
         rows = np.arange(start, min(start + _PIECE, len(lines)))
         piece = {name: take(column, rows) for name, column in columns.items()}

@@ -1,4 +1,4 @@
-"""Where the predictions of a submission go as they are read."""
+"""Sinks: they take the predictions of a submission."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class Sink(Protocol):
         """Forget everything: the file is read again from its start."""
 
     def add(self, rows: Rows, columns: Mapping[str, Column], vocabulary: Vocabulary) -> None:
-        """Predictions by column for these positions in the solution."""
+        """Take predictions by column for these rows of the solution."""
 
 
 class Collected:
-    """A sink that keeps every column, rows in the solution's order."""
+    """A sink that keeps every column in the solution's order."""
 
     def __init__(self, n_rows: int) -> None:
         self._n_rows = n_rows
@@ -38,14 +38,14 @@ class Collected:
         self.vocabulary = vocabulary
 
     def columns(self) -> dict[str, Column]:
-        """One array per prediction column, n_rows long."""
+        """Return one array of length n_rows per prediction column."""
         self._sort_new_names()
         return {name: self._column(name) for name in self._pieces[0][1]}
 
     def _sort_new_names(self) -> None:
-        """Number the labels that only the file has by their spelling, not by where they stand in it.
+        """Number the file's additional labels by spelling, not by position.
 
-        Sums over labels would else run in another order for the same rows in another order.
+        Otherwise shuffled rows would change the order of sums over labels.
         """
         names, n_old = self.vocabulary.names, self.vocabulary.n_inherited
         new = sorted(range(n_old, len(names)), key=names.__getitem__)

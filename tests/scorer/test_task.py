@@ -365,7 +365,7 @@ def test_the_digest_tells_modifiers_apart_and_ignores_spelt_out_defaults(write: 
         ),
         ("name: mse\n  columns: weighted\n  column_weights: [0]", 2, "that are not all 0"),
         ("name: mse\n  columns: weighted\n  column_weights: [-1]", 5, "greater than or equal to 0"),
-        ("name: brier\n  columns: pooled", 2, "looks at all columns together"),
+        ("name: brier\n  columns: pooled", 2, "scores all columns together"),
         ("name: rmsse\n  weights: w", 4, "rmsse has no parameter 'weights'"),
         ("name: adjusted_rand\n  weight: w", 4, "adjusted_rand takes no weights"),
         ("name: mse\n  targets: [a, a]", 4, "a is listed twice"),
