@@ -1,4 +1,4 @@
-"""Runs every check over a challenge's material and ranks what they found."""
+"""Run every check over a challenge and rank the findings."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Audit:
 
 
 def audit(challenge: Challenge, *, progress: Callable[[str], None] | None = None, seed: int = 0) -> Audit:
-    """Look for everything that would let a participant score without learning.
+    """Return every finding that would let participants score without learning.
 
     Parameters
     ----------
@@ -152,7 +152,10 @@ def audit_material(material: Material, tell: Callable[[str], None], began: float
 
 
 def all_checks() -> dict[str, list[Check]]:
-    """Every check in checks/ by code; a new module there is found by itself."""
+    """Return every check of checks/ by code.
+
+    A new module in checks/ is found by itself.
+    """
     for module in pkgutil.iter_modules(checks_package.__path__):
         import_module(f"{checks_package.__name__}.{module.name}")
     return dict(sorted(CHECKS.items()))

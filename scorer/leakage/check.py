@@ -74,7 +74,10 @@ CHECKS: dict[str, list[Check]] = {}
 def check(
     code: str, *, scope: str, needs: tuple[Need, ...], cost: str, blocks: bool = False, version: int = 1
 ) -> Callable[[Callable[[Material], Iterator[Found]]], Callable[[Material], Iterator[Found]]]:
-    """Register a check. `code` is the finding's; `scope` what it speaks of: rows, columns, files, split or challenge."""
+    """Register a check.
+
+    code: the finding's code. scope: rows, columns, files, split or challenge.
+    """
 
     def register(run: Callable[[Material], Iterator[Found]]) -> Callable[[Material], Iterator[Found]]:
         title = (run.__doc__ or "").strip().split("\n")[0].rstrip(".")

@@ -35,7 +35,7 @@ LEADING = 0.97
 
 @dataclass(frozen=True, slots=True)
 class Power:
-    """What one column alone tells of a target."""
+    """How well one column alone predicts a target."""
 
     effect: float
     """0.5 for nothing to 1 for all; see `strong_feature`."""
@@ -79,7 +79,10 @@ _POWERS: WeakKeyDictionary[Material, dict[str, list[ColumnPower]]] = WeakKeyDict
 
 
 def powers_of(material: Material, pool: Pool) -> dict[str, list[ColumnPower]]:
-    """By target, of every column that test has, what it tells alone; computed once for a material."""
+    """Return the power of each column, by target.
+
+    Columns that test has; computed once for a material.
+    """
     if material not in _POWERS:
         if not any(side.targets for side in material.sides):
             raise NotChecked(material.lacking.get("hidden") or material.why_not("train_target"))
@@ -126,7 +129,7 @@ def _powers(material: Material, pool: Pool, target_name: str) -> list[ColumnPowe
 
 
 def power_of_column(column: Column, target: Target, folds: Rows, *, judged: Mask | None = None) -> Power:
-    """What a column tells of a target in rows that its statistics were not made of.
+    """Return how well a column predicts a target out of sample.
 
     folds: of each row its fold; a row is judged by the rows of all other folds. judged: rows that count (all).
     """
@@ -153,7 +156,10 @@ def power_of_column(column: Column, target: Target, folds: Rows, *, judged: Mask
 
 
 def _bins_of(column: Column, target: Target, n: int) -> Iterator[Codes]:
-    """A column as few codes: its values where they repeat, and its quantiles; 0 where missing."""
+    """Yield a column as few codes: repeated values, quantiles.
+
+    Missing cells have code 0.
+    """
     if n == 0:
         return
     n_bins = 64 if target.kind == "number" else max(16, 4 * len(target.classes))
@@ -216,7 +222,10 @@ def _power_of_bins(bins: Codes, target: Target, folds: Rows, counted: Mask) -> P
 
 
 def _power_of_cuts(column: Column, target: Target, folds: Rows, counted: Mask) -> Power:
-    """As `_power_of_bins` for classes, with bins cut where the classes change: quantiles mix what lies close."""
+    """As `_power_of_bins` for classes, with bins cut by a tree.
+
+    Quantiles mix classes that lie close to each other.
+    """
     from sklearn.tree import DecisionTreeClassifier
 
     used = ~column.missing
@@ -241,7 +250,12 @@ def _power_of_cuts(column: Column, target: Target, folds: Rows, counted: Mask) -
 
 
 def association_of_values(codes: Codes, target: Target) -> Strength:
-    """As `association_of_codes`, but the effect is out of five folds and keeps its direction.
+    """As `association_of_codes`, but out of five folds.
+
+    The effect keeps its direction: where one row is left out at a time, rows of one value are ordered
+    backwards by their own labels, which for few values alone gives an AUC far from .5. Where values have
+    few rows each, the out-of-fold score is surer than chi-squared, which must pool them.
+    codes: shape (n,); rows without a label are left out.
 
     Where one row is left out at a time, rows of one value are ordered by their own labels, backwards; of few
     values that alone is an AUC far from .5. And where values have few rows each, the out-of-fold score is
@@ -267,7 +281,10 @@ def association_of_values(codes: Codes, target: Target) -> Strength:
 
 
 def _error(auc: float, target: Target) -> float:
-    """Standard error of an AUC (Hanley and McNeil 1982), or half of that of a correlation."""
+    """Return the standard error of an AUC.
+
+    Hanley and McNeil 1982; of a number half the standard error of a correlation.
+    """
     n = len(target)
     if target.kind == "number":
         r = min(1.0, 2 * abs(auc - 0.5))
@@ -287,7 +304,10 @@ _WORD_ROWS = 5_000
 
 
 def _power_of_words(column: Column, target: Target, counted: Mask) -> Power:
-    """The strongest single word of a text; of classes the best against the rest, so a label's name is found."""
+    """Return the power of the strongest single word.
+
+    Of several classes: of each class's best word against the rest, so that a label's name is found.
+    """
     if target.kind == "number":
         return NO_POWER
     rows = np.flatnonzero(counted & ~column.missing)[:_WORD_ROWS]

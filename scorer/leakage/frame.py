@@ -39,7 +39,7 @@ Rows = NDArray[np.int64]
 
 
 class Unreadable(HeldoutError):
-    """A table of the public folder could not be read; the text says why."""
+    """A public table cannot be read, with the reason."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,7 +73,10 @@ class Feature:
 
     @property
     def scores(self) -> FloatArray:
-        """Something to order rows by: the numbers, else the codes in the order of their names (nan where missing)."""
+        """Return numbers to order rows by.
+
+        The numbers, else the codes in the order of their names; nan where missing.
+        """
         if self.is_numeric:
             return self.numbers
         order = np.argsort(np.argsort(np.array(self.names.to_pylist(), dtype=np.object_), kind="stable"))
@@ -123,7 +126,10 @@ class Frame:
 
 
 def read_frame(path: Path) -> Frame:
-    """A CSV (also gzip, or a zip of one) or Parquet file as text by column; raises Unreadable with the reason."""
+    """Read a public table as text by column.
+
+    CSV (also gzip, or a zip of one) or Parquet. Raises Unreadable with the reason.
+    """
     if not path.is_file():
         raise Unreadable(f"there is no {path.name}")
     try:
@@ -245,7 +251,10 @@ def _as_seconds(texts: pa.Array) -> FloatArray | None:
 
 
 def joint_codes(a: Feature, b: Feature) -> tuple[Codes, Codes]:
-    """The values of one column in two tables as codes of one list; -1 where missing. Numbers are equal as numbers."""
+    """Return a column of two tables as codes of one list.
+
+    -1 where missing. Numbers are equal as numbers.
+    """
     if a.is_numeric and b.is_numeric:
         values = np.unique(np.concatenate([a.numbers[~a.missing], b.numbers[~b.missing]]))
         sides = (np.searchsorted(values, np.nan_to_num(side.numbers)) for side in (a, b))

@@ -35,7 +35,7 @@ SAMPLE_ROWS = 100_000
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Side:
-    """A table's rows with their targets and, of the test rows, the split each belongs to."""
+    """A table's rows with targets and, for test rows, splits."""
 
     name: Literal["train", "test", "sample submission"]
     file: str
@@ -96,7 +96,10 @@ class Side:
 
 @dataclass(frozen=True, eq=False)
 class Material:
-    """Everything a check may look at. What is None is so for the reason in `lacking`."""
+    """Everything a check may use.
+
+    `lacking` has the reason for each part that is None.
+    """
 
     challenge: Challenge
     train: Side | None
@@ -119,7 +122,10 @@ class Material:
 
     @cached_property
     def listed(self) -> Side | None:
-        """The test rows in the order that participants see first: of the test table, else of the sample submission."""
+        """Return the test rows in the order participants see first.
+
+        That is the test table's, else the sample submission's.
+        """
         if self.test is not None and self.test.targets:
             return self.test
         if (
@@ -147,12 +153,15 @@ class Material:
 
     @cached_property
     def hidden_targets(self) -> tuple[Target, ...]:
-        """In the solution's order; nan where a row is not scored."""
+        """Return the targets in the solution's order.
+
+        nan where a row is not scored.
+        """
         return hidden_targets_of(self.challenge)
 
     @property
     def sides(self) -> Iterator[Side]:
-        """train and test, as far as there are."""
+        """Yield train and test, as far as they exist."""
         yield from (side for side in (self.train, self.test) if side is not None)
 
     @cached_property
@@ -164,17 +173,20 @@ class Material:
 
     @cached_property
     def group(self) -> str | None:
-        """The column whose values must not be in both train and test, if the challenge declares one."""
+        """Return the declared group column.
+
+        Its values must not be in both train and test.
+        """
         return _declared(self.challenge, ("group", "groups", "group_column", "groups_column", "group_by"))
 
     @cached_property
     def time(self) -> str | None:
-        """The column that orders rows in time, if the challenge declares one."""
+        """Return the declared column that orders rows in time."""
         return _declared(self.challenge, ("time", "time_column", "date", "timestamp", "order_by"))
 
     @cached_property
     def is_sequential(self) -> bool:
-        """The challenge says that test comes after train."""
+        """Return whether test is declared to come after train."""
         words = (self.challenge.split.strategy or "").lower()
         return any(word in words for word in ("sequential", "temporal", "time", "chronolog", "forecast"))
 
@@ -206,7 +218,7 @@ class Material:
 
 
 def gather(challenge: Challenge, *, seed: int = 0) -> Material:
-    """Read a challenge's public tables and line them up with its labels."""
+    """Read the public tables and line them up with the labels."""
     lacking: dict[str, str] = {}
     hidden = hidden_targets_of(challenge)
     if not hidden:
@@ -298,7 +310,10 @@ def _train_side(
 
 
 def _truth_names(challenge: Challenge, frame: Frame) -> list[str]:
-    """The solution's own names for the truth, where these are not the submission's."""
+    """Return the solution's names for the truth.
+
+    They may differ from the submission's.
+    """
     task = challenge.task
     names: list[str] = []
     for part in task.parts:
@@ -347,7 +362,10 @@ def _test_side(
 
 
 def _places(frame: Frame, challenge: Challenge) -> Rows:
-    """Of each row of a public table the row of the solution with its id; -1 where there is none."""
+    """Return the solution's row of each public row.
+
+    By id; -1 where the solution has none.
+    """
     names = challenge.solution.id_columns
     lacking = [name for name in names if name not in frame]
     if lacking:
@@ -370,15 +388,18 @@ def _declared(challenge: Challenge, keys: Sequence[str]) -> str | None:
 
 
 class NotChecked(HeldoutError):
-    """A check could not be made; the text says why, for the organiser."""
+    """A check cannot be made, with the reason for the organiser."""
 
 
 class NotApplicable(NotChecked):
-    """There is nothing here that the check is about: no declared groups, no sequence. Not worth a finding."""
+    """The check's subject does not exist here.
+
+    No declared groups, no sequence. This makes no finding.
+    """
 
 
 def column_of(side: Side, name: str) -> Feature | None:
-    """A column of the table, be it a feature or an id."""
+    """Return a column of the table, feature or id."""
     if name in side.frame:
         return side.frame.feature(name)
     if name in side.id_names:
@@ -397,7 +418,7 @@ def declared_column(material: Material, name: str) -> tuple[Feature, Feature]:
 
 
 def groups_of_files(material: Material) -> dict[str, Codes]:
-    """Of each table, its rows' groups, if the challenge declares a column of them."""
+    """Return the declared groups of each table's rows."""
     found: dict[str, Codes] = {}
     if material.group is None:
         return found

@@ -27,7 +27,10 @@ FOLDS = 5
 
 
 def is_drift(material: Material, name: str, target_name: str) -> bool:
-    """In a split by time: whether a column agrees with a target in its course, but not from one row to the next.
+    """Return whether a column and a target share only a trend.
+
+    For splits in time. Two smooth series have few independent rows, so their agreement means little; a
+    copy agrees in its steps from row to row.
 
     Two smooth series have few independent rows, so that they agree means little; a copy agrees in its steps.
     """
@@ -56,7 +59,10 @@ def is_drift(material: Material, name: str, target_name: str) -> bool:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Column:
-    """One column over the rows of train and then of test; missing in rows of a table that lacks it."""
+    """One column over the rows of train, then of test.
+
+    Missing in rows of a table that lacks it.
+    """
 
     name: str
     kind: str
@@ -107,7 +113,10 @@ class Column:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pool:
-    """Train and test, at most `ROWS` of each, as one table: rows of train first."""
+    """Train and test, at most `ROWS` of each, as one table.
+
+    Rows of train come first.
+    """
 
     train: Side | None
     test: Side | None
@@ -151,13 +160,13 @@ class Pool:
 
     @property
     def sampling(self) -> str:
-        """Words for evidence: empty if every row was looked at."""
+        """Return the sampling in words; empty if every row is used."""
         sides = [side for side in (self.train, self.test) if side is not None and side.is_sample]
         parts = [f"{len(side):,} of {side.n_total:,} {side.name} rows" for side in sides]
         return f" (a random {' and '.join(parts)})" if parts else ""
 
     def has(self, name: str) -> Mask:
-        """Rows of the tables that have a column."""
+        """Return the rows whose table has a column."""
         return np.where(self.is_train, name in self.train_names, name in self.test_names)
 
     def column(self, name: str) -> Column:
@@ -173,7 +182,10 @@ class Pool:
         return list(dict.fromkeys(target.name for side in sides for target in side.targets))
 
     def any_target(self, name: str) -> Target:
-        """Over all rows; nan where a table has no labels."""
+        """Return a target over all rows.
+
+        nan where a table has no labels.
+        """
         found = [
             None if side is None else next((t for t in side.targets if t.name == name), None)
             for side in (self.train, self.test)
@@ -209,8 +221,11 @@ class Pool:
         return "AUC" if kind == "binary" else "strength (0.5 for none, 1 for all)"
 
     def independent(self, target: Target, *, tightly: bool = True) -> Mask:
-        """Labelled rows; one of each group where the rows of a group have nearly one label (tightly) or at all alike
-        ones, for then the groups are what was drawn and not the rows."""
+        """Return the labelled rows that are independent.
+
+        One row of each group where the rows of a group have nearly one label (tightly) or alike labels: then
+        groups were drawn, not rows.
+        """
         known = target.known
         if self.groups is None or not known.any():
             return known
@@ -222,7 +237,10 @@ class Pool:
         return one
 
     def by_group(self, values: FloatArray) -> tuple[FloatArray, Mask]:
-        """What is drawn independently and whether it is of train: rows, or the means of groups."""
+        """Return independent values and whether each is of train.
+
+        Rows, or the means of groups.
+        """
         if self.groups is None:
             return values, self.is_train
         units, dense = np.unique(2 * self.groups + self.is_train, return_inverse=True)
@@ -231,7 +249,10 @@ class Pool:
 
 
 def _alike_in_groups(target: Target, groups: Codes) -> float:
-    """Intraclass correlation of a target (of classes the largest of one class against the rest)."""
+    """Return the intraclass correlation of a target.
+
+    Of classes the largest of one class against the rest.
+    """
     _, groups, sizes = np.unique(groups, return_inverse=True, return_counts=True)
     n, k = len(groups), len(sizes)
     if k < 2 or n <= k:
@@ -256,7 +277,10 @@ _POOLS: WeakKeyDictionary[Material, Pool] = WeakKeyDictionary()
 
 
 def pool_of(material: Material) -> Pool:
-    """The material's tables as one, made once; raises NotChecked if there is neither."""
+    """Return the material's tables as one, made once.
+
+    Raises NotChecked if there is neither.
+    """
     if material not in _POOLS:
         if material.train is None and material.test is None:
             raise NotChecked(f"{material.why_not('train')}, and {material.why_not('test')}")
@@ -278,7 +302,10 @@ def pool_of(material: Material) -> Pool:
 
 
 def labelled_test(material: Material, pool: Pool) -> Side:
-    """The test rows with their hidden labels; raises NotChecked with the reason if there are none."""
+    """Return the test rows with their hidden labels.
+
+    Raises NotChecked with the reason if there are none.
+    """
     if pool.test is None or not pool.test.targets:
         raise NotChecked(material.lacking.get("hidden") or material.why_not("test"))
     return pool.test

@@ -33,7 +33,7 @@ def whose_target(side: Side, target: Target) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Rhythm:
-    """How the targets of rows at a distance go together."""
+    """How targets of rows at a distance correlate."""
 
     log10p: float
     auc: float
@@ -41,7 +41,10 @@ class Rhythm:
 
 
 def rhythm_of(target: Target) -> Rhythm:
-    """The strongest of: like neighbours, like rows at a fixed distance, position modulo a small number."""
+    """Return the strongest regularity of targets in row order.
+
+    Like neighbours, like rows at a fixed distance, or position modulo a small number.
+    """
     known = target.known
     y = target.values[known]
     n = len(y)
@@ -136,7 +139,10 @@ def order_finding(
     advice: str,
     where: str = "",
 ) -> Found:
-    """A finding about an order of rows; only a note if a public column has the same order and explains it."""
+    """Return a finding about an order of rows.
+
+    It is only "info" if a public column has the same order and explains it.
+    """
     sorting = _sorted_by(material, side, order)
     picture = _picture(side, target, order, words)
     place = where or f"{side.file}, {target.name}"
@@ -165,7 +171,10 @@ def order_finding(
 
 
 def _sorted_by(material: Material, side: Side, order: Rows) -> dict[str, FloatArray]:
-    """Public columns by which the rows stand sorted or together in blocks, with a bin for every row of the sample."""
+    """Return the public columns that rows are sorted or blocked by.
+
+    Each with a bin for every row of the sample.
+    """
     sample = sampled_side(side, material)
     picked = _positions(side, sample, order)
     found: dict[str, FloatArray] = {}
@@ -201,7 +210,7 @@ def _sorted_by(material: Material, side: Side, order: Rows) -> dict[str, FloatAr
 
 
 def _positions(side: Side, sample: Side, order: Rows) -> Rows:
-    """The sample's rows in the order given for the side."""
+    """Return the sample's rows in the side's given order."""
     if len(sample) == len(side):
         return order
     rank = np.empty(len(side), dtype=np.int64)
@@ -211,7 +220,10 @@ def _positions(side: Side, sample: Side, order: Rows) -> Rows:
 
 
 def _explains(side: Side, target: Target, order: Rows, sorting: dict[str, FloatArray]) -> bool:
-    """Whether nothing is left in this order of the target once its mean by these columns' bins is taken off."""
+    """Return whether public columns explain the order of the target.
+
+    Nothing is left once the target's mean by these columns' bins is subtracted.
+    """
     y = target.values[order]
     known = ~np.isnan(y)
     length = len(next(iter(sorting.values())))
@@ -236,7 +248,7 @@ def _explains(side: Side, target: Target, order: Rows, sorting: dict[str, FloatA
 
 
 def _picture(side: Side, target: Target, order: Rows, words: str) -> dict[str, object]:
-    """The mean target by row, in at most 60 steps."""
+    """Return the mean target by row, in at most 60 steps."""
     y = target.values[order]
     if target.kind == "class":
         counts = np.bincount(y[~np.isnan(y)].astype(np.int64))

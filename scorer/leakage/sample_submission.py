@@ -14,7 +14,10 @@ from scorer.wording import ID_JOINT
 
 
 def sample_rows(material: Material, side: Side) -> Rows | None:
-    """Of each row of a side the sample submission's row with its ids; -1 where there is none, None without ids."""
+    """Return the sample submission's row of each row of a side.
+
+    By id; -1 where there is none. None without ids.
+    """
     sample = material.sample
     if sample is None or not side.ids or any(name not in sample for name in side.id_names):
         return None
@@ -33,7 +36,10 @@ def sample_rows(material: Material, side: Side) -> Rows | None:
 
 
 def sample_values(sample: Frame, names: Sequence[str]) -> Iterator[tuple[str, str, FloatArray, Codes | None]]:
-    """What may be read off a sample submission's columns, row by row: values, and how they are written."""
+    """Yield what each column shows row by row.
+
+    Its values, and the number of characters they are written with.
+    """
     for name in names:
         feature = sample.feature(name)
         written = codes_of(feature.texts)

@@ -11,7 +11,10 @@ _SAMPLES: WeakKeyDictionary[Material, dict[str, Side]] = WeakKeyDictionary()
 
 
 def sampled_side(side: Side, material: Material) -> Side:
-    """A sample drawn once, so that its columns are made once."""
+    """Return a sample of a side, drawn once.
+
+    So that its columns are made once.
+    """
     samples = _SAMPLES.setdefault(material, {})
     if side.name not in samples:
         samples[side.name] = side.sampled(seed=material.seed)
@@ -19,14 +22,20 @@ def sampled_side(side: Side, material: Material) -> Side:
 
 
 def sampled(material: Material, name: str) -> Side:
-    """At most 100,000 rows of train or of test, drawn once for all checks that ask."""
+    """Return at most 100,000 rows of train or test.
+
+    Drawn once for all checks.
+    """
     side = material.train if name == "train" else material.test
     assert side is not None
     return sampled_side(side, material)
 
 
 def labelled_sides(material: Material) -> list[tuple[Side, Target]]:
-    """The rows in the order in which participants get them, with each target that is known of them."""
+    """Return the tables with each target known of them.
+
+    Rows are in the order in which participants get them.
+    """
     sides = [side for side in (material.train, material.listed) if side is not None and side.targets]
     views = [(side, target) for side in sides for target in side.targets if target.known.sum() >= 8]
     if not views:

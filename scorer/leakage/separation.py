@@ -48,7 +48,10 @@ class Separation:
 def separation_of(
     pool: Pool, names: Sequence[str], member: Mask, groups: Codes | None, rows: Mask | None = None
 ) -> Separation:
-    """How well rows inside and outside `member` can be told apart by columns; groups are kept whole and counted."""
+    """Return how well columns tell `member` rows from the others.
+
+    Groups are kept whole and counted once.
+    """
     used = np.ones(pool.n, dtype=np.bool_) if rows is None else rows
     inside = member[used]
     own_groups = None if groups is None else groups[used]
@@ -107,7 +110,10 @@ def _alone(column: Column, side: Target) -> Iterator[Strength]:
 
 
 def _by_one_cut(scores: FloatArray, side: Target) -> Strength:
-    """The AUC of the best single threshold (Kolmogorov-Smirnov), which sees a spread where order sees nothing."""
+    """Return the AUC of the best single threshold.
+
+    Kolmogorov-Smirnov: it sees a spread where ranks see nothing.
+    """
     known = ~np.isnan(scores)
     inside = side.values[known] == 1
     parts = scores[known][inside], scores[known][~inside]
@@ -119,7 +125,10 @@ def _by_one_cut(scores: FloatArray, side: Target) -> Strength:
 
 
 def _views(column: Column) -> list[FloatArray]:
-    """A column as numbers for a model: itself, its place in the alphabet, or of text what can be counted."""
+    """Return a column as numbers for a model.
+
+    Its numbers, its place in the alphabet, or for text what can be counted.
+    """
     if column.is_numeric:
         return [column.numbers]
     if column.kind == "category":
@@ -142,7 +151,10 @@ def _views(column: Column) -> list[FloatArray]:
 
 
 def _means(scores: FloatArray, groups: Codes, inside: Mask) -> tuple[FloatArray, Target]:
-    """Means of groups (a group on both sides counts on each) and which side each is on."""
+    """Return means of groups and the side of each.
+
+    A group on both sides counts on each.
+    """
     units, dense = np.unique(2 * groups + inside, return_inverse=True)
     known = ~np.isnan(scores)
     sums = np.bincount(dense[known], weights=scores[known], minlength=len(units))
@@ -160,7 +172,10 @@ def n_units(inside: Mask, groups: Codes | None) -> tuple[int, int]:
 def _membership_scores(
     features: FloatArray, inside: Mask, groups: Codes | None, seed: int
 ) -> Iterator[FloatArray]:
-    """Out-of-fold scores of small boosted trees and of a linear rule over normal scores; groups are in one fold."""
+    """Yield out-of-fold scores of two models of membership.
+
+    Small boosted trees, and a linear rule over normal scores; a group is in one fold.
+    """
     from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
     from sklearn.ensemble import HistGradientBoostingClassifier
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
@@ -210,7 +225,7 @@ def _membership_scores(
 
 
 def _normal_scores(values: FloatArray) -> FloatArray:
-    """Ranks as normal deviates; 0 where missing."""
+    """Return ranks as normal deviates; 0 where missing."""
     known = ~np.isnan(values)
     scores = np.zeros(len(values))
     if known.any():
@@ -219,7 +234,10 @@ def _normal_scores(values: FloatArray) -> FloatArray:
 
 
 def side_histogram(column: Column, member: Mask, names: tuple[str, str]) -> dict[str, Any]:
-    """Shares of both sides by value or by tenth of the values, as a picture."""
+    """Return a picture of both sides' shares by value.
+
+    By tenth of the values where these are many.
+    """
     if column.is_numeric and column.n_levels > 12:
         known = ~column.missing
         edges = np.unique(np.quantile(column.numbers[known], np.linspace(0, 1, 21)))

@@ -1,4 +1,7 @@
-"""The few statistics many checks share. All p values are log10, so that 1e-400 is still a number."""
+"""Statistics that several checks use.
+
+All p values are log10, so that 1e-400 is still a number.
+"""
 
 from __future__ import annotations
 
@@ -35,13 +38,19 @@ def log10p_of_r(r: float, n: int) -> float:
 
 
 def log10p_of_arrangement(counts: Rows) -> float:
-    """log10 of the chance that a random order puts groups of these sizes where they are, up to their names."""
+    """Return the log10 chance of these groups in random order.
+
+    Groups of these sizes, up to their names.
+    """
     ways = special.gammaln(counts.sum() + 1) - special.gammaln(counts + 1).sum()
     return min(0.0, -(float(ways) - float(special.gammaln(len(counts) + 1))) / math.log(10))
 
 
 def correlation_of_known(a: FloatArray, b: FloatArray) -> tuple[float, int]:
-    """|r| where both are known, 0 where that says nothing, and the number of rows."""
+    """Return |r| over rows known in both, and their number.
+
+    0 where nearly all values are equal.
+    """
     known = ~(np.isnan(a) | np.isnan(b))
     a, b = a[known], b[known]
     n = len(a)
@@ -56,7 +65,7 @@ def commonest_count(values: FloatArray) -> int:
 
 
 def log10p_of_fisher(both: int, missing: int, positives: int, n: int) -> float:
-    """Twice the smaller tail of the hypergeometric distribution."""
+    """Return twice the smaller hypergeometric tail, as log10."""
     law = stats.hypergeom(n, positives, missing)
     tail = min(float(law.logsf(both - 1)), float(law.logcdf(both)))
     if math.isinf(tail) or math.isnan(tail):
@@ -67,7 +76,10 @@ def log10p_of_fisher(both: int, missing: int, positives: int, n: int) -> float:
 
 
 def log10p_of_count(k: float, expected: float) -> float:
-    """log10 of the chance of k or more where so many are expected (Poisson; for parts of counts its gamma form)."""
+    """Return the log10 chance of k or more events.
+
+    Poisson; for fractions of counts its gamma form.
+    """
     if k <= expected or k <= 0:
         return 0.0
     if expected <= 0:
@@ -79,7 +91,10 @@ def log10p_of_count(k: float, expected: float) -> float:
 
 
 def log10p_of_codes(codes: Codes, target: Target) -> float:
-    """log10 p of one test of all codes against all classes (chi-squared) or numbers (Kruskal-Wallis).
+    """Return log10 p of one test of codes against a target.
+
+    Chi-squared for classes, Kruskal-Wallis for numbers. Rare classes and codes are pooled until about 3 rows
+    are expected in a cell: below that chi-squared gives false alarms.
 
     Rare classes and codes are put together until about 3 rows are expected in a cell: below, chi-squared cries wolf.
     """
@@ -120,7 +135,7 @@ def log10p_of_codes(codes: Codes, target: Target) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Strength:
-    """How strongly a score and a target go together."""
+    """How strongly a score and a target are associated."""
 
     auc: float
     """0.5 for none to 1 for all; of a number 0.5 + |rho| / 2, of classes the best one against the rest."""
@@ -133,17 +148,23 @@ NONE = Strength(0.5, 0.0)
 
 
 def log10p_of_z(z: float) -> float:
-    """log10 of the two-sided p of a standard normal deviate; finite for any z."""
+    """Return the log10 two-sided p of a normal deviate.
+
+    Finite for any z.
+    """
     return min(0.0, (math.log(2.0) + float(special.log_ndtr(-abs(z)))) / math.log(10.0))
 
 
 def corrected(log10p: float, n_tests: float) -> float:
-    """Bonferroni: what remains of a p value that is the best of so many."""
+    """Return a p value corrected for `n_tests` (Bonferroni)."""
     return min(0.0, log10p + math.log10(max(1.0, n_tests)))
 
 
 def area_under_curve(score: FloatArray, positive: Mask) -> tuple[float, float]:
-    """AUC of the score for the positives and its z under no association (midranks, variance corrected for ties)."""
+    """Return the AUC of a score and its z.
+
+    z under no association, by midranks, with the variance corrected for ties.
+    """
     n1 = int(positive.sum())
     n0 = len(positive) - n1
     if not n1 or not n0:
@@ -158,7 +179,10 @@ def area_under_curve(score: FloatArray, positive: Mask) -> tuple[float, float]:
 
 
 def association(score: FloatArray, target: Target) -> Strength:
-    """Of any score with a target, by ranks, so that no scale matters. Rows where either is nan are left out."""
+    """Return how strongly a score and a target are associated.
+
+    By ranks, so that no scale matters. Rows where either is nan are left out.
+    """
     known = ~(np.isnan(score) | np.isnan(target.values))
     score, y = score[known], target.values[known]
     if len(y) < 8 or score.min() == score.max() or y.min() == y.max():
@@ -186,7 +210,9 @@ def association(score: FloatArray, target: Target) -> Strength:
 
 
 def association_of_codes(codes: NDArray[np.int64], target: Target) -> Strength:
-    """Of an unordered value with a target: chi-squared over classes, Kruskal-Wallis over numbers.
+    """Return how strongly unordered values and a target are associated.
+
+    Chi-squared over classes, Kruskal-Wallis over numbers.
 
     The effect is out of fold: each value is scored by the mean of the other rows with that value, so
     that values of one row cannot look strong. Negative codes are missing and form a value of their own.
@@ -220,7 +246,10 @@ def association_of_codes(codes: NDArray[np.int64], target: Target) -> Strength:
 
 
 def leave_one_out_means(codes: NDArray[np.int64], values: FloatArray) -> FloatArray:
-    """Of each row the mean value of the other rows with its code, drawn a little towards the overall mean."""
+    """Return the mean of the other rows with a row's code.
+
+    Drawn a little towards the overall mean.
+    """
     counts = np.bincount(codes)
     sums = np.bincount(codes, weights=values)
     n = len(values)
@@ -229,10 +258,10 @@ def leave_one_out_means(codes: NDArray[np.int64], values: FloatArray) -> FloatAr
 
 
 def _log10p_of_groups(codes: NDArray[np.int64], values: FloatArray, *, is_number: bool) -> float:
-    """Whether the mean rank differs between groups; small ones are pooled, and left out if still too small.
+    """Return log10 p of equal mean ranks in all groups.
 
-    Chi-squared needs about five rows of each kind in a group: with rare positives a group of five rows and
-    one of them would be a sensation that chance brings every day.
+    Small groups are pooled, and left out if still too small. Chi-squared needs about five rows of each kind
+    in a group: with rare positives, chance gives a group of five rows with one of them every day.
     """
     mean = float(values.mean())
     least = 5.0 if is_number else 5.0 / max(1e-9, min(mean, 1.0 - mean))
@@ -255,7 +284,10 @@ def _log10p_of_groups(codes: NDArray[np.int64], values: FloatArray, *, is_number
 
 
 def log10p_of_chi2(statistic: float, freedom: int) -> float:
-    """log10 of the upper tail of chi-squared; finite however large the statistic."""
+    """Return the log10 upper tail of chi-squared.
+
+    Finite however large the statistic.
+    """
     logp = float(stats.chi2.logsf(statistic, freedom))
     if math.isinf(logp):  # an asymptote of the incomplete gamma function
         half = statistic / 2
@@ -264,12 +296,14 @@ def log10p_of_chi2(statistic: float, freedom: int) -> float:
 
 
 def z_of_auc(auc: float, n1: int, n0: int) -> float:
-    """(AUC - .5) / its standard error under no association."""
+    """Return an AUC's z under no association."""
     return (auc - 0.5) / math.sqrt((n1 + n0 + 1) / (12.0 * n1 * n0)) if n1 and n0 else 0.0
 
 
 def runs_z(labels: NDArray[np.int64]) -> float:
-    """Wald-Wolfowitz: z of the number of runs; negative where equal labels stand together more than by chance.
+    """Return z of the number of runs (Wald-Wolfowitz).
+
+    Negative where equal labels stand together more than by chance.
 
     For several classes: runs of equal neighbours against their expectation over all orders.
     """
@@ -285,7 +319,10 @@ def runs_z(labels: NDArray[np.int64]) -> float:
 
 
 def lag_one_z(values: FloatArray) -> float:
-    """z of the lag-1 autocorrelation of ranks; positive where neighbours are alike."""
+    """Return z of the lag-1 autocorrelation of ranks.
+
+    Positive where neighbours are alike.
+    """
     n = len(values)
     if n < 8:
         return 0.0

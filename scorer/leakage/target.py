@@ -29,7 +29,7 @@ def in_numbers(codes: FloatArray, numbers: FloatArray) -> FloatArray:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Target:
-    """One simple column of truth over the rows of a side."""
+    """One simple column of truth over rows."""
 
     name: str
     kind: Literal["binary", "class", "number"]
@@ -56,7 +56,10 @@ class Target:
 
     @property
     def hot(self) -> Iterator[tuple[str, Mask]]:
-        """Each class's name and the rows that are of it, for binary targets only the positives."""
+        """Yield each class's name and its rows.
+
+        For binary targets only the positives.
+        """
         for code in range(
             1 if self.kind == "binary" else 0, 2 if self.kind == "binary" else len(self.classes)
         ):
@@ -96,7 +99,10 @@ def hidden_targets_of(challenge: Challenge) -> tuple[Target, ...]:
 
 
 def number_target(name: str, values: FloatArray) -> Target:
-    """Two distinct values are a yes or no, whatever they are; anything else is a number."""
+    """Return numbers as a target.
+
+    Two distinct values make it binary.
+    """
     distinct = np.unique(values[~np.isnan(values)])
     if len(distinct) == 2:
         hot = np.where(np.isnan(values), np.nan, (values == distinct[1]).astype(np.float64))
@@ -105,7 +111,10 @@ def number_target(name: str, values: FloatArray) -> Target:
 
 
 def target_like(hidden: Target, feature: Feature) -> Target | None:
-    """Train's column in the hidden target's terms; None if it holds something else."""
+    """Return train's column in the hidden target's terms.
+
+    None if it holds something else.
+    """
     if hidden.classes:
         names = [name.strip() for name in feature.names.to_pylist()]
         places = {name: code for code, name in enumerate(hidden.classes)}
@@ -136,7 +145,7 @@ def target_like(hidden: Target, feature: Feature) -> Target | None:
 
 
 def _shortened(name: str) -> str:
-    """1.0 and 1 are one class."""
+    """Return 1.0 as 1: both are one class."""
     try:
         number = float(name)
     except ValueError:

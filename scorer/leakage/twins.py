@@ -26,7 +26,7 @@ _TWINS: WeakKeyDictionary[Material, Twins] = WeakKeyDictionary()
 
 @dataclass(frozen=True, slots=True)
 class Cells:
-    """One column, over one or several tables: equal values have equal hashes."""
+    """One column over tables: equal values have equal hashes."""
 
     hashes: Hashes
     is_key: bool
@@ -34,7 +34,7 @@ class Cells:
 
 
 def cells_of(columns: Sequence[pa.Array]) -> Cells:
-    """The column's cells in all tables, one table below the other."""
+    """Return a column's cells in all tables, one below another."""
     texts = pc.utf8_trim_whitespace(pa.concat_arrays([pa.array(c, pa.string()) for c in columns]))
     lowered = pc.utf8_lower(texts)
     nothing = np.asarray(
@@ -67,7 +67,10 @@ def cells_of(columns: Sequence[pa.Array]) -> Cells:
 
 
 def _rounded(numbers: FloatArray) -> FloatArray:
-    """Whole numbers as they are, others to 6 significant digits, of the value or of the column's spread."""
+    """Return numbers rounded to 6 significant digits.
+
+    Whole numbers stay; the digits are of the value or of the column's spread.
+    """
     finite = np.isfinite(numbers)
     values = np.where(finite, numbers, 0.0)
     half = float(values.max() / 2 - values.min() / 2) if len(values) else 0.0  # the whole may be infinite
@@ -83,7 +86,10 @@ def _rounded(numbers: FloatArray) -> FloatArray:
 
 
 def _mixed(words: Hashes) -> Hashes:
-    """splitmix64, so that sums of hashes do not meet by chance."""
+    """Return hashes mixed by splitmix64.
+
+    So that sums of hashes do not collide by chance.
+    """
     with np.errstate(over="ignore"):
         z = words + np.uint64(0x9E3779B97F4A7C15)
         z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -93,7 +99,7 @@ def _mixed(words: Hashes) -> Hashes:
 
 @dataclass(frozen=True, eq=False)
 class Twins:
-    """Every row of train and test as one hash, and how often chance would make two equal."""
+    """Every row as one hash, with the chance of equal rows."""
 
     names: tuple[str, ...]
     """The compared columns."""
@@ -114,13 +120,15 @@ class Twins:
 
     @cached_property
     def log_chances(self) -> FloatArray:
-        """Of each sampled row and column the log of the chance of its value given the column it hangs on most,
-        as the other rows have it (Chow-Liu tree, without the row and its twins); shape as `cells`."""
+        """Return each cell's log chance given the column it depends on.
+
+        As the other rows have it (Chow-Liu tree, without the row and its twins). Shape as `cells`.
+        """
         return _log_chances(self.cells)
 
     @cached_property
     def expected_share(self) -> float:
-        """Of test rows that chance gives a twin in train."""
+        """Return the share of test rows that chance repeats in train."""
         return self._meeting(slice(len(self.train_rows), None), len(self.train))
 
     @cached_property
@@ -231,7 +239,10 @@ def row_hashes(cells: Hashes) -> Hashes:
 
 
 def _tree(codes: Codes) -> list[int]:
-    """Of each column the one it depends on most, as a tree (Chow and Liu 1968); -1 for none. Wide tables: the first 150."""
+    """Return the column each column depends on most.
+
+    A tree (Chow and Liu 1968); -1 for none. Of wide tables the first 150 columns.
+    """
     n, d = codes.shape
     coarse = [_coarse(codes[:, j]) for j in range(min(d, 150))]
     sizes = [int(column.max()) + 1 for column in coarse]
@@ -255,7 +266,7 @@ def _tree(codes: Codes) -> list[int]:
 
 
 def _coarse(codes: Codes) -> Codes:
-    """At most 16 values: the most frequent ones, and the rest by chance in one."""
+    """Return at most 16 values; the rarest share one."""
     _, dense, counts = np.unique(codes, return_inverse=True, return_counts=True)
     if len(counts) <= 16:
         return np.asarray(dense)

@@ -14,7 +14,7 @@ from scorer.leakage.separation import FAR_APART, MIN_SIDE, separation_of, side_h
 
 @check("adversarial_shift", scope="split", needs=("train", "test"), cost="columns x n", blocks=True)
 def adversarial_shift(material: Material) -> Iterator[Found]:
-    """Train and test rows can be told apart by their columns.
+    """Train and test rows that columns tell apart.
 
     effect: cross-validated AUC of a small boosted model for train against test, or of one column where that is more.
     """

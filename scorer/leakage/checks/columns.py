@@ -20,7 +20,7 @@ from scorer.leakage.twins import cells_of
 
 @check("constant_column", scope="columns", needs=(), cost="n d, sampled")
 def constant_column(material: Material) -> Iterator[Found]:
-    """Columns that hold one value, repeat another column, or mix numbers with words.
+    """Columns that are constant, repeat another, or mix numbers with words.
 
     Effect: the share of rows concerned.
     """
@@ -39,7 +39,7 @@ def constant_column(material: Material) -> Iterator[Found]:
 
 @check("new_categories", scope="columns", needs=("train", "test"), cost="n d, sampled")
 def new_categories(material: Material) -> Iterator[Found]:
-    """Values of test that train never shows, beyond what a random split leaves.
+    """Values of test that train lacks, beyond chance.
 
     Effect: the share of test rows. The expectation is exact for a random split: a value that stands c times in both
     tables together is new with the chance that all c fell into test.
@@ -164,7 +164,10 @@ def _is_constant_in_full(material: Material, name: str) -> bool:
 
 
 def _copies(side: Side) -> Iterator[Found]:
-    """Columns that are another one again: cell by cell, or with every value renamed."""
+    """Find columns that repeat another one.
+
+    Cell by cell, or with every value renamed.
+    """
     equal: dict[bytes, str] = {}
     renamed: dict[bytes, str] = {}
     n = len(side)

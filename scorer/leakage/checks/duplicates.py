@@ -20,7 +20,7 @@ COPIED_LABELS = 3
 
 @check("duplicate_rows", scope="rows", needs=("train", "test"), cost="n d", blocks=True)
 def duplicate_rows(material: Material) -> Iterator[Found]:
-    """Test rows that also stand in train, beyond what chance makes of few distinct values.
+    """Test rows that are also in train, beyond chance.
 
     Effect: the share of test rows with a twin beyond chance. Two rows are twins if all columns that both tables
     have are equal: numbers to 6 significant digits, texts without case and outer spaces; row numbers are left out.
@@ -76,7 +76,7 @@ def duplicate_rows(material: Material) -> Iterator[Found]:
 
 @check("duplicate_rows", scope="rows", needs=("test",), cost="n d")
 def duplicate_test_rows(material: Material) -> Iterator[Found]:
-    """Rows that are repeated inside the test table, and whether how often tells the target.
+    """Rows repeated within test, and counts that predict the target.
 
     Effect: the share of test rows beyond chance, or the AUC of the number of copies.
     """
@@ -121,7 +121,9 @@ def duplicate_test_rows(material: Material) -> Iterator[Found]:
 
 @check("conflicting_labels", scope="rows", needs=("train", "train_target"), cost="n d")
 def conflicting_labels(material: Material) -> Iterator[Found]:
-    """Equal rows with different labels, which no model can tell apart.
+    """Equal rows with different labels.
+
+    No model can tell them apart.
 
     Effect: the share of train rows in such groups. Numbers conflict if they differ by more than a twentieth of the
     target's standard deviation.
@@ -168,7 +170,10 @@ def conflicting_labels(material: Material) -> Iterator[Found]:
 
 
 def _log10p_over_share(k: int, n: int, share: float, n_other: int) -> float:
-    """log10 p of k of n against a share seen in another table, whose repeats come at least in pairs."""
+    """Return log10 p of k of n against another table's share.
+
+    Its repeats come at least in pairs.
+    """
     p = (k + share * n_other) / (n + n_other)
     if k / n <= share or p in (0.0, 1.0) or n_other < 20:
         return 0.0
@@ -177,7 +182,7 @@ def _log10p_over_share(k: int, n: int, share: float, n_other: int) -> float:
 
 
 def _agreement(material: Material, twins: Twins) -> tuple[float, int, int]:
-    """Of the test rows with twins: the share with their label, how many could be compared, and how many are equal."""
+    """Return the twins' share of equal labels, pairs compared, pairs equal."""
     train, test = material.train, material.test
     if train is None or test is None or not train.targets or not test.targets:
         return 0.0, 0, 0

@@ -21,7 +21,9 @@ from scorer.reading.columns import FloatArray
 
 @check("file_metadata", scope="files", needs=("public_files", "hidden"), cost="files", blocks=True)
 def file_metadata(material: Material) -> Iterator[Found]:
-    """Names, dates, sizes and the order of files that go with the target, where every row has its file.
+    """Names, dates, sizes or order of files that follow the target.
+
+    Where every row has its file.
 
     effect: AUC for the hidden labels.
     """
@@ -43,7 +45,7 @@ def file_metadata(material: Material) -> Iterator[Found]:
 
 
 def _metadata(archive: str, entries: Sequence[Entry], rows: Rows, hidden: Hidden) -> Iterator[Found]:
-    """Dates, order, sizes, names of the files of one folder or archive against the targets."""
+    """Compare one folder's or archive's file metadata with the targets."""
     where = archive or "public/"
     by_name = sorted(range(len(entries)), key=lambda i: natural_order(entries[i].inner.name))
     order = np.empty(len(entries), dtype=np.int64)
@@ -127,7 +129,10 @@ def _of_metadata(
 
 
 def _follows(score: FloatArray, order: Codes) -> bool:
-    """Whether it is the order of names and nothing more: what ids tell, other checks judge."""
+    """Return whether a score is only the order of names.
+
+    Other checks judge what ids predict.
+    """
     known = ~np.isnan(score)
     ranks = np.argsort(np.argsort(score[known], kind="stable"), kind="stable").astype(np.float64)
     if len(ranks) < 8 or len(np.unique(score[known])) < 0.9 * len(ranks):
@@ -136,7 +141,7 @@ def _follows(score: FloatArray, order: Codes) -> bool:
 
 
 def _rest(entry: Entry, hidden: Hidden) -> str:
-    """A file's name without the id and without what is a number in it."""
+    """Return a file's name without the id."""
     stem = entry.inner.name.split(".")[0]
     if hidden.row_of(stem) is not None:
         return ""

@@ -1,9 +1,9 @@
-"""Do the files that are handed out say more than they should: by what they hold, or by how they lie there?
+"""Hidden labels in published files.
 
-Everything published is walked, archives included, and every column of fitting length is held against
-the hidden labels: by id, and in every order in which somebody might try it. Ordinary features of the
-train and test tables are other checks' matter; a column that train has too is an ordinary feature as
-long as it is about as strong there.
+Everything published is walked, archives included, and every column of fitting length is compared with
+the hidden labels: by id, and in every order a participant might try. Other checks judge the columns of
+the train and test tables. A column that train has too is an ordinary feature as long as it is about as
+strong there.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _LESS = "Take it out of public/ and publish again; if it was public before, draw
 
 @check("labels_in_public_file", scope="files", needs=("public_files",), cost="files x n log n", blocks=True)
 def labels_in_public_file(material: Material) -> Iterator[Found]:
-    """Hidden labels inside a published file, also in archives, databases and arrays.
+    """Hidden labels inside a published file or archive.
 
     effect: AUC of the column for the hidden labels (of classes: agreement beyond the commonest, on the same scale).
     """
@@ -113,7 +113,10 @@ _NOTHING = _Effect(0.5, 0.0, 0.5, "")
 
 
 def _effect(numbers: FloatArray | None, codes: Codes, target: Target, seed: int) -> _Effect:
-    """How strongly a column follows a target, whether by its order or by its values."""
+    """Return how strongly a column follows a target.
+
+    By its order or by its values.
+    """
     rows = np.flatnonzero(target.known & (codes >= 0))
     if len(rows) < 8:
         return _NOTHING
@@ -149,7 +152,10 @@ def _effect(numbers: FloatArray | None, codes: Codes, target: Target, seed: int)
 
 
 def _pooled(codes: Codes, target: Target) -> Codes:
-    """Rare values as one: over a handful of rows chi-squared is no p value."""
+    """Return codes with rare values pooled.
+
+    Over a handful of rows chi-squared gives no valid p.
+    """
     _, counts = np.unique(target.values, return_counts=True)
     least = min(len(codes) / 4, max(10.0, 5 * len(codes) / counts.min()))
     _, dense, sizes = np.unique(codes, return_inverse=True, return_counts=True)
@@ -160,13 +166,20 @@ def _pooled(codes: Codes, target: Target) -> Codes:
 
 
 def _is_renamed(codes: Codes, values: FloatArray) -> bool:
-    """Whether equal target values have equal codes and different ones different codes, in ten cases or more."""
+    """Return whether codes are the target's values, renamed.
+
+    Equal values have equal codes and different ones different codes, in ten cases or more.
+    """
     n_pairs = len(set(zip(codes.tolist(), values.tolist(), strict=True)))
     return n_pairs == len(np.unique(codes)) == len(np.unique(values)) <= len(codes) - 10
 
 
 def _agreement(groups: Codes, values: FloatArray) -> tuple[float, float]:
-    """Share of rows whose class is the commonest among the other rows of their group; and among all rows."""
+    """Return the share of rows predicted by their group.
+
+    A row's class is the commonest among the other rows of its group. The second number is the share of the
+    commonest class.
+    """
     classes, y = np.unique(values, return_inverse=True)
     _, g = np.unique(groups, return_inverse=True)
     counts = np.zeros((g.max() + 1, len(classes)))
@@ -178,7 +191,10 @@ def _agreement(groups: Codes, values: FloatArray) -> tuple[float, float]:
 
 
 class _Counterparts:
-    """What train has of the same name, so that an ordinary feature is known for one."""
+    """Train's columns of the same names.
+
+    They show that a column is an ordinary feature.
+    """
 
     def __init__(self, tables: Sequence[Table], hidden: Hidden, material: Material) -> None:
         self._hidden, self._train = hidden, material.train
@@ -203,7 +219,10 @@ class _Counterparts:
                     self._columns.setdefault(("", column.name), column)
 
     def effect(self, vector: Vector, number: int, seed: int) -> _Effect | None:
-        """Of the same column in train on train's target; None if train has no such column."""
+        """Return the effect of the same column in train.
+
+        None if train has no such column.
+        """
         train = self._train
         if train is None or number >= len(train.targets):
             return None
@@ -222,21 +241,30 @@ class _Counterparts:
 
     @cached_property
     def _ranked(self) -> set[bytes]:
-        """The ranks of every numeric column of test, in the solution's order."""
+        """Return the ranks of test's numeric columns.
+
+        In the solution's order.
+        """
         if self._test is None or self._places is None or (self._places < 0).any():
             return set()
         features = [self._test.frame.feature(name) for name in self._test.frame.names]
         return {_ranks(f.numbers[self._places]) for f in features if f.is_numeric}
 
     def is_plainly_feature(self, vector: Vector) -> bool:
-        """`is_feature`, as far as it is quick: a rising or falling function of a numeric column of test."""
+        """Return quickly whether a vector is a test column.
+
+        Only a rising or falling function of a numeric column is recognised.
+        """
         if vector.numbers is None or len(vector.rows) != self._hidden.n or len(self._ranked) == 0:
             return False
         numbers = vector.numbers[np.argsort(vector.rows)]
         return _ranks(numbers) in self._ranked or _ranks(-numbers) in self._ranked
 
     def is_feature(self, vector: Vector) -> bool:
-        """Whether it repeats a column of the test table, which other checks judge."""
+        """Return whether a vector repeats a test column.
+
+        Other checks judge those.
+        """
         test, places = self._test, self._places
         if test is None or places is None:
             return False
@@ -320,7 +348,7 @@ def _judge(vector: Vector, hidden: Hidden, counterparts: _Counterparts, n_tests:
 
 
 def _keep(best: dict[str, Found], file: str, found: Found | None) -> None:
-    """One finding a file: the strongest."""
+    """Keep the strongest finding of a file."""
     if found is not None:
         kept = _stronger(best.get(file), found)
         assert kept is not None
@@ -335,7 +363,10 @@ def _stronger(a: Found | None, b: Found) -> Found:
 
 
 def _found_bytes(blob: Blob, labels: LabelBytes) -> Found | None:
-    """A finding if a run of consecutive labels stands in a file as numbers, bits or text."""
+    """Return a finding if consecutive labels stand in a file.
+
+    As numbers, bits or text.
+    """
     found = labels.find(blob.data)
     if found is None:
         return None
@@ -365,7 +396,7 @@ def _unread(unread: Sequence[Unread]) -> Iterator[Found]:
 
 
 def _not_published(material: Material, names: Sequence[str]) -> Iterator[Found]:
-    """Litter beside the published files, and notebooks with what they printed."""
+    """Report left-over files and published notebooks."""
     known = set(names)
     hidden = [
         relative

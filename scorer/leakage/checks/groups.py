@@ -32,7 +32,9 @@ FEW_GROUPS = 12
 
 @check("group_overlap", scope="split", needs=("train", "test"), cost="n", blocks=True)
 def declared_group_overlap(material: Material) -> Iterator[Found]:
-    """Whether a group, such as a patient or a speaker, stands in both train and test.
+    """Declared groups with rows in both train and test.
+
+    A group is a patient, a speaker or the like.
 
     Effect: the share of test rows whose declared group also has train rows.
     """
@@ -65,7 +67,10 @@ def declared_group_overlap(material: Material) -> Iterator[Found]:
 
 
 def _codes_by_spelling(a: Feature, b: Feature) -> tuple[Codes, Codes]:
-    """As joint_codes, with case and spaces left out of account: "spk1" and "SPK1 " are one speaker."""
+    """As `joint_codes`, ignoring case and outer spaces.
+
+    "spk1" and "SPK1 " are one speaker.
+    """
     plain = [
         np.array([name.strip().casefold() for name in side.names.to_pylist()], dtype=np.object_)
         for side in (a, b)
@@ -80,7 +85,9 @@ def _codes_by_spelling(a: Feature, b: Feature) -> tuple[Codes, Codes]:
 
 @check("group_overlap", scope="columns", needs=("train", "test", "train_target"), cost="n d log n, sampled")
 def undeclared_group_overlap(material: Material) -> Iterator[Found]:
-    """Columns that name an entity whose rows share their target and stand on both sides.
+    """Columns that name a group in both train and test.
+
+    Rows of one value share their target.
 
     Effect: how much more alike the targets of rows of one value are than those of the next values (a correlation;
     numbers are compared with their neighbours in size, words in their order).
@@ -115,7 +122,7 @@ def undeclared_group_overlap(material: Material) -> Iterator[Found]:
 
 @check("few_clusters", scope="split", needs=("test", "hidden"), cost="n")
 def few_clusters(material: Material) -> Iterator[Found]:
-    """Whether the test rows come from so few groups that scores are mostly chance.
+    """Test rows from too few groups for reliable scores.
 
     Effect: the effective number of rows, n / (1 + (m - 1) ICC), with the targets' intraclass correlation in the
     declared groups. That of a good model's losses is usually smaller, so this is a lower bound.
@@ -160,7 +167,10 @@ _HEAD = re.compile(r"^(.+?)[_\-./:#|][^_\-./:#|]*$", re.DOTALL)
 
 
 def _candidate_keys(material: Material, train: Side, test: Side) -> Iterator[tuple[str, Feature, Feature]]:
-    """Columns of some rows a value, and the first part of names such as p017_03."""
+    """Yield columns with a few rows for each value.
+
+    Also the first part of names such as p017_03.
+    """
     group = None if material.group is None else column_of(train, material.group)
     for name in material.shared:
         if name in (material.group, material.time):
@@ -183,7 +193,10 @@ def _candidate_keys(material: Material, train: Side, test: Side) -> Iterator[tup
 
 
 def _belongs_to(feature: Feature, group: Feature) -> bool:
-    """Whether a value is the declared group's own, such as a patient's height: its rows are alike by being of one group."""
+    """Return whether a value belongs to one declared group.
+
+    Such as a patient's height: its rows are alike because they are of one group.
+    """
     values = (group.codes + 1) * (int(feature.codes.max(initial=0)) + 2) + feature.codes + 1
     return len(np.unique(values)) <= 1.2 * len(np.unique(group.codes))
 
@@ -221,7 +234,10 @@ def _in_order(feature: Feature, codes: Codes) -> Codes:
 
 @dataclass(frozen=True, slots=True)
 class _Likeness:
-    """Mean correlation of the targets of rows of one value, and of a value and the next; z of the difference."""
+    """Correlations of targets within a value and with the next.
+
+    z is of their difference.
+    """
 
     same: float
     adjacent: float
@@ -234,7 +250,10 @@ _UNALIKE = _Likeness(0.0, 0.0, 0.0, 1, 0)
 
 
 def _levels(target: Target) -> list[FloatArray]:
-    """The target as numbers that can be averaged: ranks, or one column a class."""
+    """Return the target as numbers that can be averaged.
+
+    Ranks, or one column for each class.
+    """
     y = target.values
     if target.kind == "number":
         known = ~np.isnan(y)
@@ -249,7 +268,11 @@ def _levels(target: Target) -> list[FloatArray]:
 
 
 def _likeness(order: Codes, target: Target) -> _Likeness:
-    """Over all classes together, so that each value stays one observation; the error by leaving out blocks of values."""
+    """Return how alike targets are within a value.
+
+    Over all classes together, so that each value stays one observation; the error is by leaving out blocks of
+    values.
+    """
     used = (order >= 0) & target.known
     if used.sum() < 30:
         return _UNALIKE
@@ -291,7 +314,10 @@ def _likeness(order: Codes, target: Target) -> _Likeness:
 
 
 def _intraclass(codes: Codes, target: Target) -> float:
-    """ICC of one-way analysis of variance, over classes by their variance."""
+    """Return the ICC of one-way analysis of variance.
+
+    Classes are weighted by their variance.
+    """
     within = between = 0.0
     counts = np.bincount(codes).astype(np.float64)
     n, k = float(counts.sum()), len(counts)

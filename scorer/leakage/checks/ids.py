@@ -29,7 +29,9 @@ from scorer.reading.columns import FloatArray
 
 @check("id_signal", scope="columns", needs=(), cost="n log n")
 def id_signal(material: Material) -> Iterator[Found]:
-    """Whether an id tells the target: by its number, its first or last characters, its length.
+    """Ids that predict the target.
+
+    By their number, first or last characters, or length.
 
     Effect: AUC of the part of the id that tells most.
     """
@@ -45,7 +47,7 @@ def id_signal(material: Material) -> Iterator[Found]:
 
 @check("id_overlap", scope="rows", needs=("train", "test"), cost="n", blocks=True)
 def id_overlap(material: Material) -> Iterator[Found]:
-    """Ids that stand in both train and test.
+    """Ids that are in both train and test.
 
     Effect: the share of test ids. Ids that merely count from 0 or 1 in both tables name different rows.
     """
@@ -108,7 +110,10 @@ _TAIL = re.compile(r"^(.*?)(\d{1,15})$", re.DOTALL)
 
 
 def _counting(ids: pa.Array) -> FloatArray | None:
-    """The numbers in ids that are numbers, or one word and a number; None for others."""
+    """Return the numbers in ids.
+
+    Ids that are numbers, or one word and a number; None for others.
+    """
     texts = ids.to_pylist()
     head = _TAIL.match(texts[0]) if texts else None
     if head is None:
@@ -128,7 +133,7 @@ def _digits(text: str, prefix: str) -> str:
 
 
 def _restarts(numbers: FloatArray) -> bool:
-    """0 to n - 1 or 1 to n, in any order."""
+    """Return whether ids are 0 to n - 1 or 1 to n."""
     distinct = np.unique(numbers)
     return (
         len(distinct) == len(numbers)
@@ -138,7 +143,7 @@ def _restarts(numbers: FloatArray) -> bool:
 
 
 def _run(text: str, number: int) -> str:
-    """The so-manieth run of letters or of digits in an id, or nothing."""
+    """Return a run of letters or digits of an id."""
     runs = _RUNS.findall(text)
     return runs[number] if number < len(runs) else ""
 
@@ -238,7 +243,10 @@ def _hexadecimal(words: Sequence[str]) -> FloatArray | None:
 
 
 def _is_public(side: Side, codes: Codes, target: Target) -> bool:
-    """Whether a public column tells all that this part of the id does, so that the id adds nothing to it."""
+    """Return whether a public column explains this part of the id.
+
+    Then the id adds nothing to it.
+    """
     for name in side.frame.names:
         feature = side.frame.feature(name)
         n_values = feature.n_unique

@@ -18,7 +18,7 @@ from scorer.leakage.target import Target
 
 @check("label_shift", scope="split", needs=("hidden",), cost="n log n")
 def label_shift(material: Material) -> Iterator[Found]:
-    """The target is distributed otherwise in train, public or private rows.
+    """Targets that differ between train, public and private rows.
 
     effect: largest difference of a class's share, or the Kolmogorov-Smirnov distance of a number.
     """
@@ -84,7 +84,10 @@ def label_shift(material: Material) -> Iterator[Found]:
 def _shift(
     first: Target, second: Target, first_groups: Codes | None, second_groups: Codes | None
 ) -> tuple[float, float, str] | None:
-    """Effect, log10 p and words of a difference of distributions; None where it is too small to matter."""
+    """Return effect, log10 p and description of a difference.
+
+    None where it is too small to matter.
+    """
     if min(int(first.known.sum()), int(second.known.sum())) < MIN_SIDE:
         return None
     grouped = first_groups is not None and second_groups is not None
@@ -129,7 +132,10 @@ def _shift(
 def _between_groups(
     first: Target, second: Target, first_groups: Codes | None, second_groups: Codes | None, code: int | None
 ) -> float:
-    """log10 p of a difference where groups were drawn, by the means of groups."""
+    """Return log10 p of a difference between drawn groups.
+
+    By the means of groups.
+    """
     assert first_groups is not None
     assert second_groups is not None
     means = []

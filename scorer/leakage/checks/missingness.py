@@ -26,7 +26,9 @@ from scorer.leakage.target import Target
 
 @check("missingness_signal", scope="columns", needs=(), cost="columns x n log n")
 def missingness_signal(material: Material) -> Iterator[Found]:
-    """Whether a value is missing goes with the target: by column, by number in a row, by pattern.
+    """Missing values that go with the target.
+
+    By column, by number in a row, or by pattern.
 
     effect: odds ratio of a class where the value is missing; of a number, AUC of the target for being missing.
     """
@@ -107,7 +109,10 @@ class _Hole:
 
 
 def _hole(missing: Mask, target: Target) -> _Hole:
-    """How being missing goes with a target; exact for classes, by ranks for numbers."""
+    """Return how missing values go with a target.
+
+    Exact for classes, by ranks for numbers.
+    """
     n, m = len(missing), int(missing.sum())
     none = _Hole(0.0, 1.0, False, "")
     if m < 3 or n - m < 3:
@@ -137,7 +142,10 @@ def _hole(missing: Mask, target: Target) -> _Hole:
 
 
 def _parts(material: Material, pool: Pool, rows: Mask) -> list[Mask]:
-    """Train and test rows apart where they may differ by intent, else together."""
+    """Return train and test rows apart where they may differ.
+
+    That is in a split by time; else they are together.
+    """
     if not material.is_sequential:
         return [rows]
     return [rows & pool.is_train, rows & ~pool.is_train]
@@ -161,14 +169,17 @@ def _missing_by_target(missing: Mask, target: Target) -> dict[str, Any]:
 
 
 def _pattern(matrix: Mask) -> Codes:
-    """Rows of a matrix of flags as codes, equal rows alike; the first 500 columns are enough to tell them apart."""
+    """Return rows of flags as codes.
+
+    Equal rows have equal codes; the first 500 columns are enough.
+    """
     weights = np.random.default_rng(0).random(min(500, matrix.shape[1]))
     return np.asarray(np.unique(matrix[:, : len(weights)] @ weights, return_inverse=True)[1])
 
 
 @check("missingness_shift", scope="columns", needs=("train", "test"), cost="columns x n")
 def missingness_shift(material: Material) -> Iterator[Found]:
-    """Values are missing more often in train than in test, or the other way round.
+    """Values missing more often in train or in test.
 
     effect: difference of the shares.
     """

@@ -29,7 +29,9 @@ TEXT_NEAR = 0.8
 
 @check("near_duplicate_rows", scope="rows", needs=("train", "test"), cost="n log n, sampled")
 def near_duplicate_rows(material: Material) -> Iterator[Found]:
-    """Test rows that nearly equal a train row: numbers moved a little, or one cell changed.
+    """Test rows that nearly equal a train row.
+
+    Numbers moved a little, or one cell changed.
 
     Effect: the share of test rows. Near is far below the distance to the next few train rows, by a law that holds
     for any smooth distribution: (r1/r6)^k is the least of five uniform numbers in k dimensions.
@@ -56,7 +58,10 @@ def near_duplicate_rows(material: Material) -> Iterator[Found]:
 
 
 def _train_against_itself(material: Material) -> Material:
-    """A random half of train in the place of the test rows; its twins have half the rows to be found in."""
+    """Return train with a random half as test.
+
+    Its twins have half the rows to be found in.
+    """
     assert material.train is not None
     shuffled = np.random.default_rng(material.seed).permutation(len(material.train))
     half = len(shuffled) // 2
@@ -118,8 +123,11 @@ def _is_many(k: int, n: int, log10p: float) -> bool:
 
 
 def _near_numbers(material: Material) -> tuple[int, int, float, int, str, str] | None:
-    """How many test rows are near one train row, of how many, how many by chance, in how many columns, the sampling in
-    words, and a pair in words. None if the tables are not made of numbers."""
+    """Return how many test rows are near one train row.
+
+    Of how many, how many by chance, in how many columns, the sampling and a pair in words. None if the tables
+    have too few numbers.
+    """
     train, test = sampled(material, "train"), sampled(material, "test")
     columns: list[FloatArray] = []
     for name in material.shared:
@@ -168,7 +176,10 @@ def _near_numbers(material: Material) -> tuple[int, int, float, int, str, str] |
 
 
 def _six_nearest(reference: FloatArray, queries: FloatArray, reach: float) -> tuple[FloatArray, Rows]:
-    """Distances to the six nearest rows and where these are, in order; infinite where even the nearest is out of reach."""
+    """Return distances to the six nearest rows, and their places.
+
+    In order; infinite where even the nearest is out of reach.
+    """
     found, places = np.full((len(queries), 6), np.inf), np.zeros((len(queries), 6), dtype=np.int64)
     small = reference.astype(np.float32)
     squares = (small**2).sum(axis=1)
@@ -188,7 +199,7 @@ def _six_nearest(reference: FloatArray, queries: FloatArray, reach: float) -> tu
 
 
 def _one_cell_apart(material: Material) -> Iterator[Found]:
-    """Rows that are twins but for one column, whatever it holds."""
+    """Find rows that are equal but for one column."""
     twins = twins_of(material)
     d = len(twins.names)
     if d < 4 or d > 200 or len(twins.test_rows) < 10:
@@ -235,8 +246,11 @@ _MERSENNE = np.uint64((1 << 31) - 1)
 
 
 def _near_texts(own: Feature, other: Feature, seed: int) -> tuple[int, int, float, str] | None:
-    """How many test texts are near a train text and not equal, of how many, the middle similarity to the nearest
-    candidate, and an example in words. None for short texts, which are alike by chance."""
+    """Return how many test texts are near a train text.
+
+    Near and not equal; of how many, the middle similarity to the nearest candidate, and an example in words.
+    None for short texts, which are alike by chance.
+    """
     rng = np.random.default_rng(seed)
     test_rows, train_rows = some_rows(len(own), 5_000, rng), some_rows(len(other), 20_000, rng)
     test = [_shingles(text) for text in own.texts.take(pa.array(test_rows)).to_pylist()]
@@ -276,7 +290,7 @@ def _near_texts(own: Feature, other: Feature, seed: int) -> tuple[int, int, floa
 
 
 def _shingles(text: str) -> NDArray[np.uint64]:
-    """Hashes of all runs of 5 characters, distinct and sorted."""
+    """Return distinct sorted hashes of all runs of 5 characters."""
     letters = np.array([ord(c) for c in _SPACES.sub(" ", text.casefold().strip())[:20_000]], dtype=np.uint64)
     if len(letters) < _SHINGLE:
         return np.empty(0, dtype=np.uint64)
@@ -285,7 +299,10 @@ def _shingles(text: str) -> NDArray[np.uint64]:
 
 
 def _minima(texts: Sequence[NDArray[np.uint64]], factors: NDArray[np.uint64]) -> Hashes:
-    """Shape (texts, 64). A text without shingles gets numbers of its own."""
+    """Return the minima of hashes, shape (texts, 64).
+
+    A text without shingles gets numbers of its own.
+    """
     found = np.empty((len(texts), _MINIMA), dtype=np.uint64)
     with np.errstate(over="ignore"):
         for i, text in enumerate(texts):

@@ -31,7 +31,9 @@ from scorer.reading.columns import FloatArray
 
 @check("number_format", scope="columns", needs=(), cost="columns x n log n")
 def number_format(material: Material) -> Iterator[Found]:
-    """How values are written (decimals, zeros, case, blanks) goes with the target, beyond what they say.
+    """Ways of writing values that go with the target.
+
+    Decimals, zeros, case or blanks, among rows of about the same value.
 
     effect: AUC of the way of writing for the target, among rows of about the same value.
     """
@@ -68,7 +70,10 @@ def number_format(material: Material) -> Iterator[Found]:
 
 
 def _ways(column: Column) -> Iterator[tuple[dict[str, FloatArray], Codes]]:
-    """How each cell is written, and which rows are comparable: of about the same value."""
+    """Yield how each cell is written, and comparable rows.
+
+    Comparable rows have about the same value.
+    """
     distinct = column.written_names
     codes = column.written
     if (
@@ -127,10 +132,11 @@ _OF_WORDS: dict[str, Callable[[str], float]] = {
 
 
 def _strata(column: Column) -> Codes:
-    """Rows of about the same value and of the same digits before the point; -1 where missing.
+    """Return strata of rows of about the same value.
 
-    Instruments of so many significant digits change their decimals at powers of ten, and what is
-    large there may be honestly so: rows are only compared on one side of such a step.
+    And of the same digits before the point; -1 where missing. Instruments of so many significant digits change
+    their decimals at powers of ten, and honestly large values may lie there: rows are only compared on one side
+    of such a step.
     """
     known = ~column.missing
     strata = np.full(len(known), -1, dtype=np.int64)
@@ -147,7 +153,10 @@ def _strata(column: Column) -> Codes:
 
 
 def _within(values: FloatArray, strata: Codes, target: Target) -> Strength:
-    """Whether something goes with a target inside strata; the exact mean and variance of all orders within them."""
+    """Return the association of values and target within strata.
+
+    By the exact mean and variance of all orders within them.
+    """
     used = strata >= 0
     values, y, strata = values[used], target.values[used], strata[used]
     if len(y) < MIN_ROWS or values.min() == values.max():

@@ -23,7 +23,9 @@ _PAIR_GAIN = 0.2
 
 @check("pair_key", scope="columns", needs=("train_target", "test"), cost="pairs of columns x n log n")
 def pair_key(material: Material) -> Iterator[Found]:
-    """Two columns that together name the same thing in train and test, and so carry its label over.
+    """Two columns that name one thing in train and test.
+
+    So they carry its label over.
 
     effect: gain in agreement beyond chance (of a number in explained variance of ranks), from knowing the pair.
     """
@@ -93,7 +95,7 @@ def pair_key(material: Material) -> Iterator[Found]:
 
 
 def _keys(pool: Pool) -> list[str]:
-    """Columns whose values come again, those of most values first."""
+    """Return columns with repeated values, most values first."""
     found = []
     for name in pool.shared:
         train = pool.column(name).of_train
@@ -104,7 +106,7 @@ def _keys(pool: Pool) -> list[str]:
 
 
 def _paired(a: tuple[Codes, Codes], b: tuple[Codes, Codes]) -> tuple[Codes, Codes]:
-    """Two columns' codes as one dense code, in train and in test."""
+    """Return two columns' codes as one, in train and test."""
     width = 1 + max(int(b[0].max(initial=0)), int(b[1].max(initial=0)))
     n = len(a[0])
     joined = np.concatenate([a[0] * width + b[0], a[1] * width + b[1]])
@@ -114,7 +116,10 @@ def _paired(a: tuple[Codes, Codes], b: tuple[Codes, Codes]) -> tuple[Codes, Code
 
 
 def _classes_or_ranks(target: Target, kind: str) -> FloatArray | None:
-    """Shape (n, classes) of 0 and 1, at most the 30 commonest; or (n, 1) of ranks. None if all are equal."""
+    """Return the target as flags or ranks.
+
+    Shape (n, classes) of 0 and 1, at most the 30 commonest; or (n, 1) of ranks. None if all are equal.
+    """
     y = target.values
     if len(y) < MIN_ROWS or y.min() == y.max():
         return None
@@ -125,7 +130,10 @@ def _classes_or_ranks(target: Target, kind: str) -> FloatArray | None:
 
 
 def _left_out(codes: Codes, y: FloatArray) -> FloatArray:
-    """Of each row the mean of the other rows with its code, drawn slightly towards the overall mean; shape of y."""
+    """Return the mean of the other rows with a row's code.
+
+    Drawn slightly towards the overall mean; shape of y.
+    """
     counts = np.bincount(codes)[codes][:, None]
     sums = np.column_stack([np.bincount(codes, weights=column)[codes] for column in y.T])
     return np.asarray((sums - y + 0.1 * y.mean(axis=0)) / (counts - 1 + 0.1))
@@ -143,7 +151,10 @@ def _skill(guess: FloatArray, y: FloatArray) -> float:
 
 
 def _losses(guess: FloatArray, y: FloatArray) -> FloatArray:
-    """Of each row: whether the class is wrong, or the squared error."""
+    """Return each row's loss.
+
+    Whether the class is wrong, or the squared error.
+    """
     if y.shape[1] == 1:
         return np.asarray((guess[:, 0] - y[:, 0]) ** 2, dtype=np.float64)
     return np.asarray(guess.argmax(axis=1) != y.argmax(axis=1), dtype=np.float64)
@@ -152,7 +163,10 @@ def _losses(guess: FloatArray, y: FloatArray) -> FloatArray:
 def _model_of_two(
     side: Side, names: Sequence[str], known: Mask, y: FloatArray, seed: int
 ) -> tuple[Rows, FloatArray]:
-    """What a small model says from two columns, out of fold: at most 20,000 places in `y`, and guesses like it."""
+    """Return a small model's guesses from two columns.
+
+    Out of fold: at most 20,000 places in `y`, and guesses like it.
+    """
     from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
     from sklearn.model_selection import KFold
 

@@ -16,7 +16,9 @@ from scorer.leakage.statistics import corrected, log10p_of_z
 
 @check("post_outcome_feature", scope="columns", needs=("train_target", "test"), cost="columns x n log n")
 def post_outcome_feature(material: Material) -> Iterator[Found]:
-    """A column that train knows and test does not, or not in the same way: known only after the outcome.
+    """Columns of train known only after the outcome.
+
+    Test lacks them, or has them in another form.
 
     effect: AUC in train (as in strong_feature).
     """
@@ -74,7 +76,10 @@ def post_outcome_feature(material: Material) -> Iterator[Found]:
 
 
 def _loss_in_test(name: str, column: Column, pool: Pool, n_test: int) -> tuple[str, bool] | None:
-    """How a column of train is lost in test, in words, and whether wholly; None if it is not."""
+    """Return how test lacks a column of train, and whether wholly.
+
+    None if test has it.
+    """
     train = column.of_train
     if train.n_levels < 2 and not (0 < train.missing.mean() < 1):
         return None

@@ -1,4 +1,4 @@
-"""Can the scores mean anything: are there rows enough, is the metric defined, does a board give its labels away?"""
+"""Test size, metric and public scores that let scores mean something."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _NEAR_CEILING = 0.005
 
 @check("test_too_small", scope="challenge", needs=(), cost="200 resamples of n")
 def test_too_small(material: Material) -> Iterator[Found]:
-    """Test rows enough to tell a better submission from a lucky one.
+    """Too few test rows to tell a better submission from chance.
 
     effect: the difference of two submissions that is seen in 80 % of cases, as a share of the way from the
     benchmark to the best score. The standard error is the larger of a constant's and of a model's that has 30 %
@@ -89,7 +89,9 @@ def test_too_small(material: Material) -> Iterator[Found]:
 
 @check("oracle_budget", scope="challenge", needs=(), cost="1")
 def oracle_budget_check(material: Material) -> Iterator[Found]:
-    """Whether the public scores that one team may collect are enough to work out the public labels.
+    """Public scores enough to work out the public labels.
+
+    Of one team within the competition's limits.
 
     effect: share of the public labels that can be recovered within the competition's own limits.
     """
@@ -124,7 +126,7 @@ def oracle_budget_check(material: Material) -> Iterator[Found]:
 
 @check("metric_degenerate", scope="challenge", needs=(), cost="10 n", blocks=True)
 def metric_degenerate(material: Material) -> Iterator[Found]:
-    """A metric that is defined on both splits and that a constant does not already win.
+    """Metrics undefined on a split, or won by a constant.
 
     effect: how far the best constant gets on the way from the worst to the best score, where these are finite.
     """
@@ -203,7 +205,10 @@ def _worse(a: Severity | None, b: Severity) -> Severity:
 
 
 def _spread(challenge: Challenge, seed: int) -> tuple[float, float, float] | None:
-    """The benchmark's private score, the best one, and a standard error; None if the metric gives none."""
+    """Return the benchmark's score, the best one, and an error.
+
+    On the private rows. None if the metric gives none.
+    """
     solution, task = challenge.solution, challenge.task
     rows = np.flatnonzero(solution.private)
     truth = truth_as_predictions(solution)
@@ -238,7 +243,10 @@ def _spread(challenge: Challenge, seed: int) -> tuple[float, float, float] | Non
 
 
 def _ordinary(truth: Mapping[str, Column], task: Task, seed: int) -> dict[str, Column]:
-    """What a model might predict that has some rows wrong, and of numbers and probabilities none quite right."""
+    """Return predictions as a model might make them.
+
+    Some rows are wrong, and numbers and probabilities are not quite right.
+    """
     rng = np.random.default_rng(seed)
     n = len(next(iter(truth.values())))
     rows = np.arange(n)
@@ -254,7 +262,10 @@ def _ordinary(truth: Mapping[str, Column], task: Task, seed: int) -> dict[str, C
 
 
 def _tied(error: float, gap: float, seed: int) -> int:
-    """Teams that cannot be told from the leader at 5 % one-sided, on average over boards drawn at random."""
+    """Return how many teams are tied with the leader.
+
+    At 5 % one-sided, on average over boards drawn at random.
+    """
     rng = np.random.default_rng(seed)
     skill = rng.normal(0, _SKILL * gap, (200, _TEAMS))
     seen = skill + rng.normal(0, error / math.sqrt(2), skill.shape)
@@ -297,7 +308,10 @@ def _budget(challenge: Challenge, days: int | None, seed: int) -> OracleBudget:
 
 
 def _constants(truth: Mapping[str, Column], rows: Rows) -> dict[str, dict[str, Column]]:
-    """By name: the same prediction for every row, in columns as long as the truth's."""
+    """Return constant predictions by name.
+
+    In columns as long as the truth's.
+    """
     found: dict[str, dict[str, Column]] = {}
     numeric = {
         name: column
@@ -328,7 +342,10 @@ def _constants(truth: Mapping[str, Column], rows: Rows) -> dict[str, dict[str, C
 
 
 def _frequent(column: Column, rows: Rows, rank: int) -> Column | None:
-    """The value of that rank by frequency in every row; None if there are not so many."""
+    """Return the value of a rank by frequency, in every row.
+
+    None if there are not so many.
+    """
     if isinstance(column, Labels):
         keys: list[object] = take(column, rows).codes.tolist()
     elif isinstance(column, Lists):
@@ -350,7 +367,10 @@ def _mode(values: FloatArray) -> float:
 
 
 def _value(solution: Solution, columns: Mapping[str, Column], rows: Rows) -> float | None:
-    """The ranking metric of these predictions on some rows; None where it refuses them."""
+    """Return the ranking metric of predictions on some rows.
+
+    None where it refuses them.
+    """
     try:
         return value(solution, Aligned(columns, solution.vocabulary), rows)
     except (InvalidSubmission, HeldoutError):

@@ -16,7 +16,9 @@ from scorer.leakage.target import Target
 
 @check("row_order", scope="rows", needs=(), cost="n log n")
 def row_order(material: Material) -> Iterator[Found]:
-    """Whether the order of the rows tells the target: sorted files, positives first.
+    """Row orders that predict the target.
+
+    Such as sorted files, or positives first.
 
     Effect: AUC of the row number (0.5 + |rho| / 2 of a number).
     """
@@ -44,7 +46,7 @@ def row_order(material: Material) -> Iterator[Found]:
 
 @check("row_blocks", scope="rows", needs=(), cost="n log n")
 def row_blocks(material: Material) -> Iterator[Found]:
-    """Whether neighbouring rows, or rows at fixed distances, have like targets.
+    """Neighbouring rows, or rows at fixed distances, with like targets.
 
     Effect: AUC of the mean of the two neighbours (of rows at the distance found) for a row's own target.
     """
@@ -70,7 +72,10 @@ def row_blocks(material: Material) -> Iterator[Found]:
 
 
 def _only_here(views: Sequence[tuple[Side, Target]], found: Sequence[Side]) -> str:
-    """Train's order alone helps nobody: it is worth a look because the same script may have written the test."""
+    """Return a note if only train's order predicts the target.
+
+    Such an order helps no participant, but the same script may have written the test table.
+    """
     hidden = any(side.name != "train" for side, _ in views)
     return (
         " The hidden test rows show no such order."

@@ -17,7 +17,7 @@ from scorer.leakage.target import Target
 
 @check("sample_signal", scope="challenge", needs=("sample", "hidden"), cost="n log n", blocks=True)
 def sample_signal(material: Material) -> Iterator[Found]:
-    """The sample submission's values, their writing or its row order go with the hidden labels.
+    """Sample submissions whose values or order follow the hidden labels.
 
     effect: AUC (of a number 0.5 + |rho| / 2).
     """
@@ -85,7 +85,10 @@ def sample_signal(material: Material) -> Iterator[Found]:
 
 
 def _is_in_the_order_of_test(material: Material) -> bool:
-    """Then what its order tells is told of the test table."""
+    """Return whether the sample submission has test's row order.
+
+    Then `row_order` reports it of the test table.
+    """
     test = material.test
     if test is None or not test.ids:
         return False

@@ -37,7 +37,9 @@ _SHUFFLE = "Draw the public rows by a secret random permutation: not by position
 
 @check("split_recoverable", scope="split", needs=(), cost="columns x n", blocks=True)
 def split_recoverable(material: Material) -> Iterator[Found]:
-    """Which test rows are public follows from their order, ids, columns or the sample submission.
+    """Public and private rows that participants can tell apart.
+
+    By order, ids, columns or the sample submission.
 
     effect: AUC of membership, or of its regularity on that scale.
     """
@@ -63,7 +65,7 @@ def split_recoverable(material: Material) -> Iterator[Found]:
 
 @check("decoys_separable", scope="split", needs=(), cost="columns x n")
 def decoys_separable(material: Material) -> Iterator[Found]:
-    """Test rows that do not count can be told from those that do.
+    """Unscored test rows that participants can tell from scored ones.
 
     effect: AUC of being scored.
     """
@@ -154,7 +156,10 @@ def _membership(
     *,
     loudest: Severity,
 ) -> Iterator[Found]:
-    """Everything by which one part of the test rows can be told from another, strongest of each kind."""
+    """Find everything that tells one part of test from another.
+
+    The strongest of each kind.
+    """
     signs: list[_Sign] = []
     held = inside | outside
     order = np.arange(len(rows.side))
@@ -188,7 +193,10 @@ def _membership(
 
 
 def _one_of_each(groups: Codes | None, inside: Mask, held: Mask) -> Rows | None:
-    """The first row of each group, if nearly all groups are on one side only."""
+    """Return the first row of each group.
+
+    If nearly all groups are on one side only.
+    """
     if groups is None:
         return None
     rows = np.flatnonzero(held)
@@ -204,7 +212,10 @@ def _one_of_each(groups: Codes | None, inside: Mask, held: Mask) -> Rows | None:
 
 
 def _kept(signs: Iterator[_Sign], n_tests: int = 0) -> list[_Sign]:
-    """The surest of one kind, if it is sure and strong enough; n_tests: how many were tried, if not all are given."""
+    """Return the surest sign of one kind, if strong enough.
+
+    n_tests: how many were tried, if not all are given.
+    """
     found = list(signs)
     n_tests = _KINDS * max(n_tests, len(found))
     sure = [s for s in found if corrected(s.log10p, n_tests) <= -ALARM and s.effect >= AUC_FLOOR]
@@ -215,7 +226,9 @@ def _kept(signs: Iterator[_Sign], n_tests: int = 0) -> list[_Sign]:
 
 
 def _in_order(where: str, position: FloatArray, member: Mask) -> Iterator[_Sign]:
-    """Whether membership follows a position: early or late, in blocks, or every so many rows.
+    """Yield signs that membership follows a position.
+
+    Early or late, in blocks, or every so many rows.
 
     position: shape (n,), distinct numbers; whole ones are also looked at by their remainders.
     """
@@ -239,7 +252,10 @@ def _in_order(where: str, position: FloatArray, member: Mask) -> Iterator[_Sign]
 
 
 def _by_remainder(where: str, words: str, remainder: Codes, step: int, side: Target) -> Iterator[_Sign]:
-    """Remainders one by one, where there are rows enough of each, and below or above some remainder."""
+    """Yield signs of membership by remainder.
+
+    One by one where each has enough rows, and below or above some remainder.
+    """
     strengths = [association(remainder.astype(np.float64), side)]
     if len(remainder) >= 5 * step:
         strengths.append(association_of_values(remainder, side))
@@ -262,7 +278,7 @@ def _along(position: FloatArray, member: Mask, where: str) -> dict[str, Any]:
 
 
 def _in_seeds(held: Mask, inside: Mask, file: str) -> Iterator[_Sign]:
-    """Whether a usual recipe with a usual seed gives just this split of a file's rows."""
+    """Yield signs that a usual recipe and seed give this split."""
     n = len(inside)
     if n > _ORDER_ROWS:
         return
@@ -290,7 +306,10 @@ def _recipes(seed: int, n: int) -> Iterator[tuple[str, FloatArray]]:
 
 
 def _quick_z(score: FloatArray, member: Mask) -> float:
-    """z of the difference of means, which for evenly spread scores is as good as ranks and needs no sorting."""
+    """Return z of the difference of means.
+
+    For evenly spread scores it is as good as ranks and needs no sorting.
+    """
     n1 = int(member.sum())
     n0 = len(member) - n1
     spread = float(score.std())
@@ -345,7 +364,10 @@ _CUTS: dict[str, Callable[[str], str]] = {
 
 
 def _whole_numbers(texts: Sequence[str]) -> FloatArray | None:
-    """The digits that each id ends with, as numbers; None if some have none."""
+    """Return the digits each id ends with, as numbers.
+
+    None if some have none.
+    """
     found = np.empty(len(texts))
     for i, text in enumerate(texts):
         head = text.rstrip("0123456789")
@@ -357,7 +379,10 @@ def _whole_numbers(texts: Sequence[str]) -> FloatArray | None:
 
 
 def _hashes(texts: Sequence[str]) -> Iterator[tuple[str, FloatArray, Codes]]:
-    """Every text's hash in its usual forms: as a part of the largest possible one, and its remainder by 300. Shape (n,)."""
+    """Yield every text's hash in its usual forms.
+
+    As a fraction of the largest possible one, and its remainder by 300. Shape (n,).
+    """
     data = [text.encode("utf-8", "surrogatepass") for text in texts]
     for name in ("md5", "sha1", "sha256"):
         digests = [hashlib.new(name, one, usedforsecurity=False).digest() for one in data]
@@ -382,7 +407,10 @@ def _hash(name: str, values: Sequence[int], bits: int) -> tuple[str, FloatArray,
 
 
 def _in_sample(material: Material, rows: _TestRows, used: Rows, inside: Mask) -> Iterator[_Sign]:
-    """Whether the values or the order of the sample submission follow membership."""
+    """Yield signs that the sample submission follows membership.
+
+    By its values or its order.
+    """
     sample, places = material.sample, material.sample_places
     if sample is None or places is None:
         return
@@ -413,7 +441,7 @@ def _in_sample(material: Material, rows: _TestRows, used: Rows, inside: Mask) ->
 
 
 def _in_columns(material: Material, inside: Mask, outside: Mask, names: tuple[str, str]) -> list[_Sign]:
-    """Whether the test table's columns tell the two parts apart."""
+    """Return signs that test's columns tell two parts apart."""
     test = material.test
     if test is None or test.public is None or len(test) != len(inside):
         return []
@@ -469,7 +497,7 @@ def _in_columns(material: Material, inside: Mask, outside: Mask, names: tuple[st
 
 
 def _pool_of_test(material: Material) -> Pool:
-    """The pool's test rows without train."""
+    """Return the pool's test rows without train."""
     pool = pool_of(material)
     assert pool.test is not None
     groups = None if pool.groups is None else pool.groups[~pool.is_train]

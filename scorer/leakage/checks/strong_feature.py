@@ -18,7 +18,7 @@ honest columns reach .976."""
 
 @check("strong_feature", scope="columns", needs=(), cost="columns x n log n", blocks=True)
 def strong_feature(material: Material) -> Iterator[Found]:
-    """A single column that by itself nearly gives the target away.
+    """A single column that alone nearly predicts the target.
 
     effect: AUC out of fold; of a number 0.5 + |correlation of ranks| / 2, of classes 0.5 + agreement beyond
     the commonest class / 2.

@@ -39,7 +39,9 @@ _FORMS = 12
 
 @check("target_copy", scope="columns", needs=("test", "hidden"), cost="columns x n log n", blocks=True)
 def target_copy(material: Material) -> Iterator[Found]:
-    """The target in other clothes among the test columns: scaled, ranked, one-hot, summed up, shifted.
+    """A transformed copy of the target among the test columns.
+
+    Scaled, ranked, one-hot, summed or shifted.
 
     effect: |correlation| with the target or its form; for classes the agreement beyond chance.
     """
@@ -120,7 +122,10 @@ def _copy_of(column: Column, target: Target) -> _Copy | None:
 
 
 def _same_order_or_line(x: FloatArray, y: FloatArray) -> float | None:
-    """|r| of ranks, or of the values with and without the outer rows, if it is above `_SAME`."""
+    """Return |r| if it is above `_SAME`, else None.
+
+    Of ranks, or of the values with and without the outer rows.
+    """
     if len(np.unique(x)) < 3 or len(np.unique(y)) < 3:
         return None
     rho = abs(pearson(stats.rankdata(x), stats.rankdata(y)))
@@ -136,7 +141,10 @@ def _same_order_or_line(x: FloatArray, y: FloatArray) -> float | None:
 
 
 def _copy_in_bins(codes: Codes, y: FloatArray) -> _Copy | None:
-    """Whether few values stand for intervals of a number, such as its sign or its decile."""
+    """Return a copy if few values stand for intervals.
+
+    Such as the sign of a number or its decile.
+    """
     levels, dense, counts = np.unique(codes, return_inverse=True, return_counts=True)
     if not 2 <= len(levels) <= 50 or counts.min() < 3 or len(y) - counts.max() < 10:
         return None
@@ -235,14 +243,20 @@ def _copy_of_classes(column: Column, target: Target) -> _Copy | None:
 
 
 def _agreement_log10p(effect: float, counts: Rows, codes: Codes, target: Target, known: Mask) -> float:
-    """Of all arrangements only so many agree fully; where a few rows differ, chi-squared is on the safe side."""
+    """Return log10 p of an agreement of classes.
+
+    Few arrangements agree fully; where some rows differ, chi-squared is conservative.
+    """
     if effect >= 1 - 1e-12:
         return log10p_of_arrangement(counts)
     return association_of_codes(codes, target.take(known)).log10p
 
 
 def _orders(material: Material) -> Iterator[tuple[str, dict[str, FloatArray], dict[str, FloatArray]]]:
-    """Rows one after the other in the ways a sum or a shift may have been computed: numbers by column, and targets."""
+    """Yield row orders in which a sum or shift may be computed.
+
+    With numbers by column, and targets.
+    """
     test = material.test
     if test is None or not test.targets:
         return
@@ -270,7 +284,10 @@ def _orders(material: Material) -> Iterator[tuple[str, dict[str, FloatArray], di
 def _columns_in_order(
     sides: Sequence[Side], order: Rows
 ) -> tuple[dict[str, FloatArray], dict[str, FloatArray]]:
-    """Numeric columns and targets that all sides have, over these rows of the sides one after the other."""
+    """Return numeric columns and targets over rows in an order.
+
+    Those that all sides have; the sides follow each other.
+    """
     starts = np.cumsum([0, *map(len, sides)])
     parts = [np.sort(order[(order >= a) & (order < b)]) for a, b in itertools.pairwise(starts)]
     taken = [side.take(part - start) for side, part, start in zip(sides, parts, starts[:-1], strict=True)]
@@ -292,7 +309,10 @@ def _columns_in_order(
 
 
 def _as_ordered(side: Side, name: str) -> FloatArray | None:
-    """A column as numbers: itself, or if it holds classes of the target, these as `_plain` has them."""
+    """Return a column as numbers, or None.
+
+    If it holds classes of the target, these are numbered as in `_plain`.
+    """
     feature = side.frame.feature(name)
     if feature.is_numeric:
         return feature.numbers
@@ -305,7 +325,10 @@ def _as_ordered(side: Side, name: str) -> FloatArray | None:
 
 
 def _plain(target: Target) -> FloatArray:
-    """A number; of classes their own numbers, for 0 and 1 may be held the other way round, else the alphabet's."""
+    """Return a target as numbers.
+
+    Of classes their own numbers, as 0 and 1 may be coded the other way round, else the alphabet's.
+    """
     if target.kind == "number":
         return target.values
     numbers = numbers_of_classes(target)
@@ -316,7 +339,10 @@ def _plain(target: Target) -> FloatArray:
 
 
 def _id_numbers(texts: pa.Array) -> FloatArray | None:
-    """The number that each id is or ends with; None if some have none."""
+    """Return the number each id is or ends with.
+
+    None if some have none.
+    """
     try:
         digits = pc.struct_field(pc.extract_regex(texts, r"(?P<number>\d{1,15})\D*$"), "number")
         if digits.null_count:

@@ -31,7 +31,9 @@ _LOOKED_AT = 2_000
     blocks=True,
 )
 def target_encoding(material: Material) -> Iterator[Found]:
-    """A number that is the mean of the target over the rows of a category, hidden labels included.
+    """Numbers that are means of the target, hidden labels included.
+
+    Over the rows of each value of a category.
 
     effect: share of rows in which it is just that, or the correlation over the categories.
     """
@@ -93,7 +95,10 @@ def _categories(pool: Pool) -> list[str]:
 
 
 def _levels_of_target(y: FloatArray, target: Target) -> Iterator[tuple[str, FloatArray]]:
-    """What a mean may have been taken of: a number, or each class, or classes that are numbers."""
+    """Yield what a mean may be taken of.
+
+    A number, or each class, or classes that are numbers.
+    """
     if target.kind == "number":
         yield target.name, y
         return
@@ -106,7 +111,7 @@ def _levels_of_target(y: FloatArray, target: Target) -> Iterator[tuple[str, Floa
 
 @dataclass(frozen=True, eq=False)
 class _Means:
-    """Means of a target over the values of a category, at the rows that are looked at."""
+    """Means of a target over a category, at the compared rows."""
 
     codes: Codes
     everywhere: FloatArray
@@ -146,7 +151,7 @@ class _Means:
 
 @dataclass(frozen=True, eq=False)
 class _Number:
-    """A numeric column at the rows that are looked at."""
+    """A numeric column at the compared rows."""
 
     x: FloatArray
     used: Mask
@@ -169,7 +174,10 @@ class _Number:
 
 
 def _encoding(number: _Number, means: _Means) -> tuple[str, float, bool] | None:
-    """Which mean a column is, the share of rows in which it is, and whether that takes hidden labels."""
+    """Return which mean a column is, or None.
+
+    With the share of rows that agree, and whether hidden labels are in it.
+    """
     x, used, tolerance = number.x, number.used, number.tolerance
     forms = {
         "the mean, in train only,": means.of_train,
@@ -218,7 +226,10 @@ def _encoding(number: _Number, means: _Means) -> tuple[str, float, bool] | None:
 
 
 def _fits(x: FloatArray, values: FloatArray, tolerance: float) -> float:
-    """Share of rows in which two columns agree; 0 where that could be chance."""
+    """Return the share of rows in which two columns agree.
+
+    0 where that could be chance.
+    """
     known = np.isfinite(values)
     if known.sum() < 0.5 * len(x):
         return 0.0

@@ -28,7 +28,7 @@ FAR = 20
     "sequential_neighbours", scope="split", needs=("train", "test", "train_target", "hidden"), cost="n log n"
 )
 def sequential_neighbours(material: Material) -> Iterator[Found]:
-    """Whether a series was split at random, so that a test row's neighbours in time tell its target.
+    """A series split at random, so that neighbours predict the target.
 
     Effect: AUC of the mean target of the nearest train rows in time (0.5 + |rho| / 2 of a number), where nearby rows
     tell more than rows a little further off.
@@ -71,7 +71,7 @@ def sequential_neighbours(material: Material) -> Iterator[Found]:
 
 @check("future_rows", scope="split", needs=("train", "test"), cost="n", blocks=True)
 def future_rows(material: Material) -> Iterator[Found]:
-    """Train rows from after the test rows, where test is declared to come later.
+    """Train rows later than test rows in a split by time.
 
     Effect: the share of test rows that are earlier than the last train row. A split that is declared random, stratified or grouped
     may cover the same time.
@@ -114,7 +114,10 @@ _QUARTER = re.compile(r"(\d{4})[ -]?Q([1-4])")
 
 
 def _as_time(a: Feature, b: Feature) -> tuple[FloatArray | None, FloatArray | None]:
-    """Both columns as numbers that grow with time; None where neither numbers nor dates can be read."""
+    """Return both columns as numbers that grow with time.
+
+    None where neither numbers nor dates can be read.
+    """
     if a.is_numeric and b.is_numeric and a.kind == b.kind:
         return a.numbers, b.numbers
     texts = pa.concat_arrays([a.texts, b.texts])
@@ -153,7 +156,7 @@ def _parsed(texts: Sequence[str]) -> FloatArray | None:
 
 
 def _only_time(material: Material) -> str | None:
-    """The one column of dates that both tables have."""
+    """Return the one column of dates that both tables have."""
     train, test = sampled(material, "train"), sampled(material, "test")
     names = [
         name
@@ -164,7 +167,10 @@ def _only_time(material: Material) -> str | None:
 
 
 def _later_dates(material: Material, name: str, own: FloatArray, other: FloatArray) -> Iterator[Found]:
-    """Dates in other columns from after the row's own time: what was not known yet."""
+    """Report dates later than the row's own time.
+
+    They were unknown then.
+    """
     for column in material.shared:
         if column == name:
             continue
@@ -196,7 +202,10 @@ _TIME_NAME = re.compile(
 def _orders(
     material: Material, train: Side, test: Side
 ) -> Iterator[tuple[str, tuple[Codes, Codes] | None, FloatArray, FloatArray]]:
-    """Columns that may put the rows of both tables into one order, each within an entity where time alone repeats."""
+    """Yield columns that may order the rows of both tables.
+
+    Each within an entity where time alone repeats.
+    """
     small_train, small_test = sampled(material, "train"), sampled(material, "test")
     for name in [*material.shared, *(n for n in train.id_names if n in test.id_names)]:
         a, b = column_of(small_train, name), column_of(small_test, name)
@@ -228,7 +237,10 @@ def _orders(
 
 
 def _counts(values: FloatArray, has_name: bool) -> bool:
-    """Whether numbers that hardly repeat count rows: evenly spaced, or named like time."""
+    """Return whether distinct numbers count rows.
+
+    They are evenly spaced, or named like time.
+    """
     if np.isnan(values).any():
         return False
     distinct = np.unique(values)
@@ -241,7 +253,10 @@ def _counts(values: FloatArray, has_name: bool) -> bool:
 
 
 def _entities(material: Material, train: Side, test: Side, time: str) -> list[str]:
-    """Columns that make the moment unique: the group declared, or a store, a sensor."""
+    """Return columns that make the time unique.
+
+    The declared group, or a store, a sensor.
+    """
     found = [material.group] if material.group is not None else []
     a, b = column_of(train, time), column_of(test, time)
     assert a is not None
@@ -269,7 +284,9 @@ def _entities(material: Material, train: Side, test: Side, time: str) -> list[st
 def _copying(
     own: FloatArray, other: FloatArray, entity: tuple[Codes, Codes] | None, train: Target, test: Target
 ) -> tuple[float, float, int] | None:
-    """AUC of copying the nearest train rows' target, z of near over far, and the test rows it was tried on.
+    """Return the AUC of copying the nearest train rows' target.
+
+    Also z of near over far, and the number of test rows.
 
     None if hardly any test row lies between train rows.
     """
@@ -330,7 +347,10 @@ def _copying(
 
 
 def _paired_levels(train: Target, test: Target) -> Iterator[tuple[FloatArray, FloatArray, bool]]:
-    """Train's and test's targets as the same numbers: ranks in train, or one column a class."""
+    """Yield train's and test's targets as the same numbers.
+
+    Ranks in train, or one column for each class.
+    """
     if test.kind == "number":
         known = np.sort(train.values[train.known])
         rank = [

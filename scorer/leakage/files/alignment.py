@@ -26,7 +26,10 @@ _LOOKED_AT = 20_000
 
 @dataclass(frozen=True, eq=False)
 class Vector:
-    """One column of a file lined up with rows of the solution, at most `_LOOKED_AT` of them."""
+    """One column of a file lined up with the solution's rows.
+
+    At most `_LOOKED_AT` of them.
+    """
 
     file: str
     table: str
@@ -44,7 +47,10 @@ class Vector:
 
 @dataclass(frozen=True, eq=False)
 class _Way:
-    """To line a table up with the solution: its row `start + i` is the solution's row `rows[i]` (-1: none)."""
+    """A way to line a table up with the solution.
+
+    The table's row `start + i` is the solution's row `rows[i]` (-1: none).
+    """
 
     words: str
     rows: Rows
@@ -53,14 +59,17 @@ class _Way:
     """The column of ids, if it is by id."""
 
     def of(self, places: Rows) -> Rows:
-        """The solution's rows of these rows of the table."""
+        """Return the solution's rows of these rows of the table."""
         places = places - self.start
         inside = (places >= 0) & (places < len(self.rows))
         return np.where(inside, self.rows[np.where(inside, places, 0)], -1)
 
 
 def vectors_of(table: Table, hidden: Hidden) -> Iterator[Vector]:
-    """Every column that may follow a target in some way of lining it up; a quick look leaves out most."""
+    """Yield every column that may follow a target when lined up.
+
+    A quick test leaves out most.
+    """
     columns = [*table.columns, *_together(table, hidden)]
     rng = np.random.default_rng(hidden.material.seed)
     by_id = [_Way(f"by id ({key})", rows, key=key) for key, rows in hidden.rows_by_id(table)]
@@ -116,7 +125,10 @@ def vectors_of(table: Table, hidden: Hidden) -> Iterator[Vector]:
 def _by_features(
     table: Table, hidden: Hidden, shared: set[str], rows: Rows, train: Rows | None, rng: np.random.Generator
 ) -> Iterator[Vector]:
-    """The other columns of a table whose rows are known by the columns that test has too: the original data, say."""
+    """Yield the other columns of a table with test's columns.
+
+    Its rows are recognised by those, as in the original data.
+    """
     held = thinned(np.unique(rows[rows >= 0]), rng)
     for column in table.columns:
         if column.name in shared:
@@ -148,7 +160,9 @@ def _is_feature(hidden: Hidden, name: str) -> bool:
 def _worthy(
     columns: Sequence[Column], ways: Sequence[_Way], hidden: Hidden, rng: np.random.Generator
 ) -> dict[int, list[int]]:
-    """By way: columns whose ranks, or one of whose few values, go with a target beyond 3.5 (by id) or 4 standard errors.
+    """Return the columns worth a closer test, by way.
+
+    Their ranks, or one of their few values, go with a target beyond 3.5 (by id) or 4 standard errors.
 
     One product of matrices for each way and block of columns: there may be thousands of columns and eighty ways.
     """
@@ -181,7 +195,10 @@ def _worthy(
 
 
 def _features(column: Column, places: Rows, *, few: bool) -> Iterator[NDArray[np.float32]]:
-    """A column as numbers of mean 0 and variance 1, 0 where missing: its ranks, and each of its values if few."""
+    """Yield a column as numbers of mean 0 and variance 1.
+
+    0 where missing: its ranks, and each of its values if few.
+    """
     numbers = column.numbers
     if numbers is not None:
         held = numbers[places]
@@ -203,7 +220,7 @@ def thinned(places: Rows, rng: np.random.Generator) -> Rows:
 
 
 def _shifted(fitting: Sequence[tuple[str, Rows]], n_rows: int) -> Iterator[_Way]:
-    """From the start, from the end, and one row off."""
+    """Yield alignments from the start, from the end, one row off."""
     for name, order in fitting:
         n = min(n_rows, len(order))
         yield _Way(name, order[:n])
@@ -215,7 +232,10 @@ def _shifted(fitting: Sequence[tuple[str, Rows]], n_rows: int) -> Iterator[_Way]
 
 
 def _together(table: Table, hidden: Hidden) -> Iterator[Column]:
-    """What flags or probabilities of the classes say together, if the columns may be these."""
+    """Yield the class that flags or probabilities name together.
+
+    If the columns may be these.
+    """
     classes = len(hidden.targets[0].classes)
     numeric = (
         [numbers for column in table.columns if (numbers := column.numbers) is not None]
@@ -228,7 +248,10 @@ def _together(table: Table, hidden: Hidden) -> Iterator[Column]:
 
 
 def _train_rows(table: Table, key: str, hidden: Hidden) -> Rows | None:
-    """Of each row of a table the row of train with its id; None if it does not hold half of train."""
+    """Return train's row of each row of a table.
+
+    By id; None if the table does not hold half of train.
+    """
     if not hidden.train_rows:
         return None
     names = hidden.material.challenge.solution.id_columns
@@ -243,7 +266,10 @@ def _train_rows(table: Table, key: str, hidden: Hidden) -> Rows | None:
 
 
 def _scattered(column: Column, rows: Rows, n: int) -> tuple[FloatArray | None, Codes]:
-    """A column by the rows it belongs to: the mean where a row comes several times, the first of what is no number."""
+    """Return a column by the rows it belongs to.
+
+    The mean where a row comes several times; of what is no number, the first.
+    """
     inside = rows >= 0
     codes = np.full(n, -1, dtype=np.int64)
     codes[rows[inside][::-1]] = column.codes[inside][::-1]
@@ -261,7 +287,10 @@ def _scattered(column: Column, rows: Rows, n: int) -> tuple[FloatArray | None, C
 
 
 def form_of(path: str) -> str:
-    """A path without what numbers or names it: files of one form belong together."""
+    """Return a path without numbers and names.
+
+    Files of one form belong together.
+    """
     head, _, sub = path.partition(": ")
     pure = PurePosixPath(head.replace(INSIDE, "/"))
     return f"{TRAIN_OR_TEST.sub('*', '/'.join(pure.parts[:1]))}|{pure.suffix.lower()}|{re.sub(r'[0-9]+', '#', sub)}"
@@ -273,7 +302,10 @@ TRAIN_OR_TEST = re.compile(
 
 
 def joined_tables(parts: Mapping[str, Sequence[Table]], hidden: Hidden) -> list[Table]:
-    """Tables made of many files: one row for each file named by an id, and files of one form one after the other."""
+    """Return tables made of many files.
+
+    One row for each file named by an id, and files of one form one after the other.
+    """
     found: list[Table] = []
     for form, tables in parts.items():
         if len(tables) < 2:

@@ -101,7 +101,10 @@ def read_arrow(path: str, read: Callable[[], pa.Table]) -> Iterator[Thing]:
 
 
 def read_matlab(path: str, data: bytes, state: WalkState) -> Iterator[Thing]:
-    """MATLAB 5 to 7.2. Compressed elements are measured before the library unpacks them."""
+    """Yield the tables of a MATLAB file, 5 to 7.2.
+
+    Compressed elements are measured before the library unpacks them.
+    """
     order = "<" if data[126:128] == b"IM" else ">"
     place, unpacked = 128, 0
     while place + 8 <= len(data):
@@ -133,7 +136,10 @@ def read_matlab(path: str, data: bytes, state: WalkState) -> Iterator[Thing]:
 def _mat_value(
     path: str, name: str, value: Any, alone: dict[str, str], level: int, state: WalkState
 ) -> Iterator[Thing]:
-    """Structs and cells become paths; single values are gathered in `alone`, one row per file."""
+    """Yield the tables in a MATLAB value.
+
+    Structs and cells become paths; single values are gathered in `alone`, one row for each file.
+    """
     if level > 6 or len(alone) > 10_000:
         return
     if not isinstance(value, np.ndarray | np.void):
@@ -168,7 +174,10 @@ def _mat_value(
 
 
 def read_sqlite(path: str, source: Path | bytes, state: WalkState) -> Iterator[Thing]:
-    """Only ordinary tables are read: a view or a virtual table could run whatever it says."""
+    """Yield the ordinary tables of a SQLite file.
+
+    A view or a virtual table could run untrusted code.
+    """
     if isinstance(source, Path):
         connection = sqlite3.connect(f"{source.resolve().as_uri()}?mode=ro&immutable=1", uri=True)
     else:

@@ -20,7 +20,7 @@ _NEEDLE_BITS = 64.0
 
 @dataclass(frozen=True, eq=False)
 class LabelBytes:
-    """The hidden labels as runs of bytes, to be searched for in files."""
+    """The hidden labels as runs of bytes to search for."""
 
     hidden: Hidden
 
@@ -29,7 +29,10 @@ class LabelBytes:
         return list(_needles(self.hidden))
 
     def find(self, data: bytes) -> tuple[int, str] | None:
-        """Where a run of consecutive labels starts as numbers, bits or text, and its description."""
+        """Return where consecutive labels start, and their form.
+
+        As numbers, bits or text.
+        """
         for needle, words in self._all:
             place = data.find(needle)
             if place >= 0:
@@ -38,7 +41,10 @@ class LabelBytes:
 
 
 def _needles(hidden: Hidden) -> Iterator[tuple[bytes, str]]:
-    """Sequences of labels as they might be written, each telling enough that it is not there by chance."""
+    """Yield sequences of labels as they may be written.
+
+    Each carries enough bits not to be there by chance.
+    """
     plain = [
         (name, rows) for name, rows in hidden.orders.items() if "train" not in name and "rows " not in name
     ][:4]
@@ -66,7 +72,10 @@ def _needles(hidden: Hidden) -> Iterator[tuple[bytes, str]]:
 
 
 def _windows(values: FloatArray) -> Iterator[tuple[int, int]]:
-    """Up to three stretches without gaps that are neither short, nor dull, nor regular."""
+    """Yield up to three stretches of labels to search for.
+
+    Without gaps, and neither short, monotonous nor regular.
+    """
     n = len(values)
     known = ~np.isnan(values)
     if known.sum() < 20:

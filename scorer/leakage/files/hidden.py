@@ -32,7 +32,7 @@ COVERED = 0.1
 
 @dataclass(frozen=True, eq=False)
 class Hidden:
-    """The hidden targets in the solution's order, and the orders in which its rows may stand in a file."""
+    """The hidden targets, and the orders their rows may have."""
 
     material: Material
 
@@ -46,7 +46,10 @@ class Hidden:
 
     @cached_property
     def orders(self) -> dict[str, Rows]:
-        """By a name in words: rows of the solution, -1 for a row of train."""
+        """Return rows of the solution by the order's name.
+
+        -1 for a row of train.
+        """
         solution, listed = self.material.challenge.solution, self.material.listed
         bases: dict[str, Rows] = {}
         if listed is not None and len(listed.ids) == len(solution.id_columns):
@@ -94,7 +97,10 @@ class Hidden:
 
     @cached_property
     def standard(self) -> NDArray[np.float32]:
-        """Ranks of numbers and each class's rows, of mean 0 and variance 1; a last row of zeros, for row -1."""
+        """Return targets of mean 0 and variance 1.
+
+        Ranks of numbers and each class's rows; a last row of zeros, for row -1.
+        """
         found: list[NDArray[np.float32]] = []
         for target in self.targets:
             known = target.known
@@ -110,7 +116,7 @@ class Hidden:
         return np.vstack([np.column_stack(found), np.zeros((1, len(found)), dtype=np.float32)])
 
     def may_fit(self, n_rows: int) -> bool:
-        """Whether a table of so many rows can hold labels of enough test rows, or is train's counterpart."""
+        """Return whether a table is long enough to hold labels."""
         return n_rows >= max(8, COVERED * int(self.targets[0].known.sum()))
 
     @cached_property
@@ -119,7 +125,10 @@ class Hidden:
         return self.material.challenge.solution.ids.finder()
 
     def row_of_path(self, path: PurePosixPath) -> int | None:
-        """The test row a file belongs to, by its name or that of a folder above."""
+        """Return the test row a file belongs to.
+
+        By its name or that of a folder above.
+        """
         for text in names_in(path):
             row = self.row_of(text)
             if row is not None:
@@ -127,7 +136,10 @@ class Hidden:
         return None
 
     def rows_by_id(self, table: Table) -> list[tuple[str, Rows]]:
-        """For each column (or the columns together) that holds ids: of each row the solution's, else -1."""
+        """Return the solution's rows, for each column of ids.
+
+        Or for the id columns together; -1 where there is none.
+        """
         solution = self.material.challenge.solution
         if len(solution.id_columns) > 1:
             by_name = {column.name: column for column in table.columns}
@@ -149,8 +161,11 @@ class Hidden:
         return holding[:2]
 
     def rows_by_features(self, table: Table) -> tuple[set[str], Rows, Rows | None] | None:
-        """Of a table without ids that has at least half of the test table's columns: their names, of each row the
-        solution's row with the same values, and train's. None if it does not find the scored rows."""
+        """Return the rows of a table recognised by test's columns.
+
+        For a table without ids that has at least half of the test table's columns: their names, the solution's row
+        with the same values for each row, and train's. None if it does not find the scored rows.
+        """
         test = self.material.test
         if test is None or not test.targets or table.n_rows > _LOOKED_UP:
             return None
@@ -180,7 +195,10 @@ class Hidden:
         return _rows(self.row_of(ID_JOINT.join(key)) for key in keys)
 
     def _may_hold_ids(self, column: Column) -> bool:
-        """A quick look at some rows from all over it, and at its two ends, where a short list may be hidden."""
+        """Return quickly whether a column may hold ids.
+
+        Some rows from all over it, and both ends, where a short list may be hidden.
+        """
         n = len(column)
         places = np.unique(
             np.concatenate(
@@ -206,7 +224,7 @@ class Hidden:
 
 
 def _row_keys(columns: Sequence[Sequence[str]]) -> list[tuple[str, ...]]:
-    """Rows by their values, however numbers are written."""
+    """Return rows by their values, however numbers are written."""
     return list(zip(*([_plain_value(text) for text in column] for column in columns), strict=True))
 
 
@@ -218,7 +236,7 @@ def _plain_value(text: str) -> str:
 
 
 def _only_once(keys: Sequence[tuple[str, ...]]) -> dict[tuple[str, ...], int]:
-    """Where each key stands; those that stand at several places could be any of them."""
+    """Return the place of each key that stands once."""
     places: dict[tuple[str, ...], int] = {}
     several = set()
     for place, key in enumerate(keys):
@@ -232,7 +250,7 @@ def _rows(found: Iterable[int | None]) -> Rows:
 
 
 def file_stem(text: str) -> str:
-    """An id, also where it is written as the file that holds the row, or as a float."""
+    """Return an id that may be written as a file or float."""
     head, _, tail = text.strip().rpartition(".")
     if head and f".{tail.lower()}" in MEDIA:
         return head.rpartition("/")[2]

@@ -87,7 +87,7 @@ def _lines_of_json(text: str) -> list[Any] | None:
 
 
 def _notebook(path: str, value: Any, state: WalkState) -> Iterator[Thing]:
-    """What the cells printed, as text: a table that was shown is a table."""
+    """Yield tables in the printed outputs of a notebook."""
     cells = value.get("cells", []) if isinstance(value, dict) else []
     for number, cell in enumerate(cells if isinstance(cells, list) else []):
         outputs = cell.get("outputs", []) if isinstance(cell, dict) else []
@@ -102,8 +102,13 @@ def _notebook(path: str, value: Any, state: WalkState) -> Iterator[Thing]:
                 yield from _delimited(f"{path}: output of cell {number + 1}", text, state)
 
 
-def _json(path: str, value: Any, level: int, state: WalkState, *, told: bool = False) -> Iterator[Thing]:
-    """Every table that some part of a JSON value can be read as. `told`: its single values came with what it is in."""
+def _json(
+    path: str, value: Any, level: int, state: WalkState, *, scalars_read: bool = False
+) -> Iterator[Thing]:
+    """Yield every table a part of a JSON value can be.
+
+    scalars_read: the single values came with the enclosing object.
+    """
     if level > 6 or not state.goes_on(path):
         return
     if isinstance(value, list) and value:
@@ -122,7 +127,7 @@ def _json(path: str, value: Any, level: int, state: WalkState, *, told: bool = F
                         f"{path}[{i}]" if ": " in path else f"{path}: [{i}]", item, level + 1, state
                     )
     elif isinstance(value, dict) and value:
-        flat = {} if told else _flat(value)
+        flat = {} if scalars_read else _flat(value)
         if flat:
             yield Table(
                 path, [Column(name, [as_text(item)]) for name, item in list(flat.items())[:MAX_COLUMNS]]
@@ -147,7 +152,11 @@ def _json(path: str, value: Any, level: int, state: WalkState, *, told: bool = F
         for key, part in list(value.items())[:200] if len(parts) < 1000 else []:
             if isinstance(part, dict) or (isinstance(part, list) and str(key) not in columns):
                 yield from _json(
-                    f"{path}.{key}" if ": " in path else f"{path}: {key}", part, level + 1, state, told=True
+                    f"{path}.{key}" if ": " in path else f"{path}: {key}",
+                    part,
+                    level + 1,
+                    state,
+                    scalars_read=True,
                 )
 
 
@@ -186,7 +195,10 @@ def _ragged(path: str, rows: Sequence[Sequence[str]], state: WalkState) -> Itera
 
 
 def read_sheets(path: str, data: bytes, state: WalkState) -> Iterator[Thing]:
-    """The sheets of an .xlsx file, which is a zip of XML; formulas by the value they had."""
+    """Yield the sheets of an .xlsx file.
+
+    It is a zip of XML; formulas are read by their stored value.
+    """
     with zipfile.ZipFile(io.BytesIO(data)) as book:
         texts: dict[str, str] = {}
         for member in book.infolist():
@@ -230,7 +242,10 @@ _TOKENS = re.compile(r":\s+|[,;\t |=]+")
 
 
 def _delimited(path: str, text: str, state: WalkState) -> Iterator[Thing]:
-    """Columns of a text: separated by one character throughout, else by any, lines of one form together."""
+    """Yield the columns of a text.
+
+    Separated by one character throughout, else by any, lines of one form together.
+    """
     if re.match(r"\s*(#|%|//)", text):  # comments before a table
         text = re.sub(r"\A(?:\s*(?:#|%|//)[^\n]*\n)+", "", text) or text
     lines = [line for line in text[:HEAD_BYTES].splitlines()[:100] if line.strip()]
@@ -274,7 +289,10 @@ def _separated(text: str, delimiter: str, width: int) -> list[pa.Array] | None:
 
 
 def _with_header(path: str, columns: Sequence[pa.Array], state: WalkState) -> Iterator[Thing]:
-    """The first row is taken for names if it looks different from what is below."""
+    """Yield a table, taking its first row for names.
+
+    If it looks different from what is below.
+    """
     first = [column[0].as_py() for column in columns]
     names = [str(i) for i in range(len(columns))]
     is_header = len(columns[0]) > 1 and any(map(str.strip, first)) and len(set(first)) == len(first)
@@ -290,7 +308,10 @@ def _with_header(path: str, columns: Sequence[pa.Array], state: WalkState) -> It
 
 
 def _loose(path: str, text: str, state: WalkState) -> Iterator[Thing]:
-    """Lines of the same first word and number of tokens make a table: logs, NMEA, printed frames."""
+    """Yield tables of lines that begin alike.
+
+    Of the same first word and number of tokens: logs, NMEA, printed frames.
+    """
     by_form: dict[tuple[str, int], list[list[str]]] = {}
     count = 0
     for line in text.splitlines():

@@ -96,7 +96,10 @@ class Column:
 
     @cached_property
     def numbers(self) -> FloatArray | None:
-        """nan where missing; None unless every value that is something is a number or a time."""
+        """Return numbers, nan where missing, or None.
+
+        None unless every cell that is not empty is a number or a time.
+        """
         if isinstance(self.values, np.ndarray):
             return self.values
         if len(self) <= 64:
@@ -114,7 +117,10 @@ class Column:
 
     @cached_property
     def is_counter(self) -> bool:
-        """Rises or falls by one step from row to row: it numbers the rows and says nothing else."""
+        """Return whether values change by one step each row.
+
+        Then they number the rows and carry no information.
+        """
         steps = np.diff(self.numbers) if self.numbers is not None else np.empty(0)
         return bool(
             len(steps) and not np.isnan(steps).any() and np.ptp(steps) <= 1e-9 * max(1.0, abs(steps[0]))
@@ -136,7 +142,10 @@ class Column:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Table:
-    """Columns of one length. Repr tells no values: they may be labels."""
+    """Columns of one length.
+
+    Its repr shows no values: they may be labels.
+    """
 
     path: str
     """The file, and where in it: "labels.mat: y", "a.zip > b.sqlite: answers"."""
@@ -162,7 +171,7 @@ class Blob:
 
 @dataclass(frozen=True, slots=True)
 class Unread:
-    """What could not be looked into, and why."""
+    """A file that could not be read, with the reason."""
 
     path: str
     why: str
@@ -209,7 +218,10 @@ class WalkState:
             yield self.stopped
 
     def read(self, stream: Readable, packed: int | None, path: str) -> bytes | Unread:
-        """All of a stream, or why not. `packed`: the bytes it is unpacked from."""
+        """Return all of a stream, or the reason why not.
+
+        packed: the bytes it is unpacked from.
+        """
         pieces, total = [], 0
         while piece := stream.read(1 << 20):
             total += len(piece)
@@ -224,7 +236,7 @@ class WalkState:
 
 
 def guarded(path: str, parser: Iterator[Thing]) -> Iterator[Thing]:
-    """What a parser gives until it fails; then the failure as a thing of its own."""
+    """Yield a parser's things, then its failure if it fails."""
     try:
         yield from parser
     except PARSER_ERRORS as error:
@@ -271,7 +283,10 @@ def as_text(value: Any) -> str:
 
 
 def _few_numbers(texts: Sequence[str]) -> FloatArray | None:
-    """What `material` does for a column, for a handful of values and without its overhead."""
+    """Return a few texts as numbers, or None.
+
+    As frame.py does for a column, without its overhead.
+    """
     found = []
     for text in texts:
         word = text.strip()

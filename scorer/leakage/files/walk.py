@@ -1,12 +1,12 @@
-"""Looks into every file of a folder, and into archives in it, without trusting any of them.
+"""The walk through every file of a folder and its archives.
 
-What is found comes out as a stream of four things: an `Entry` for each file and each member of an
-archive, a `Table` for every set of columns of one length that something holds, a `Blob` of raw bytes
-to be searched, and an `Unread` with the reason for whatever could not be looked into.
+It yields four things: an `Entry` for each file and each member of an archive, a `Table` for every set of
+columns of one length, a `Blob` of raw bytes to be searched, and an `Unread` with the reason for anything
+that could not be read.
 
-The files are the organiser's, but he may have them from anywhere. So nothing is ever written to disk,
-nothing is unpickled, links are not followed, and sizes are believed only once the bytes are there:
-`Limits` bounds depth, number of members, unpacked bytes, ratio and time.
+The files are the organiser's, but may come from anywhere. So nothing is written to disk, nothing is
+unpickled, links are not followed, and sizes are believed only once the bytes are there: `Limits` bounds
+depth, number of members, unpacked bytes, ratio and time.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def walk(
     contents: bool = True,
     limits: Limits | None = None,
 ) -> Iterator[Thing]:
-    """Everything the named files hold, files in the given order.
+    """Yield everything the named files hold, in order.
 
     Parameters
     ----------
@@ -180,7 +180,7 @@ def _tar(path: str, source: Path | io.BytesIO, depth: int, state: WalkState) -> 
 
 
 def _unpacked(path: str, data: bytes, depth: int, state: WalkState) -> Iterator[Thing]:
-    """gzip, bzip2 and xz hold one nameless file."""
+    """Yield the one file in a gzip, bzip2 or xz."""
     raw = io.BytesIO(data)
     if data.startswith(b"\x1f\x8b"):
         stream: gzip.GzipFile | bz2.BZ2File | lzma.LZMAFile = gzip.GzipFile(fileobj=raw)
@@ -210,7 +210,10 @@ _UNKNOWN = (
 
 
 def _content(path: str, data: bytes, depth: int, state: WalkState) -> Iterator[Thing]:
-    """Of bytes in memory: what they hold. `depth` counts the archives they are in, the first being 1."""
+    """Yield what bytes in memory hold.
+
+    depth: the archives they are in, the first being 1.
+    """
     inner = path.rpartition(INSIDE)[2]
     suffix = PurePosixPath(inner).suffix.lower()
     if not data:

@@ -22,7 +22,10 @@ all_checks()
 
 @pytest.fixture
 def run_checks(tmp_path: Path) -> Audit:
-    """Write a challenge of two frames (the test's with its target) and run checks: (code, severity, what was found)."""
+    """Write a challenge and run checks on it.
+
+    Returns (code, severity, finding) for each.
+    """
     count = 0
 
     def run_checks(

@@ -25,7 +25,7 @@ from scorer.leakage.material import Material, gather
 
 
 class Planted:
-    """A challenge folder with a sound split of a real table, to which leaks are added."""
+    """A challenge folder of a real table, to add leaks to."""
 
     def __init__(
         self, folder: Path, table: pd.DataFrame, *, metric: str, seed: int = 0, extra: str = ""

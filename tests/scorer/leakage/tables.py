@@ -72,7 +72,10 @@ def real(name: str) -> tuple[pd.DataFrame, str]:
 
 
 def mixed(n: int = 600, seed: int = 0) -> pd.DataFrame:
-    """Numbers, words, dates and gaps, with a target that depends on some."""
+    """Return numbers, words, dates and gaps with a target.
+
+    The target depends on some of them.
+    """
     rng = np.random.default_rng(seed)
     table = pd.DataFrame(
         {
@@ -102,7 +105,7 @@ def split(table: pd.DataFrame, seed: int = 0, *, share: float = 0.3) -> tuple[pd
 
 
 def renumbered(train: pd.DataFrame, test: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Ids that say nothing of what was done to the rows."""
+    """Give ids unrelated to what was done to rows."""
     rng = np.random.default_rng(9)
     names = [f"{name:016x}" for name in rng.integers(0, 2**62, len(train) + len(test))]
     return train.assign(id=names[: len(train)]), test.assign(id=names[len(train) :])
@@ -111,7 +114,7 @@ def renumbered(train: pd.DataFrame, test: pd.DataFrame) -> tuple[pd.DataFrame, p
 def by_patient(
     *, overlap: bool, n_patients: int = 120, strength: float = 1.5, seed: int = 0
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Six rows a patient, with a target that patients share in part."""
+    """Return six rows a patient, with partly shared targets."""
     rng = np.random.default_rng(seed)
     patient = rng.permutation(np.repeat(np.arange(n_patients), 6))
     lean = strength * rng.normal(size=n_patients)

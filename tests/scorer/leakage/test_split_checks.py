@@ -116,7 +116,10 @@ def test_sound_splits_of_mixed_tables_are_silent(tmp_path: Path, kind: str) -> N
 
 
 def speakers(*, declared: bool) -> World:
-    """Rows of few persons, whose columns and labels are alike; none is in both train and test."""
+    """Return rows of few speakers with alike columns and labels.
+
+    No speaker is in both train and test.
+    """
     rng = np.random.default_rng(2)
     person = rng.integers(0, 60, 720)
     own = rng.normal(size=(60, 4))

@@ -41,7 +41,7 @@ REAL = {
 
 @dataclass
 class World:
-    """A sound challenge in memory: change its tables, then write it."""
+    """A sound challenge in memory, to change and then write."""
 
     train: pd.DataFrame
     test: pd.DataFrame
@@ -66,7 +66,7 @@ class World:
         return y > np.median(y) if self.is_number else y == 1
 
     def put(self, name: str, values: Any) -> None:
-        """A column over the rows of train and then of test."""
+        """Add a column over the rows of train, then test."""
         n = len(self.train)
         self.train[name], self.test[name] = values[:n], values[n:]
 
@@ -94,7 +94,7 @@ class World:
 
 
 def split(table: pd.DataFrame, seed: int = 0, *, in_test: np.ndarray | None = None) -> World:
-    """Rows in random order, ids without meaning, test and public rows drawn at random."""
+    """Split rows at random, with ids without meaning."""
     rng = np.random.default_rng(seed)
     table = table.copy()
     table.insert(0, "id", rng.permutation(10 * len(table))[: len(table)])
@@ -142,7 +142,10 @@ def mixed(kind: str = "binary", n: int = 900, seed: int = 0) -> World:
 
 
 def run(material: Material, *codes: str) -> list[tuple[str, Found]]:
-    """What the checks say; the reasons of what could not be checked are left out."""
+    """Return the findings of checks.
+
+    Checks that could not be made are left out.
+    """
     found = []
     with np.errstate(all="ignore"):
         for code in codes or OWN:
