@@ -28,15 +28,17 @@ log = logging.getLogger(__name__)
 _SEVERITIES = ("block", "warn", "info")
 NOT_CHECKED = "not_checked"
 MAX_PER_CHECK = 10
-"""Findings of one check that are listed; the last says how many more there are."""
+"""Listed findings of one check; the last names how many more there are."""
 
 
 @dataclass(frozen=True, slots=True)
 class Audit:
     findings: tuple[Finding, ...]
-    """Blockers first, then by effect. For the organiser: evidence may tell of hidden labels."""
+    """Blockers first, then by effect. For the organiser: evidence may reveal hidden labels."""
     passport: tuple[dict[str, Any], ...]
-    """What participants may see of every check: code, title, version, and "pass", "warn", "not checked" or "not applicable"."""
+    """What participants may see of each check: code, title, version and result.
+
+    The result is "pass", "warn", "not checked" or "not applicable"."""
     versions: dict[str, str]
     seconds: float
 
@@ -55,30 +57,30 @@ def audit(challenge: Challenge, *, progress: Callable[[str], None] | None = None
     seed
         Of every sample, fold and permutation: the same folder gives the same findings.
     """
-    tell = progress or (lambda _: None)
+    report = progress or (lambda _: None)
     began = time.perf_counter()
-    tell("reading the public tables")
-    return audit_material(gather(challenge, seed=seed), tell, began)
+    report("reading the public tables")
+    return audit_material(gather(challenge, seed=seed), report, began)
 
 
-def audit_material(material: Material, tell: Callable[[str], None], began: float) -> Audit:
+def audit_material(material: Material, report: Callable[[str], None], began: float) -> Audit:
     findings: list[Finding] = []
     passport: list[dict[str, Any]] = []
     skipped: dict[str, list[str]] = {}
     for code, checks in all_checks().items():
-        tell(code.replace("_", " "))
+        report(code.replace("_", " "))
         own: list[Finding] = []
         reasons: list[str] = []
-        about_nothing = 0
+        not_applicable = 0
         for check in checks:
             try:
                 own += run_check(check, material)
             except NotApplicable:
-                about_nothing += 1
+                not_applicable += 1
             except NotChecked as unable:
                 reasons.append(str(unable))
             except Exception as fault:
-                # One check's mistake must not hide what the others found; it is told, and looked into.
+                # One check's fault must not hide the findings of the others; it is reported and logged.
                 log.exception("the check %s failed on %s", code, material)
                 reasons.append(
                     f"the check itself failed ({type(fault).__name__}: {str(fault)[:120]}); please report it"
@@ -88,7 +90,7 @@ def audit_material(material: Material, tell: Callable[[str], None], began: float
         findings += own
         if any(f.severity != "info" for f in own):
             result = "warn"
-        elif about_nothing == len(checks):
+        elif not_applicable == len(checks):
             result = "not applicable"
         else:
             result = "not checked" if reasons else "pass"
@@ -108,8 +110,8 @@ def audit_material(material: Material, tell: Callable[[str], None], began: float
                     NOT_CHECKED,
                     "warn",
                     "challenge",
-                    f"The {name} table was not looked at: {reason}.",
-                    f"Mend public/{name}.csv; most checks need it, and so do participants.",
+                    f"The {name} table was not checked: {reason}.",
+                    f"Repair public/{name}.csv; most checks need it, and so do participants.",
                 )
             )
     if "ids" in material.lacking:
@@ -119,7 +121,7 @@ def audit_material(material: Material, tell: Callable[[str], None], began: float
                 "warn",
                 "challenge",
                 f"{material.lacking['ids']}.",
-                "Write the test table from the solution's ids, or take the others out of the solution.",
+                "Write the test table from the solution's ids, or remove the other ids from the solution.",
             )
         )
     findings += [
@@ -128,7 +130,7 @@ def audit_material(material: Material, tell: Callable[[str], None], began: float
             "info",
             "challenge",
             f"Not checked ({', '.join(codes)}): {reason}.",
-            "Mend this if the check would make sense here; otherwise look at these points yourself.",
+            "Repair this if the check makes sense here; otherwise check these points yourself.",
         )
         for reason, codes in skipped.items()
     ]

@@ -4,10 +4,10 @@
     def row_order(material: Material) -> Iterator[Found]:
         ...
 
-A check yields what it found and nothing else: it neither prints nor decides about publishing. The
-audit gives a finding its severity: "block" where the check says so and has `blocks`, else "warn" or
-"info". A check raises `NotChecked` with the reason where it cannot tell; that becomes a finding too,
-so that nothing passes in silence.
+A check yields findings and nothing else: it neither prints nor decides about publishing. The
+audit gives a finding its severity: "block" where the check asks for it and has `blocks`, else "warn" or
+"info". A check that cannot be made raises `NotChecked` with the reason; that becomes a finding too,
+so that no check is skipped silently.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ Need = Literal["train", "test", "train_target", "hidden", "listed", "sample", "p
 hidden: the solution's target is a simple column. listed: some public file names the test rows in an
 order, and `hidden` holds. public_files: there is anything in public/."""
 ALARM = 4.0
-"""-log10 of the corrected p from which a finding is made."""
+"""-log10 of the corrected p from which a check reports a finding."""
 BLOCK = 6.0
-"""And from which it may block, together with an effect floor."""
+"""-log10 of the corrected p from which a finding may block, together with an effect floor."""
 SOFT_ALARM = 3.0
-"""As `ALARM`, for checks that only warn and that see little in small tables: gaps, pairs, label shift."""
+"""As `ALARM`, for checks that only warn and have little power in small tables."""
 AUC_FLOOR = 0.55
-"""Below, an association is too weak to matter however sure it is."""
+"""AUC below which an association is too weak to matter, however small its p."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,19 +38,19 @@ class Found:
     """What a check found at one place."""
 
     evidence: str
-    """What was measured, in words with numbers. For the organiser: it may tell of hidden labels."""
+    """What was measured, in words with numbers. For the organiser: it may reveal hidden labels."""
     advice: str
     """What to do."""
     effect: float | None = None
-    """How strong it is; in the unit the check documents (AUC, share of rows, ...)."""
+    """Strength, in the unit the check documents (AUC, share of rows, ...)."""
     log10p: float | None = None
-    """log10 of the corrected p value: -8.0 for 1e-8. None where the finding is a fact and no test."""
+    """log10 of the corrected p value: -8.0 for 1e-8. None where the finding is a fact, not a test."""
     severity: Severity = "warn"
-    """block is only honoured where the check is registered with blocks=True."""
+    """block counts only where the check is registered with blocks=True."""
     where: str = ""
     """Narrows the check's scope: a column, a file."""
     picture: Mapping[str, Any] | None = None
-    """Data for a plot where a person would rather look: {"kind": "line|bars|points", "title", "x_title", "y_title",
+    """Data for a plot: {"kind": "line|bars|points", "title", "x_title", "y_title",
     "x": [...], "y": [...], "text": what the picture shows, in words}."""
 
 
@@ -64,11 +64,11 @@ class Check:
     version: int
     run: Callable[[Material], Iterator[Found]] = field(repr=False)
     title: str
-    """The function's first docstring line: what the check looks for, as participants may read it."""
+    """The function's first docstring line, which participants may read."""
 
 
 CHECKS: dict[str, list[Check]] = {}
-"""By code; several functions may look for the same thing in different ways."""
+"""By code; several functions may share one."""
 
 
 def check(

@@ -30,7 +30,7 @@ from scorer.leakage.statistics import (
 from scorer.leakage.target import Target
 
 LEADING = 0.97
-"""And from which one that is far ahead of all others is warned of."""
+"""AUC from which a column far ahead of all others gets a warning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class ColumnPower:
     test: Power | None
     """Among the test rows."""
     carried: Power | None
-    """In the test rows, as train would have it."""
+    """In the test rows, by statistics of train alone."""
     pooled: Power | None
     """In the rows of both."""
 
@@ -131,7 +131,8 @@ def _powers(material: Material, pool: Pool, target_name: str) -> list[ColumnPowe
 def power_of_column(column: Column, target: Target, folds: Rows, *, judged: Mask | None = None) -> Power:
     """Return how well a column predicts a target out of sample.
 
-    folds: of each row its fold; a row is judged by the rows of all other folds. judged: rows that count (all).
+    folds: of each row its fold; a row is judged by the rows of all other folds. judged: rows that count
+    (all).
     """
     y = target.values
     n = len(y)
@@ -145,7 +146,7 @@ def power_of_column(column: Column, target: Target, folds: Rows, *, judged: Mask
         if any(power.effect > 0.8 for power in found):
             found.append(_power_of_cuts(column, target, folds, counted))
     elif column.is_numeric:
-        # Bins are coarse: where order is all, the order itself says more.
+        # Bins are coarse: for a monotonous column, ranks predict more.
         held = counted & ~column.missing
         if held.sum() >= max(MIN_ROWS, 0.9 * counted.sum()):
             strength = association(column.numbers[held], target.take(held))
@@ -166,7 +167,7 @@ def _bins_of(column: Column, target: Target, n: int) -> Iterator[Codes]:
     n_bins = int(np.clip(n // 20, 2, n_bins))
     _, dense, counts = np.unique(column.codes, return_inverse=True, return_counts=True)
     if len(counts) <= max(16, n // 20):
-        # Values of few rows say little each: they are one.
+        # Values of few rows predict little each: they are pooled.
         rare = counts[dense] < (5 if len(counts) > 2 else 1)
         yield np.where(column.missing, 0, np.where(rare, 1, dense + 2))
     if column.is_numeric and len(counts) > n_bins:
@@ -332,9 +333,9 @@ def _power_of_words(column: Column, target: Target, counted: Mask) -> Power:
                     best, chosen = float(auc), word
         n1, n0 = int(sizes[1]), int(sizes[0])
         z = (best - 0.5) * 2 * math.sqrt(n1 * n0 / (n1 + n0))
-        words = f"; the word {chosen[:40]!r} does it" if chosen else ""
+        words = f"; by the word {chosen[:40]!r}" if chosen else ""
         return Power(best, _error(best, target.take(rows)), corrected(log10p_of_z(z), len(holding)), words)
-    # A word for each class: what they tell together is what the best word of each row says.
+    # A word for each class: a row is given the class of its best word.
     guess = np.full(len(rows), -1)
     sure = np.zeros(len(rows))
     for places in holding.values():
@@ -346,7 +347,7 @@ def _power_of_words(column: Column, target: Target, counted: Mask) -> Power:
             guess[stronger], sure[stronger] = code, purity
     right = int((guess == dense).sum())
     effect = 0.5 + max(0.0, beyond_chance(right, int(sizes.max()), len(rows))) / 2
-    # Chosen among all words of the same rows: only near certainty means anything.
+    # Chosen among all words of the same rows: only a near certain one counts.
     if effect < LEADING:
         return NO_POWER
-    return Power(effect, 0.01, log10p_of_arrangement(sizes), "; single words do it")
+    return Power(effect, 0.01, log10p_of_arrangement(sizes), "; by single words")

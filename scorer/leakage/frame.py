@@ -32,7 +32,7 @@ def decimals_of(text: str) -> float:
 
 MAX_TABLE_BYTES = 8_000_000_000
 MISSING = ("", "na", "n/a", "nan", "null", "none", "?", "-", "nil", "#n/a")
-"""Spellings of nothing, compared in lower case."""
+"""Spellings of a missing value, compared in lower case."""
 Codes = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 Rows = NDArray[np.int64]
@@ -48,7 +48,7 @@ class Feature:
 
     name: str
     kind: Literal["number", "time", "category", "text"]
-    """number and time (ISO 8601; numbers are seconds) where every cell that holds something is one; else
+    """number or time (ISO 8601; numbers are seconds) where every cell that is not empty is one; else
     category where values repeat, text where they hardly do."""
     texts: pa.Array
     """As written, string type."""
@@ -180,7 +180,7 @@ _TIME = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-
 def _feature(name: str, texts: pa.Array) -> Feature:
     encoded = texts.dictionary_encode()
     values: pa.Array = encoded.dictionary
-    # What can be decided of the distinct values is decided there: a column of a million rows may have ten.
+    # Decide on distinct values where possible: a column of a million rows may have ten.
     trimmed = pc.utf8_trim_whitespace(values)
     nothing = np.asarray(
         pc.is_in(pc.utf8_lower(trimmed), value_set=pa.array(MISSING)).to_numpy(zero_copy_only=False),

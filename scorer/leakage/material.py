@@ -1,6 +1,6 @@
 """The public tables and the hidden labels, read once and lined up.
 
-Checks that need not see every row work on `sampled()` sides and say so.
+Checks that need not see every row work on `sampled()` sides and state it.
 """
 
 from __future__ import annotations
@@ -268,7 +268,7 @@ def _train_side(
     id_names = tuple(name for name in challenge.solution.id_columns if name in frame)
     targets: list[Target] = []
     columns: set[str] = set()
-    # A target that is one column of classes may be named otherwise in train: then it is what test lacks.
+    # A target that is one column of classes may have another name in train: then test lacks the column.
     only_train = [
         name for name in frame.names if test is not None and name not in test and name not in id_names
     ]

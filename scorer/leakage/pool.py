@@ -22,7 +22,7 @@ from scorer.leakage.target import Target
 from scorer.reading.columns import FloatArray
 
 ROWS = 30_000
-"""Rows of each table that are looked at; what depends on every row of a value says so."""
+"""Sampled rows of each table."""
 FOLDS = 5
 
 
@@ -51,7 +51,7 @@ def is_drift(material: Material, name: str, target_name: str) -> bool:
     held = (changes != 0) & ~np.isnan(steps) & ~np.isnan(changes)
     if held.sum() < 10:
         return True
-    # Of several classes the numbers are names: a step is right if it goes as it mostly does between these two.
+    # Numbers of classes are names: a step agrees if it goes the way most steps between these two do.
     pairs = np.unique(np.column_stack([y[:-1], y[1:]])[held], axis=0, return_inverse=True)[1].ravel()
     up = np.bincount(pairs, weights=np.sign(steps[held]))
     return float(np.abs(up).sum() / held.sum()) < 0.9
@@ -121,7 +121,7 @@ class Pool:
     train: Side | None
     test: Side | None
     declared: frozenset[str]
-    """The columns that the split is by, which are meant to differ."""
+    """The columns that the split is by, which differ by intent."""
     groups: Codes | None
     """Of the declared group column; None if none is declared or it is not in both tables."""
     folds: Rows

@@ -61,7 +61,7 @@ def rhythm_of(target: Target) -> Rhythm:
     for lag in LAGS:
         if lag > n // 4:
             break
-        # The neighbours are the question; other distances are many and share what is left.
+        # Neighbours get a third of the tests' weight; all other distances share another third.
         found = corrected(_log10p_of_lag(codes, ranks, lag), 3 if lag == 1 else 3 * len(LAGS))
         if found < log10p:
             log10p, best_lag = found, lag
@@ -76,7 +76,7 @@ def rhythm_of(target: Target) -> Rhythm:
         return best
     if best_period:
         auc = association_of_codes(places % best_period, target.take(known)).auc
-        return Rhythm(log10p, auc, f"the row number modulo {best_period} tells")
+        return Rhythm(log10p, auc, f"the row number modulo {best_period} predicts")
     what = "the two neighbouring rows" if best_lag == 1 else f"the rows {best_lag} before and after"
     return Rhythm(log10p, _auc_of_neighbours(target.take(known), best_lag), f"{what} predict")
 
@@ -97,9 +97,9 @@ def _log10p_of_lag(codes: Codes | None, ranks: FloatArray | None, lag: int) -> f
     equal = int(np.count_nonzero(codes[lag:] == codes[:-lag]))
     if variance <= 0 or equal <= expected:
         return 0.0
-    # Rows of rare classes meet seldom, with a tail like Poisson's: a gamma law of its skewness, 1 / sqrt(meetings),
-    # that is the normal one where there are many. The largest class adds nothing to what the others tell.
-    # One less, because one row more or less of a class changes two pairs.
+    # Rows of rare classes meet seldom, with a tail like Poisson's: a gamma law of its skewness, 1 /
+    # sqrt(meetings), that is the normal one where there are many. The largest class adds no information to
+    # the others. One less, because one row more or less of a class changes two pairs.
     meetings = (s2 - float(counts.max()) ** 2) / n
     z = (equal - 1 - expected) / math.sqrt(variance)
     shape = 4 * max(meetings, 1e-3)
@@ -149,7 +149,7 @@ def order_finding(
     if material.time is not None and material.time in sorting:
         return Found(
             f"{words} The rows are sorted by the declared time column {material.time}.",
-            "Nothing, if the target simply changes with time.",
+            "No change is needed if the target only changes with time.",
             auc,
             log10p,
             "info",
@@ -158,8 +158,10 @@ def order_finding(
         )
     if sorting and _explains(side, target, order, sorting):
         return Found(
-            f"{words} The rows are sorted by {', '.join(sorting)}, which participants see and which explains it.",
-            "Nothing needs to change if participants may know these columns; declare split.time or split.group if they "
+            f"{words} The rows are sorted by {', '.join(sorting)}, which participants can see and which "
+            "explains this.",
+            "No change is needed if participants may know these columns; declare split.time or "
+            "split.group if they "
             "are one.",
             auc,
             log10p,
@@ -196,7 +198,7 @@ def _sorted_by(material: Material, side: Side, order: Rows) -> dict[str, FloatAr
             found[name] = np.floor(32 * (ranks - 1) / max(1, len(ranks)))
         elif in_blocks:
             found[name] = np.nan_to_num(feature.scores, nan=-1.0)
-    # Series one below the other: in time within each block.
+    # Series below each other are sorted by time within each block.
     time = material.time
     if time is not None and time not in found and time in sample.frame and found:
         moments = sample.frame.feature(time).scores[picked]
@@ -227,7 +229,7 @@ def _explains(side: Side, target: Target, order: Rows, sorting: dict[str, FloatA
     y = target.values[order]
     known = ~np.isnan(y)
     length = len(next(iter(sorting.values())))
-    if length != len(side):  # a sample: neighbours are lost, the columns' order is not
+    if length != len(side):  # a sample loses neighbours but keeps the columns' order
         return True
     levels = (
         [y]

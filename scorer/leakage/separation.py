@@ -1,4 +1,4 @@
-"""How well rows of two sides can be told apart by columns."""
+"""How well columns separate rows of two sides."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Separation:
 def separation_of(
     pool: Pool, names: Sequence[str], member: Mask, groups: Codes | None, rows: Mask | None = None
 ) -> Separation:
-    """Return how well columns tell `member` rows from the others.
+    """Return how well columns separate `member` rows from the others.
 
     Groups are kept whole and counted once.
     """
@@ -71,13 +71,14 @@ def separation_of(
             best[name] = strength
     ranked = sorted(best.items(), key=lambda one: (-one[1].auc, one[1].log10p))
     n1, n0 = n_units(inside, own_groups)
-    # At random where there are too many: chosen by how they do on all rows, they would do well on held-out ones too.
+    # Chosen at random where there are too many: columns chosen on all rows would look good on held-out rows
+    # too.
     kept = [name for name, _ in ranked]
     if len(kept) > _MODEL_COLUMNS:
         kept = np.random.default_rng(pool.seed).choice(kept, _MODEL_COLUMNS, replace=False).tolist()
     matrix = np.column_stack([view for name in kept for view in _views(columns[name])])
     auc, z = 0.5, 0.0
-    # Trees see any difference in large tables; in small ones a line sees more of many small ones.
+    # Trees find any difference in large tables; in small ones a line finds many small differences better.
     for scores in _membership_scores(matrix, inside, own_groups, pool.seed):
         member, score = inside, scores
         if own_groups is not None:
@@ -202,7 +203,7 @@ def _membership_scores(
     folds = [(train, test) for train, test in splits if len(np.unique(y[train])) == 2 and len(test)]
     normal = np.column_stack([_normal_scores(column) for column in x.T])
     for linear in (False, True):
-        # Rows beyond the sample are nobody's: in the middle they keep out of the way.
+        # Rows outside the sample get the middle score, which favours neither side.
         scores = np.full(len(inside), 0.5)
         for train, test in folds:
             if linear:

@@ -18,7 +18,7 @@ from scorer.leakage.target import Target
 from scorer.reading.columns import FloatArray
 
 MIN_ROWS = 20
-"""Labelled rows below which nothing can be told."""
+"""Labelled rows below which a check has no power."""
 
 
 def beyond_chance(right: float, commonest: float, n: int) -> float:
@@ -93,10 +93,12 @@ def log10p_of_count(k: float, expected: float) -> float:
 def log10p_of_codes(codes: Codes, target: Target) -> float:
     """Return log10 p of one test of codes against a target.
 
-    Chi-squared for classes, Kruskal-Wallis for numbers. Rare classes and codes are pooled until about 3 rows
+    Chi-squared for classes, Kruskal-Wallis for numbers. Rare classes and codes are pooled until about 3
+    rows
     are expected in a cell: below that chi-squared gives false alarms.
 
-    Rare classes and codes are put together until about 3 rows are expected in a cell: below, chi-squared cries wolf.
+    Rare classes and codes are put together until about 3 rows are expected in a cell: below, chi-squared
+    cries wolf.
     """
     known = target.known
     y = target.values[known]
@@ -239,7 +241,7 @@ def association_of_codes(codes: NDArray[np.int64], target: Target) -> Strength:
         )
         effect = association(score, number)
         log10p = corrected(_log10p_of_groups(dense, values, is_number=target.kind == "number"), len(levels))
-        # Leaving one out makes rows of the rarer value look alike: the effect must point the right way.
+        # Leaving one row out makes rows of the rarer value alike: the effect must have the right direction.
         if log10p < best.log10p:
             best = Strength(effect.auc, log10p, name)
     return best

@@ -20,7 +20,7 @@ from scorer.reading.columns import FloatArray
 
 Hashes = NDArray[np.uint64]
 MODEL_SLACK = 3.0
-"""How much more often than modelled rows may meet by chance."""
+"""How much more often than modelled rows may be equal by chance."""
 _TWINS: WeakKeyDictionary[Material, Twins] = WeakKeyDictionary()
 
 
@@ -30,7 +30,7 @@ class Cells:
 
     hashes: Hashes
     is_key: bool
-    """A row number or a made-up name: it never repeats and says nothing of the row."""
+    """A row number or an arbitrary name: it never repeats and does not describe the row."""
 
 
 def cells_of(columns: Sequence[pa.Array]) -> Cells:
@@ -80,7 +80,7 @@ def _rounded(numbers: FloatArray) -> FloatArray:
         if half > 0:
             digits = np.minimum(digits, math.floor(math.log10(half)))
         steps = np.round(values / 10.0 ** np.clip(digits - 5, -300, 300))
-    # Steps are whole; multiplied back, the last bit would be left to chance.
+    # Steps are whole; multiplied back, the last bit would be arbitrary.
     key = np.where(values == np.floor(values), values, steps * 16 + digits / 1024)
     return np.asarray(np.where(finite, key, np.inf) + 0.0)
 
@@ -183,7 +183,7 @@ def _find_twins(material: Material) -> Twins:
         kept.append(name)
         rows += salted_hashes(column.hashes, number)
         cells.append(column.hashes[picked])
-    if not kept:  # then the keys are all there is
+    if not kept:  # a table of keys only
         for number, (name, hashes) in enumerate(keys):
             kept.append(name)
             rows += salted_hashes(hashes, number)
@@ -211,7 +211,7 @@ def _log_chances(cells: Hashes) -> FloatArray:
     for j in range(d):
         each = np.bincount(codes[:, j])
         others = each[codes[:, j]] - twins
-        # A value nobody else has: Chao's estimate of how many more there are, over distinct rows.
+        # A unique value: Chao's estimate of how many unseen ones exist, over distinct rows.
         distinct = np.bincount(codes[first, j])
         once, twice = int((distinct == 1).sum()), int((distinct == 2).sum())
         unseen = max(2 * twice, 1) / (n * max(1, once))

@@ -1,4 +1,4 @@
-"""Train and test rows that columns tell apart."""
+"""Train and test rows that columns can separate."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from scorer.leakage.separation import FAR_APART, MIN_SIDE, separation_of, side_h
 
 @check("adversarial_shift", scope="split", needs=("train", "test"), cost="columns x n", blocks=True)
 def adversarial_shift(material: Material) -> Iterator[Found]:
-    """Train and test rows that columns tell apart.
+    """Train and test rows that columns can separate.
 
-    effect: cross-validated AUC of a small boosted model for train against test, or of one column where that is more.
+    effect: cross-validated AUC of a small boosted model for train against test, or of one column where that
+    is more.
     """
     pool = pool_of(material)
     names = [name for name in pool.shared if name not in pool.declared]
@@ -45,10 +46,15 @@ def adversarial_shift(material: Material) -> Iterator[Found]:
     elif material.is_grouped:
         words = " Whole groups were compared."
     elif severity == "block":
-        words = " If the split is meant to be in time or by group, declare it in challenge.yaml (split: strategy, time or group)."
+        words = (
+            " If the split is meant to be in time or by group, declare it in challenge.yaml (split: "
+            "strategy, time or group)."
+        )
     yield Found(
-        f"a model tells train from test rows with AUC {found.auc:.3f} (0.5 if both were drawn alike); columns alone: {listed}{pool.sampling}.{words}",
-        f"Look at {top[0][0]} first: {'is it a counter, a date, or prepared differently?' if top else ''} A score on such a test measures the shift too.",
+        f"a model separates train from test rows with AUC {found.auc:.3f} (0.5 if both were drawn alike); "
+        f"columns alone: {listed}{pool.sampling}.{words}",
+        f"Check {top[0][0]} first: {'is it a counter, a date, or prepared differently?' if top else ''} A "
+        "score on such a test measures the shift too.",
         effect=found.auc,
         log10p=found.log10p,
         severity=severity,

@@ -41,7 +41,8 @@ def constant_column(material: Material) -> Iterator[Found]:
 def new_categories(material: Material) -> Iterator[Found]:
     """Values of test that train lacks, beyond chance.
 
-    Effect: the share of test rows. The expectation is exact for a random split: a value that stands c times in both
+    Effect: the share of test rows. The expectation is exact for a random split: a value that stands c times
+    in both
     tables together is new with the chance that all c fell into test.
     """
     if not material.shared:
@@ -50,7 +51,7 @@ def new_categories(material: Material) -> Iterator[Found]:
     declared = {material.group, material.time}
     for name in material.shared:
         a, b = train.frame.feature(name), test.frame.feature(name)
-        # With everything empty on one side there is no vocabulary to compare; other checks tell of that.
+        # An empty side has no values to compare; other checks report that.
         if name in declared or a.missing.all() or b.missing.all() or "text" in (a.kind, b.kind):
             continue
         own, other = joint_codes(a, b)
@@ -79,7 +80,7 @@ def new_categories(material: Material) -> Iterator[Found]:
             )
         expected = float((counts * chance).sum())
         clump = float((counts**2 * chance).sum()) / max(expected, 1e-300) if expected > 0 else 1.0
-        # Values come in clumps, and new ones may be one clump: each value counts once.
+        # Values are clustered, and the new ones may be one cluster: each value counts once.
         n_values = int(new.sum())
         log10p = corrected(
             max(log10p_of_count(k / clump, expected / clump), log10p_of_count(n_values, float(chance.sum()))),
@@ -90,9 +91,11 @@ def new_categories(material: Material) -> Iterator[Found]:
         examples = ", ".join(repr(text) for text in _examples(b, other_rows=new, codes=joint_codes(a, b)[1]))
         drifts = material.is_grouped or material.is_sequential or material.time is not None
         yield Found(
-            f"Column {name}: {k:,} of {n:,} test rows ({k / n:.1%}) hold {n_values:,} values that train never shows, "
+            f"Column {name}: {k:,} of {n:,} test rows ({k / n:.1%}) hold {n_values:,} values that train "
+            "lacks, "
             f"such as {examples}; a random split would leave about {expected:.1f} such rows.{test.sampling}",
-            "Check for other spellings or codes in test; if the values are truly new, say so in the description.",
+            "Check for other spellings or codes in test; if the values are really new, state it in the "
+            "description.",
             k / n,
             log10p,
             "info" if drifts else "warn",
@@ -113,7 +116,7 @@ def _constants(material: Material, sides: Sequence[Side]) -> Iterator[Found]:
         codes = np.concatenate(joint_codes(*features)) if len(features) == 2 else features[0].codes
         tops[name] = float(np.bincount(codes + 1).max() / len(codes))
     constants = [name for name in names if tops[name] == 1.0 and _is_constant_in_full(material, name)]
-    # Images and one-hot tables have dead columns by nature: there they are worth a note and no more.
+    # Images and one-hot tables always have constant columns: there they are only worth an info.
     is_sparse = sum(tops[name] >= 0.97 for name in names) > max(2, len(constants))
     for name in constants:
         side = next(side for side in sides if name in side.frame)
@@ -123,7 +126,7 @@ def _constants(material: Material, sides: Sequence[Side]) -> Iterator[Found]:
         )
         yield Found(
             f"Column {name} {what}.",
-            "Leave it out, or check what was lost when it was written.",
+            "Remove it, or check what was lost when it was written.",
             1.0,
             None,
             "info" if is_sparse else "warn",
@@ -141,7 +144,7 @@ def _constants(material: Material, sides: Sequence[Side]) -> Iterator[Found]:
             yield Found(
                 f"Column {name} holds {a.texts[0].as_py()[:40]!r} in every train row, and something else in "
                 f"{(other != own[0]).mean():.1%} of the test rows.",
-                "A model can learn nothing from it; check how it was written for train.",
+                "A model learns nothing from it; check how it was written for train.",
                 float((other != own[0]).mean()),
                 where=name,
             )
@@ -184,7 +187,7 @@ def _copies(side: Side) -> Iterator[Found]:
         if whole in equal:
             yield Found(
                 f"Column {name} repeats column {equal[whole]} in every row{side.sampling}.",
-                "Leave one of them out.",
+                "Remove one of them.",
                 1.0,
                 None,
                 "info" if len(counts) == 2 else "warn",
@@ -192,7 +195,7 @@ def _copies(side: Side) -> Iterator[Found]:
             )
             continue
         equal[whole] = name
-        # Values that hardly repeat can always be renamed into each other; of numbers the order counts then.
+        # Values that hardly repeat can always be renamed into each other; then the order of numbers decides.
         if len(counts) <= n / 2:
             key = codes.astype(np.int32).tobytes()
         elif feature.is_numeric and not feature.missing.any():
@@ -202,8 +205,9 @@ def _copies(side: Side) -> Iterator[Found]:
             continue
         if key in renamed:
             yield Found(
-                f"Column {name} says the same as column {renamed[key]} with other values{side.sampling}.",
-                "Leave one of them out, unless both spellings are wanted.",
+                f"Column {name} has the same information as column {renamed[key]} with other "
+                f"values{side.sampling}.",
+                "Remove one of them, unless both spellings are wanted.",
                 1.0,
                 None,
                 "info",
@@ -230,7 +234,8 @@ def _mixed_types(sides: Sequence[Side]) -> Iterator[Found]:
             if 0.5 <= share < 1:
                 odd = feature.texts[int(np.flatnonzero(~cells & ~feature.missing)[0])].as_py()[:40]
                 yield Found(
-                    f"Column {name} of {side.file} holds numbers in {share:.1%} of its cells and words such as {odd!r} "
+                    f"Column {name} of {side.file} holds numbers in {share:.1%} of its cells and words "
+                    f"such as {odd!r} "
                     "in the others.",
                     "Write one kind of value, and leave cells empty where there is none.",
                     1 - share,

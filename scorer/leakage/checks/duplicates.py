@@ -13,17 +13,19 @@ from scorer.leakage.statistics import association, corrected, log10p_of_count, l
 from scorer.leakage.twins import MODEL_SLACK, Twins, twins_of
 
 TWIN_SHARE = 0.01
-"""Of the test rows; from here on twins in train block."""
+"""Share of the test rows from which twins in train block."""
 COPIED_LABELS = 3
-"""So many twins with the same label block however many rows there are."""
+"""So many twins with the same label block, whatever the number of rows."""
 
 
 @check("duplicate_rows", scope="rows", needs=("train", "test"), cost="n d", blocks=True)
 def duplicate_rows(material: Material) -> Iterator[Found]:
     """Test rows that are also in train, beyond chance.
 
-    Effect: the share of test rows with a twin beyond chance. Two rows are twins if all columns that both tables
-    have are equal: numbers to 6 significant digits, texts without case and outer spaces; row numbers are left out.
+    Effect: the share of test rows with a twin beyond chance. Two rows are twins if all columns that both
+    tables
+    have are equal: numbers to 6 significant digits, texts without case and outer spaces; row numbers are
+    left out.
     """
     twins = twins_of(material)
     test = material.test
@@ -43,7 +45,8 @@ def duplicate_rows(material: Material) -> Iterator[Found]:
     first = int(np.flatnonzero(matched)[0])
     place = int(np.flatnonzero(twins.train == twins.test[first])[0])
     words = (
-        f"{k:,} of {n:,} test rows ({k / n:.1%}) equal a train row in all {len(twins.names)} compared columns; "
+        f"{k:,} of {n:,} test rows ({k / n:.1%}) equal a train row in all {len(twins.names)} compared "
+        "columns; "
         f"chance would give about {expected:,.1f}. First: test row {first + 1} and train row {place + 1}."
     )
     if compared:
@@ -51,14 +54,14 @@ def duplicate_rows(material: Material) -> Iterator[Found]:
     if log10p > -ALARM:
         if k / n >= 0.05:
             yield Found(
-                f"{words} With so few distinct values that is no more than chance.",
-                "Nothing needs to change if the rows are different cases that merely look alike.",
+                f"{words} With so few distinct values this is no more than chance.",
+                "No change is needed if the rows are different cases that look alike.",
                 k / n,
                 log10p,
                 "info",
             )
         return
-    # Rows of a coarse table repeat within train as often, and with other labels: that is no copying.
+    # Rows of a coarse table repeat within train as often, with other labels: they are not copies.
     is_copying = not compared or agreement >= 0.9 or over_train <= -BLOCK
     blocks = (
         log10p <= -BLOCK
@@ -98,7 +101,8 @@ def duplicate_test_rows(material: Material) -> Iterator[Found]:
         sure = corrected(found.log10p, len(test.targets))
         if sure <= -ALARM and found.auc >= AUC_FLOOR:
             yield Found(
-                f"The number of copies of a test row orders the hidden {target.name} with AUC {found.auc:.3f} over "
+                f"The number of copies of a test row orders the hidden {target.name} with AUC "
+                f"{found.auc:.3f} over "
                 f"{len(counts):,} distinct rows, of which {int((counts > 1).sum()):,} are repeated.",
                 "Merge the copies, or give each test row once.",
                 found.auc,
@@ -113,7 +117,7 @@ def duplicate_test_rows(material: Material) -> Iterator[Found]:
         yield Found(
             f"{k:,} of {n:,} test rows ({k / n:.1%}) have a twin in the test table; chance would give about "
             f"{expected:,.1f}. {across:,} private rows have a twin among the public ones.",
-            "Give each record once; else what is learnt of public rows pays on private ones.",
+            "Give each record once; otherwise public scores reveal labels of private rows.",
             (k - expected) / n,
             log10p,
         )
@@ -123,9 +127,10 @@ def duplicate_test_rows(material: Material) -> Iterator[Found]:
 def conflicting_labels(material: Material) -> Iterator[Found]:
     """Equal rows with different labels.
 
-    No model can tell them apart.
+    No model can distinguish them.
 
-    Effect: the share of train rows in such groups. Numbers conflict if they differ by more than a twentieth of the
+    Effect: the share of train rows in such groups. Numbers conflict if they differ by more than a twentieth
+    of the
     target's standard deviation.
     """
     twins = twins_of(material)
@@ -159,9 +164,12 @@ def conflicting_labels(material: Material) -> Iterator[Found]:
         natural = twins.expected_train_share
         by_chance = MODEL_SLACK * natural >= share
         yield Found(
-            f"{int(bad.sum()):,} of {len(y):,} train rows ({share:.1%}) equal a row with another {target.name}; {limit}."
+            (
+                f"{int(bad.sum()):,} of {len(y):,} train rows ({share:.1%}) equal a row with another "
+                f"{target.name}; {limit}."
+            )
             + (f" Chance alone would repeat about {natural:.1%} of the rows." if by_chance else ""),
-            "Check how labels came to differ: noise is legitimate, a lost column or a bad join is not.",
+            "Check why labels differ: noise is legitimate, a lost column or a wrong join is not.",
             share,
             None,
             "warn" if share > 0.05 and not by_chance else "info",

@@ -112,14 +112,21 @@ def _of_metadata(
             "y_title": f"mean {target.name}",
             "x": list(range(1, len(tenths) + 1)),
             "y": [float(np.nanmean(part)) if not np.isnan(part).all() else 0.0 for part in tenths],
-            "text": f"Files are sorted by {what} and cut into twentieths; a level line would mean that it tells nothing.",
+            "text": (
+                f"Files are sorted by {what} and cut into twentieths; a level line means that it predicts "
+                "nothing."
+            ),
         }
     label = f" (class {strength.detail})" if strength.detail else ""
     yield Found(
-        f"{where}: {what} of {n:,} files that belong to test rows orders the hidden {target.name}{label} with AUC {strength.auc:.3f}.",
-        "Write the files anew in random order with one and the same date (zip -X, or touch), under names and in folders that say nothing."
+        f"{where}: {what} of {n:,} files that belong to test rows orders the hidden {target.name}{label} "
+        f"with AUC {strength.auc:.3f}.",
+        (
+            "Write the files again in random order with one date (zip -X, or touch), with names and folders "
+            "unrelated to the target."
+        )
         if worst == "block"
-        else "Size may be content; if not, bring all files to one form.",
+        else "Size may be content; if not, write all files in one form.",
         effect=strength.auc,
         log10p=log10p,
         severity=worst if sure else "warn",

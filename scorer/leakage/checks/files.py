@@ -36,16 +36,20 @@ _LIKE_LABELS = 0.985
 _STRONG = 0.75
 """AUC from which a column that only test rows have blocks."""
 _WAYS = 40
-"""In which a column is lined up with the labels, about: what p values are corrected for."""
+"""About how many ways to line a column up with the labels; p values are corrected for them."""
 _SEARCHED_BYTES = 200_000_000
-_LESS = "Take it out of public/ and publish again; if it was public before, draw new test rows. If it is the output of a baseline or is meant to be known, say so in the override's reason."
+_LESS = (
+    "Take it out of public/ and publish again; if it was public before, draw new test rows. If it is the "
+    "output of a baseline or is meant to be known, state that in the override's reason."
+)
 
 
 @check("labels_in_public_file", scope="files", needs=("public_files",), cost="files x n log n", blocks=True)
 def labels_in_public_file(material: Material) -> Iterator[Found]:
     """Hidden labels inside a published file or archive.
 
-    effect: AUC of the column for the hidden labels (of classes: agreement beyond the commonest, on the same scale).
+    effect: AUC of the column for the hidden labels (of classes: agreement beyond the commonest, on the same
+    scale).
     """
     names = published_files(material)
     judged = table_files(material)
@@ -67,7 +71,8 @@ def labels_in_public_file(material: Material) -> Iterator[Found]:
                 unread.append(
                     Unread(
                         thing.path,
-                        "was not searched for labels by its bytes, as there was too much before it",
+                        "was not searched for labels by its bytes, because the files before it used up "
+                        "the limit",
                     )
                 )
         elif isinstance(thing, Table) and hidden is not None and thing.n_rows:
@@ -92,8 +97,9 @@ def labels_in_public_file(material: Material) -> Iterator[Found]:
         yield from best.values()
     elif names:
         yield Found(
-            "The hidden target is not a simple column, or its ids are not simple, so the published files could only be listed, not compared with it.",
-            "Look through them yourself.",
+            "The hidden target is not a simple column, or its ids are not simple, so the published files "
+            "could only be listed, not compared with it.",
+            "Check them yourself.",
             severity="info",
         )
     yield from _unread(unread)
@@ -105,7 +111,7 @@ class _Effect:
     auc: float
     log10p: float
     alike: float
-    """As `auc`, and of classes by agreement: how nearly the labels can be read off."""
+    """As `auc`; of classes by agreement: how well the labels can be read from it."""
     words: str
 
 
@@ -141,11 +147,14 @@ def _effect(numbers: FloatArray | None, codes: Codes, target: Target, seed: int)
     if groups is None:
         return _Effect(auc, log10p, auc if target.kind == "binary" else 0.5, f"AUC {auc:.3f}")
     share, commonest = _agreement(groups, own.values)
-    # Of few rows the count that is right says more than ranks do.
+    # With few rows the number of right ones is surer than ranks.
     right = float(stats.binom.logsf(round(share * len(rows)) - 1, len(rows), commonest)) / math.log(10)
     log10p = corrected(min(log10p, right), 2)
     agreement = 0.5 + max(0.0, share - commonest) / (1 - commonest) / 2 if commonest < 1 else 0.5
-    words = f"AUC {auc:.3f}; the class can be read off it for {share:.1%} of {len(rows):,} rows, where the commonest class has {commonest:.1%}"
+    words = (
+        f"AUC {auc:.3f}; the class can be read from it for {share:.1%} of {len(rows):,} rows, where the "
+        f"commonest class has {commonest:.1%}"
+    )
     if target.kind == "binary":
         return _Effect(max(auc, agreement), log10p, max(auc, agreement), words)
     return _Effect(max(auc, agreement), log10p, agreement, words)
@@ -321,8 +330,8 @@ def _judge(vector: Vector, hidden: Hidden, counterparts: _Counterparts, n_tests:
             severity = "block" if sure and effect.auc >= _STRONG else "warn"
             words = "; train has no such column"
         else:
-            # What is as strong in train is there to be learnt from; AUCs of n rows differ by about 1 / (2 sqrt(n)).
-            # By agreement, since of classes the best AUC may be one class here and another there.
+            # A column as strong in train is a feature to learn from; AUCs of n rows differ by about 1 / (2
+            # sqrt(n)). By agreement, since of classes the best AUC may be one class here and another there.
             excess = effect.alike - before.alike
             noise = 0.5 / math.sqrt(max(1, min(len(vector.rows), hidden.n_train)))
             severity = (
@@ -336,7 +345,8 @@ def _judge(vector: Vector, hidden: Hidden, counterparts: _Counterparts, n_tests:
         if severity is None:
             continue
         found = Found(
-            f"{vector.table}, column {vector.name}, lined up {vector.how}, follows the hidden {target.name}: {effect.words}{words}.",
+            f"{vector.table}, column {vector.name}, lined up {vector.how}, follows the hidden "
+            f"{target.name}: {effect.words}{words}.",
             _LESS,
             effect=effect.auc,
             log10p=log10p,
@@ -389,7 +399,7 @@ def _unread(unread: Sequence[Unread]) -> Iterator[Found]:
         more = f" (and {len(lines) - 1:,} more like it)" if len(lines) > 1 else ""
         yield Found(
             f"{lines[0]}{more}.",
-            "Not looked into: make sure yourself that no labels are in there, or publish it in an open form.",
+            "Not read: check yourself that it holds no labels, or publish it in an open format.",
             severity="info",
             where=lines[0].split(" ")[0],
         )
@@ -406,16 +416,19 @@ def _not_published(material: Material, names: Sequence[str]) -> Iterator[Found]:
     if hidden:
         tops = list(dict.fromkeys(name.split("/")[0] for name in hidden))
         yield Found(
-            f"{len(hidden):,} hidden or left-over files in public/ are not published ({', '.join(tops[:4])}).",
-            "Nothing is handed out of these, but whoever copies the folder elsewhere may: a history or a notebook's checkpoint can hold labels.",
+            f"{len(hidden):,} hidden or left-over files in public/ are not published "
+            f"({', '.join(tops[:4])}).",
+            "Heldout does not publish them, but a copy of the folder may: a history or a notebook's "
+            "checkpoint can hold labels.",
             severity="info",
             where=tops[0],
         )
     notebooks = [name for name in names if name.endswith(".ipynb")]
     if notebooks:
         yield Found(
-            f"{len(notebooks)} notebooks are published ({', '.join(notebooks[:3])}); what their cells printed was searched, pictures in them were not.",
-            "Clear the outputs of a notebook that ever saw the solution.",
+            f"{len(notebooks)} notebooks are published ({', '.join(notebooks[:3])}); the text outputs of "
+            "their cells were searched, pictures were not.",
+            "Clear the outputs of notebooks that were run with the solution.",
             severity="info",
             where=notebooks[0],
         )

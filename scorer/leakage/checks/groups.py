@@ -24,7 +24,7 @@ MIN_KEYS, FEWEST_KEYS = 30, 20
 MIN_OVERLAP = 0.2
 """Of the test rows, whose value of a candidate key also stands in train."""
 LIKENESS_FLOOR = 0.1
-"""By which the targets of rows of one value are more alike than those of neighbouring values (a correlation)."""
+"""Correlation of targets within a value, beyond that of neighbouring values."""
 FEW_ROWS = 300.0
 """Effective test rows below which differences of a few points are noise."""
 FEW_GROUPS = 12
@@ -41,7 +41,7 @@ def declared_group_overlap(material: Material) -> Iterator[Found]:
     name = material.group
     if name is None:
         if material.is_grouped:
-            raise NotChecked("the split is said to be by groups, but split.group names no column")
+            raise NotChecked("the split is declared to be by groups, but split.group names no column")
         return
     a, b = declared_column(material, name)
     own, other = joint_codes(a, b)
@@ -56,7 +56,8 @@ def declared_group_overlap(material: Material) -> Iterator[Found]:
         values = len(np.unique(other[shared]))
         example = b.texts[int(np.flatnonzero(shared)[0])].as_py()[:40]
         yield Found(
-            f"{values:,} values of the declared group column {name} stand in both train and test ({k:,} of {n:,} test rows); "
+            f"{values:,} values of the declared group column {name} stand in both train and test ({k:,} "
+            f"of {n:,} test rows); "
             f"the first is {example!r}.",
             "Split again so that every group is wholly on one side.",
             k / n,
@@ -89,7 +90,8 @@ def undeclared_group_overlap(material: Material) -> Iterator[Found]:
 
     Rows of one value share their target.
 
-    Effect: how much more alike the targets of rows of one value are than those of the next values (a correlation;
+    Effect: how much more alike the targets of rows of one value are than those of the next values (a
+    correlation;
     numbers are compared with their neighbours in size, words in their order).
     """
     assert material.train is not None
@@ -108,11 +110,14 @@ def undeclared_group_overlap(material: Material) -> Iterator[Found]:
             if log10p > -ALARM or likeness.same - max(0.0, likeness.adjacent) < LIKENESS_FLOOR:
                 continue
             yield Found(
-                f"Column {name}: targets of train rows of one value correlate {likeness.same:.2f}, those of neighbouring values "
-                f"{likeness.adjacent:.2f} ({likeness.n_values:,} values, {likeness.n_rows / likeness.n_values:.1f} rows each), and "
+                f"Column {name}: targets of train rows of one value correlate {likeness.same:.2f}, those "
+                "of neighbouring values "
+                f"{likeness.adjacent:.2f} ({likeness.n_values:,} values, "
+                f"{likeness.n_rows / likeness.n_values:.1f} rows each), and "
                 f"{overlap:.0%} of the test rows have a value that train holds.{train.sampling}",
-                "If this names a person, a place or a recording, keep each on one side and declare it as split.group; "
-                "else it is a feature like others.",
+                "If this names a person, a place or a recording, keep each on one side and declare it as "
+                "split.group; "
+                "otherwise it is an ordinary feature.",
                 likeness.same - max(0.0, likeness.adjacent),
                 log10p,
                 where=name,
@@ -124,7 +129,8 @@ def undeclared_group_overlap(material: Material) -> Iterator[Found]:
 def few_clusters(material: Material) -> Iterator[Found]:
     """Test rows from too few groups for reliable scores.
 
-    Effect: the effective number of rows, n / (1 + (m - 1) ICC), with the targets' intraclass correlation in the
+    Effect: the effective number of rows, n / (1 + (m - 1) ICC), with the targets' intraclass correlation in
+    the
     declared groups. That of a good model's losses is usually smaller, so this is a lower bound.
     """
     test = material.test
@@ -152,7 +158,8 @@ def few_clusters(material: Material) -> Iterator[Found]:
         if effective >= FEW_ROWS or inflation < 1.5:
             continue
         yield Found(
-            f"The {n:,} {words} rows come from {groups:,} values of {name}; their targets correlate {icc:.2f} within, so they weigh "
+            f"The {n:,} {words} rows come from {groups:,} values of {name}; their targets correlate "
+            f"{icc:.2f} within, so they count "
             f"like about {effective:,.0f} independent rows.",
             "Take more groups into test, and compare scores by resampling whole groups.",
             effective,
@@ -206,7 +213,7 @@ def _is_candidate(feature: Feature) -> bool:
     n = int((~feature.missing).sum())
     if n_values < FEWEST_KEYS or not MIN_ROWS_PER_KEY <= n / n_values <= MAX_ROWS_PER_KEY:
         return False
-    # A dozen values of many rows each are a category like others.
+    # A dozen values of many rows each are an ordinary category.
     return n_values >= MIN_KEYS or n / n_values <= 8
 
 
@@ -279,7 +286,7 @@ def _likeness(order: Codes, target: Target) -> _Likeness:
     _, code, counts = np.unique(order[used], return_inverse=True, return_counts=True)
     if len(counts) < FEWEST_KEYS or counts.max() < 2:
         return _UNALIKE
-    # Each value counts by its rows and not by its pairs, else one large value is all there is.
+    # Each value counts by its rows, not by its pairs, or one large value would decide.
     n_same = np.where(counts > 1, counts, 0).astype(np.float64)
     n_next = np.append(2 * counts[:-1] * counts[1:] / (counts[:-1] + counts[1:]), 0.0)
     same, following = np.zeros(len(counts)), np.zeros(len(counts))
@@ -300,8 +307,8 @@ def _likeness(order: Codes, target: Target) -> _Likeness:
     k = len(difference)
     error = math.sqrt((k - 1) / k * float(((difference - difference.mean()) ** 2).sum()))
     alike, adjacent = totals[0] / totals[1] / variance, totals[2] / totals[3] / variance
-    # If values meant nothing, products of two rows would vary by the trace of the squared covariance. The error by
-    # blocks is larger where values do mean something, and guards against a few values that are special.
+    # If values had no effect, products of two rows would vary by the trace of the squared covariance. The
+    # error by blocks is larger where values have an effect, and protects against a few unusual values.
     product = float((covariance**2).sum()) / variance**2
     held = counts[counts > 1]
     by_chance = (

@@ -33,7 +33,7 @@ def id_signal(material: Material) -> Iterator[Found]:
 
     By their number, first or last characters, or length.
 
-    Effect: AUC of the part of the id that tells most.
+    Effect: AUC of the most predictive part of the id.
     """
     views = [(side, target) for side, target in labelled_sides(material) if side.ids]
     if not views:
@@ -70,7 +70,7 @@ def id_overlap(material: Material) -> Iterator[Found]:
     if first is not None and second is not None and _restarts(first) and _restarts(second):
         yield Found(
             f"{words} In both tables the ids count from {int(first.min())}, so they name different rows.",
-            "Let the ids of test go on where train ends, so that nobody joins the tables by mistake.",
+            "Continue the ids of test where train ends, so that the tables are not joined by mistake.",
             k / n,
             None,
             "info",
@@ -93,7 +93,8 @@ def id_overlap(material: Material) -> Iterator[Found]:
         return
     yield Found(
         words,
-        "An id in both tables links a test row to a labelled one: split by id, or give new ids if they name different cases.",
+        "An id in both tables links a test row to a labelled one: split by id, or give new ids if they "
+        "name different cases.",
         k / n,
         log10p,
         "block",
@@ -190,7 +191,7 @@ def _id_parts(
             best = found.auc, log10p, part
     for part, codes in parts:
         n_values = len(np.unique(codes))
-        # Values of a few rows each are names again, and fit anything.
+        # Values of a few rows each are names, which fit any target.
         if n_values < 2 or n_values > len(codes) / 5:
             continue
         log10p = corrected(log10p_of_codes(codes, target), n_tests)
@@ -203,7 +204,7 @@ def _id_parts(
             and not _is_public(side, codes, target)
         ):
             best = auc, log10p, part
-    # Explanations are looked for in the order of the ids as a whole.
+    # Public columns may explain the order of the ids as a whole.
     order = (
         np.argsort(numbers, kind="stable")
         if numbers is not None
@@ -224,8 +225,9 @@ def _id_parts(
         order,
         auc,
         log10p,
-        f"{side.file}: the {part} of {name} orders {whose_target(side, target)} with AUC {auc:.3f}.{side.sampling}",
-        "Give ids after shuffling, or random ones, so that nothing of the source is left in them.",
+        f"{side.file}: the {part} of {name} orders {whose_target(side, target)} with AUC "
+        f"{auc:.3f}.{side.sampling}",
+        "Assign ids after shuffling, or at random, so that they do not depend on the source.",
         f"{side.file}, {name}",
     )
 

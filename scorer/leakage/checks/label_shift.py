@@ -73,7 +73,8 @@ def label_shift(material: Material) -> Iterator[Found]:
         )
         yield Found(
             f"{first.name} differs between {words}: {seen} (p = {10 ** max(log10p, -300):.1g}).{why}",
-            "Draw the split again, stratified by the target; else scores of the two sides cannot be compared, and a constant submission tells of it.",
+            "Draw the split again, stratified by the target; otherwise scores of the two sides cannot be "
+            "compared, and a constant submission reveals the difference.",
             effect=effect,
             log10p=log10p,
             severity="info" if calm else "warn",
@@ -100,7 +101,10 @@ def _shift(
         log10p = min(0.0, (math.log(2) - 2 * n * effect**2) / math.log(10))
         if grouped:
             log10p = _between_groups(first, second, first_groups, second_groups, None)
-        seen = f"medians {np.median(a):.4g} and {np.median(b):.4g}, largest difference of the distributions {effect:.3f}"
+        seen = (
+            f"medians {np.median(a):.4g} and {np.median(b):.4g}, largest difference of the distributions "
+            f"{effect:.3f}"
+        )
         return (effect, log10p, seen) if effect >= 0.05 else None
     n_classes = max(len(first.classes), len(second.classes))
     counts = np.stack([np.bincount(side.astype(np.int64), minlength=n_classes) for side in (a, b)]).astype(

@@ -30,7 +30,8 @@ def missingness_signal(material: Material) -> Iterator[Found]:
 
     By column, by number in a row, or by pattern.
 
-    effect: odds ratio of a class where the value is missing; of a number, AUC of the target for being missing.
+    effect: odds ratio of a class where the value is missing; of a number, AUC of the target for being
+    missing.
     """
     pool = pool_of(material)
     if not pool.target_names:
@@ -51,7 +52,7 @@ def missingness_signal(material: Material) -> Iterator[Found]:
         if rows.sum() < MIN_ROWS:
             raise NotChecked(f"there are fewer than {MIN_ROWS} independent labelled rows")
         n_tests = len(holes) + 2
-        told = False
+        found_column = False
         for name, missing in holes.items():
             own = rows & pool.has(name)
             best = max(
@@ -61,10 +62,13 @@ def missingness_signal(material: Material) -> Iterator[Found]:
             log10p = corrected(best.log10p, 2 * n_tests if material.is_sequential else n_tests)
             if log10p > -SOFT_ALARM or not best.is_strong:
                 continue
-            told = True
+            found_column = True
             yield Found(
-                f"column {name} is missing in {missing[own].mean():.1%} of rows, and that goes with {target_name}: {best.words}{pool.sampling}.",
-                f"If {name} is missing because of how the rows were collected (two sources joined, a form filled in afterwards), fill it alike or drop it; if the gap itself is honest knowledge, leave it.",
+                f"column {name} is missing in {missing[own].mean():.1%} of rows, and that goes with "
+                f"{target_name}: {best.words}{pool.sampling}.",
+                f"If {name} is missing because of how the rows were collected (two sources joined, a form "
+                "filled in afterwards), fill it in the same way or drop it; if the gap is legitimate "
+                "information, keep it.",
                 effect=best.effect,
                 log10p=log10p,
                 severity="warn",
@@ -77,7 +81,7 @@ def missingness_signal(material: Material) -> Iterator[Found]:
                     **_missing_by_target(missing[own], target.take(own)),
                 },
             )
-        if told or len(holes) < 2:
+        if found_column or len(holes) < 2:
             continue
         matrix = np.column_stack([missing[rows] for missing in holes.values()])
         counts = matrix.sum(axis=1).astype(np.float64)
@@ -92,7 +96,7 @@ def missingness_signal(material: Material) -> Iterator[Found]:
             if log10p <= -SOFT_ALARM and strength.auc >= AUC_FLOOR:
                 yield Found(
                     f"{words} goes with {target_name}: AUC {strength.auc:.3f}{pool.sampling}.",
-                    "Look at how rows of different labels came to be: two sources joined leave such traces.",
+                    "Check how rows of different labels were collected: joined sources leave such traces.",
                     effect=strength.auc,
                     log10p=log10p,
                     severity="warn",
@@ -136,7 +140,10 @@ def _hole(missing: Mask, target: Target) -> _Hole:
                 / ((m - both + 0.5) * (positives - both + 0.5))
             )
             odds = max(odds, 1 / odds)
-            words = f"class {name} is {both / m:.1%} where it is missing and {(positives - both) / (n - m):.1%} elsewhere"
+            words = (
+                f"class {name} is {both / m:.1%} where it is missing and "
+                f"{(positives - both) / (n - m):.1%} elsewhere"
+            )
             best = _Hole(log10p, odds, odds > 1.5, words)
     return best
 
@@ -206,7 +213,7 @@ def missingness_shift(material: Material) -> Iterator[Found]:
         yield Found(
             f"column {name} is missing in {a:.1%} of train rows and {b:.1%} of test rows{pool.sampling}."
             f"{' The split is by time, which may explain it.' if is_meant else ''}",
-            "Prepare both tables by the same steps; a gap that only one side has tells where a row is from.",
+            "Prepare both tables by the same steps; a gap in one table only reveals where a row is from.",
             effect=abs(a - b),
             log10p=log10p,
             severity="info" if is_meant else "warn",

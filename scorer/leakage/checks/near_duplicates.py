@@ -33,7 +33,8 @@ def near_duplicate_rows(material: Material) -> Iterator[Found]:
 
     Numbers moved a little, or one cell changed.
 
-    Effect: the share of test rows. Near is far below the distance to the next few train rows, by a law that holds
+    Effect: the share of test rows. Near is far below the distance to the next few train rows, by a law that
+    holds
     for any smooth distribution: (r1/r6)^k is the least of five uniform numbers in k dimensions.
     """
     twins = twins_of(material)
@@ -44,14 +45,13 @@ def near_duplicate_rows(material: Material) -> Iterator[Found]:
     inner: Material | None = None
     for way in (_near_by_numbers, _one_cell_apart):
         for found in way(material):
-            # Real tables have families: files of one package, forms filled in alike. Then train has them too. But so
-            # it has where copies were made before splitting, so only a few of them are taken for a family.
+            # Real tables have families: files of one package, forms filled in alike. Then train has them
+            # too. Copies made before splitting are in train too, so only a small share of near twins counts
+            # as a family.
             inner = inner or _train_against_itself(material)
             usual = 2 * max((one.effect or 0.0 for one in way(inner)), default=0.0)
             if (found.effect or 0.0) <= 1.5 * usual:
-                words = (
-                    f" Within train it is much the same (about {usual:.1%}): this may be how the data are."
-                )
+                words = f" Within train the share is similar (about {usual:.1%}): the data may be like this."
                 mild = found.severity if (found.effect or 0.0) > FAMILY_SHARE else "info"
                 found = replace(found, severity=mild, evidence=found.evidence + words)
             yield found
@@ -77,9 +77,11 @@ def _near_by_numbers(material: Material) -> Iterator[Found]:
         log10p = log10p_of_count(k, MODEL_SLACK * expected)
         if _is_many(k, n, log10p):
             yield Found(
-                f"{k:,} of {n:,} test rows ({k / n:.1%}) lie far closer to one train row than to the next ones in "
+                f"{k:,} of {n:,} test rows ({k / n:.1%}) lie far closer to one train row than to the next "
+                "ones in "
                 f"{names} numeric columns; chance would give about {expected:.1f}. {pair}{sampling}",
-                "Look at some pairs. Copies with noise, augmentations and repeated measurements belong on one side.",
+                "Check some pairs. Copies with noise, augmentations and repeated measurements belong on "
+                "one side.",
                 k / n,
                 log10p,
             )
@@ -89,7 +91,8 @@ def _near_by_numbers(material: Material) -> Iterator[Found]:
 def near_duplicate_texts(material: Material) -> Iterator[Found]:
     """Test texts that nearly equal a train text.
 
-    Effect: the share of test rows. Texts are compared by the Jaccard similarity of 5-character shingles; candidates
+    Effect: the share of test rows. Texts are compared by the Jaccard similarity of 5-character shingles;
+    candidates
     come from 64 minima of hashes in 16 bands (MinHash).
     """
     if not material.shared:
@@ -106,9 +109,11 @@ def near_duplicate_texts(material: Material) -> Iterator[Found]:
         # Texts made from one template are all alike.
         if k >= 2 and k / n > NEAR_SHARE and typical < 0.6:
             yield Found(
-                f"{k:,} of {n:,} looked-at test texts ({k / n:.1%}) are at least {TEXT_NEAR:.0%} alike to a train text without "
-                f"being equal; the middle one of all is {typical:.0%} alike to its nearest. {example}{test.sampling}",
-                "Look at some pairs; keep edited copies and quotations of a text on one side.",
+                f"{k:,} of {n:,} compared test texts ({k / n:.1%}) are at least {TEXT_NEAR:.0%} alike to "
+                "a train text without "
+                f"being equal; the median similarity to the nearest is {typical:.0%}. "
+                f"{example}{test.sampling}",
+                "Check some pairs; keep edited copies and quotations of a text on one side.",
                 k / n,
                 None,
                 where=name,
@@ -139,7 +144,8 @@ def _near_numbers(material: Material) -> tuple[int, int, float, int, str, str] |
         if len(np.unique(held)) < 10 or cells_of([a.texts, b.texts]).is_key:
             continue
         low, high = np.quantile(held, [0.005, 0.995])
-        # Of long tails the middle counts; where nearly all values are one, the few others do.
+        # The spread of long tails is that of the middle; where nearly all values are equal, that of the
+        # others.
         spread = max(float(np.clip(held, low, high).std()), 0.2 * float(held.std()))
         if 0 < spread < math.inf:
             columns.append(np.nan_to_num((values - float(np.median(held))) / spread, nan=0.0))
@@ -169,7 +175,8 @@ def _near_numbers(material: Material) -> tuple[int, int, float, int, str, str] |
     if close.any():
         at = int(np.flatnonzero(close)[0])
         pair = (
-            f"First: test row {int(test.rows[rows[at]]) + 1} is {six[at, 0]:.2g} standard deviations from train "
+            f"First: test row {int(test.rows[rows[at]]) + 1} is {six[at, 0]:.2g} standard deviations from "
+            "train "
             f"row {int(train.rows[places[at, 0]]) + 1}, and {six[at, 5]:.2g} from the sixth nearest."
         )
     return k, len(queries), len(queries) * chance, len(columns), test.sampling, pair
@@ -221,7 +228,7 @@ def _one_cell_apart(material: Material) -> Iterator[Found]:
         return
     logs = twins.log_chances[n_train:]
     total = logs.sum(axis=1)
-    # One column left out: its own term, and what hangs on it is taken as it is.
+    # One column left out: its own term; columns that depend on it stay as they are.
     rate = np.exp(np.minimum(50.0, special.logsumexp(total[:, None] - logs, axis=1) + math.log(n_train)))
     expected = float(-np.expm1(-np.minimum(rate, 50.0)).sum())
     log10p = log10p_of_count(k, MODEL_SLACK * expected)
@@ -230,9 +237,10 @@ def _one_cell_apart(material: Material) -> Iterator[Found]:
     which, counts = np.unique(best[best >= 0], return_counts=True)
     names = ", ".join(twins.names[j] for j in which[np.argsort(-counts)][:3])
     yield Found(
-        f"{k:,} of {n:,} test rows ({k / n:.1%}) equal a train row in all of {d} columns but one (most often {names}); "
+        f"{k:,} of {n:,} test rows ({k / n:.1%}) equal a train row in all of {d} columns but one (most "
+        f"often {names}); "
         f"chance would give about {expected:.1f}.",
-        "Look at some pairs: copies with one cell changed belong on one side.",
+        "Check some pairs: copies with one cell changed belong on one side.",
         k / n,
         log10p,
     )
@@ -285,7 +293,10 @@ def _near_texts(own: Feature, other: Feature, seed: int) -> tuple[int, int, floa
     k = int(((nearest >= TEXT_NEAR) & ~is_equal).sum())
     if pair is None:
         return None
-    example = f"First: row {pair[0] + 1} of those of test, {own.texts[pair[0]].as_py()[:60]!r}, and {other.texts[pair[1]].as_py()[:60]!r}."
+    example = (
+        f"First: test row {pair[0] + 1}, {own.texts[pair[0]].as_py()[:60]!r}, and train row "
+        f"{pair[1] + 1}, {other.texts[pair[1]].as_py()[:60]!r}."
+    )
     return k, len(test), float(np.median(nearest)), example
 
 

@@ -60,8 +60,10 @@ def number_format(material: Material) -> Iterator[Found]:
             if log10p > -BLOCK or best.auc < 0.58:
                 continue
             yield Found(
-                f"column {name}: {best.detail} goes with {target_name} among rows of about the same value (AUC {best.auc:.3f}){pool.sampling}.",
-                f"Write {name} in one way in all rows: round to the same decimals, strip blanks, use one case. Different ways often mean different sources.",
+                f"column {name}: {best.detail} goes with {target_name} among rows of about the same value "
+                f"(AUC {best.auc:.3f}){pool.sampling}.",
+                f"Write {name} in one way in all rows: round to the same decimals, strip blanks, use one "
+                "case. Different formats often mean different sources.",
                 effect=best.auc,
                 log10p=log10p,
                 severity="warn",
@@ -81,7 +83,7 @@ def _ways(column: Column) -> Iterator[tuple[dict[str, FloatArray], Codes]]:
         and column.missing.any()
         and len({distinct[c] for c in np.unique(codes[column.missing])}) > 1
     ):
-        yield {"the word for nothing": codes.astype(np.float64)}, np.where(column.missing, 0, -1)
+        yield {"the spelling of a missing value": codes.astype(np.float64)}, np.where(column.missing, 0, -1)
     if column.is_numeric:
         yield (
             {
@@ -134,8 +136,10 @@ _OF_WORDS: dict[str, Callable[[str], float]] = {
 def _strata(column: Column) -> Codes:
     """Return strata of rows of about the same value.
 
-    And of the same digits before the point; -1 where missing. Instruments of so many significant digits change
-    their decimals at powers of ten, and honestly large values may lie there: rows are only compared on one side
+    And of the same digits before the point; -1 where missing. Instruments of so many significant digits
+    change
+    their decimals at powers of ten, and honestly large values may lie there: rows are only compared on one
+    side
     of such a step.
     """
     known = ~column.missing
@@ -167,7 +171,7 @@ def _within(values: FloatArray, strata: Codes, target: Target) -> Strength:
     values = values - (np.bincount(strata, weights=values) / sizes)[strata]
     squares = np.bincount(strata, weights=values**2)
     moving = squares[strata] > 1e-12
-    # Of fewer than ten rows that are written otherwise no sum is near normal.
+    # With fewer than ten rows written differently, no sum is near normal.
     if not moving.any() or moving.sum() - commonest_count(raw[moving]) < 10:
         return NONE
     if target.kind == "number":

@@ -27,14 +27,15 @@ def pair_key(material: Material) -> Iterator[Found]:
 
     So they carry its label over.
 
-    effect: gain in agreement beyond chance (of a number in explained variance of ranks), from knowing the pair.
+    effect: gain in agreement beyond chance (of a number in explained variance of ranks), from knowing the
+    pair.
     """
     pool = pool_of(material)
     train, test = material.train, material.test
     assert train is not None
     assert test is not None
     if len(train) < 50:
-        raise NotChecked(f"train has only {len(train)} rows, too few for pairs of values to come again")
+        raise NotChecked(f"train has only {len(train)} rows, too few for pairs of values to repeat")
     names = _keys(pool)
     train, test = train.sampled(_PAIR_ROWS, seed=material.seed), test.sampled(_PAIR_ROWS, seed=material.seed)
     codes: dict[str, tuple[Codes, Codes]] = {}
@@ -68,13 +69,13 @@ def pair_key(material: Material) -> Iterator[Found]:
                     gains.append((skill - max(0.0, before), overlap, a, b, pair, np.array([skill, before])))
         gains.sort(key=lambda one: -one[0])
         for gain, overlap, a, b, pair, (skill, before) in gains[:3]:
-            # A place on a map is a pair too: where neighbours tell as much, it is no key.
+            # A place on a map is a pair too: where neighbours predict as well, it is no key.
             rows, guess = _model_of_two(train, (a, b), known, y, material.seed)
             rows_again = np.bincount(pair)[pair[rows]] >= 2
             guess, rows = guess[rows_again], rows[rows_again]
             smooth = _skill(guess, y[rows])
             better = _losses(guess, y[rows]) - _losses(_left_out(pair, y)[rows], y[rows])
-            # The rows of a key stand and fall together: keys are what is counted.
+            # Rows of one key are not independent: count keys.
             _, dense = np.unique(pair[rows], return_inverse=True)
             each = np.bincount(dense, weights=better) / np.bincount(dense)
             spread = float(each.std())
@@ -83,10 +84,13 @@ def pair_key(material: Material) -> Iterator[Found]:
             if skill - smooth <= _PAIR_GAIN / 2 or log10p > -SOFT_ALARM:
                 continue
             yield Found(
-                f"columns {a} and {b}: rows of train that share both tell each other's {target.name} with {skill:.2f} of what can be "
-                f"told beyond chance (the columns alone {max(0.0, before):.2f}, a model of the two {max(0.0, smooth):.2f}), "
+                f"columns {a} and {b}: rows of train that share both predict each other's {target.name} "
+                f"with a skill of {skill:.2f} "
+                f"beyond chance (the columns alone {max(0.0, before):.2f}, a model of the two "
+                f"{max(0.0, smooth):.2f}), "
                 f"and {overlap:.0%} of test rows share both with a train row{train.sampling}.",
-                f"If {a} and {b} name one thing (a user, a place, an order), split by it (split: group) or coarsen one of them.",
+                f"If {a} and {b} name one thing (a user, a place, an order), split by it (split: group) "
+                "or coarsen one of them.",
                 effect=gain,
                 log10p=log10p,
                 where=f"{a}, {b}",

@@ -27,11 +27,11 @@ def post_outcome_feature(material: Material) -> Iterator[Found]:
     assert train is not None
     assert test is not None
     calm = material.is_sequential or material.is_grouped
-    told: set[str] = set()
+    reported: set[str] = set()
     for target in train.targets:
         rows = pool.independent(pool.train_target(target.name))
         for name in train.frame.names:
-            if name in told or name in pool.declared:
+            if name in reported or name in pool.declared:
                 continue
             column = pool.column(name)
             loss = _loss_in_test(name, column, pool, len(test))
@@ -42,32 +42,36 @@ def post_outcome_feature(material: Material) -> Iterator[Found]:
                 column.take(rows), pool.train_target(target.name).take(rows), pool.folds[rows]
             )
             log10p = corrected(power.log10p, len(train.frame.names))
-            tells = log10p <= -ALARM and power.effect >= AUC_FLOOR
-            told.add(name)
+            predicts = log10p <= -ALARM and power.effect >= AUC_FLOOR
+            reported.add(name)
             yield Found(
-                f"column {name} {words}; in train it alone tells {target.name} with {pool.measure(target.name)} {power.effect:.3f}{pool.sampling}.",
-                f"Drop {name} from train: nobody can use it, or it shows what was known only afterwards."
-                if tells
+                f"column {name} {words}; in train it alone predicts {target.name} with "
+                f"{pool.measure(target.name)} {power.effect:.3f}{pool.sampling}.",
+                f"Drop {name} from train: models cannot use it, or it shows what was known only afterwards."
+                if predicts
                 else f"Drop {name} from train, or give it in test as well.",
                 effect=power.effect,
-                log10p=log10p if tells else None,
-                severity="info" if not tells or (calm and not is_null) else "warn",
+                log10p=log10p if predicts else None,
+                severity="info" if not predicts or (calm and not is_null) else "warn",
                 where=name,
             )
     for target_name, found in powers_of(material, pool).items():
         for one in found:
-            if one.train is None or one.carried is None or one.name in told:
+            if one.train is None or one.carried is None or one.name in reported:
                 continue
             gap = one.train.effect - one.carried.effect
             error = math.hypot(one.train.error, one.carried.error)
             z = gap / error if error > 0 else 0.0
-            # The larger of the two differences to be expected of hundreds of columns stays far below 5.
+            # The largest z expected by chance of hundreds of columns is far below 5.
             if z <= 6 or gap <= (0.2 if calm else 0.08):
                 continue
             yield Found(
-                f"column {one.name} tells {target_name} with {pool.measure(target_name)} {one.train.effect:.3f} in train, "
-                f"but what train tells of it reaches only {one.carried.effect:.3f} in test (z = {z:.1f}){pool.sampling}.",
-                f"Find out what {one.name} means in train: it may have been filled in after the outcome. Make both tables the same way.",
+                f"column {one.name} predicts {target_name} with {pool.measure(target_name)} "
+                f"{one.train.effect:.3f} in train, "
+                f"but a prediction learnt in train reaches only {one.carried.effect:.3f} in test (z = "
+                f"{z:.1f}){pool.sampling}.",
+                f"Check what {one.name} means in train: it may have been filled in after the outcome. "
+                "Make both tables in the same way.",
                 effect=one.train.effect,
                 log10p=corrected(log10p_of_z(z), len(found)),
                 severity="info" if calm else "warn",

@@ -23,7 +23,7 @@ from scorer.resampling.resampling import standard_error
 from scorer.resampling.units import Aligned, NotResampled, value
 
 _POWER = 2.8
-"""1.96 + .84: what a true difference must be, in its standard errors, to be seen in 80 % of cases at 5 %."""
+"""1.96 + .84: a true difference of so many standard errors is detected in 80 % of cases at 5 %."""
 _FEW = 100
 """Rows of the rarer class below which a private score moves with single rows."""
 _VERY_FEW = 10
@@ -32,18 +32,20 @@ _TEAMS = 100
 _SKILL = 0.05
 """Spread of the teams' true scores in the forecast of ties, as a share of the way from benchmark to best."""
 _WRONG = 0.3
-"""Rows that an ordinary model is taken to have wrong."""
+"""Share of rows that an ordinary model is assumed to have wrong."""
 _NEAR_CEILING = 0.005
 """Of the metric's range."""
 
 
 @check("test_too_small", scope="challenge", needs=(), cost="200 resamples of n")
 def test_too_small(material: Material) -> Iterator[Found]:
-    """Too few test rows to tell a better submission from chance.
+    """Too few test rows to separate a better submission from chance.
 
     effect: the difference of two submissions that is seen in 80 % of cases, as a share of the way from the
-    benchmark to the best score. The standard error is the larger of a constant's and of a model's that has 30 %
-    of the rows wrong; differences of two models are taken to have the same one, as they do where their rows'
+    benchmark to the best score. The standard error is the larger of a constant's and of a model's that has
+    30 %
+    of the rows wrong; differences of two models are taken to have the same one, as they do where their
+    rows'
     losses correlate by one half.
     """
     challenge = material.challenge
@@ -72,16 +74,20 @@ def test_too_small(material: Material) -> Iterator[Found]:
         effect = least / gap if gap > 0 else math.inf
         if effect > 0.1:
             words.append(
-                f"a score over {n:,} private rows has a standard error of about {error:.3g}, so of two submissions only a difference "
-                f"of {least:.3g} is seen in 80 % of cases, {effect:.0%} of the way from the benchmark ({start:.4g}) to the best score ({best:.4g}); "
-                f"of {_TEAMS} teams whose true scores spread by {_SKILL:.0%} of that way about {_tied(error, gap, material.seed)} would be tied for first"
+                f"a score over {n:,} private rows has a standard error of about {error:.3g}, so only a "
+                "difference of "
+                f"{least:.3g} between two submissions is detected in 80 % of cases, {effect:.0%} of the "
+                f"way from the benchmark ({start:.4g}) to the best score ({best:.4g}); "
+                f"of {_TEAMS} teams whose true scores spread by {_SKILL:.0%} of that way about "
+                f"{_tied(error, gap, material.seed)} would be tied for first"
             )
             severity = _worse(severity, "warn" if effect > 0.6 else "info")
     if severity is not None:
         text = "; ".join(words)
         yield Found(
             f"{text[:1].upper()}{text[1:]}.",
-            "Keep more rows for the test, above all for the private side, or say beforehand that close places are ties.",
+            "Keep more rows for the test, above all for the private side, or announce that close places "
+            "are ties.",
             effect=effect,
             severity=severity,
         )
@@ -115,10 +121,11 @@ def oracle_budget_check(material: Material) -> Iterator[Found]:
         budget.formula == "transcripts"
         or (not all(map(math.isfinite, challenge.task.bounds)) and budget.formula == "levels")
     ):
-        return  # bounds from counting, which no known attack comes near
+        return  # bounds from counting, far beyond known attacks
     yield Found(
         budget.sentence,
-        "Show public scores rounded or by the ladder, set total_limit beside the daily limit, or give the public side more rows. The private side is not touched by this.",
+        "Show public scores rounded or by the ladder, set total_limit beside the daily limit, or give the "
+        "public side more rows. The private side is not affected.",
         effect=budget.share,
         severity=severity,
     )
@@ -128,7 +135,8 @@ def oracle_budget_check(material: Material) -> Iterator[Found]:
 def metric_degenerate(material: Material) -> Iterator[Found]:
     """Metrics undefined on a split, or won by a constant.
 
-    effect: how far the best constant gets on the way from the worst to the best score, where these are finite.
+    effect: how far the best constant gets on the way from the worst to the best score, where these are
+    finite.
     """
     challenge = material.challenge
     solution, task = challenge.solution, challenge.task
@@ -144,7 +152,7 @@ def metric_degenerate(material: Material) -> Iterator[Found]:
         if own is None or math.isnan(own):
             yield Found(
                 f"{task.name} has no value on the {split} rows, even for the true values.",
-                "Draw the split anew so that both sides have every class, or choose another metric.",
+                "Draw the split again so that both sides have every class, or choose another metric.",
                 severity="block",
                 where=split,
             )
@@ -165,16 +173,20 @@ def metric_degenerate(material: Material) -> Iterator[Found]:
         share = 1 - abs(best - reached) / (high - low) if finite else None
         if abs(best - reached) <= 1e-9 * max(1.0, abs(best)):
             yield Found(
-                f"On the {split} rows the {name} as a constant prediction scores {reached:.6g}, which is the best there is.",
-                "All that is left to predict there is one value: draw the split anew, or choose a metric that sees a difference.",
+                f"On the {split} rows the {name} as a constant prediction scores {reached:.6g}, which is "
+                "the best possible score.",
+                "Only one value is left to predict there: draw the split again, or choose a metric that "
+                "distinguishes submissions.",
                 effect=share,
                 severity="block",
                 where=split,
             )
         elif share is not None and share > 1 - _NEAR_CEILING:
             yield Found(
-                f"On the {split} rows the {name} as a constant prediction scores {reached:.6g} of {best:.6g}: hardly anything is left to win.",
-                "Choose a metric that looks at the rarer class (average precision, balanced accuracy, log-loss).",
+                f"On the {split} rows the {name} as a constant prediction scores {reached:.6g} of "
+                f"{best:.6g}: submissions can hardly improve on it.",
+                "Choose a metric that depends on the rarer class (average precision, balanced accuracy, "
+                "log-loss).",
                 effect=share,
                 severity="warn",
                 where=split,
@@ -187,7 +199,7 @@ def metric_degenerate(material: Material) -> Iterator[Found]:
                 if len(own_values) and own_values.min() == own_values.max():
                     yield Found(
                         f"{target.name} has one value only in all {len(own_values):,} {split} rows.",
-                        "Leave that column out of the metric, or draw the split anew.",
+                        "Remove that column from the metric, or draw the split again.",
                         where=f"{split}, {target.name}",
                     )
 
@@ -201,7 +213,7 @@ def _worse(a: Severity | None, b: Severity) -> Severity:
     return "warn" if "warn" in (a, b) else b
 
 
-# --- how much chance there is in a score --------------------------------------------------------------
+# --- standard errors and ties -------------------------------------------------------------------------
 
 
 def _spread(challenge: Challenge, seed: int) -> tuple[float, float, float] | None:

@@ -38,9 +38,12 @@ def row_order(material: Material) -> Iterator[Found]:
             np.arange(len(side)),
             auc,
             log10p,
-            f"{side.file}: the row number alone orders {whose_target(side, target)} with AUC {auc:.3f}{about}."
+            (
+                f"{side.file}: the row number alone orders {whose_target(side, target)} with AUC "
+                f"{auc:.3f}{about}."
+            )
             + _only_here(views, [alarm[0] for alarm in alarms]),
-            "Shuffle the rows with a secret seed before writing the files, and give ids after that.",
+            "Shuffle the rows with a secret seed before writing the files, and assign ids after that.",
         )
 
 
@@ -67,7 +70,7 @@ def row_blocks(material: Material) -> Iterator[Found]:
             log10p,
             f"{side.file}: {rhythm.words} {whose_target(side, target)} with AUC {rhythm.auc:.3f}."
             + _only_here(views, [alarm[0] for alarm in alarms]),
-            "Shuffle the rows with a secret seed before writing the files, and give ids after that.",
+            "Shuffle the rows with a secret seed before writing the files, and assign ids after that.",
         )
 
 

@@ -51,7 +51,8 @@ def sample_signal(material: Material) -> Iterator[Found]:
         if log10p > -ALARM or strength.auc < AUC_FLOOR:
             continue
         yield Found(
-            f"{words} of column {name} of the sample submission go with the hidden {target.name}: AUC {strength.auc:.3f}.",
+            f"{words} of column {name} of the sample submission go with the hidden {target.name}: AUC "
+            f"{strength.auc:.3f}.",
             "Write one constant into every row of the sample submission.",
             effect=strength.auc,
             log10p=log10p,
@@ -75,7 +76,8 @@ def sample_signal(material: Material) -> Iterator[Found]:
         log10p = corrected(strength.log10p, 2 * len(targets))
         if log10p <= -ALARM and strength.auc >= AUC_FLOOR and not material.is_sequential:
             yield Found(
-                f"{words} go with the hidden {target.name} (AUC {strength.auc:.3f}), and it is not the order of the test table.",
+                f"{words} go with the hidden {target.name} (AUC {strength.auc:.3f}), and it is not the "
+                "order of the test table.",
                 "List the ids in the test table's order, or in a random one.",
                 effect=strength.auc,
                 log10p=log10p,

@@ -1,4 +1,4 @@
-"""Public, private and unscored rows that can be told apart."""
+"""Public, private and unscored rows that can be separated."""
 
 from __future__ import annotations
 
@@ -27,17 +27,22 @@ from scorer.wording import ID_JOINT
 _ORDER_ROWS = 200_000
 """Rows from the start of a file in which an order is looked for."""
 _STEPS = (2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 16, 20, 25, 50, 100)
-_SEEDS = (*range(11), 42, 99, 100, 101, 123, 256, 666, 777, 1000, 1234, 1337, 2020, 2021, 2022, 2023, 2024, 2025, 2026, 12345, 31415)  # fmt: skip
-"""What people type for random_state."""
+_SEEDS = (
+    *range(11), 42, 99, 100, 101, 123, 256, 666, 777, 1000, 1234, 1337,
+    2020, 2021, 2022, 2023, 2024, 2025, 2026, 12345, 31415,
+)  # fmt: skip
+"""Usual values of random_state."""
 _KINDS = 5
-"""Of evidence on membership: order, ids, seeds, sample, columns. p values are corrected for these, and for how many
-ways of each are tried."""
-_SHUFFLE = "Draw the public rows by a secret random permutation: not by position, id, hash, date or a seed that can be guessed."
+"""Kinds of evidence: order, ids, seeds, sample, columns. p values are corrected for them."""
+_SHUFFLE = (
+    "Draw the public rows by a secret random permutation: not by position, id, hash, date or a seed that "
+    "can be guessed."
+)
 
 
 @check("split_recoverable", scope="split", needs=(), cost="columns x n", blocks=True)
 def split_recoverable(material: Material) -> Iterator[Found]:
-    """Public and private rows that participants can tell apart.
+    """Public and private rows that participants can separate.
 
     By order, ids, columns or the sample submission.
 
@@ -47,15 +52,18 @@ def split_recoverable(material: Material) -> Iterator[Found]:
     public, private = rows.public, rows.private
     if min(int(public.sum()), int(private.sum())) < MIN_SIDE:
         raise NotChecked(
-            f"there are only {int(public.sum())} public and {int(private.sum())} private rows that a public file names"
+            f"there are only {int(public.sum())} public and {int(private.sum())} private rows that a "
+            "public file names"
         )
     if material.is_sequential:
         order = _times(material, rows)
         auc = area_under_curve(order[public | private], public[public | private])[0]
         if max(auc, 1 - auc) > 0.9:
             yield Found(
-                f"public rows are the {'later' if auc > 0.5 else 'earlier'} ones (AUC {max(auc, 1 - auc):.3f} of time), as a split in time may have it; then everybody knows which rows count on which board.",
-                "Nothing, if the rules say so.",
+                f"public rows are the {'later' if auc > 0.5 else 'earlier'} ones (AUC "
+                f"{max(auc, 1 - auc):.3f} of time), as in a split by time; then participants know which "
+                "rows count on which board.",
+                "No change is needed if the rules state it.",
                 effect=max(auc, 1 - auc),
                 severity="info",
             )
@@ -65,7 +73,7 @@ def split_recoverable(material: Material) -> Iterator[Found]:
 
 @check("decoys_separable", scope="split", needs=(), cost="columns x n")
 def decoys_separable(material: Material) -> Iterator[Found]:
-    """Unscored test rows that participants can tell from scored ones.
+    """Unscored test rows that participants can separate from scored ones.
 
     effect: AUC of being scored.
     """
@@ -76,7 +84,10 @@ def decoys_separable(material: Material) -> Iterator[Found]:
         return
     if min(int(scored.sum()), int(ignored.sum())) < MIN_SIDE:
         raise NotChecked(f"there are only {int(ignored.sum())} ignored and {int(scored.sum())} scored rows")
-    advice = "Make unscored rows in the same way as the others, or say openly which they are: who can tell them apart wastes no effort on them."
+    advice = (
+        "Make unscored rows in the same way as the others, or state which they are: recognising them is "
+        "an advantage."
+    )
     yield from _membership(
         material,
         rows,
@@ -156,7 +167,7 @@ def _membership(
     *,
     loudest: Severity,
 ) -> Iterator[Found]:
-    """Find everything that tells one part of test from another.
+    """Find everything that separates one part of test from another.
 
     The strongest of each kind.
     """
@@ -164,7 +175,7 @@ def _membership(
     held = inside | outside
     order = np.arange(len(rows.side))
     units = _one_of_each(rows.groups, inside, held)
-    # Where whole groups are on one side, neighbours in a file are alike by design: one row speaks for each.
+    # Where whole groups are on one side, neighbours in a file are alike by design: use one row of each group.
     used = order[held if units is None else units]
     member = inside[used]
     if min(int(member.sum()), int((~member).sum())) >= MIN_SIDE:
@@ -175,14 +186,15 @@ def _membership(
     signs += _in_columns(material, inside, outside, names)
     for sign in signs:
         severity: Severity = "warn" if loudest == "block" else loudest
-        # A small test cannot be surer of a rule that holds in every row.
+        # A small test gives no smaller p, even for a rule that holds in every row.
         certain = sign.effect >= APART and (sign.log10p <= -BLOCK or sign.effect >= FAR_APART)
         if loudest == "block" and certain and (sign.where[:7] != "column " or sign.effect >= FAR_APART):
             severity = "block"
         if material.is_sequential or (material.is_grouped and sign.where.startswith("column ")):
             severity = "info" if severity == "warn" else severity
         yield Found(
-            f"{sign.words} tells {names[0]} from {names[1]} rows (AUC {sign.effect:.3f}, p = {10 ** max(sign.log10p, -300):.1g}).",
+            f"{sign.words} separates {names[0]} from {names[1]} rows (AUC {sign.effect:.3f}, p = "
+            f"{10 ** max(sign.log10p, -300):.1g}).",
             advice,
             effect=sign.effect,
             log10p=sign.log10p,
@@ -273,7 +285,7 @@ def _along(position: FloatArray, member: Mask, where: str) -> dict[str, Any]:
         "y_title": "share",
         "x": [round((i + 0.5) / len(parts), 4) for i in range(len(parts))],
         "y": [round(float(p.mean()), 4) for p in parts],
-        "text": "A level line is what a random split looks like.",
+        "text": "A random split gives a level line.",
     }
 
 
@@ -388,7 +400,7 @@ def _hashes(texts: Sequence[str]) -> Iterator[tuple[str, FloatArray, Codes]]:
         digests = [hashlib.new(name, one, usedforsecurity=False).digest() for one in data]
         whole = [int.from_bytes(digest, "big") for digest in digests]
         yield _hash(name, whole, 8 * len(digests[0]))
-        # Also usual: only the first eight hexadecimal digits, or the last byte.
+        # Usual too: only the first eight hexadecimal digits, or the last byte.
         yield _hash(f"the beginning of {name}", [int.from_bytes(digest[:4], "big") for digest in digests], 32)
         yield _hash(f"the last byte of {name}", [digest[-1] for digest in digests], 8)
     yield _hash("crc32", [zlib.crc32(one) for one in data], 32)
@@ -441,7 +453,7 @@ def _in_sample(material: Material, rows: _TestRows, used: Rows, inside: Mask) ->
 
 
 def _in_columns(material: Material, inside: Mask, outside: Mask, names: tuple[str, str]) -> list[_Sign]:
-    """Return signs that test's columns tell two parts apart."""
+    """Return signs that test's columns separate two parts."""
     test = material.test
     if test is None or test.public is None or len(test) != len(inside):
         return []
@@ -475,7 +487,7 @@ def _in_columns(material: Material, inside: Mask, outside: Mask, names: tuple[st
                 _Sign("column values", f"a small model of all columns{sampling}", found.auc, found.log10p)
             )
     if pool.groups is None:
-        # Rows that were made up draw each value from those that are there: nothing of theirs is unique.
+        # Synthetic rows draw each value from existing ones, so none of their values is unique.
         alone = np.zeros(len(pool.test))
         for column in whole.values():
             counts = np.bincount(column.codes + 1, minlength=2)
@@ -487,7 +499,7 @@ def _in_columns(material: Material, inside: Mask, outside: Mask, names: tuple[st
         if log10p <= -BLOCK and strength.auc >= APART:
             signs.append(
                 _Sign(
-                    "column values that come once",
+                    "unique column values",
                     f"the number of values of a row that no other row has{sampling}",
                     strength.auc,
                     log10p,

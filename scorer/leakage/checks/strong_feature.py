@@ -12,8 +12,9 @@ from scorer.leakage.pool import is_drift, pool_of
 from scorer.leakage.statistics import corrected
 
 _STRONG = 0.985
-"""AUC from which a single column is taken for a leak until somebody says otherwise. On the bundled data sets
-honest columns reach .976."""
+"""AUC from which a single column counts as a leak unless overridden.
+
+On the bundled data sets honest columns reach .976."""
 
 
 @check("strong_feature", scope="columns", needs=(), cost="columns x n log n", blocks=True)
@@ -40,16 +41,18 @@ def strong_feature(material: Material) -> Iterator[Found]:
             if severity is None:
                 continue
             yield Found(
-                f"column {one.name}: alone it orders the labels of {target} with {pool.measure(target)} "
-                f"{one.best.effect:.3f} in {one.where} (next best: {next_best}){one.best.detail}{words}{pool.sampling}.",
-                f"Ask how {one.name} is measured and when. If it is known only after the outcome, or made from it, drop it; if it is honest, the task is very easy.",
+                f"column {one.name}: alone it predicts {target} with {pool.measure(target)} "
+                f"{one.best.effect:.3f} in {one.where} (next best: "
+                f"{next_best}){one.best.detail}{words}{pool.sampling}.",
+                f"Check how and when {one.name} is measured. If it is known only after the outcome, or "
+                "made from it, drop it; if not, the task is very easy.",
                 effect=one.best.effect,
                 log10p=log10p,
                 severity=severity,
                 where=one.name,
                 picture={
                     "kind": "bars",
-                    "title": f"What each column tells alone of {target}",
+                    "title": f"How well each column alone predicts {target}",
                     "x_title": "column",
                     "y_title": pool.measure(target),
                     "x": [r.name for r in ranked[:10]],
@@ -64,17 +67,17 @@ def _verdict(
 ) -> tuple[Severity | None, str]:
     best = one.best
     if one.test is not None and one.train is None and material.train is not None and material.train.targets:
-        # Nobody can learn what train does not have: whatever it says of the labels is a leak.
+        # Models cannot learn a column that train lacks: any association with the labels is a leak.
         if best.effect >= 0.75 and log10p <= -BLOCK:
-            return "block", ", and train does not have it"
-        return ("warn", ", and train does not have it") if best.effect >= 0.6 else (None, "")
+            return "block", ", and train lacks it"
+        return ("warn", ", and train lacks it") if best.effect >= 0.6 else (None, "")
     if best.effect > _STRONG and log10p <= -BLOCK:
         if is_drift(material, one.name, target):
-            return "info", ", as two smooth courses in time may"
+            return "info", ", as two trends in time may"
         if others and others[0] > _STRONG and one.test is not None and len(others) > 1:
-            # One column that tells all is a leak; several are an easy task, as irises are, or copies, which
-            # target_copy looks for.
-            return "warn", ", as others do too: the task may just be easy"
+            # One perfect column is a leak; several are an easy task, such as iris, or copies, which
+            # target_copy reports.
+            return "warn", ", as others do too: the task may be easy"
         return "block", ""
     if (
         one.test is not None

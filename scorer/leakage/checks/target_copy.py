@@ -32,9 +32,9 @@ from scorer.leakage.target import Target, in_numbers, numbers_of_classes
 from scorer.reading.columns import FloatArray
 
 _SAME = 0.995
-"""|correlation| from which a column is the target in other clothes."""
+"""|correlation| from which a column is a transformed copy of the target."""
 _FORMS = 12
-"""In which the target is looked for: what p values of a copy are corrected for, beside the columns."""
+"""Forms of the target that are tried; p values are corrected for them and for the columns."""
 
 
 @check("target_copy", scope="columns", needs=("test", "hidden"), cost="columns x n log n", blocks=True)
@@ -72,7 +72,8 @@ def target_copy(material: Material) -> Iterator[Found]:
             yield Found(
                 f"column {name} is {copy.form} {target.name} in the {where_in} rows: {copy.words}"
                 f"{test.sampling}.{' Both follow time, so this may be a common trend.' if drift else ''}",
-                f"Drop {name} from the public tables, or explain in the override how it is known before the outcome.",
+                f"Drop {name} from the public tables, or explain in the override how it is known before "
+                "the outcome.",
                 effect=copy.effect,
                 log10p=log10p,
                 where=name,
@@ -86,7 +87,7 @@ def target_copy(material: Material) -> Iterator[Found]:
 @dataclass(frozen=True, slots=True)
 class _Copy:
     form: str
-    """'the same as', 'the logarithm of' ... : what comes before the target's name."""
+    """The words before the target's name, such as 'the running sum of'."""
     words: str
     effect: float
     log10p: float
@@ -112,7 +113,7 @@ def _copy_of(column: Column, target: Target) -> _Copy | None:
                 points = np.linspace(0, n - 1, min(n, 300)).astype(np.int64)
                 picture = {
                     "kind": "points",
-                    "title": "A column that goes with the target",
+                    "title": "A column that follows the target",
                     "x": x[points].tolist(),
                     "y": y[points].tolist(),
                     "text": "The points lie on one curve.",
@@ -134,7 +135,7 @@ def _same_order_or_line(x: FloatArray, y: FloatArray) -> float | None:
     r = abs(pearson(x, y))
     if r <= _SAME:
         return None
-    # A few far outliers make a line of anything.
+    # A few far outliers make any two columns look linear.
     low, high = np.quantile(y, (0.02, 0.98))
     inner = (y >= low) & (y <= high)
     return r if inner.sum() >= 8 and abs(pearson(x[inner], y[inner])) > _SAME else None
@@ -158,7 +159,8 @@ def _copy_in_bins(codes: Codes, y: FloatArray) -> _Copy | None:
     log10p = log10p_of_arrangement(counts)
     return _Copy(
         "a binning of",
-        f"its {len(levels)} values are intervals of the target (each two neighbours apart with AUC {effect:.4f})",
+        f"its {len(levels)} values are intervals of the target (each two neighbours apart with AUC "
+        f"{effect:.4f})",
         effect,
         log10p,
     )
@@ -185,7 +187,7 @@ def _copy_of_classes(column: Column, target: Target) -> _Copy | None:
             log10p = _agreement_log10p(effect, counts, dense_x, target, known)
             return _Copy(
                 "as good as",
-                f"its values and the classes go with each other in {there:.1%} of rows beyond chance",
+                f"its values and the classes correspond in {there:.1%} of rows beyond chance",
                 effect,
                 log10p,
             )
@@ -193,9 +195,11 @@ def _copy_of_classes(column: Column, target: Target) -> _Copy | None:
             for code in range(len(classes)):
                 hot = dense_y == code
                 rate = abs(float(dense_x[hot].mean()) - float(dense_x[~hot].mean()))
-                # A rare class must not be named for its commonness: both directions count.
-                if rate >= 0.98 and beyond_chance(table.max(axis=1).sum() if len(classes) == 2 else max((dense_x == hot).sum(), (dense_x != hot).sum()), max(hot.sum(), (~hot).sum()), n) >= 0.97:  # fmt: skip
-                    log10p = _agreement_log10p(rate, np.array([hot.sum(), (~hot).sum()]), dense_x, target, known)  # fmt: skip
+                # For a rare class mere frequency gives agreement: both directions must agree.
+                right = max((dense_x == hot).sum(), (dense_x != hot).sum())
+                sizes = np.array([hot.sum(), (~hot).sum()])
+                if rate >= 0.98 and beyond_chance(right, sizes.max(), n) >= 0.97:
+                    log10p = _agreement_log10p(rate, sizes, dense_x, target, known)
                     name = target.name_of(classes[code])
                     return _Copy(
                         f"an indicator of class {name} of",
@@ -375,7 +379,7 @@ def _copy_in_order(
         for lag in (1, -1, 2, -2, 3, -3, 7, -7, 12, -12, 24, -24):
             a, b = (x[lag:], y[:-lag]) if lag > 0 else (x[:lag], y[-lag:])
             r, n = correlation_of_known(a, b)
-            # Of two smooth series any shift correlates: their steps must go together too.
+            # Any shift of two smooth series correlates: their steps must correlate too.
             if r > _SAME and correlation_of_known(np.diff(a), np.diff(b))[0] > 0.98:
                 side = "before" if lag > 0 else "after"
                 return _Copy(

@@ -50,7 +50,7 @@ def target_encoding(material: Material) -> Iterator[Found]:
     numbers = {
         name: number for name in pool.test_names if (number := _Number.of(pool, name, rows)) is not None
     }
-    told: set[str] = set()
+    reported: set[str] = set()
     for target in test.targets:
         own = next((t for t in train.targets if t.name == target.name), None)
         if own is None:
@@ -62,12 +62,12 @@ def target_encoding(material: Material) -> Iterator[Found]:
             for words, values in _levels_of_target(y, target):
                 means = _Means.of(codes, values, len(train), places)
                 for name, number in numbers.items():
-                    if name == key or name in told:
+                    if name == key or name in reported:
                         continue
                     encoded = _encoding(number, means)
                     if encoded is None:
                         continue
-                    told.add(name)
+                    reported.add(name)
                     form, effect, leaks = encoded
                     yield Found(
                         f"column {name} is {form} of {words} over the rows of each {key}"
@@ -76,7 +76,8 @@ def target_encoding(material: Material) -> Iterator[Found]:
                             if leaks
                             else ", in train only: each row's own label is in it."
                         ),
-                        f"Compute {name} from train's labels alone, out of fold; or leave it out, whoever wants it can make it.",
+                        f"Compute {name} from train's labels alone, out of fold; or leave it out: "
+                        "participants can compute it.",
                         effect=effect,
                         severity="block" if leaks else "info",
                         where=name,
@@ -89,7 +90,7 @@ def _categories(pool: Pool) -> list[str]:
         column = pool.column(name)
         n_levels = column.n_levels
         if 2 <= n_levels <= min(pool.n / 2, 20_000) and (column.kind != "number" or n_levels <= pool.n / 5):
-            # Words first, then whole numbers: a measurement is rarely what a mean was taken over.
+            # Words first, then whole numbers: means are rarely taken over a measurement.
             found.append((column.is_numeric, n_levels, name))
     return [name for _, _, name in sorted(found)[:_ENCODED]]
 
@@ -197,7 +198,7 @@ def _encoding(number: _Number, means: _Means) -> tuple[str, float, bool] | None:
     first[codes[::-1]] = x[::-1]
     if np.abs(x - first[codes]).max() > tolerance:
         return None
-    # One value for each category, but scaled, drawn to the overall mean, or its odds.
+    # One value for each category, but scaled, drawn to the overall mean, or odds.
     places = np.unique(codes, return_index=True)[1]
     x = x[places]
     everywhere, train = means.everywhere[used][places], means.of_train[used][places]
@@ -243,5 +244,5 @@ def _fits(x: FloatArray, values: FloatArray, tolerance: float) -> float:
     share = float(agree.mean())
     if share <= 0.98:
         return 0.0
-    telling = len(np.unique(np.round(values[agree] / (4 * tolerance))))
-    return share if telling * math.log10(spread / (2 * tolerance)) >= BLOCK else 0.0
+    distinct = len(np.unique(np.round(values[agree] / (4 * tolerance))))
+    return share if distinct * math.log10(spread / (2 * tolerance)) >= BLOCK else 0.0

@@ -21,7 +21,7 @@ from scorer.leakage.target import Target
 from scorer.reading.columns import FloatArray
 
 FAR = 20
-"""Steps in time after which a series is taken to have forgotten."""
+"""Steps in time after which a series is assumed to be uncorrelated."""
 
 
 @check(
@@ -30,8 +30,9 @@ FAR = 20
 def sequential_neighbours(material: Material) -> Iterator[Found]:
     """A series split at random, so that neighbours predict the target.
 
-    Effect: AUC of the mean target of the nearest train rows in time (0.5 + |rho| / 2 of a number), where nearby rows
-    tell more than rows a little further off.
+    Effect: AUC of the mean target of the nearest train rows in time (0.5 + |rho| / 2 of a number), where
+    nearby rows
+    predict more than rows further away.
     """
     train, test = material.train, material.test
     assert train is not None
@@ -59,9 +60,11 @@ def sequential_neighbours(material: Material) -> Iterator[Found]:
     if best is not None:
         auc, log10p, name, target, n = best
         yield Found(
-            f"By {name}: the nearest train rows before and after predict the hidden {target.name} with AUC {auc:.3f} over {n:,} test rows "
+            f"By {name}: the nearest train rows before and after predict the hidden {target.name} with "
+            f"AUC {auc:.3f} over {n:,} test rows "
             f"between train rows, far better than rows {FAR} steps away.",
-            "Put test after train in time (declare split.strategy: sequential and split.time), or leave a gap around each "
+            "Put test after train in time (declare split.strategy: sequential and split.time), or leave a "
+            "gap around each "
             "test block.",
             auc,
             log10p,
@@ -73,14 +76,15 @@ def sequential_neighbours(material: Material) -> Iterator[Found]:
 def future_rows(material: Material) -> Iterator[Found]:
     """Train rows later than test rows in a split by time.
 
-    Effect: the share of test rows that are earlier than the last train row. A split that is declared random, stratified or grouped
+    Effect: the share of test rows that are earlier than the last train row. A split that is declared
+    random, stratified or grouped
     may cover the same time.
     """
     name = material.time
     if name is None and material.is_sequential:
         name = _only_time(material)
         if name is None:
-            raise NotChecked("the split is said to be in time, but split.time names no column")
+            raise NotChecked("the split is declared to be in time, but split.time names no column")
     if name is None:
         raise NotApplicable("the challenge declares no time column (split.time)")
     a, b = declared_column(material, name)
@@ -98,9 +102,11 @@ def future_rows(material: Material) -> Iterator[Found]:
         return
     latest = a.texts[int(np.nanargmax(own))].as_py()[:40]
     yield Found(
-        f"{k:,} of {n:,} test rows are earlier than the last train row ({name} {latest}); {int(late.sum()):,} of {len(own):,} train "
+        f"{k:,} of {n:,} test rows are earlier than the last train row ({name} {latest}); "
+        f"{int(late.sum()):,} of {len(own):,} train "
         f"rows are later than the first test row ({b.texts[int(np.nanargmin(other))].as_py()[:40]}).",
-        "Cut at one moment: train before it, test after it. If test is meant to lie between train rows, declare "
+        "Cut at one moment: train before it, test after it. If test is meant to lie between train rows, "
+        "declare "
         "split.strategy: random.",
         k / n,
         None,
@@ -109,7 +115,11 @@ def future_rows(material: Material) -> Iterator[Found]:
     )
 
 
-_FORMATS = ("%Y%m%d", "%Y/%m/%d", "%Y/%m/%d %H:%M", "%Y/%m/%d %H:%M:%S", "%d.%m.%Y", "%d.%m.%Y %H:%M", "%m/%d/%Y", "%d/%m/%Y", "%m/%d/%Y %H:%M", "%d/%m/%Y %H:%M", "%m/%d/%y", "%Y-%m", "%b %Y", "%b %d, %Y", "%d %b %Y")  # fmt: skip
+_FORMATS = (
+    "%Y%m%d", "%Y/%m/%d", "%Y/%m/%d %H:%M", "%Y/%m/%d %H:%M:%S", "%d.%m.%Y", "%d.%m.%Y %H:%M",
+    "%m/%d/%Y", "%d/%m/%Y", "%m/%d/%Y %H:%M", "%d/%m/%Y %H:%M", "%m/%d/%y",
+    "%Y-%m", "%b %Y", "%b %d, %Y", "%d %b %Y",
+)  # fmt: skip
 _QUARTER = re.compile(r"(\d{4})[ -]?Q([1-4])")
 
 
@@ -184,9 +194,10 @@ def _later_dates(material: Material, name: str, own: FloatArray, other: FloatArr
             later = feature.numbers > moments
             if later.mean() >= 0.01:
                 yield Found(
-                    f"Column {column} of {side.file} is later than the row's own time {name} in {int(later.sum()):,} of {len(later):,} "
+                    f"Column {column} of {side.file} is later than the row's own time {name} in "
+                    f"{int(later.sum()):,} of {len(later):,} "
                     "rows.",
-                    "Leave it out if it was not known at the time of prediction; a planned date may stay.",
+                    "Remove it if it was unknown at the time of prediction; a planned date may stay.",
                     float(later.mean()),
                     where=column,
                 )
@@ -194,7 +205,8 @@ def _later_dates(material: Material, name: str, own: FloatArray, other: FloatArr
 
 
 _TIME_NAME = re.compile(
-    r"(^|_|\b)(t|ts|time|timestamp|datetime|date|day|week|month|year|hour|minute|second|epoch|step|tick|frame|period|seq|sequence)s?(_|\b|$)",
+    r"(^|_|\b)(t|ts|time|timestamp|datetime|date|day|week|month|year|hour|minute|second|epoch|step|tick"
+    r"|frame|period|seq|sequence)s?(_|\b|$)",
     re.IGNORECASE,
 )
 
@@ -334,13 +346,13 @@ def _copying(
         auc = max(auc, association(near, Target(test.name, "number" if is_number else "binary", y)).auc)
     if variance == 0:
         return None
-    # Test rows beside each other copy the same train rows: blocks in time are the observations.
+    # Neighbouring test rows copy the same train rows, so blocks in time are the observations.
     in_time = np.argsort(key_other[rows], kind="stable")
     means = np.array(
         [piece.mean() for piece in np.array_split(gain[in_time], min(100, max(5, len(rows) // 3)))]
     )
     error = float(means.std(ddof=1)) / math.sqrt(len(means))
-    # As a normal deviate of the same p as Student's t of so few blocks.
+    # The normal deviate with the p of Student's t of so few blocks.
     t = float(means.mean()) / error if error > 0 else 0.0
     z = -float(stats.norm.ppf(max(1e-300, float(stats.t.sf(t, len(means) - 1)))))
     return auc, z, int(inside.sum())

@@ -21,7 +21,7 @@ from scorer.reading.columns import FloatArray
 from scorer.wording import ID_JOINT
 
 _LOOKED_AT = 20_000
-"""Rows that are enough to tell whether a column follows the labels."""
+"""Rows that are enough to test whether a column follows the labels."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +88,7 @@ def vectors_of(table: Table, hidden: Hidden) -> Iterator[Vector]:
             train = _train_rows(table, way.key, hidden)
             held, times = np.unique(way.rows[way.rows >= 0], return_counts=True)
             held = thinned(held, rng)
-            # Of rows that come several times means are taken, which the quick look did not see.
+            # Rows that come several times are averaged, which the quick test did not do.
             chosen = range(len(columns)) if times.max() > 1 and len(columns) <= 200 else worthy[number]
             for column in (columns[i] for i in chosen):
                 if column.name not in keys:
@@ -164,7 +164,8 @@ def _worthy(
 
     Their ranks, or one of their few values, go with a target beyond 3.5 (by id) or 4 standard errors.
 
-    One product of matrices for each way and block of columns: there may be thousands of columns and eighty ways.
+    One product of matrices for each way and block of columns: there may be thousands of columns and eighty
+    ways.
     """
     places = thinned(np.arange(len(columns[0])), rng)
     targets = hidden.standard
@@ -184,7 +185,7 @@ def _worthy(
     for i, column in enumerate(columns):
         features = list(_features(column, places, few=len(columns) <= 2000))
         if not features and not isinstance(column.values, np.ndarray) and column.numbers is None:
-            for own in found.values():  # texts of many values: only a closer look can tell
+            for own in found.values():  # texts of many values need the closer test
                 own.add(i)
         block += [(i, feature) for feature in features]
         if len(block) >= 512:
@@ -293,7 +294,8 @@ def form_of(path: str) -> str:
     """
     head, _, sub = path.partition(": ")
     pure = PurePosixPath(head.replace(INSIDE, "/"))
-    return f"{TRAIN_OR_TEST.sub('*', '/'.join(pure.parts[:1]))}|{pure.suffix.lower()}|{re.sub(r'[0-9]+', '#', sub)}"
+    top = TRAIN_OR_TEST.sub("*", "/".join(pure.parts[:1]))
+    return f"{top}|{pure.suffix.lower()}|{re.sub(r'[0-9]+', '#', sub)}"
 
 
 TRAIN_OR_TEST = re.compile(

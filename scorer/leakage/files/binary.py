@@ -40,9 +40,9 @@ def read_npy(path: str, data: bytes, state: WalkState) -> Iterator[Thing]:
     if dtype.hasobject:
         yield Unread(path, "holds Python objects, which are never unpickled; only its bytes were searched")
         return
-    # The header is not believed: what it promises must be there.
+    # The header is not trusted: the declared bytes must be there.
     if math.prod(shape) * dtype.itemsize > len(data) - stream.tell():
-        yield Unread(path, "promises more values than it holds")
+        yield Unread(path, "declares more values than it holds")
         return
     array = np.frombuffer(data, dtype, count=math.prod(shape), offset=stream.tell())
     yield from _array(path, array.reshape(shape, order="F" if fortran else "C"), state)
@@ -195,12 +195,13 @@ def read_sqlite(path: str, source: Path | bytes, state: WalkState) -> Iterator[T
             ):
                 continue
             quoted = '"' + str(name).replace('"', '""') + '"'
-            cursor = connection.execute(f"SELECT * FROM {quoted}")  # noqa: S608  the name is quoted; there is no other way to give one
+            # SQL has no parameter for a table's name.
+            cursor = connection.execute(f"SELECT * FROM {quoted}")  # noqa: S608  quoted above
             names = [column[0] for column in cursor.description]
             rows = cursor.fetchmany(max(1, min(5_000_000, state.limits.cells // max(1, len(names)))))
             if cursor.fetchone() is not None:
                 yield Unread(
-                    f"{path}: {name}", f"has more rows than are looked at; these were the first {len(rows):,}"
+                    f"{path}: {name}", f"has more rows than are read; these were the first {len(rows):,}"
                 )
             if rows:
                 columns = zip(*rows, strict=True)

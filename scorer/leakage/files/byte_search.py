@@ -15,7 +15,7 @@ from scorer.leakage.target import Target
 from scorer.reading.columns import FloatArray
 
 _NEEDLE_BITS = 64.0
-"""What a sequence of labels must tell before finding it by its bytes means anything."""
+"""Information a sequence of labels needs, so that it is not found by chance."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +65,10 @@ def _needles(hidden: Hidden) -> Iterator[tuple[bytes, str]]:
                 for start in (0, len(bits) // 16 * 8):
                     flags = bits[start : start + 160]
                     if len(flags) >= 128 and 0.2 < flags.mean() < 0.8:
-                        words = f"{len(flags) // 8 * 8} consecutive labels ({target.name}, {name}, from row {start + 1}) as single bits"
+                        words = (
+                            f"{len(flags) // 8 * 8} consecutive labels ({target.name}, {name}, from row "
+                            f"{start + 1}) as single bits"
+                        )
                         flags = flags[: len(flags) // 8 * 8]
                         yield np.packbits(flags).tobytes(), words
                         yield np.packbits(flags, bitorder="little").tobytes(), words
@@ -85,8 +88,8 @@ def _windows(values: FloatArray) -> Iterator[tuple[int, int]]:
     yielded: set[int] = set()
     for third in range(3):
         start = third * (n - 20) // 3
-        told = np.cumsum(bits[start:])
-        length = max(20, int(np.searchsorted(told, _NEEDLE_BITS)) + 1)
+        information = np.cumsum(bits[start:])
+        length = max(20, int(np.searchsorted(information, _NEEDLE_BITS)) + 1)
         piece = values[start : start + length]
         if start in yielded or start + length > n or length > 4000 or np.isnan(piece).any():
             continue
@@ -96,7 +99,7 @@ def _windows(values: FloatArray) -> Iterator[tuple[int, int]]:
         packed = len(
             zlib.compress(np.asarray(codes[start : start + length] % 251, dtype=np.uint8).tobytes(), 9)
         )
-        if packed < _NEEDLE_BITS / 8 * 1.5:  # 0 1 2 0 1 2: any file may count like that
+        if packed < _NEEDLE_BITS / 8 * 1.5:  # 0 1 2 0 1 2: any file may hold such a sequence
             continue
         yielded.add(start)
         yield start, length

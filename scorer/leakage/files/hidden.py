@@ -23,11 +23,11 @@ from scorer.leakage.target import Target
 from scorer.wording import ID_JOINT
 
 _LOOKED_UP = 300_000
-"""Rows of a table without ids that are looked up by their values."""
+"""Rows of a table without ids that are recognised by their values."""
 _KEYS = 64
 """Columns that make such a row's key."""
 COVERED = 0.1
-"""Of the scored rows: share that a file must hold to be held against them; the public side may be as small."""
+"""Share of the scored rows that a file must hold; the public side may be as small."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,7 +163,8 @@ class Hidden:
     def rows_by_features(self, table: Table) -> tuple[set[str], Rows, Rows | None] | None:
         """Return the rows of a table recognised by test's columns.
 
-        For a table without ids that has at least half of the test table's columns: their names, the solution's row
+        For a table without ids that has at least half of the test table's columns: their names, the
+        solution's row
         with the same values for each row, and train's. None if it does not find the scored rows.
         """
         test = self.material.test

@@ -54,7 +54,7 @@ def read_text(path: str, suffix: str, text: str, state: WalkState) -> Iterator[T
     stripped = text.lstrip()
     if suffix in (".json", ".geojson", ".ipynb", ".jsonl", ".ndjson") or stripped[:1] in ("{", "["):
         if len(text) > state.limits.member_bytes // 4:
-            yield Unread(path, f"is too much JSON to be looked into ({len(text) / 1e6:,.0f} MB)")
+            yield Unread(path, f"is too much JSON to be read ({len(text) / 1e6:,.0f} MB)")
             return
         try:
             value = json.loads(stripped)
@@ -69,10 +69,10 @@ def read_text(path: str, suffix: str, text: str, state: WalkState) -> Iterator[T
                 yield Unread(path, "is nested too deeply")
             return
         if suffix in (".json", ".geojson", ".ipynb", ".jsonl", ".ndjson"):
-            yield Unread(path, "is no JSON that can be read; only its bytes were searched")
+            yield Unread(path, "is not readable JSON; only its bytes were searched")
             return
     if suffix in (".py", ".r", ".css", ".js"):
-        return  # programs: the search of the text covers them
+        return  # programs: the search of their bytes covers them
     if stripped[:1] == "<":
         yield Unread(path, "is XML or HTML, which is not read as a table; only its bytes were searched")
     else:
@@ -297,7 +297,7 @@ def _with_header(path: str, columns: Sequence[pa.Array], state: WalkState) -> It
     names = [str(i) for i in range(len(columns))]
     is_header = len(columns[0]) > 1 and any(map(str.strip, first)) and len(set(first)) == len(first)
     if is_header:
-        # Names are no numbers, and do not come again among the values.
+        # Names are not numbers and do not repeat among the values.
         is_header = not any(is_number(name) for name in first) and not all(
             pa.compute.is_in(column[1:1001], value_set=pa.array([name])).true_count
             for column, name in zip(columns, first, strict=True)
@@ -321,7 +321,7 @@ def _loose(path: str, text: str, state: WalkState) -> Iterator[Thing]:
         count += 1
         if count > 2_000_000 or len(by_form) > 5_000:
             yield Unread(
-                path, f"has more lines or kinds of lines than are looked at; these were the first {count:,}"
+                path, f"has more lines or kinds of lines than are read; these were the first {count:,}"
             )
             break
         word = "" if is_number(tokens[0]) or len(tokens) < 2 else tokens[0]

@@ -36,13 +36,14 @@ MEDIA = frozenset((
     ".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".dcm", ".nii", ".svg", ".pdf",
     ".wav", ".mp3", ".flac", ".ogg", ".m4a", ".mp4", ".avi", ".mov", ".mkv",
 ))  # fmt: skip
-"""Content that is data to learn from: only names, sizes, dates and the head are looked at."""
+"""Content to learn from: only names, sizes, dates and the head are read."""
 PARSER_ERRORS = (
-    ValueError, TypeError, LookupError, AttributeError, OSError, EOFError, RuntimeError, ArithmeticError, MemoryError,
-    SyntaxError, AssertionError, SystemError, tokenize.TokenError, Warning,
-    struct.error, zlib.error, lzma.LZMAError, tarfile.TarError, zipfile.BadZipFile, pa.ArrowException, sqlite3.Error, csv.Error,
+    ValueError, TypeError, LookupError, AttributeError, OSError, EOFError, RuntimeError, ArithmeticError,
+    MemoryError, SyntaxError, AssertionError, SystemError, tokenize.TokenError, Warning,
+    struct.error, zlib.error, lzma.LZMAError, tarfile.TarError, zipfile.BadZipFile,
+    pa.ArrowException, sqlite3.Error, csv.Error,
 )  # fmt: skip
-"""What parsers raise over a broken or a hostile file."""
+"""Errors of parsers for a broken or hostile file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,7 @@ class Entry:
     modified: float | None
     """Seconds since 1970."""
     pixels: tuple[int, int] | None = None
-    """Width and height of an image whose head tells them."""
+    """Width and height, where the head of an image has them."""
 
     @property
     def inner(self) -> PurePosixPath:
@@ -195,12 +196,13 @@ class WalkState:
         self._members += 1
         if self.stopped is None and self._members > self.limits.members:
             self.stopped = Unread(
-                path, f"and all that follows was not looked into: more than {self.limits.members:,} files"
+                path, f"and all that follows was not read: more than {self.limits.members:,} files"
             )
         if self.stopped is None and time.monotonic() > self._until:
             self.stopped = Unread(
                 path,
-                f"and all that follows was not looked into: the {self.limits.seconds:g} seconds for this were over",
+                f"and all that follows was not read: the limit of {self.limits.seconds:g} seconds was "
+                "reached",
             )
         return self.stopped is None
 
@@ -209,7 +211,8 @@ class WalkState:
         if self.stopped is None and self._bytes > self.limits.unpacked_bytes:
             self.stopped = Unread(
                 path,
-                f"and all that follows was not looked into: more than {self.limits.unpacked_bytes / 1e6:,.0f} MB in all",
+                f"and all that follows was not read: more than {self.limits.unpacked_bytes / 1e6:,.0f} MB "
+                "in all",
             )
         return self.stopped is None
 
@@ -249,7 +252,7 @@ def table_of(path: str, columns: Mapping[str, Any], state: WalkState) -> Iterato
     for name, values in columns.items():
         if (len(kept) + 1) * len(values) > state.limits.cells:
             yield Unread(
-                path, f"has more than {state.limits.cells:,} cells; only {len(kept)} columns were looked at"
+                path, f"has more than {state.limits.cells:,} cells; only {len(kept)} columns were read"
             )
             break
         kept.append(Column(str(name), _plain(values)))

@@ -99,7 +99,7 @@ def walk(
         elif head.startswith(b"SQLite format 3\0"):
             yield from guarded(name, read_sqlite(name, path, state))
         elif stat.st_size > state.limits.member_bytes and not _is_packed(head):
-            yield Unread(name, f"is too large to be looked into ({stat.st_size / 1e6:,.0f} MB)")
+            yield Unread(name, f"is too large to be read ({stat.st_size / 1e6:,.0f} MB)")
         elif state.takes(stat.st_size, name):
             yield from _content(name, path.read_bytes(), 1, state)
     yield from state.stop()
@@ -118,7 +118,7 @@ def _zip(path: str, source: Path | io.BytesIO, packed: int, depth: int, state: W
         members = archive.infolist()
         unpacked = sum(member.file_size for member in members)
         if unpacked > 10_000_000 and unpacked > state.limits.ratio * max(1, packed):
-            yield Unread(path, f"says it unpacks to {unpacked / max(1, packed):,.0f} times its size")
+            yield Unread(path, f"declares that it unpacks to {unpacked / max(1, packed):,.0f} times its size")
             return
         for position, member in enumerate(members):
             if member.is_dir():
@@ -185,7 +185,7 @@ def _unpacked(path: str, data: bytes, depth: int, state: WalkState) -> Iterator[
     if data.startswith(b"\x1f\x8b"):
         stream: gzip.GzipFile | bz2.BZ2File | lzma.LZMAFile = gzip.GzipFile(fileobj=raw)
     else:
-        stream = bz2.BZ2File(raw) if data.startswith(b"BZh") else lzma.LZMAFile(raw)  # noqa: SIM115  closed below
+        stream = bz2.BZ2File(raw) if data.startswith(b"BZh") else lzma.LZMAFile(raw)  # noqa: SIM115
     with closing(stream):
         content = state.read(stream, len(data), path)
     if isinstance(content, Unread):
@@ -199,7 +199,7 @@ def _unpacked(path: str, data: bytes, depth: int, state: WalkState) -> Iterator[
 _UNKNOWN = (
     (
         b"\x89HDF\r\n\x1a\n",
-        "is HDF5 (as MATLAB 7.3 and Keras write it), which needs a library that is not here",
+        "is HDF5 (as MATLAB 7.3 and Keras write it), which needs a library that is not installed",
     ),
     (b"7z\xbc\xaf\x27\x1c", "is a 7z archive, which cannot be unpacked here"),
     (b"Rar!", "is a rar archive, which cannot be unpacked here"),
@@ -223,7 +223,7 @@ def _content(path: str, data: bytes, depth: int, state: WalkState) -> Iterator[T
             yield from guarded(path, read_sheets(path, data, state))
     elif suffix in _OFFICE:
         yield Blob(path, data)
-        yield Unread(path, "is an Office file of a kind that is not read here; save its tables as CSV")
+        yield Unread(path, "is an Office file of a kind that is not read; save its tables as CSV")
     elif _is_packed(data):
         if depth > state.limits.depth:
             yield Unread(path, f"lies more than {state.limits.depth} archives deep")
@@ -265,10 +265,12 @@ def _tables(path: str, suffix: str, data: bytes, state: WalkState) -> Iterator[T
     elif data.startswith(b"MATLAB 5.0"):
         yield from read_matlab(path, data, state)
     elif suffix in _PICKLED or (data[:1] == b"\x80" and 2 <= data[1] <= 5 and data.endswith(b".")):
-        yield Unread(path, "is a pickle; opening it could run anything, so only its bytes were searched")
+        yield Unread(
+            path, "is a pickle; opening it could run untrusted code, so only its bytes were searched"
+        )
     else:
         text = decoded(data)
         if text is not None:
             yield from read_text(path, suffix, text, state)
         elif suffix != ".npy":
-            yield Unread(path, "is of a kind that is not known here; only its bytes were searched")
+            yield Unread(path, "is of an unknown kind; only its bytes were searched")

@@ -47,7 +47,7 @@ class Planted:
         self.test.drop(columns="target").to_csv(self.public / "test.csv", index=False)
         constant = table["target"].iloc[0] if metric == "accuracy" else table["target"].mean()
         self.test[["id"]].assign(target=constant).to_csv(self.public / "sample_submission.csv", index=False)
-        # The solution's own order is nobody's business.
+        # The solution's order is independent of the test table's.
         order = rng.permutation(len(self.test))
         self.test[["id", "target"]].assign(Usage=self.usage).iloc[order].to_csv(
             folder / "private/solution.csv", index=False

@@ -87,7 +87,8 @@ def test_labels_as_raw_bytes_and_in_a_pickle_are_found_without_opening_it(
 def test_ordinary_side_files_are_left_alone(plant: Plant) -> None:
     p = plant()
     table = pd.concat([p.train, p.test])
-    # Features of all rows in a table of their own, a copy of test, train's labels once more, arrays for both sides.
+    # Features of all rows in a table of their own, a copy of test, train's labels once more, arrays for
+    # both sides.
     table.drop(columns="target").sample(frac=1, random_state=3).to_csv(
         p.public / "measurements.csv", index=False
     )

@@ -56,8 +56,8 @@ def test_a_rare_class_and_many_classes_do_not_look_like_blocks(run_checks: Audit
 
 
 def test_three_pairs_of_a_rare_class_at_one_distance_are_chance(run_checks: Audit) -> None:
-    # Of 17 random rows in 1400, three pairs share one of the 37 distances in one file of forty; by a normal law
-    # the p of one distance would be 2e-8.
+    # Of 17 random rows in 1400, three pairs share one of the 37 distances in one file of forty; by a normal
+    # law the p of one distance would be 2e-8.
     train, test = renumbered(*split(mixed(2000, 4)))
     train["target"] = 0
     train.loc[[40, 52, 400, 412, 900, 912, *range(101, 1400, 118)], "target"] = 1
@@ -65,7 +65,7 @@ def test_three_pairs_of_a_rare_class_at_one_distance_are_chance(run_checks: Audi
 
 
 def test_a_declared_and_clean_split_by_groups_is_silent(run_checks: Audit) -> None:
-    # A height is its patient's own: that makes its rows alike, and says nothing of the other side.
+    # A height belongs to one patient: its rows are alike, which is no evidence about the other side.
     train, test = by_patient(overlap=False, strength=4)
     heights = np.random.default_rng(3).normal(170, 12, 120).round()
     train, test = (s.assign(height=heights[s["patient"].str[1:].astype(int)]) for s in (train, test))

@@ -75,7 +75,8 @@ class World:
             (folder / name).mkdir(parents=True)
         metric = "rmse" if self.is_number else "accuracy"
         (folder / "challenge.yaml").write_text(
-            f"format: 1\ntitle: Planted\nmetric: {metric}\nsubmission: {{id: id, columns: [target]}}\nsplit: {self.split}\n"
+            f"format: 1\ntitle: Planted\nmetric: {metric}\nsubmission: {{id: id, columns: "
+            f"[target]}}\nsplit: {self.split}\n"
         )
         self.train.to_csv(folder / "public/train.csv", index=False)
         test = self.test if self.target_stays else self.test.drop(columns="target")
@@ -157,6 +158,6 @@ def run(material: Material, *codes: str) -> list[tuple[str, Found]]:
 
 
 def worst(found: list[tuple[str, Found]], where: str = "") -> str:
-    """The loudest severity said of a place."""
-    said = {one.severity for _, one in found if where in one.where}
-    return next((severity for severity in ("block", "warn", "info") if severity in said), "nothing")
+    """Return the worst severity reported of a place."""
+    severities = {one.severity for _, one in found if where in one.where}
+    return next((severity for severity in ("block", "warn", "info") if severity in severities), "nothing")
