@@ -1,5 +1,7 @@
-"""What the life of an evaluation promises, as plain dictionaries: the small model that tests/storm/test_state_machine.py
-holds the databases against. It knows no SQL and nothing of `app`; times come from the test."""
+"""A model of evaluations in plain dictionaries, for tests/storm/test_state_machine.py.
+
+It uses neither SQL nor `app`; times come from the test.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,7 @@ ZONE = ZoneInfo("Europe/Berlin")
 
 @dataclass
 class Run:
-    """A competition: its rules, and what its organiser has granted or taken from whom."""
+    """A competition: its limits, disqualified teams and final picks."""
 
     slug: str
     closes_at: datetime | None
@@ -54,9 +56,9 @@ class Round:
     repeat_of: int | None = None
     applies_itself: bool = False
     turn: int = 0
-    """Of the claim that it was last given; competitions take turns by it."""
+    """Number of its last claim; competitions take turns by it."""
     passed_over: int = 0
-    """Claims of waiting files that others were given while it had one."""
+    """Claims given to other rounds while it had a waiting file."""
 
 
 @dataclass
@@ -82,7 +84,7 @@ class Evaluation:
     finished_at: datetime | None = None
 
     def finish(self, state: str, now: datetime) -> None:
-        assert self.state == "running", "what is finished stays as it is"
+        assert self.state == "running", "a finished evaluation does not change"
         self.state, self.token, self.lease_until, self.finished_at = state, None, None, now
 
 
@@ -100,9 +102,9 @@ class Life:
     scores: dict[Key, tuple[float, float]] = field(default_factory=dict)
     turns: int = 0
     most_workers: int = 0
-    """That one competition may hold; 0: as many as there are."""
+    """Workers that one competition may hold; 0: no limit."""
 
-    # -- who may send what -------------------------------------------------------------------
+    # -- limits and uploads ------------------------------------------------------------------
 
     def closes_at(self, slug: str, team: str) -> datetime | None:
         own = self.runs[slug].closes_at
@@ -137,7 +139,7 @@ class Life:
         return sum(e.state in ("queued", "running") for e in self.counting(slug, team).values())
 
     def counting(self, slug: str, team: str | None = None) -> dict[int, Evaluation]:
-        """The evaluations of the round that counts, by submission."""
+        """Return the evaluations of the active round, by submission."""
         return {
             s: e
             for (s, r), e in self.evaluations.items()
@@ -172,7 +174,7 @@ class Life:
             if round_.slug == upload.slug and round_.state in ("active", "draft"):
                 self.evaluations[id_, number] = Evaluation(place, now)
 
-    # -- whose turn it is --------------------------------------------------------------------
+    # -- order of claims ---------------------------------------------------------------------
 
     def is_lost(self, evaluation: Evaluation, now: datetime) -> bool:
         until = evaluation.lease_until
@@ -182,7 +184,7 @@ class Life:
         return evaluation.state == "queued" and (evaluation.attempt == 0 or evaluation.next_try_at <= now)
 
     def full(self, now: datetime) -> set[int]:
-        """The rounds of competitions that hold as many workers as one may, with all their rounds together."""
+        """Return the rounds of competitions at their cap of workers."""
         held = Counter(
             self.rounds[r].slug
             for (_, r), e in self.evaluations.items()
@@ -191,7 +193,11 @@ class Life:
         return {r for r, round_ in self.rounds.items() if 0 < self.most_workers <= held[round_.slug]}
 
     def next(self, now: datetime) -> Key | None:
-        """What the dead left of what people wait for; what they wait for, in turns; then what is scored aside."""
+        """Return the next evaluation to claim.
+
+        First expired leases of active rounds, then waiting files of active rounds in turns, then drafts and
+        repeats.
+        """
         lost = [k for k, e in self.evaluations.items() if self.is_lost(e, now) and e.attempt < ATTEMPTS]
         waiting = [k for k, e in self.evaluations.items() if self.waits(e, now)]
         by_turn = sorted(self.rounds.keys() - self.full(now), key=lambda r: (self.rounds[r].turn, r))
@@ -258,7 +264,7 @@ class Life:
         return {submission for submission, _ in due}
 
     def follow_clock(self, lease: timedelta, now: datetime) -> int:
-        """What a clock that was set back left in the future."""
+        """Correct times that a clock set back left in the future."""
         begun = [
             e
             for e in self.evaluations.values()
@@ -326,7 +332,7 @@ class Life:
                 self.evaluations[s, r].state != e.state
                 or self.scores.get((s, r)) != self.scores.get((s, draft))
                 for r in repeats
-                if (s, r) in self.evaluations  # a repeat has what was there when it began
+                if (s, r) in self.evaluations  # a repeat has the files of when it began
             )
             for s, e in mine.items()
         )
@@ -346,13 +352,13 @@ class Life:
         run.greater = is_greater(run.version)
         return True
 
-    # -- what must show ----------------------------------------------------------------------
+    # -- expected quota, board and checks ----------------------------------------------------
 
     def used(self) -> Counter[tuple[str, str, date]]:
         return Counter((u.slug, u.team, u.day) for u in self.uploads.values() if u.is_charged)
 
     def board(self, slug: str) -> dict[str, tuple[int, float, int, float, int]]:
-        """By team: entries, public key and whose, private key and whose."""
+        """Return by team: entries, public key and submission, private key and submission."""
         run, active = self.runs[slug], self.active(slug)
         sign = -1.0 if run.greater else 1.0
         found = {}
@@ -373,7 +379,7 @@ class Life:
         return found
 
     def troubles(self, now: datetime) -> Iterator[str]:
-        """What `heldout doctor` has to tell, and nothing else."""
+        """Return the checks that `heldout doctor` must fail."""
         standing = [e for (_, r), e in self.evaluations.items() if self.rounds[r].state != "retired"]
         if any(
             (e.state == "running" and e.lease_until and e.lease_until < now - timedelta(minutes=2))
@@ -386,5 +392,5 @@ class Life:
 
 
 def is_greater(version: int) -> bool:
-    """Of the three versions, the last turns the board round."""
+    """The third version sorts the board descending."""
     return version == 3

@@ -1,6 +1,6 @@
-"""The whole life of evaluations, step by step at random, on both databases, held against a small model.
+"""Random steps with evaluations on both databases, compared with a small model.
 
-HELDOUT_LIFE_STEPS=20000 pytest tests/storm/test_state_machine.py      longer, and other steps each time
+HELDOUT_LIFE_STEPS=20000 pytest tests/storm/test_state_machine.py      longer, with random seeds
 """
 
 from __future__ import annotations
@@ -55,10 +55,10 @@ STEPS = {"sqlite": 1400, "postgresql": 600}
 if IS_LONG:
     STEPS = dict.fromkeys(STEPS, int(os.environ["HELDOUT_LIFE_STEPS"]))
 STEPS_EACH = 75
-"""Of one life; some are shorter."""
+"""At most, of one example."""
 
 SEEDS = {"sqlite": 0, "postgresql": 1000}
-"""Other steps on each."""
+"""Different steps on each database."""
 
 MUST_BE_SEEN = {
     "accepted", "claimed", "taken over", "late", "fenced", "scored", "rejected", "failed", "silent", "followed",
@@ -72,7 +72,7 @@ RUNS = {
     "other": model.Run("other", None, daily=5, total=9, pending=4, rejected=3, picks=2),
 }
 SLUGS = tuple(RUNS)
-# The second's name begins with the first's; the third's worker's with the others'.
+# Names with common prefixes, which the lookup by prefix must distinguish.
 WORKERS = ("a/1/2", "a/1/20", "a/10/2")
 SCORES = st.sampled_from([0.25, 0.5, 0.1 + 0.2])
 
@@ -125,16 +125,16 @@ ROWS = {
     ),
     "picks": select(models.FinalPick.submission_id),
 }
-"""All that is compared after each step; built once, since building a statement costs more than running it."""
+"""The rows compared after each step; built once, because building a statement costs more than running it."""
 
-people, slugs = st.sampled_from(TEAMS), st.sampled_from(SLUGS)
+names, slugs = st.sampled_from(TEAMS), st.sampled_from(SLUGS)
 
 
 class Machine(RuleBasedStateMachine):
     fresh: ClassVar[Callable[[], Database]]
     steps: ClassVar[int]
     seen: ClassVar[Counter[str]]
-    """What has happened, so that a test that meets nothing does not pass."""
+    """Number of each outcome, so that a run without one of them fails."""
 
     claims, sent, granted = Bundle("claims"), Bundle("sent"), Bundle("granted")
 
@@ -164,7 +164,7 @@ class Machine(RuleBasedStateMachine):
     def _slug(self, competition_id: int) -> str:
         return next(slug for slug, id_ in self.ids.items() if id_ == competition_id)
 
-    # -- time, and who dies in it ------------------------------------------------------------
+    # -- time and dead workers ---------------------------------------------------------------
 
     @rule(seconds=st.sampled_from([1, 6, 6, 16, 31, 31, 125, 901, 9 * 3600]))
     def wait(self, seconds: int) -> None:
@@ -193,17 +193,17 @@ class Machine(RuleBasedStateMachine):
 
     # -- participants ------------------------------------------------------------------------
 
-    @initialize(target=sent, slug=slugs, team=people, most_workers=st.sampled_from([1, 0, 2]))
+    @initialize(target=sent, slug=slugs, team=names, most_workers=st.sampled_from([1, 0, 2]))
     def the_first_upload(self, slug: str, team: str, most_workers: int) -> Any:
         self.life.most_workers = most_workers
         return self._upload(slug, team, "first", None, timedelta())
 
-    @rule(target=sent, slug=slugs, by=st.lists(people, min_size=1, max_size=3))
+    @rule(target=sent, slug=slugs, by=st.lists(names, min_size=1, max_size=3))
     def upload(self, slug: str, by: list[str]) -> Any:
         sent = [self._upload(slug, team, f"{len(self.life.uploads)}", None, timedelta()) for team in by]
         return multiple(*(id_ for id_ in sent if isinstance(id_, int)))
 
-    @rule(target=sent, slug=slugs, team=people)
+    @rule(target=sent, slug=slugs, team=names)
     def upload_all_that_may_be(self, slug: str, team: str) -> Any:
         sent: list[int] = []
         for n in range(12):
@@ -218,7 +218,7 @@ class Machine(RuleBasedStateMachine):
     @rule(
         target=sent,
         slug=slugs,
-        team=people,
+        team=names,
         content=st.sampled_from(["same", "another"]),
         key=st.sampled_from([None, "k1", "k2"]),
         seconds=st.sampled_from([0, 60, 130]),
@@ -229,9 +229,9 @@ class Machine(RuleBasedStateMachine):
         return self._upload(slug, team, content, key, timedelta(seconds=seconds))
 
     @precondition(lambda self: len(self.life.uploads) > 8)
-    @rule(target=sent, team=people, lag=st.sampled_from([-1, 0, 60, 119, 120]))
+    @rule(target=sent, team=names, lag=st.sampled_from([-1, 0, 60, 119, 120]))
     def upload_at_the_close(self, team: str, lag: int) -> Any:
-        """Begun in the last moment, or a moment after it."""
+        """Begun just before or just after the close."""
         closes_at = self.life.closes_at("biopsy", team)
         if closes_at is None or closes_at < self.now:
             return multiple()
@@ -289,9 +289,9 @@ class Machine(RuleBasedStateMachine):
         return receipt.id
 
     @precondition(lambda self: self.life.scores)
-    @rule(id_=sent, team=people, picked=st.booleans())
+    @rule(id_=sent, team=names, picked=st.booleans())
     def pick(self, id_: int, team: str, picked: bool) -> None:
-        """One's own file, or another's."""
+        """A file of the own team or of another."""
         slug = self.life.uploads[id_].slug
         run, closes_at = self.life.runs[slug], self.life.closes_at(slug, team)
         mine = self.life.of(slug, team)
@@ -347,7 +347,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(end=st.sampled_from(["score", "reject", "fail", "heartbeat"]), is_taken=st.booleans())
     def a_run_wakes_up_late(self, end: str, is_taken: bool) -> None:
-        """Perhaps while another has taken over and is at work."""
+        """Perhaps after another worker has taken over."""
         claim = next(filter(self._is_held, self.runs_begun), None) or self._claim("a/1/20")
         if claim is None:
             return
@@ -381,9 +381,9 @@ class Machine(RuleBasedStateMachine):
                 session, worker, lease=LEASE, now=self.now, most_workers=self.life.most_workers
             )
         if claim is None:
-            assert expected is None, "it was due, and no worker gets it"
+            assert expected is None, "an evaluation is due, but not claimed"
             return None
-        assert (claim.submission_id, claim.round_id) == expected, "it is another's turn"
+        assert (claim.submission_id, claim.round_id) == expected, "another evaluation was next"
         key = claim.submission_id, claim.round_id
         self.seen["taken over" if self.life.evaluations[key].state == "running" else "claimed"] += 1
         self.life.claim(key, claim.token, LEASE, self.now)
@@ -413,7 +413,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(claim=claims, public=SCORES, private=SCORES)
     def score(self, claim: Claim, public: float, private: float) -> None:
-        """By the run that holds it, or by one that woke up late."""
+        """By the run with the lease, or by a late one."""
         self._score(claim, public, private)
 
     def _score(self, claim: Claim, public: float, private: float) -> None:
@@ -454,7 +454,7 @@ class Machine(RuleBasedStateMachine):
                 self.seen["failed"] += 1
 
     def _written(self, claim: Claim, write: Callable[[Any], object], is_mine: bool | None = None) -> bool:
-        """Whether it was written, which only the holder's may be."""
+        """Write with a claim, and return whether its lease was held."""
         if is_mine is None:
             is_mine = self._is_held(claim)
         try:
@@ -462,7 +462,7 @@ class Machine(RuleBasedStateMachine):
                 write(session)
         except LeaseLost:
             self.seen["fenced"] += 1
-            assert not is_mine, "the holder of the lease is fenced"
+            assert not is_mine, "the holder of the lease was refused"
         else:
             assert is_mine, "a run that has lost its lease has written"
         return is_mine
@@ -479,7 +479,7 @@ class Machine(RuleBasedStateMachine):
                 session, now=self.now, hint_after=model.HINTED, most_workers=self.life.most_workers
             )
             is_due = evaluations.is_any_due(session, now=self.now, most_workers=self.life.most_workers)
-        assert is_due == (self.life.next(self.now) is not None), "who polls sees what a claim would find"
+        assert is_due == (self.life.next(self.now) is not None), "polling and claiming disagree"
         assert len(hints) == len(set(hints))
         assert set(hints) == self.life.hint(self.now)
         with self.database.begin() as session:
@@ -535,7 +535,7 @@ class Machine(RuleBasedStateMachine):
                 session,
                 found,
                 its,
-                reason="labels mended",
+                reason="labels corrected",
                 now=self.now,
                 applies_itself=applies_itself,
                 repeats=repeats,
@@ -564,7 +564,7 @@ class Machine(RuleBasedStateMachine):
         ends=st.lists(st.sampled_from(["score", "score", "reject", "fail"]), min_size=1, max_size=3),
     )
     def rescore(self, slug: str, version: int, repeats: int, accept_losses: bool, ends: list[str]) -> None:
-        """From its beginning to its end."""
+        """Begin, score and apply a rescore."""
         self._begin(slug, version, repeats, applies_itself=False)
         draft = self.life.draft(slug)
         assert draft is not None
@@ -604,7 +604,7 @@ class Machine(RuleBasedStateMachine):
     @rule(
         target=granted,
         slug=slugs,
-        team=people,
+        team=names,
         hours=st.sampled_from([None, 1, 30]),
         daily=st.integers(0, 1),
         total=st.integers(0, 1),
@@ -644,7 +644,7 @@ class Machine(RuleBasedStateMachine):
     @rule(id_=consumes(granted))
     def revoke(self, id_: int) -> None:
         grant = self.life.grants[id_]
-        if grant.is_revoked:  # by a close at once
+        if grant.is_revoked:  # by a close
             return
         with self.database.begin() as session:
             found = competitions.by_slug(session, grant.slug)
@@ -652,7 +652,7 @@ class Machine(RuleBasedStateMachine):
         grant.is_revoked = True
 
     @precondition(lambda self: len(self.life.uploads) > 3)
-    @rule(slug=slugs, team=people)
+    @rule(slug=slugs, team=names)
     def disqualify_or_reinstate(self, slug: str, team: str) -> None:
         out = self.life.runs[slug].disqualified
         action = Action.REINSTATE if team in out else Action.DISQUALIFY
@@ -682,23 +682,26 @@ class Machine(RuleBasedStateMachine):
         run.closes_at, run.grace = (run.closes_at if is_closed else self.now), timedelta()
 
     def _expect(self, refusal: str | None, act: Callable[[Any, models.Competition], Any], slug: str) -> Any:
-        """Does it, or is refused with the expected kind of refusal; then nothing has changed, as the invariants see."""
+        """Run `act`, and assert that it is refused as expected.
+
+        The invariants then check that a refused action changed nothing.
+        """
         try:
             with self.database.begin() as session:
                 done = act(session, competitions.by_slug(session, slug))
-            said = None
+            reason = None
         except Refused as refused:
-            done, said = None, type(refused).__name__
-            self.seen[said] += 1
-        assert said == refusal
+            done, reason = None, type(refused).__name__
+            self.seen[reason] += 1
+        assert reason == refusal
         return done
 
-    # -- what holds after every step -------------------------------------------------------------
+    # -- invariants --------------------------------------------------------------------------
 
     @invariant()
-    def the_database_is_what_the_model_says(self) -> None:
+    def database_equals_the_model(self) -> None:
         type(self).steps += 1
-        # The doctor is the dearest half of a step, so in CI it does not come after each.
+        # The doctor takes half the time of a step, so CI does not run it after each.
         self._compare(with_doctor=IS_LONG or self.steps % 10 == 0)
 
     def _compare(self, *, with_doctor: bool) -> None:
@@ -741,22 +744,22 @@ class Machine(RuleBasedStateMachine):
         for name, rows in expected.items():
             assert sorted(found[name], key=repr) == sorted(rows, key=repr), name
         if checks is not None:
-            told = {check.name: check.words for check in checks if not check.is_ok}
-            del told["Somebody works"]  # nobody's heart beats here
-            assert told.keys() == set(its.troubles(self.now)), told
+            failed = {check.name: check.words for check in checks if not check.is_ok}
+            del failed["Somebody works"]  # no process sends heartbeats here
+            assert failed.keys() == set(its.troubles(self.now)), failed
 
     @invariant()
-    def every_file_is_on_its_way_or_has_an_outcome(self) -> None:
+    def every_submission_has_an_evaluation_in_the_active_round(self) -> None:
         for id_, upload in self.life.uploads.items():
             assert (id_, self.life.active(upload.slug)) in self.life.evaluations
 
     @invariant()
     def no_competition_is_passed_over_for_long(self) -> None:
-        """Twice at most: once by the other's turn, once more when a rescore has just given that a new round."""
+        """At most twice: for the other's turn, and again when a rescore gave that a new round."""
         assert all(r.passed_over <= 2 for r in self.life.rounds.values() if r.state == "active")
 
     def teardown(self) -> None:
-        """Workers come back for a while, and whatever was accepted has an outcome."""
+        """Run workers until every submission has an outcome."""
         if sys.exc_info()[0] is None:
             claimed, most = 0, len(self.life.evaluations)
             for _ in range(3 * model.ATTEMPTS):
@@ -770,7 +773,7 @@ class Machine(RuleBasedStateMachine):
             states = [e.state for slug in SLUGS for e in self.life.counting(slug).values()]
             assert {"queued", "running"}.isdisjoint(states)
             assert len(states) == len(self.life.uploads)
-            assert claimed <= most, "each was claimed once more at most"
+            assert claimed <= most, "each was claimed at most once more"
             self._compare(with_doctor=True)
 
 
@@ -819,7 +822,7 @@ def make_world(database: Database) -> None:
 def fresh(
     database: Database, request: pytest.FixtureRequest, tmp_path: Path
 ) -> Iterator[Callable[[], Database]]:
-    """The same world anew each time, through one engine: what it has learned of our statements is kept."""
+    """Return a function that resets the database, keeping the engine's statement cache."""
     make_world(database)
     database.dispose()
     if database.is_sqlite:
@@ -852,7 +855,7 @@ def fresh(
 
 @pytest.mark.long
 @pytest.mark.timeout(0 if IS_LONG else 300)
-def test_whatever_happens_in_whatever_order_the_promise_holds(
+def test_random_steps_leave_the_database_equal_to_the_model(
     database: Database, fresh: Callable[[], Database]
 ) -> None:
     class OnThis(Machine):
@@ -867,7 +870,7 @@ def test_whatever_happens_in_whatever_order_the_promise_holds(
         database=None,
         report_multiple_bugs=False,
         suppress_health_check=list(HealthCheck),
-        # Making a failure shorter takes minutes, which are worth it by hand only.
+        # Shrinking takes minutes, so it is only done in long runs.
         phases=(Phase.generate, *((Phase.shrink,) if IS_LONG else ())),
     )
     for number in count(SEEDS[kind]):
