@@ -1,9 +1,10 @@
-"""Folds of the training rows, served with a challenge, so that everybody's out-of-fold predictions are of the
-same kind and split as the challenge itself was.
+"""Folds of the training rows, published with a challenge.
 
-Fold 0 is only ever trained on; folds 1, 2, ... are each predicted by models that did not see them. Of a
-sequential split fold k is predicted from the folds before it (an expanding window); of any other split from all
-other folds. Nothing secret decides: the shuffle is seeded by the ids.
+They make out-of-fold predictions of all teams comparable, and are split as the challenge was.
+
+Fold 0 is for training only; folds 1, 2, ... are each predicted by models that did not see them. In a
+sequential split fold k is predicted from the folds before it (an expanding window); in any other split from
+all other folds. The shuffle is seeded by the ids, so nothing secret decides.
 """
 
 from __future__ import annotations
@@ -41,7 +42,10 @@ FoldArray = NDArray[np.int8]
 
 
 class CannotScoreTrain(HeldoutError):
-    """The training table cannot be read as a solution; the text says why, in a sentence for people."""
+    """The training table cannot be read as a solution.
+
+    The text is a sentence with the reason.
+    """
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,10 +76,12 @@ class Folds:
 
 
 def assign(challenge: Challenge) -> Folds:
-    """Put the rows of public/train.csv into folds, as the challenge declares it was split itself.
+    """Assign the rows of public/train.csv to folds.
+
+    The folds are split as the challenge declares for itself.
 
     A sequential split needs split.time or takes the file's order; declared groups are kept whole whatever the
-    strategy is called; anything unknown is random. The same challenge always gives the same folds.
+    strategy is called; an unknown strategy is random. The same challenge always gives the same folds.
 
     Raises
     ------
@@ -96,7 +102,10 @@ def assign(challenge: Challenge) -> Folds:
         return Folds(names, ids, fold, "sequential", words)
     if group and group in columns:
         fold, codes = _grouped(columns[group], group, rng)
-        words = f'Rows of the same "{group}" are in the same fold, so that a model is tested on groups it has never seen.'
+        words = (
+            f'Rows of the same "{group}" are in the same fold, '
+            "so that a model is tested on groups it has never seen."
+        )
         return Folds(names, ids, fold, "grouped", words, codes)
     lost = ""
     if strategy == "grouped":
@@ -118,7 +127,10 @@ def assign(challenge: Challenge) -> Folds:
 
 
 def to_csv(folds: Folds) -> bytes:
-    """The fold file that participants download: the id column(s) and `fold`, in the order of train.csv."""
+    """Return the fold file that participants download.
+
+    The id column(s) and `fold`, in the order of train.csv.
+    """
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([*folds.id_columns, "fold"])
@@ -129,7 +141,9 @@ def to_csv(folds: Folds) -> bytes:
 
 
 def train_solution(challenge: Challenge, *, without: Collection[str] = ()) -> Solution:
-    """public/train.csv read as a solution: the same task over its rows, all of them public.
+    """Return public/train.csv as a solution.
+
+    The same task over its rows, all of them public.
 
     Targets, weights and groups are found by the names they have in the hidden solution. Rows whose id is in
     `without` are left out.
@@ -137,8 +151,8 @@ def train_solution(challenge: Challenge, *, without: Collection[str] = ()) -> So
     Raises
     ------
     CannotScoreTrain
-        There is no such file, it lacks an id or the target, some targets are missing or wrong, or the metric is
-        the organiser's own function.
+        There is no such file, it lacks an id or the target, some targets are missing or wrong, or the metric
+        is the organiser's own function.
     """
     if challenge.solution.task.custom is not None:
         raise CannotScoreTrain(
@@ -189,7 +203,10 @@ def _open(challenge: Challenge) -> Table:
 def _read_columns(
     challenge: Challenge, wanted: Sequence[str]
 ) -> tuple[tuple[str, ...], dict[str, list[str]]]:
-    """The rows' ids and those of the wanted columns that the file has, as text."""
+    """Return the rows' ids and the wanted columns, as text.
+
+    Columns that the file lacks are left out.
+    """
     names = challenge.solution.id_columns
     try:
         records = _open(challenge).records()
@@ -222,7 +239,10 @@ def _read_columns(
 
 
 def _dealt(strata: NDArray[np.intp], rng: np.random.Generator) -> FoldArray:
-    """Deal each stratum's rows out in random order, each stratum going on where the last one stopped."""
+    """Deal each stratum's rows to folds in random order.
+
+    Each stratum continues at the fold where the last one stopped.
+    """
     n = len(strata)
     shuffled = rng.permutation(n)
     order = shuffled[np.argsort(strata[shuffled], kind="stable")]
@@ -232,7 +252,7 @@ def _dealt(strata: NDArray[np.intp], rng: np.random.Generator) -> FoldArray:
 
 
 def _strata(train: Solution) -> NDArray[np.intp]:
-    """Classes of the first target, or bins of about as many rows each."""
+    """Return classes of the first target, or bins of similar size."""
     truth = train.given[0][0].truth[0]
     if isinstance(truth, Labels):
         return np.unique(truth.codes, return_inverse=True)[1].reshape(-1)
@@ -246,7 +266,10 @@ def _strata(train: Solution) -> NDArray[np.intp]:
 
 
 def _grouped(texts: Sequence[str], name: str, rng: np.random.Generator) -> tuple[FoldArray, NDArray[np.intp]]:
-    """Whole groups, the largest first, each into the fold with the fewest rows; among equal ones at random."""
+    """Assign whole groups, the largest first, to the smallest fold.
+
+    Among equal folds at random.
+    """
     _, codes = np.unique(np.array(texts, dtype=np.object_).astype(str), return_inverse=True)
     codes = codes.reshape(-1)
     sizes = np.bincount(codes)
@@ -265,7 +288,10 @@ def _grouped(texts: Sequence[str], name: str, rng: np.random.Generator) -> tuple
 
 
 def _sequential(n: int, texts: Sequence[str] | None, name: str | None) -> tuple[FoldArray, str]:
-    """Six consecutive blocks, the first for training only; rows of the same time stay together."""
+    """Return six consecutive blocks, the first for training only.
+
+    Rows of the same time stay together.
+    """
     if texts is None:
         moments: NDArray[Any] = np.arange(n)
         how = (
@@ -287,14 +313,14 @@ def _sequential(n: int, texts: Sequence[str] | None, name: str | None) -> tuple[
             f"All rows of {TRAIN_FILE} are of the same time, so there is no order to follow."
         )
     words = (
-        f"Rows are in consecutive blocks by {how}. Fold k is predicted by a model trained on the folds before it; "
-        "fold 0 is only trained on and needs no predictions."
+        f"Rows are in consecutive blocks by {how}. "
+        "Fold k is predicted by a model trained on the folds before it; fold 0 is only trained on and needs no predictions."
     )
     return dense.astype(np.int8), words
 
 
 def _moments(texts: Sequence[str]) -> NDArray[Any]:
-    """Numbers as numbers, dates as dates, anything else by its text."""
+    """Return numbers as numbers, dates as dates, else texts."""
     if all(NUMBER.fullmatch(text) for text in texts):
         return np.array([float(text) for text in texts])
     try:

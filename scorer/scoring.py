@@ -1,4 +1,4 @@
-"""Numbers for an accepted file: reading it, the metrics with their modifiers, the report."""
+"""Score accepted files and write the report."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from scorer.submission.reader import Received, read_complete, read_submission
 from scorer.submission.sinks import Collected, Sink
 
 _PIECE = 65_536
-"""Rows whose terms are computed at once: their arrays fit into the processor's cache."""
+"""Rows whose terms are computed at once; their arrays fit into the processor's cache."""
 
 
 def score(
@@ -50,7 +50,7 @@ def score(
     kept: Collected | None = None,
     allow_weak_sandbox: bool = False,
 ) -> Report:
-    """Score one submission file on the public and the private rows of a challenge.
+    """Score a submission on the public and the private rows.
 
     Parameters
     ----------
@@ -59,14 +59,14 @@ def score(
     solution
         The challenge's prepared solution, if the caller keeps one; default: the challenge's own.
     kept
-        Gathers the file's columns on the way, for who wants them too; not with an organiser's own metric.
+        Collects the file's columns as well, if given; not with an organiser's own metric.
     allow_weak_sandbox
         Run an organiser's own metric even where this machine cannot isolate it well.
 
     Raises
     ------
     InvalidSubmission
-        The file is wrong. Nothing in it tells which split a row belongs to.
+        The file is wrong. Its messages do not reveal the split of a row.
     ScoringFailed
         The metric gave no finite number for an acceptable file.
     """
@@ -92,7 +92,7 @@ def score(
             _values(solution, number, columns, kept.vocabulary, splits)
             for number in range(len(solution.tasks))
         ]
-    # Every task on both splits before any refusal, so that a refusal is the same wherever it came from.
+    # All tasks on both splits before any refusal, so that a refusal does not reveal the split.
     for number, found in enumerate(values):
         _refuse_unless_finite(solution, number, found, splits)
     task = solution.task
@@ -129,7 +129,10 @@ def evaluate(
     task: int = 0,
     allow_weak_sandbox: bool = False,
 ) -> dict[str, float]:
-    """A task's value over aligned columns, by split: {"public": x, "private": y}; every value is finite."""
+    """Return a task's values of aligned columns by split.
+
+    {"public": x, "private": y}; every value is finite.
+    """
     metric = solution.tasks[task].custom
     if metric is not None:
         return custom_values(solution, metric, _texts_of(columns), allow_weak=allow_weak_sandbox)
@@ -144,7 +147,7 @@ def task_values(
     vocabulary: Vocabulary,
     splits: Mapping[str, Mask],
 ) -> dict[str, float]:
-    """A task's finite value on each of the splits, which are masks over the rows."""
+    """Return a task's finite value on each split, given as masks."""
     values = _values(solution, task, columns, vocabulary, splits)
     _refuse_unless_finite(solution, task, values, splits)
     return values
@@ -160,7 +163,7 @@ def _values(
     vocabulary: Vocabulary,
     splits: Mapping[str, Mask],
 ) -> dict[str, float]:
-    """May be non-finite, if finite predictions overflow."""
+    """Return values; non-finite if finite predictions overflow."""
     parts, givens = solution.tasks[task].parts, solution.given[task]
     values = {}
     for split, mask in splits.items():
@@ -179,7 +182,7 @@ def sum_of_parts(parts: Sequence[Part], values: Sequence[float]) -> float:
     if not all(math.isfinite(value) for value in values):
         return math.nan
     total = math.fsum(part.coefficient * value for part, value in zip(parts, values, strict=True))
-    return total + 0.0  # never -0.0, which a board would show
+    return total + 0.0  # not -0.0, which a board would show
 
 
 def part_value(
@@ -191,7 +194,7 @@ def part_value(
     vocabulary: Vocabulary,
 ) -> float:
     if given.weights is not None:
-        rows = rows[given.weights[rows] > 0.0]  # a row that counts for nothing is not there
+        rows = rows[given.weights[rows] > 0.0]  # a row of weight 0 is left out
     if given.groups is None:
         return part.over_columns(_column_values(part, given, columns, rows, solution, vocabulary))
     return part.over_groups(
@@ -233,7 +236,10 @@ def row_terms(
     solution: Solution,
     vocabulary: Vocabulary,
 ) -> Iterator[tuple[list[FloatArray], FloatArray | None]]:
-    """Of each scored column (or of all together): its m terms of each row, already weighted, and the weights."""
+    """Yield the terms of rows and their weights, by scored column.
+
+    m terms of each row, already weighted; pooled columns come together.
+    """
     truth = part_truth(part, given, rows)
     weights = _weights(part, given, rows)
     for value in _calls(part, given, truth, part_predicted(part, columns), rows, solution, vocabulary):
@@ -267,7 +273,10 @@ def _weights(part: Part, given: Given, rows: Rows) -> FloatArray | None:
 
 
 class _PartSums:
-    """The sums of one decomposable part over some rows: exact, so that their order does not matter."""
+    """Exact sums of one decomposable part over some rows.
+
+    Exact, so that the order of rows does not matter.
+    """
 
     def __init__(self, part: Part, *, weighted: bool) -> None:
         self.part, self._weighted = part, weighted
@@ -301,7 +310,10 @@ class _PartSums:
 
 
 class _Sums:
-    """Scores while the file is read, if every metric is decomposable: no column is ever kept."""
+    """Sums of decomposable metrics while the file is read.
+
+    No column is kept.
+    """
 
     def __init__(self, solution: Solution) -> None:
         self._solution = solution
@@ -350,7 +362,7 @@ class _Sums:
 
 
 class _Both:
-    """A sink before two others."""
+    """A sink that passes predictions to others."""
 
     def __init__(self, *sinks: Sink) -> None:
         self._sinks = sinks
@@ -384,7 +396,7 @@ def _refuse_unless_finite(
     exact = {} if truth is None else _values(solution, task, truth, solution.vocabulary, splits)
     if not all(math.isfinite(value) for value in exact.values()):
         raise ScoringFailed(f"{solution.tasks[task].name} is not finite even for the true values.")
-    # Finite for the truth, so it is the size of the predictions that overflows.
+    # Finite for the truth, so the predictions are too large.
     message = "The predictions are so large that the score cannot be computed. Check their unit."
     raise InvalidSubmission([Problem("VALUE_TOO_LARGE", message)])
 
@@ -407,14 +419,17 @@ def _score_custom(
 def custom_values(
     solution: Solution, metric: CustomMetric, texts: Mapping[str, Sequence[str]], *, allow_weak: bool = False
 ) -> dict[str, float]:
-    """An own function on both splits, given the submission's columns as texts."""
+    """Return an own metric's values on both splits.
+
+    `texts` are the submission's columns as texts.
+    """
     (id_column,) = solution.id_columns
     truth = {name: typed(column.tolist()) for name, column in solution.frame.items()}
     predicted = {name: typed(column) for name, column in texts.items()}
     if not solution.task.complete:
         predicted[id_column] = truth[id_column]
     elif truth[id_column].dtype != predicted[id_column].dtype:
-        # Ids of two kinds cannot be matched, and one stray text among a participant's makes them texts.
+        # Ids of two types cannot be matched, and one text among a participant's ids makes all of them texts.
         truth[id_column] = solution.frame[id_column]
         predicted[id_column] = np.array(texts[id_column], dtype=np.object_)
     # Kaggle's order of columns: that of the sample submission.
@@ -437,10 +452,12 @@ def _texts_of(columns: Mapping[str, Column]) -> dict[str, list[str]]:
 
 
 def typed(texts: Sequence[str]) -> Any:
-    """A column as pandas would read it, for functions written for that: whole numbers, numbers, or text.
+    """Return a column as pandas would read it, for own metrics.
 
-    Only what follows our grammar of numbers is one; an empty cell among numbers is nan, and text is
-    never turned into anything else, "NA" included.
+    Whole numbers, numbers, or text.
+
+    A number must match the grammar of scorer.reading.cells; an empty cell among numbers is nan. Text is never
+    converted, "NA" included.
     """
     filled = [text for text in texts if text]
     if not filled or not all(NUMBER.fullmatch(text) for text in filled):
@@ -449,7 +466,7 @@ def typed(texts: Sequence[str]) -> Any:
         numbers = [int(text) for text in texts]
         if all(-(2**63) <= number < 2**63 for number in numbers):
             return np.array(numbers, dtype=np.int64)
-        return np.array(texts, dtype=np.object_)  # as floats, neighbouring ids would merge
+        return np.array(texts, dtype=np.object_)  # as floats, neighbouring ids would become equal
     return np.array([float(text) if text else math.nan for text in texts])
 
 

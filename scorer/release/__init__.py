@@ -1,1 +1,1 @@
-"""What a board may show of a score, and what that gives away."""
+"""Release of public scores, and what it reveals of the labels."""

@@ -1,4 +1,4 @@
-"""What the release of public scores needs to know of a challenge: its benchmark, and steps no finer than chance."""
+"""Figures of a challenge's benchmark that the release rule needs."""
 
 from __future__ import annotations
 
@@ -19,12 +19,13 @@ from scorer.resampling.units import NotResampled
 
 
 def benchmark_figures(challenge: Challenge, *, allow_weak_sandbox: bool = False) -> dict[str, Any]:
-    """For the version's row, ready for JSON; it depends on hidden labels and is for organisers.
+    """Return the benchmark's scores and the rounding steps, for JSON.
+
+    They depend on hidden labels and are for organisers. Stored with the version under these keys:
 
     name, public, private, se_public (None with the reason in `why`), n_public; `step`, to which public scores
-    are rounded; `also_steps`, by side metric (those whose chance is unknown have none and are not shown);
-    `costs`, what each way of release would let participants find out.
-    """
+    are rounded; `also_steps`, by side metric (those of unknown noise have none and are not shown); `costs`,
+    what each release rule lets participants find out."""
     solution = challenge.solution
     n_public = solution.n_rows["public"]
     figures: dict[str, Any] = {"n_public": n_public, "also_steps": {}}
@@ -55,12 +56,13 @@ def benchmark_figures(challenge: Challenge, *, allow_weak_sandbox: bool = False)
 
 
 def _chance(challenge: Challenge, found: Benchmark) -> float | None:
-    """What chance does to a score on the public rows, in the metric's unit; None if it cannot be had.
+    """Return how much chance changes a public score.
 
-    The benchmark's standard error, but where it has none to speak of: a constant's AUC is always one half, and
-    with even classes all its log-losses are equal. Where it is less than a quarter of the standard error of the
-    benchmark under random noise, that one is taken. Nothing of a team has a part in it.
-    """
+    In the metric's unit; None if unknown.
+
+    It is the benchmark's standard error. A constant may have almost none: its AUC is always one half, and
+    with even classes all of its log-losses are equal. If it is less than a quarter of the standard error of
+    the benchmark with random noise, the latter is returned. No team's file is used."""
     solution, constant = challenge.solution, found.se_public
     if constant is None:
         return constant
@@ -90,7 +92,10 @@ def _noisy(column: Column, challenge: Challenge, rng: np.random.Generator) -> Co
 
 
 def _costs(challenge: Challenge, figures: dict[str, Any]) -> list[dict[str, Any]]:
-    """What each way of showing scores gives away under the challenge's own limits; None stands for no end."""
+    """Return what each release rule reveals under the challenge's limits.
+
+    None stands for no end.
+    """
     task, limits = challenge.task, challenge.competition
     single = task.parts[0] if len(task.parts) == 1 else None
     clip = getattr(single.parameters, "eps", None) if single is not None and task.name == "log_loss" else None

@@ -1,13 +1,12 @@
-"""What of a public score may be shown, and what showing it gives away.
+"""Release rules: how much of a public score is shown.
 
-A shown score answers a question about hidden labels. Rounding makes each answer smaller, the ladder makes
-most of them "no". The ladder is Blum and Hardt's (ICML 2015) without parameters: a file's score is shown
-only if it beats the shown one by c standard errors of the paired difference. Theirs starts at infinity,
-where an attacker can sink and climb for hundreds of files, reading labels off every step; this one starts
-at the challenge's benchmark.
+A shown score answers a question about hidden labels. Rounding makes each answer smaller; the ladder answers
+"no" to most. The ladder is Blum and Hardt's (ICML 2015) without parameters: a score is shown only if it beats
+the shown one by c standard errors of the paired difference. Theirs starts at infinity, where an attacker can
+climb for hundreds of files and read labels off every step; this one starts at the challenge's benchmark.
 
-Floats in, floats out, standard library only: the web process imports this module, and the standard errors
-are made where the losses are. benchmarks/integrity/oracle.py and boosting.py attack these very functions.
+Standard library only, because the web process imports this module; the caller computes the standard errors.
+benchmarks/integrity/oracle.py and boosting.py attack these functions.
 """
 
 from __future__ import annotations
@@ -19,16 +18,18 @@ from typing import Literal
 Mode = Literal["exact", "rounded", "ladder"]
 
 NO_IMPROVEMENT = "NOTICE_NO_IMPROVEMENT"
-"""Code of the notice that stands with a score which the ladder did not move."""
+"""Code of the notice beside a score that the ladder did not move."""
 
 LADDER_C = 3.0
-"""How many standard errors an improvement must exceed on the ladder. With 1 or 2 a team that sends 500 random
-files gains .019 or .015 of public accuracy over private (n = 4,000), with 3 nothing that can be measured; honest
-teams see fewer of their small improvements for it."""
+"""Standard errors that an improvement on the ladder must exceed. With 1 or 2 a team that sends 500 random
+files gains .019 or .015 of public accuracy over private (n = 4,000), with 3 nothing measurable. The price:
+honest teams see fewer of their small improvements."""
 
 
 def nice_step(value: float) -> float:
-    """The smallest of 1, 2, 5 x 10^j, for any integer j, that is not below `value`.
+    """Return the smallest of 1, 2, 5 x 10^j not below `value`.
+
+    j is any integer.
 
     Raises
     ------
@@ -36,23 +37,25 @@ def nice_step(value: float) -> float:
         If `value` is not finite and above 0.
     """
     require_positive(value, "a step")
-    exact = Decimal(repr(float(value)))  # the text people read: 0.1 is 0.1, not a hair above it
+    exact = Decimal(repr(float(value)))  # the decimal text: 0.1 is 0.1, not slightly above
     power = Decimal(1).scaleb(exact.adjusted())
     return float(next(step for step in (power, 2 * power, 5 * power, 10 * power) if step >= exact))
 
 
 def rounding_step(n_public: int, standard_error: float | None) -> float:
-    """The step to which public scores are rounded: max(1/n_public, standard_error/4), made nice.
+    """Return the step to which public scores are rounded.
+
+    max(1/n_public, standard_error/4), raised to a nice step.
 
     Parameters
     ----------
     n_public : int
         Scored public rows.
     standard_error : float or None
-        Of the benchmark's public score, in the metric's unit; None if it could not be estimated. It is the
-        benchmark's, a constant, because a step made from a team's own file would tell about its labels.
-        It is 0 where all of the benchmark's losses are equal, as log-loss of one half is with even classes; the
-        step is then 1/n_public, at which a ladder with c = 1 gives away about one label a file.
+        Of the benchmark's public score, in the metric's unit; None if it could not be estimated. It is that
+        of the benchmark, a constant, because a step made from a team's file would reveal labels. It is 0 if
+        all of the benchmark's losses are equal, as the log-loss of one half is with even classes; the step is
+        then 1/n_public, at which a ladder with c = 1 reveals about one label a file.
 
     Raises
     ------
@@ -67,9 +70,11 @@ def rounding_step(n_public: int, standard_error: float | None) -> float:
 
 
 def rounded(value: float, step: float) -> float:
-    """The multiple of `step` nearest to `value`, with no digit that the step does not need.
+    """Return the multiple of `step` nearest to `value`.
 
-    Halves go to the even multiple, so that rounding favours nobody. Counted in decimals: 0.15 rounded to 0.1
+    It has no digit that the step does not need.
+
+    Halves go to the even multiple, so that rounding has no bias. In decimal arithmetic: 0.15 rounded to 0.1
     is 0.2, and three steps of 0.1 are 0.3.
 
     Raises
@@ -85,28 +90,33 @@ def rounded(value: float, step: float) -> float:
 
 
 def coarse_step(step: float) -> float:
-    """For a team whose feedback an organiser has coarsened: four times the step or a little more. A larger c buys
-    much less against a team with a good model: what can be read of it goes with (benchmark - model) / step."""
+    """Return the step for a team with coarsened feedback.
+
+    Four times the step or a little more. A larger c protects much less against a team with a good model: what
+    it can read goes with (benchmark - model) / step.
+    """
     return nice_step(4 * step)
 
 
 def ladder_accepts(
     candidate: float, released: float, se_difference: float, c: float, *, greater_is_better: bool
 ) -> bool:
-    """Whether `candidate` improves on `released` by more than c * se_difference; equal is not more.
+    """Whether `candidate` improves on `released` significantly.
+
+    By more than c * se_difference; equal is not more.
 
     Parameters
     ----------
     candidate : float
         The exact public score of the new file.
     released : float
-        What the team is shown now, at first the benchmark's score.
+        What the team sees now, at first the benchmark's score.
     se_difference : float
-        sd(l_candidate - l_leader, ddof=1) / sqrt(n_public) of the per-row losses, the leader being the file that
-        earned `released`; for metrics that are no mean of rows, a bootstrap's or jackknife's of the difference.
-        It is 0 if every row changed by as much (then any improvement passes) and for the leader itself. The
-        leader sent again may pass too, since `released` is rounded and may lie above its score;
-        `ladder_release` asks for half a step besides, which it never has.
+        sd(l_candidate - l_leader, ddof=1) / sqrt(n_public) of the per-row losses, the leader being the file
+        that earned `released`; for metrics that are no mean of rows, a bootstrap's or jackknife's of the
+        difference. It is 0 if every row changed by as much (then any improvement passes) and for the leader
+        itself. The leader sent again may pass, since `released` is rounded and may lie above its score;
+        `ladder_release` also requires half a step, which it never has.
 
     Raises
     ------
@@ -124,18 +134,20 @@ def ladder_accepts(
 def ladder_release(
     candidate: float, released: float, se_difference: float, *, c: float, step: float, greater_is_better: bool
 ) -> float | None:
-    """The value to show instead of `released`, or None: no significant improvement.
+    """Return the value to show instead of `released`.
 
-    A significant improvement that would show as the same number, or through rounding as a worse one, is none:
-    shown scores only move for the better and by whole steps. So a whole history of answers is one of few
-    (see `oracle_budget`). On None the caller keeps leader and losses as they are, also if the file was
-    a little better: many small unseen improvements must add up to one that is seen.
+    None if there is no significant improvement.
+
+    A significant improvement that rounds to the same or a worse number is refused: shown scores only get
+    better, by whole steps. So few histories of answers are possible (see `oracle_budget`). On None the caller
+    keeps leader and losses, even if the file was slightly better: many small hidden improvements must add up
+    to a shown one.
 
     Parameters
     ----------
     step : float
-        From `rounding_step`. The value at the start need not be a multiple of it; it is compared as it is
-        shown, which is rounded.
+        From `rounding_step`. The value at the start need not be a multiple of it; it is compared as shown,
+        that is, rounded.
 
     The others, and the errors, are those of `ladder_accepts`.
     """

@@ -1,4 +1,4 @@
-"""How many submissions give away the public labels."""
+"""How many submissions reveal the public labels."""
 
 from __future__ import annotations
 
@@ -15,25 +15,28 @@ Formula = Literal["code", "comparison", "levels", "transcripts"]
 CODE_BITS = 40
 
 
-"""Labels that the published code reads off one float64 log-loss. It is no limit of nature: with sums rounded
-only once, as this scorer's are, 48 were read of 1,000 rows."""
+"""Labels that the published code reads off one float64 log-loss. More is possible: with sums rounded once, as
+this scorer's are, 48 were read of 1,000 rows."""
 
 
 FLOAT_BITS = 53
 
 
-"""Of a float64's significand; a metric without bounds can be made to fill all of them."""
+"""Of a float64's significand; a metric without bounds can fill all of them."""
 
 
 @dataclass(frozen=True, slots=True)
 class OracleBudget:
-    """How many submissions give away the public labels under one way of showing scores."""
+    """How many submissions reveal the public labels.
+
+    Under one release rule.
+    """
 
     mode: Mode
     formula: Formula
-    """code: the published attack on log-loss reads `bits` labels a file. comparison: its code needs more room
-    than there is, but one file still answers one yes/no question. levels: no attack is assumed; a score of this
-    many levels cannot tell more. transcripts: nor can all answers of a ladder together."""
+    """code: the published attack on log-loss reads `bits` labels a file. comparison: its code does not fit,
+    but one file still answers one yes/no question. levels: no attack is assumed; a score of this many levels
+    cannot reveal more. transcripts: nor can all answers of a ladder together."""
     bits: float
     """Labels a submission, on average over the submissions it takes."""
     submissions: float
@@ -42,7 +45,7 @@ class OracleBudget:
     """A bound from counting answers: no attack, known or not, reads that many bits in fewer. The benchmark's
     own attack on rounded log-loss lies between this and `submissions`."""
     days: float
-    """That takes at the daily limit; inf if `submissions` is, or without a daily limit."""
+    """Days for `submissions` at the daily limit; inf if there is no daily limit or `submissions` is inf."""
     allowed: float
     """Submissions one team may send; inf without an end and a total limit."""
     share: float
@@ -50,7 +53,7 @@ class OracleBudget:
     sentence: str
 
     def as_dict(self) -> dict[str, Any]:
-        """Ready for JSON, which has no infinity: None stands for it."""
+        """Return the fields for JSON, with None for infinity."""
         return {
             name: None if isinstance(value, float) and math.isinf(value) else value
             for name, value in asdict(self).items()
@@ -71,24 +74,26 @@ def oracle_budget(
     days: int | None = None,
     total_limit: int | None = None,
 ) -> OracleBudget:
-    """What one way of showing public scores gives away, a label being counted as one bit.
+    """Return what one release rule reveals of the public labels.
 
-    One bit is right for two classes of like size. Labels of a rare class hold less and go faster, three classes
-    or more hold more and go slower.
+    A label counts as one bit.
+
+    One bit is right for two classes of similar size. Labels of a rare class hold less and are read faster;
+    three classes or more hold more.
 
     Log-loss (`clip` given), exact or rounded: m = floor(log2(L / (n_public * step))) + 1 labels a file, with
-    L = ln((1 - clip) / clip). All rows stay at one half and m rows get the logits n_public * step * 2^j, so the
-    score's steps spell their labels (Whitehill 2017). Exact: `CODE_BITS`. If m is below 1, one label
-    a file: whichever the step, some file lies so near a rounding border that one row decides.
+    L = ln((1 - clip) / clip). All rows are predicted one half and m rows get the logits n_public * step *
+    2^j, so the steps of the score encode their labels (Whitehill 2017). Exact: `CODE_BITS`. If m is below 1,
+    one label a file: for any step some file lies so near a rounding border that one row decides.
 
-    Any other metric, exact or rounded: log2(range / step + 1) bits, which is what its levels can hold and more
-    than known attacks read; `FLOAT_BITS` if it has no bounds or no step.
+    Any other metric, exact or rounded: log2(range / step + 1) bits, the capacity of its levels and more than
+    known attacks read; `FLOAT_BITS` if it has no bounds or no step.
 
-    Ladder: the bits of single answers bound nothing here, since "no" is an answer too and costs nothing. But k
-    answers are a walk that only ever goes down R whole steps, from the benchmark to the best value, so there
-    are no more than C(k + R, R) of them (Blum and Hardt's argument), and all labels need log2 of that to
-    reach n_public. It bounds every attack and promises none. How near attacks come depends on the step, far
-    more than on c: benchmarks/integrity/oracle.py measures it.
+    Ladder: bits of single answers are no bound, since "no" is a free answer. But k answers are a walk of at
+    most R whole steps from the benchmark to the best value, so there are at most C(k + R, R) of them (Blum
+    and Hardt's argument), and all labels need log2 of that to reach n_public. This is a
+    bound for every attack, not an attack: how near attacks come depends far more on the step than on c
+    (benchmarks/integrity/oracle.py).
 
     Parameters
     ----------
@@ -180,7 +185,7 @@ def costs(
     days: int | None = None,
     total_limit: int | None = None,
 ) -> list[OracleBudget]:
-    """The three modes side by side, in the order exact, rounded, ladder.
+    """Return the budgets of exact, rounded and ladder, in this order.
 
     `own_step` is the metric's own (1/n_public for accuracy, 0 if it has none) and the step of exact; `step`
     is the one that rounded and ladder show. Everything else, and the errors, as for `oracle_budget`.
@@ -205,7 +210,10 @@ def costs(
 
 
 def _code_bits(largest_logit: float, n_public: int, step: float) -> int:
-    """Rows of one file whose codes n_public * step * 2^j stay within the largest logit; below 1: not even one."""
+    """Return how many rows' codes fit into one file.
+
+    The codes n_public * step * 2^j must stay within the largest logit. Below 1: not even one.
+    """
     return math.floor(math.log2(largest_logit / (n_public * step))) + 1
 
 
@@ -216,7 +224,10 @@ def _level_bits(width: float, step: float) -> float:
 
 
 def _walk_bits(k: float, height: float) -> float:
-    """At least log2 C(k + R, R): k answers that each stay or move on, R whole steps at most."""
+    """Return an upper bound of log2 C(k + R, R).
+
+    k answers that each stay or move on, at most R whole steps.
+    """
     if math.isinf(k):
         return math.inf
     if math.isinf(height):
@@ -229,7 +240,12 @@ def _walk_bits(k: float, height: float) -> float:
 
 
 def _smallest(enough: Callable[[int], bool]) -> float:
-    """The smallest whole number from 1 on that is enough; inf beyond 2^60. Once enough, always enough."""
+    """Return the smallest whole number that is enough.
+
+    From 1 on; inf beyond 2^60. Every larger number must be enough too.
+
+    inf beyond 2^60. Every larger number must be enough too.
+    """
     high = 1
     while not enough(high):
         high *= 2
@@ -266,13 +282,13 @@ def _sentence(
     }[mode]
     bound = f"no attack can do it in fewer than {fewest:,.0f}"
     if formula == "code":
-        words = f"{shown}, {metric} tells about {bits:.0f} labels a file: {labels} after {files}; {bound}."
+        words = f"{shown}, {metric} reveals about {bits:.0f} labels a file: {labels} after {files}; {bound}."
     elif formula == "comparison":
         words = f"{shown}, {metric} answers one yes/no question a file: {labels} after {files}; {bound}."
     elif formula == "levels":
         words = f"{shown}, {metric} can hold {bits:.1f} bits a file: {labels} take {files} or more."
     elif math.isinf(submissions):
-        words = f"{shown}, there are so few levels that {labels} take more files than anybody could send."
+        words = f"{shown}, there are so few levels that {labels} take more files than can be sent."
     else:
         words = (
             f"{shown}, most answers are no: {labels} take {files} or more. "

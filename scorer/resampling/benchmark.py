@@ -22,21 +22,23 @@ from scorer.scoring import score
 
 @dataclass(frozen=True, slots=True)
 class Benchmark:
-    """The best that takes no model: what a score must beat to mean anything."""
+    """The best prediction without a model; a useful score beats it."""
 
     name: str
     public: float
     private: float
     """For the organiser, before the close."""
     se_public: float | None
-    """Standard error of `public`; None for an own metric, for the reason in `why_no_se`."""
+    """Standard error of `public`; None with the reason in `why_no_se`."""
     why_no_se: str
     aligned: Aligned
     """Its predictions; without columns where the metric is the organiser's own."""
 
 
 def benchmark(challenge: Challenge, *, seed: int = 0, allow_weak_sandbox: bool = False) -> Benchmark:
-    """The better, on the public rows, of the sample submission and of the best constant of public/train.csv.
+    """Return the better of sample submission and best constant.
+
+    Better on the public rows; the constant is made from public/train.csv.
 
     Constants are the mean, the median and the most frequent value of each target column, or the share of each
     class, whichever is best on train.
@@ -60,7 +62,7 @@ def benchmark(challenge: Challenge, *, seed: int = 0, allow_weak_sandbox: bool =
         )
     files: dict[str, Aligned] = {}
     if sample.is_file():
-        with suppress(InvalidSubmission):  # `scorer.check` tells the organiser; another file takes its place
+        with suppress(InvalidSubmission):  # `scorer.check` reports it; a constant takes its place
             files["sample submission"] = read(challenge, sample)
     constant = _best_constant(challenge)
     if constant is not None:
@@ -103,7 +105,10 @@ def _best_constant(challenge: Challenge) -> tuple[str, Aligned] | None:
 
 
 def _constants(train: Solution, statistic: str) -> dict[str, float | str] | None:
-    """Of each predicted column one value, a number or a label's name; None if the target is nothing so simple."""
+    """Return one constant per predicted column.
+
+    A number or the name of a label; None if the target has another form.
+    """
     found: dict[str, float | str] = {}
     for part, given in zip(train.task.parts, train.given[0], strict=True):
         cells = part.predicted_cells

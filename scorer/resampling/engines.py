@@ -1,4 +1,4 @@
-"""One file's metric as a function of how often each unit counts."""
+"""Compute one file's metric from the counts of units."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from scorer.scoring import part_value, row_terms
 _CELLS = 1_000_000
 
 
-"""Numbers of a matrix of resamples that are held at once, per hundred megabytes or so of working memory."""
+"""Numbers of a matrix of resamples in memory at once; about 100 MB of working memory."""
 
 
 _MOST_CELLS = 4000
 
 
-"""Pairs of labels, up to which they are looked at instead of rows."""
+"""With at most so many pairs of labels, pairs are counted instead of rows."""
 
 
 _MOST_LEFT_OUT = 500
 
 
-"""Units that are left out in turn; with more, values are computed again."""
+"""At most so many units are left out in turn; with more, values are computed again."""
 
 
 class _Engine(Protocol):
@@ -41,15 +41,21 @@ class _Engine(Protocol):
 
     @property
     def terms(self) -> FloatArray:
-        """Shape (n_units, m), perhaps with m = 0: what only needs to be summed with the weights of the units."""
+        """Terms to sum with the weights of units, shape (n_units, m).
+
+        m may be 0.
+        """
 
     def values(self, sums: FloatArray, weights: NDArray[Any]) -> FloatArray:
-        """(B, m) sums and (B, n_units) weights -> (B,) values, nan where there is none."""
+        """Return (B,) values for (B, m) sums and (B, n_units) weights.
+
+        nan where there is none.
+        """
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Prepared:
-    """One file's metric as a function of how often each unit counts."""
+    """One file's metric as a function of the counts of units."""
 
     parts: tuple[tuple[float, _Engine], ...]
     """With their coefficients."""
@@ -59,7 +65,10 @@ class Prepared:
         return np.concatenate([engine.terms for _, engine in self.parts], axis=1)
 
     def values(self, weights: NDArray[Any], sums: FloatArray | None = None) -> FloatArray:
-        """Shape (B,) for weights of shape (B, n_units), whole numbers from 0; `sums` is weights @ terms, if known."""
+        """Return values of shape (B,) for weights (B, n_units).
+
+        Weights are whole numbers from 0; `sums` is weights @ terms, if known.
+        """
         if sums is None:
             sums = weights.astype(np.float64) @ self.terms
         total = np.zeros(len(weights))
@@ -86,7 +95,10 @@ def prepare(solution: Solution, aligned: Aligned, what: Units, *, first_order: b
 
 
 def needs_blocks(solution: Solution) -> bool:
-    """Whether a first-order approximation of the metric takes leaving out blocks of rows, so that few units are wanted."""
+    """Whether first-order values need few units.
+
+    Their influences are then found by leaving out one block of rows after another.
+    """
     for part, given in zip(solution.task.parts, solution.given[0], strict=True):
         countable = part.metric.takes_weights and part.metric.kind == "label" and len(given.class_codes) <= 30
         plain_area = part.metric.name == "roc_auc" and given.weights is None
@@ -96,7 +108,10 @@ def needs_blocks(solution: Solution) -> bool:
 
 
 def values_of_all(files: Sequence[Prepared], blocks: Callable[[], Iterator[NDArray[Any]]]) -> FloatArray:
-    """Shape (T, B): every file on every resample; `blocks` yields weights of shape (some of B, n_units)."""
+    """Return the values of all files on all resamples, shape (T, B).
+
+    `blocks` yields weights of shape (some of B, n_units).
+    """
     each = [file.terms for file in files]
     ends = np.cumsum([terms.shape[1] for terms in each])
     stacked = np.concatenate(each, axis=1)
@@ -109,7 +124,10 @@ def values_of_all(files: Sequence[Prepared], blocks: Callable[[], Iterator[NDArr
 
 
 def in_blocks(weights: NDArray[Any]) -> Iterator[NDArray[Any]]:
-    """The rows of a matrix, so many at a time that their float64 copy stays small."""
+    """Yield the rows of a matrix in blocks of bounded size.
+
+    A block's float64 copy stays small.
+    """
     step = max(1, _CELLS // max(weights.shape[1], 1))
     for start in range(0, len(weights), step):
         yield weights[start : start + step]
@@ -133,7 +151,7 @@ class _File:
             return math.nan
 
     def by_unit(self, terms: FloatArray) -> FloatArray:
-        """Sums of (n_rows, m) terms over each unit's rows: (n_units, m)."""
+        """Return sums of (n_rows, m) terms by unit, shape (n_units, m)."""
         what = self.what
         if what.n == len(what.rows) and what.kind == "rows":
             return terms
@@ -158,7 +176,7 @@ def _engine(file: _File, *, first_order: bool) -> _Engine:
 
 @dataclass(slots=True, eq=False)
 class _Summed:
-    """A metric that is made of sums: exact, whatever the weights."""
+    """A metric made of sums: exact for any weights."""
 
     part: Part
     terms: FloatArray
@@ -207,7 +225,10 @@ def _with_parameters(finish: Finish, part: Part) -> Callable[[FloatArray, float]
 
 @dataclass(slots=True, eq=False)
 class _Grouped:
-    """A mean over groups whose units are drawn whole, at most two to a group: as its public and its private rows."""
+    """A mean over groups whose units are drawn whole.
+
+    A group has at most two units: its public and its private rows.
+    """
 
     part: Part
     terms: FloatArray
@@ -258,7 +279,7 @@ class _Grouped:
 
 @dataclass(slots=True, eq=False)
 class _Repeated:
-    """Any metric: each resample's rows are written out, a row as often as it counts."""
+    """Any metric: rows are repeated as often as they count."""
 
     file: _File
 
@@ -277,7 +298,10 @@ class _Repeated:
 
 @dataclass(slots=True, eq=False)
 class _Cells:
-    """A metric that takes weights, over few different rows (pairs of labels): each kind of row stands once, weighed."""
+    """A metric with weights, over few different rows.
+
+    Each different row (a pair of labels) stands once, with the sum of its weights.
+    """
 
     file: _File
     terms: FloatArray
@@ -316,14 +340,17 @@ class _Cells:
         return np.array([self.value(self.sums(own[of])) for own in weights])
 
     def sums(self, times: NDArray[Any]) -> FloatArray:
-        """The weight in each cell, rows counting so many times; shape (n_cells,)."""
+        """Return the weight of each cell, shape (n_cells,).
+
+        `times` is how often each row counts.
+        """
         return np.asarray(
             np.bincount(self.cell_of, weights=self.weight * times, minlength=len(self.kinds)),
             dtype=np.float64,
         )
 
     def value(self, weight: FloatArray) -> float:
-        """Of so much weight in each cell."""
+        """Return the value for these weights of cells."""
         if not (weight > 0.0).any():
             return math.nan
         full = np.zeros(len(self.file.solution.ids))
@@ -332,8 +359,11 @@ class _Cells:
 
 
 def _area(file: _File) -> _Summed | None:
-    """The plain area under the ROC curve by placement values: around its value A, the mean over the ones of how
-    many zeros they beat and over the zeros of how many ones beat them move it independently."""
+    """Return the plain area under the ROC curve by placement values.
+
+    Around its value A it moves by the mean, over the positives, of the share of negatives they beat, and
+    independently by the mean, over the negatives, of the share of positives that beat them.
+    """
     part, given, what = file.part, file.given, file.what
     parameters = part.parameters
     plain = part.metric.name == "roc_auc" and not any(
@@ -366,8 +396,10 @@ def _moved_area(area: float) -> Callable[[FloatArray, float], float]:
 
 
 def placements(scores: FloatArray, positive: NDArray[np.bool_]) -> tuple[FloatArray, FloatArray]:
-    """Of each positive the share of negatives it beats, and of each negative the share of positives that beat it,
-    ties counting one half (midranks; Sun and Xu, IEEE Signal Processing Letters 2014). O(n log n).
+    """Return placement values of positives and negatives.
+
+    Of each positive the share of negatives it beats, and of each negative the share of positives that beat
+    it. Ties count one half (midranks; Sun and Xu, IEEE Signal Processing Letters 2014). O(n log n).
 
     Their means are both the area under the ROC curve.
     """
@@ -379,7 +411,10 @@ def placements(scores: FloatArray, positive: NDArray[np.bool_]) -> tuple[FloatAr
 
 
 def _linear(file: _File, cells: _Cells | None) -> _Summed:
-    """Value plus influences: what one more row of each kind, or of each unit, would change."""
+    """Return the value plus influences of rows.
+
+    An influence is the change by one more row of a kind, or of a unit.
+    """
     part, what = file.part, file.what
     if cells is None:
         base, influence = _influence_of_units(file)
@@ -400,7 +435,10 @@ def _linear(file: _File, cells: _Cells | None) -> _Summed:
 
 
 def _influence_of_cells(cells: _Cells) -> tuple[float, FloatArray]:
-    """The value and, of each kind of row, n times what a little more weight on it changes."""
+    """Return the value and the influence of each kind of row.
+
+    An influence is n times the change by a small additional weight.
+    """
     weight = cells.sums(np.ones(len(cells.weight)))
     base, total = cells.value(weight), float(weight.sum())
     step = 1e-4
@@ -413,8 +451,11 @@ def _influence_of_cells(cells: _Cells) -> tuple[float, FloatArray]:
 
 
 def _influence_of_units(file: _File) -> tuple[float, FloatArray]:
-    """The value and the influence of one row of each unit: by the value on each unit alone (batch means) where units
-    are large, else by leaving out each in turn (the jackknife)."""
+    """Return the value and the influence of one row of each unit.
+
+    From the value on each unit alone (batch means) if units are large, else by leaving out each in turn (the
+    jackknife).
+    """
     what = file.what
     base = file.value(what.rows)
     sizes = what.sizes()

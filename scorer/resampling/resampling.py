@@ -1,9 +1,9 @@
-"""A metric's value on resamples of rows, for every metric of the registry.
+"""Standard errors of any metric by resampling rows.
 
-A resample says how often each unit counts. A unit is a row; or a whole group of rows, where the metric is
-averaged over groups or where the caller knows that rows belong together; or, among very many rows, a random
-block of them, which gives the same spread (a mean over 20,000 blocks is as normal as one over a million
-rows) for bounded memory. The same draws for every file make all comparisons paired.
+A resample is a count for each unit. A unit is a row; or a group of rows, if the metric is averaged over
+groups or the caller declares that rows belong together; or, of very many rows, a random block. Blocks give
+the same spread (a mean over 20,000 blocks is as normal as one over a million rows) in bounded memory. All
+files get the same draws, so comparisons are paired.
 
 Metrics that are sums over rows are computed exactly and for all resamples at once, as one matrix product.
 Any other metric is computed again on every resample, or, if asked for `first_order`, by its linear
@@ -44,7 +44,7 @@ from scorer.submission.reader import read_submission
 from scorer.submission.sinks import Collected
 
 _EXACT_ROWS = 5000
-"""Up to here a standard error is computed from recomputed values, above to first order."""
+"""Up to so many rows values are recomputed on resamples; above, to first order."""
 
 
 def read(
@@ -54,11 +54,13 @@ def read(
     solution: Solution | None = None,
     scores: tuple[float, float] | None = None,
 ) -> Aligned:
-    """A submission's file aligned to the challenge's solution, or to the given one.
+    """Return a submission's file aligned with a solution.
 
-    `scores` are the public and the private one of a file that was scored before: what has taken its reader over
-    could say other things each time it is read. Raises InvalidSubmission like `scorer.score`, NotResampled
-    for an organiser's own metric, and ReadOtherwise where the scores do not come out again.
+    `scores` are the public and private scores the file had. A reader that an attacker has taken over could
+    return other predictions each time, so they must come out again.
+
+    Raises InvalidSubmission like `scorer.score`, NotResampled
+    for an organiser's own metric, and ReadOtherwise if the scores differ.
     """
     solution = challenge.solution if solution is None else solution
     refuse_own(solution)
@@ -67,11 +69,11 @@ def read(
     aligned = Aligned(kept.columns(), kept.vocabulary)
     if scores is not None:
         found = (value(solution, aligned, rows) for rows in (solution.public, solution.private))
-        # Not bit for bit: the sums are made otherwise than by `scorer.score`, and by other versions than then.
+        # Not bit for bit: these sums differ from `scorer.score`, and from older versions.
         if not all(
             math.isclose(a, b, rel_tol=1e-9, abs_tol=1e-12) for a, b in zip(found, scores, strict=True)
         ):
-            raise ReadOtherwise("the file does not say what it said when it was scored")
+            raise ReadOtherwise("the file does not have the scores it had when it was scored")
     return aligned
 
 
@@ -85,8 +87,8 @@ def replicates(
     rows
         Positions or a mask; or units, where something other than rows (or a metric's own groups) is drawn.
     draws
-        Shape (B, m): which units each resample holds, by number, with repeats. The units are the rows, in
-        the order given, unless the metric is averaged over groups: then whole groups, in the order of `units`.
+        Shape (B, m): which units each resample holds, by number, with repeats. The units are the rows, in the
+        order given, unless the metric is averaged over groups: then whole groups, in the order of `units`.
 
     Raises
     ------
@@ -109,9 +111,11 @@ def standard_error(
     n: int = 200,
     clusters: NDArray[Any] | None = None,
 ) -> float:
-    """Of the value on these rows, in the metric's unit: sd / sqrt(n_rows) of a plain mean, else a bootstrap of n.
+    """Return the standard error of the value on these rows.
 
-    `clusters` (one code per row of `rows`) makes whole clusters be drawn. Raises NotResampled.
+    In the metric's unit: sd / sqrt(n_rows) of a plain mean, else a bootstrap of n.
+
+    With `clusters` (one code per row of `rows`) whole clusters are drawn. Raises NotResampled.
     """
     losses = row_losses(solution, aligned, rows)
     if losses is not None and clusters is None:
@@ -123,8 +127,11 @@ def standard_error(
 def se_of_difference(
     solution: Solution, a: Aligned, b: Aligned, rows: Rows, *, seed: int, n: int = 200
 ) -> float:
-    """Standard error of value(a) - value(b) on the same rows: sd(l_a - l_b, ddof=1) / sqrt(n_rows) for plain
-    means, else a paired bootstrap of n resamples. 0 for equal files. Raises NotResampled."""
+    """Return the standard error of value(a) - value(b).
+
+    On the same rows: sd(l_a - l_b, ddof=1) / sqrt(n_rows) for plain means, else a paired bootstrap of n
+    resamples. 0 for equal files. Raises NotResampled.
+    """
     losses, others = row_losses(solution, a, rows), row_losses(solution, b, rows)
     if losses is not None and others is not None:
         return _se_of_mean(losses - others)

@@ -1,4 +1,4 @@
-"""What a resample draws: rows, groups or blocks, and how often each counts."""
+"""Units of a resample: rows, groups or blocks."""
 
 from __future__ import annotations
 
@@ -28,32 +28,39 @@ MAX_UNITS = 20_000
 BLOCKS = 120
 
 
-"""How many random blocks stand for the rows where only looking at some rows apart tells their influence."""
+"""Number of random blocks where influences are found by scoring blocks of rows alone."""
 
 
 BLOCK_ROWS = 100
 
 
-"""From so many rows on the value on a block alone tells the block's influence; it costs a hundredth of leaving each out."""
+"""From so many rows on the value on a block alone gives its influence, for a hundredth of the time of leaving
+each out."""
 
 
 _TRIES = 50
 
 
-"""Draws in a row that may lack, say, a class before the rows count as too few to be resampled."""
+"""Consecutive draws that may lack a class before the rows count as too few to resample."""
 
 
 class NotResampled(HeldoutError):
-    """There is no value on resamples of these rows; the text says why, in a sentence for people."""
+    """These rows have no value on resamples.
+
+    The text is a sentence with the reason.
+    """
 
 
 class ReadOtherwise(HeldoutError):
-    """A file does not say now what it said when it was scored."""
+    """A file does not have the scores it had before."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Aligned:
-    """A submission's columns in the order of a solution's rows; of a test's or a train's solution."""
+    """A submission's columns in the order of a solution's rows.
+
+    The solution is that of the test or the training rows.
+    """
 
     columns: Mapping[str, Column]
     vocabulary: Vocabulary
@@ -65,7 +72,7 @@ class Aligned:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Units:
-    """What is drawn: rows of a solution, or groups of them."""
+    """What a resample draws: rows of a solution or groups of rows."""
 
     rows: IntArray
     """Positions in the solution, shape (n_rows,)."""
@@ -81,7 +88,9 @@ class Units:
 
 
 def value(solution: Solution, aligned: Aligned, rows: Rows) -> float:
-    """The ranking metric on some rows: a mask over the solution's, or positions, which may repeat.
+    """Return the ranking metric on some rows.
+
+    `rows` is a mask over the solution's rows, or positions, which may repeat.
 
     In the metric's unit and direction, the number `scorer.score` gives for the same rows. It is nan where the
     metric has no value for these rows (one class only).
@@ -94,11 +103,12 @@ def value(solution: Solution, aligned: Aligned, rows: Rows) -> float:
 
 
 def row_losses(solution: Solution, aligned: Aligned, rows: Rows) -> FloatArray | None:
-    """Shape (n_rows,): numbers whose plain mean is the value on these rows, in the metric's own direction.
+    """Return numbers whose mean is the value, shape (n_rows,).
 
-    None where the value is no plain mean of numbers by row (roots, ratios, areas, weights, groups). A sum over
-    rows is taken as the mean of n_rows times each term.
-    """
+    In the metric's own direction.
+
+    None if the value is no plain mean of numbers by row (roots, ratios, areas, weights, groups). A sum over
+    rows is the mean of n_rows times each term."""
     refuse_own(solution)
     rows = positions(rows)
     task = solution.task
@@ -128,7 +138,7 @@ def row_losses(solution: Solution, aligned: Aligned, rows: Rows) -> FloatArray |
 
 
 def is_plain_mean(solution: Solution) -> bool:
-    """Whether the ranking value is a mean (or a sum) of one number per row."""
+    """Whether the ranking value is a mean or sum over rows."""
     task = solution.task
     if task.custom is not None or len(task.parts) != 1:
         return False
@@ -149,8 +159,8 @@ def units(
     """What a resample of these rows draws.
 
     Whole groups where the metric is averaged over groups; else whole `clusters`, if given (any codes, one per
-    row); else single rows. More than `limit` of rows or clusters are put together into that many random blocks.
-    """
+    row); else single rows. More than `limit` of rows or clusters are put together into that many random
+    blocks."""
     rows = positions(rows)
     groups = _own_groups(solution)
     if groups is not None:
@@ -167,9 +177,11 @@ def units(
 
 
 def draw(solution: Solution, what: Units, n: int, *, seed: int) -> NDArray[np.int32]:
-    """n bootstrap resamples of the units, shape (n, what.n), with repeats; each one has a value of the metric.
+    """Draw n bootstrap resamples of the units, shape (n, what.n).
 
-    Raises NotResampled where resamples without one (a class is missing) are the rule.
+    Units repeat; every resample has a value of the metric.
+
+    Raises NotResampled if most resamples have none (a class is missing).
     """
     rng = np.random.default_rng([seed, what.n])
     drawn = np.empty((n, what.n), dtype=np.int32)
@@ -181,7 +193,8 @@ def draw(solution: Solution, what: Units, n: int, *, seed: int) -> NDArray[np.in
                 break
         else:
             raise NotResampled(
-                f"{solution.task.name} has no value on most random resamples of these {len(what.rows)} rows; they are too few."
+                f"{solution.task.name} has no value on most random resamples of these {len(what.rows)} rows; "
+                "they are too few."
             )
     return drawn
 
@@ -195,7 +208,7 @@ def counts(draws: NDArray[np.integer[Any]], n_units: int) -> NDArray[np.uint16]:
 
 
 def why_undefined(solution: Solution, rows: IntArray) -> str:
-    """Why the ranking metric has no value on these rows, in words; empty if it has one."""
+    """Return why the ranking metric is undefined here; else empty."""
     if not len(rows):
         return "there are no rows"
     for part, given in zip(solution.task.parts, solution.given[0], strict=True):
@@ -205,7 +218,7 @@ def why_undefined(solution: Solution, rows: IntArray) -> str:
             if not len(own):
                 return "the weights of these rows are all 0"
         if part.metric.undefined is None or given.groups is not None:
-            continue  # groups are drawn whole, and each of them was found defined when the solution was read
+            continue  # groups are drawn whole, and each was checked when the solution was read
         for truth in part_truth(part, given, own):
             why = part.metric.why_undefined(truth, part.parameters, solution.classes(given))
             if why:
@@ -235,7 +248,8 @@ def positions(rows: Rows) -> IntArray:
 def refuse_own(solution: Solution) -> None:
     if solution.task.custom is not None:
         raise NotResampled(
-            "The metric is the organiser's own function, which is not run on resamples: each run is a process of its own."
+            "The metric is the organiser's own function, which is not run on resamples: "
+            "each run is a process of its own."
         )
 
 

@@ -287,7 +287,7 @@ def test_the_organiser_sees_three_modes_side_by_side_each_in_a_sentence() -> Non
     assert exact.submissions < rounded_to.submissions < ladder.submissions
     assert exact.share > rounded_to.share > ladder.share
     assert exact.sentence == (
-        "Shown exactly, log_loss tells about 40 labels a file: all 1,000 public labels after 25 files "
+        "Shown exactly, log_loss reveals about 40 labels a file: all 1,000 public labels after 25 files "
         "(5 days at 5 a day); no attack can do it in fewer than 19. The 100 files allowed give all of them."
     )
     assert "334 files (67 days at 5 a day)" in rounded_to.sentence

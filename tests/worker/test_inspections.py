@@ -129,7 +129,7 @@ def test_a_file_that_says_otherwise_when_it_is_read_again_gains_its_team_nothing
     assert in_a_child(platform, scan) == in_a_child(platform, report) == 1
     told = row(platform, scan).result or {}
     assert (
-        f"Submission {lone} could not be read again: the file does not say what it said when it was scored"
+        f"Submission {lone} could not be read again: the file does not have the scores it had when it was scored"
         in told["not_judged"]
     )
     told = row(platform, report).result or {}
