@@ -74,7 +74,7 @@ def run(settings: Settings, *, port: int | None, data_dir: Path | None, once: bo
 
 @contextmanager
 def _serving(settings: Settings) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """Run `heldout serve` as a child process, and stop it when the block ends."""
+    """Run `heldout serve` as a child process during the block."""
     config.prepare_data_dir(settings)
     kept = {k: v for k, v in os.environ.items() if k.removeprefix("HELDOUT_").lower() not in NOT_EMBEDDED}
     env = (

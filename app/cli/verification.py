@@ -92,7 +92,7 @@ def receipt_verify(installation: Installation, text: Sequence[str], key: str | N
 
 
 def _state_of(session: Session, facts: receipts.Facts) -> tuple[str, bool]:
-    """Describe the submission of a receipt; False if it is missing or changed."""
+    """Describe a receipt's submission; False if missing or changed."""
     row = session.get(Submission, facts.submission_id)
     if row is None:
         return (

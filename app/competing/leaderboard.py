@@ -1,7 +1,7 @@
-"""The board as one viewer may see it. Page, API, CSV and charts read `board()`.
+"""The board as one viewer may see it.
 
-A team's standing is derived from its scores and rewritten when they change. Reading a page costs an index
-range, and no cache has to be invalidated.
+Page, API, CSV and charts read `board()`. A team's standing is derived from its scores and rewritten when they
+change. Reading a page costs an index range, and no cache has to be invalidated.
 """
 
 from __future__ import annotations
@@ -254,10 +254,10 @@ def _rows(*, is_private: bool, is_own: bool) -> Select[Any]:
 
 
 def _ranks(shown: CTE, column: str, *, is_private: bool) -> Subquery:
-    """Rank every key of the shown rows: one more than the teams before it.
+    """Rank every key of the shown rows.
 
-    Baselines are not counted. Teams are counted from each shown key to the next, so that each row is counted
-    once in any sort order.
+    The rank is one more than the number of teams before it. Baselines are not counted. Teams are counted from
+    each shown key to the next, so that each row is counted once in any sort order.
     """
     distinct = select(shown.c[column].label("value")).distinct().subquery()
     before = func.lag(distinct.c.value).over(order_by=distinct.c.value)
@@ -299,7 +299,10 @@ def _order(sort: Sort, *, is_private: bool, descending: bool) -> list[ColumnElem
 
 
 def _python_order(sort: Sort) -> Callable[[Any], tuple[Any, ...]]:
-    """Return the key that sorts one page again: a UNION and a join lose the order."""
+    """Return the key that sorts one page again.
+
+    A UNION and a join lose the order.
+    """
     first: dict[Sort, Callable[[Any], Any]] = {
         Sort.RANK: lambda row: row.key,
         Sort.TEAM: lambda row: row.name.lower(),

@@ -344,7 +344,7 @@ def refuse_unless_seen(
     draft: str | None = None,
     or_unfinished: bool = False,
 ) -> int:
-    """Return the draft's id, or refuse if it is not what the organiser has seen.
+    """Return the draft's id, or refuse if the organiser saw another.
 
     The lock keeps it so until the transaction ends. A file that was scored or failed since may have added a
     loss that the organiser has not seen. `or_unfinished` allows an unfinished draft, which each new score

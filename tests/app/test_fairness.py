@@ -48,7 +48,7 @@ def test_second_file_of_a_team_waits_behind_the_first_of_another(world: World) -
 
 
 def test_later_file_of_another_team_does_not_pass_older_ones_for_ever(world: World) -> None:
-    """A file that came after the delayed place of an older one does not pass it."""
+    """A file never passes one whose delayed place is earlier."""
     several = [world.submit(f"a{n}").id for n in range(2)]
     late = world.submit("b", by="bob", now=NOON + submissions.BEHIND_OTHERS + SECOND).id
     assert served(world, 3) == [several[0], several[1], late]

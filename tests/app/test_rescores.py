@@ -42,7 +42,7 @@ def look(world: World) -> Rescore:
 
 
 def score_all(world: World, values: dict[int, float], again: dict[int, float] | None = None) -> None:
-    """Score everything in the draft and its repeats; `again` has other values for repeats."""
+    """Score the draft and its repeats, these with the values `again`."""
     while (claim := world.claim()) is not None:
         with world.database.read() as session:
             is_repeat = session.get_one(Round, claim.round_id).state == RoundState.REPEAT

@@ -1,4 +1,4 @@
-"""`heldout serve` as an operator meets it: one machine, real processes, deaths of every kind."""
+"""`heldout serve` and `heldout demo` on one machine, with real processes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def stops_clean(server: Served, number: signal.Signals) -> None:
     assert "Traceback" not in server.log.read_text()
 
 
-def test_a_second_serve_on_the_same_data_is_one_clear_line_and_the_first_stops_clean(tmp_path: Path) -> None:
+def test_second_serve_on_the_same_data_folder_is_refused(tmp_path: Path) -> None:
     data = tmp_path / "data"
     with served(data) as server:
         second = heldout(data, "serve", "--port", "0")
@@ -34,7 +34,7 @@ def test_a_second_serve_on_the_same_data_is_one_clear_line_and_the_first_stops_c
         stops_clean(server, signal.SIGTERM)
 
 
-def test_a_taken_port_is_one_clear_line_and_nothing_is_started(tmp_path: Path) -> None:
+def test_serve_on_a_port_in_use_is_refused_and_starts_nothing(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         done = heldout(tmp_path / "data", "serve", "--port", str(port))
@@ -52,14 +52,14 @@ def test_a_taken_port_is_one_clear_line_and_nothing_is_started(tmp_path: Path) -
         ({"HELDOUT_WEB_PROCESSES": "4"}, "with SQLite it must be 1"),
     ],
 )
-def test_a_wrong_setting_is_one_clear_line(tmp_path: Path, env: dict[str, str], words: str) -> None:
+def test_wrong_setting_is_refused_in_one_line(tmp_path: Path, env: dict[str, str], words: str) -> None:
     done = heldout(tmp_path / "data", "serve", "--port", "0", **env)
     assert done.returncode == 2
     assert words in one_line(done.stderr)
     assert "geheim" not in done.stderr
 
 
-def test_a_data_folder_that_cannot_be_written_is_one_clear_line(tmp_path: Path) -> None:
+def test_data_folder_that_cannot_be_written_is_refused_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     done = heldout(
         tmp_path / "file", "serve", "--port", "0", HELDOUT_DATA_DIR=str(tmp_path / "file" / "data")
@@ -68,13 +68,13 @@ def test_a_data_folder_that_cannot_be_written_is_one_clear_line(tmp_path: Path) 
     assert "cannot be written" in one_line(done.stderr)
 
 
-def test_valkey_that_chokes_on_its_own_data_starts_empty_and_ctrl_c_stops_clean(tmp_path: Path) -> None:
+def test_valkey_with_corrupt_data_starts_empty(tmp_path: Path) -> None:
     data = tmp_path / "data"
     with valkey(data):
         pass
-    spoilt = [*(data / "valkey").rglob("*.aof"), *(data / "valkey").rglob("*.manifest")]
-    assert len(spoilt) > 1
-    for file in spoilt:
+    corrupt = [*(data / "valkey").rglob("*.aof"), *(data / "valkey").rglob("*.manifest")]
+    assert len(corrupt) > 1
+    for file in corrupt:
         file.write_bytes(b"this is neither an append-only file nor a list of them\n" * 10)
     with served(data) as server:
         assert is_healthy(server.address)
@@ -83,7 +83,7 @@ def test_valkey_that_chokes_on_its_own_data_starts_empty_and_ctrl_c_stops_clean(
 
 
 @pytest.mark.long
-def test_the_demo_proves_the_whole_walk_and_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_demo_once_scores_a_submission_and_leaves_no_process(tmp_path: Path) -> None:
     done = heldout(tmp_path / "data", "demo", "--once", "--data-dir", str(tmp_path / "data"))
     assert done.returncode == 0, done.stderr
     for slug in ("biopsy", "diabetes", "digits"):

@@ -755,7 +755,10 @@ class Machine(RuleBasedStateMachine):
 
     @invariant()
     def no_competition_is_passed_over_for_long(self) -> None:
-        """At most twice: for the other's turn, and again when a rescore gave that a new round."""
+        """At most twice in a row.
+
+        Once for the other's turn, and again when a rescore gave that a new round.
+        """
         assert all(r.passed_over <= 2 for r in self.life.rounds.values() if r.state == "active")
 
     def teardown(self) -> None:

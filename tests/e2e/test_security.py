@@ -1,4 +1,4 @@
-"""What stands open in a running installation, asked of its real processes."""
+"""Open ports, secrets and settings of real processes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PASSWORD = "a long walk by the sea"
 
 
 def listening_ports(pids: list[int]) -> set[int]:
-    """TCP ports on which any of these processes listens, on either family."""
+    """Return the TCP ports on which these processes listen."""
     sockets = set()
     for pid in pids:
         for fd in Path(f"/proc/{pid}/fd").iterdir():
@@ -36,7 +36,7 @@ def listening_ports(pids: list[int]) -> set[int]:
     return found
 
 
-def test_a_running_installation_listens_once_and_tells_no_secret(tmp_path: Path) -> None:
+def test_running_installation_listens_on_one_port_and_shows_no_secret(tmp_path: Path) -> None:
     data = tmp_path / "data"
     with served(data, HELDOUT_SECRET_KEY=KEY, HELDOUT_LOG_LEVEL="debug") as server:
         assert server.process.stdout is not None
@@ -76,7 +76,7 @@ def test_a_running_installation_listens_once_and_tells_no_secret(tmp_path: Path)
 
 
 @pytest.mark.parametrize("part", ["serve", "web", "worker", "sweep"])
-def test_every_part_refuses_all_that_is_unsafe_in_one_line(part: str, tmp_path: Path) -> None:
+def test_every_process_refuses_all_insecure_settings_in_one_line(part: str, tmp_path: Path) -> None:
     done = heldout(
         tmp_path / "data",
         part,
