@@ -1,4 +1,4 @@
-"""`python -m worker`: one scoring worker. It forks a work-horse for each hint and restarts nothing by itself."""
+"""`python -m worker`: one worker, which forks a work-horse for each hint."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ log = logging.getLogger("worker")
 
 
 class Pulse:
-    """Tells the database that this worker lives, and how well its machine locks in what reads files and measures."""
+    """Writes this worker's heartbeat with the isolation of its sandbox, and keeps the sandbox running."""
 
     def __init__(self, runner: jobs.Runner, isolation: str) -> None:
         self._runner = runner
@@ -56,49 +56,47 @@ class Pulse:
             return
         self._last = time.monotonic()
         try:
-            sandbox.start("reader")  # again, if it was killed: each work-horse would start one of its own
+            sandbox.start("reader")  # again if it was killed: otherwise each work-horse would start its own
         except sandbox.SandboxFailed:
             log.exception("files cannot be read here")
         if self._beat():
-            # It takes seconds, so before the first fork that wants it: every work-horse shares what was started.
+            # It takes seconds, so it starts before the first fork that needs it: every work-horse shares it.
             try:
                 sandbox.start("metric")
             except sandbox.SandboxFailed:
                 log.exception("organisers' own metrics will fail here")
 
     def _beat(self) -> bool:
-        """Whether some competition has a metric of its organiser's."""
+        """Write the heartbeat; return whether a competition has an own metric."""
         name, detail = self._runner.name, self._detail
         try:
             with self._runner.database.begin() as session:
                 heartbeats.beat(session, name, "worker", now=db.now(session), detail=detail)
                 return challenges.any_with_own_metric(session)
         except DBAPIError:
-            # Not seen for a while is what the page would say, and rightly so.
             log.exception("the heartbeat was not written")
             return False
 
 
 class ScoringWorker(Worker):
-    """RQ's forking worker, which also tells the database that it lives and when its work-horse died."""
+    """RQ's forking worker with heartbeats in the database; expires leases of a killed work-horse."""
 
     runner: jobs.Runner
     pulse: Pulse
-    max_connection_wait_time = (
-        1.0  # RQ's own minute was measured to leave workers asleep beside a Redis long back
-    )
+    max_connection_wait_time = 1.0
+    """Seconds. RQ's own minute was measured to leave workers asleep long after Redis was back."""
     stop: Stop
     _away_since: float | None = None
 
     def _install_signal_handlers(self) -> None:
         super()._install_signal_handlers()  # type: ignore[no-untyped-call]  # RQ has no types here
-        # What came before RQ listened: it looks at its own note only.
+        # A signal before RQ listened: RQ reads its own flag only.
         self._stop_requested = self.stop.is_asked
 
     def request_stop(self, signum: int, frame: FrameType | None) -> None:
         self.stop.ask()
-        # RQ notes it only while a job runs. Else it raises StopRequested, which is lost where the signal meets a
-        # callback of the garbage collector.
+        # RQ sets the flag only while a job runs. Otherwise it raises StopRequested, which is lost when the signal
+        # interrupts a callback of the garbage collector.
         self._stop_requested = True
         super().request_stop(signum, frame)  # type: ignore[no-untyped-call]  # RQ has no types here
 
@@ -114,15 +112,15 @@ class ScoringWorker(Worker):
         self._away_since = None
 
     def handle_work_horse_killed(self, job: Job, retpid: int, ret_val: int, rusage: Any) -> None:
-        """Do not wait for the lease to run out: the process that held it is known to be dead."""
+        """Expire the lease at once: the process that held it is dead."""
         super().handle_work_horse_killed(job, retpid, ret_val, rusage)  # type: ignore[no-untyped-call]  # RQ has no types here
         with self.runner.database.begin() as session:
             ended = evaluations.expire(session, self.runner.name, now=db.now(session))
         self.log.warning("a work-horse was killed; %s evaluations go back", ended)
 
 
-def release_the_dead(runner: jobs.Runner) -> None:
-    """End the leases that work-horses of this machine held when they were killed, their worker with them."""
+def expire_dead_horses(runner: jobs.Runner) -> None:
+    """Expire leases of this machine's work-horses that were killed together with their worker."""
     host = runner.name.split("/")[0]
     with runner.database.begin() as session:
         now = db.now(session)
@@ -157,7 +155,7 @@ def main() -> int:
 
 def _enter(runner: jobs.Runner) -> None:
     migrations.check(runner.database)
-    release_the_dead(runner)
+    expire_dead_horses(runner)
 
 
 def _work(settings: Settings, key: str, runner: jobs.Runner, isolation: str) -> None:
@@ -167,48 +165,48 @@ def _work(settings: Settings, key: str, runner: jobs.Runner, isolation: str) -> 
     stop = Stop()
     stop.listen()
     poller = Poller(runner, pulse, stop, job_seconds=settings.job_seconds)
-    # Without this every fork's first full collection walks, and thereby copies, all that was imported.
+    # Without this, the first full collection in every fork copies the pages of all that was imported.
     gc.collect()
     gc.freeze()
     if not settings.uses_redis:
         poller.run()
     else:
-        with suppress(StopRequested):  # RQ's handler, in the moment between its end and ours
+        with suppress(StopRequested):  # RQ's handler, between its end and ours
             _listen(settings, key, runner, pulse, poller, stop)
 
 
 def _listen(
     settings: Settings, key: str, runner: jobs.Runner, pulse: Pulse, poller: Poller, stop: Stop
 ) -> None:
-    """Take hints from Redis; while it is away, ask the database instead. Ends when told to stop.
+    """Take hints from Redis, and poll the database while Redis is away, until `stop`.
 
-    Both ways of working look at the same `stop`, so that a signal between them is not lost.
+    Both read the same `stop`, so that a signal between them is not lost.
     """
     ScoringWorker.runner, ScoringWorker.pulse, ScoringWorker.stop = runner, pulse, stop
     connection = queue.connect(settings.redis)
     runner.hints = queue.Hints(connection, key, job_seconds=settings.job_seconds)
-    # RQ tries again by itself. The client's own ten tries of each command made it 20 s until the database was asked.
+    # RQ repeats commands itself. With the client's own ten repeats, the database was polled only after 20 s.
     connection.set_retry(Retry(NoBackoff(), 1))
-    # Of its own, and impatient: what does not answer soon is away, and nobody can stop a worker that waits for it.
-    asking = Redis.from_url(
+    # A separate connection with short timeouts: a worker that waits for an answer cannot be stopped.
+    probe = Redis.from_url(
         settings.redis, socket_connect_timeout=2, socket_timeout=2, retry=Retry(NoBackoff(), 0)
     )
-    while poller.run(until=lambda: _answers(asking)):
+    while poller.run(until=lambda: _takes_writes(probe)):
         worker = _scoring_worker(settings, key, runner, connection)
         try:
             worker.work(logging_level=None, with_scheduler=False)
         except RedisError:
-            log.exception("Redis went away; the database is asked until it is back")
-            poller.turn()  # at least once: it may take our question and nothing else
+            log.exception("Redis is away; the database is polled until it is back")
+            poller.turn()  # at least once: Redis may take the probe and nothing else
         finally:
             stop.listen()  # RQ leaves its own handlers behind
             listening: Any = worker.pubsub_thread
             if listening is not None:
-                listening.stop()  # and where Redis went away, a thread that never gives up
+                listening.stop()  # the thread would otherwise try for ever to reach Redis
 
 
-def _answers(connection: Redis) -> bool:
-    """That it takes a write: a full one still answers a ping, but carries no hints."""
+def _takes_writes(connection: Redis) -> bool:
+    """Return whether Redis takes a write: a full one answers a ping but carries no hints."""
     try:
         return bool(connection.set("heldout:worker:asks", 1, ex=60))
     except RedisError:
@@ -217,15 +215,15 @@ def _answers(connection: Redis) -> bool:
 
 def _scoring_worker(settings: Settings, key: str, runner: jobs.Runner, connection: Redis) -> ScoringWorker:
     serializer = queue.signed_json(key)
-    # One queue a worker: with two or more RQ pops without an intermediate list and a kill loses the job.
+    # One queue per worker: with two or more, RQ pops without an intermediate list, and a kill loses the job.
     worker = ScoringWorker(
         [Queue(queue.NAME, connection=connection, serializer=serializer)],
-        # With a random end: a container that restarts has the same host and pid as the one that was killed.
+        # A random suffix: a container that restarts has the same host and pid as the killed one.
         name=f"{re.sub('[^A-Za-z0-9_-]', '-', runner.name)}-{secrets.token_hex(4)}",
         job_class=queue.Hint,
         connection=connection,
         serializer=serializer,
-        worker_ttl=20,  # how often an idle worker wakes to say that it lives: 15 seconds before this
+        worker_ttl=20,  # an idle worker wakes for a heartbeat 15 s before this ends
         job_monitoring_interval=5,
         maintenance_interval=60,
     )

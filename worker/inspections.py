@@ -1,7 +1,7 @@
-"""The job for long work about a competition, named by string in app.base.queue: claim, look, record.
+"""The job of an inspection, named by string in app.base.queue: claim, compute, record.
 
-Like scoring it runs in a forked work-horse; no connection is held while numbers are crunched, and a
-thread renews the lease and says how far the work is.
+As scoring it runs in a forked work-horse and holds no connection while it computes; a thread renews the lease
+and writes the progress.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ log = logging.getLogger(__name__)
 
 
 def inspect(inspection_id: int | None) -> int:
-    """The job. Takes the inspection it names, else whichever waits; 1 if it finished one."""
+    """Run the inspection named, else one that waits; return how many were finished, 0 or 1."""
     runner = jobs.runner()
     die_with_parent()
     jobs.limit_memory(runner.settings.job_memory_mb)
@@ -66,7 +66,7 @@ def _carry_out(runner: Runner, claim: Claim) -> int:
     progress = Progress()
     try:
         with _keep(runner, claim, progress) as keeper:
-            finish = _LOOK[claim.kind](runner, claim, progress)
+            finish = _RUN[claim.kind](runner, claim, progress)
             keeper.is_writing = True
             write_outcome(lambda: _finish(runner, claim, finish))
     except LeaseLost as late:
@@ -92,7 +92,7 @@ def _keep(runner: Runner, claim: Claim, progress: Progress) -> Keeper:
 
 def _finish(runner: Runner, claim: Claim, finish: Finish) -> None:
     with runner.database.begin() as session:
-        inspections.finish(session, claim, _plain(finish(session)), now=db.now(session))
+        inspections.finish(session, claim, _finite(finish(session)), now=db.now(session))
 
 
 def _give_back(runner: Runner, claim: Claim, fault: str) -> None:
@@ -106,13 +106,13 @@ def _give_back(runner: Runner, claim: Claim, fault: str) -> None:
         log.warning("another run has taken over: %s", late)
 
 
-def _plain(value: Any) -> Any:
-    """For JSON, which knows no infinity and no nan: None stands for them."""
+def _finite(value: Any) -> Any:
+    """Replace infinity and nan, which JSON lacks, by None."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
-        return {key: _plain(each) for key, each in value.items()}
-    return [_plain(each) for each in value] if isinstance(value, list | tuple) else value
+        return {key: _finite(each) for key, each in value.items()}
+    return [_finite(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 class Progress:
@@ -126,7 +126,7 @@ class Progress:
 
 
 def _load(runner: Runner, claim: Claim) -> tuple[Challenge, list[Entrant]]:
-    """The challenge of the inspected round, and who has scores under it."""
+    """Return the challenge of the inspected round, and the teams with scores in it."""
     with runner.database.read() as session:
         version = session.get_one(ChallengeVersion, session.get_one(Round, claim.round_id).version_id)
         entrants = inspections.entrants(session, claim)
@@ -134,7 +134,7 @@ def _load(runner: Runner, claim: Claim) -> tuple[Challenge, list[Entrant]]:
 
 
 Finish = Callable[[Session], dict[str, Any] | None]
-"""Writes what was found in the transaction that ends the inspection, and returns what to keep with it."""
+"""Writes the result in the transaction that ends the inspection, and returns what to store with it."""
 
 
 def _scan(runner: Runner, claim: Claim, progress: Progress) -> Finish:
@@ -158,7 +158,7 @@ def _scan(runner: Runner, claim: Claim, progress: Progress) -> Finish:
         now = db.now(session)
         competition = session.get_one(Competition, claim.competition_id)
         seen = [
-            Suspicion(s.code, s.team_id, s.evidence, s.advice, s.strength, s.other_team_id, _plain(s.detail))
+            Suspicion(s.code, s.team_id, s.evidence, s.advice, s.strength, s.other_team_id, _finite(s.detail))
             for s in found.suspicions
         ]
         new = cases.record(session, competition, seen, now=now)
@@ -196,7 +196,7 @@ def _report(runner: Runner, claim: Claim, progress: Progress) -> Finish:
 def _board_files(
     runner: Runner, entrants: Sequence[Entrant], own: Mapping[tuple[int, str], Reading | None]
 ) -> Iterator[BoardFile]:
-    """Of each team that stands on the board the file that made its public rank and the one that counts."""
+    """Yield of each team on the board the file of its public rank and the one that counts."""
     for entrant in entrants:
         if entrant.is_baseline or entrant.public_id is None or entrant.private_id is None:
             continue
@@ -226,7 +226,7 @@ def _reading(file: TrainFile) -> Reading | None:
 
 
 def _train_files(runner: Runner, claim: Claim, progress: Progress) -> Finish:
-    """Score what a team sent beside a submission, and say what its scores mean together."""
+    """Score the train files beside a submission, and diagnose its scores together."""
     assert claim.submission_id is not None, "train files are beside a submission"
     submission_id = claim.submission_id
     with runner.database.read() as session:
@@ -242,13 +242,13 @@ def _train_files(runner: Runner, claim: Claim, progress: Progress) -> Finish:
     for number, (kind, file) in enumerate(sorted(files.items())):
         progress(number / len(files), train_files.KINDS[kind])
         try:
-            look = score_oof if kind == "oof" else score_train
-            rows[kind] = look(challenge, runner.storage.path(file.sha256))
+            score_rows = score_oof if kind == "oof" else score_train
+            rows[kind] = score_rows(challenge, runner.storage.path(file.sha256))
         except InvalidSubmission as refusal:
             refused[kind] = [problem.as_dict() for problem in refusal.problems]
         except CannotScoreTrain as reason:
             refused[kind] = [{"code": "CANNOT_SCORE_TRAIN", "message": str(reason)}]
-    said = _diagnosis(challenge, benchmark, rows, score, is_settled=is_settled)
+    diagnosis = _diagnosis(challenge, benchmark, rows, score, is_settled=is_settled)
 
     def finish(session: Session) -> None:
         for kind, file in files.items():
@@ -257,8 +257,10 @@ def _train_files(runner: Runner, claim: Claim, progress: Progress) -> Finish:
                     session, submission_id, kind, file.sha256, state=State.REJECTED, problems=refused[kind]
                 )
             else:
-                # The gaps it rests on hold the benchmark's exact score, which participants must not have.
-                result = _result(rows[kind]) | {"diagnosis": {"code": said.code, "words": said.words}}
+                # Its gaps are left out: they hold the benchmark's exact score, which participants must not have.
+                result = _result(rows[kind]) | {
+                    "diagnosis": {"code": diagnosis.code, "words": diagnosis.words}
+                }
                 train_files.record(
                     session, submission_id, kind, file.sha256, state=State.SCORED, result=result
                 )
@@ -274,7 +276,10 @@ def _diagnosis(
     *,
     is_settled: bool,
 ) -> Diagnosis:
-    """Before the close only what the team may know: the shown score, and the benchmark's noise instead of its own."""
+    """Diagnose a submission; before the close only from what the team may know.
+
+    That is the shown score, and the benchmark's noise instead of its own.
+    """
     noise = benchmark.get("se_public")
     public = None if score is None or noise is None else (score.shown, float(noise))
     private = None
@@ -284,7 +289,7 @@ def _diagnosis(
     both = len(rows) == 2
     return diagnose(
         greater_is_better=challenge.task.greater_is_better,
-        # As rounded as the board's scores, since the words that follow from it are the team's to read.
+        # Rounded as the board's scores: the team reads the words that follow from it.
         benchmark=None if noise is None else (_shown(benchmark), float(noise)),
         train=rows["train"].reading if "train" in rows else None,
         oof=rows["oof"].reading if "oof" in rows else None,
@@ -310,7 +315,7 @@ def _result(own: OwnRows) -> dict[str, Any]:
     }
 
 
-_LOOK: Mapping[Kind, Callable[[Runner, Claim, Progress], Finish]] = {
+_RUN: Mapping[Kind, Callable[[Runner, Claim, Progress], Finish]] = {
     Kind.SCAN: _scan,
     Kind.REPORT: _report,
     Kind.TRAIN_FILES: _train_files,

@@ -1,9 +1,8 @@
-"""The job named by string in app.base.queue: claim, score, record. Runs in a forked work-horse of RQ.
+"""The job of a submission, named by string in app.base.queue: claim, score, record.
 
-The parent process imports this module, and with it numpy, pandas and scikit-learn, but computes
-nothing: OpenMP and polars hang in a child whose parent has used them. The child computes once and
-ends. The bytes of a file are parsed in a process of their own (scorer/reading/parsing.py), since the child holds labels
-and a connection.
+It runs in a work-horse of RQ. The parent process imports this module, and with it numpy, pandas and
+scikit-learn, but computes nothing: OpenMP and polars hang in a child whose parent has used them. The bytes of a
+file are parsed in another process (scorer/reading/parsing.py), since the work-horse holds labels and a connection.
 """
 
 from __future__ import annotations
@@ -42,19 +41,20 @@ from scorer.submission.sinks import Collected
 from worker.lease import Keeper, fault_text, storable, write_outcome
 
 DRAIN_SECONDS = 5.0
-"""One job goes on to whatever else waits for this long: a fork costs more than scoring a small file."""
+"""One job scores further files for this long: a fork costs more than scoring a small file."""
 
 MANY_ROWS = 200_000
-"""Above, a new file is compared with one earlier file of its team instead of three: remarks take less than a second."""
+"""Above, a file is compared with one earlier file of its team instead of three, so that its notices take less
+than a second."""
 
 AWAY = (Unavailable, StorageFull, OSError)
-"""Faults of what is around us, which may be over soon."""
+"""Faults of storage, vault or machine, which may be over soon."""
 
 log = logging.getLogger(__name__)
 
 
 class Runner:
-    """What a work-horse needs, made once in the parent and inherited by every fork."""
+    """What a work-horse needs, made in the parent and inherited by every fork."""
 
     def __init__(self, settings: Settings, database: Database) -> None:
         self.settings = settings
@@ -64,11 +64,13 @@ class Runner:
         self.lease = timedelta(seconds=settings.lease_seconds)
         self.name = f"{this_host()}/{os.getpid()}"
         self.hints: Hints | None = None
-        """Where there is a queue: what was left undone is announced again."""
+        """None without a queue."""
 
     def run(self, *, is_woken: bool = False) -> int:
-        """Score what is due, in the order of the queue, for a short while; how many were finished. Who was woken by
-        a hint leaves one for what is left."""
+        """Score what is due for a short while; return how many were finished.
+
+        A job that came by a hint (`is_woken`) sends one for what it leaves.
+        """
         die_with_parent()
         limit_memory(self.settings.job_memory_mb)
         horse = f"{self.name}/{os.getpid()}"
@@ -84,12 +86,12 @@ class Runner:
         return finished
 
     def _pass_on(self, claim: Claim) -> None:
-        """Whoever was woken while the competition was full found nothing, and that hint is gone."""
+        """Replace hints that were used up while the competition was full."""
         if self.settings.workers_per_competition and self.hints is not None:
             self.hints.send(claim.submission_id)
 
     def score(self, claim: Claim) -> None:
-        """One evaluation from claim to record. No connection is held while numbers are crunched."""
+        """Score one evaluation; no connection is held while it computes."""
         with logs.about(submission=claim.submission_id, attempt=claim.attempt, worker=self.name):
             began = time.monotonic()
             self._score(claim)
@@ -100,16 +102,16 @@ class Runner:
         try:
             with self._keep(claim) as keeper:
                 challenge = self.vault.load(claim.digest)
-                kept = None if challenge.task.custom else Collected(len(challenge.solution.ids))
-                outcome = self._measure(challenge, claim, kept)
-                if isinstance(outcome, scorer.Report) and kept is not None:
-                    outcome = self._remark(challenge, claim, outcome, kept)
+                collected = None if challenge.task.custom else Collected(len(challenge.solution.ids))
+                outcome = self._measure(challenge, claim, collected)
+                if isinstance(outcome, scorer.Report) and collected is not None:
+                    outcome = self._add_notices(challenge, claim, outcome, collected)
                 failpoints.reach("score.measured")
                 # Inside the lease: a database that is away for a while may be waited for without losing it.
                 keeper.is_writing = True
                 if isinstance(outcome, scorer.Report):
                     report = replace(outcome, provenance={**outcome.provenance, "worker": self.name})
-                    write_outcome(lambda: self._record(challenge, claim, report, kept))
+                    write_outcome(lambda: self._record(challenge, claim, report, collected))
                 else:
                     refusal = outcome
                     write_outcome(lambda: self._reject(claim, refusal))
@@ -134,23 +136,30 @@ class Runner:
             return evaluations.claim(session, horse, lease=self.lease, now=db.now(session), most_workers=most)
 
     def _record(
-        self, challenge: scorer.Challenge, claim: Claim, report: scorer.Report, kept: Collected | None
+        self, challenge: scorer.Challenge, claim: Claim, report: scorer.Report, collected: Collected | None
     ) -> None:
-        """Write the score, on the ladder after comparing the file with the team's best one so far.
+        """Write the score; on the ladder, compare the file with the team's best one before.
 
-        The comparison needs no lock and may take a while, so it is made before the transaction; if
-        another file of the team has become its best meanwhile, it is made again.
+        The comparison needs no lock and may take a while, so it is made before the transaction; if another file
+        of the team has become its best meanwhile, it is made again.
         """
         while True:
             with self.database.read() as session:
                 inputs = shown_scores.release_inputs(session, claim.submission_id, claim.round_id)
-            apart = None
-            if inputs.mode is PublicScore.LADDER and kept is not None:
-                apart = self._apart(challenge, claim, inputs, Aligned(kept.columns(), kept.vocabulary))
+            se_difference = None
+            if inputs.mode is PublicScore.LADDER and collected is not None:
+                se_difference = self._se_to_leader(
+                    challenge, claim, inputs, Aligned(collected.columns(), collected.vocabulary)
+                )
             try:
                 with self.database.begin() as session:
                     evaluations.record_scored(
-                        session, claim, report, now=db.now(session), inputs=inputs, se_difference=apart
+                        session,
+                        claim,
+                        report,
+                        now=db.now(session),
+                        inputs=inputs,
+                        se_difference=se_difference,
                     )
             except shown_scores.RungMoved:
                 continue
@@ -160,10 +169,10 @@ class Runner:
         with self.database.begin() as session:
             evaluations.record_rejected(session, claim, refusal.problems, refusal.total, now=db.now(session))
 
-    def _remark(
-        self, challenge: scorer.Challenge, claim: Claim, report: scorer.Report, kept: Collected
+    def _add_notices(
+        self, challenge: scorer.Challenge, claim: Claim, report: scorer.Report, collected: Collected
     ) -> scorer.Report:
-        """Add what the team is told of its own file beside its own earlier ones; no label has a part in it."""
+        """Add notices about the file from itself and the team's earlier files; no label is used."""
         n_rows = len(challenge.solution.ids)
         with self.database.read() as session:
             earlier = evaluations.earlier_files(session, claim, limit=3 if n_rows <= MANY_ROWS else 1)
@@ -171,18 +180,18 @@ class Runner:
             files = [self.storage.path(sha256) for sha256 in earlier]
             with parsing.in_one_run(files, max_bytes=challenge.max_bytes):
                 history = [resampling.read(challenge, file).columns for file in files]
-            found = notices(kept.columns(), kind_of(challenge.task.parts[0]), history)
+            found = notices(collected.columns(), kind_of(challenge.task.parts[0]), history)
         except (scorer.HeldoutError, Refused, OSError, MemoryError) as unable:
-            # A remark is a kindness; the score is there and must not be lost for it.
-            log.warning("no remarks on submission %s: %s", claim.submission_id, unable)
+            # Notices are optional: their failure must not lose the score.
+            log.warning("no notices on submission %s: %s", claim.submission_id, unable)
             return report
         known = {notice.code for notice in report.notices}
         return replace(report, notices=[*report.notices, *(n for n in found if n.code not in known)])
 
-    def _apart(
+    def _se_to_leader(
         self, challenge: scorer.Challenge, claim: Claim, inputs: ReleaseInputs, own: Aligned
     ) -> float | None:
-        """Standard error of the difference to the leader, over the public rows; None if it has none."""
+        """Return the standard error of the difference to the team's best file on the public rows; None if it has none."""
         solution = challenge.solution
         if inputs.leader_sha256 is None:
             leader = benchmark(challenge).aligned
@@ -191,7 +200,7 @@ class Runner:
             try:
                 leader = resampling.read(challenge, file, scores=inputs.leader_scores)
             except ReadOtherwise as hostile:
-                # It could be as near to this one as makes every small step a sure one.
+                # Its rows could be chosen so that every small step looks significant.
                 log.error(
                     "submission %s is not compared with its leader %s: %s",
                     claim.submission_id,
@@ -206,14 +215,14 @@ class Runner:
             return None
 
     def _measure(
-        self, challenge: scorer.Challenge, claim: Claim, kept: Collected | None
+        self, challenge: scorer.Challenge, claim: Claim, collected: Collected | None
     ) -> scorer.Report | scorer.InvalidSubmission:
         try:
-            # The reader goes by the file's content, never by the name a person gave it.
+            # The reader goes by the file's content, never by its uploaded name.
             return scorer.scoring.score(
                 challenge,
                 self.storage.path(claim.sha256),
-                kept=kept,
+                kept=collected,
                 allow_weak_sandbox=self.settings.allow_weak_sandbox,
             )
         except scorer.InvalidSubmission as refusal:
@@ -222,7 +231,7 @@ class Runner:
     def _give_back(self, claim: Claim, fault: Exception) -> None:
         words = fault_text(fault)
         if isinstance(fault, MetricFailed):
-            words = storable(f"{fault.log[-3000:]}\n\n{fault}")  # the end is what is kept
+            words = storable(f"{fault.log[-3000:]}\n\n{fault}")  # the end is what is collected
         try:
             write_outcome(lambda: self._return(claim, words, is_away=isinstance(fault, AWAY)))
         except LeaseLost as late:
@@ -234,7 +243,7 @@ class Runner:
 
 
 def limit_memory(add_mb: int) -> None:
-    """Let this process grow by so much and no more: a hostile file meets MemoryError, not the machine's OOM killer."""
+    """Limit the growth of this process, so that a hostile file ends in MemoryError, not in the OOM killer."""
     pages = int(Path("/proc/self/statm").read_text().split()[0]) if Path("/proc/self/statm").exists() else 0
     limit = pages * resource.getpagesize() + add_mb * 1024 * 1024
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
@@ -246,19 +255,19 @@ _runner: Runner | None = None
 
 
 def configure(settings: Settings, database: Database) -> Runner:
-    """Give this process its settings; called by the worker before it forks its first work-horse."""
+    """Give this process its settings, before it forks its first work-horse."""
     global _runner  # RQ calls the job by name alone, so what it needs lives in the module
     _runner = Runner(settings, database)
     return _runner
 
 
 def runner() -> Runner:
-    """What `configure` made in the parent."""
+    """Return what `configure` made in the parent."""
     assert _runner is not None, "worker.jobs.configure was not called before the fork"
     return _runner
 
 
 def score_submission(submission_id: int) -> int:
-    """The job. The id only says why somebody was woken: whose turn it is, the database says."""
+    """Score what is due. The id only says why the job was sent; the database decides what is next."""
     log.debug("woken for submission %s", submission_id)
     return runner().run(is_woken=True)

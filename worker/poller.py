@@ -1,7 +1,6 @@
-"""A scoring worker without Redis: it asks the database each second, and forks a work-horse when there is work.
+"""A worker without Redis: polls the database each second and forks a work-horse for due work.
 
-The rows never needed the queue. Where no Redis is to be had, or none is wanted, this is all there is; a
-claim, a lease and a killed work-horse mean what they mean with hints.
+It runs where no Redis is configured and while Redis is away. Claims, leases and kills work as with hints.
 """
 
 from __future__ import annotations
@@ -28,13 +27,16 @@ log = logging.getLogger("worker.poller")
 
 
 class Poller:
-    """`beat` says that this worker lives, as often as it is called."""
+    """Runs what is due, one work-horse at a time; `beat` writes the heartbeat."""
 
     def __init__(self, runner: Runner, beat: Callable[[], None], stop: Stop, *, job_seconds: float) -> None:
         self._runner, self._beat, self._stop, self._job_seconds = runner, beat, stop, job_seconds
 
     def run(self, until: Callable[[], bool] = lambda: False) -> bool:
-        """Until told to stop, after which the work-horse still finishes: False. Or until that is so: True."""
+        """Work until a stop, then return False, or until the condition holds, then return True.
+
+        A stop lets the work-horse finish.
+        """
         while not self._stop.is_asked:
             if until():
                 return not self._stop.is_asked
@@ -42,19 +44,19 @@ class Poller:
         return False
 
     def turn(self) -> None:
-        """One look at the database, and what it finds; a pause if that is nothing."""
+        """Do what is due, or pause."""
         try:
             self._beat()
-            # After a work-horse that failed a pause: what failed it may be there still.
+            # After a failed work-horse there is a pause: the cause may still be there.
             if (work := self.due()) is not None and self.work(work):
                 return
         except DBAPIError:
-            # A database that restarts must find its worker alive.
-            log.exception("the database does not answer; asked again in a moment")
+            # The worker must survive a restart of the database.
+            log.exception("the database does not answer; polled again after a pause")
         self._stop.wait(PAUSE_SECONDS)
 
     def due(self) -> Callable[[], object] | None:
-        """What a work-horse should begin with, if anything waits; scoring comes first."""
+        """Return the job of what is due, evaluations first; None if nothing is."""
         most = self._runner.settings.workers_per_competition
         with self._runner.database.read() as session:
             now = db.now(session)
@@ -65,7 +67,7 @@ class Poller:
         return None
 
     def work(self, job: Callable[[], object]) -> bool:
-        """One fork, and whether it ended well; whatever a file does to it is gone with it."""
+        """Run the job in a fork; return whether it exited with 0."""
         horse = os.fork()
         if horse == 0:
             code = 1

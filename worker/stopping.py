@@ -1,4 +1,4 @@
-"""Being told to stop: one note of it for the whole life of a process, whoever is at work in it at the moment."""
+"""One flag per process that SIGTERM or SIGINT was received."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ LOOK_SECONDS = 0.1
 
 
 class Stop:
-    """Asked for by SIGTERM or SIGINT, once and for all.
+    """Set by SIGTERM or SIGINT, never cleared.
 
-    No threading.Event: the signal may interrupt the very code that holds its lock, and would wait for itself.
+    No threading.Event: the signal may interrupt the code that holds its lock, and would wait for itself.
     """
 
     is_asked = False
@@ -24,7 +24,7 @@ class Stop:
         self.is_asked = True
 
     def wait(self, seconds: float) -> None:
-        """Sleep so long, or until it is asked for."""
+        """Sleep for `seconds`, or until a stop."""
         until = time.monotonic() + seconds
         while not self.is_asked and (left := until - time.monotonic()) > 0:
             time.sleep(min(left, LOOK_SECONDS))

@@ -1,4 +1,7 @@
-"""`python -m worker.sweeper`: announces again what the database says is unfinished. Any number may run."""
+"""`python -m worker.sweeper`: repeats hints for unfinished rows, and other periodic work.
+
+Any number may run.
+"""
 
 from __future__ import annotations
 
@@ -22,13 +25,13 @@ from app.operating import audit_log, startup_wait
 from worker.stopping import Stop
 
 ENOUGH_HINTS = 50
-MOST_INSPECTIONS = 3  # planned in one sweep: each takes a worker from scoring for a while
+MOST_INSPECTIONS = 3  # queued in one sweep: each takes a worker from scoring for a while
 
 log = logging.getLogger("worker.sweeper")
 
 
 class Clock:
-    """The database's clock held against one that nobody sets: it also goes on while the machine sleeps."""
+    """Compares the database's clock with CLOCK_BOOTTIME, which is never adjusted and includes sleep."""
 
     JUMP_SECONDS = 60.0
 
@@ -36,7 +39,7 @@ class Clock:
         self._ahead: float | None = None
 
     def jumped(self, now: datetime) -> float | None:
-        """Seconds by which the database's clock was set forward or back since the last look; None if it was not."""
+        """Return by how many seconds the database's clock was set since the last call; None if it was not."""
         ahead = now.timestamp() - time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
         before, self._ahead = self._ahead, ahead
         jump = 0.0 if before is None else ahead - before
@@ -53,8 +56,8 @@ def sweep(
     lease: timedelta = timedelta(seconds=30),
     most_workers: int = 0,
 ) -> int:
-    """One look: give up what failed three times, finish rescores, send hints; how many hints were sent."""
-    # Each step in a transaction of its own: one that fails, or waits for a lock, holds up no other.
+    """Run each periodic step once; return how many hints were sent."""
+    # Each step has its own transaction: one that fails, or waits for a lock, delays no other.
     steps: list[Callable[[], int]] = [
         lambda: _follow_clock(database, clock or Clock(), lease),
         lambda: _announce(database, hints, hint_after, most_workers),
@@ -69,7 +72,7 @@ def sweep(
         try:
             counts.append(step())
         except Exception:
-            # A database that restarts, or one competition in disorder, must find its sweeper alive.
+            # The sweeper must survive a restart of the database and a fault in one competition.
             log.exception("a step of this sweep failed; the next sweep tries again")
             counts.append(0)
         failpoints.reach("sweep.stepped")
@@ -86,14 +89,14 @@ def _follow_clock(database: Database, clock: Clock, lease: timedelta) -> int:
         followed = evaluations.follow_clock(session, lease=lease, now=now)
         followed += inspections.follow_clock(session, lease=lease, now=now)
     if followed:
-        log.warning("the clock was set back; %s runs and pauses follow it", followed)
+        log.warning("the clock was set back; %s leases and pauses were shortened", followed)
     return followed
 
 
 def _announce(database: Database, hints: Hints, hint_after: timedelta, most_workers: int) -> int:
     depth = hints.depth()
     if depth is None or depth > ENOUGH_HINTS:
-        # One job drains many rows, so more hints than workers can take are only work for nothing.
+        # One job scores many rows, so more hints than workers can take are useless.
         return 0
     with database.begin() as session:
         due = evaluations.unfinished(
@@ -104,7 +107,7 @@ def _announce(database: Database, hints: Hints, hint_after: timedelta, most_work
 
 
 def _inspect(database: Database, hints: Hints, hint_after: timedelta) -> int:
-    """Plan the scans and reports that are due by themselves, and announce those that nobody has taken."""
+    """Queue scans and reports that are due, and send hints for unclaimed ones."""
     depth = hints.depth()
     if depth is None or depth > ENOUGH_HINTS:
         return 0  # scoring comes first

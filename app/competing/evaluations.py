@@ -71,7 +71,10 @@ class Claim(leases.Claim):
 
 
 def enqueue(session: Session, submission: Submission, *, place: datetime, now: datetime) -> None:
-    """One evaluation for the active round and one for a draft, if one is at work; `place` orders them in the queue."""
+    """Queue a submission in the active round, and in a draft round if there is one.
+
+    `place` orders it in the queue: a team's second waiting file stands behind other teams' first.
+    """
     current = (
         Round.competition_id == submission.competition_id,
         Round.state.in_((RoundState.ACTIVE, RoundState.DRAFT)),
@@ -90,18 +93,18 @@ def enqueue(session: Session, submission: Submission, *, place: datetime, now: d
 
 
 def take_turn(session: Session, *, most_workers: int) -> None:
-    """Where competitions have a cap, wait until nobody else claims; then read the clock, and `claim`."""
-    if most_workers and session.get_bind().dialect.name != "sqlite":  # where whoever writes is alone anyhow
+    """With a cap of workers, wait until no other worker claims; then read the clock and `claim`."""
+    if most_workers and session.get_bind().dialect.name != "sqlite":  # SQLite has one writer at a time
         session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": CLAIM_LOCK})
 
 
 def claim(
     session: Session, worker: str, *, lease: timedelta, now: datetime, most_workers: int = 0
 ) -> Claim | None:
-    """Take the next evaluation under a new lease; None if none waits.
+    """Claim the next due evaluation; None if none is due.
 
-    Competitions take turns, and within one a team with a single waiting file comes before others' second. One
-    that holds `most_workers` already is passed over (0: none is), for which it must be this one's turn (`take_turn`).
+    Competitions take turns, and within one a team's first waiting file comes before another team's second. A
+    competition that holds `most_workers` (0: no cap) is passed over, which needs `take_turn` before.
     """
     row = _next_due(session, now=now, full=_full(session, most_workers, now=now))
     if row is None:
@@ -120,8 +123,11 @@ def claim(
 
 
 def _full(session: Session, most_workers: int, *, now: datetime) -> set[int]:
-    """The competitions that hold as many workers as one may. What is not renewed counts no longer, so that dead
-    workers fill no place. One look at what runs, which is as much as there are workers."""
+    """Return the competitions that hold as many workers as one may.
+
+    Expired leases do not count, so that dead workers take no place. Only running evaluations are read, which
+    are as many as there are workers.
+    """
     if not most_workers:
         return set()
     held = (
@@ -135,11 +141,11 @@ def _full(session: Session, most_workers: int, *, now: datetime) -> set[int]:
 
 
 def _next_due(session: Session, *, now: datetime, full: Set[int]) -> tuple[int, int] | None:
-    """The next submission and round to score, locked; of no competition that is full.
+    """Return the next submission and round to score, locked, of a competition that is not full.
 
-    First what a dead worker left, then what people wait for, the competition first that was served longest
-    ago, then what is scored anew aside. Each look follows an index: with one ORDER BY over all of them a
-    rescore of 200,000 files took half a second for every single claim.
+    First what a dead worker left, then active rounds, the competition first that was served longest ago, then
+    draft and repeat rounds. Each query follows an index: with one ORDER BY over all of them a rescore of 200,000
+    files took half a second for each claim.
     """
     queued, lost = LEASES.is_queued(now), LEASES.is_abandoned(now)
     rounds = session.execute(
@@ -150,8 +156,8 @@ def _next_due(session: Session, *, now: datetime, full: Set[int]) -> tuple[int, 
     open_ = [(row.id, row.state) for row in rounds if row.competition_id not in full]
     active = [id_ for id_, state in open_ if state == RoundState.ACTIVE]
     aside = [[id_] for id_, state in open_ if state in (RoundState.DRAFT, RoundState.REPEAT)]
-    # After every other's turn, even at one moment: after a clock that was set back by an hour, one
-    # competition would have been passed over for that hour.
+    # After every other's turn, also at the same time: with a clock set back by an hour, one competition would
+    # have been passed over for that hour.
     last = rounds[-1].served_at if rounds else None
     turn = now if last is None else max(now, last + timedelta(microseconds=1))
     waiting = (
@@ -178,16 +184,18 @@ def _next_due(session: Session, *, now: datetime, full: Set[int]) -> tuple[int, 
 
 
 def _stands(full: Set[int]) -> ColumnElement[bool]:
-    """Of a round that counts or may come to, and not of a competition that is full. Retired ones of older versions
-    hold rows that nobody will ever finish."""
+    """Select evaluations of rounds that are not retired, in competitions that are not full."""
     return Evaluation.round_id.in_(
         select(Round.id).where(Round.state != RoundState.RETIRED, Round.competition_id.not_in(full))
     )
 
 
 def _has(condition: ColumnElement[bool]) -> ColumnElement[bool]:
-    """Whether the round at hand has such an evaluation: the first of an index's range. As an EXISTS, PostgreSQL joined
-    every round with the whole heap of another, 200 ms for each claim beside 200,000 waiting files."""
+    """Select rounds with such an evaluation.
+
+    The first row of an index's range. As an EXISTS, PostgreSQL joined every round with the whole heap of another:
+    200 ms for each claim beside 200,000 waiting files.
+    """
     first = (
         select(Evaluation.submission_id)
         .where(Evaluation.round_id == Round.id, condition)
@@ -198,7 +206,7 @@ def _has(condition: ColumnElement[bool]) -> ColumnElement[bool]:
 
 
 def is_any_due(session: Session, *, now: datetime, most_workers: int = 0) -> bool:
-    """Whether a worker that looks now would find something; for those who poll."""
+    """Return whether a worker could claim an evaluation now."""
     full = _full(session, most_workers, now=now)
     due = select(Round.id).where(
         Round.state != RoundState.RETIRED,
@@ -215,7 +223,7 @@ def renew(session: Session, claim: Claim, *, lease: timedelta, now: datetime) ->
 
 
 def earlier_files(session: Session, claim: Claim, *, limit: int) -> list[str]:
-    """The sha256 of the team's latest files that were scored under the claim's round before this one, newest first."""
+    """Return the sha256 of the team's earlier scored files in the claim's round, newest first."""
     team_id = select(Submission.team_id).where(Submission.id == claim.submission_id).scalar_subquery()
     found = (
         select(Submission.sha256)
@@ -236,10 +244,10 @@ def record_scored(
     inputs: ReleaseInputs | None = None,
     se_difference: float | None = None,
 ) -> None:
-    """The score, the state and the team's standing, all or nothing; Fenced if the lease is gone.
+    """Write the score, the state and the team's standing; LeaseLost if another run has it.
 
-    `inputs` are what `shown_scores.release_inputs` said before, where the ladder needed a comparison with the team's
-    best file so far; RungMoved if another file has become that since.
+    `inputs` is what `shown_scores.release_inputs` returned before the ladder's comparison with the team's best
+    file; RungMoved if another file has become the best since.
     """
     submission, counts = _lock_for(session, claim)
     failpoints.reach("record.locked")
@@ -284,7 +292,7 @@ def record_scored(
 def record_rejected(
     session: Session, claim: Claim, problems: Sequence[Problem], total: int, *, now: datetime
 ) -> None:
-    """The file is wrong: every problem is kept for the participant and the upload is given back."""
+    """Record the problems of a file that is wrong, and refund the upload; LeaseLost if another run has it."""
     submission, counts = _lock_for(session, claim)
     if counts:
         refund(session, submission)
@@ -302,7 +310,7 @@ def record_rejected(
 
 
 def give_back(session: Session, claim: Claim, fault: str, *, now: datetime, is_away: bool = False) -> State:
-    """An attempt failed for a reason of ours: try again soon, or after the third time tell the organiser."""
+    """Queue a failed attempt again; after the third one fail, refund, and leave it to the organiser."""
     submission, counts = _lock_for(session, claim)
     if counts and claim.attempt >= MAX_ATTEMPTS:
         refund(session, submission)
@@ -318,7 +326,7 @@ def give_back(session: Session, claim: Claim, fault: str, *, now: datetime, is_a
 def _log_outcome(
     session: Session, claim: Claim, submission: Submission, state: State, now: datetime, **detail: Any
 ) -> None:
-    """Into the sealed log; organisers only ever see it, so numbers may stand in it."""
+    """Log the outcome as an event; only organisers read events, so they may hold scores."""
     events.log(
         session,
         claim.holder[:60],
@@ -333,9 +341,9 @@ def _log_outcome(
 
 
 def _lock_for(session: Session, claim: Claim) -> tuple[Submission, bool]:
-    """The submission, and whether its round is the one that counts; both hold until the transaction ends.
+    """Lock and return the submission, and whether its round is the active one.
 
-    The competition's lock keeps a rescore from taking over meanwhile. Two files of one team may finish
+    The competition's lock keeps a rescore from being applied meanwhile. Two files of one team may finish
     together: the team's lock lets the second see the first's score.
     """
     submission = session.get_one(Submission, claim.submission_id)
@@ -350,7 +358,7 @@ def lock(session: Session, competition_id: int, team_id: int) -> None:
 
 
 def refund(session: Session, submission: Submission) -> None:
-    """Give the upload back to its team's day, once."""
+    """Refund the upload to its team's daily quota, once."""
     charged = session.execute(
         update(Submission)
         .where(Submission.id == submission.id, Submission.is_charged)
@@ -371,8 +379,10 @@ def refund(session: Session, submission: Submission) -> None:
 def unfinished(
     session: Session, *, now: datetime, hint_after: timedelta, limit: int = 100, most_workers: int = 0
 ) -> list[int]:
-    """Submissions whose work is due and was not announced lately; marks them as announced. Not of a competition
-    that is full: no worker could claim them."""
+    """Return submissions to send hints for, and mark them as announced.
+
+    Not of a competition that is full: no worker could claim them.
+    """
     stands = _stands(_full(session, most_workers, now=now))
     found = LEASES.announce(session, stands, now=now, hint_after=hint_after, limit=limit)
     return list(dict.fromkeys(submission_id for submission_id, _ in found))
@@ -429,11 +439,11 @@ def expire(session: Session, holder: str, *, now: datetime) -> int:
     return hit
 
 
-# -- people ------------------------------------------------------------------------------------
+# -- for pages and organisers ------------------------------------------------------------------------------
 
 
 def retry(session: Session, competition: Competition, submission_id: int, *, now: datetime) -> None:
-    """An organiser sends a failed submission round again, with three new attempts."""
+    """Queue a failed submission again with three new attempts."""
     hit = session.scalars(
         update(Evaluation)
         .where(
@@ -452,7 +462,7 @@ def retry(session: Session, competition: Competition, submission_id: int, *, now
 
 
 def place_in_queue(session: Session, submission_id: int) -> int | None:
-    """1 for the next to be scored; None if it is not waiting."""
+    """Return the place in the queue, 1 for the next; None if it is not queued."""
     mine = session.execute(
         select(Evaluation.next_try_at)
         .join(Round, and_(Round.id == Evaluation.round_id, Round.state == RoundState.ACTIVE))
@@ -478,7 +488,7 @@ def place_in_queue(session: Session, submission_id: int) -> int | None:
 def state_counts(
     session: Session, competition: Competition | None = None, round_state: RoundState = RoundState.ACTIVE
 ) -> dict[State, int]:
-    """How many evaluations of active rounds (or drafts) are in each state; of all competitions, or of one."""
+    """Count evaluations of rounds in `round_state` by state, of one competition or of all."""
     query = (
         select(Evaluation.state, func.count())
         .join(Round, and_(Round.id == Evaluation.round_id, Round.state == round_state))

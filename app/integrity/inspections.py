@@ -37,7 +37,7 @@ from app.base.models import (
 BACKOFF = timedelta(seconds=20)
 SCAN_EVERY = timedelta(hours=24)
 LOOK_BACK = timedelta(days=30)
-"""What closed before is looked at only if an organiser asks: an upgrade makes no reports of old competitions."""
+"""Competitions closed before that are inspected only on request, so that an upgrade makes no old reports."""
 
 
 class Kind(StrEnum):
@@ -72,12 +72,12 @@ def ask(
     now: datetime,
     submission_id: int | None = None,
 ) -> Inspection:
-    """Queue an inspection of the active round, or return the one that is already under way."""
+    """Queue an inspection of the active round, or return the one that waits already."""
     session.execute(select(Competition.id).where(Competition.id == competition.id).with_for_update())
     round_id = session.scalars(
         select(Round.id).where(Round.competition_id == competition.id, Round.state == RoundState.ACTIVE)
     ).one()
-    # One that is only queued will see what has changed since; one that runs may have read it before.
+    # A queued one will read what has changed since; a running one may have read it before.
     waiting = session.scalar(
         select(Inspection)
         .where(
@@ -89,7 +89,7 @@ def ask(
             else Inspection.submission_id == submission_id,
             Inspection.state == InspectionState.QUEUED,
         )
-        # A worker that takes it just now would not see what the caller has not committed yet.
+        # A worker that claims it now would not see what the caller has not committed yet.
         .with_for_update()
     )
     if waiting is not None:
@@ -112,8 +112,10 @@ def ask(
 
 
 def due(session: Session, *, now: datetime) -> list[tuple[Competition, Kind]]:
-    """What is to be queued by itself: a scan of each open competition with new scores once a day, and of each
-    that has settled a last scan and the report."""
+    """Return the inspections to queue without a request.
+
+    A daily scan of each open competition with new scores; of each settled one a last scan and the close report.
+    """
     found: list[tuple[Competition, Kind]] = []
     recent = or_(Competition.closes_at.is_(None), Competition.closes_at > now - LOOK_BACK)
     for competition in session.scalars(select(Competition).where(Competition.opens_at <= now, recent)):
@@ -129,7 +131,7 @@ def due(session: Session, *, now: datetime) -> list[tuple[Competition, Kind]]:
 
 
 def _is_due_at_close(session: Session, competition: Competition, kind: Kind) -> bool:
-    """One for the round as it stands after the close; a rescore makes another round and so another one."""
+    """Return whether the settled round lacks its inspection; a rescore makes another round."""
     settled_at = competition.settles_at
     assert settled_at is not None, "it has settled"
     newest = latest(session, competition, kind)
@@ -185,7 +187,7 @@ def _unfinished_evaluations(session: Session, competition: Competition) -> bool:
 
 
 def latest(session: Session, competition: Competition, kind: Kind) -> Inspection | None:
-    """The newest of its kind, whatever became of it."""
+    """Return the newest inspection of a kind, in any state; None if there is none."""
     return session.scalar(
         select(Inspection)
         .where(Inspection.competition_id == competition.id, Inspection.kind == kind)
@@ -281,8 +283,10 @@ def fail_exhausted(session: Session, *, now: datetime) -> list[int]:
 
 
 def report(session: Session, competition: Competition, *, for_organiser: bool, now: datetime) -> Inspection:
-    """The newest finished report of the active round; NotFound before there is one. For others than organisers
-    it is one that was asked for after the close: an earlier one lacks the last files."""
+    """Return the newest close report of the active round; NotFound before there is one.
+
+    Participants get one requested after the close: an earlier one lacks the last files.
+    """
     query = select(Inspection).where(
         Inspection.competition_id == competition.id,
         Inspection.kind == Kind.REPORT,
@@ -312,14 +316,14 @@ class File:
 
 @dataclass(frozen=True)
 class Entrant:
-    """A team with its scored files under the inspected round, in order of time."""
+    """A team with its scored files in the inspected round, oldest first."""
 
     team_id: int
     name: str
     is_baseline: bool
     files: tuple[File, ...]
     public_id: int | None
-    """The submission that its public row shows, and the one that counts in private; None off the board."""
+    """The submission on the public board, and the one that counts in private; None off the board."""
     private_id: int | None
     shown: float | None
     """The public score on the board."""
@@ -329,7 +333,7 @@ class Entrant:
 
 
 def entrants(session: Session, claim: Claim) -> list[Entrant]:
-    """Every team and baseline with a scored file."""
+    """Return every team and baseline with a scored file."""
     competition = session.get_one(Competition, claim.competition_id)
     by_team: dict[int, list[File]] = {}
     scored = (

@@ -54,7 +54,7 @@ from app.people.accounts import Viewer
 from app.web.application import create_app
 from tests.conftest import run_as_admin
 from tests.servers import ROOT, valkey
-from worker.__main__ import release_the_dead
+from worker.__main__ import expire_dead_horses
 from worker.jobs import Runner
 from worker.sweeper import sweep
 
@@ -130,7 +130,7 @@ class Life:
         self.sweep()
         self.upload("bob-3")
         self._claim(60 * SECOND, renew=True)
-        release_the_dead(self.runner)
+        expire_dead_horses(self.runner)
         self.work()
         self._rescore()
         with self.database.begin() as session:
@@ -142,7 +142,7 @@ class Life:
         """Everything that an installation and its people do after a death, until nothing is left to do."""
         if self.house.hidden_vault.exists():
             self.house.hidden_vault.rename(self.house.settings.vault)
-        release_the_dead(self.runner)
+        expire_dead_horses(self.runner)
         self.upload(*FILES)
         self.end()
 

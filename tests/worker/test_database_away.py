@@ -43,7 +43,7 @@ def test_an_outcome_whose_commit_was_not_answered_is_written_once(
     assert (status.state, status.attempt) == ("scored", 1)
 
 
-def test_patience_ends_and_the_fault_is_the_databases(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_waiting_for_the_database_ends_with_its_error(monkeypatch: pytest.MonkeyPatch) -> None:
     def write() -> None:
         raise gone()
 

@@ -30,9 +30,7 @@ LEASE_SECONDS = Settings.lease_seconds if SLEEP_SECONDS else 2
 
 
 @on_sqlite
-def test_hints_that_come_twice_in_any_order_or_never_score_each_file_once(
-    platform: Platform, redis_url: str
-) -> None:
+def test_doubled_shuffled_and_lost_hints_score_each_file_once(platform: Platform, redis_url: str) -> None:
     dice = Random(7)
     sent = [platform.submit(platform.sample() + b"\n" * n, by=("ada", "bob")[n % 2]) for n in range(FILES)]
     kept = dice.sample(sent, FILES * 8 // 10)  # the others' hints are lost
@@ -58,7 +56,7 @@ def test_hints_that_come_twice_in_any_order_or_never_score_each_file_once(
 
 
 @pytest.mark.timeout(120 + 3 * SLEEP_SECONDS)
-def test_a_work_horse_that_sleeps_through_its_lease_finds_another_has_taken_over(
+def test_a_work_horse_that_slept_through_its_lease_writes_nothing(
     platform: Platform, redis_url: str, tmp_path: Path
 ) -> None:
     logs = {name: tmp_path / f"{name}.log" for name in ("first", "second")}

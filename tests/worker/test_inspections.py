@@ -106,7 +106,7 @@ def test_the_ladder_compares_each_file_with_the_teams_best_and_starts_at_the_ben
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_a_file_that_says_otherwise_when_it_is_read_again_gains_its_team_nothing(platform: Platform) -> None:
+def test_a_file_that_reads_differently_the_second_time_gains_nothing(platform: Platform) -> None:
     """As what has taken its reader over could do; here other bytes are put in its place."""
     change(platform, public_score=PublicScore.LADDER)
     rng = np.random.default_rng(4)
@@ -143,7 +143,7 @@ def put_in_its_place(platform: Platform, submission: int, frame: pd.DataFrame) -
     kept.write_bytes(frame.to_csv(index=False).encode())
 
 
-def test_a_scan_finds_two_teams_with_the_same_uploads_and_says_what_it_could_not_judge(
+def test_a_scan_finds_two_teams_with_the_same_uploads_and_lists_what_it_could_not_judge(
     platform: Platform,
 ) -> None:
     rng = np.random.default_rng(1)
@@ -239,7 +239,7 @@ def test_a_wrong_train_file_is_rejected_with_its_problems(platform: Platform) ->
     assert {"MISSING_IDS", "NOT_A_NUMBER"} & {problem["code"] for problem in found.problems}
 
 
-def test_a_scan_that_fails_is_tried_again_and_then_left_to_the_organiser(platform: Platform) -> None:
+def test_a_scan_that_fails_three_times_is_left_to_the_organiser(platform: Platform) -> None:
     platform.submit(platform.sample())
     in_a_child(platform)
     # The vault has lost the version: nothing can be read.

@@ -74,14 +74,14 @@ def test_a_bad_file_is_rejected_with_every_problem_and_refunded(platform: Platfo
         assert session.query(Quota).one().used == 0
 
 
-def test_one_job_takes_along_what_else_waits(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_job_scores_all_waiting_files(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jobs, "DRAIN_SECONDS", 60.0)  # a busy machine takes its time for the first
     first, second = platform.submit(platform.sample()), platform.submit(platform.sample(), by="bob")
     assert run(platform, second) == 2
     assert platform.status(first).state is platform.status(second).state is State.SCORED
 
 
-def test_a_hint_for_what_is_done_does_nothing(platform: Platform) -> None:
+def test_a_hint_for_a_scored_file_does_nothing(platform: Platform) -> None:
     submission = platform.submit(platform.sample())
     run(platform, submission)
     assert run(platform, submission) == 0
@@ -89,7 +89,7 @@ def test_a_hint_for_what_is_done_does_nothing(platform: Platform) -> None:
         assert session.query(Score).count() == 1
 
 
-def test_a_missing_vault_is_our_fault_and_is_tried_again(platform: Platform) -> None:
+def test_a_missing_vault_queues_the_file_again(platform: Platform) -> None:
     digest = scorer.load(platform.folder).digest
     home = platform.installation.settings.vault / digest
     shutil.move(home, home.with_name("away"))
@@ -129,7 +129,7 @@ def test_a_lease_is_renewed_while_a_slow_file_is_measured(
 
 
 @pytest.mark.parametrize("other", [None, "other/1/1:token"])
-def test_a_lease_is_called_lost_only_when_another_run_has_taken_it(
+def test_a_lost_lease_is_logged_only_if_another_run_has_taken_it(
     platform: Platform, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, other: str | None
 ) -> None:
     """A renewal that waits while our own record is written finds the token gone as well."""
@@ -157,7 +157,7 @@ def test_a_lease_is_called_lost_only_when_another_run_has_taken_it(
         assert (said[0], "another run has taken over" in said[1]) == ("lease lost: submission 1", True)
 
 
-def test_a_team_is_told_of_slips_in_its_own_file_from_its_own_earlier_ones(platform: Platform) -> None:
+def test_notices_compare_a_file_with_the_teams_earlier_ones(platform: Platform) -> None:
     rng = np.random.default_rng(0)
     ids = [line.split(",")[0] for line in platform.sample().decode().splitlines()[1:]]
     useful = rng.random(len(ids))
@@ -207,7 +207,7 @@ def test_a_cap_of_workers_holds_for_claims_polls_and_hints(platform: Platform) -
 
 
 @pytest.mark.parametrize(("most", "announced"), [(1, 1), (0, 0)])
-def test_what_a_full_competition_leaves_undone_is_announced_again(
+def test_hints_used_up_while_a_competition_is_full_are_replaced(
     platform: Platform, monkeypatch: pytest.MonkeyPatch, most: int, announced: int
 ) -> None:
     """Workers that were woken while it was full have found nothing, and used up its hints."""

@@ -79,7 +79,7 @@ def as_participant(platform: Platform, submission_id: int) -> tuple[submissions.
 
 
 @on_sqlite
-def test_every_end_of_an_own_metric_reaches_whom_it_concerns(own: Platform) -> None:
+def test_every_outcome_of_an_own_metric_is_reported_to_the_right_role(own: Platform) -> None:
     good, refused, failing = (own.submit(file(value).encode()) for value in ("0.25", "0.95", "0.85"))
     run(own, good)
 

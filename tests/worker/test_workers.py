@@ -130,20 +130,20 @@ def test_a_worker_is_alive_for_the_organiser_and_gone_when_it_stopped(
 
 
 @on_sqlite
-def test_a_worker_told_to_stop_as_it_changes_over_to_redis_stops(platform: Platform) -> None:
+def test_a_worker_stopped_while_it_changes_over_to_redis_exits(platform: Platform) -> None:
     def polls() -> bool:
         with platform.database.read() as session:
             return bool(heartbeats.alive(session, now=db.now(session)))
 
-    with process(platform, "tests.worker.told", TOLD_AT="bootstrap") as worker:
+    with process(platform, "tests.worker.stopped_early", STOP_AT="bootstrap") as worker:
         eventually(polls, what="a worker that asks the database")
         with valkey(platform.installation.settings.data_dir):
             assert worker.wait(15) == 0
 
 
 @on_sqlite
-def test_a_worker_told_to_stop_as_redis_goes_away_stops(platform: Platform, redis_url: str) -> None:
-    with process(platform, "tests.worker.told", TOLD_AT="teardown") as worker:
+def test_a_worker_stopped_while_redis_goes_away_exits(platform: Platform, redis_url: str) -> None:
+    with process(platform, "tests.worker.stopped_early", STOP_AT="teardown") as worker:
         with Redis.from_url(redis_url) as redis:
 
             def listens() -> bool:
@@ -221,7 +221,7 @@ def _kill(pid: int) -> None:
 
 @on_sqlite
 @pytest.mark.parametrize("kind", ["json", "pickle", "another key"])
-def test_who_can_write_to_redis_still_cannot_make_a_worker_run_anything(
+def test_a_forged_job_in_redis_is_not_run(
     platform: Platform, redis_url: str, tmp_path: Path, kind: str
 ) -> None:
     proof = tmp_path / "owned"
@@ -244,9 +244,7 @@ def test_who_can_write_to_redis_still_cannot_make_a_worker_run_anything(
 
 
 @on_sqlite
-def test_only_the_signed_part_of_a_hint_is_believed(
-    platform: Platform, redis_url: str, tmp_path: Path
-) -> None:
+def test_only_the_signed_part_of_a_hint_is_used(platform: Platform, redis_url: str, tmp_path: Path) -> None:
     proof = tmp_path / "owned"
     (tmp_path / "evil.py").write_text(f"def f(*_):\n    open({str(proof)!r}, 'w')\n")
     submission = platform.submit(platform.sample())
@@ -272,7 +270,7 @@ def test_the_sweeper_sends_no_flood_of_hints(platform: Platform, redis_url: str)
     assert sweep(platform.database, hints, hint_after=timedelta(0)) == 3
 
 
-def test_a_redis_that_answers_nothing_holds_up_one_upload_and_not_the_next() -> None:
+def test_a_silent_redis_delays_one_upload_and_not_the_next() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         hints = Hints(queue.connect(f"redis://127.0.0.1:{silent.getsockname()[1]}"), "k", job_seconds=10)
         began = time.monotonic()
@@ -280,7 +278,7 @@ def test_a_redis_that_answers_nothing_holds_up_one_upload_and_not_the_next() -> 
     assert time.monotonic() - began < 10
 
 
-def test_a_redis_that_answers_nothing_holds_up_one_upload_of_a_crowd_and_nobody_who_looks() -> None:
+def test_a_silent_redis_delays_one_of_many_uploads_and_no_page() -> None:
     """Those under way as it falls silent, and those that come as it is asked again."""
 
     def waited(ask: Callable[[], object]) -> float:

@@ -9,7 +9,7 @@ from typing import Any
 
 from worker import __main__ as program
 
-PLACE = os.environ["TOLD_AT"]
+PLACE = os.environ["STOP_AT"]
 
 
 def tell_me(name: str) -> None:
