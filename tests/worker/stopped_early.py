@@ -1,4 +1,4 @@
-"""`python -m worker`, told to stop at one exact place: in between asking the database and listening to Redis, or back."""
+"""`python -m worker` that receives SIGTERM between polling the database and listening to Redis, or back."""
 
 from __future__ import annotations
 
@@ -9,20 +9,18 @@ from typing import Any
 
 from worker import __main__ as program
 
-PLACE = os.environ["STOP_AT"]
 
-
-def tell_me(name: str) -> None:
-    """SIGTERM to this process as it comes to a method of RQ's worker."""
+def stop_at(name: str) -> None:
+    """Send SIGTERM to this process when it calls a method of RQ's worker."""
     method = getattr(program.ScoringWorker, name)
 
-    def told(self: program.ScoringWorker, *words: Any, **named: Any) -> Any:
+    def stopped(self: program.ScoringWorker, *words: Any, **named: Any) -> Any:
         os.kill(os.getpid(), signal.SIGTERM)
         return method(self, *words, **named)
 
-    setattr(program.ScoringWorker, name, told)
+    setattr(program.ScoringWorker, name, stopped)
 
 
 if __name__ == "__main__":
-    tell_me(PLACE)
+    stop_at(os.environ["STOP_AT"])
     sys.exit(program.main())
