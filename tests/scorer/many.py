@@ -1,4 +1,7 @@
-"""Challenges of every kind of column, each with an acceptable submission: for what must hold of all of them."""
+"""Challenges of every kind of column, with an acceptable submission each.
+
+For tests of what must hold for all of them.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ IGNORED = ["Ignored", *USAGE[1:19], "Ignored"]
 
 @dataclass(frozen=True)
 class Kind:
-    """The columns of a solution and of a submission, beside the id."""
+    """The columns of a solution and a submission, without the id."""
 
     metric: str
     truth: dict[str, Sequence[Any]]
@@ -38,7 +41,10 @@ class Kind:
 
     def yaml(self) -> str:
         columns = ", ".join(self.sent)
-        return f"title: Many\nmetric: {self.metric}\n{self.after}submission: {{id: id, columns: [{columns}]{self.more}}}\n"
+        return (
+            f"title: Many\nmetric: {self.metric}\n{self.after}"
+            f"submission: {{id: id, columns: [{columns}]{self.more}}}\n"
+        )
 
     def folder(self, write: Write, **files: str) -> Any:
         table = {"id": self.ids, "Usage": USAGE, **self.truth}
@@ -78,7 +84,7 @@ KINDS: dict[str, Kind] = {
     "boxes": Kind("detection_map", {"y": BOXES}, {"y": FOUND}),
     "text ids": Kind("rmse", {"y": FLOATS}, {"y": OTHERS}, ids=tuple(f"r{i}" for i in IDS)),
     "ids far apart": Kind("rmse", {"y": FLOATS}, {"y": OTHERS}, ids=tuple(str(10**12 * int(i)) for i in IDS)),
-    "rows nobody asked for": Kind(
+    "rows with unknown ids": Kind(
         "{name: f1, average: macro}", {"y": NAMES}, {"y": ["bee", *NAMES[:-1]]}, more=", extra_ids: ignore"
     ),
 }

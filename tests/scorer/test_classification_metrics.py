@@ -1,4 +1,4 @@
-"""What is decided where definitions of labels, probabilities and clusters differ."""
+"""Decisions where definitions of labels, probabilities and clusters differ."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def test_light_zeros_are_not_lost_beside_heavy_ones_in_an_area() -> None:
 
 @pytest.mark.parametrize("weights", [[1e15, 1.0, 1e-9], [1e-200, 1e-205, 3e-210], [3e14, 1.0, 0.1]])
 @pytest.mark.parametrize("name", ["mcc", "cohen_kappa"])
-def test_agreement_beyond_chance_bears_any_weights(name: str, weights: list[float]) -> None:
+def test_agreement_beyond_chance_works_with_any_weights(name: str, weights: list[float]) -> None:
     perfect = weighted([0, 1, 2], [0, 1, 2], weights)
     assert scorer.measure(name, *perfect, weight="w") == 1.0
     wrong = weighted([0, 1, 2], [1, 2, 0], weights)
@@ -111,7 +111,7 @@ def test_agreement_beyond_chance_bears_any_weights(name: str, weights: list[floa
 
 
 @pytest.mark.parametrize("average", ["arithmetic", "geometric", "min", "max"])
-def test_divisions_bear_the_lightest_weight_there_is(average: str) -> None:
+def test_clusterings_work_with_the_lightest_weight(average: str) -> None:
     light = weighted([0, 1], [0, 1], [1.0, 5e-324])
     assert scorer.measure("nmi", *light, weight="w", average=average) == pytest.approx(1.0)
 
@@ -146,8 +146,11 @@ def test_votes_are_divided_only_when_that_is_stated() -> None:
         scorer.measure("kl_divergence", votes, predicted)
 
 
-def test_bands_of_the_roc_curve_are_cut_where_they_say() -> None:
-    """The ALASKA2 notebook drops the piece of the curve up to its first point inside a band."""
+def test_bands_of_the_roc_curve_are_cut_at_their_thresholds() -> None:
+    """The ALASKA2 notebook drops a piece of the curve.
+
+    The one up to its first point inside a band.
+    """
     both = frames([1, 1, 1, 0, 0], [0.5] * 5)
     bands: dict[str, Any] = {"tpr_thresholds": [0, 0.4, 1], "tpr_weights": [2, 1]}
     # The diagonal: 0.4 high and 0.8 wide on average, then 0.6 high and 0.3 wide.
@@ -158,7 +161,7 @@ def test_bands_of_the_roc_curve_are_cut_where_they_say() -> None:
         scorer.measure("roc_auc", *both, tpr_thresholds=[0, 0.4, 1], tpr_weights=[1])
 
 
-def test_average_precision_without_a_one_is_the_challenges_mistake() -> None:
+def test_average_precision_without_a_one_is_an_error_of_the_challenge() -> None:
     with pytest.raises(scorer.InvalidChallenge, match="no row is 1"):
         scorer.measure("average_precision", *frames([0, 0], [0.1, 0.2]))
 

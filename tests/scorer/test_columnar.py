@@ -1,4 +1,4 @@
-"""Two speeds, one truth: whatever is read by columns is what the exact reader gives, bit for bit."""
+"""The columnar reader gives the exact reader's values, bit for bit."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Plain = tuple[list[str], dict[str, list[Any]]]
 
 
 def values(column: Column, vocabulary: Vocabulary) -> list[Any]:
-    """A column as values that can be compared, floats by their bits."""
+    """Return a column as comparable values, floats by their bits."""
     if isinstance(column, Labels):
         return [vocabulary.names[code] for code in column.codes]
     if isinstance(column, Lists):
@@ -47,7 +47,10 @@ def plainly(
     numeric_ids: bool = True,
     parquet: bool = False,
 ) -> Plain | None:
-    """Ids and values as the fast half reads them, None where it gives up."""
+    """Return ids and values of the columnar reader.
+
+    None where it gives up.
+    """
     vocabulary = Vocabulary(["known", "cat"])
     ids: list[str] = []
     columns: dict[str, list[Any]] = {name: [] for name in wanted}
@@ -68,7 +71,10 @@ def plainly(
 def exactly(
     data: bytes, header: Sequence[str], wanted: Mapping[str, Cells], *, parquet: bool = False
 ) -> Plain | None:
-    """The same by the exact reader, None for anything it refuses or remarks on."""
+    """Return the same by the exact reader.
+
+    None for anything that it refuses or reports.
+    """
     try:
         records = open_table(data, max_bytes=10**9, parquet=parquet).records()
         _, names = next(records)
@@ -110,18 +116,24 @@ FORMS: list[tuple[list[str], dict[str, Cells]]] = [
 ]
 
 NUMBERS = [
-    "0", "1", "-1", "0.5", ".5", "5.", "-0.0", "1e5", "1E-5", "+3", "1.5e+10", "007", "0x1f", "1e400", "1e-400",
+    "0", "1", "-1", "0.5", ".5", "5.", "-0.0", "1e5", "1E-5", "+3", "1.5e+10", "007", "0x1f",
+    "1e400", "1e-400",
     "4.9e-324", "2.5e-324", "2.2250738585072011e-308", "179769313486231580793728971405301e276", "nan", "-inf",
-    "Infinity", "9007199254740993", "0.1000000000000000055511151231257827021181583404541015625", "1_0", " 1", "1 ",
-    "123456789012345678901234567890", "1e100", "1.0000000000000001e100", "\u0661", "1,5", "", "True", "false", "1d3",
+    "Infinity", "9007199254740993", "0.1000000000000000055511151231257827021181583404541015625",
+    "1_0", " 1", "1 ",
+    "123456789012345678901234567890", "1e100", "1.0000000000000001e100", "\u0661", "1,5", "",
+    "True", "false", "1d3",
     "8.98846567431158e307", "0.30000000000000004", "1e22", "1e23", "-.5e-3", "NaN(1)", "null", "1e5 ", "\t2",
 ]  # fmt: skip
 IDS = [
-    "1", "2", "30", "-4", "0", "-0", "007", "+5", " 6", "7 ", "1.0", "9223372036854775807", "9223372036854775808",
-    "-9223372036854775808", "0x1F", "0xFFFFFFFFF", "abc", "NA", "\u00e4", "id 1", "", "1e3", "9007199254740993", "\ufeff1",
+    "1", "2", "30", "-4", "0", "-0", "007", "+5", " 6", "7 ", "1.0", "9223372036854775807",
+    "9223372036854775808",
+    "-9223372036854775808", "0x1F", "0xFFFFFFFFF", "abc", "NA", "\u00e4", "id 1", "", "1e3",
+    "9007199254740993", "\ufeff1",
 ]  # fmt: skip
 TEXTS = [
-    "cat", "dog", "1.0", "1", "-0.0", "true", "TRUE", "", " ", "a b", "a  b", "x;y;", ";", "1 2 3 4", "1 0", "\u00e4\u00f6",
+    "cat", "dog", "1.0", "1", "-0.0", "true", "TRUE", "", " ", "a b", "a  b", "x;y;", ";",
+    "1 2 3 4", "1 0", "\u00e4\u00f6",
     "a,b", '"', '""', "cat ", "\u00a0", "known", "1 3 2 2", "-", "NA", "null",
 ]  # fmt: skip
 BYTES = b'\n\r",;01x.eE+- \t\x00\xff\xef\xbb\xbfa_'
@@ -130,7 +142,10 @@ BYTES = b'\n\r",;01x.eE+- \t\x00\xff\xef\xbb\xbfa_'
 def random_table(
     rng: random.Random, header: Sequence[str], wanted: Mapping[str, Cells], *, tame: bool
 ) -> bytes:
-    """CSV of a form, mostly well made so that much of it is accepted."""
+    """Return CSV of a form, mostly well made.
+
+    So that much of it is accepted.
+    """
     end = rng.choice(["\n", "\n", "\r\n"])
     quote_all = rng.random() < 0.15
     lines = [",".join(header)]
@@ -184,7 +199,7 @@ def spoil(rng: random.Random, data: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("form", range(len(FORMS)))
-def test_both_readers_agree_on_random_and_spoilt_tables(form: int) -> None:
+def test_both_readers_agree_on_random_and_damaged_tables(form: int) -> None:
     header, wanted = FORMS[form]
     rng = random.Random(form)
     n_accepted = 0

@@ -1,4 +1,4 @@
-"""Organisers' own metrics: Kaggle's contract, and who gets to read what."""
+"""Own metrics: Kaggle's contract, and what each role may read."""
 
 from __future__ import annotations
 
@@ -53,7 +53,10 @@ def locked_in() -> None:
 
 @pytest.fixture
 def metric(tmp_path: Path) -> Any:
-    """A metric of that body, or of that whole text if it defines score itself."""
+    """Return a metric with this body, or this whole text.
+
+    The text is whole if it defines score itself.
+    """
 
     def metric(body: str, signature: str = "", **params: Any) -> CustomMetric:
         text = textwrap.dedent(body)
@@ -119,7 +122,8 @@ def test_only_a_message_that_cannot_hold_a_label_is_shown(
         def fail(truth, rows, word):
             raise TypeError(word)
         def score(solution, submission, row_id_column_name):
-            return kaggle_metric_utilities.safe_call_score(fail, solution[["y"]], submission, word={message!r})
+            columns = solution[["y"]]
+            return kaggle_metric_utilities.safe_call_score(fail, columns, submission, word={message!r})
         """)
     frame = pd.DataFrame({"id": ["a"], **solution})
     with pytest.raises(ParticipantRefusal if shown else MetricFailed) as caught:
@@ -152,7 +156,7 @@ def test_the_complete_submission_is_given_in_every_call_if_asked_for(metric: Any
     assert custom.evaluate(SOLUTION, longer, "id", SPLITS, complete=True) == {"public": 8.0, "private": 8.0}
 
 
-def test_what_a_call_does_to_its_frames_stays_in_it(metric: Any) -> None:
+def test_a_change_of_the_frames_does_not_reach_the_next_call(metric: Any) -> None:
     before = SOLUTION.copy(), SUBMISSION.copy()
     custom = metric("""
         assert not hasattr(pd, "mark")
@@ -168,7 +172,7 @@ def test_what_a_call_does_to_its_frames_stays_in_it(metric: Any) -> None:
     pd.testing.assert_frame_equal(SUBMISSION, before[1])
 
 
-def test_rows_in_another_order_are_our_mistake(metric: Any) -> None:
+def test_rows_in_another_order_are_an_error_of_the_caller(metric: Any) -> None:
     with pytest.raises(ValueError, match="solution's order"):
         metric("return 1").evaluate(SOLUTION, SUBMISSION.iloc[::-1], "id", SPLITS)
 
@@ -189,7 +193,9 @@ def test_future_annotations_and_dataclasses_work(metric: Any) -> None:
             a: float
             b: float | None = None
 
-        def score(solution: pd.DataFrame, submission: pd.DataFrame, row_id_column_name: str, k: int | None = None) -> float:
+        def score(
+            solution: pd.DataFrame, submission: pd.DataFrame, row_id_column_name: str, k: int | None = None
+        ) -> float:
             return Pair(2.0).a
 
         if __name__ == "__main__":
@@ -236,7 +242,7 @@ def test_a_number_of_python_or_numpy_is_a_score(metric: Any, result: str, value:
         ("1j", "raised TypeError: the result is of type complex, which is no number"),
     ],
 )
-def test_anything_else_is_a_failure(metric: Any, result: str, words: str) -> None:
+def test_any_other_result_is_a_failure(metric: Any, result: str, words: str) -> None:
     with pytest.raises(MetricFailed) as caught:
         evaluate(metric(f"return {result}"))
     assert (
@@ -244,10 +250,10 @@ def test_anything_else_is_a_failure(metric: Any, result: str, words: str) -> Non
     )
 
 
-# --- who reads what -------------------------------------------------------------------------------
+# --- what each role reads -------------------------------------------------------------------------------
 
 
-def test_a_visible_error_speaks_to_the_participant_in_280_printable_characters(metric: Any) -> None:
+def test_a_visible_error_is_shown_in_280_printable_characters(metric: Any) -> None:
     custom = metric("raise ParticipantVisibleError('Row\\n\\t\\x00 \\u202e3 is <b>long</b> ' + 'x' * 500)")
     with pytest.raises(ParticipantRefusal) as caught:
         evaluate(custom)
@@ -256,12 +262,12 @@ def test_a_visible_error_speaks_to_the_participant_in_280_printable_characters(m
     assert caught.value.text.isprintable()
 
 
-def test_a_visible_error_without_words_gets_ours(metric: Any) -> None:
+def test_a_visible_error_without_text_gets_a_default(metric: Any) -> None:
     with pytest.raises(ParticipantRefusal, match="refused this file"):
         evaluate(metric("raise ParticipantVisibleError"))
 
 
-def test_the_class_goes_by_its_name(metric: Any) -> None:
+def test_a_visible_error_is_recognised_by_its_class_name(metric: Any) -> None:
     custom = metric(
         """
         from kaggle_metric_utilities import ParticipantVisibleError as Renamed
@@ -293,7 +299,7 @@ def test_a_refusal_is_the_same_whichever_split_it_came_from(
     assert caught.value.text == "Too few rows"
 
 
-def test_of_two_refusals_the_first_by_alphabet_is_said(metric: Any) -> None:
+def test_of_two_refusals_the_first_by_alphabet_is_reported(metric: Any) -> None:
     for first in "ab":
         custom = metric(f"""
             raise ParticipantVisibleError("Bad" if solution["id"][0] == {first!r} else "Also bad")
@@ -302,7 +308,7 @@ def test_of_two_refusals_the_first_by_alphabet_is_said(metric: Any) -> None:
             evaluate(custom)
 
 
-def test_every_split_runs_before_anything_is_said(metric: Any) -> None:
+def test_every_split_runs_before_anything_is_reported(metric: Any) -> None:
     custom = metric("time.sleep(0.3)\nraise ParticipantVisibleError('no')")
     began = time.monotonic()
     with pytest.raises(ParticipantRefusal):
@@ -364,7 +370,7 @@ def test_a_forged_answer_must_still_be_a_finite_number(metric: Any) -> None:
         evaluate(custom)
 
 
-def test_the_solutions_folder_and_our_secrets_are_out_of_reach(
+def test_the_solutions_folder_and_the_secrets_are_out_of_reach(
     metric: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HELDOUT_SECRET", "CANARY")
@@ -405,7 +411,7 @@ def test_title_and_help_are_the_docstrings(tmp_path: Path) -> None:
     assert CustomMetric.read(plain, {}).title == "own"
 
 
-def test_another_file_is_another_version(metric: Any) -> None:
+def test_a_changed_file_has_another_version(metric: Any) -> None:
     assert metric("return 1").version != metric("return 2").version
     assert metric("return 1").version == metric("return 1").version
 
@@ -441,7 +447,7 @@ def test_a_file_outside_the_contract_is_refused(text: str, expected: str, tmp_pa
     assert expected in faults(text, tmp_path / "metric.py")[0]
 
 
-def test_every_fault_is_told_at_once(tmp_path: Path) -> None:
+def test_every_fault_is_reported_at_once(tmp_path: Path) -> None:
     text = """
 def score(
     solution, submission, row_id_column_name,

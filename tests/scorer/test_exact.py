@@ -1,4 +1,4 @@
-"""Exact sums: equal to math.fsum, however the values are ordered and cut."""
+"""Exact sums equal math.fsum in any order and any pieces."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_many_values_of_all_sizes_sum_exactly() -> None:
     assert total(values, -values) == 0.0
 
 
-def test_terms_that_cancel_leave_what_is_left() -> None:
+def test_terms_that_cancel_leave_the_exact_rest() -> None:
     assert total([1e100, 1.0, -1e100, 1e-300]) == 1.0
     assert total([1e308, 1e308, -1e308, -1e308, 5e-324]) == 5e-324
 
@@ -73,5 +73,5 @@ def test_an_array_of_any_shape_and_stride_is_taken() -> None:
         ([], 0.0),
     ],
 )
-def test_what_is_not_finite_stays_so(values: list[float], expected: float) -> None:
+def test_values_that_are_not_finite_stay_so(values: list[float], expected: float) -> None:
     assert total(values) == expected or (math.isnan(expected) and math.isnan(total(values)))

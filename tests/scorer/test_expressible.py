@@ -1,4 +1,7 @@
-"""68 of 75 Kaggle competitions of mle-bench as challenge.yaml: what the registry and the modifiers must express."""
+"""68 of 75 Kaggle competitions of mle-bench as challenge.yaml.
+
+The registry and the modifiers must express them.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +54,10 @@ ABOUT_DATA = {"usage", "extra_required_columns", "display_decimals", "allow_extr
 
 
 def definition(entry: Mapping[str, Any]) -> dict[str, Any]:
-    """challenge.yaml of one entry: only names are translated, nothing is left out."""
+    """Return challenge.yaml of one entry.
+
+    Only names are translated, nothing is left out.
+    """
     params, modifiers = dict(entry["params"]), dict(entry["modifiers"])
     ids = params.pop("id")
     targets = params.pop("targets", None) or [params.pop("target", None)]

@@ -1,6 +1,7 @@
-"""Files made to exhaust whoever reads them, each scored in a process of its own whose time and memory are measured.
+"""Files made to exhaust the reader are refused in bounded time and memory.
 
-One process imports the scorer and loads the challenge, then forks for every file: what is measured is the file's.
+One process imports the scorer and loads the challenge, then forks for every file, so that the time and memory
+measured are the file's.
 """
 
 from __future__ import annotations
@@ -50,20 +51,20 @@ for line in sys.stdin:
         resource.setrlimit(resource.RLIMIT_CPU, (20, 20))
         try:
             scorer.score(challenge, __import__("pathlib").Path(line.rstrip("\\n")))
-            said = {"ended": "accepted"}
+            outcome = {"ended": "accepted"}
         except scorer.InvalidSubmission as refusal:
-            said = {"ended": "refused", "problems": [(p.code, p.message) for p in refusal.problems]}
+            outcome = {"ended": "refused", "problems": [(p.code, p.message) for p in refusal.problems]}
         except BaseException as error:
-            said = {"ended": repr(error)[:300]}
-        os.write(writing, json.dumps(said).encode())
+            outcome = {"ended": repr(error)[:300]}
+        os.write(writing, json.dumps(outcome).encode())
         os._exit(0)
     os.close(writing)
     with os.fdopen(reading, "rb") as pipe:
         answer = pipe.read()
     _, status, used = os.wait4(pid, 0)
-    said = json.loads(answer) if answer else {"ended": f"killed by signal {status & 127}"}
-    said |= {"seconds": used.ru_utime + used.ru_stime, "peak": used.ru_maxrss * 1024}
-    print(json.dumps(said), flush=True)
+    outcome = json.loads(answer) if answer else {"ended": f"killed by signal {status & 127}"}
+    outcome |= {"seconds": used.ru_utime + used.ru_stime, "peak": used.ru_maxrss * 1024}
+    print(json.dumps(outcome), flush=True)
 """
 
 
@@ -76,7 +77,10 @@ def zipped(*members: tuple[str, bytes]) -> bytes:
 
 
 def bomb(unpacked_mb: int) -> bytes:
-    """A gzip file of so many megabytes of rows: a thousand times smaller, and quickly made of members alike."""
+    """Return a gzip file of so many megabytes of rows.
+
+    It is a thousand times smaller, and made quickly of equal members.
+    """
     member = gzip.compress(b"1,0.5\n" * 1_600_000, 1)
     return gzip.compress(b"id,target\n") + member * (unpacked_mb // 10)
 
@@ -155,28 +159,28 @@ def test_a_hostile_file_is_refused_in_time_and_memory(
     ask: Callable[[bytes], dict[str, Any]], name: str
 ) -> None:
     make, code = HOSTILE[name]
-    said = ask(make())
-    assert said["ended"] == "refused", said
-    assert code in {problem[0] for problem in said["problems"]}, said
-    for _, message in said["problems"]:
+    outcome = ask(make())
+    assert outcome["ended"] == "refused", outcome
+    assert code in {problem[0] for problem in outcome["problems"]}, outcome
+    for _, message in outcome["problems"]:
         assert 10 < len(message) < 1000
         assert message.isprintable()
-    assert said["seconds"] < MAX_SECONDS
-    assert said["peak"] < MAX_BYTES
+    assert outcome["seconds"] < MAX_SECONDS
+    assert outcome["peak"] < MAX_BYTES
 
 
 @pytest.mark.parametrize(
     "name", ["../../../../etc/cron.d/owned", "/etc/owned", "..\\owned.csv", "a\x1b[2Jb.csv"]
 )
 def test_a_members_name_is_never_a_path(ask: Callable[[bytes], dict[str, Any]], name: str) -> None:
-    # One good CSV under a hostile name is a good file: the name is shown escaped at most, and nothing is written.
+    # A good CSV under a hostile name is a good file: the name is at most shown escaped, nothing is written.
     assert ask(zipped((name, GOOD)))["ended"] == "accepted"
     assert not Path("/etc/cron.d/owned").exists()
     assert not Path("/etc/owned").exists()
 
 
-def test_the_measure_itself_works(ask: Callable[[bytes], dict[str, Any]]) -> None:
-    said = ask(GOOD)
-    assert said["ended"] == "accepted"
-    assert 0 < said["seconds"] < 1
-    assert 50_000_000 < said["peak"] < 600_000_000
+def test_the_measurement_itself_works(ask: Callable[[bytes], dict[str, Any]]) -> None:
+    outcome = ask(GOOD)
+    assert outcome["ended"] == "accepted"
+    assert 0 < outcome["seconds"] < 1
+    assert 50_000_000 < outcome["peak"] < 600_000_000

@@ -22,7 +22,7 @@ NUMBERS = st.one_of(st.integers(-(2**63), 2**63 - 1), st.integers(-20, 20), st.i
 
 
 def check(index: IdIndex, ids: list[str], others: list[str]) -> None:
-    """Every way of asking gives the same rows as a dict."""
+    """Check that every lookup gives the same rows as a dict."""
     rows = {text: row for row, text in enumerate(ids)}
     queries = [*reversed(ids), *others]
     expected = [rows.get(text, -1) for text in queries]
@@ -143,8 +143,8 @@ def test_ids_beyond_2_to_the_53_stay_apart() -> None:
     assert IdIndex.build(longer).rows_of_texts(pa.array(longer[::-1])).tolist() == [1, 0]
 
 
-def test_ids_whose_hashes_collide_are_still_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A hash only says where to look: nobody can make one, so here all are made equal."""
+def test_ids_with_equal_hashes_are_distinguished(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hash only tells where to search; here all are made equal."""
     many, one = ids_module._mix, ids_module._mix_one
     monkeypatch.setattr(ids_module, "_mix", lambda hashes, key: many(hashes, key) & np.uint64(3))
     monkeypatch.setattr(ids_module, "_mix_one", lambda hashed, key: one(hashed, key) & 3)

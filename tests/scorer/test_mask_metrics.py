@@ -1,4 +1,4 @@
-"""Conventions of masks and boxes that other implementations decide otherwise, or not at all."""
+"""Conventions of masks and boxes where other implementations differ."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ def test_rows_with_two_empty_masks_can_be_left_out() -> None:
     assert measure("mask_fbeta", ["", ""], ["", ""], both_empty="skip") == 1.0
 
 
-def test_ways_to_say_the_order_of_pixels_are_one_challenge() -> None:
-    for said, meant in (("column-major", "column"), ("row-major", "row"), ("row-major, 1-based", "row")):
-        assert METRICS["dice"].read_parameters({"order": said}).model_dump()["order"] == meant
+def test_synonyms_of_the_order_of_pixels_have_one_digest() -> None:
+    for written, meant in (("column-major", "column"), ("row-major", "row"), ("row-major, 1-based", "row")):
+        assert METRICS["dice"].read_parameters({"order": written}).model_dump()["order"] == meant
 
 
 def test_touching_runs_are_one_mask_and_size_costs_nothing() -> None:
@@ -64,7 +64,7 @@ def test_a_mask_beyond_its_image_is_refused(name: str) -> None:
 
 
 @pytest.mark.parametrize("runs", ["1", "0 4", "5 2 1 2", "1 4 3 2", "1 -2", "1.5 2", "1 2 a b"])
-def test_what_is_not_runs_is_refused(runs: str) -> None:
+def test_text_that_is_not_runs_is_refused(runs: str) -> None:
     assert refusal("dice", ["1 4"], [runs]).code == "BAD_FORM"
 
 
@@ -130,5 +130,5 @@ def test_a_box_inside_out_is_refused(box: str, box_format: str) -> None:
 
 
 @pytest.mark.parametrize("cell", ["a", "a .5 1 2 3", "a x 0 0 1 1", "a .5 0 0 1 nan"])
-def test_what_is_not_boxes_is_refused(cell: str) -> None:
+def test_text_that_is_not_boxes_is_refused(cell: str) -> None:
     assert refusal("detection_map", ["a 0 0 9 9"], [cell]).code == "BAD_FORM"

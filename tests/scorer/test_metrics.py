@@ -1,4 +1,4 @@
-"""Every metric: published vectors, an independent implementation, and the laws that hold for all of them."""
+"""Every metric: published vectors, a second implementation, general laws."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def vectors(name: str) -> list[dict[str, Any]]:
 # --- no metric is forgotten -------------------------------------------------------------------------
 
 
-def test_every_metric_has_words_a_case_and_somebody_who_agrees_with_it() -> None:
+def test_every_metric_has_a_title_a_case_and_a_second_implementation() -> None:
     assert set(CASES) == set(METRICS)
     agreed = {case["metric"] for case in [*vectors("benhamner_metrics"), *vectors("kaggle_docstrings")]}
     agreed |= {name for name, cases in CASES.items() if any(case.reference for case in cases)}
@@ -58,7 +58,7 @@ def test_no_parameter_of_a_metric_has_the_name_of_a_modifier() -> None:
         assert not taken & set(metric.parameters.model_fields), metric.name
 
 
-def test_every_parameter_but_the_plainest_is_tried_by_some_case() -> None:
+def test_every_parameter_but_the_simplest_is_tried_by_some_case() -> None:
     for name, metric in METRICS.items():
         tried = {parameter for case in CASES[name] for parameter in case.params}
         roles = {*metric.truth_roles, *metric.side_roles, *metric.predicted_roles}
@@ -72,7 +72,10 @@ def test_every_parameter_but_the_plainest_is_tried_by_some_case() -> None:
 def measure(
     name: str, solution: pd.DataFrame, submission: pd.DataFrame, params: dict[str, Any]
 ) -> float | None:
-    """The score; None where huge numbers overflow, which must be a refusal."""
+    """Return the score; None where huge numbers overflow.
+
+    An overflow must be a refusal.
+    """
     try:
         return scorer.measure(name, solution, submission, **params)
     except scorer.InvalidSubmission as refusal:
@@ -132,7 +135,7 @@ def test_the_laws_of_every_metric(name: str, number: int, data: st.DataObject) -
 
 
 def frames(case: dict[str, Any]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """A vector of plain lists as the two frames an organiser and a participant would have."""
+    """Return a vector of plain lists as solution and submission."""
     truth, predicted = case["y_true"], case["y_pred"]
     ids = [f"r{i}" for i in range(len(truth))]
     if isinstance(truth[0], list) and case["metric"] in ("kl_divergence", "lrap", "lwlrap"):
@@ -150,7 +153,7 @@ def frames(case: dict[str, Any]) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 # A mean of kappas over essays is no metric of rows: y_true are kappas, there is no submission.
 NOT_METRICS = {"mean_qwk_fisher"}
-# Tied predictions, ordered by where they stand in the file: with that a constant file can win. Ours share the tie.
+# Tied predictions in the order of the file, by which a constant file can win. Here they share the tie.
 TIES_BY_ROW_ORDER = {f"benhamner/{name}" for name in ("gini/87", "gini/89", "gini/91")} | {
     f"benhamner/normalized_gini/{number}" for number in (88, 90, 92)
 }
@@ -225,7 +228,7 @@ EDGES: dict[str, str | float | type[Exception]] = {
     "edge/kl/nan_in_prediction": scorer.InvalidSubmission,
     "edge/champs/perfect": "kaggle floor 1e-9",
 }
-# Relevances per document and scores, where ours takes ranked lists: told in test_ranking_metrics.
+# Relevances per document and scores, where ndcg here takes ranked lists: see test_ranking_metrics.
 OTHER_FORM = {"edge/ndcg/ties", "edge/ndcg/gain"}
 EDGE_CASES = {case["id"]: case for case in vectors("edge_conventions")}
 
@@ -267,7 +270,7 @@ def test_class_columns_may_be_a_label_column_or_one_hot() -> None:
     assert scorer.measure("log_loss", hot, submission) == pytest.approx(expected)
 
 
-def test_a_class_without_a_column_is_the_participants_mistake() -> None:
+def test_a_class_without_a_column_is_an_error_of_the_submission() -> None:
     label = pd.DataFrame({"id": ["a", "b", "c"], "animal": ["cat", "dog", "cow"]})
     submission = pd.DataFrame({"id": ["a", "b", "c"], "dog": [0.2, 0.5, 0.1], "cat": [0.8, 0.5, 0.9]})
     with pytest.raises(scorer.InvalidSubmission, match="found id,dog,cat"):
@@ -334,7 +337,7 @@ def test_qwk_refuses_what_is_not_a_rating(value: str, code: str) -> None:
     assert [problem.code for problem in refusal.value.problems] == [code]
 
 
-def test_an_overflow_is_the_participants_and_says_nothing_of_splits() -> None:
+def test_an_overflow_is_a_refusal_that_names_no_split() -> None:
     solution = pd.DataFrame(
         {"id": list("abcd"), "y": [1e-160, 2e-160, 0.0, 0.0], "Usage": ["Public", "Private"] * 2}
     )
@@ -347,7 +350,7 @@ def test_an_overflow_is_the_participants_and_says_nothing_of_splits() -> None:
     assert "rivate" not in problem.message
 
 
-def test_digests_change_with_parameters_and_ignore_spelt_out_defaults() -> None:
+def test_digests_change_with_parameters_and_ignore_stated_defaults() -> None:
     def digest(name: str, **given: Any) -> str:
         return Task(("y",), (read_part(METRICS[name], given, ["y"]),)).digest()
 

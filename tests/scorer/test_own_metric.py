@@ -1,4 +1,7 @@
-"""An organiser's private/metric.py from the folder to the score: what is refused, by whom it is read, where it runs."""
+"""An organiser's private/metric.py, from the folder to the score.
+
+What is refused, which role reads which message, and where it runs.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,10 @@ class ParticipantVisibleError(Exception):
 POWER = (
     HEAD
     + '''\
-def score(solution: pd.DataFrame, submission: pd.DataFrame, row_id_column_name: str, power: float, scale: float = 1.0) -> float:
+def score(
+    solution: pd.DataFrame, submission: pd.DataFrame, row_id_column_name: str,
+    power: float, scale: float = 1.0
+) -> float:
     """Mean error to a power.
 
     Lower is better.
@@ -121,20 +127,20 @@ def test_the_program_and_its_parameters_decide_the_digest(write: Write) -> None:
 
 
 def test_a_saved_solution_gives_the_function_the_same_frames(write: Write, tmp_path: Path) -> None:
-    """Every bit of them, as the function sees them: names, kinds and values."""
+    """Every bit, as the function sees it: names, kinds and values."""
     program = body("""
         seen = solution.to_json(double_precision=15) + submission.to_json(double_precision=15)
         seen += str(solution.dtypes.tolist()) + str(submission.dtypes.tolist())
         raise ParticipantVisibleError(seen[:280])
         """)
     home = folder(write, program, truth=["1", "0.30000000000000004", "3", "NA", ""])
-    said = []
+    messages = []
     for _ in range(2):
         challenge = scorer.load(home, prepared=tmp_path / "kept")
-        said.append(refused(challenge, sent(["a", "", "007", "1e3", "x"]))[0].message)
-    said.append(refused(scorer.load(home), sent(["a", "", "007", "1e3", "x"]))[0].message)
-    assert len(set(said)) == 1
-    assert '"id":{"0":' in said[0]
+        messages.append(refused(challenge, sent(["a", "", "007", "1e3", "x"]))[0].message)
+    messages.append(refused(scorer.load(home), sent(["a", "", "007", "1e3", "x"]))[0].message)
+    assert len(set(messages)) == 1
+    assert '"id":{"0":' in messages[0]
 
 
 # --- what is refused when the folder is read ------------------------------------------------------
@@ -208,16 +214,16 @@ def test_a_metric_file_lies_in_private(write: Write) -> None:
         scorer.load(home)
 
 
-# --- what participants are told -------------------------------------------------------------------
+# --- what participants see -------------------------------------------------------------------
 
 
 def test_a_refusal_of_the_metric_is_the_same_whichever_split_it_came_from(write: Write) -> None:
     challenge = scorer.load(folder(write, POWER, params=", power: 2"))
-    said = {
+    shown = {
         str([problem.as_dict() for problem in refused(challenge, sent(values))])
         for values in (["-1", *GUESS[1:]], [*GUESS[:3], "-1", "9"], ["-1"] * 5)
     }
-    assert said == {str([{"code": "METRIC_REFUSED", "message": "y must not be negative", "count": 1}])}
+    assert shown == {str([{"code": "METRIC_REFUSED", "message": "y must not be negative", "count": 1}])}
 
 
 def test_nothing_else_that_it_raises_reaches_a_participant(write: Write) -> None:
@@ -240,7 +246,7 @@ def test_nothing_else_that_it_raises_reaches_a_participant(write: Write) -> None
 
 
 @pytest.mark.parametrize("result", ["float('nan')", "None", "'0.5'"])
-def test_what_is_no_finite_number_is_no_score(write: Write, result: str) -> None:
+def test_a_result_that_is_no_finite_number_is_no_score(write: Write, result: str) -> None:
     challenge = scorer.load(folder(write, body(f"return {result}")))
     with pytest.raises(scorer.ScoringFailed, match="On the public rows the metric returned"):
         scorer.score(challenge, sent(GUESS).encode())
@@ -248,8 +254,10 @@ def test_what_is_no_finite_number_is_no_score(write: Write, result: str) -> None
 
 @pytest.mark.parametrize("hole", ["NaN", "", "inf", "NA", "1e400", "word", "1_0"])
 @pytest.mark.parametrize("complete", ["", ", complete_submission: true"])
-def test_a_hole_is_refused_where_the_solution_has_numbers(write: Write, hole: str, complete: str) -> None:
-    """Most metrics skip a nan in their means, so that whoever sends only holes would be perfect."""
+def test_a_missing_value_is_refused_where_the_solution_has_numbers(
+    write: Write, hole: str, complete: str
+) -> None:
+    """Most metrics skip nan, so a file of missing values would be perfect."""
     challenge = scorer.load(folder(write, POWER, params=f", power: 2{complete}"))
     (problem,) = refused(challenge, sent([*GUESS[:2], hole, *GUESS[3:]]))
     assert (problem.line, problem.id, problem.column) == (4, "3", "y")
@@ -274,7 +282,7 @@ MATCHING = body("""
 
 
 def test_a_metric_that_matches_rows_itself_gets_all_of_them(write: Write) -> None:
-    """Several rows of one id, and rows of none: events are detected so."""
+    """Several rows of one id, and no row: as in event detection."""
     rows = sent(["1", "2", "0", "4", "9"], ["1", "1", "3", "4", "77"])
     home = folder(write, MATCHING, params=", complete_submission: true", sample=rows)
     challenge = scorer.load(home)
@@ -295,7 +303,7 @@ def weaken(monkeypatch: pytest.MonkeyPatch, level: levels.Level, layers: tuple[s
     monkeypatch.setattr(sandbox, "isolation", lambda: weak)
 
 
-def test_on_a_weak_machine_nothing_runs_unless_it_is_allowed(
+def test_with_weak_isolation_nothing_runs_unless_it_is_allowed(
     write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     challenge = scorer.load(folder(write, POWER, params=", power: 2"))
@@ -312,10 +320,10 @@ def test_on_a_weak_machine_nothing_runs_unless_it_is_allowed(
     assert (report.public, report.provenance["metric_isolation"]) == (0.125, "basic")
 
 
-def test_without_any_isolation_the_check_says_so_even_where_weakness_is_allowed(
+def test_the_check_reports_missing_isolation_even_where_weakness_is_allowed(
     write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its notice said that the settings allow it, and then it broke off."""
+    """The settings allow weak isolation, but there is none."""
     challenge = scorer.load(folder(write, POWER, params=", power: 2"))
     weaken(monkeypatch, "none", ())
     (problem,) = scorer.check(challenge, allow_weak_sandbox=True).problems

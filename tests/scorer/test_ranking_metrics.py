@@ -1,4 +1,4 @@
-"""Conventions of ranked lists and orderings that other implementations decide otherwise, or not at all."""
+"""Conventions of ranked lists where other implementations differ."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_an_exponential_gain_may_be_spelt_as_its_formula() -> None:
 
 
 @pytest.mark.parametrize("name", LISTS)
-def test_k_is_a_whole_number_however_it_is_typed_and_not_beyond_all_lists(name: str) -> None:
+def test_k_is_a_whole_number_of_any_type_and_bounded(name: str) -> None:
     assert measure(name, ["A"], ["A"], k=1.0) == 1.0
     for wrong in (2.5, 2**63, 10**20, 0):
         with pytest.raises(ValueError, match="k: "):

@@ -1,4 +1,4 @@
-"""Conventions of the metrics of numbers, orders, forecasts and places that deserve a sentence."""
+"""Conventions of metrics of numbers, orders, forecasts and places."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from scorer.metrics.correlation import inverted_weight
 
 
 def measure(name: str, truth: Any, predicted: Any, **params: Any) -> float:
-    """Of plain lists (the column y), or of columns by name."""
+    """Score plain lists (the column y), or columns by name."""
     truth = truth if isinstance(truth, dict) else {"y": truth}
     predicted = predicted if isinstance(predicted, dict) else {"y": predicted}
     ids = [f"r{i}" for i in range(len(next(iter(truth.values()))))]
@@ -33,7 +33,7 @@ def test_a_constant_file_scores_zero_whatever_the_order_of_the_rows(name: str) -
 
 
 @pytest.mark.parametrize("name", ["pearson", "spearman", "kendall", "normalized_gini"])
-def test_a_constant_truth_is_the_organisers_mistake(name: str) -> None:
+def test_a_constant_truth_is_an_error_of_the_challenge(name: str) -> None:
     with pytest.raises(scorer.InvalidChallenge, match="all true values are equal"):
         measure(name, [0.1, 0.1, 0.1], [1, 2, 3])
 
@@ -59,7 +59,7 @@ def test_errors_too_small_to_be_squared_still_count(name: str) -> None:
         assert measure(name, truth * factor, predicted * factor) == pytest.approx(expected, rel=1e-9)
 
 
-def test_a_truth_too_small_to_be_squared_is_the_organisers_mistake_in_relative_l2() -> None:
+def test_a_truth_too_small_to_be_squared_is_an_error_of_the_challenge() -> None:
     with pytest.raises(scorer.InvalidChallenge, match="too small to be squared"):
         measure("relative_l2", [1e-170, 2e-170], [1e-170, 1e-170])
 
@@ -138,7 +138,7 @@ def test_a_single_member_has_the_absolute_error_as_its_crps() -> None:
     assert measure("crps", [2.0, 5.0], [3.0, 1.0]) == 2.5
 
 
-def test_an_interval_turned_round_costs_more_than_the_right_way() -> None:
+def test_an_inverted_interval_costs_more_than_a_right_one() -> None:
     there, back = ({"lower": [a], "upper": [b]} for a, b in ((1.0, 3.0), (3.0, 1.0)))
     assert measure("interval_score", [2.0], there) == 2.0
     assert measure("interval_score", [2.0], back) == -2.0 + 20 * 2.0
@@ -230,7 +230,7 @@ def test_of_equal_times_only_an_event_and_an_end_of_watching_can_be_compared() -
         ({"time": [1, 2], "event": [1, 2]}, "0 .* and 1"),
     ],
 )
-def test_survival_without_a_comparable_pair_is_the_organisers_mistake(
+def test_survival_without_a_comparable_pair_is_an_error_of_the_challenge(
     truth: dict[str, Any], words: str
 ) -> None:
     with pytest.raises(scorer.InvalidChallenge, match=words):

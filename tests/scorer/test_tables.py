@@ -1,4 +1,4 @@
-"""Received files: unpacked as they are read, told apart by their first bytes, bounded whatever they hold."""
+"""Received files: unpacked while read, recognised by first bytes, bounded."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def opened(data: bytes) -> Table:
 
 
 def refusal(data: bytes, *, max_bytes: int = 10**8) -> tuple[str, int | None, str]:
-    """Code, line and words of the one problem of reading a table to its end."""
+    """Return code, line and words of a table's one problem."""
     with pytest.raises(UnreadableTable) as error:
         for _ in open_table(data, max_bytes=max_bytes, parquet=True).records():
             pass
@@ -60,7 +60,7 @@ def refusal(data: bytes, *, max_bytes: int = 10**8) -> tuple[str, int | None, st
         (parquet({"id": [1, 2], "p": [0.5, 0.25]}), "parquet"),
     ],
 )
-def test_a_table_is_the_same_however_it_came(data: bytes, packing: str, tmp_path: Path) -> None:
+def test_a_table_is_the_same_in_every_packing(data: bytes, packing: str, tmp_path: Path) -> None:
     path = tmp_path / "any name"
     path.write_bytes(data)
     for source in (data, path):

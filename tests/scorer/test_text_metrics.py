@@ -23,11 +23,11 @@ def test_two_texts_without_words_are_alike() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "meant"), [("max_len", "max_length"), ("total_truth", "total_truth_length"), (None, "none")]
+    ("given", "meant"), [("max_len", "max_length"), ("total_truth", "total_truth_length"), (None, "none")]
 )
-def test_ways_to_divide_edits_have_other_words(said: str | None, meant: str) -> None:
+def test_ways_to_divide_edits_have_synonyms(given: str | None, meant: str) -> None:
     both = ["kitten", "sit"], ["sitting", ""]
-    assert measure("levenshtein", *both, normalize=said) == measure("levenshtein", *both, normalize=meant)
+    assert measure("levenshtein", *both, normalize=given) == measure("levenshtein", *both, normalize=meant)
 
 
 def test_edits_of_tokens_are_divided_by_all_true_tokens() -> None:
@@ -46,7 +46,7 @@ def test_characters_are_code_points() -> None:
     assert measure("levenshtein", ["e\u0301"], ["\u00e9"]) == 2.0
 
 
-def test_squad_evens_out_case_punctuation_and_articles() -> None:
+def test_squad_ignores_case_punctuation_and_articles() -> None:
     both = ["The Eiffel-Tower!"], ["eiffeltower"]
     assert measure("exact_match", *both, normalize="squad") == 1.0
     assert measure("exact_match", *both, normalize="lower") == 0.0

@@ -1,4 +1,4 @@
-"""One truth at two speeds, from file to report; and what goes wrong elsewhere, by name."""
+"""Both readers agree from file to report; known failures of other tools."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def swapped(text: str) -> str:
 
 
 def files(kind: Kind) -> dict[str, bytes]:
-    """What may come in of a good submission, by what was done to it."""
+    """Return variants of a good submission, by what was changed."""
     text = kind.text()
     header, *rows = text.splitlines()
     shuffled = random.Random(3).sample(rows, len(rows))
@@ -64,7 +64,7 @@ def files(kind: Kind) -> dict[str, bytes]:
         "one row short": "\n".join([header, *rows[:-1]]),
         "a row twice": text + rows[3] + "\n",
         "a row twice and one missing": "\n".join([header, *rows[:-1], rows[3]]),
-        "an id nobody asked for": text + "77777" + rows[0][rows[0].index(",") :] + "\n",
+        "an unknown id": text + "77777" + rows[0][rows[0].index(",") :] + "\n",
         "the header again": "\n".join([header, *rows[:half], header, *rows[half:]]),
         "a value more": text.replace("\n", ",1\n", 4),
         "a lone carriage return": text.replace("\n", "\r"),
@@ -89,7 +89,7 @@ def not_plain(*_: object, **__: object) -> None:
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_both_readers_and_both_ways_of_scoring_say_the_same(
+def test_both_readers_and_both_ways_of_scoring_agree(
     write: Write, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     kind = KINDS[name]
@@ -122,8 +122,8 @@ def test_both_readers_and_both_ways_of_scoring_say_the_same(
     assert not {"one row short", "a row twice", "a row twice and one missing", "a value more"} & fine
 
 
-def test_the_fast_reader_is_really_taken(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without this the comparison above might be one of the exact reader with itself."""
+def test_the_columnar_reader_is_really_used(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise the test above could compare the exact reader with itself."""
 
     def never(*_: object) -> None:
         raise AssertionError("read record by record")
@@ -138,7 +138,7 @@ def test_the_fast_reader_is_really_taken(write: Write, monkeypatch: pytest.Monke
 def test_a_file_of_many_blocks_is_scored_the_same_in_pieces(
     write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Several blocks go through threads, and pieces of 65,536 rows through the sums."""
+    """Blocks go through threads, pieces of 65,536 rows through sums."""
     n = 150_000
     rng = random.Random(1)
     ids = [str(i) for i in range(n)]
@@ -172,7 +172,7 @@ def table(ids: list[str] = IDS, values: list[str] = VALUES) -> str:
 
 @pytest.mark.parametrize("spelling", ["NaN", "nan", "-nan", "NAN", "", "inf", "NA", "null", "None"])
 def test_a_nan_never_scores_perfect(write: Write, spelling: str) -> None:
-    """Kaggle's kl_divergence lets it pass its check and gives 0, the best there is."""
+    """Kaggle's kl_divergence accepts it and gives 0, the best."""
     for metric, columns in (
         ("kl_divergence", ["cat", "dog"]),
         ("log_loss", ["target"]),
@@ -191,12 +191,12 @@ def test_a_nan_never_scores_perfect(write: Write, spelling: str) -> None:
 
 
 def test_a_doubled_id_does_not_make_up_for_a_missing_one(challenge: scorer.Challenge) -> None:
-    """As many rows as ids, so that whoever only counts, or joins on the id, sees nothing."""
+    """A count of rows, or a join on the id, does not notice."""
     assert codes(challenge, table(["1", "1", *IDS[2:]])) == {"DUPLICATE_IDS", "MISSING_IDS"}
 
 
 def test_ids_beyond_2_53_are_not_one(write: Write) -> None:
-    """pandas reads them as floats when one row is blank, and neighbours become equal."""
+    """pandas reads floats if a row is blank; neighbours become equal."""
     ids = [str(2**53 + number) for number in range(20)]
     challenge = scorer.load(write(columns=(ids, TRUTH, USAGE)))
     data = table(ids, TRUTH).replace("\n", "\n\n", 3)
@@ -205,7 +205,7 @@ def test_ids_beyond_2_53_are_not_one(write: Write) -> None:
     assert codes(challenge, table([*ids[:-1], ids[0]], TRUTH)) == {"DUPLICATE_IDS", "MISSING_IDS"}
 
 
-def test_ids_that_pandas_takes_for_holes_are_ids(write: Write) -> None:
+def test_ids_that_pandas_reads_as_missing_are_ids(write: Write) -> None:
     ids = ["NA", "None", "null", "nan", "N/A", "-", *IDS[6:]]
     challenge = scorer.load(write(columns=(ids, TRUTH, USAGE)))
     assert scorer.score(challenge, table(ids, TRUTH).encode()).public < 1e-14
@@ -213,7 +213,7 @@ def test_ids_that_pandas_takes_for_holes_are_ids(write: Write) -> None:
 
 
 def test_a_trailing_comma_does_not_move_the_columns(challenge: scorer.Challenge) -> None:
-    """pandas silently makes the id the index, and the predictions the ids."""
+    """pandas makes the id the index, and the predictions the ids."""
     header, rows = table().split("\n", 1)
     assert codes(challenge, f"{header}\n" + rows.replace("\n", ",\n")) == {"FIELD_COUNT"}
 
@@ -221,7 +221,7 @@ def test_a_trailing_comma_does_not_move_the_columns(challenge: scorer.Challenge)
 @pytest.mark.parametrize(
     "text", ["0_5", "1_0", "\u0660.\u0665", "\uff10.\uff15", "0x1", "1e", "\u00bd", "5d-1"]
 )
-def test_what_only_a_lenient_float_reads_is_no_number(challenge: scorer.Challenge, text: str) -> None:
+def test_text_that_only_a_lenient_parser_reads_is_no_number(challenge: scorer.Challenge, text: str) -> None:
     """Python's float() takes underscores and the digits of every script."""
     assert codes(challenge, table(values=[text, *VALUES[1:]])) == {"NOT_A_NUMBER"}
 
@@ -256,7 +256,7 @@ def test_an_item_repeated_twelve_times_is_found_once(write: Write) -> None:
 
 
 def test_kappa_without_its_range_is_not_guessed_from_the_labels_that_occur(write: Write) -> None:
-    """By position among the labels that occur, as scikit-learn has it, 3 and 5 are neighbours."""
+    """By position among the labels, as in scikit-learn, 3 and 5 are neighbours."""
     with pytest.raises(scorer.InvalidChallenge, match="needs the parameter min_rating"):
         scorer.load(write(YAML.replace("log_loss", "qwk"), columns=(IDS, ["1", "5"] * 10, USAGE)))
     frame = pd.DataFrame({"id": range(4), "y": [1, 2, 3, 5]})

@@ -1,4 +1,4 @@
-"""What the tests of all metrics need to know of each: how to draw frames for it, and who agrees with it."""
+"""For each metric, frames to draw and an independent implementation."""
 
 from __future__ import annotations
 
@@ -22,10 +22,11 @@ class MetricCase:
     """One setting of a metric."""
 
     frames: st.SearchStrategy[Frames]
-    """Acceptable frames of 2 to about 30 rows for which the metric is defined; include ties, constants and extremes."""
+    """Acceptable frames of 2 to about 30 rows for which the metric is defined, with ties, constants and
+    extremes."""
     params: Mapping[str, Any] = field(default_factory=dict)
     reference: Callable[[pd.DataFrame, pd.DataFrame], float] | None = None
-    """An independent implementation (scikit-learn, scipy, or a plain loop over rows); rows stand in the same order."""
+    """An independent implementation (scikit-learn, scipy, or a plain loop); rows stand in the same order."""
     perfect: Callable[[pd.DataFrame, pd.DataFrame], pd.DataFrame] = _own_columns
     """(solution, submission) -> the best possible submission."""
     tolerance: float = 1e-9

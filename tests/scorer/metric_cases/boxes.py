@@ -1,4 +1,4 @@
-"""Scores of detected boxes, against precision and recall counted anew at every confidence."""
+"""Scores of boxes, against counts at every confidence."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def written(box: Box, label: str, confidence: float | None = None) -> str:
 
 @st.composite
 def images(draw: st.DrawFn) -> Frames:
-    """Boxes of about 10 x 10, and detections that are some of them, pushed aside a little."""
+    """Images of boxes of about 10 x 10, and moved detections."""
     n_images = draw(st.integers(2, 5))
     truth, predicted = [], []
     for image in range(n_images):
@@ -84,7 +84,7 @@ def overlap(a: Box, b: Box) -> float:
 def judged(
     true: list[Box], found: list[Detection], threshold: float, *, any_free: bool
 ) -> list[tuple[float, bool]]:
-    """(confidence, whether it is right) of each detection of one class in one image."""
+    """Return (confidence, is right) of one class in one image."""
     taken: list[int] = []
     result = []
     for _, confidence, box in sorted(found, key=lambda detection: -detection[1]):
@@ -101,7 +101,10 @@ def judged(
 
 
 def area(points: list[tuple[float, float]], interpolation: str) -> float:
-    """Of (recall, precision) points; at each recall the best precision at that recall or above."""
+    """Return the area below (recall, precision) points.
+
+    At each recall the best precision at that recall or above.
+    """
 
     def best(recall: float) -> float:
         return max((p for r, p in points if r >= recall), default=0.0)

@@ -1,4 +1,4 @@
-"""How to draw frames for the metrics of labels, and who agrees with them."""
+"""Frames and independent implementations for metrics of labels."""
 
 from __future__ import annotations
 
@@ -24,9 +24,10 @@ def frames(
     names: Sequence[str] = ("y",),
     truth_names: Sequence[str] | None = None,
 ) -> st.SearchStrategy[Frames]:
-    """Frames of up to 14 rows; each strategy draws a cell, or a tuple of cells where there are several names.
+    """Return frames of up to 14 rows, drawn cell by cell.
 
-    A row is added for each truth in `always`.
+    Each strategy draws a cell, or a tuple of cells where there are several names. A row is added for each
+    truth in `always`.
     """
 
     def table(values: Sequence[Any], columns: Sequence[str]) -> pd.DataFrame:
@@ -60,7 +61,7 @@ def over_true_classes(function: Callable[..., Any], **options: Any) -> Reference
 
 
 def over_tokens(function: Callable[..., Any], **options: Any) -> Reference:
-    """The same, over one 0/1 column for every token there is."""
+    """Return the same over one 0/1 column for every token."""
 
     def reference(solution: pd.DataFrame, submission: pd.DataFrame) -> float:
         sets = [[cell.split() for cell in frame["y"]] for frame in (solution, submission)]
@@ -85,7 +86,10 @@ def f1_of_sets(solution: pd.DataFrame, submission: pd.DataFrame) -> float:
 
 
 def share_of_sets(divisor: int) -> Reference:
-    """Mean over rows of the share right of the true (0) or the called tokens (1), two empty sets being 1."""
+    """Return the mean share of right tokens per row.
+
+    Of the true (0) or the called tokens (1), two empty sets being 1.
+    """
 
     def reference(solution: pd.DataFrame, submission: pd.DataFrame) -> float:
         scores = []
@@ -135,7 +139,7 @@ def outcomes(matrix: Sequence[Sequence[float]], worst: Callable[..., float]) -> 
 
 
 def quadratic_by_hand(solution: pd.DataFrame, submission: pd.DataFrame) -> float:
-    """Disagreement over what every pairing of a true with a predicted rating would give."""
+    """Return disagreement relative to all pairings of ratings."""
     true, called = solution["y"].tolist(), submission["y"].tolist()
     observed = sum((t - p) ** 2 for t, p in zip(true, called, strict=True)) / len(true)
     expected = sum((t - p) ** 2 for t in true for p in called) / len(true) ** 2

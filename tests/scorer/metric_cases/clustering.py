@@ -1,4 +1,4 @@
-"""How to draw frames for the metrics of clusters, and who agrees with them."""
+"""Frames and independent implementations for metrics of clusters."""
 
 from __future__ import annotations
 

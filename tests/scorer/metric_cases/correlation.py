@@ -36,7 +36,7 @@ def kendall(truth: list[float], predicted: list[float]) -> float:
 
 
 def classic_gini(truth: list[float], predicted: list[float]) -> float:
-    """The code that goes round among participants; ties are broken by the order of the rows."""
+    """The code that participants share; row order breaks ties."""
     order = sorted(range(len(truth)), key=lambda row: -predicted[row])
     share, area = 0.0, 0.0
     for place, row in enumerate(order):
@@ -46,7 +46,10 @@ def classic_gini(truth: list[float], predicted: list[float]) -> float:
 
 
 def gini(truth: list[float], predicted: list[float]) -> float:
-    """Over rows in either order every tie is broken both ways, which is what sharing ranks means."""
+    """Return the mean over both orders of the rows.
+
+    Every tie is broken both ways, as in shared ranks.
+    """
     return (classic_gini(truth, predicted) + classic_gini(truth[::-1], predicted[::-1])) / 2
 
 

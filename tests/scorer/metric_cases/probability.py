@@ -1,4 +1,4 @@
-"""How to draw frames for the metrics of probabilities and scores, and who agrees with them."""
+"""Frames and independent implementations for metrics of probabilities and scores."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ several_scores = st.tuples(any_score, any_score, any_score)
 
 
 def by_hand(eps: float) -> Reference:
-    """Log loss as Kaggle's old wiki words it: divide, clip, take the logarithm."""
+    """Log loss as Kaggle's old wiki: divide, clip, take the logarithm."""
 
     def reference(solution: pd.DataFrame, submission: pd.DataFrame) -> float:
         total = 0.0
@@ -61,7 +61,7 @@ def each_column(function: Any, **options: Any) -> Reference:
 
 
 def brier_by_hand(factor: float, names: list[str]) -> Reference:
-    """The sum over classes of squared errors, of rows divided by their sum."""
+    """Return squared errors of normalised rows, summed over classes."""
 
     def reference(solution: pd.DataFrame, submission: pd.DataFrame) -> float:
         p = submission[names].div(submission[names].sum(axis=1), axis=0)
@@ -71,7 +71,7 @@ def brier_by_hand(factor: float, names: list[str]) -> Reference:
 
 
 def area_of_bands(levels: list[float], band_weights: list[float]) -> Reference:
-    """Every piece of the ROC curve cut at the levels, one trapezium at a time."""
+    """Sum trapezia of the ROC curve, cut at the levels."""
 
     def reference(solution: pd.DataFrame, submission: pd.DataFrame) -> float:
         fpr, tpr, _ = sklearn.metrics.roc_curve(solution["y"], submission["y"])

@@ -1,4 +1,4 @@
-"""Scores of ranked lists, against plain loops over rows and items."""
+"""Scores of ranked lists, against plain loops."""
 
 from __future__ import annotations
 
@@ -44,7 +44,10 @@ ORDERS = frames(
 
 
 def over_rows(score: Callable[..., float], **options: Any) -> Callable[[pd.DataFrame, pd.DataFrame], float]:
-    """The mean over rows of score(true items, items in order without what was named before)."""
+    """Return the mean score over rows.
+
+    Of the true items, and the items in order without repetitions.
+    """
 
     def mean(solution: pd.DataFrame, submission: pd.DataFrame) -> float:
         values = []

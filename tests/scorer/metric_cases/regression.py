@@ -25,7 +25,10 @@ SIZES = ANY.map(abs)
 def frames(
     truth: dict[str, Cells], predicted: dict[str, Cells], min_size: int = 2
 ) -> st.SearchStrategy[Frames]:
-    """A solution and a submission with those columns; an id of text stands first in both."""
+    """Return a solution and a submission with those columns.
+
+    An id of text stands first in both.
+    """
 
     def split(rows: list[tuple[float, ...]]) -> Frames:
         ids = [f"r{i}" for i in range(len(rows))]
@@ -51,7 +54,10 @@ def exact(*values: list[float]) -> list[list[Fraction]]:
 
 
 def unexplained(truth: list[float], predicted: list[float], power: int, *, bias: bool = True) -> float:
-    """Errors relative to those of the mean, in fractions, as floating point has its own idea of 'constant'."""
+    """Return errors relative to those of the mean, in fractions.
+
+    Floating point would differ about 'constant'.
+    """
     y, p = exact(truth, predicted)
     mean = sum(y) / len(y)
     errors = [a - b for a, b in zip(p, y, strict=True)]

@@ -21,7 +21,10 @@ def c_index(solution: pd.DataFrame, submission: pd.DataFrame) -> float:
 
 
 def earliest_first(solution: pd.DataFrame, submission: pd.DataFrame) -> pd.DataFrame:
-    """Of equal times the events come first: whoever was still watched outlived them."""
+    """Order rows by time; of equal times events come first.
+
+    Rows still watched then outlived them.
+    """
     time, event = (solution[name] for name in solution.columns[1:3])
     return submission.assign(risk=-2.0 * time.rank(method="dense") + event)
 
