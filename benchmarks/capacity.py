@@ -29,7 +29,7 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     arguments.add_argument("--rows", type=int, default=1000, help="rows of each file (default 1,000)")
     arguments.add_argument("--files", type=int, default=100, help="submissions (default 100)")
-    arguments.add_argument("--reads", type=int, default=200, help="looks at the board (default 200)")
+    arguments.add_argument("--reads", type=int, default=200, help="views of the board (default 200)")
     arguments.add_argument("--postgres", metavar="URL", help="an empty PostgreSQL; default: SQLite")
     arguments.add_argument("--smoke", action="store_true", help="seconds instead of minutes")
     asked = arguments.parse_args()
@@ -61,13 +61,13 @@ def main() -> None:
             common.wait_until_all_scored(installation)
         rows.append(["scoring", *found])
         for name, path in (("board, page", f"/competitions/{slug}/leaderboard"), ("board, API", None)):
-            look = (
+            view = (
                 _page(f"{server.address}{path}") if path else _call(api, f"competitions/{slug}/leaderboard")
             )
-            look()
+            view()
             with measured(server, asked.reads) as found:
                 for _ in range(asked.reads):
-                    look()
+                    view()
             rows.append([name, *found])
         installation.database.dispose()
 
@@ -81,11 +81,11 @@ def main() -> None:
 
 
 def _page(address: str) -> Callable[[], object]:
-    def look() -> None:
+    def view() -> None:
         with urllib.request.urlopen(address, timeout=30) as answer:
             answer.read()
 
-    return look
+    return view
 
 
 def _call(api: Api, path: str) -> Callable[[], object]:

@@ -40,7 +40,7 @@ class Trip:
     post: float
     """The POST request, as the client sees it."""
     to_claim: float
-    """From the 201 to a worker's claim; below zero if the worker was faster than our answer."""
+    """From the 201 to a worker's claim; below zero if the worker was faster than the answer."""
     scoring: float
     """From the claim to the moment the score was written, all in the work-horse."""
     to_visible: float
@@ -114,7 +114,7 @@ def one_trip(api: Api, slug: str, body: bytes) -> Trip:
     accepted = time.time()
     status = common.wait_until_scored(api, receipt["id"], every=POLL_SECONDS)
     seen = time.time()
-    # The server's clock is this machine's, so its times and ours can be compared.
+    # The server's clock is this machine's, so its times and the client's can be compared.
     claimed, written = _seconds(status["started_at"]), _seconds(status["finished_at"])
     return Trip(
         post=accepted - begun,

@@ -208,7 +208,7 @@ def _busy(server: Server) -> list[int]:
 
 def _kill(pids: Sequence[int]) -> None:
     if not pids:
-        raise RuntimeError("there was nothing to kill: the files are scored too fast; ask for more --rows")
+        raise RuntimeError("there was nothing to kill: the files are scored too fast; use more --rows")
     for pid in pids:
         os.kill(pid, signal.SIGKILL)
 
@@ -223,7 +223,7 @@ def wait_until_one_runs(server: Server, ids: Sequence[int]) -> None:
         while time.monotonic() < until:
             if session.scalar(running):
                 return
-            session.rollback()  # the next look sees what was committed since
+            session.rollback()  # the next read sees later commits
             time.sleep(0.002)
     raise RuntimeError("no submission was ever running")
 

@@ -1,7 +1,7 @@
 """Write the reference pages that come from the code.
 
     python tools/reference.py            write them all
-    python tools/reference.py --check    say which are out of date, write nothing
+    python tools/reference.py --check    report which are out of date, write nothing
 
 A test runs the check, so a new option, setting, metric or problem code cannot go undocumented.
 """
@@ -25,7 +25,7 @@ FOLDER = Path(__file__).resolve().parents[1] / "docs" / "reference"
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--check", action="store_true", help="only say which are out of date")
+    parser.add_argument("--check", action="store_true", help="only report which are out of date")
     only_check = parser.parse_args().check
     stale = out_of_date()
     for name in stale:

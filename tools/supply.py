@@ -1,7 +1,7 @@
 """List what is installed and look for known vulnerabilities.
 
-    python tools/supply.py sbom build/sbom.json: a CycloneDX list of requirements.lock and of the vendored
-    files python tools/supply.py audit look every locked version up among published advisories
+    python tools/supply.py sbom     build/sbom.json: a CycloneDX list of the locks and of vendored files
+    python tools/supply.py audit    look every locked version up among published advisories
 
 The audit fails on an advisory that IGNORED does not name. Without a connection to the advisories it reports
 that in one line and passes: an offline machine must be able to run everything else.
@@ -27,7 +27,7 @@ LOCKS = (ROOT / "requirements.lock", ROOT / "requirements-dev.lock")
 SBOM = ROOT / "build" / "sbom.json"
 
 IGNORED: Mapping[str, str] = {}
-"""Advisories that do not concern us: id -> why."""
+"""Advisories that do not apply: id -> reason."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -99,7 +99,7 @@ def look_up() -> tuple[dict[str, Any] | None, str]:
 
 
 def judge(answer: dict[str, Any] | None, complaint: str) -> tuple[int, list[str]]:
-    """The exit code and what to say."""
+    """Return the exit code and the lines to print."""
     if answer is None:
         last = complaint.strip().splitlines()[-1:] or ["no reason given"]
         if any(word in complaint for word in _AWAY):
@@ -110,7 +110,7 @@ def judge(answer: dict[str, Any] | None, complaint: str) -> tuple[int, list[str]
     if packages and not asked:
         return 0, [f"NOT AUDITED: the advisories could not be reached for any of {len(packages)} packages"]
     lines = [
-        f"{package['name']} {package['version']}: {found['id']} (mended in "
+        f"{package['name']} {package['version']}: {found['id']} (fixed in "
         f"{', '.join(found['fix_versions']) or 'nothing yet'})"
         for package in asked
         for found in package["vulns"]

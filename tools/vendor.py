@@ -1,7 +1,7 @@
 """Fetch and check the vendored files that pages load.
 
-    python tools/vendor.py fetch every package of vendor.toml with `npm pack`, check it, copy its files python
-    tools/vendor.py --check offline: every file is there, unchanged, and nothing lies beside them
+    python tools/vendor.py            fetch every package of vendor.toml, check it, copy its files
+    python tools/vendor.py --check    offline: every file is there, unchanged, without others beside them
 
 To take a new version: change `version`, `folder` and `integrity` (from `npm view NAME dist.integrity`)
 in vendor.toml, empty the `sha512` of its files, and run this; it writes the files' hashes back.

@@ -28,7 +28,6 @@ from app.base.errors import NotFound
 from app.base.installation import Installation
 from app.base.models import Evaluation, Quota, State, Submission
 
-MIB = 1 << 20
 ROWS = 5_000
 PATIENCE_SECONDS = 120.0
 SPARE_DESCRIPTORS = 12

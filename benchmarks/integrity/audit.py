@@ -61,7 +61,7 @@ def _bundled(name: str) -> tuple[pd.DataFrame, str]:
         "digits": (load_digits, "accuracy"),
         "diabetes": (load_diabetes, "rmse"),
     }[name]
-    # The scaled diabetes is centred over all rows, and so tells of the test.
+    # The scaled diabetes is centred over all rows, and so depends on the test.
     bunch = load(as_frame=True, **({"scaled": False} if name == "diabetes" else {}))
     table = bunch.data.rename(columns=lambda column: column.replace(" ", "_").replace("_(cm)", ""))
     table["target"] = bunch.target.astype(int)

@@ -36,7 +36,7 @@ DISGUISES: dict[str, Disguise] = {
 }
 N_COPIES = 10
 FRESH = 11
-"""Seed of the pools measured here. The line of `scorer.overfitting.copies` was set by looking at honest
+"""Seed of the pools measured here. The line of `scorer.overfitting.copies` was set on honest
 boards of pools 0 to 3 (digits, breast_cancer, diabetes); figures of those boards would flatter it.
 Boards of one pool overlap, so ten honest boards of 200 out of 230 models are far fewer than ten
 independent ones."""
@@ -52,7 +52,7 @@ def figures(*, smoke: bool = False) -> list[Figure]:
     for name in ("breast_cancer",) if smoke else ("digits", "breast_cancer", "wine"):
         models = pool(name, size, FRESH)
         found += _honest(name, models, n_teams, 2 if smoke else 10)
-        if name == "wine":  # Never looked at before the line was fixed; here for its false pairs.
+        if name == "wine":  # Not used before the line was fixed; here for its false pairs.
             continue
         found += _disguised(name, models, n_teams, n_boards)
         found += _crowded(name, models, n_teams, 1 if smoke else 2)

@@ -107,7 +107,7 @@ def _board(folder: Path, n_teams: int, n_rows: int, what: str) -> float:
     for team in range(n_teams):
         taste = rng.normal(1.0, 0.3, size=6)
         own = []
-        # A quarter of the teams has sent enough files to be looked at for probing.
+        # A quarter of the teams has sent enough files to be tested for probing.
         for number in range(12 if team % 4 == 0 and what == "scan" else 1):
             logit = signal @ (taste + rng.normal(0, 0.05, size=6)) + rng.normal(0, 0.3, size=n_rows)
             path = folder / f"{team}_{number}.csv"

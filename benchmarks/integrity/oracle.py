@@ -6,14 +6,15 @@ metric, the rules and how many rows of each class there are. Log-loss in logits:
 are the platform's own: `scorer.overfitting.release` rounds, decides and shows, and exact scores come from the
 registry's log-loss, summed without rounding.
 
-                  code m rows at logits n step 2^j, all others at one half (Whitehill 2017) secret subset the
-                  same with three outcomes a row, as only a secret 30 % of the rows are scored designs own: of
-                  a few random files the one whose rounded answer splits the labellings of 12 rows best AUC
-                  own: designs again, rows of known label being spacers between the rows in question sabotage
-                  against the published ladder: begin at the worst score, so that every file improves
-                  threshold own, against the ladder: a row's label alone decides whether a file is shown;
-                  known rows, kept back, pay for the improvement good model code: a few labels in every step
-                  from the benchmark to the model; threshold: as above, the model's own advantage paying
+    code          m rows at logits n step 2^j, all others at one half (Whitehill 2017)
+    secret subset the same with three outcomes a row, as only a secret 30 % of the rows are scored
+    designs       own: of a few random files the one whose rounded answer splits 12 rows' labellings best
+    AUC           own: designs again, rows of known label being spacers between the rows in question
+    sabotage      against the published ladder: begin at the worst score, so that every file improves
+    threshold     own, against the ladder: a row's label alone decides whether a file is shown; known rows,
+                  kept back, pay for the improvement
+    good model    code: a few labels in every step from the benchmark to the model; threshold: as above, the
+                  model's own advantage paying
 
 The last two count rows: labels right at the end less those the attacker had right before.
 """
@@ -625,11 +626,11 @@ def threshold_with_model(
     for row in np.argsort(np.abs(model)).tolist():
         guess = 0.0 if model[row] > 0 else 1.0
         while slide.ladder.files < most:
-            t, tells = _meeting_point(slide, row, guess)
+            t, is_decisive = _meeting_point(slide, row, guess)
             if t is None:
                 return slide.gained(), slide.ladder.files
             z = slide.file(t)
-            if tells:
+            if is_decisive:
                 z[row] = SURE if guess == 1 else -SURE
                 is_shown = slide.send(z, t)
                 slide.read(row, guess if is_shown else 1 - guess)
@@ -768,7 +769,7 @@ def figures(*, smoke: bool) -> list[Figure]:
     taken = code_on_subset(y, 1e-15, 1e-5, rng)
     files("log-loss, 5 decimals, secret 30 % scored, code", taken, "200", taken.to_all == 200)
 
-    # What the budget must not be trusted beyond: our own attacks.
+    # The budget must not promise more than this benchmark's own attacks allow.
     taken = designs_on_rounded(y, 1e-15, step, rng)
     files(f"log-loss, rounded to {step:g}, own designs", taken)
     if not smoke:

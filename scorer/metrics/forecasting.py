@@ -65,8 +65,8 @@ _SCALE = "the scale of each row's series, from its past; above 0"
     side_roles={"scale": Role(_POSITIVE, _SCALE)},
     finish="mean",
     convention="""Hyndman and Koehler's: one row per series, one column per step ahead. scale is the mean
-    absolute (seasonal) difference of the series' training part; the organiser computes it, as participants
-    cannot be asked to, and a series that never changed has none and must be left out.""",
+    absolute (seasonal) difference of the series' training part; the organiser computes it, not the
+    participants; a series that never changed has none and must be left out.""",
 )
 def mean_absolute_scaled_error(truth: FloatArray, predicted: FloatArray, *, scale: FloatArray) -> FloatArray:
     """Mean absolute error in units of the naive forecast's on the past.

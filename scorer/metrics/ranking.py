@@ -287,7 +287,7 @@ def ndcg_at_k(
         bool,
         Field(
             description="Items are written item:grade, the grade being a number from 0 to below 1000; "
-            "in a submission a grade says nothing."
+            "in a submission a grade means nothing."
         ),
     ] = False,
 ) -> FloatArray:

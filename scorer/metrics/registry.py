@@ -157,7 +157,7 @@ class Metric:
     attainable: bool
     """Whether the truth itself, sent in, scores `best`."""
     faults_need_truth: bool
-    """Whether `row_faults` asks for the truth."""
+    """Whether `row_faults` takes the truth."""
     _asks: frozenset[str] = field(repr=False)
 
     @property
@@ -330,7 +330,7 @@ def metric(
     matrix
         float arrays of shapes (n_rows, n_truth_columns) and (n_rows, n_columns).
 
-    It may further ask, keyword-only and without default, for
+    It may further take, keyword-only and without default,
 
     weights
         float array or None: how much each row counts; a weight of 2 must equal a repeated row.
@@ -345,8 +345,8 @@ def metric(
 
     Further arguments: `truth_roles` and `side_roles` name columns of the solution, and each gets a parameter
     of its name to say what the column is called; `predicted_roles` likewise for the submission.
-    `check(parameters, n_columns)` and `undefined(truth, parameters)`, with classes= if it asks for them,
-    return words or None. `row_faults(predicted, parameters, **sides)`, with truth= if it asks for it, returns
+    `check(parameters, n_columns)` and `undefined(truth, parameters)`, with classes= if they take it,
+    return words or None. `row_faults(predicted, parameters, **sides)`, with truth= if it takes it, returns
     faults of whole rows, which must depend on nothing that is secret. Nothing may be nan for an acceptable
     file: say what 0/0 is. `lists=True`: where the challenge states `split`, the function gets Lists instead
     of Labels or texts. `attainable=False`: the truth itself cannot score `best`.

@@ -434,7 +434,7 @@ def mean_absolute_percentage_error(
     finish=_counted_root_mean,
     undefined=_zero_truth,
     convention="""A fraction, not a percentage. Kaggle's Rossmann leaves out rows whose true value is 0
-    (zero_truth: skip); by default such a challenge is refused until it says so.""",
+    (zero_truth: skip); by default such a challenge is refused until it states so.""",
 )
 def root_mean_squared_percentage_error(
     truth: FloatArray,

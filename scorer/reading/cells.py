@@ -114,31 +114,24 @@ def _number_fault(text: str) -> str | None:
     return None if NUMBER.fullmatch(text) and math.isfinite(float(text)) else "is not a finite number"
 
 
-def _box_fault(text: str) -> str | None:
-    """Detections: label, confidence and four corners, over and over."""
-    parts = text.split()
-    if len(parts) % 6:
-        return (
-            f"has {len(parts)} values; every detection takes 6: "
-            "label, confidence, and four numbers of the box"
-        )
-    for at in range(0, len(parts), 6):
-        for number in parts[at + 1 : at + 6]:
-            if not NUMBER.fullmatch(number) or abs(float(number)) > LARGEST:
-                return f'has "{show(number)}" where a number is expected'
-    return None
+def _box_fault(values: int, words: str) -> Callable[[str], str | None]:
+    """Return a check of boxes, each of a label and `values` - 1 numbers."""
+
+    def fault(text: str) -> str | None:
+        parts = text.split()
+        if len(parts) % values:
+            return f"has {len(parts)} values; every {words}"
+        for at in range(0, len(parts), values):
+            for number in parts[at + 1 : at + values]:
+                if not NUMBER.fullmatch(number) or abs(float(number)) > LARGEST:
+                    return f'has "{show(number)}" where a number is expected'
+        return None
+
+    return fault
 
 
-def _true_box_fault(text: str) -> str | None:
-    parts = text.split()
-    if len(parts) % 5:
-        return f"has {len(parts)} values; every object takes 5: label and four numbers of the box"
-    for at in range(0, len(parts), 5):
-        for number in parts[at + 1 : at + 5]:
-            if not NUMBER.fullmatch(number) or abs(float(number)) > LARGEST:
-                return f'has "{show(number)}" where a number is expected'
-    return None
-
+_detection_fault = _box_fault(6, "detection takes 6: label, confidence, and four numbers of the box")
+_true_box_fault = _box_fault(5, "object takes 5: label and four numbers of the box")
 
 _WHOLE = re.compile(r"[1-9]\d{0,14}", re.ASCII)
 
@@ -146,7 +139,7 @@ GRAMMARS: Mapping[str, Grammar] = MappingProxyType(
     {
         "rle": Grammar('run lengths "start length start length ...", empty for an empty mask', _rle_fault),
         "number": Grammar("a number", _number_fault),
-        "boxes": Grammar('detections "label confidence x y x y ...", empty for none', _box_fault),
+        "boxes": Grammar('detections "label confidence x y x y ...", empty for none', _detection_fault),
         "true_boxes": Grammar('objects "label x y x y ...", empty for none', _true_box_fault),
     }
 )

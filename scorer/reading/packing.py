@@ -77,7 +77,7 @@ def only_member(archive: zipfile.ZipFile) -> tuple[zipfile.ZipInfo, str]:
         message = f"The zip holds {len(members)} files ({listed}); pack exactly one CSV file."
         raise UnreadableTable(Problem("SEVERAL_FILES", message))
     member = members[0]
-    # Only what every zip program writes: LZMA members may ask for gigabytes before the first byte.
+    # Only what every zip program writes: LZMA members may need gigabytes before the first byte.
     if member.flag_bits & 1 or member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         message = "The zip is encrypted or uses an unusual compression; make an ordinary zip of one CSV file."
         raise UnreadableTable(Problem("NOT_CSV", message))

@@ -418,7 +418,7 @@ def _words(value: Any) -> str:
 
 def _code(value: Any) -> str:
     if not isinstance(value, str) or not _CODE.fullmatch(value):
-        raise _invalid("a code that is none of ours")
+        raise _invalid("an unknown code")
     return value
 
 

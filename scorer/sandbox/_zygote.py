@@ -5,10 +5,10 @@ so neither this process nor a fork of it ever holds a password, a connection or 
 nothing of this project by itself: its starter names the modules that a fork needs. A child locks itself in
 before it reads a line of untrusted code or a byte of an untrusted file:
 
-    namespaces no network device, no shared System V memory; where the machine lets users have them rlimits
-    processor time, memory, open files; no file may grow, no core is dumped landlock opening files: the
-    interpreter's own libraries for reading, nothing else seccomp system calls: no socket, process, program,
-    signal to others, change of any file's name or rights
+    namespaces   no network device, no shared System V memory; where the machine lets users have them
+    rlimits      processor time, memory, open files; no file may grow, no core is dumped
+    landlock     opening files: the interpreter's own libraries for reading, nothing else
+    seccomp      system calls: no socket, process, program, signal to others, change of a file's name or rights
 
 The control socket carries requests only; answers go over a socket of their own, so that all forks of the
 process that started this one may use it.

@@ -43,7 +43,7 @@ class Isolation:
     level: Level
     kernel: str
     landlock_abi: int
-    """Version of Landlock the kernel speaks; 0 if none, or if the container forbids it."""
+    """Version of Landlock that the kernel offers; 0 if none, or if the container forbids it."""
     layers: tuple[str, ...] = ()
     """What a run puts on, of namespaces, rlimits, landlock and seccomp. A run that cannot is not made."""
     details: Mapping[str, str] = field(default_factory=dict)

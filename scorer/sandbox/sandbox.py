@@ -219,8 +219,8 @@ class _Zygote:
             "shims": [str(here.with_name("kaggle_metric_utilities.py"))] if kind == "metric" else [],
         }
         self.starter = os.getpid()
-        self.socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
+        self.socket, child_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with child_end:
             self.process = subprocess.Popen(
                 [
                     sys.executable,
@@ -228,12 +228,12 @@ class _Zygote:
                     "-S",
                     "-u",
                     here / "_zygote.py",
-                    str(theirs.fileno()),
+                    str(child_end.fileno()),
                     json.dumps(settings),
                 ],
                 env={},
                 cwd="/",
-                pass_fds=[theirs.fileno()],
+                pass_fds=[child_end.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
@@ -316,19 +316,19 @@ def _run(
     """
     job = {**request, "layers": list(layers), **limits.as_job()}
     with ExitStack() as kept, ExitStack() as given:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        kept.enter_context(ours)
-        given.enter_context(theirs)
+        channel, child_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        kept.enter_context(channel)
+        given.enter_context(child_end)
         result, result_in = _pipe(kept, given)
         log, log_in = _pipe(kept, given)
         head = json.dumps(job).encode() + b"\n"
         inputs = [sealed(given, head + program), *(sealed(given, _arrow(frame)) for frame in frames)]
-        _ask(kind, [theirs.fileno(), inputs[0], result_in, log_in, *inputs[1:]])
+        _ask(kind, [child_end.fileno(), inputs[0], result_in, log_in, *inputs[1:]])
         # Without the copies here the pipes end when the child does.
         given.close()
         printed, answer = bytearray(), bytearray()
         deadline = time.monotonic() + limits.wall_seconds
-        status, stopped = _watch(ours, {log: printed, result: answer}, deadline)
+        status, stopped = _watch(channel, {log: printed, result: answer}, deadline)
     text = bytes(printed[:MAX_OUTPUT_BYTES]).decode("utf-8", "replace")
     if stopped == "time":
         stopped = f"took longer than {limits.wall_seconds:g} seconds"
@@ -416,9 +416,9 @@ class Session:
         job = {"entry": entry, "layers": list(layers), **limits.as_job()}
         self._until = time.monotonic() + limits.wall_seconds
         with ExitStack() as kept, ExitStack() as given:
-            self._channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            self._channel, child_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             kept.enter_context(self._channel)
-            given.enter_context(theirs)
+            given.enter_context(child_end)
             self._answers, answers_in = _pipe(kept, given)
             with suppress(OSError):  # the largest without privileges; a smaller one is only slower
                 fcntl.fcntl(self._answers, fcntl.F_SETPIPE_SZ, 1 << 20)
@@ -429,7 +429,7 @@ class Session:
             self._log, log = _pipe(kept, given)
             os.set_blocking(self._log, False)
             program = sealed(given, json.dumps(job).encode() + b"\n")
-            _ask(kind, [theirs.fileno(), program, answers_in, log, commands_out, *inputs])
+            _ask(kind, [child_end.fileno(), program, answers_in, log, commands_out, *inputs])
             given.close()
             self._ready = kept.enter_context(selectors.DefaultSelector())
             self._ready.register(self._answers, selectors.EVENT_READ)
