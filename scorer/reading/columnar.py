@@ -2,8 +2,8 @@
 
 The values are, bit for bit, those of the exact reader (`Table.records` and
 `scorer.reading.cells.ColumnBuilder`). At the first sign of anything that the exact reader would refuse or
-report, or that this module was not made for, it raises NotColumnar, and the caller reads the file again exactly.
-Giving up is always right; accepting needs a reason, stated where it is not obvious.
+report, or that this module was not made for, it raises NotColumnar, and the caller reads the file again
+exactly. Giving up is always right; accepting needs a reason, stated where it is not obvious.
 """
 
 from __future__ import annotations

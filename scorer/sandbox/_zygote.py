@@ -8,7 +8,7 @@ before it reads a line of untrusted code or a byte of an untrusted file:
     namespaces   no network device, no shared System V memory; where the machine lets users have them
     rlimits      processor time, memory, open files; no file may grow, no core is dumped
     landlock     opening files: the interpreter's own libraries for reading, nothing else
-    seccomp      system calls: no socket, process, program, signal to others, change of a file's name or rights
+    seccomp      system calls: no socket, process, program, signal to others, renamed files or changed rights
 
 The control socket carries requests only; answers go over a socket of their own, so that all forks of the
 process that started this one may use it.
