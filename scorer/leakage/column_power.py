@@ -38,7 +38,7 @@ class Power:
     """How well one column alone predicts a target."""
 
     effect: float
-    """0.5 for nothing to 1 for all; see `strong_feature`."""
+    """0.5 for none to 1 for a perfect prediction; see `strong_feature`."""
     error: float
     """Its standard error."""
     log10p: float

@@ -1,6 +1,6 @@
 """The public tables and the hidden labels, read once and lined up.
 
-Checks that need not see every row work on `sampled()` sides and state it.
+Checks that do not need every row work on `sampled()` sides and state it.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Side:
     """Rows of the public split; None of train."""
     private: Mask | None
     rows: Rows
-    """Where the rows stand in the file, from 0."""
+    """Places of the rows in the file, from 0."""
     n_total: int
     """Rows of the file; more than `len(self)` in a sample."""
 
@@ -73,7 +73,7 @@ class Side:
 
     @property
     def sampling(self) -> str:
-        """Words for evidence: empty if every row was looked at."""
+        """Return the sampling in words; empty if every row is used."""
         return f" (a random {len(self):,} of {self.n_total:,} rows)" if self.is_sample else ""
 
     def take(self, rows: Rows) -> Side:

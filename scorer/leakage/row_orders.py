@@ -32,7 +32,7 @@ def whose_target(side: Side, target: Target) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Rhythm:
+class Regularity:
     """How targets of rows at a distance correlate."""
 
     log10p: float
@@ -40,7 +40,7 @@ class Rhythm:
     words: str
 
 
-def rhythm_of(target: Target) -> Rhythm:
+def regularity_of(target: Target) -> Regularity:
     """Return the strongest regularity of targets in row order.
 
     Like neighbours, like rows at a fixed distance, or position modulo a small number.
@@ -48,7 +48,7 @@ def rhythm_of(target: Target) -> Rhythm:
     known = target.known
     y = target.values[known]
     n = len(y)
-    best = Rhythm(0.0, 0.5, "")
+    best = Regularity(0.0, 0.5, "")
     if n < 20 or y.min() == y.max():
         return best
     codes = y.astype(np.int64) if target.kind != "number" else None
@@ -76,9 +76,9 @@ def rhythm_of(target: Target) -> Rhythm:
         return best
     if best_period:
         auc = association_of_codes(places % best_period, target.take(known)).auc
-        return Rhythm(log10p, auc, f"the row number modulo {best_period} predicts")
+        return Regularity(log10p, auc, f"the row number modulo {best_period} predicts")
     what = "the two neighbouring rows" if best_lag == 1 else f"the rows {best_lag} before and after"
-    return Rhythm(log10p, _auc_of_neighbours(target.take(known), best_lag), f"{what} predict")
+    return Regularity(log10p, _auc_of_neighbours(target.take(known), best_lag), f"{what} predict")
 
 
 def _log10p_of_lag(codes: Codes | None, ranks: FloatArray | None, lag: int) -> float:

@@ -27,7 +27,7 @@ from scorer.leakage.target import Target
 from scorer.reading.columns import FloatArray
 
 _MODEL_ROWS = 20_000
-"""Rows of each side that a model of membership sees."""
+"""Rows of each side in a model of membership."""
 _MODEL_COLUMNS = 200
 APART = 0.6
 """AUC of a model from which a difference matters."""
@@ -113,7 +113,7 @@ def _alone(column: Column, side: Target) -> Iterator[Strength]:
 def _by_one_cut(scores: FloatArray, side: Target) -> Strength:
     """Return the AUC of the best single threshold.
 
-    Kolmogorov-Smirnov: it sees a spread where ranks see nothing.
+    Kolmogorov-Smirnov: it finds a spread where ranks find nothing.
     """
     known = ~np.isnan(scores)
     inside = side.values[known] == 1

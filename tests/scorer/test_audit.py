@@ -1,4 +1,4 @@
-"""The audit as a whole: nothing passes in silence, nothing crashes, and participants see no number of it."""
+"""The audit as a whole: it reports what it could not check, and shows participants no numbers."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def write(
     truth: pd.DataFrame,
     **definition: Any,
 ) -> Path:
-    """A challenge's folder; `truth` holds id, the target and Usage."""
+    """Write a challenge; `truth` holds id, the target and Usage."""
     (folder / "public").mkdir(parents=True)
     (folder / "private").mkdir()
     target = [name for name in truth.columns if name not in ("id", "Usage")]
@@ -92,7 +92,7 @@ def codes(folder: Path) -> dict[str, str]:
     return {finding.code: finding.severity for finding in audit(scorer.load(folder)).findings}
 
 
-def test_every_promised_check_exists_and_says_what_it_looks_for() -> None:
+def test_every_listed_check_exists_and_has_a_title() -> None:
     found = all_checks()
     assert sorted(CODES) == sorted(found)
     assert all(
@@ -100,7 +100,7 @@ def test_every_promised_check_exists_and_says_what_it_looks_for() -> None:
     )
 
 
-def test_a_sound_challenge_is_silent_but_for_its_size(tmp_path: Path) -> None:
+def test_a_sound_challenge_only_gets_findings_about_its_size(tmp_path: Path) -> None:
     found = codes(write(tmp_path / "sound", *tables(800)))
     assert "block" not in found.values(), found
     assert set(found) <= {"test_too_small", "oracle_budget", "not_checked"}
@@ -108,7 +108,7 @@ def test_a_sound_challenge_is_silent_but_for_its_size(tmp_path: Path) -> None:
 
 @pytest.fixture
 def alone() -> Iterator[dict[str, list[Check]]]:
-    """No check is registered but what the test registers."""
+    """Register only the checks of the test."""
     all_checks()
     kept = dict(CHECKS)
     CHECKS.clear()
@@ -117,45 +117,45 @@ def alone() -> Iterator[dict[str, list[Check]]]:
     CHECKS.update(kept)
 
 
-def test_what_could_not_be_checked_is_a_finding_with_the_reason(
+def test_a_check_that_cannot_be_made_is_a_finding_with_the_reason(
     tmp_path: Path, alone: dict[str, list[Check]]
 ) -> None:
     def unable(material: Material) -> Iterator[Found]:
-        raise NotChecked("the moon is full")
+        raise NotChecked("no rows to compare")
         yield
 
-    alone["moon"] = [Check("moon", "rows", (), "1", False, 3, unable, "Moons")]
-    alone["lacking"] = [Check("lacking", "rows", ("train",), "1", True, 1, unable, "Trains")]
+    alone["unable"] = [Check("unable", "rows", (), "1", False, 3, unable, "Unable")]
+    alone["lacking"] = [Check("lacking", "rows", ("train",), "1", True, 1, unable, "Lacking")]
     _, test, truth = tables()
     result = audit(scorer.load(write(tmp_path / "c", None, test, truth)))
     assert [(f.code, f.severity) for f in result.findings] == [("not_checked", "info")] * 2
     words = " ".join(f.evidence for f in result.findings)
-    assert "moon): the moon is full" in words
+    assert "unable): no rows to compare" in words
     assert "lacking): there is no public/train.csv" in words
     assert [entry["result"] for entry in result.passport] == ["not checked", "not checked"]
 
 
-def test_a_check_blocks_only_if_it_is_registered_to(tmp_path: Path, alone: dict[str, list[Check]]) -> None:
-    def loud(material: Material) -> Iterator[Found]:
-        yield Found("seen 0.9973 of the labels", "mend it", 0.9973, -400.0, "block", where="column a")
+def test_a_check_blocks_only_if_registered_to_block(tmp_path: Path, alone: dict[str, list[Check]]) -> None:
+    def blocking(material: Material) -> Iterator[Found]:
+        yield Found("seen 0.9973 of the labels", "fix it", 0.9973, -400.0, "block", where="column a")
 
-    alone["may"] = [Check("may", "columns", (), "1", True, 1, loud, "Loud")]
-    alone["may_not"] = [Check("may_not", "columns", (), "1", False, 1, loud, "Loud")]
+    alone["may"] = [Check("may", "columns", (), "1", True, 1, blocking, "Blocking")]
+    alone["may_not"] = [Check("may_not", "columns", (), "1", False, 1, blocking, "Blocking")]
     result = audit(scorer.load(write(tmp_path / "c", *tables())))
     assert [(f.code, f.severity, f.scope) for f in result.findings] == [
         ("may", "block", "columns: column a"),
         ("may_not", "warn", "columns: column a"),
     ]
-    assert result.findings[0].p == 1e-300  # as small as JSON's numbers go, and still a number
+    assert result.findings[0].p == 1e-300  # JSON has no smaller numbers
     assert "0.9973" not in json.dumps(result.passport)
     assert {tuple(entry) for entry in result.passport} == {("code", "title", "version", "result")}
 
 
-def test_many_findings_of_one_check_are_cut_and_the_last_says_how_many_more(
+def test_many_findings_of_one_check_are_cut_and_the_rest_counted(
     tmp_path: Path, alone: dict[str, list[Check]]
 ) -> None:
     def many(material: Material) -> Iterator[Found]:
-        yield from (Found(f"column {k}", "mend it", effect=k / 100) for k in range(40))
+        yield from (Found(f"column {k}", "fix it", effect=k / 100) for k in range(40))
 
     alone["many"] = [Check("many", "columns", (), "1", False, 1, many, "Many")]
     findings = audit(scorer.load(write(tmp_path / "c", *tables()))).findings
@@ -216,10 +216,10 @@ def _empty_train() -> tuple[Any, ...]:
     [_ten_rows, _one_column, _texts, _no_train, _no_tables, _without_ids, _one_class_in_train, _empty_train],
     ids=lambda make: make.__name__.strip("_"),
 )
-def test_odd_data_never_crash_the_audit_and_never_pass_silently(tmp_path: Path, make: Any) -> None:
+def test_odd_data_never_crash_the_audit_or_pass_unreported(tmp_path: Path, make: Any) -> None:
     train, test, truth = make()
     result = audit(scorer.load(write(tmp_path / "c", train, test, truth)))
-    assert result.findings, "an odd challenge without a word"
+    assert result.findings, "no finding for an odd challenge"
     assert all(f.evidence and f.advice for f in result.findings)
     json.dumps([f.as_dict() for f in result.findings], allow_nan=False)
 
@@ -232,21 +232,21 @@ def test_odd_data_never_crash_the_audit_and_never_pass_silently(tmp_path: Path, 
         (b'a,b\n"1,2\n', "could not be read"),
     ],
 )
-def test_a_damaged_table_is_said_to_be_one(tmp_path: Path, content: bytes, words: str) -> None:
+def test_a_damaged_table_is_reported(tmp_path: Path, content: bytes, words: str) -> None:
     folder = write(tmp_path / "c", *tables())
     (folder / "public/train.csv").write_bytes(content)
     findings = audit(scorer.load(folder)).findings
     assert any(f.code == "not_checked" and words in f.evidence for f in findings)
 
 
-def test_labels_are_in_no_representation_of_the_material(tmp_path: Path) -> None:
+def test_no_repr_of_the_material_contains_labels(tmp_path: Path) -> None:
     material = gather(scorer.load(write(tmp_path / "c", *tables())))
     assert "array" not in repr(material)
     assert material.test is not None
     assert "array" not in repr(material.test.targets)
 
 
-def test_columns_are_read_as_what_they_hold(tmp_path: Path) -> None:
+def test_columns_get_the_kind_of_their_values(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     path.write_text(
         "n,t,c,m,b\n1.5,2024-01-02,red,NA,true\n?,2024-01-03 10:00:00,blue,NA,false\n3,2024-02-01,red,,true\n"
@@ -259,7 +259,7 @@ def test_columns_are_read_as_what_they_hold(tmp_path: Path) -> None:
     assert np.isnan(frame.feature("n").numbers[1])
 
 
-def test_values_of_two_tables_are_matched_as_numbers_where_they_are_numbers(tmp_path: Path) -> None:
+def test_numeric_values_of_two_tables_are_matched_as_numbers(tmp_path: Path) -> None:
     for name, text in (("a", "k,c\n1,x\n2.0,y\n"), ("b", "k,c\n2,y\n1e0,z\n")):
         (tmp_path / f"{name}.csv").write_text(text)
     one, other = (read_frame(tmp_path / f"{name}.csv") for name in "ab")
@@ -288,7 +288,7 @@ def test_a_multi_class_target_in_columns_is_one_class_per_row(tmp_path: Path) ->
     assert hidden.values.tolist() == hot.argmax(axis=1).tolist()
 
 
-def test_the_audit_of_made_up_material_needs_no_folder_of_its_own(tmp_path: Path) -> None:
+def test_material_made_in_memory_can_be_audited(tmp_path: Path) -> None:
     challenge = scorer.load(write(tmp_path / "c", None, None, tables()[2]))
     nothing = Material(challenge, None, None, None, None, {"train": "none", "test": "none"})
     assert audit_material(nothing, lambda _: None, 0.0).findings

@@ -22,7 +22,7 @@ from scorer.leakage.twins import cells_of
 def constant_column(material: Material) -> Iterator[Found]:
     """Columns that are constant, repeat another, or mix numbers with words.
 
-    Effect: the share of rows concerned.
+    effect: the share of rows concerned.
     """
     if material.train is None and material.test is None:
         raise NotChecked("neither a train nor a test table could be read")
@@ -41,7 +41,7 @@ def constant_column(material: Material) -> Iterator[Found]:
 def new_categories(material: Material) -> Iterator[Found]:
     """Values of test that train lacks, beyond chance.
 
-    Effect: the share of test rows. The expectation is exact for a random split: a value that stands c times
+    effect: the share of test rows. The expectation is exact for a random split: a value that stands c times
     in both
     tables together is new with the chance that all c fell into test.
     """

@@ -22,7 +22,7 @@ COPIED_LABELS = 3
 def duplicate_rows(material: Material) -> Iterator[Found]:
     """Test rows that are also in train, beyond chance.
 
-    Effect: the share of test rows with a twin beyond chance. Two rows are twins if all columns that both
+    effect: the share of test rows with a twin beyond chance. Two rows are twins if all columns that both
     tables
     have are equal: numbers to 6 significant digits, texts without case and outer spaces; row numbers are
     left out.
@@ -81,7 +81,7 @@ def duplicate_rows(material: Material) -> Iterator[Found]:
 def duplicate_test_rows(material: Material) -> Iterator[Found]:
     """Rows repeated within test, and counts that predict the target.
 
-    Effect: the share of test rows beyond chance, or the AUC of the number of copies.
+    effect: the share of test rows beyond chance, or the AUC of the number of copies.
     """
     twins = twins_of(material)
     test = material.test
@@ -129,7 +129,7 @@ def conflicting_labels(material: Material) -> Iterator[Found]:
 
     No model can distinguish them.
 
-    Effect: the share of train rows in such groups. Numbers conflict if they differ by more than a twentieth
+    effect: the share of train rows in such groups. Numbers conflict if they differ by more than a twentieth
     of the
     target's standard deviation.
     """

@@ -373,7 +373,7 @@ def _stronger(a: Found | None, b: Found) -> Found:
 
 
 def _found_bytes(blob: Blob, labels: LabelBytes) -> Found | None:
-    """Return a finding if consecutive labels stand in a file.
+    """Return a finding if a file holds consecutive labels.
 
     As numbers, bits or text.
     """

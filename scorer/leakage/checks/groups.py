@@ -22,7 +22,7 @@ from scorer.reading.columns import FloatArray
 MIN_ROWS_PER_KEY, MAX_ROWS_PER_KEY = 1.3, 50.0
 MIN_KEYS, FEWEST_KEYS = 30, 20
 MIN_OVERLAP = 0.2
-"""Of the test rows, whose value of a candidate key also stands in train."""
+"""Share of the test rows whose value of a candidate key is also in train."""
 LIKENESS_FLOOR = 0.1
 """Correlation of targets within a value, beyond that of neighbouring values."""
 FEW_ROWS = 300.0
@@ -36,7 +36,7 @@ def declared_group_overlap(material: Material) -> Iterator[Found]:
 
     A group is a patient, a speaker or the like.
 
-    Effect: the share of test rows whose declared group also has train rows.
+    effect: the share of test rows whose declared group also has train rows.
     """
     name = material.group
     if name is None:
@@ -56,7 +56,7 @@ def declared_group_overlap(material: Material) -> Iterator[Found]:
         values = len(np.unique(other[shared]))
         example = b.texts[int(np.flatnonzero(shared)[0])].as_py()[:40]
         yield Found(
-            f"{values:,} values of the declared group column {name} stand in both train and test ({k:,} "
+            f"{values:,} values of the declared group column {name} are in both train and test ({k:,} "
             f"of {n:,} test rows); "
             f"the first is {example!r}.",
             "Split again so that every group is wholly on one side.",
@@ -90,7 +90,7 @@ def undeclared_group_overlap(material: Material) -> Iterator[Found]:
 
     Rows of one value share their target.
 
-    Effect: how much more alike the targets of rows of one value are than those of the next values (a
+    effect: how much more alike the targets of rows of one value are than those of the next values (a
     correlation;
     numbers are compared with their neighbours in size, words in their order).
     """
@@ -129,7 +129,7 @@ def undeclared_group_overlap(material: Material) -> Iterator[Found]:
 def few_clusters(material: Material) -> Iterator[Found]:
     """Test rows from too few groups for reliable scores.
 
-    Effect: the effective number of rows, n / (1 + (m - 1) ICC), with the targets' intraclass correlation in
+    effect: the effective number of rows, n / (1 + (m - 1) ICC), with the targets' intraclass correlation in
     the
     declared groups. That of a good model's losses is usually smaller, so this is a lower bound.
     """

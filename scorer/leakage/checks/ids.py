@@ -14,7 +14,7 @@ from scipy import stats
 from scorer.leakage.check import ALARM, AUC_FLOOR, Found, check
 from scorer.leakage.frame import Codes
 from scorer.leakage.material import Material, NotChecked, Side
-from scorer.leakage.row_orders import PERIODS, order_finding, rhythm_of, whose_target
+from scorer.leakage.row_orders import PERIODS, order_finding, regularity_of, whose_target
 from scorer.leakage.sampled import labelled_sides, sampled_side
 from scorer.leakage.statistics import (
     association,
@@ -33,7 +33,7 @@ def id_signal(material: Material) -> Iterator[Found]:
 
     By their number, first or last characters, or length.
 
-    Effect: AUC of the most predictive part of the id.
+    effect: AUC of the most predictive part of the id.
     """
     views = [(side, target) for side, target in labelled_sides(material) if side.ids]
     if not views:
@@ -49,7 +49,7 @@ def id_signal(material: Material) -> Iterator[Found]:
 def id_overlap(material: Material) -> Iterator[Found]:
     """Ids that are in both train and test.
 
-    Effect: the share of test ids. Ids that merely count from 0 or 1 in both tables name different rows.
+    effect: the share of test ids. Ids that merely count from 0 or 1 in both tables name different rows.
     """
     train, test = material.train, material.test
     assert train is not None
@@ -65,7 +65,7 @@ def id_overlap(material: Material) -> Iterator[Found]:
     if not k:
         return
     example = own[int(np.flatnonzero(both)[0])].as_py()
-    words = f"{k:,} of {n:,} test ids ({k / n:.1%}) also stand in train; the first is {example!r}."
+    words = f"{k:,} of {n:,} test ids ({k / n:.1%}) are also in train; the first is {example!r}."
     first, second = _counting(own), _counting(other)
     if first is not None and second is not None and _restarts(first) and _restarts(second):
         yield Found(
@@ -211,10 +211,10 @@ def _id_parts(
         else np.argsort(np.array(words), kind="stable")
     )
     if numbers is not None and best is None and not side.is_sample:
-        rhythm = rhythm_of(target.take(order))
-        log10p = corrected(rhythm.log10p, n_tests)
-        if log10p <= -ALARM and rhythm.auc >= AUC_FLOOR:
-            best = rhythm.auc, log10p, "order"
+        regularity = regularity_of(target.take(order))
+        log10p = corrected(regularity.log10p, n_tests)
+        if log10p <= -ALARM and regularity.auc >= AUC_FLOOR:
+            best = regularity.auc, log10p, "order"
     if best is None:
         return
     auc, log10p, part = best

@@ -63,7 +63,7 @@ def label_shift(material: Material) -> Iterator[Found]:
         if corrected(log10p, len(compared)) > -SOFT_ALARM:
             continue
         clustered = material.is_grouped and (first_groups is None or second_groups is None)
-        calm = material.is_sequential or clustered
+        is_expected = material.is_sequential or clustered
         why = (
             " The split is in time: a drift may explain it."
             if material.is_sequential
@@ -77,7 +77,7 @@ def label_shift(material: Material) -> Iterator[Found]:
             "compared, and a constant submission reveals the difference.",
             effect=effect,
             log10p=log10p,
-            severity="info" if calm else "warn",
+            severity="info" if is_expected else "warn",
             where=words,
         )
 

@@ -36,28 +36,26 @@ def missingness_signal(material: Material) -> Iterator[Found]:
     pool = pool_of(material)
     if not pool.target_names:
         raise NotChecked(material.lacking.get("hidden") or material.why_not("train_target"))
-    holes = {
+    gaps = {
         name: pool.column(name).missing & pool.has(name) for name in pool.names if name not in pool.declared
     }
-    holes = {
-        name: missing
-        for name, missing in holes.items()
-        if missing.any() and not missing[pool.has(name)].all()
+    gaps = {
+        name: missing for name, missing in gaps.items() if missing.any() and not missing[pool.has(name)].all()
     }
-    if not holes:
+    if not gaps:
         return
     for target_name in pool.target_names:
         target = pool.any_target(target_name)
         rows = pool.independent(target, tightly=False)
         if rows.sum() < MIN_ROWS:
             raise NotChecked(f"there are fewer than {MIN_ROWS} independent labelled rows")
-        n_tests = len(holes) + 2
+        n_tests = len(gaps) + 2
         found_column = False
-        for name, missing in holes.items():
+        for name, missing in gaps.items():
             own = rows & pool.has(name)
             best = max(
-                (_hole(missing[part], target.take(part)) for part in _parts(material, pool, own)),
-                key=lambda hole: -hole.log10p,
+                (_missing_effect(missing[part], target.take(part)) for part in _parts(material, pool, own)),
+                key=lambda gap: -gap.log10p,
             )
             log10p = corrected(best.log10p, 2 * n_tests if material.is_sequential else n_tests)
             if log10p > -SOFT_ALARM or not best.is_strong:
@@ -81,9 +79,9 @@ def missingness_signal(material: Material) -> Iterator[Found]:
                     **_missing_by_target(missing[own], target.take(own)),
                 },
             )
-        if found_column or len(holes) < 2:
+        if found_column or len(gaps) < 2:
             continue
-        matrix = np.column_stack([missing[rows] for missing in holes.values()])
+        matrix = np.column_stack([missing[rows] for missing in gaps.values()])
         counts = matrix.sum(axis=1).astype(np.float64)
         own_target = target.take(rows)
         by_number = association(counts, own_target)
@@ -105,20 +103,20 @@ def missingness_signal(material: Material) -> Iterator[Found]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Hole:
+class _Missing:
     log10p: float
     effect: float
     is_strong: bool
     words: str
 
 
-def _hole(missing: Mask, target: Target) -> _Hole:
+def _missing_effect(missing: Mask, target: Target) -> _Missing:
     """Return how missing values go with a target.
 
     Exact for classes, by ranks for numbers.
     """
     n, m = len(missing), int(missing.sum())
-    none = _Hole(0.0, 1.0, False, "")
+    none = _Missing(0.0, 1.0, False, "")
     if m < 3 or n - m < 3:
         return none
     if target.kind == "number":
@@ -126,7 +124,7 @@ def _hole(missing: Mask, target: Target) -> _Hole:
             return none
         auc, z = area_under_curve(target.values, missing)
         words = f"the target is larger where it is missing with probability {auc:.2f}"
-        return _Hole(log10p_of_z(z), max(auc, 1 - auc), max(auc, 1 - auc) >= 0.57, words)
+        return _Missing(log10p_of_z(z), max(auc, 1 - auc), max(auc, 1 - auc) >= 0.57, words)
     best = none
     for name, hot in target.hot:
         both, positives = int((missing & hot).sum()), int(hot.sum())
@@ -144,7 +142,7 @@ def _hole(missing: Mask, target: Target) -> _Hole:
                 f"class {name} is {both / m:.1%} where it is missing and "
                 f"{(positives - both) / (n - m):.1%} elsewhere"
             )
-            best = _Hole(log10p, odds, odds > 1.5, words)
+            best = _Missing(log10p, odds, odds > 1.5, words)
     return best
 
 

@@ -33,7 +33,7 @@ def near_duplicate_rows(material: Material) -> Iterator[Found]:
 
     Numbers moved a little, or one cell changed.
 
-    Effect: the share of test rows. Near is far below the distance to the next few train rows, by a law that
+    effect: the share of test rows. Near is far below the distance to the next few train rows, by a law that
     holds
     for any smooth distribution: (r1/r6)^k is the least of five uniform numbers in k dimensions.
     """
@@ -91,7 +91,7 @@ def _near_by_numbers(material: Material) -> Iterator[Found]:
 def near_duplicate_texts(material: Material) -> Iterator[Found]:
     """Test texts that nearly equal a train text.
 
-    Effect: the share of test rows. Texts are compared by the Jaccard similarity of 5-character shingles;
+    effect: the share of test rows. Texts are compared by the Jaccard similarity of 5-character shingles;
     candidates
     come from 64 minima of hashes in 16 bands (MinHash).
     """

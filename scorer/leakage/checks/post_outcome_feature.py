@@ -26,7 +26,7 @@ def post_outcome_feature(material: Material) -> Iterator[Found]:
     train, test = pool.train, pool.test
     assert train is not None
     assert test is not None
-    calm = material.is_sequential or material.is_grouped
+    is_expected = material.is_sequential or material.is_grouped
     reported: set[str] = set()
     for target in train.targets:
         rows = pool.independent(pool.train_target(target.name))
@@ -52,7 +52,7 @@ def post_outcome_feature(material: Material) -> Iterator[Found]:
                 else f"Drop {name} from train, or give it in test as well.",
                 effect=power.effect,
                 log10p=log10p if predicts else None,
-                severity="info" if not predicts or (calm and not is_null) else "warn",
+                severity="info" if not predicts or (is_expected and not is_null) else "warn",
                 where=name,
             )
     for target_name, found in powers_of(material, pool).items():
@@ -63,7 +63,7 @@ def post_outcome_feature(material: Material) -> Iterator[Found]:
             error = math.hypot(one.train.error, one.carried.error)
             z = gap / error if error > 0 else 0.0
             # The largest z expected by chance of hundreds of columns is far below 5.
-            if z <= 6 or gap <= (0.2 if calm else 0.08):
+            if z <= 6 or gap <= (0.2 if is_expected else 0.08):
                 continue
             yield Found(
                 f"column {one.name} predicts {target_name} with {pool.measure(target_name)} "
@@ -74,7 +74,7 @@ def post_outcome_feature(material: Material) -> Iterator[Found]:
                 "Make both tables in the same way.",
                 effect=one.train.effect,
                 log10p=corrected(log10p_of_z(z), len(found)),
-                severity="info" if calm else "warn",
+                severity="info" if is_expected else "warn",
                 where=one.name,
             )
 

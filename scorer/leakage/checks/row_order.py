@@ -8,7 +8,7 @@ import numpy as np
 
 from scorer.leakage.check import ALARM, AUC_FLOOR, Found, check
 from scorer.leakage.material import Material, Side
-from scorer.leakage.row_orders import order_finding, rhythm_of, whose_target
+from scorer.leakage.row_orders import order_finding, regularity_of, whose_target
 from scorer.leakage.sampled import labelled_sides
 from scorer.leakage.statistics import association, corrected
 from scorer.leakage.target import Target
@@ -20,7 +20,7 @@ def row_order(material: Material) -> Iterator[Found]:
 
     Such as sorted files, or positives first.
 
-    Effect: AUC of the row number (0.5 + |rho| / 2 of a number).
+    effect: AUC of the row number (0.5 + |rho| / 2 of a number).
     """
     views = labelled_sides(material)
     alarms = []
@@ -51,24 +51,24 @@ def row_order(material: Material) -> Iterator[Found]:
 def row_blocks(material: Material) -> Iterator[Found]:
     """Neighbouring rows, or rows at fixed distances, with like targets.
 
-    Effect: AUC of the mean of the two neighbours (of rows at the distance found) for a row's own target.
+    effect: AUC of the mean of the two neighbours (of rows at the distance found) for a row's own target.
     """
     views = labelled_sides(material)
     alarms = []
     for side, target in views:
-        rhythm = rhythm_of(target)
-        log10p = corrected(rhythm.log10p, len(views))
-        if log10p <= -ALARM and rhythm.auc >= AUC_FLOOR:
-            alarms.append((side, target, rhythm, log10p))
-    for side, target, rhythm, log10p in alarms:
+        regularity = regularity_of(target)
+        log10p = corrected(regularity.log10p, len(views))
+        if log10p <= -ALARM and regularity.auc >= AUC_FLOOR:
+            alarms.append((side, target, regularity, log10p))
+    for side, target, regularity, log10p in alarms:
         yield order_finding(
             material,
             side,
             target,
             np.arange(len(side)),
-            rhythm.auc,
+            regularity.auc,
             log10p,
-            f"{side.file}: {rhythm.words} {whose_target(side, target)} with AUC {rhythm.auc:.3f}."
+            f"{side.file}: {regularity.words} {whose_target(side, target)} with AUC {regularity.auc:.3f}."
             + _only_here(views, [alarm[0] for alarm in alarms]),
             "Shuffle the rows with a secret seed before writing the files, and assign ids after that.",
         )

@@ -25,7 +25,7 @@ from scorer.reading.columns import FloatArray
 from scorer.wording import ID_JOINT
 
 _ORDER_ROWS = 200_000
-"""Rows from the start of a file in which an order is looked for."""
+"""Rows of a file above which usual seeds are not tried."""
 _STEPS = (2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 16, 20, 25, 50, 100)
 _SEEDS = (
     *range(11), 42, 99, 100, 101, 123, 256, 666, 777, 1000, 1234, 1337,
@@ -68,7 +68,7 @@ def split_recoverable(material: Material) -> Iterator[Found]:
                 severity="info",
             )
             return
-    yield from _membership(material, rows, public, private, ("public", "private"), _SHUFFLE, loudest="block")
+    yield from _membership(material, rows, public, private, ("public", "private"), _SHUFFLE, worst="block")
 
 
 @check("decoys_separable", scope="split", needs=(), cost="columns x n")
@@ -95,7 +95,7 @@ def decoys_separable(material: Material) -> Iterator[Found]:
         ignored,
         ("scored", "ignored"),
         advice,
-        loudest="info" if material.is_sequential else "warn",
+        worst="info" if material.is_sequential else "warn",
     )
 
 
@@ -165,7 +165,7 @@ def _membership(
     names: tuple[str, str],
     advice: str,
     *,
-    loudest: Severity,
+    worst: Severity,
 ) -> Iterator[Found]:
     """Find everything that separates one part of test from another.
 
@@ -185,10 +185,10 @@ def _membership(
         signs += _kept(_in_sample(material, rows, used, inside))
     signs += _in_columns(material, inside, outside, names)
     for sign in signs:
-        severity: Severity = "warn" if loudest == "block" else loudest
+        severity: Severity = "warn" if worst == "block" else worst
         # A small test gives no smaller p, even for a rule that holds in every row.
         certain = sign.effect >= APART and (sign.log10p <= -BLOCK or sign.effect >= FAR_APART)
-        if loudest == "block" and certain and (sign.where[:7] != "column " or sign.effect >= FAR_APART):
+        if worst == "block" and certain and (sign.where[:7] != "column " or sign.effect >= FAR_APART):
             severity = "block"
         if material.is_sequential or (material.is_grouped and sign.where.startswith("column ")):
             severity = "info" if severity == "warn" else severity
@@ -242,7 +242,7 @@ def _in_order(where: str, position: FloatArray, member: Mask) -> Iterator[_Sign]
 
     Early or late, in blocks, or every so many rows.
 
-    position: shape (n,), distinct numbers; whole ones are also looked at by their remainders.
+    position: shape (n,), distinct numbers; whole ones are also tested by their remainders.
     """
     auc, z = area_under_curve(position, member)
     picture = _along(position, member, where)

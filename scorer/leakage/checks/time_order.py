@@ -30,7 +30,7 @@ FAR = 20
 def sequential_neighbours(material: Material) -> Iterator[Found]:
     """A series split at random, so that neighbours predict the target.
 
-    Effect: AUC of the mean target of the nearest train rows in time (0.5 + |rho| / 2 of a number), where
+    effect: AUC of the mean target of the nearest train rows in time (0.5 + |rho| / 2 of a number), where
     nearby rows
     predict more than rows further away.
     """
@@ -47,10 +47,10 @@ def sequential_neighbours(material: Material) -> Iterator[Found]:
     best: tuple[float, float, str, Target, int] | None = None
     for name, entity, own, other in orders:
         for target in test.targets:
-            mate = next((t for t in train.targets if t.name == target.name), None)
-            if mate is None:
+            labels = next((t for t in train.targets if t.name == target.name), None)
+            if labels is None:
                 continue
-            found = _copying(own, other, entity, mate, target)
+            found = _copying(own, other, entity, labels, target)
             if found is None:
                 continue
             auc, z, n = found
@@ -76,7 +76,7 @@ def sequential_neighbours(material: Material) -> Iterator[Found]:
 def future_rows(material: Material) -> Iterator[Found]:
     """Train rows later than test rows in a split by time.
 
-    Effect: the share of test rows that are earlier than the last train row. A split that is declared
+    effect: the share of test rows that are earlier than the last train row. A split that is declared
     random, stratified or grouped
     may cover the same time.
     """

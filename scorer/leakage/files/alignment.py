@@ -82,14 +82,14 @@ def vectors_of(table: Table, hidden: Hidden) -> Iterator[Vector]:
     ]
     ways = [*by_id, *_shifted(fitting, table.n_rows)]
     keys = {way.key for way in by_id}
-    worthy = _worthy(columns, ways, hidden, rng) if ways else {}
+    candidates = _candidates(columns, ways, hidden, rng) if ways else {}
     for number, way in enumerate(ways):
         if way.key:
             train = _train_rows(table, way.key, hidden)
             held, times = np.unique(way.rows[way.rows >= 0], return_counts=True)
             held = thinned(held, rng)
             # Rows that come several times are averaged, which the quick test did not do.
-            chosen = range(len(columns)) if times.max() > 1 and len(columns) <= 200 else worthy[number]
+            chosen = range(len(columns)) if times.max() > 1 and len(columns) <= 200 else candidates[number]
             for column in (columns[i] for i in chosen):
                 if column.name not in keys:
                     numbers, codes = _scattered(column, way.rows, hidden.n)
@@ -107,7 +107,7 @@ def vectors_of(table: Table, hidden: Hidden) -> Iterator[Vector]:
                     )
             continue
         places = thinned(np.flatnonzero(way.rows >= 0), rng)
-        for column in (columns[i] for i in worthy[number]):
+        for column in (columns[i] for i in candidates[number]):
             numbers = column.numbers
             if column.name in keys or (numbers is not None and column.is_counter):
                 continue
@@ -157,7 +157,7 @@ def _is_feature(hidden: Hidden, name: str) -> bool:
     return train is not None and name in train.frame
 
 
-def _worthy(
+def _candidates(
     columns: Sequence[Column], ways: Sequence[_Way], hidden: Hidden, rng: np.random.Generator
 ) -> dict[int, list[int]]:
     """Return the columns worth a closer test, by way.

@@ -24,13 +24,13 @@ COPIES: dict[str, Callable[[np.ndarray], Any]] = {
 
 @pytest.mark.parametrize("form", COPIES)
 @pytest.mark.parametrize("kind", ["binary", "number"])
-def test_a_copied_target_blocks_in_whatever_clothes(tmp_path: Path, form: str, kind: str) -> None:
+def test_a_transformed_copy_of_the_target_blocks(tmp_path: Path, form: str, kind: str) -> None:
     world = mixed(kind)
     world.put("leak", COPIES[form](world.labels))
     assert worst(run(world.material(tmp_path / "c"), "target_copy"), "leak") == "block"
 
 
-def test_a_copy_blocks_where_most_targets_are_alike(tmp_path: Path) -> None:
+def test_a_copy_blocks_where_most_targets_are_equal(tmp_path: Path) -> None:
     # Ranks of the copy are chance among equal targets; the values themselves are not.
     world = mixed("number")
     for table in (world.train, world.test):
@@ -82,7 +82,7 @@ def test_a_noisy_target_blocks(tmp_path: Path, world: World) -> None:
     assert worst(run(world.material(tmp_path / "c"), "target_copy", "strong_feature"), "leak") == "block"
 
 
-def test_a_word_that_gives_the_label_away_blocks(tmp_path: Path) -> None:
+def test_a_word_that_predicts_the_label_blocks(tmp_path: Path) -> None:
     world = mixed()
     for table in (world.train, world.test):
         table["note"] += " status:" + table["target"].astype(str)
@@ -91,7 +91,7 @@ def test_a_word_that_gives_the_label_away_blocks(tmp_path: Path) -> None:
     assert "status:" in found[0][1].evidence
 
 
-def test_a_column_that_only_test_has_blocks_if_it_tells_the_labels(tmp_path: Path) -> None:
+def test_a_column_only_in_test_blocks_if_it_predicts_the_labels(tmp_path: Path) -> None:
     world = mixed()
     y = world.test["target"]
     world.test["extra"] = y + world.rng.normal(size=len(y)) * 0.4
@@ -99,7 +99,7 @@ def test_a_column_that_only_test_has_blocks_if_it_tells_the_labels(tmp_path: Pat
 
 
 @pytest.mark.parametrize("form", ["absent", "empty", "constant", "other"])
-def test_what_only_train_knows_of_the_outcome_is_warned_of(tmp_path: Path, form: str) -> None:
+def test_a_column_known_after_the_outcome_warns(tmp_path: Path, form: str) -> None:
     world = real("breast")
     y = world.labels
     world.put("leak", np.round(y + world.rng.normal(size=len(y)) * 0.5 * y.std(), 3))
@@ -111,7 +111,7 @@ def test_what_only_train_knows_of_the_outcome_is_warned_of(tmp_path: Path, form:
     assert worst(run(world.material(tmp_path / "c"), "post_outcome_feature"), "leak") == "warn"
 
 
-def test_two_columns_that_name_one_person_are_a_key(tmp_path: Path) -> None:
+def test_two_columns_that_name_one_person_warn_as_a_key(tmp_path: Path) -> None:
     world = mixed(n=1500)
     y = world.labels
     person = np.empty(len(y), dtype=int)
@@ -122,7 +122,7 @@ def test_two_columns_that_name_one_person_are_a_key(tmp_path: Path) -> None:
     assert worst(run(world.material(tmp_path / "c"), "pair_key"), "first") == "warn"
 
 
-def test_a_place_on_a_map_is_no_key(tmp_path: Path) -> None:
+def test_coordinates_are_not_reported_as_a_key(tmp_path: Path) -> None:
     rng = np.random.default_rng(3)
     north, east = (np.round(rng.uniform(0, 0.3, 1500), 2) for _ in range(2))
     hill = np.sin(20 * north) * np.cos(20 * east) + 0.3 * rng.normal(size=1500) > 0
@@ -130,7 +130,7 @@ def test_a_place_on_a_map_is_no_key(tmp_path: Path) -> None:
     assert not run(world.material(tmp_path / "c"), "pair_key")
 
 
-def test_gaps_that_follow_the_label_or_the_table_are_warned_of(tmp_path: Path) -> None:
+def test_missing_values_that_follow_the_label_or_the_table_warn(tmp_path: Path) -> None:
     world = mixed()
     n = len(world.train)
     gone = world.rng.random(len(world.is_high)) < np.where(world.is_high, 0.35, 0.1)
@@ -143,7 +143,7 @@ def test_gaps_that_follow_the_label_or_the_table_are_warned_of(tmp_path: Path) -
     assert worst(run(material, "missingness_signal"), "income") == "nothing"
 
 
-def test_gaps_that_follow_the_label_only_by_their_number_are_warned_of(tmp_path: Path) -> None:
+def test_the_number_of_missing_values_that_follows_the_label_warns(tmp_path: Path) -> None:
     world = real("breast")
     names = [name for name in world.test if name not in ("id", "target")]
     for name in names:
@@ -156,7 +156,7 @@ def test_gaps_that_follow_the_label_only_by_their_number_are_warned_of(tmp_path:
 
 
 @pytest.mark.parametrize("way", ["decimals", "zeros", "case", "blanks"])
-def test_the_way_of_writing_is_warned_of_where_it_follows_the_label(tmp_path: Path, way: str) -> None:
+def test_a_number_format_that_follows_the_label_warns(tmp_path: Path, way: str) -> None:
     world = mixed()
     column = "colour" if way == "case" else "score"
     values = np.r_[world.train[column], world.test[column]]
@@ -171,7 +171,7 @@ def test_the_way_of_writing_is_warned_of_where_it_follows_the_label(tmp_path: Pa
     assert worst(run(world.material(tmp_path / "c"), "number_format"), column) == "warn"
 
 
-def test_significant_digits_are_no_way_of_writing(tmp_path: Path) -> None:
+def test_significant_digits_are_not_reported_as_a_number_format(tmp_path: Path) -> None:
     # Instruments write four digits: large values, honestly so for one class, have fewer decimals.
     rng = np.random.default_rng(1)
     y = rng.integers(0, 2, 1200)

@@ -22,7 +22,7 @@ from tests.scorer.leakage.planted import WRITERS, Plant, as_csv, blockers, file_
 
 @pytest.mark.parametrize("file", WRITERS)
 @pytest.mark.parametrize("name", ["breast", "diabetes"])
-def test_labels_in_a_side_file_block_whatever_its_form(plant: Plant, name: str, file: str) -> None:
+def test_labels_in_a_side_file_block_in_every_format(plant: Plant, name: str, file: str) -> None:
     p = plant(name)
     (p.public / file).write_bytes(WRITERS[file](p, p.y))
     (found,) = blockers(p)
@@ -32,7 +32,7 @@ def test_labels_in_a_side_file_block_whatever_its_form(plant: Plant, name: str, 
 
 
 @pytest.mark.parametrize("name", ["digits", "wine"])
-def test_classes_are_found_under_any_coding_and_with_some_labels_wrong(plant: Plant, name: str) -> None:
+def test_classes_in_any_coding_with_some_wrong_labels_block(plant: Plant, name: str) -> None:
     p = plant(name)
     coding = np.random.default_rng(0).permutation(10)
     y = coding[p.y]
@@ -43,7 +43,7 @@ def test_classes_are_found_under_any_coding_and_with_some_labels_wrong(plant: Pl
     assert found.where == "extra.csv"
 
 
-def test_an_archive_in_an_archive_is_looked_into(plant: Plant) -> None:
+def test_an_archive_in_an_archive_is_read(plant: Plant) -> None:
     p = plant()
     inner = io.BytesIO()
     with tarfile.open(fileobj=inner, mode="w:gz") as tar:
@@ -66,7 +66,7 @@ def test_one_small_file_for_each_row_is_read_as_a_table(plant: Plant) -> None:
     assert "info.note" in found.evidence
 
 
-def test_labels_as_raw_bytes_and_in_a_pickle_are_found_without_opening_it(
+def test_labels_as_raw_bytes_or_in_a_pickle_are_found_without_unpickling(
     plant: Plant, tmp_path: Path
 ) -> None:
     class Bomb:
@@ -84,7 +84,7 @@ def test_labels_as_raw_bytes_and_in_a_pickle_are_found_without_opening_it(
     assert not (tmp_path / "opened").exists()
 
 
-def test_ordinary_side_files_are_left_alone(plant: Plant) -> None:
+def test_ordinary_side_files_give_no_finding(plant: Plant) -> None:
     p = plant()
     table = pd.concat([p.train, p.test])
     # Features of all rows in a table of their own, a copy of test, train's labels once more, arrays for
@@ -110,7 +110,7 @@ def test_a_column_that_only_test_rows_have_warns_or_blocks_by_its_strength(plant
     assert ("block", "strong.csv") in [(f.severity, f.where) for f in file_findings(p)]
 
 
-def test_what_is_hidden_but_not_published_is_only_mentioned(plant: Plant) -> None:
+def test_hidden_files_that_are_not_published_give_an_info(plant: Plant) -> None:
     p = plant()
     (p.public / ".git").mkdir()
     (p.public / ".git/answers.csv").write_bytes(as_csv(p, p.y))
@@ -123,7 +123,7 @@ def test_what_is_hidden_but_not_published_is_only_mentioned(plant: Plant) -> Non
 
 
 @pytest.mark.parametrize("name", ["breast", "diabetes"])
-def test_the_original_data_without_ids_block(plant: Plant, name: str) -> None:
+def test_the_original_data_without_ids_blocks(plant: Plant, name: str) -> None:
     p = plant(name)
     original = pd.concat([p.train, p.test]).drop(columns="id").sample(frac=1.0, random_state=0)
     original.to_csv(p.public / "original.csv", index=False)
@@ -131,7 +131,7 @@ def test_the_original_data_without_ids_block(plant: Plant, name: str) -> None:
     assert "shares with the test table" in found.evidence
 
 
-def test_a_second_table_of_features_is_no_leak(plant: Plant) -> None:
+def test_a_second_table_of_features_gives_no_finding(plant: Plant) -> None:
     p = plant("breast")
     both = pd.concat([p.train, p.test]).drop(columns=["id", "target"]).sample(frac=1.0, random_state=0)
     both.assign(more=np.random.default_rng(0).normal(size=len(both))).to_csv(

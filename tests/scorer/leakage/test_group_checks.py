@@ -27,7 +27,7 @@ def test_a_declared_group_on_both_sides_blocks(run_checks: Audit) -> None:
     assert severities(run_checks(train, test, "group_overlap", more=GROUPED), "group_overlap") == ["block"]
 
 
-def test_an_undeclared_entity_on_both_sides_is_found(run_checks: Audit) -> None:
+def test_an_undeclared_group_on_both_sides_warns(run_checks: Audit) -> None:
     train, test = by_patient(overlap=True)
     numbered = [side.assign(patient=side["patient"].str[1:].astype(int)) for side in (train, test)]
     in_id = [
@@ -37,7 +37,7 @@ def test_an_undeclared_entity_on_both_sides_is_found(run_checks: Audit) -> None:
         assert severities(run_checks(*sides, "group_overlap"), "group_overlap") == ["warn"]
 
 
-def test_a_series_split_at_random_is_found_and_one_split_in_time_is_not(run_checks: Audit) -> None:
+def test_a_series_split_at_random_warns_and_one_split_in_time_does_not(run_checks: Audit) -> None:
     table = series()
     is_test = np.random.default_rng(1).random(len(table)) < 0.3
     found = run_checks(table[~is_test], table[is_test], "sequential_neighbours", kind="number")
@@ -45,7 +45,7 @@ def test_a_series_split_at_random_is_found_and_one_split_in_time_is_not(run_chec
     assert run_checks(table[:560], table[560:], "sequential_neighbours", kind="number") == []
 
 
-def test_a_series_of_several_sensors_is_looked_at_sensor_by_sensor(run_checks: Audit) -> None:
+def test_a_series_of_several_sensors_is_checked_sensor_by_sensor(run_checks: Audit) -> None:
     sensors = [series(150, seed).assign(sensor=f"s{seed}") for seed in range(8)]
     table = pd.concat(sensors).sort_values("date", kind="stable").reset_index(drop=True)
     table["id"] = [f"q{i}" for i in np.random.default_rng(0).permutation(len(table))]
@@ -55,9 +55,7 @@ def test_a_series_of_several_sensors_is_looked_at_sensor_by_sensor(run_checks: A
 
 
 @pytest.mark.parametrize("form", ["%Y-%m-%d", "%d.%m.%Y", "%Y%m%d"])
-def test_a_train_row_from_after_the_cut_blocks_however_dates_are_written(
-    run_checks: Audit, form: str
-) -> None:
+def test_a_train_row_later_than_test_blocks_in_every_date_format(run_checks: Audit, form: str) -> None:
     table = series()
     table["date"] = pd.to_datetime(table["date"]).dt.strftime(form)
     train, test = pd.concat([table[:560], table[700:703]]), pd.concat([table[560:700], table[703:]])
@@ -70,14 +68,14 @@ def test_a_train_row_from_after_the_cut_blocks_however_dates_are_written(
     assert run_checks(train, test, "future_rows", kind="number", more=at_random) == []
 
 
-def test_dates_that_cannot_be_read_are_said_not_to_be_checked(run_checks: Audit) -> None:
+def test_unreadable_dates_are_reported_as_not_checked(run_checks: Audit) -> None:
     table = series().assign(date="some day")
     more = "split: {strategy: sequential, time: date}\n"
     found = run_checks(table[:560], table[560:], "future_rows", kind="number", more=more)
     assert severities(found, "future_rows") == ["not checked"]
 
 
-def test_a_test_of_few_groups_is_found_and_groups_that_do_not_matter_are_not(run_checks: Audit) -> None:
+def test_a_test_of_few_groups_warns_only_if_groups_matter(run_checks: Audit) -> None:
     def few(strength: float) -> list[Result]:
         train, test = by_patient(overlap=False, n_patients=20, strength=strength)
         train, test = (pd.concat([side] * 10).reset_index(drop=True) for side in (train, test))

@@ -9,7 +9,7 @@ from tests.scorer.leakage.tables import REAL, Audit, loud, mixed, real, renumber
 
 
 @pytest.mark.parametrize("name", REAL)
-def test_a_sorted_test_file_is_found(run_checks: Audit, name: str) -> None:
+def test_a_sorted_test_file_warns(run_checks: Audit, name: str) -> None:
     table, kind = real(name)
     train, test = split(table)
     found = run_checks(*renumbered(train, test.sort_values("target")), "row_order", "id_signal", kind=kind)
@@ -19,14 +19,14 @@ def test_a_sorted_test_file_is_found(run_checks: Audit, name: str) -> None:
     assert "hidden" in found[0][2].evidence
 
 
-def test_a_sorted_train_file_is_found_and_said_to_be_train_only(run_checks: Audit) -> None:
+def test_a_sorted_train_file_warns_that_only_train_is_sorted(run_checks: Audit) -> None:
     train, test = split(mixed())
     found = run_checks(*renumbered(train.sort_values("target"), test), "row_order")
     assert "hidden test rows show no such order" in loud(found)[0][1]
 
 
 @pytest.mark.parametrize("name", ["breast_cancer", "digits", "diabetes"])
-def test_blocks_and_cycles_of_like_rows_are_found(run_checks: Audit, name: str) -> None:
+def test_blocks_and_cycles_of_like_rows_warn(run_checks: Audit, name: str) -> None:
     table, kind = real(name)
     train, test = split(table)
     rng = np.random.default_rng(1)
@@ -43,7 +43,7 @@ def test_blocks_and_cycles_of_like_rows_are_found(run_checks: Audit, name: str) 
     ]
 
 
-def test_an_order_that_a_public_column_explains_is_only_noted(run_checks: Audit) -> None:
+def test_an_order_explained_by_a_public_column_gives_an_info(run_checks: Audit) -> None:
     train, test = (side.sort_values("age") for side in split(mixed(1500)))
     found = run_checks(*renumbered(train, test), "row_order", "row_blocks")
     assert loud(found) == []
@@ -51,7 +51,7 @@ def test_an_order_that_a_public_column_explains_is_only_noted(run_checks: Audit)
 
 
 @pytest.mark.parametrize("way", ["number", "prefix", "parity"])
-def test_an_id_that_tells_the_target_is_found(run_checks: Audit, way: str) -> None:
+def test_an_id_that_predicts_the_target_warns(run_checks: Audit, way: str) -> None:
     for name in ("wine", "diabetes"):
         table, kind = real(name)
         rng = np.random.default_rng(2)
@@ -68,20 +68,20 @@ def test_an_id_that_tells_the_target_is_found(run_checks: Audit, way: str) -> No
         assert "warn" in severities(run_checks(train, test, "id_signal", kind=kind), "id_signal"), name
 
 
-def test_an_id_of_test_that_stands_in_train_blocks(run_checks: Audit) -> None:
+def test_an_id_in_train_and_test_blocks(run_checks: Audit) -> None:
     train, test = split(mixed())
     test.loc[7, "id"] = train.loc[9, "id"]
     assert severities(run_checks(train, test, "id_overlap"), "id_overlap") == ["block"]
 
 
-def test_ids_that_count_from_nought_in_both_tables_are_only_noted(run_checks: Audit) -> None:
+def test_ids_that_count_from_zero_in_both_tables_give_an_info(run_checks: Audit) -> None:
     train, test = split(mixed())
     for name in ("{}", "row_{}"):
         again = [side.assign(id=[name.format(i) for i in range(len(side))]) for side in (train, test)]
         assert severities(run_checks(*again, "id_overlap"), "id_overlap") == ["info"]
 
 
-def test_constant_copied_and_mixed_columns_are_found(run_checks: Audit) -> None:
+def test_constant_repeated_and_mixed_columns_warn(run_checks: Audit) -> None:
     table = mixed()
     table = table.assign(unit="mg", again=table["score"], odd=table["age"].astype(str), nothing=np.nan)
     table.loc[[4, 90, 200], "odd"] = "unknown"
@@ -89,14 +89,14 @@ def test_constant_copied_and_mixed_columns_are_found(run_checks: Audit) -> None:
     assert {evidence.split()[1] for _, evidence in loud(found)} == {"unit", "nothing", "again", "odd"}
 
 
-def test_dead_pixels_are_only_noted(run_checks: Audit) -> None:
+def test_constant_pixels_give_an_info(run_checks: Audit) -> None:
     table, kind = real("digits")
     assert set(severities(run_checks(*split(table), "constant_column", kind=kind), "constant_column")) == {
         "info"
     }
 
 
-def test_a_value_that_only_test_has_is_found_and_rare_values_are_not(run_checks: Audit) -> None:
+def test_a_value_only_in_test_warns_and_rare_values_do_not(run_checks: Audit) -> None:
     rng = np.random.default_rng(0)
     table = mixed().assign(street=[f"street {int(code)}" for code in rng.zipf(1.6, 600) % 200])
     train, test = split(table)

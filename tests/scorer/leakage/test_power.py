@@ -42,7 +42,7 @@ def test_the_oracle_budget_warns_only_within_the_competitions_own_limits(plant: 
     assert list(power.oracle_budget_check(plant("digits", extra=few).material())) == []
 
 
-def test_an_own_metric_is_not_checked_and_says_so(plant: Plant) -> None:
+def test_an_own_metric_is_reported_as_not_checked(plant: Plant) -> None:
     p = plant(extra="")
     text = (p.folder / "challenge.yaml").read_text()
     (p.folder / "challenge.yaml").write_text(
@@ -55,7 +55,7 @@ def test_an_own_metric_is_not_checked_and_says_so(plant: Plant) -> None:
         list(power.metric_degenerate(p.material()))
 
 
-def test_every_title_may_be_read_by_participants() -> None:
+def test_every_title_has_a_readable_length() -> None:
     for code in (
         "labels_in_public_file",
         "file_metadata",

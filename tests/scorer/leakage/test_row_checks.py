@@ -22,17 +22,17 @@ from tests.scorer.leakage.test_group_checks import series
 
 
 @pytest.mark.parametrize("name", REAL)
-def test_a_random_split_of_real_data_is_silent(run_checks: Audit, name: str) -> None:
+def test_a_random_split_of_real_data_gives_no_finding(run_checks: Audit, name: str) -> None:
     table, kind = real(name)
     assert loud(run_checks(*split(table, 1), kind=kind)) == []
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-def test_a_random_split_of_a_mixed_table_is_silent(run_checks: Audit, seed: int) -> None:
+def test_a_random_split_of_a_mixed_table_gives_no_finding(run_checks: Audit, seed: int) -> None:
     assert loud(run_checks(*split(mixed(seed=seed), seed))) == []
 
 
-def test_a_table_of_few_distinct_rows_repeats_itself_and_is_only_noted(run_checks: Audit) -> None:
+def test_a_table_of_few_distinct_rows_gives_only_an_info(run_checks: Audit) -> None:
     rng = np.random.default_rng(3)
     table = pd.DataFrame({f"c{i}": rng.choice(list("abc"), 700) for i in range(4)})
     table["c1"] = np.where(rng.random(700) < 0.8, table["c0"], table["c1"])
@@ -43,7 +43,7 @@ def test_a_table_of_few_distinct_rows_repeats_itself_and_is_only_noted(run_check
     assert severities(found, "conflicting_labels") == ["info"]
 
 
-def test_a_rare_class_and_many_classes_do_not_look_like_blocks(run_checks: Audit) -> None:
+def test_a_rare_class_and_many_classes_give_no_row_blocks(run_checks: Audit) -> None:
     rng = np.random.default_rng(1)
     table = mixed(1500, 4)
     for seed in range(2):
@@ -55,7 +55,7 @@ def test_a_rare_class_and_many_classes_do_not_look_like_blocks(run_checks: Audit
         )
 
 
-def test_three_pairs_of_a_rare_class_at_one_distance_are_chance(run_checks: Audit) -> None:
+def test_three_pairs_of_a_rare_class_at_one_distance_give_no_finding(run_checks: Audit) -> None:
     # Of 17 random rows in 1400, three pairs share one of the 37 distances in one file of forty; by a normal
     # law the p of one distance would be 2e-8.
     train, test = renumbered(*split(mixed(2000, 4)))
@@ -64,7 +64,7 @@ def test_three_pairs_of_a_rare_class_at_one_distance_are_chance(run_checks: Audi
     assert loud(run_checks(train, test, "row_blocks")) == []
 
 
-def test_a_declared_and_clean_split_by_groups_is_silent(run_checks: Audit) -> None:
+def test_a_declared_clean_split_by_groups_gives_no_finding(run_checks: Audit) -> None:
     # A height belongs to one patient: its rows are alike, which is no evidence about the other side.
     train, test = by_patient(overlap=False, strength=4)
     heights = np.random.default_rng(3).normal(170, 12, 120).round()
@@ -72,7 +72,7 @@ def test_a_declared_and_clean_split_by_groups_is_silent(run_checks: Audit) -> No
     assert loud(run_checks(train, test, more=GROUPED)) == []
 
 
-def test_a_declared_and_clean_split_in_time_is_silent(run_checks: Audit) -> None:
+def test_a_declared_clean_split_in_time_gives_no_finding(run_checks: Audit) -> None:
     table = series()
     found = run_checks(
         table[:560], table[560:], kind="number", more="split: {strategy: sequential, time: date}\n"
@@ -98,7 +98,7 @@ def test_records_repeated_before_the_split_block(run_checks: Audit) -> None:
     assert severities(run_checks(*split(repeated), "duplicate_rows"), "duplicate_rows")[0] == "block"
 
 
-def test_twins_are_found_though_case_spaces_digits_and_row_numbers_differ(run_checks: Audit) -> None:
+def test_rows_that_differ_only_in_case_spaces_digits_or_row_number_block(run_checks: Audit) -> None:
     train, test = split(mixed())
     copies = train.iloc[:6].assign(city=[f" {city.upper()} " for city in train["city"][:6]])
     copies["score"] = copies["score"].map(lambda value: float(f"{value:.9g}"))
@@ -109,7 +109,7 @@ def test_twins_are_found_though_case_spaces_digits_and_row_numbers_differ(run_ch
     assert severities(run_checks(train, test, "duplicate_rows"), "duplicate_rows") == ["block"]
 
 
-def test_the_number_of_copies_in_test_that_tells_the_target_is_found(run_checks: Audit) -> None:
+def test_a_number_of_copies_that_predicts_the_target_warns(run_checks: Audit) -> None:
     train, test = split(mixed(900))
     test = pd.concat([test, test[test["target"] == 1].iloc[::3]]).sample(frac=1, random_state=0)
     found = run_checks(*renumbered(train, test), "duplicate_rows")
@@ -117,7 +117,7 @@ def test_the_number_of_copies_in_test_that_tells_the_target_is_found(run_checks:
     assert any("number of copies" in evidence for _, evidence in loud(found))
 
 
-def test_rows_moved_a_little_are_near_twins(run_checks: Audit) -> None:
+def test_rows_with_slightly_changed_numbers_warn(run_checks: Audit) -> None:
     for name in ("breast_cancer", "digits"):
         table, kind = real(name)
         copies = table.sample(frac=0.15, random_state=1)
@@ -128,7 +128,7 @@ def test_rows_moved_a_little_are_near_twins(run_checks: Audit) -> None:
         assert severities(found, "near_duplicate_rows") == ["warn"], name
 
 
-def test_rows_with_one_cell_changed_are_near_twins(run_checks: Audit) -> None:
+def test_rows_with_one_changed_cell_warn(run_checks: Audit) -> None:
     table = mixed()
     copies = table.sample(frac=0.1, random_state=1)
     copies["plan"] = "M"
@@ -136,7 +136,7 @@ def test_rows_with_one_cell_changed_are_near_twins(run_checks: Audit) -> None:
     assert "most often plan" in loud(found)[0][1]
 
 
-def test_texts_with_a_word_more_are_near_twins(run_checks: Audit) -> None:
+def test_texts_with_one_added_word_warn(run_checks: Audit) -> None:
     rng = np.random.default_rng(0)
     words = np.array([f"word{i}" for i in range(500)])
     texts = [" ".join(rng.choice(words, rng.integers(10, 30))) for _ in range(300)]
@@ -150,7 +150,7 @@ def test_texts_with_a_word_more_are_near_twins(run_checks: Audit) -> None:
     assert "warn" in severities(found, "near_duplicate_rows")
 
 
-def test_equal_rows_with_other_labels_are_reported(run_checks: Audit) -> None:
+def test_equal_rows_with_different_labels_are_reported(run_checks: Audit) -> None:
     table = mixed()
     copies = table.sample(frac=0.2, random_state=1)
     copies["target"] = 1 - copies["target"]
@@ -162,7 +162,7 @@ def test_equal_rows_with_other_labels_are_reported(run_checks: Audit) -> None:
 @pytest.mark.parametrize(
     "more", ["", "split: {strategy: grouped, group: one, time: when}\n", "split: {time: none}\n"]
 )
-def test_odd_tables_are_looked_at_without_a_crash(run_checks: Audit, n: int, more: str) -> None:
+def test_odd_tables_are_checked_without_a_crash(run_checks: Audit, n: int, more: str) -> None:
     columns = {
         "one": ["a"] * n,
         "empty": [""] * n,

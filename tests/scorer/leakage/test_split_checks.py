@@ -19,14 +19,14 @@ from tests.scorer.leakage.worlds import OWN, REAL, World, mixed, real, run, spli
 
 
 @pytest.mark.parametrize("name", ["wine", "diabetes"])
-def test_test_rows_of_another_kind_are_warned_of(tmp_path: Path, name: str) -> None:
+def test_test_rows_of_another_distribution_warn(tmp_path: Path, name: str) -> None:
     world = real(name)
     for column in [c for c in world.test if c not in ("id", "target")][:3]:
         world.test[column] = world.test[column] + 0.8 * world.train[column].std()
     assert worst(run(world.material(tmp_path / "c"), "adversarial_shift")) == "warn"
 
 
-def test_a_counter_that_runs_on_in_test_blocks_until_the_split_is_declared(tmp_path: Path) -> None:
+def test_a_counter_that_continues_in_test_blocks_unless_the_split_is_declared(tmp_path: Path) -> None:
     world = mixed()
     world.put("record", np.arange(len(world.labels)))
     found = run(world.material(tmp_path / "a"), "adversarial_shift")
@@ -36,7 +36,7 @@ def test_a_counter_that_runs_on_in_test_blocks_until_the_split_is_declared(tmp_p
     assert worst(run(world.material(tmp_path / "b"), "adversarial_shift"), "record") == "info"
 
 
-def test_labels_in_other_shares_are_warned_of(tmp_path: Path) -> None:
+def test_labels_in_different_shares_warn(tmp_path: Path) -> None:
     world = mixed()
     high = world.is_high[len(world.train) :]
     world.usage = np.where(world.rng.random(len(high)) < np.where(high, 0.55, 0.2), "Public", "Private")
@@ -95,7 +95,7 @@ def test_a_sample_submission_made_of_the_labels_blocks(tmp_path: Path, form: str
     assert worst(run(world.material(tmp_path / "c"), "sample_signal")) == "block"
 
 
-def test_decoys_that_can_be_told_are_warned_of(tmp_path: Path) -> None:
+def test_separable_unscored_rows_warn(tmp_path: Path) -> None:
     world = mixed(n=1200)
     decoy = world.rng.random(len(world.test)) < 0.4
     world.usage[decoy] = "Ignored"
@@ -105,13 +105,13 @@ def test_decoys_that_can_be_told_are_warned_of(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", REAL)
-def test_sound_splits_of_real_data_are_silent(tmp_path: Path, name: str) -> None:
+def test_sound_splits_of_real_data_give_no_finding(tmp_path: Path, name: str) -> None:
     found = run(real(name, 5).material(tmp_path / "c"))
     assert [(code, one.where) for code, one in found if one.severity != "info"] == []
 
 
 @pytest.mark.parametrize("kind", ["binary", "class", "number"])
-def test_sound_splits_of_mixed_tables_are_silent(tmp_path: Path, kind: str) -> None:
+def test_sound_splits_of_mixed_tables_give_no_finding(tmp_path: Path, kind: str) -> None:
     assert not run(mixed(kind, seed=4).material(tmp_path / "c"))
 
 
@@ -134,12 +134,12 @@ def speakers(*, declared: bool) -> World:
     return world
 
 
-def test_a_declared_split_by_group_is_silent(tmp_path: Path) -> None:
+def test_a_declared_split_by_group_gives_no_finding(tmp_path: Path) -> None:
     found = run(speakers(declared=True).material(tmp_path / "c"))
     assert [(code, one.where) for code, one in found if one.severity != "info"] == []
 
 
-def test_a_declared_split_by_time_is_told_of_but_not_warned_of(tmp_path: Path) -> None:
+def test_a_declared_split_by_time_gives_an_info(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     day = np.arange(800)
     season = np.sin(day / 15)
@@ -164,7 +164,7 @@ ODD = ["ten rows", "one column", "one value", "all missing", "one class", "ids o
 
 
 @pytest.mark.parametrize("case", [*ODD, "no train", "no test", "no sample"])
-def test_odd_tables_are_read_without_a_crash_and_never_passed_in_silence(tmp_path: Path, case: str) -> None:
+def test_odd_tables_are_checked_or_reported_without_a_crash(tmp_path: Path, case: str) -> None:
     world = mixed(n=16 if case == "ten rows" else 200)
     names = [name for name in world.train if name not in ("id", "target")]
     if case in ("one column", "ids only"):
