@@ -1,4 +1,4 @@
-"""The processes that score: claim, measure, record, and sweep up what was left unfinished."""
+"""The processes that score submissions and inspect competitions."""
 
 import os
 

@@ -44,7 +44,7 @@ log = logging.getLogger("worker")
 
 
 class Pulse:
-    """Writes this worker's heartbeat with the isolation of its sandbox, and keeps the sandbox running."""
+    """Writes this worker's heartbeat and keeps its sandbox running."""
 
     def __init__(self, runner: jobs.Runner, isolation: str) -> None:
         self._runner = runner
@@ -67,7 +67,10 @@ class Pulse:
                 log.exception("organisers' own metrics will fail here")
 
     def _beat(self) -> bool:
-        """Write the heartbeat; return whether a competition has an own metric."""
+        """Write the heartbeat.
+
+        Return whether a competition has an own metric.
+        """
         name, detail = self._runner.name, self._detail
         try:
             with self._runner.database.begin() as session:
@@ -79,7 +82,10 @@ class Pulse:
 
 
 class ScoringWorker(Worker):
-    """RQ's forking worker with heartbeats in the database; expires leases of a killed work-horse."""
+    """RQ's forking worker with heartbeats in the database.
+
+    Expires leases of a killed work-horse.
+    """
 
     runner: jobs.Runner
     pulse: Pulse
@@ -95,8 +101,8 @@ class ScoringWorker(Worker):
 
     def request_stop(self, signum: int, frame: FrameType | None) -> None:
         self.stop.ask()
-        # RQ sets the flag only while a job runs. Otherwise it raises StopRequested, which is lost when the signal
-        # interrupts a callback of the garbage collector.
+        # RQ sets the flag only while a job runs. Otherwise it raises StopRequested, which is lost when the
+        # signal interrupts a callback of the garbage collector.
         self._stop_requested = True
         super().request_stop(signum, frame)  # type: ignore[no-untyped-call]  # RQ has no types here
 
@@ -112,7 +118,10 @@ class ScoringWorker(Worker):
         self._away_since = None
 
     def handle_work_horse_killed(self, job: Job, retpid: int, ret_val: int, rusage: Any) -> None:
-        """Expire the lease at once: the process that held it is dead."""
+        """Expire the lease at once.
+
+        The process that held it is dead.
+        """
         super().handle_work_horse_killed(job, retpid, ret_val, rusage)  # type: ignore[no-untyped-call]  # RQ has no types here
         with self.runner.database.begin() as session:
             ended = evaluations.expire(session, self.runner.name, now=db.now(session))
@@ -120,7 +129,7 @@ class ScoringWorker(Worker):
 
 
 def expire_dead_horses(runner: jobs.Runner) -> None:
-    """Expire leases of this machine's work-horses that were killed together with their worker."""
+    """Expire leases of work-horses killed together with their worker."""
     host = runner.name.split("/")[0]
     with runner.database.begin() as session:
         now = db.now(session)
@@ -178,7 +187,7 @@ def _work(settings: Settings, key: str, runner: jobs.Runner, isolation: str) -> 
 def _listen(
     settings: Settings, key: str, runner: jobs.Runner, pulse: Pulse, poller: Poller, stop: Stop
 ) -> None:
-    """Take hints from Redis, and poll the database while Redis is away, until `stop`.
+    """Take hints from Redis, or poll the database, until `stop`.
 
     Both read the same `stop`, so that a signal between them is not lost.
     """
@@ -206,7 +215,10 @@ def _listen(
 
 
 def _takes_writes(connection: Redis) -> bool:
-    """Return whether Redis takes a write: a full one answers a ping but carries no hints."""
+    """Return whether Redis takes a write.
+
+    A full one answers a ping but carries no hints.
+    """
     try:
         return bool(connection.set("heldout:worker:asks", 1, ex=60))
     except RedisError:

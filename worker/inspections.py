@@ -1,4 +1,4 @@
-"""The job of an inspection, named by string in app.base.queue: claim, compute, record.
+"""The job of an inspection, named by string in app.base.queue.
 
 As scoring it runs in a forked work-horse and holds no connection while it computes; a thread renews the lease
 and writes the progress.
@@ -46,7 +46,10 @@ log = logging.getLogger(__name__)
 
 
 def inspect(inspection_id: int | None) -> int:
-    """Run the inspection named, else one that waits; return how many were finished, 0 or 1."""
+    """Run the inspection named, else one that waits.
+
+    Return how many were finished, 0 or 1.
+    """
     runner = jobs.runner()
     die_with_parent()
     jobs.limit_memory(runner.settings.job_memory_mb)
@@ -116,7 +119,7 @@ def _finite(value: Any) -> Any:
 
 
 class Progress:
-    """How far an inspection is, for the thread that renews its lease: a share from 0 to 1, and a few words."""
+    """How far an inspection is: a share from 0 to 1, and a few words."""
 
     share = 0.0
     doing = "reading"
@@ -126,7 +129,7 @@ class Progress:
 
 
 def _load(runner: Runner, claim: Claim) -> tuple[Challenge, list[Entrant]]:
-    """Return the challenge of the inspected round, and the teams with scores in it."""
+    """Return the inspected round's challenge and teams with scores."""
     with runner.database.read() as session:
         version = session.get_one(ChallengeVersion, session.get_one(Round, claim.round_id).version_id)
         entrants = inspections.entrants(session, claim)
@@ -196,7 +199,7 @@ def _report(runner: Runner, claim: Claim, progress: Progress) -> Finish:
 def _board_files(
     runner: Runner, entrants: Sequence[Entrant], own: Mapping[tuple[int, str], Reading | None]
 ) -> Iterator[BoardFile]:
-    """Yield of each team on the board the file of its public rank and the one that counts."""
+    """Yield each team's file of its public rank and its final one."""
     for entrant in entrants:
         if entrant.is_baseline or entrant.public_id is None or entrant.private_id is None:
             continue
@@ -226,7 +229,7 @@ def _reading(file: TrainFile) -> Reading | None:
 
 
 def _train_files(runner: Runner, claim: Claim, progress: Progress) -> Finish:
-    """Score the train files beside a submission, and diagnose its scores together."""
+    """Score a submission's train files and diagnose its scores."""
     assert claim.submission_id is not None, "train files are beside a submission"
     submission_id = claim.submission_id
     with runner.database.read() as session:
@@ -257,7 +260,8 @@ def _train_files(runner: Runner, claim: Claim, progress: Progress) -> Finish:
                     session, submission_id, kind, file.sha256, state=State.REJECTED, problems=refused[kind]
                 )
             else:
-                # Its gaps are left out: they hold the benchmark's exact score, which participants must not have.
+                # Its gaps are left out: they hold the benchmark's exact score, which participants must not
+                # have.
                 result = _result(rows[kind]) | {
                     "diagnosis": {"code": diagnosis.code, "words": diagnosis.words}
                 }
@@ -276,7 +280,9 @@ def _diagnosis(
     *,
     is_settled: bool,
 ) -> Diagnosis:
-    """Diagnose a submission; before the close only from what the team may know.
+    """Diagnose a submission.
+
+    Before the close only from what the team may know.
 
     That is the shown score, and the benchmark's noise instead of its own.
     """

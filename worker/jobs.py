@@ -1,8 +1,9 @@
-"""The job of a submission, named by string in app.base.queue: claim, score, record.
+"""The job of a submission, named by string in app.base.queue.
 
 It runs in a work-horse of RQ. The parent process imports this module, and with it numpy, pandas and
-scikit-learn, but computes nothing: OpenMP and polars hang in a child whose parent has used them. The bytes of a
-file are parsed in another process (scorer/reading/parsing.py), since the work-horse holds labels and a connection.
+scikit-learn, but computes nothing: OpenMP and polars hang in a child whose parent has used them. The bytes
+of a file are parsed in another process (scorer/reading/parsing.py), since the work-horse holds labels and a
+connection.
 """
 
 from __future__ import annotations
@@ -45,7 +46,8 @@ DRAIN_SECONDS = 5.0
 
 MANY_ROWS = 200_000
 """Above, a file is compared with one earlier file of its team instead of three, so that its notices take less
-than a second."""
+than a second.
+"""
 
 AWAY = (Unavailable, StorageFull, OSError)
 """Faults of storage, vault or machine, which may be over soon."""
@@ -54,7 +56,7 @@ log = logging.getLogger(__name__)
 
 
 class Runner:
-    """What a work-horse needs, made in the parent and inherited by every fork."""
+    """What a work-horse needs, inherited from the parent."""
 
     def __init__(self, settings: Settings, database: Database) -> None:
         self.settings = settings
@@ -67,7 +69,9 @@ class Runner:
         """None without a queue."""
 
     def run(self, *, is_woken: bool = False) -> int:
-        """Score what is due for a short while; return how many were finished.
+        """Score what is due for a short while.
+
+        Return how many were finished.
 
         A job that came by a hint (`is_woken`) sends one for what it leaves.
         """
@@ -86,7 +90,7 @@ class Runner:
         return finished
 
     def _pass_on(self, claim: Claim) -> None:
-        """Replace hints that were used up while the competition was full."""
+        """Replace hints used up while the competition was full."""
         if self.settings.workers_per_competition and self.hints is not None:
             self.hints.send(claim.submission_id)
 
@@ -138,10 +142,12 @@ class Runner:
     def _record(
         self, challenge: scorer.Challenge, claim: Claim, report: scorer.Report, collected: Collected | None
     ) -> None:
-        """Write the score; on the ladder, compare the file with the team's best one before.
+        """Write the score.
 
-        The comparison needs no lock and may take a while, so it is made before the transaction; if another file
-        of the team has become its best meanwhile, it is made again.
+        On the ladder, compare the file with the team's best one before.
+
+        The comparison needs no lock and may take a while, so it is made before the transaction; if another
+        file of the team has become its best meanwhile, it is made again.
         """
         while True:
             with self.database.read() as session:
@@ -172,7 +178,10 @@ class Runner:
     def _add_notices(
         self, challenge: scorer.Challenge, claim: Claim, report: scorer.Report, collected: Collected
     ) -> scorer.Report:
-        """Add notices about the file from itself and the team's earlier files; no label is used."""
+        """Add notices from the file and the team's earlier files.
+
+        No label is used.
+        """
         n_rows = len(challenge.solution.ids)
         with self.database.read() as session:
             earlier = evaluations.earlier_files(session, claim, limit=3 if n_rows <= MANY_ROWS else 1)
@@ -191,7 +200,10 @@ class Runner:
     def _se_to_leader(
         self, challenge: scorer.Challenge, claim: Claim, inputs: ReleaseInputs, own: Aligned
     ) -> float | None:
-        """Return the standard error of the difference to the team's best file on the public rows; None if it has none."""
+        """Return the standard error of the difference to the leader.
+
+        On the public rows; None if it has none.
+        """
         solution = challenge.solution
         if inputs.leader_sha256 is None:
             leader = benchmark(challenge).aligned
@@ -243,7 +255,10 @@ class Runner:
 
 
 def limit_memory(add_mb: int) -> None:
-    """Limit the growth of this process, so that a hostile file ends in MemoryError, not in the OOM killer."""
+    """Limit how much memory this process may add.
+
+    A hostile file then ends in MemoryError instead of the OOM killer.
+    """
     pages = int(Path("/proc/self/statm").read_text().split()[0]) if Path("/proc/self/statm").exists() else 0
     limit = pages * resource.getpagesize() + add_mb * 1024 * 1024
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
@@ -255,7 +270,7 @@ _runner: Runner | None = None
 
 
 def configure(settings: Settings, database: Database) -> Runner:
-    """Give this process its settings, before it forks its first work-horse."""
+    """Set this process up, before its first fork."""
     global _runner  # RQ calls the job by name alone, so what it needs lives in the module
     _runner = Runner(settings, database)
     return _runner
@@ -268,6 +283,9 @@ def runner() -> Runner:
 
 
 def score_submission(submission_id: int) -> int:
-    """Score what is due. The id only says why the job was sent; the database decides what is next."""
+    """Score what is due.
+
+    The id only says why the job was sent; the database decides what is next.
+    """
     log.debug("woken for submission %s", submission_id)
     return runner().run(is_woken=True)

@@ -1,4 +1,4 @@
-"""Hold a lease while a run works, and write its outcome through a database that is away for a while."""
+"""Hold a lease while a run works, and write its outcome."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ log = logging.getLogger(__name__)
 
 
 class Keeper:
-    """Renews a lease from a thread while the block runs, so that a slow run keeps its row."""
+    """Renews a lease from a thread while the block runs."""
 
     def __init__(
         self, database: Database, renew: Callable[[Session, datetime], None], *, every: float, name: str
     ) -> None:
-        """`every` is in seconds; `name` says in the log which row it is."""
+        """`every` is in seconds; `name` names the row in the log."""
         self._database, self._renew, self._every, self._name = database, renew, every, name
         self.is_writing = False
         """The outcome is being written, which ends the lease: losing it is then no news."""
@@ -89,7 +89,7 @@ def write_outcome(write: Callable[[], None], *, seconds: float = AWAY_SECONDS) -
 
 
 def fault_text(fault: Exception) -> str:
-    """Return the end of a traceback as text that a database takes."""
+    """Return the end of a traceback, storable."""
     return storable("".join(traceback.format_exception(fault, limit=-8)))
 
 

@@ -1,4 +1,4 @@
-"""A worker without Redis: polls the database each second and forks a work-horse for due work.
+"""A worker without Redis: polls the database each second.
 
 It runs where no Redis is configured and while Redis is away. Claims, leases and kills work as with hints.
 """
@@ -27,7 +27,10 @@ log = logging.getLogger("worker.poller")
 
 
 class Poller:
-    """Runs what is due, one work-horse at a time; `beat` writes the heartbeat."""
+    """Runs what is due, one work-horse at a time.
+
+    `beat` writes the heartbeat.
+    """
 
     def __init__(self, runner: Runner, beat: Callable[[], None], stop: Stop, *, job_seconds: float) -> None:
         self._runner, self._beat, self._stop, self._job_seconds = runner, beat, stop, job_seconds
@@ -56,7 +59,10 @@ class Poller:
         self._stop.wait(PAUSE_SECONDS)
 
     def due(self) -> Callable[[], object] | None:
-        """Return the job of what is due, evaluations first; None if nothing is."""
+        """Return the job of what is due, evaluations first.
+
+        None if nothing is.
+        """
         most = self._runner.settings.workers_per_competition
         with self._runner.database.read() as session:
             now = db.now(session)
@@ -67,7 +73,10 @@ class Poller:
         return None
 
     def work(self, job: Callable[[], object]) -> bool:
-        """Run the job in a fork; return whether it exited with 0."""
+        """Run the job in a fork.
+
+        Return whether it exited with 0.
+        """
         horse = os.fork()
         if horse == 0:
             code = 1

@@ -1,4 +1,4 @@
-"""`python -m worker.sweeper`: repeats hints for unfinished rows, and other periodic work.
+"""`python -m worker.sweeper`: periodic work, such as repeated hints.
 
 Any number may run.
 """
@@ -56,7 +56,10 @@ def sweep(
     lease: timedelta = timedelta(seconds=30),
     most_workers: int = 0,
 ) -> int:
-    """Run each periodic step once; return how many hints were sent."""
+    """Run each periodic step once.
+
+    Return how many hints were sent.
+    """
     # Each step has its own transaction: one that fails, or waits for a lock, delays no other.
     steps: list[Callable[[], int]] = [
         lambda: _follow_clock(database, clock or Clock(), lease),

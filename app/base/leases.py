@@ -1,8 +1,8 @@
 """Leases: for a limited time, one run may finish one row of work.
 
-Every table of work has the columns of `Leased`. A run claims a row under a random token, renews the lease while
-it works, and may write only while the row holds its token: a run that was slow, stopped or doubled raises
-LeaseLost and writes nothing. `now` is always the database's clock, read inside the same transaction.
+Every table of work has the columns of `Leased`. A run claims a row under a random token, renews the lease
+while it works, and may write only while the row holds its token: a run that was slow, stopped or doubled
+raises LeaseLost and writes nothing. `now` is always the database's clock, read inside the same transaction.
 """
 
 from __future__ import annotations
@@ -28,7 +28,10 @@ Key = tuple[int, ...]
 
 
 class WorkState(StrEnum):
-    """The states that every table of work has; each adds its own final ones."""
+    """The states that every table of work has.
+
+    Each adds its own final ones.
+    """
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -53,7 +56,7 @@ class Leased:
 
 @dataclass(frozen=True, kw_only=True)
 class Claim:
-    """The right of one run, and no other, to finish one row."""
+    """The right of one run to finish one row."""
 
     key: Key
     attempt: int
@@ -79,7 +82,10 @@ class Leases:
         self._longest_pause = longest_pause
 
     def is_queued(self, now: datetime) -> ColumnElement[bool]:
-        """Select rows that wait for an attempt: the first at once, a later one after its pause."""
+        """Select rows that wait for an attempt.
+
+        The first at once, a later one after its pause.
+        """
         table = self._table
         return and_(table.state == WorkState.QUEUED, or_(table.attempt == 0, table.next_try_at <= now))
 
@@ -121,17 +127,26 @@ class Leases:
     def renew(
         self, session: Session, claim: Claim, *, lease: timedelta, now: datetime, **values: Any
     ) -> None:
-        """Extend the lease; LeaseLost if it has expired or another run holds it."""
+        """Extend the lease.
+
+        LeaseLost if it has expired or another run holds it.
+        """
         self._write(session, claim, {"lease_until": now + lease, **values}, self._table.lease_until > now)
 
     def finish(self, session: Session, claim: Claim, state: StrEnum, *, now: datetime, **values: Any) -> None:
-        """Write the outcome and end the lease; LeaseLost if another run holds it."""
+        """Write the outcome and end the lease.
+
+        LeaseLost if another run holds it.
+        """
         self._write(session, claim, _ended(state, finished_at=now, fault=None) | values)
 
     def give_back(
         self, session: Session, claim: Claim, fault: str, *, pause: timedelta, now: datetime
     ) -> WorkState:
-        """Queue a failed attempt again after `pause` times its number; after the last one fail."""
+        """Queue a failed attempt again after `pause` times its number.
+
+        After the last one fail.
+        """
         state = WorkState.QUEUED if claim.attempt < MAX_ATTEMPTS else WorkState.FAILED
         values = _ended(
             state, finished_at=None if state is WorkState.QUEUED else now, fault=fault[-MAX_FAULT:]
@@ -163,10 +178,10 @@ class Leases:
         hint_after: timedelta,
         limit: int,
     ) -> list[Key]:
-        """Return the rows to send hints for, expired ones first, and mark them as announced.
+        """Return the rows to send hints for, and mark them as announced.
 
-        One hint for each row in `hint_after`: a sweeper that announced everything each time was measured to flood
-        the queue with jobs that find nothing to do.
+        One hint for each row in `hint_after`: a sweeper that announced everything each time was measured to
+        flood the queue with jobs that find nothing to do.
         """
         table = self._table
         is_unannounced = or_(
@@ -190,7 +205,7 @@ class Leases:
         return found
 
     def follow_clock(self, session: Session, *, lease: timedelta, now: datetime) -> int:
-        """Shorten leases and pauses that a clock set back has moved into the future; return how many.
+        """Shorten leases and pauses after the clock was set back; return how many.
 
         A dead run's lease and a pause after a failure would otherwise last until the clock is there again. A
         live run renews the lease that it is given here.
@@ -215,7 +230,10 @@ class Leases:
         return len(leases) + len(pauses)
 
     def fail_exhausted(self, session: Session, key: Key, *, now: datetime) -> bool:
-        """Fail a row whose last attempt expired; False if it has an outcome meanwhile."""
+        """Fail a row whose last attempt expired.
+
+        False if it has an outcome meanwhile.
+        """
         fault = f"Its worker died or stopped answering {MAX_ATTEMPTS} times."
         hit = session.execute(
             update(self._table)
@@ -230,7 +248,9 @@ class Leases:
         return and_(self._is_expired(now), self._table.attempt >= MAX_ATTEMPTS)
 
     def expire(self, session: Session, holder: str, *, now: datetime) -> int:
-        """End the leases of a dead holder at once; return how many.
+        """End the leases of a dead holder at once.
+
+        Return how many.
 
         `holder` is a worker's HOST/PID or one work-horse's HOST/PID/PID. The last attempt is left to
         `fail_exhausted`, which the expired lease makes due.
@@ -247,7 +267,7 @@ class Leases:
         return len(hit.all())
 
     def holders(self, session: Session, prefix: str) -> set[str]:
-        """Return the work-horses, HOST/PID/PID, that hold a lease and whose name has the prefix."""
+        """Return the work-horses, HOST/PID/PID, with this prefix and a lease."""
         table = self._table
         tokens = session.scalars(
             select(table.lease_token).where(

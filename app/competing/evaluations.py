@@ -1,9 +1,11 @@
-"""The life of an evaluation: one submission scored in one round. No other module moves its state.
+"""Evaluations: submissions scored in a round, from queued to scored.
 
-        enqueue                 claim                       record_scored
-    ─────────────►  queued  ─────────────►  running  ─────────────────────►  scored
-                     ▲  ▲                    │ │ └──── record_rejected ────►  rejected  (the file is wrong; refunded)
-      give_back ─────┘  └── lease expired ───┘ └────── third failure ──────►  failed    (not the file's; refunded; `retry`)
+No other module moves their state.
+
+       enqueue            claim                 record_scored
+    ────────────►  queued  ────────►  running  ───────────────────►  scored
+                    ▲  ▲               │ │ └─── record_rejected ──►  rejected  (the file is wrong; refunded)
+     give_back ─────┘  └ lease expired ┘ └───── third failure ────►  failed    (another fault; refunded; `retry`)
 
 The row is the truth and the queue only a hint; `app.base.leases` decides which run may write.
 Locks are taken in one order everywhere: competition, team, quota, submission, evaluation.
@@ -44,8 +46,9 @@ BACKOFF = timedelta(seconds=5)
 AWAY_BACKOFF = timedelta(seconds=30)
 """While storage, the vault or the machine does not answer: three attempts then span a restart of those."""
 CLAIM_LOCK = 0x434C4149
-"""Any fixed number. With a cap of workers per competition, claims are made one after the other: taken before any
-other lock."""
+"""Any fixed number. With a cap of workers per competition, claims are made one after the other: taken
+before any other lock.
+"""
 
 LEASES = Leases(Evaluation, longest_pause=AWAY_BACKOFF * MAX_ATTEMPTS)
 
@@ -71,7 +74,7 @@ class Claim(leases.Claim):
 
 
 def enqueue(session: Session, submission: Submission, *, place: datetime, now: datetime) -> None:
-    """Queue a submission in the active round, and in a draft round if there is one.
+    """Queue a submission in the active round and a draft round.
 
     `place` orders it in the queue: a team's second waiting file stands behind other teams' first.
     """
@@ -93,7 +96,10 @@ def enqueue(session: Session, submission: Submission, *, place: datetime, now: d
 
 
 def take_turn(session: Session, *, most_workers: int) -> None:
-    """With a cap of workers, wait until no other worker claims; then read the clock and `claim`."""
+    """Wait until no other worker claims, if there is a cap.
+
+    Read the clock after it, then `claim`.
+    """
     if most_workers and session.get_bind().dialect.name != "sqlite":  # SQLite has one writer at a time
         session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": CLAIM_LOCK})
 
@@ -141,11 +147,11 @@ def _full(session: Session, most_workers: int, *, now: datetime) -> set[int]:
 
 
 def _next_due(session: Session, *, now: datetime, full: Set[int]) -> tuple[int, int] | None:
-    """Return the next submission and round to score, locked, of a competition that is not full.
+    """Return the next submission and round to score, locked.
 
-    First what a dead worker left, then active rounds, the competition first that was served longest ago, then
-    draft and repeat rounds. Each query follows an index: with one ORDER BY over all of them a rescore of 200,000
-    files took half a second for each claim.
+    First what a dead worker left, then active rounds, the competition first that was served longest ago,
+    then draft and repeat rounds. Each query follows an index: with one ORDER BY over all of them a rescore
+    of 200,000 files took half a second for each claim.
     """
     queued, lost = LEASES.is_queued(now), LEASES.is_abandoned(now)
     rounds = session.execute(
@@ -184,7 +190,7 @@ def _next_due(session: Session, *, now: datetime, full: Set[int]) -> tuple[int, 
 
 
 def _stands(full: Set[int]) -> ColumnElement[bool]:
-    """Select evaluations of rounds that are not retired, in competitions that are not full."""
+    """Select evaluations that may be claimed: no retired round, no full competition."""
     return Evaluation.round_id.in_(
         select(Round.id).where(Round.state != RoundState.RETIRED, Round.competition_id.not_in(full))
     )
@@ -193,8 +199,8 @@ def _stands(full: Set[int]) -> ColumnElement[bool]:
 def _has(condition: ColumnElement[bool]) -> ColumnElement[bool]:
     """Select rounds with such an evaluation.
 
-    The first row of an index's range. As an EXISTS, PostgreSQL joined every round with the whole heap of another:
-    200 ms for each claim beside 200,000 waiting files.
+    The first row of an index's range. As an EXISTS, PostgreSQL joined every round with the whole heap of
+    another: 200 ms for each claim beside 200,000 waiting files.
     """
     first = (
         select(Evaluation.submission_id)
@@ -217,13 +223,19 @@ def is_any_due(session: Session, *, now: datetime, most_workers: int = 0) -> boo
 
 
 def renew(session: Session, claim: Claim, *, lease: timedelta, now: datetime) -> None:
-    """Extend the lease; LeaseLost if it has expired or another run holds it."""
+    """Extend the lease.
+
+    LeaseLost if it has expired or another run holds it.
+    """
     LEASES.renew(session, claim, lease=lease, now=now)
     failpoints.reach("renew.renewed")
 
 
 def earlier_files(session: Session, claim: Claim, *, limit: int) -> list[str]:
-    """Return the sha256 of the team's earlier scored files in the claim's round, newest first."""
+    """Return the sha256 of the team's earlier files, newest first.
+
+    Of those scored in the claim's round.
+    """
     team_id = select(Submission.team_id).where(Submission.id == claim.submission_id).scalar_subquery()
     found = (
         select(Submission.sha256)
@@ -244,10 +256,12 @@ def record_scored(
     inputs: ReleaseInputs | None = None,
     se_difference: float | None = None,
 ) -> None:
-    """Write the score, the state and the team's standing; LeaseLost if another run has it.
+    """Write the score, the state and the team's standing.
 
-    `inputs` is what `shown_scores.release_inputs` returned before the ladder's comparison with the team's best
-    file; RungMoved if another file has become the best since.
+    LeaseLost if another run has it.
+
+    `inputs` is what `shown_scores.release_inputs` returned before the ladder's comparison with the team's
+    best file; RungMoved if another file has become the best since.
     """
     submission, counts = _lock_for(session, claim)
     failpoints.reach("record.locked")
@@ -292,7 +306,10 @@ def record_scored(
 def record_rejected(
     session: Session, claim: Claim, problems: Sequence[Problem], total: int, *, now: datetime
 ) -> None:
-    """Record the problems of a file that is wrong, and refund the upload; LeaseLost if another run has it."""
+    """Record the problems of a file and refund the upload.
+
+    LeaseLost if another run has it.
+    """
     submission, counts = _lock_for(session, claim)
     if counts:
         refund(session, submission)
@@ -310,7 +327,10 @@ def record_rejected(
 
 
 def give_back(session: Session, claim: Claim, fault: str, *, now: datetime, is_away: bool = False) -> State:
-    """Queue a failed attempt again; after the third one fail, refund, and leave it to the organiser."""
+    """Queue a failed attempt again.
+
+    After the third one fail, refund, and leave it to the organiser.
+    """
     submission, counts = _lock_for(session, claim)
     if counts and claim.attempt >= MAX_ATTEMPTS:
         refund(session, submission)
@@ -326,7 +346,10 @@ def give_back(session: Session, claim: Claim, fault: str, *, now: datetime, is_a
 def _log_outcome(
     session: Session, claim: Claim, submission: Submission, state: State, now: datetime, **detail: Any
 ) -> None:
-    """Log the outcome as an event; only organisers read events, so they may hold scores."""
+    """Log the outcome as an event.
+
+    Only organisers read events, so they may hold scores.
+    """
     events.log(
         session,
         claim.holder[:60],
@@ -341,7 +364,7 @@ def _log_outcome(
 
 
 def _lock_for(session: Session, claim: Claim) -> tuple[Submission, bool]:
-    """Lock and return the submission, and whether its round is the active one.
+    """Lock a submission; return it and whether its round is active.
 
     The competition's lock keeps a rescore from being applied meanwhile. Two files of one team may finish
     together: the team's lock lets the second see the first's score.
@@ -389,7 +412,7 @@ def unfinished(
 
 
 def follow_clock(session: Session, *, lease: timedelta, now: datetime) -> int:
-    """Shorten what a clock set back has moved into the future; return how many rows."""
+    """Shorten waits that a clock set back has made too long."""
     moved = LEASES.follow_clock(session, lease=lease, now=now)
     session.execute(
         update(Evaluation)
@@ -400,7 +423,10 @@ def follow_clock(session: Session, *, lease: timedelta, now: datetime) -> int:
 
 
 def fail_exhausted(session: Session, *, now: datetime) -> list[int]:
-    """Fail evaluations whose last attempt expired, and refund them; return their submissions."""
+    """Fail evaluations whose last attempt expired, and refund them.
+
+    Return their submissions.
+    """
     candidates = session.execute(
         select(Submission, Evaluation.round_id, Round.state)
         .join(Evaluation, Evaluation.submission_id == Submission.id)
@@ -433,7 +459,7 @@ def fail_exhausted(session: Session, *, now: datetime) -> list[int]:
 
 
 def expire(session: Session, holder: str, *, now: datetime) -> int:
-    """End the leases of a dead worker or work-horse at once; return how many."""
+    """End a dead worker's or work-horse's leases; return how many."""
     hit = LEASES.expire(session, holder, now=now)
     failpoints.reach("release.released")
     return hit
@@ -462,7 +488,10 @@ def retry(session: Session, competition: Competition, submission_id: int, *, now
 
 
 def place_in_queue(session: Session, submission_id: int) -> int | None:
-    """Return the place in the queue, 1 for the next; None if it is not queued."""
+    """Return the place in the queue, 1 for the next.
+
+    None if it is not queued.
+    """
     mine = session.execute(
         select(Evaluation.next_try_at)
         .join(Round, and_(Round.id == Evaluation.round_id, Round.state == RoundState.ACTIVE))
@@ -488,7 +517,7 @@ def place_in_queue(session: Session, submission_id: int) -> int | None:
 def state_counts(
     session: Session, competition: Competition | None = None, round_state: RoundState = RoundState.ACTIVE
 ) -> dict[State, int]:
-    """Count evaluations of rounds in `round_state` by state, of one competition or of all."""
+    """Count evaluations by state, of one competition or of all."""
     query = (
         select(Evaluation.state, func.count())
         .join(Round, and_(Round.id == Evaluation.round_id, Round.state == round_state))

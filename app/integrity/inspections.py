@@ -1,7 +1,7 @@
-"""Inspections: long work about a competition that a worker does under a lease.
+"""Inspections: long work about a competition under a lease.
 
-A daily scan for cases, the close report, the scores of train files. As with evaluations the row is the truth and
-the queue only a hint; `app.base.leases` decides which run may write.
+A daily scan for cases, the close report, the scores of train files. As with evaluations the row is the
+truth and the queue only a hint; `app.base.leases` decides which run may write.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def ask(
     now: datetime,
     submission_id: int | None = None,
 ) -> Inspection:
-    """Queue an inspection of the active round, or return the one that waits already."""
+    """Queue an inspection of the active round, or return the queued one."""
     session.execute(select(Competition.id).where(Competition.id == competition.id).with_for_update())
     round_id = session.scalars(
         select(Round.id).where(Round.competition_id == competition.id, Round.state == RoundState.ACTIVE)
@@ -114,7 +114,8 @@ def ask(
 def due(session: Session, *, now: datetime) -> list[tuple[Competition, Kind]]:
     """Return the inspections to queue without a request.
 
-    A daily scan of each open competition with new scores; of each settled one a last scan and the close report.
+    A daily scan of each open competition with new scores; of each settled one a last scan and the close
+    report.
     """
     found: list[tuple[Competition, Kind]] = []
     recent = or_(Competition.closes_at.is_(None), Competition.closes_at > now - LOOK_BACK)
@@ -131,7 +132,10 @@ def due(session: Session, *, now: datetime) -> list[tuple[Competition, Kind]]:
 
 
 def _is_due_at_close(session: Session, competition: Competition, kind: Kind) -> bool:
-    """Return whether the settled round lacks its inspection; a rescore makes another round."""
+    """Return whether the settled round lacks its inspection.
+
+    A rescore makes another round.
+    """
     settled_at = competition.settles_at
     assert settled_at is not None, "it has settled"
     newest = latest(session, competition, kind)
@@ -187,7 +191,10 @@ def _unfinished_evaluations(session: Session, competition: Competition) -> bool:
 
 
 def latest(session: Session, competition: Competition, kind: Kind) -> Inspection | None:
-    """Return the newest inspection of a kind, in any state; None if there is none."""
+    """Return the newest inspection of a kind, in any state.
+
+    None if there is none.
+    """
     return session.scalar(
         select(Inspection)
         .where(Inspection.competition_id == competition.id, Inspection.kind == kind)
@@ -202,7 +209,10 @@ def latest(session: Session, competition: Competition, kind: Kind) -> Inspection
 def claim(
     session: Session, worker: str, *, lease: timedelta, now: datetime, inspection_id: int | None = None
 ) -> Claim | None:
-    """Claim the given inspection, else the one that waits longest; None if none is due."""
+    """Claim the given inspection, else the one that waits longest.
+
+    None if none is due.
+    """
     due = select(Inspection).where(LEASES.is_due(now))
     if inspection_id is not None:
         due = due.where(Inspection.id == inspection_id)
@@ -231,7 +241,10 @@ def is_any_due(session: Session, *, now: datetime) -> bool:
 def renew(
     session: Session, claim: Claim, *, lease: timedelta, now: datetime, progress: float, doing: str
 ) -> None:
-    """Extend the lease and write the progress; LeaseLost if another run holds it."""
+    """Extend the lease and write the progress.
+
+    LeaseLost if another run holds it.
+    """
     share = min(max(progress, 0.0), 1.0)
     LEASES.renew(session, claim, lease=lease, now=now, progress=share, doing=doing[:100])
 
@@ -243,7 +256,10 @@ def finish(session: Session, claim: Claim, result: Mapping[str, Any] | None, *, 
 
 
 def give_back(session: Session, claim: Claim, fault: str, *, now: datetime) -> InspectionState:
-    """Queue a failed attempt again; after the third one leave it to the organiser."""
+    """Queue a failed attempt again.
+
+    After the third one leave it to the organiser.
+    """
     state = InspectionState(LEASES.give_back(session, claim, fault, pause=BACKOFF, now=now))
     if state is InspectionState.FAILED:
         _give_up_train_files(session, claim.submission_id)
@@ -251,13 +267,16 @@ def give_back(session: Session, claim: Claim, fault: str, *, now: datetime) -> I
 
 
 def _give_up_train_files(session: Session, submission_id: int | None) -> None:
-    """Fail files whose inspection has failed, so that the team may send them again."""
+    """Fail train files whose inspection has failed.
+
+    The team may then send them again.
+    """
     waiting = TrainFile.submission_id == submission_id, TrainFile.state == State.QUEUED
     session.execute(update(TrainFile).where(*waiting).values(state=State.FAILED))
 
 
 def follow_clock(session: Session, *, lease: timedelta, now: datetime) -> int:
-    """Shorten what a clock set back has moved into the future; return how many rows."""
+    """Shorten waits that a clock set back has made too long."""
     return LEASES.follow_clock(session, lease=lease, now=now)
 
 
@@ -283,7 +302,9 @@ def fail_exhausted(session: Session, *, now: datetime) -> list[int]:
 
 
 def report(session: Session, competition: Competition, *, for_organiser: bool, now: datetime) -> Inspection:
-    """Return the newest close report of the active round; NotFound before there is one.
+    """Return the newest close report of the active round.
+
+    NotFound before there is one.
 
     Participants get one requested after the close: an earlier one lacks the last files.
     """
