@@ -124,7 +124,7 @@ def _print_rescore(rescore: Rescore, *, as_json: bool) -> None:
         click.echo(f"{rescore.losses} submissions would lose their score.")
     if rescore.repeats:
         same = (
-            f"{rescore.unequal} submissions got other scores in a repeat"
+            f"{rescore.unequal} submissions differ in a repeat"
             if rescore.unequal
             else "every score is the same, bit for bit"
         )

@@ -358,9 +358,9 @@ def refuse_unless_seen(
         state = "finished" if found.is_finished else "not finished"
         raise Conflict(
             "The rescore is not the one that you saw, or has changed since, and nothing was done. "
-            f"It is {state}: {found.losses} submissions would lose their score, {found.unequal} got other "
-            f"scores in a repeat, {found.changed} of {len(found.changes)} rows would change. Review it "
-            "again and then decide; pause uploads if they keep changing it."
+            f"It is {state}: {found.losses} submissions would lose their score, {found.unequal} differ in a "
+            f"repeat, {found.changed} of {len(found.changes)} rows would change. Review it again and then "
+            "decide; pause uploads if they keep changing it."
         )
     return found.draft_id
 
