@@ -314,7 +314,8 @@ def _sequential(n: int, texts: Sequence[str] | None, name: str | None) -> tuple[
         )
     words = (
         f"Rows are in consecutive blocks by {how}. "
-        "Fold k is predicted by a model trained on the folds before it; fold 0 is only trained on and needs no predictions."
+        "Fold k is predicted by a model trained on the folds before it; "
+        "fold 0 is only trained on and needs no predictions."
     )
     return dense.astype(np.int8), words
 

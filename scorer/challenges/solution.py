@@ -2,7 +2,8 @@
 
 A Solution also defines the form of a submission: its ids are required and its task names the columns. Nothing
 else of it may appear in a message. Prepared solutions are arrays on disk (scorer.challenges.prepared), so
-that jobs share one copy."""
+that jobs share one copy.
+"""
 
 from __future__ import annotations
 
@@ -160,7 +161,8 @@ def truth_as_predictions(solution: Solution, task: int = 0) -> dict[str, Column]
     """Return the truth in the form of a submission.
 
     Ignored rows hold some allowed value. None if the truth cannot be a prediction, as where a risk is
-    predicted and the truth is a time."""
+    predicted and the truth is a time.
+    """
     columns: dict[str, Column] = {}
     first = int(np.flatnonzero(solution.scored)[0])
     rows = np.where(solution.scored, np.arange(len(solution.ids)), first)

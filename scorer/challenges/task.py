@@ -358,7 +358,8 @@ def read_part(
 
     Raises BadParameters with every fault. Without `columns` (the submission's are not known yet) checks that
     need them are left out. With `for_challenge=False`, parameters that a challenge must state, such as the
-    range of ratings, may be missing."""
+    range of ratings, may be missing.
+    """
     own = {key: value for key, value in given.items() if key not in Modifiers.model_fields}
     faults: list[tuple[str | None, str]] = []
     modifiers, parameters = Modifiers(), None

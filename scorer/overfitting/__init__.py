@@ -1,1 +1,1 @@
-"""Findings about submissions, teams and a whole board; the safe release of public scores."""
+"""Findings about submissions, teams and whole boards."""

@@ -1,8 +1,10 @@
-"""What chance alone does to a whole board: ties with the first, rank intervals, the shake-up, the gap.
+"""What chance does to a whole board.
 
-Everything here works on numbers only: values of shape (T,) in the metric's own unit and direction, and
+Ties with the first place, rank intervals, the shake-up and the gap.
+
+All functions take numbers only: values of shape (T,) in the metric's own unit and direction, and
 replicates of shape (T, B) on resamples that are the same for all teams, so that each comparison is paired. A
-bootstrap (`replicates`) says how the same models would fare on other rows like these; a re-split (`null_*`)
+bootstrap (`replicates`) shows the same models on other rows like these; a re-split (`null_*`)
 deals the scored rows out anew into public and private ones, which is all that honest boards differ by.
 """
 
@@ -26,15 +28,17 @@ TOP = 10
 """Places that matter for prizes."""
 
 _SURELY_NEAR, _SURELY_FAR = 1.6, 8.0
-"""Standard errors below which the best of one competitor is at 95 %, and above which that of thousands is not."""
+"""Standard errors of a lead that is chance at 95 % with one competitor, and is not with thousands."""
 
 SUSPICIOUS_Z = 2.33
-"""Of a single team's centred gap: a person should look. benchmarks/integrity/boards.py counts how many honest teams
-are above it."""
+"""Of a single team's centred gap: an organiser should check it. benchmarks/integrity/boards.py counts how
+many honest teams are above it."""
 
 
 def ranks(values: FloatArray, *, greater_is_better: bool) -> IntArray:
-    """1 for the best; equal values share the better rank, and the next one is as far on as there are of them.
+    """Return ranks, 1 for the best.
+
+    Equal values share the better rank; the next rank counts all of them.
 
     Shape (T,), or (T, B) ranked within each column.
     """
@@ -47,14 +51,15 @@ def ranks(values: FloatArray, *, greater_is_better: bool) -> IntArray:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Places:
-    """How sure the places of a board are. All of shape (T,)."""
+    """How certain the places of a board are; shapes (T,)."""
 
     rank: IntArray
     tied: Mask
-    """Tied for first within noise: the one-sided 95 % paired-bootstrap difference to the leader includes 0."""
+    """Tied for first within noise: the one-sided 95 % paired-bootstrap difference to the leader includes
+    0."""
     may_be_best: Mask
-    """Cannot be ruled out as the truly best at 95 % for the board as a whole, which allows for the leader
-    having been picked as the luckiest of all (multiple comparisons with the best; Hsu, Annals of Statistics 1981)."""
+    """Cannot be excluded as the truly best at 95 % for the whole board. This allows for the leader being the
+    luckiest of all (multiple comparisons with the best; Hsu, Annals of Statistics 1981)."""
     p_first: FloatArray
     """Share of resamples in which the team comes first; shared where several do."""
     rank_low: IntArray
@@ -67,19 +72,29 @@ class Places:
         if len(self.rank) == 1:
             return "There is one team, so nothing to compare."
         best = float(self.p_first[self.rank == 1].max())
-        chance = f"On other test rows of the same kind the winner would come first again in about {_percent(best)} of cases."
+        chance = (
+            "On other test rows of the same kind the winner would come first again in about "
+            f"{_percent(best)} of cases."
+        )
         if n == 1:
             return (
                 f"The first place is clear of noise: no other team's distance to it could be chance. {chance}"
             )
-        return f"{n} teams are tied for first within noise: on other test rows of the same kind each of them might be ahead. {chance}"
+        return (
+            f"{n} teams are tied for first within noise: on other test rows of the same kind each of them "
+            f"might be ahead. {chance}"
+        )
 
 
 def places(values: FloatArray, replicates: FloatArray, *, greater_is_better: bool) -> Places:
-    """Ranks with ties and intervals, from the values (T,) and paired bootstrap replicates (T, B)."""
+    """Return ranks with ties and intervals.
+
+    From the values (T,) and paired bootstrap replicates (T, B).
+    """
     sign = 1.0 if greater_is_better else -1.0
     points, drawn = sign * values, sign * replicates
-    # A matrix product may round the rows of equal files differently: what differs in the last digits is equal.
+    # A matrix product may round the rows of equal files differently: differences in the last digits are
+    # ignored.
     largest = float(np.abs(drawn).max(initial=0.0))
     if largest > 0.0:
         drawn = np.round(drawn, int(np.clip(11 - math.floor(math.log10(largest)), -300, 300)))
@@ -100,7 +115,10 @@ def places(values: FloatArray, replicates: FloatArray, *, greater_is_better: boo
 
 
 def _may_be_best(points: FloatArray, drawn: FloatArray, *, level: float = 0.95) -> Mask:
-    """Whether no team is further ahead of this one than the largest of all such leads by chance, in standard errors."""
+    """Whether a team may truly be the best.
+
+    No team's lead over it, in standard errors, exceeds the largest of such leads by chance.
+    """
     errors = drawn - drawn.mean(axis=1, keepdims=True)
     products = errors @ errors.T / max(1, drawn.shape[1] - 1)
     own = np.diag(products)
@@ -114,7 +132,7 @@ def _may_be_best(points: FloatArray, drawn: FloatArray, *, level: float = 0.95) 
     found: Mask = np.asarray(furthest <= _SURELY_NEAR)
     found &= ~(same & (lead > 1e-12 * np.abs(points).max())).any(axis=1)  # always and exactly that much ahead
     for i in np.flatnonzero((furthest > _SURELY_NEAR) & (furthest <= _SURELY_FAR)).tolist():
-        # Compared with all others and not only with those ahead: who is ahead is chance as well.
+        # Compared with all others, not only with those ahead: which teams are ahead is chance as well.
         others = np.flatnonzero(~same[i])
         by_chance = (errors[others] - errors[i]) / spread[i, others, None]
         found[i] = furthest[i] <= np.quantile(by_chance.max(axis=0), level)
@@ -154,8 +172,11 @@ class Top:
 
 
 def bootstrap_p(a: FloatArray, b: FloatArray, difference: float) -> float:
-    """Two-sided p of value(a) - value(b) = `difference`, given both teams' paired replicates, each of shape (B,):
-    normal, with the replicates' standard deviation. 1 where the difference is 0."""
+    """Return the two-sided p of value(a) - value(b) = `difference`.
+
+    From both teams' paired replicates of shape (B,): normal, with the replicates' standard deviation. 1 if
+    the difference is 0.
+    """
     spread = float(np.std(a - b, ddof=1))
     if difference == 0.0:
         return 1.0
@@ -165,8 +186,11 @@ def bootstrap_p(a: FloatArray, b: FloatArray, difference: float) -> float:
 
 
 def mcnemar(right: Mask, other: Mask) -> float:
-    """Two-sided exact p of McNemar's test of two files' right rows, both of shape (n_rows,):
-    min(1, 2 P(Bin(b + c, 1/2) <= min(b, c))), b and c being the rows that only one of them has right."""
+    """Return the two-sided exact p of McNemar's test.
+
+    Of two files' right rows, shapes (n_rows,): min(1, 2 P(Bin(b + c, 1/2) <= min(b, c))), where b and c count
+    the rows that only one of them has right.
+    """
     only, also = int(np.sum(right & ~other)), int(np.sum(other & ~right))
     if only + also == 0:
         return 1.0
@@ -185,7 +209,9 @@ class DeLong:
 
 
 def delong(scores: FloatArray, others: FloatArray, positive: Mask) -> DeLong:
-    """DeLong, DeLong and Clarke-Pearson's paired test (Biometrics 1988) by midranks, O(n log n).
+    """Return DeLong, DeLong and Clarke-Pearson's paired test.
+
+    Biometrics 1988, by midranks, O(n log n).
 
     Scores of shape (n_rows,), higher for the positives. Needs two positives and two negatives (ValueError).
     """
@@ -204,7 +230,10 @@ def delong(scores: FloatArray, others: FloatArray, positive: Mask) -> DeLong:
 
 
 def holm(p: Sequence[float] | FloatArray) -> FloatArray:
-    """Holm's step-down correction (Scandinavian Journal of Statistics 1979), in the order given."""
+    """Return p corrected by Holm's step-down method, same order.
+
+    Scandinavian Journal of Statistics 1979.
+    """
     given = np.asarray(p, dtype=np.float64)
     order = np.argsort(given, kind="stable")
     stepped = np.minimum(1.0, np.maximum.accumulate(given[order] * np.arange(len(given), 0, -1)))
@@ -218,7 +247,10 @@ def holm(p: Sequence[float] | FloatArray) -> FloatArray:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ShakeUp:
-    """How far ranks moved from the public to the private board, and how far honest boards of these files move."""
+    """How far ranks moved from the public to the private board.
+
+    Compared with honest boards of the same files.
+    """
 
     mean_move: float
     """Mean of |public rank - private rank| / T."""
@@ -233,20 +265,21 @@ class ShakeUp:
     null_kendall: tuple[float, float, float]
     null_top_kept: tuple[float, float, float]
     p: float
-    """Of so large a mean move, one-sided."""
+    """One-sided, of a mean move at least this large."""
 
     @property
     def words(self) -> str:
         low, middle, high = self.null_mean_move
         text = (
-            f"Teams moved by {_percent(self.mean_move)} of the board on average, and {self.top_kept} of the public top "
-            f"{self.top} stayed there. If the same files met public and private rows dealt out at random, the move would be "
+            f"Teams moved by {_percent(self.mean_move)} of the board on average, and {self.top_kept} of "
+            f"the public top {self.top} stayed there. "
+            "If the same files met public and private rows dealt out at random, the move would be "
             f"{_percent(middle)} ({_percent(low)} to {_percent(high)} in nine boards of ten): "
         )
         if self.p < 0.05:
             return (
-                text
-                + "more than chance usually does. The two parts may differ, or files were fitted to the public one."
+                text + "more than chance usually does. "
+                "The two parts may differ, or files were fitted to the public one."
             )
         return text + "this much is noise, and no sign of anything else."
 
@@ -259,7 +292,10 @@ def shake_up(
     *,
     greater_is_better: bool,
 ) -> ShakeUp:
-    """Values (T,) on both parts, and on the parts of R random re-splits of the same rows, (T, R)."""
+    """Compare ranks on both parts with those of re-splits.
+
+    Values are (T,) on both parts and (T, R) on those of R random re-splits of the same rows.
+    """
     observed = _moves(public, private, greater_is_better=greater_is_better)
     drawn = np.array(
         [
@@ -288,10 +324,12 @@ def _moves(public: FloatArray, private: FloatArray, *, greater_is_better: bool) 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Gaps:
-    """How much better each team's file is on public than on private rows, against re-splits of the same rows.
+    """How much better files are on public than on private rows.
 
-    For organisers. A gap that half the board shares says that the parts differ; one team far from the median says
-    that it knows the public rows.
+    Compared with re-splits of the same rows.
+
+    For organisers. A gap of half the board means that the parts differ; one team far from the median may know
+    the public rows.
     """
 
     z: FloatArray
@@ -301,14 +339,18 @@ class Gaps:
     largest: float
     """The statistic: the largest centred z."""
     p: float
-    """Of so large a one, for the board as a whole."""
+    """Of a largest gap at least this large, for the whole board."""
     median: float
     p_median: float
-    """Of so large a median z, one-sided: the whole board fitted to the public rows, or easier public rows."""
+    """One-sided, of a median z at least this large: the board is fitted to the public rows, or they are
+    easier."""
 
     @property
     def words(self) -> str:
-        text = f"The largest gap of a single team is {self.largest:.1f} standard deviations above the board's median (p = {_p(self.p)})"
+        text = (
+            f"The largest gap of a single team is {self.largest:.1f} standard deviations above the board's "
+            f"median (p = {_p(self.p)})"
+        )
         text += (
             "; so far off by chance is one board in twenty or fewer."
             if self.p < 0.05
@@ -327,10 +369,12 @@ def gaps(
     *,
     greater_is_better: bool,
 ) -> Gaps:
-    """Values (T,) of one file per team on both parts, and on the parts of R random re-splits, (T, R).
+    """Compare public and private values with those of re-splits.
 
-    Spreads and medians are taken over the re-splits and the real split together, so that under exchangeable rows
-    every one of the R + 1 is equally likely to have the largest statistic and p is exact.
+    Values are (T,), one file per team, on both parts, and (T, R) on those of R random re-splits.
+
+    Spreads and medians are taken over the re-splits and the real split together, so that under exchangeable
+    rows every one of the R + 1 is equally likely to have the largest statistic and p is exact.
     """
     sign = 1.0 if greater_is_better else -1.0
     gap = sign * np.concatenate([(public - private)[:, None], null_public - null_private], axis=1)

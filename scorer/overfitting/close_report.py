@@ -1,6 +1,6 @@
-"""The report at the close of a competition: signal and chance in the final board.
+"""The close report: signal and chance in the final board.
 
-It is computed when the private scores may be seen. One part is for everybody. The other, the gaps between public
+It is computed when the private scores may be seen. One part is public. The other, the gaps between public
 and private scores by team, is for organisers only: a large gap is a reason to check, not a verdict.
 """
 
@@ -54,7 +54,7 @@ class BoardRow:
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A team in the plot of public against private scores of one file."""
+    """A team in the plot of public against private scores."""
 
     team_id: str
     name: str
@@ -89,7 +89,7 @@ class Top:
 
 @dataclass(frozen=True, slots=True)
 class ShakeUpNull:
-    """5 %, 50 % and 95 % quantiles over random re-splits."""
+    """5 %, 50 % and 95 % quantiles over re-splits."""
 
     mean_move: tuple[float, float, float]
     kendall: tuple[float, float, float]
@@ -143,7 +143,10 @@ class OrganiserPart:
 
 @dataclass(frozen=True, slots=True)
 class CloseReport:
-    """The report; what could not be computed is None, and a notice gives the reason."""
+    """The report at the close of a competition.
+
+    What could not be computed is None, and a notice gives the reason.
+    """
 
     version: int
     metric: str
@@ -152,11 +155,14 @@ class CloseReport:
     seed: int
     notices: tuple[str, ...]
     public: PublicPart
-    """For everybody after the close."""
+    """Public after the close."""
     organiser: OrganiserPart
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the report as it is stored; `notices` are stored under the key `notes`."""
+        """Return the report as it is stored.
+
+        `notices` have the key `notes`.
+        """
         return {"notes" if key == "notices" else key: value for key, value in asdict(self).items()}
 
 
@@ -170,9 +176,9 @@ def close_report(
     Parameters
     ----------
     files
-        At least one file of each team is its public best and at least one is final; teams without either are left
-        out. 200 teams of 20,000 rows take well under a minute with any metric that is a sum, an area under the
-        ROC curve, or made of a table of labels.
+        At least one file of each team is its public best and at least one is final; teams without either are
+        left out. 200 teams of 20,000 rows take well under a minute with any metric that is a sum, an area
+        under the ROC curve, or made of a table of labels.
     progress
         Called with a share from 0 to 1 and the current step.
     seed
@@ -183,8 +189,8 @@ def close_report(
     teams = by_team(files)
     if challenge.solution.task.custom is not None or not teams:
         why = (
-            "The metric is the organiser's own function, which is not run on resamples: ties, rank intervals and "
-            "the shake-up's null are not known."
+            "The metric is the organiser's own function, which is not run on resamples: ties, rank "
+            "intervals and the shake-up's null are not known."
         )
         notices += [why] if teams else ["No team has both a public and a final file."]
         found = read_teams(teams, lambda own: score_team(challenge, own, greater=greater), notices)

@@ -1,4 +1,7 @@
-"""What of a final board is chance: resamples of its rows, re-splits of public and private."""
+"""Chance in a final board, by resampling its rows.
+
+A bootstrap of the private rows; re-splits of all rows into public and private.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +42,7 @@ IntArray = NDArray[np.intp]
 N_DRAWS = 1000
 
 
-"""Bootstrap resamples of the private rows: the 5 % quantile of a difference is then known to about 7 % of its spread."""
+"""Bootstrap resamples of the private rows: the error of a 5 % quantile is then about 7 % of the spread."""
 
 
 N_RESPLITS = 400
@@ -51,24 +54,24 @@ N_RESPLITS = 400
 _SLOW_DRAWS, _SLOW_RESPLITS = 200, 99
 
 
-"""Where each value is computed anew."""
+"""Where each value is recomputed."""
 
 
 _MOST_SECONDS = 15.0
 
 
-"""Of computing values anew, by a guess; above it they are approximated to first order."""
+"""Estimated time to recompute values; above it they are approximated to first order."""
 
 
 _MOST_NUMBERS = 25_000_000
 
 
-"""Of terms kept, 200 MB; the rows are put into fewer blocks if there would be more."""
+"""Of terms in memory, 200 MB; with more, rows are put into fewer blocks."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Plan:
-    """All scored rows in units, each of which lies in one split."""
+    """All scored rows in units, each in one split."""
 
     what: Units
     is_public: NDArray[np.bool_]
@@ -80,7 +83,7 @@ class Plan:
     n_resplits: int
 
     def part(self, *, public: bool) -> Units:
-        """One split's units as those of a bootstrap, in their order here."""
+        """Return one split's units for a bootstrap, in their order."""
         mine = self.is_public == public
         number = np.cumsum(mine) - 1
         rows = mine[self.what.of]
@@ -98,7 +101,8 @@ def make_plan(challenge: Challenge, n_teams: int, seed: int, notices: list[str])
     anew = not decomposable and not grouped and not first_order
     if first_order:
         notices.append(
-            "Resampled values are computed to first order (influences of rows), since the metric is no sum over rows."
+            "Resampled values are computed to first order (influences of rows), since the metric is no "
+            "sum over rows."
         )
     clusters = _declared_groups(challenge)
     limit = _MOST_NUMBERS // max(1, 2 * n_teams * _n_terms(solution))
@@ -135,12 +139,15 @@ def make_plan(challenge: Challenge, n_teams: int, seed: int, notices: list[str])
 
 
 def _n_terms(solution: Solution) -> int:
-    """About how many numbers are kept for each unit of a file."""
+    """Return about how many numbers are kept per unit and file."""
     return sum(4 * max(1, len(part.columns)) for part in solution.task.parts)
 
 
 def _strata(challenge: Challenge, what: Units) -> IntArray:
-    """Classes of the truth where the challenge declares a stratified split and rows are single; else one stratum."""
+    """Return the stratum of each unit.
+
+    Classes of the truth, if the challenge declares a stratified split and units are rows; else one stratum.
+    """
     solution = challenge.solution
     plain = np.zeros(what.n, dtype=np.intp)
     if what.kind != "rows" or (challenge.split.strategy or "").strip().lower() != "stratified":
@@ -159,7 +166,10 @@ def _strata(challenge: Challenge, what: Units) -> IntArray:
 
 
 def _declared_groups(challenge: Challenge) -> IntArray | None:
-    """Of each row of the solution its declared group in public/test.csv, if that can be read."""
+    """Return each row's declared group from public/test.csv.
+
+    None if it cannot be read.
+    """
     name = getattr(challenge.split, "group", None)
     path = challenge.folder / "public" / "test.csv"
     names = challenge.solution.id_columns
@@ -198,7 +208,7 @@ def bootstrap_statistics(
     shown, finals = _prepared(teams)
     private = np.array([team.private for team in teams])
     drawn = _bootstrap(challenge.solution, finals, plan, public=False, n=plan.n_draws, seed=seed)
-    # To first order the values are those around all scored rows; their spread is what is wanted.
+    # First-order values are those around all scored rows; only their spread is used.
     drawn += (private - _on_split(finals, plan, public=False))[:, None]
     on_public = _bootstrap(
         challenge.solution, shown, plan, public=True, n=min(200, plan.n_draws), seed=seed + 1
@@ -266,7 +276,10 @@ def _top(
 
 
 def _pair_test(solution: Solution) -> str:
-    """McNemar for right-or-wrong by row, DeLong for a plain area under the ROC curve, else the bootstrap."""
+    """Return the name of the test for two files.
+
+    McNemar for right or wrong by row, DeLong for a plain area under the ROC curve, else the bootstrap.
+    """
     part, given = solution.task.parts[0], solution.given[0][0]
     alone = len(solution.task.parts) == 1 and len(part.columns) == 1
     if alone and part.metric.name in ("accuracy", "classification_error") and is_plain_mean(solution):
@@ -307,7 +320,10 @@ def resplit_statistics(
 
 
 def _redealt(solution: Solution, plan: Plan, seed: int) -> NDArray[np.uint16]:
-    """Shape (R, n_units): 1 for the units dealt to the public part, as many of each stratum as there are."""
+    """Return random re-splits, shape (R, n_units).
+
+    1 for units in the public part, as many of each stratum as in the real split.
+    """
     rng = np.random.default_rng([seed, 0x5B1])
     found = np.empty((plan.n_resplits, plan.what.n), dtype=np.uint16)
     strata = [np.flatnonzero(plan.strata == stratum) for stratum in np.unique(plan.strata)]

@@ -1,4 +1,4 @@
-"""The teams of a close report: their files read and scored again."""
+"""Teams of a close report: their files, read and scored again."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class BoardFile:
-    """One file of a team that stands on the board."""
+    """One file of a team on the board."""
 
     team_id: str
     name: str
@@ -28,12 +28,12 @@ class BoardFile:
     is_public_best: bool
     """Whether the team's public rank comes from this file."""
     is_final: bool
-    """Whether it counts for the private board; of several the better private score does."""
+    """Whether it may count for the private board; the better private score does."""
     train: Reading | None = None
-    """Of the team's own uploads, value and standard error, if there are any; the same for all of its files."""
+    """Value and standard error of the team's train file, if any; the same for all of its files."""
     oof: Reading | None = None
     scores: tuple[float, float] | None = None
-    """Public and private as they were stored, which the file must have again."""
+    """Stored public and private scores, which the file must have again."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,7 +55,10 @@ class Team:
 def read_teams(
     files: Sequence[Sequence[BoardFile]], read_team: Callable[[Sequence[BoardFile]], Team], notices: list[str]
 ) -> list[Team]:
-    """The teams, but for those whose files are not read again: one file must not take the report from all others."""
+    """Return the teams whose files can be read again.
+
+    One unreadable file must not stop the report.
+    """
     found = []
     for own in files:
         try:

@@ -1,15 +1,16 @@
-"""Which teams' predictions stand on each other, from predictions alone.
+"""Find teams whose predictions depend on each other.
 
-All useful models say much the same, so agreement as such means nothing. What counts is what two files share
-beyond the crowd: what is left after the crowd's median and its leading components, and what is left after
-every other file of the board has explained what it can (partial correlation, which sees blends). Both are
-taken twice, on the values and on their ranks, since a copy may be noised, warmed, rounded or ranked.
+All useful models predict much the same, so agreement alone means nothing. Two files are compared by what they
+share beyond the crowd: the residuals after the crowd's median and its leading components, and those after all
+other files of the board (partial correlation, which detects blends). Both are computed on values and on
+ranks, since a copy may be noised, rescaled, rounded or ranked.
 
-A pair counts by how far it exceeds each one's own fourth neighbour: models of one family resemble each
-other, a copy resembles one file more than all others. How far is too far is read off the board itself, whose
-tail of nearest neighbours is close to exponential; teams already found are left out and the tail read again.
+The strength of a pair is its excess over each file's fourth neighbour: models of one family resemble each
+other, a copy resembles one file more than all others. The line comes from the board itself, whose tail of
+nearest neighbours is close to exponential; teams already found are left out and the tail is measured again.
 
-No hidden label is used. The answer is for the organiser only: the crowd's consensus is worth a good model.
+No hidden label is used. The result is for the organiser only: the crowd's consensus is as good as a good
+model.
 """
 
 from __future__ import annotations
@@ -25,26 +26,26 @@ from scorer.overfitting.views import normal_scores
 from scorer.reading.columns import FloatArray
 
 MIN_TEAMS = 20
-"""Below, the board has too few neighbours to say what is usual and only equal files are reported. At 20 it is
-rough already: 3 of the 120 honest boards of 20 on which the line was set had a false pair."""
+"""With fewer teams the board does not show what is usual, and only equal files are reported. At 20 the line
+is rough: 3 of the 120 honest boards of 20 on which it was set had a false pair."""
 
 MIN_ROWS = 50
 MIN_DEVIATING_ROWS = 10.0
-"""Two files that leave the crowd on the same three rows share three rows and no model."""
+"""Two files that deviate from the crowd in the same three rows share three rows, not a model."""
 
 ALPHA = 0.05
-"""Aimed share of honest boards with any false pair, over all four statistics."""
+"""Target share of honest boards with any false pair, over all four statistics."""
 
 _COMPONENTS = 5
 _NEIGHBOUR = 3
-"""The reference of a pair: each one's fourth neighbour. Rings of up to four copies still stand out."""
+"""A pair is compared with each file's fourth neighbour: rings of up to four copies are still found."""
 _SUSPECT = 0.5
-"""Of the line: teams with a pair beyond do not help to say what is usual. Copies just below the line would
-else hide each other; on honest boards of 200 hardly a team gets there."""
+"""Share of the line: teams with a pair beyond it are left out when the tail is measured. Otherwise copies
+just below the line would hide each other; on honest boards of 200 almost no team is beyond."""
 _CAP = 6.0
-"""Logits beyond say only how sure a file wants to look; uncut they decide every correlation."""
+"""Logits beyond are overconfidence only; uncut they dominate every correlation."""
 _SAME_AS_BASELINE = 5e-3
-"""Of a file's variance. So little is left mostly of how the baseline was bent, which all its followers share."""
+"""Share of a file's variance. A smaller residual is mostly a rescaled baseline, which all its users share."""
 _NAMES = ("residual", "residual_rank", "partial", "partial_rank")
 
 Square = NDArray[np.float64]
@@ -59,7 +60,7 @@ class Pair:
     statistics: dict[str, float]
     """Correlations: residual, residual_rank, partial, partial_rank."""
     strength: float
-    """Of the strongest statistic: how far the pair exceeds its neighbours, in units of the board's tail."""
+    """Excess of the strongest statistic over the neighbours, in units of the board's tail."""
     threshold: float
     verdict: bool
     equal: bool
@@ -70,12 +71,13 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Copies:
-    """What the board's files say of each other."""
+    """The dependent files of a board."""
 
     pairs: tuple[Pair, ...]
     """Equal files first, then by falling strength; only those with a verdict."""
     judged: bool
-    """Whether resemblance could be judged. If not, `pairs` holds equal files only and `reason` says why."""
+    """Whether resemblance could be judged. If not, `pairs` holds equal files only, and `reason` the
+    reason."""
     reason: str
     threshold: float
     """In the unit of `Pair.strength`; 0 where nothing was judged."""
@@ -86,7 +88,7 @@ class Copies:
 def copies(
     finals: FloatArray, baselines: FloatArray | None = None, *, threshold: float | None = None
 ) -> Copies:
-    """Find pairs of files that share what the crowd does not.
+    """Find pairs of files that share more than the crowd.
 
     Parameters
     ----------
@@ -94,9 +96,9 @@ def copies(
         Shape (n_teams, n_rows, k): one view per team (see `scorer.overfitting.views`), same rows, finite.
         A sample of 20,000 rows is plenty (`views.sample_rows`); time and memory grow with n_rows x k.
     baselines
-        Shape (n_baselines, n_rows, k): registered baselines and public notebooks. What a file has from
-        these is taken out first, so that standing on a public notebook is no accusation. Where one explains
-        nine tenths of two files, what is left can still look shared: compare such a pair by hand.
+        Shape (n_baselines, n_rows, k): registered baselines and public notebooks. They are projected out
+        first, so that use of a public notebook is no finding. Where one explains nine tenths of two files,
+        the residuals can still resemble each other: compare such a pair by hand.
     threshold
         Instead of the board's own, in the unit of `Pair.strength`.
 
@@ -124,7 +126,7 @@ def copies(
     correlations, usable = _correlations(finals, known, on_baselines)
     strengths, line = _strengths(correlations, usable, threshold)
     order = np.sort(strengths, axis=0)
-    # A second statistic must lean the same way: alone, one of four finds chance twins on small boards.
+    # A second statistic must agree: alone, one of four finds pairs by chance on small boards.
     found = (order[-1] > line) & (order[-2] > 0.3 * line)
     taken = {(pair.first, pair.second) for pair in equal}
     pairs = []
@@ -183,7 +185,10 @@ def _equal(finals: FloatArray, *, skipped: set[int]) -> list[Pair]:
 
 
 def _on_baselines(finals: FloatArray, baselines: FloatArray) -> tuple[int, ...]:
-    """Teams of whose variance the baselines leave nothing, values or ranks."""
+    """Return teams whose files the baselines explain entirely.
+
+    In values or ranks.
+    """
     if not len(baselines):
         return ()
     found = set()
@@ -199,7 +204,10 @@ def _on_baselines(finals: FloatArray, baselines: FloatArray) -> tuple[int, ...]:
 def _correlations(
     finals: FloatArray, baselines: FloatArray, left_out: Sequence[int]
 ) -> tuple[list[Square], NDArray[np.bool_]]:
-    """Four (n_teams, n_teams) arrays in the order of `_NAMES`, and which teams they hold for."""
+    """Return four (n_teams, n_teams) arrays and the usable teams.
+
+    In the order of `_NAMES`.
+    """
     n_teams = len(finals)
     usable = np.ones(n_teams, dtype=np.bool_)
     usable[list(left_out)] = False
@@ -207,8 +215,9 @@ def _correlations(
     partial: list[Square] = []
     for of_teams, of_baselines in zip(_scales(finals), _scales(baselines), strict=True):
         rest = _projected(of_teams, of_baselines) if len(baselines) else of_teams
-        # The median is fitted to each file and then every file has unit length: a file of which a baseline
-        # leaves a twentieth would else be minus the median, and so resemble all others like it.
+        # The median is fitted to each file, then every file has unit length: otherwise a file of which a
+        # baseline
+        # leaves a twentieth would be minus the median, and resemble all others like it.
         residual = _unit(_projected(rest, np.median(rest, axis=0)[None]))
         squares = residual**2
         deviating = squares.sum(axis=1) ** 2 / np.maximum((squares**2).sum(axis=1), 1e-300)
@@ -220,7 +229,10 @@ def _correlations(
 
 
 def _scales(views: FloatArray) -> Iterator[FloatArray]:
-    """The views as rows of n_rows * k values, columns centred: cut values, then normal scores of their ranks."""
+    """Yield the views as centred rows of n_rows * k values.
+
+    Cut values first, then the normal scores of their ranks.
+    """
     width = views.shape[1] * views.shape[2]
     cut = np.clip(views, -_CAP, _CAP).astype(np.float64)
     yield (cut - cut.mean(axis=1, keepdims=True)).reshape(len(views), width)
@@ -229,7 +241,7 @@ def _scales(views: FloatArray) -> Iterator[FloatArray]:
 
 
 def _projected(rows: FloatArray, known: FloatArray) -> FloatArray:
-    """What a least-squares fit on the known rows leaves of each row."""
+    """Return the residuals of a least-squares fit on known rows."""
     _, singular, basis = np.linalg.svd(known, full_matrices=False)
     basis = basis[singular > 1e-9 * max(1e-300, float(singular.max(initial=0.0)))]
     left: FloatArray = rows - (rows @ basis.T) @ basis
@@ -257,7 +269,10 @@ def _unit(rows: FloatArray) -> FloatArray:
 
 
 def _partial(rows: FloatArray) -> Square:
-    """Correlations of two rows given all others; the ridge grows as the rows of data get few."""
+    """Return correlations of two rows given all others.
+
+    The ridge grows as data rows become few.
+    """
     n_teams, width = rows.shape
     ridge = 0.003 * max(1.0, 4.0 * n_teams / width)
     precision = np.linalg.inv(_correlation(rows) + ridge * np.eye(n_teams))
@@ -272,7 +287,10 @@ def _partial(rows: FloatArray) -> Square:
 def _strengths(
     correlations: Sequence[Square], usable: NDArray[np.bool_], threshold: float | None
 ) -> tuple[NDArray[np.float64], float]:
-    """Each statistic's excess of each pair in units of its tail, shape (4, n_teams, n_teams), and the line."""
+    """Return the excess of each pair and the line.
+
+    By statistic, in units of its tail, shape (4, n_teams, n_teams).
+    """
     n_teams = int(usable.sum())
     both = np.outer(usable, usable) & ~np.eye(len(usable), dtype=np.bool_)
     line = threshold if threshold is not None else _line(n_teams, len(correlations))
@@ -284,16 +302,18 @@ def _strengths(
         strengths = np.array([_in_tail_units(excess, kept) for excess in excesses])
         found = (strengths.max(axis=0) > _SUSPECT * line).any(axis=1)
         fewer = usable & ~found
-        # Never judge by what less than half of the board does; the set only shrinks, so this ends.
+        # Never judge by less than half of the board; the set only shrinks, so this ends.
         if (fewer & kept).sum() == kept.sum() or (fewer & kept).sum() * 2 < n_teams:
             return strengths, line
         kept &= fewer
 
 
 def _line(n_teams: int, n_statistics: int) -> float:
-    """Where an exponential tail of n_teams nearest neighbours is passed by chance in ALPHA of boards.
+    """Return the line that chance passes in ALPHA of boards.
 
-    The factor allows for a tail a little heavier than that and read off few teams: 1.5 at 200 teams, 2 at 60,
+    Of an exponential tail of n_teams nearest neighbours.
+
+    The factor allows for a slightly heavier tail, measured on few teams: 1.5 at 200 teams, 2 at 60,
     3.3 at 20. It was set on honest boards of three data sets (see benchmarks/integrity/copies.py).
     """
     return math.log(n_statistics * max(2, n_teams) / (2.0 * ALPHA)) * (1.3 + 40.0 / max(1, n_teams))
@@ -307,7 +327,10 @@ def _excess(correlation: Square, both: NDArray[np.bool_]) -> Square:
 
 
 def _in_tail_units(excess: Square, kept: NDArray[np.bool_]) -> Square:
-    """Median of the nearest neighbours' excess as zero, the mean of an exponential through their quartile as unit."""
+    """Scale excesses to units of the nearest neighbours' tail.
+
+    Their median is zero; the unit is the mean of an exponential through their upper quartile.
+    """
     best = excess[kept].max(axis=1)
     middle, upper = np.quantile(best, (0.5, 0.75))
     unit = max((upper - middle) / math.log(2.0), 0.02)

@@ -1,8 +1,7 @@
-"""What train, out-of-fold, public and private scores of one team say together, in plain words.
+"""Diagnose one team's train, out-of-fold, public and private scores.
 
-Everything shown before the close comes from the team's own files, from training labels, which are public, and
-from the public score as the board shows it. The noise of that score is the benchmark's, a constant: the team's
-own would depend on hidden rows.
+Before the close only the team's own files, the public training labels and the shown public score are used.
+The noise of that score is the benchmark's, a constant: the team's own would depend on hidden rows.
 """
 
 from __future__ import annotations
@@ -43,16 +42,16 @@ Reading = tuple[float, float]
 """A value and its standard error, in the metric's unit."""
 
 BINS = 15
-"""Of as many rows each; fifteen as in the published calibration errors."""
+"""Bins of equal size; fifteen, as in published calibration errors."""
 
 _SHOWN_CLASSES = 20
 
 LIMIT = 3.0
-"""Standard errors of a gap that is told."""
+"""Standard errors from which a gap is reported."""
 
 FOLD_DEPENDENCE = 1.5
-"""How much more the mean of folds varies than their rows would by themselves: their models share training rows.
-An assumption; values between 1 and 2 are usual."""
+"""Factor on the variance of the mean over folds, whose models share training rows. An assumption; values
+between 1 and 2 are usual."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +66,14 @@ class FoldValue:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OwnRows:
-    """A team's predictions of training rows, scored; all of it may be shown to the team."""
+    """A team's predictions of training rows, scored.
+
+    All of it may be shown to the team.
+    """
 
     value: float
     se: float | None
-    """None where there is no spread to be had, for the reason in `why_no_se`."""
+    """None with the reason in `why_no_se`."""
     rows: NDArray[np.intp]
     """Positions in `solution` of those that were scored."""
     folds: tuple[FoldValue, ...]
@@ -93,7 +95,7 @@ class OwnRows:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """A difference between two scores, positive where the first is better."""
+    """A difference of two scores, positive if the first is better."""
 
     name: str
     difference: float
@@ -103,7 +105,7 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """What to say to the team, and the gaps it rests on."""
+    """The words for the team, and the gaps behind them."""
 
     code: str
     """underfit, overfit, leaky_cv_or_shift, leaderboard_overfit, in_sample_oof, consistent or not_enough."""
@@ -120,17 +122,19 @@ class Diagnosis:
 def score_oof(
     challenge: Challenge, source: Path | bytes, *, folds: Folds | None = None, seed: int = 0
 ) -> OwnRows:
-    """Score a file of out-of-fold predictions: like a submission, with the ids of public/train.csv.
+    """Score a file of out-of-fold predictions.
 
-    Of a sequential split rows of fold 0 may be left out, and are not scored if they are there. The standard error
-    draws whole groups where folds keep groups whole.
+    It is read like a submission, with the ids of public/train.csv.
+
+    Of a sequential split rows of fold 0 may be left out, and are not scored if they are there. The standard
+    error draws whole groups where folds keep groups whole.
 
     Raises
     ------
     CannotScoreTrain
         The challenge's training table has no ids or targets.
     InvalidSubmission
-        The file is wrong, in the words of a submission's problems.
+        The file is wrong, with the problems of a submission.
     """
     folds = assign(challenge) if folds is None else folds
     train = train_solution(challenge, without=folds.train_only)
@@ -140,20 +144,25 @@ def score_oof(
         unknown = any(problem.code in ("UNKNOWN_IDS", "ID_FORMAT") for problem in error.problems)
         if not folds.train_only or not unknown:
             raise
-        # Perhaps rows of fold 0 are there as well; then all of them must be.
+        # The file may also hold rows of fold 0; then it must hold all of them.
         train = train_solution(challenge)
         aligned = _read(challenge, train, source)
     return _scored(train, aligned, folds, seed)
 
 
 def score_train(challenge: Challenge, source: Path | bytes, *, seed: int = 0) -> OwnRows:
-    """Score a file of predictions of the rows a model was trained on; raises like `score_oof`."""
+    """Score predictions of the rows a model was trained on.
+
+    Raises like `score_oof`.
+    """
     train = train_solution(challenge)
     return _scored(train, _read(challenge, train, source), None, seed)
 
 
 def share_same(train: OwnRows, oof: OwnRows) -> float:
-    """Of the rows that both files predict, the share with the same real-valued prediction in every column.
+    """Return the share of equal predictions in both files.
+
+    Of the rows that both predict, with real-valued predictions equal in every column.
 
     Of labels, whole numbers and flags it is 0: honest models often agree on those.
     """
@@ -168,7 +177,7 @@ def share_same(train: OwnRows, oof: OwnRows) -> float:
         assert isinstance(mine, np.ndarray)
         assert isinstance(others, np.ndarray)
         same &= np.asarray(mine[rows] == others[oof.rows])
-        if len(np.unique(mine)) < len(mine) / 10:  # a few different values agree by chance
+        if len(np.unique(mine)) < len(mine) / 10:  # few different values agree by chance
             return 0.0
     return float(same.mean())
 
@@ -184,7 +193,7 @@ def _read(challenge: Challenge, train: Solution, source: Path | bytes) -> Aligne
 
 
 def _about_train(problem: Problem) -> Problem:
-    """The same words, about the file that is meant here."""
+    """Return the problem worded for the train file."""
     words = problem.message.replace("in the test set", f"in {TRAIN_FILE}")
     words = words.replace("of the sample submission", "of the fold file with a fold above 0")
     return replace(problem, message=words)
@@ -248,11 +257,14 @@ def _picture(train: Solution, aligned: Aligned, rows: NDArray[np.intp]) -> dict[
 
 
 def _calibration(predicted: FloatArray, happened: NDArray[np.bool_]) -> dict[str, Any]:
-    """Predicted against observed in bins of about as many rows each, and the expected calibration error."""
+    """Return predicted against observed shares in bins.
+
+    Bins have about as many rows each; with the expected calibration error.
+    """
     bins, error = [], 0.0
     for rows in _equal_mass(predicted):
         expected, observed = float(predicted[rows].mean()), float(happened[rows].mean())
-        # The spread if the predictions were right: it is the question whether they are.
+        # The spread under the hypothesis that the predictions are right.
         se = math.sqrt(float(np.sum(predicted[rows] * (1.0 - predicted[rows])))) / len(rows)
         bins.append({"predicted": expected, "observed": observed, "se": se, "rows": len(rows)})
         error += abs(expected - observed) * len(rows) / len(predicted)
@@ -260,7 +272,10 @@ def _calibration(predicted: FloatArray, happened: NDArray[np.bool_]) -> dict[str
 
 
 def _residuals(truth: FloatArray, predicted: FloatArray) -> dict[str, Any]:
-    """Truth minus prediction, in bins of the prediction with about as many rows each."""
+    """Return truth minus prediction in bins of the prediction.
+
+    Bins have about as many rows each.
+    """
     bins = []
     for rows in _equal_mass(predicted):
         residual = truth[rows] - predicted[rows]
@@ -278,7 +293,10 @@ def _residuals(truth: FloatArray, predicted: FloatArray) -> dict[str, Any]:
 
 
 def _equal_mass(values: FloatArray) -> list[NDArray[np.intp]]:
-    """Rows in up to fifteen bins by value; equal values stay together."""
+    """Return rows in up to fifteen bins by value.
+
+    Equal values stay together.
+    """
     edges = np.unique(np.quantile(values, np.linspace(0.0, 1.0, BINS + 1)[1:-1]))
     bin_of = np.searchsorted(edges, values, side="left")
     return [np.flatnonzero(bin_of == number) for number in np.unique(bin_of)]
@@ -292,7 +310,10 @@ def _confusion_of_labels(truth: Labels, predicted: Labels, vocabulary: Vocabular
 
 
 def _confusion(truth: NDArray[Any], predicted: NDArray[Any], names: list[str]) -> dict[str, Any]:
-    """Counts, rows being the truth; classes beyond the twenty most frequent are put together."""
+    """Return counts, with rows for the truth.
+
+    Classes beyond the twenty most frequent are merged.
+    """
     often = np.bincount(truth, minlength=len(names)) * 2 + np.bincount(predicted, minlength=len(names))
     shown = np.sort(np.argsort(-often, kind="stable")[:_SHOWN_CLASSES])
     place = np.full(len(names), len(shown))
@@ -317,10 +338,12 @@ def diagnose(
     public_step: float = 0.0,
     same: float = 0.0,
 ) -> Diagnosis:
-    """Name what a team's four scores say together; each is (value, standard error) or None if it is not known.
+    """Diagnose a team's four scores together.
 
-    A gap counts from three standard errors on; that of an out-of-fold score is taken sqrt(1.5) times as large,
-    since folds share training rows: z = (CV - LB) / sqrt(1.5 s^2 / n_oof + s^2 / n_public).
+    Each score is (value, standard error), or None if unknown.
+
+    A gap counts from three standard errors on. That of an out-of-fold score is multiplied by sqrt(1.5), since
+    folds share training rows: z = (CV - LB) / sqrt(1.5 s^2 / n_oof + s^2 / n_public).
 
     Parameters
     ----------
@@ -346,7 +369,8 @@ def diagnose(
     if oof is None:
         return Diagnosis(
             "not_enough",
-            "Without out-of-fold predictions nothing can be said: upload them for the folds served with the challenge.",
+            "Without out-of-fold predictions nothing can be said: upload them for the folds served with "
+            "the challenge.",
         )
     cv = (oof[0], oof[1] * math.sqrt(FOLD_DEPENDENCE))
     shown = None if public is None else (public[0], math.hypot(public[1], public_step / math.sqrt(12.0)))
@@ -369,53 +393,61 @@ def diagnose(
     if train is None and shown is None and private is None:
         return Diagnosis(
             "not_enough",
-            "An out-of-fold score alone has nothing to be held against; add predictions of the training rows, or submit.",
+            "An out-of-fold score alone has nothing to be held against; add predictions of the training "
+            "rows, or submit.",
             listed,
         )
     optimistic = max(z.get("public", 0.0), z.get("private", 0.0))
     if same >= 0.95:
         words = (
-            f"{100 * same:.0f} % of your out-of-fold predictions are exactly those of the model that was trained on the same "
-            "rows. Each row must be predicted by a model that has not seen it; predict fold by fold."
+            f"{100 * same:.0f} % of your out-of-fold predictions are exactly those of the model that "
+            "was trained on the same rows. Each row must be predicted by a model that has not seen "
+            "it; predict fold by fold."
         )
         return Diagnosis("in_sample_oof", words, listed)
     if "train" in z and (z["train"] < -LIMIT or (z["train"] <= 0.0 and optimistic > LIMIT)):
         words = (
-            "Your out-of-fold score is as good as the one on rows the model was trained on, which honest out-of-fold "
-            "predictions are not. Were these rows in the training data of the models that predicted them?"
+            "Your out-of-fold score is as good as the one on rows the model was trained on, which "
+            "honest out-of-fold predictions are not. Were these rows in the training data of the "
+            "models that predicted them?"
         )
         return Diagnosis("in_sample_oof", words, listed)
     if private is not None and z.get("drop", 0.0) > LIMIT and abs(z["private"]) <= LIMIT:
         words = (
-            "The public score was better than the private one by more than chance, and your out-of-fold score had it right: "
-            "choosing among many files by their public score overfits the public rows. Trust your cross-validation."
+            "The public score was better than the private one by more than chance, and your out-of-fold "
+            "score had it right: "
+            "choosing among many files by their public score overfits the public rows. Trust your "
+            "cross-validation."
         )
         return Diagnosis("leaderboard_overfit", words, listed)
     if optimistic > LIMIT:
         words = (
-            "Your out-of-fold score is better than the board's by more than chance. Usual causes: something computed over all "
-            "rows before the folds were cut (selection, scaling, target encoding), rows of one group or time on both sides, "
-            "or test rows that differ from the training rows."
+            "Your out-of-fold score is better than the board's by more than chance. Usual causes: "
+            "something computed over all rows before the folds were cut (selection, scaling, target "
+            "encoding), rows of one group or time on both sides, or test rows that differ from the "
+            "training rows."
         )
         return Diagnosis("leaky_cv_or_shift", words, listed)
     if private is None and z.get("public", 0.0) < -LIMIT:
         words = (
-            "The public score is better than your out-of-fold score by more than chance. If you chose among many files by "
-            "their public score, expect the private one near your out-of-fold score; else the test rows are easier."
+            "The public score is better than your out-of-fold score by more than chance. If you chose "
+            "among many files by their public score, expect the private one near your out-of-fold "
+            "score; else the test rows are easier."
         )
         return Diagnosis("leaderboard_overfit", words, listed)
     weak = "benchmark" in z and z["benchmark"] <= LIMIT
     if weak and z.get("train benchmark", math.inf) <= LIMIT:
         words = (
-            "Even on rows it was trained on the model is hardly better than a prediction without any model: it underfits. "
+            "Even on rows it was trained on the model is hardly better than a prediction without any "
+            "model: it underfits. "
             "Try features that carry more, a more flexible model, less regularisation, or look for a mistake."
         )
         return Diagnosis("underfit", words, listed)
     if z.get("train", 0.0) > LIMIT:
         words = (
-            "The model is better on rows it was trained on than on new ones by more than chance: it overfits. Forests and "
-            "boosted trees always do to some degree; what counts is whether more regularisation, fewer features or more data "
-            "raise the out-of-fold score."
+            "The model is better on rows it was trained on than on new ones by more than chance: it "
+            "overfits. Forests and boosted trees always do to some degree; what counts is whether "
+            "more regularisation, fewer features or more data raise the out-of-fold score."
         )
         if weak:
             words += " Out of fold it is hardly better than a prediction without any model."

@@ -1,7 +1,9 @@
-"""What a team is told at once about its own file: slips, never suspicions.
+"""Notices to a team about its own file: likely mistakes.
 
-Everything here follows from the file and the team's own earlier files. Nothing depends on a hidden label, on
-which rows are public or on any other team: each of those would be an oracle.
+They report no suspicion of cheating.
+
+They depend on the file and the team's earlier files only. A notice that depended on a hidden label, on the
+split or on another team would be an oracle.
 """
 
 from __future__ import annotations
@@ -21,10 +23,10 @@ SIGNIFICANT_DIGITS = 6
 FEW_VALUES = 10
 INVERTED = -0.3
 OWN_AGREEMENT = 0.5
-"""What a team's own files must reach among themselves before one of them can be called out of line."""
+"""Correlation of a team's earlier files above which a new one can contradict them."""
 
 MAX_ROWS = 50_000
-"""Rows on which files are correlated; a sample says as much within .01."""
+"""Rows on which files are correlated; a sample is exact to .01."""
 
 MIN_ROWS = 50
 MAX_HISTORY = 5
@@ -33,7 +35,7 @@ MAX_HISTORY = 5
 def notices(
     columns: Mapping[str, Column], kind: str, history: Sequence[Mapping[str, Column]]
 ) -> list[Notice]:
-    """Remarks on one accepted file, for its own team.
+    """Return the notices about one accepted file, for its team.
 
     Parameters
     ----------
@@ -49,7 +51,7 @@ def notices(
     list of Notice
         NOTICE_CONSTANT, NOTICE_HARD_LABELS and NOTICE_FEW_VALUES exclude each other (the first that holds),
         and so do NOTICE_SAME_PREDICTIONS, NOTICE_LOOKS_PERMUTED and NOTICE_LOOKS_INVERTED. The reader of
-        submissions gives the first two itself: merge by code.
+        submissions also gives the first two: merge by code.
     """
     found = _of_values(columns, kind)
     recent = list(history)[:MAX_HISTORY]
@@ -65,11 +67,13 @@ def notices(
 
 
 def fingerprint(columns: Mapping[str, Column], names: Sequence[str] = ()) -> str:
-    """SHA-256 of the predictions as parsed: row order, spelling and digits beyond the sixth do not matter.
+    """Return a SHA-256 of the predictions as parsed.
+
+    Row order, spelling and digits beyond the sixth do not matter.
 
     Column order does not matter either. Labels and lists are hashed as codes, which are the same for all
     files of one solution unless a file brings labels of its own; with the vocabulary's `names` they are
-    hashed as what they say.
+    hashed as text.
     """
     digest = hashlib.sha256()
     for name in sorted(columns):
@@ -97,7 +101,7 @@ def _spelt(codes: np.ndarray[tuple[int, ...], np.dtype[np.int32]], names: Sequen
 
 
 def _rounded(values: FloatArray) -> FloatArray:
-    """To six significant digits; all nans and both zeros alike."""
+    """Round to six significant digits; all nans and zeros alike."""
     size = np.abs(values)
     known = np.isfinite(values) & (size >= 1e-290)
     exponent = np.floor(np.log10(np.where(known, size, 1.0)))
@@ -117,7 +121,10 @@ def _of_values(columns: Mapping[str, Column], kind: str) -> list[Notice]:
         return []
     arrays = [column.codes if isinstance(column, Labels) else column for column in comparable]
     if all(bool((array == array[0]).all()) for array in arrays):
-        words = "All predictions are equal. That is a baseline; if you meant a model, look at how the file was written."
+        words = (
+            "All predictions are equal. That is a baseline; if you meant a model, look at how the file "
+            "was written."
+        )
         return [Notice("NOTICE_CONSTANT", words)]
     numbers = _numbers(columns)
     if not numbers or kind not in ("probability", "classes", "score"):
@@ -127,17 +134,23 @@ def _of_values(columns: Mapping[str, Column], kind: str) -> list[Notice]:
             "All predictions are 0 or 1; this metric rewards probabilities (in scikit-learn: predict_proba)."
         )
         if kind == "score":
-            words = "All predictions are 0 or 1; this metric rewards an order of the rows, so send scores or probabilities."
+            words = (
+                "All predictions are 0 or 1; this metric rewards an order of the rows, so send scores or "
+                "probabilities."
+            )
         return [Notice("NOTICE_HARD_LABELS", words)]
     n_values = max(_count_values(array) for array in numbers)
     if n_values <= FEW_VALUES < len(numbers[0]) // 10:
-        words = f"No column has more than {n_values} different values in {len(numbers[0])} rows; look whether they were rounded."
+        words = (
+            f"No column has more than {n_values} different values in {len(numbers[0])} rows; look whether "
+            "they were rounded."
+        )
         return [Notice("NOTICE_FEW_VALUES", words)]
     return []
 
 
 def _numbers(columns: Mapping[str, Column]) -> list[FloatArray]:
-    """The columns as numbers, or none where any is something else."""
+    """Return the columns as numbers; none if one has no numbers."""
     numbers = [
         np.asarray(column, dtype=np.float64)
         for column in columns.values()
@@ -147,7 +160,10 @@ def _numbers(columns: Mapping[str, Column]) -> list[FloatArray]:
 
 
 def _count_values(array: FloatArray) -> int:
-    """How many different values, or more than FEW_VALUES if the first rows already say so."""
+    """Return the number of different values.
+
+    More than FEW_VALUES is not counted exactly.
+    """
     first = len(np.unique(array[:1000]))
     return first if first > FEW_VALUES else len(np.unique(array))
 
@@ -156,7 +172,10 @@ def _count_values(array: FloatArray) -> int:
 
 
 def _of_order(columns: Mapping[str, Column], history: Sequence[Mapping[str, Column]]) -> list[Notice]:
-    """Whether the file stands across or against earlier ones that agree among themselves."""
+    """Return a notice if the file contradicts earlier ones.
+
+    The earlier ones must agree among themselves.
+    """
     now = _ranks(columns)
     if not len(now) or now.shape[1] < MIN_ROWS:
         return []
@@ -168,21 +187,25 @@ def _of_order(columns: Mapping[str, Column], history: Sequence[Mapping[str, Colu
     largest = max(with_earlier, key=abs)
     if abs(largest) < 3.0 / math.sqrt(now.shape[1]):
         words = (
-            "The predictions have nothing to do with your earlier files, which agree with each other. If this is "
-            "no new idea, the rows may be in another order than their ids: look at how ids and predictions were joined."
+            "The predictions have nothing to do with your earlier files, which agree with each other. "
+            "If this is no new idea, the rows may be in another order than their ids: look at how ids "
+            "and predictions were joined."
         )
         return [Notice("NOTICE_LOOKS_PERMUTED", words)]
     if max(with_earlier) < INVERTED:
         words = (
-            "The predictions run against your earlier files: high where they were low. If this was not meant, "
-            "look at the sign, or at which class the column stands for."
+            "The predictions run against your earlier files: high where they were low. If this was "
+            "not meant, look at the sign, or at which class the column stands for."
         )
         return [Notice("NOTICE_LOOKS_INVERTED", words)]
     return []
 
 
 def _agreeing(earlier: Sequence[FloatArray]) -> list[FloatArray]:
-    """The largest set of files that agree with one of them; empty if that is no file but itself."""
+    """Return the largest set of files that agree with one of them.
+
+    Empty if a file agrees only with itself.
+    """
     sets = [
         [other for other in earlier if other is one or _correlation(one, other) > OWN_AGREEMENT]
         for one in earlier
@@ -192,7 +215,10 @@ def _agreeing(earlier: Sequence[FloatArray]) -> list[FloatArray]:
 
 
 def _ranks(columns: Mapping[str, Column]) -> FloatArray:
-    """Centred ranks of unit length of each number column on the rows compared, shape (k, m); k = 0 for others."""
+    """Return centred ranks of unit length, shape (k, m).
+
+    Of each number column on the compared rows; k = 0 for other columns.
+    """
     arrays = _numbers(columns)
     if not arrays:
         return np.empty((0, 0))
@@ -205,6 +231,9 @@ def _ranks(columns: Mapping[str, Column]) -> FloatArray:
 
 
 def _correlation(one: FloatArray, other: FloatArray) -> float:
-    """Spearman's rho, columns averaged; a column without any order counts for nothing."""
+    """Return Spearman's rho, averaged over columns.
+
+    Constant columns are left out.
+    """
     varies = one.any(axis=1) & other.any(axis=1)
     return float(np.mean(np.sum(one * other, axis=1)[varies])) if varies.any() else 0.0

@@ -1,14 +1,15 @@
-"""Does a team learn, or does it question the board? Told from how its files change, without labels.
+"""Judge whether a team probes the board, from changes of its files.
 
-A better model moves rows that look alike together: its change is smooth over rows the crowd treats alike. A
-probe moves rows to read labels off the score, and whatever it hides under, that change is not smooth. So of
-each change Moran's I is taken over each row's eight nearest in the space of the crowd's predictions. A team is
-judged by the share of its changes that are rough or confined to few rows, never by their number, and never on
-fewer than ten files.
+No labels are used.
 
-An attacker who moves groups of alike rows under a fresh honest change looks honest here; what limits that is
-the coarse public score (see benchmarks/integrity/probing.py for how far it gets). With hard labels honest
-changes are rough too, so there only whole files without structure count. The answer is for the organiser only.
+A better model moves similar rows together: its change is smooth over rows the crowd treats alike. A probe
+moves rows to read labels off the score, and its change is not smooth. The measure is Moran's I of each change
+over each row's eight nearest in the space of the crowd's predictions. A team is judged by the share of its
+changes that are rough or confined to few rows, never by their number, and never on fewer than ten files.
+
+An attacker that moves groups of similar rows within a new honest change is not detected; the coarse public
+score limits that (benchmarks/integrity/probing.py measures it). With hard labels honest changes are rough
+too, so only whole files without structure count. The result is for the organiser only.
 """
 
 from __future__ import annotations
@@ -26,13 +27,13 @@ from scorer.reading.columns import FloatArray
 
 MIN_FILES = 10
 MIN_CHANGES = 7
-"""Resubmissions change nothing; with fewer changes than this a share says little."""
+"""With fewer changes a share means little; equal files are no change."""
 
 MIN_TEAMS = 5
-"""Other teams that must have files before there is a crowd to speak of."""
+"""Other teams with files that make a crowd."""
 
 SMOOTH = 0.1
-"""Moran's I below which a change, or a file, has no structure the crowd knows."""
+"""Moran's I below which a change, or a file, has no structure in the crowd's space."""
 
 LOCAL_SHARE = 0.1
 """A change is confined to few rows if its effective rows are fewer than this share of all."""
@@ -41,10 +42,10 @@ SPARSE_SHARE = 0.02
 """The same, for changes of a few rows only; reported, and part of the above."""
 
 CODED_LOGIT = 12.0
-"""Logits beyond, in fewer than a tenth of the rows, carry a code or an empty claim; reported only."""
+"""Logits beyond, in fewer than a tenth of the rows, are a code or overconfidence; reported only."""
 
 MAX_ROWS = 3000
-"""Rows on which Moran's I is taken; all else is looked for on every row."""
+"""Rows for Moran's I; all other statistics use every row."""
 
 _N_NEAREST = 8
 _CAP = 6.0
@@ -54,17 +55,17 @@ _GROUPS = 10
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Neighbourhood:
-    """Which rows a crowd treats alike."""
+    """Rows that a crowd treats alike."""
 
     rows: NDArray[np.intp]
-    """Positions of the m rows looked at."""
+    """Positions of the m rows used."""
     nearest: NDArray[np.intp]
     """Shape (m, 8): the nearest others of each, as places within `rows`."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProbingScore:
-    """What the changes of one team's files look like."""
+    """Statistics of the changes between one team's files."""
 
     n_files: int
     n_changes: int
@@ -90,10 +91,10 @@ class ProbingScore:
 
 
 def neighbourhoods(crowd: FloatArray, *, seed: int = 0) -> list[Neighbourhood]:
-    """For each team of a crowd, the neighbourhood that others make.
+    """Return, for each team, the neighbourhood made by others.
 
-    Teams are dealt into ten groups and a group's teams share the neighbourhood made without them: nobody
-    is judged in a space of one's own making, and 200 teams need ten spaces.
+    Teams are dealt into ten groups, and a group's teams share the neighbourhood made without them: no team is
+    judged in a space that it shaped, and 200 teams need only ten spaces.
 
     Parameters
     ----------
@@ -113,14 +114,17 @@ def neighbourhoods(crowd: FloatArray, *, seed: int = 0) -> list[Neighbourhood]:
 
 
 def neighbourhood(crowd: FloatArray, *, seed: int = 0) -> Neighbourhood:
-    """Each row's eight nearest in the five leading components of these teams' ranked predictions.
+    """Return each row's eight nearest rows for these teams.
+
+    In the five leading components of their ranked predictions.
 
     Shapes, seed and errors as of `neighbourhoods`. Ranks, so that every team weighs the same.
     """
     n_teams, n_rows, k = crowd.shape
     if n_teams < MIN_TEAMS or n_rows < 50:
         raise NotComparable(
-            f"A crowd of {n_teams} teams and {n_rows} rows; probing is judged in one of {MIN_TEAMS} or more and 50 rows."
+            f"A crowd of {n_teams} teams and {n_rows} rows; probing is judged in one of {MIN_TEAMS} or "
+            "more and 50 rows."
         )
     rows = sample_rows(n_rows, MAX_ROWS, seed=seed)
     points = normal_scores(np.moveaxis(crowd[:, rows], 0, 1).reshape(len(rows), n_teams * k))
@@ -131,7 +135,7 @@ def neighbourhood(crowd: FloatArray, *, seed: int = 0) -> Neighbourhood:
     points -= points.mean(axis=0)
     _, vectors = np.linalg.eigh(points.T @ points)
     scores = points @ vectors[:, -_COMPONENTS:]
-    # A touch of noise parts rows on which the whole crowd says the same, else their order in the file would.
+    # A little noise separates rows on which the whole crowd agrees; otherwise their order in the file would.
     scores += np.random.default_rng(seed).normal(size=scores.shape) * (1e-6 * (scores.std() + 1e-12))
     _, nearest = cKDTree(scores).query(scores, k=_N_NEAREST + 1)
     return Neighbourhood(rows, np.asarray(nearest, dtype=np.intp)[:, 1:])
@@ -154,7 +158,7 @@ def probing(files: Sequence[FloatArray] | FloatArray, where: Neighbourhood, *, k
     ProbingScore
         Positive if the share of rough changes, or of changes confined to few rows, exceeds
         1/4 + 1 / (2 sqrt(n_changes)): .42 for 9 changes, .35 for 24. Below ten files, or seven changes,
-        nothing is judged and the statistics are there to be looked at only.
+        nothing is judged; the statistics are for information only.
     """
     views = np.asarray(files, dtype=np.float64)
     cut = np.clip(views, -_CAP, _CAP)
@@ -162,7 +166,7 @@ def probing(files: Sequence[FloatArray] | FloatArray, where: Neighbourhood, *, k
     judged = len(views) >= MIN_FILES and len(pairs) >= MIN_CHANGES
     hard = is_hard(views, kind)
     shapeless = _morans_i(cut, where) < SMOOTH
-    # A constant has no structure either, and is the honest first file of many.
+    # A constant has no structure either, and is often an honest first file.
     shapeless &= np.ptp(cut, axis=(1, 2)) > 0.0
     rough, effective = np.zeros(1, dtype=np.bool_), np.ones(1)
     if pairs:
@@ -179,7 +183,8 @@ def probing(files: Sequence[FloatArray] | FloatArray, where: Neighbourhood, *, k
     evidence = (
         _words(rough_share, local_share, sparse_share, line, len(pairs), hard=hard)
         if judged
-        else f"Too few files to judge: {len(views)} files, {len(pairs)} of them new beside the first. On fewer than "
+        else f"Too few files to judge: {len(views)} files, {len(pairs)} of them new beside the first. "
+        "On fewer than "
         f"{MIN_FILES} files and {MIN_CHANGES} changes an honest bug or two would look like probing."
     )
     return ProbingScore(
@@ -208,9 +213,9 @@ _ADVICE = (
 def _words(rough: float, local: float, sparse: float, line: float, n_changes: int, *, hard: bool) -> str:
     if hard:
         return (
-            f"The files are hard labels. {rough:.0%} of them have no structure the other teams' predictions know "
-            f"(line {line:.0%}); {sparse:.0%} of {n_changes} changes touch few rows, which is usual for labels "
-            f"and no sign by itself."
+            f"The files are hard labels. {rough:.0%} of them have no structure the other teams' "
+            f"predictions know (line {line:.0%}); {sparse:.0%} of {n_changes} changes touch few rows, "
+            "which is usual for labels and no sign by itself."
         )
     return (
         f"Of {n_changes} changes between files, {rough:.0%} move rows without regard to which rows the other "
@@ -223,7 +228,10 @@ def _words(rough: float, local: float, sparse: float, line: float, n_changes: in
 
 
 def _nearest_earlier(views: FloatArray) -> list[tuple[int, int]]:
-    """Each file that is new, with the earlier one it is nearest to (sum of distances over rows)."""
+    """Return each new file with its nearest earlier file.
+
+    By the sum of distances over rows.
+    """
     pairs = []
     for number in range(1, len(views)):
         distances = [float(np.abs(views[number] - views[earlier]).sum()) for earlier in range(number)]
@@ -240,7 +248,10 @@ def _effective_rows(changes: FloatArray) -> FloatArray:
 
 
 def _morans_i(fields: FloatArray, where: Neighbourhood) -> FloatArray:
-    """Moran's I of each field of shape (n_rows, k), columns together; 0 where nothing varies."""
+    """Return Moran's I of each field of shape (n_rows, k).
+
+    Columns together; 0 for a constant field.
+    """
     found = np.zeros(len(fields))
     for number, field in enumerate(fields):
         z = field[where.rows]

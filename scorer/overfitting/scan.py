@@ -1,7 +1,7 @@
-"""One look at everything a competition's teams have sent: who probes, who copies, what is too good to be true.
+"""The nightly scan for probing, copies and too good scores.
 
-Read as a whole it is the nightly scan: files become views on one sample of rows, the views of all teams are
-the crowd, and every detector says what it saw. It never decides; an organiser does.
+Files become views on one sample of rows, the views of all teams are the crowd, and every detector reports
+what it finds. An organiser decides.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from scorer.resampling.units import Aligned, NotResampled
 MAX_ROWS = 20_000
 """Rows of a file that are compared with other files."""
 MAX_FILES = 25
-"""Latest files of a team that are looked at."""
+"""Latest files of a team that are scanned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class File:
     path: Path
     public: float
     private: float
-    """As they were stored: the file must have them again."""
+    """Stored scores: the file must have them again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class Team:
 
 @dataclass(frozen=True, slots=True)
 class Suspicion:
-    """What a detector saw, for the organiser only."""
+    """What a detector found, for the organiser only."""
 
     code: str
     team_id: int
@@ -70,7 +70,7 @@ class Suspicion:
 class Scan:
     suspicions: tuple[Suspicion, ...]
     not_judged: tuple[str, ...]
-    """What could not be looked at, and why."""
+    """What could not be judged, with reasons."""
     looked_at: Mapping[str, int]
     """teams, files, rows."""
 
@@ -81,7 +81,7 @@ def scan(
     """Run every detector over the files of a competition.
 
     200 teams of 20,000 rows take well under a minute; memory is bounded by MAX_ROWS rows of one file per
-    team, and of MAX_FILES files of one team at a time. What could not be judged is said with the reason.
+    team, and of MAX_FILES files of one team at a time. What could not be judged is listed with its reason.
     """
     people = [team for team in teams if not team.is_baseline and team.files]
     baselines = [team for team in teams if team.is_baseline and team.files]
@@ -174,7 +174,10 @@ class _Board:
         return None
 
     def _score(self, team: Team, aligned: Aligned) -> _Scored:
-        """With standard errors while the file is at hand, so that no more than one is held."""
+        """Return a team's scores with standard errors.
+
+        While its file is in memory, so that only one file is.
+        """
         scored = _Scored(team.final, aligned)
         try:
             for name, rows in (("public", self.solution.public), ("private", self.solution.private)):
@@ -217,10 +220,10 @@ class _Board:
         result = copying.copies(stack, known)
         if not result.judged:
             self.not_judged.append(f"Copies: {result.reason}")
-        told = {frozenset((one.team_id, one.other_team_id)) for one in found}
+        reported = {frozenset((one.team_id, one.other_team_id)) for one in found}
         for pair in result.pairs:
             first, second = (self.people[held[place]] for place in (pair.first, pair.second))
-            if pair.equal and frozenset((first.id, second.id)) in told:
+            if pair.equal and frozenset((first.id, second.id)) in reported:
                 continue
             found.append(
                 Suspicion(
@@ -236,7 +239,10 @@ class _Board:
         return found
 
     def _same_uploads(self) -> list[Suspicion]:
-        """Teams that sent the very same bytes; twice or more is what chance and a shared notebook do not do."""
+        """Return suspicions of teams that sent the same bytes.
+
+        Two or more equal files are not explained by chance or a shared notebook.
+        """
         known = {file.path for team in self.baselines for file in team.files}
         senders: dict[Path, list[Team]] = {}
         for team in self.people:
@@ -245,20 +251,22 @@ class _Board:
         shared: dict[tuple[int, int], int] = {}
         for sent in senders.values():
             if len(sent) > max(3, _COMMON * len(self.people)):
-                continue  # what so many send is a tutorial's
+                continue  # a file that many teams send comes from a tutorial
             for place, first in enumerate(sent):
                 for second in sent[place + 1 :]:
                     key = (min(first.id, second.id), max(first.id, second.id))
                     shared[key] = shared.get(key, 0) + 1
         advice = (
-            "Compare when, from where and with which client they were sent, and ask both teams. One equal file may come "
-            "from a shared notebook; register its file as a baseline and scan again."
+            "Compare when, from where and with which client they were sent, and ask both teams. One "
+            "equal file may come from a shared notebook; register its file as a baseline and scan "
+            "again."
         )
         return [
             Suspicion(
                 "same_file",
                 first,
-                f"{n} uploaded file{'s' if n > 1 else ''} of the two teams {'are' if n > 1 else 'is'} equal to the byte.",
+                f"{n} uploaded file{'s' if n > 1 else ''} of the two teams {'are' if n > 1 else 'is'} "
+                "equal to the byte.",
                 advice,
                 float(n),
                 second,
@@ -386,7 +394,7 @@ class _Scored:
 
     @property
     def aligned(self) -> Aligned:
-        assert self._aligned is not None, "it was let go"
+        assert self._aligned is not None, "the file was released"
         return self._aligned
 
     def forget(self) -> None:
@@ -403,6 +411,6 @@ def _of_verdict(code: str, team: Team, verdict: too_good.Verdict, strength: floa
 _MOST_NUMBERS = 40_000_000
 """Of all teams' views together, 160 MB."""
 _MIN_TEAMS = 8
-"""Of which a median, or a 99 % quantile of others, says anything."""
+"""Teams from which a median or a 99 % quantile is meaningful."""
 _COMMON = 0.25
-"""Share of the teams that send one file before it is nobody's."""
+"""Share of teams above which an equal file is common property."""

@@ -1,8 +1,10 @@
-"""Scores that are better than a model can be: after the close, with hidden labels, for the organiser only.
+"""Find scores that are better than a model can be.
 
-Every function takes what the caller computed from replicates of the scored rows (bootstrap or per-row losses)
-and gives one verdict per team. Scores are oriented by `greater_is_better`; standard errors are of the score's
-own unit and 0 or more.
+After the close, with hidden labels, for the organiser only.
+
+Every function takes figures from replicates of the scored rows (bootstrap or per-row losses) and returns one
+verdict per team. Scores are oriented by `greater_is_better`; standard errors are in the score's unit and 0 or
+more.
 """
 
 from __future__ import annotations
@@ -16,18 +18,21 @@ from numpy.typing import NDArray
 from scorer.reading.columns import Column, FloatArray, Labels
 
 MAX_Z = 6.0
-"""A field of 1,000 teams passes this by chance once in a million boards; honest winners stay far below."""
+"""1,000 teams pass this by chance on one board in a million; honest winners stay far below."""
 
 MAX_GAP_Z = 4.0
 """Of a public-private gap against the board's own median; 1 in 30,000 by chance, one board of 200 in 150."""
 
 MIN_ROWS_TO_MATCH = 100
-"""On fewer private rows being right everywhere can be skill."""
+"""On fewer private rows a model can be right in all of them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What one rule says of one team; `statistic` above `threshold` is the verdict unless the words say more."""
+    """One rule's verdict on one team.
+
+    `statistic` above `threshold` is positive unless the words state more.
+    """
 
     rule: str
     """too_good, exact_match or public_gap."""
@@ -47,7 +52,7 @@ def too_good(
     greater_is_better: bool,
     ceiling: float | None = None,
 ) -> list[Verdict]:
-    """Which teams are better than the best registered baseline by more than a model's work explains.
+    """Judge which teams beat the best baseline implausibly.
 
     Parameters
     ----------
@@ -58,13 +63,14 @@ def too_good(
     paired_errors : shape (n_teams,)
         Standard error of score minus baseline over the same rows.
     ceiling
-        The best score noise in the labels allows (1 - irreducible error), if known: nobody below is accused.
+        The best score that noise in the labels allows (1 - irreducible error), if known; lower scores are not
+        reported.
 
     Returns
     -------
     One verdict per team: positive if z = (score - baseline) / SE > 6 AND the score jumps by more than 6 SE
     over both the team's own best before and the 99 % quantile of the other teams, AND lies above `ceiling`.
-    A strong field, or steady work, is not too good; one file that leaves everything behind is.
+    Strong competition or steady improvement is not too good; one file far ahead of everything is.
     """
     n_teams = _same_length(scores, own_before, paired_errors)
     sign = 1.0 if greater_is_better else -1.0
@@ -81,13 +87,14 @@ def too_good(
         above = ceiling is None or oriented[team] > sign * ceiling
         found = statistic > MAX_Z and above
         evidence = (
-            f"Private score {scores[team]:.6g}: {over_baseline:.1f} standard errors better than the best baseline "
-            f"({best_baseline:.6g}) and {_times(jump)} better than the team's own best before and nearly all "
-            f"other teams{'' if ceiling is None else f'; noise in the labels allows {ceiling:.6g}'}."
+            f"Private score {scores[team]:.6g}: {over_baseline:.1f} standard errors better than the "
+            f"best baseline ({best_baseline:.6g}) and {_times(jump)} better than the team's own best "
+            "before and nearly all other "
+            f"teams{'' if ceiling is None else f'; noise in the labels allows {ceiling:.6g}'}."
         )
         advice = (
-            "Hold the prize until the code was run again on data the team has not seen. A leak in the challenge "
-            "explains this as well as misconduct: see whether several teams found it."
+            "Hold the prize until the code was run again on data the team has not seen. A leak in the "
+            "challenge explains this as well as misconduct: see whether several teams found it."
             if found
             else _NOTHING
         )
@@ -98,7 +105,7 @@ def too_good(
 def exact_match(
     predicted: Column, truth: Column, public: NDArray[np.bool_], private: NDArray[np.bool_]
 ) -> Verdict:
-    """Whether a file is right in every row, and where.
+    """Judge whether a file is right in every row, and where.
 
     Parameters
     ----------
@@ -126,7 +133,7 @@ def exact_match(
         raise ValueError("both splits need rows")
     share_public, share = float(matches[public].mean()), float(matches[private].mean())
     leaked = share == 1.0 and n_private >= MIN_ROWS_TO_MATCH
-    # With the rule of succession, so that no private row right is still a rate.
+    # By the rule of succession, so that the rate is above 0 if no private row is right.
     rate = (share * n_private + 1.0) / (n_private + 2.0)
     probed = share_public == 1.0 and share < 1.0 and n_public * math.log(rate) < math.log(1e-6)
     where = (
@@ -136,7 +143,10 @@ def exact_match(
         if probed
         else "nothing out of the ordinary"
     )
-    evidence = f"{share_public:.1%} of {n_public} public and {share:.1%} of {n_private} private rows match the truth: {where}."
+    evidence = (
+        f"{share_public:.1%} of {n_public} public and {share:.1%} of {n_private} private rows match the "
+        f"truth: {where}."
+    )
     advice = (
         "Look for the labels in public sources and in the challenge's own files before you ask the team."
         if leaked
@@ -150,7 +160,7 @@ def exact_match(
 def public_gap(
     public: FloatArray, private: FloatArray, errors: FloatArray, *, greater_is_better: bool
 ) -> list[Verdict]:
-    """Which teams do better on public rows than the board as a whole does.
+    """Judge which teams do better on public rows than the board.
 
     Parameters
     ----------
@@ -161,8 +171,8 @@ def public_gap(
 
     Returns
     -------
-    One verdict per team: z of the gap minus the board's median z, since a public split that is easier is
-    easier for all; positive above 4. Knowing some public labels stays invisible on a few hundred rows.
+    One verdict per team: z of the gap minus the board's median z, since an easier public split is
+    easier for all; positive above 4. Knowledge of few public labels is not detected on some hundred rows.
     """
     n_teams = _same_length(public, private, errors)
     sign = 1.0 if greater_is_better else -1.0
@@ -193,7 +203,10 @@ def _times(ratio: float) -> str:
 
 
 def _ratio(difference: float, error: float) -> float:
-    """In standard errors; without any error a difference is beyond all, and none is none."""
+    """Return a difference in standard errors.
+
+    Without error every difference but 0 is infinite.
+    """
     if error > 0.0:
         return float(difference) / error
     return 0.0 if difference == 0.0 else math.copysign(math.inf, difference)

@@ -1,4 +1,4 @@
-"""Predictions as plain arrays on which files can be compared, whatever a metric asks for.
+"""Predictions as arrays on which files can be compared.
 
 A view has the shape (n_rows, k): probabilities as logits, the probabilities of classes as centred logs,
 scores as normal scores of their ranks, labels as one column of 0 and 1 each, numbers as they are.
@@ -19,26 +19,32 @@ from scorer.reading.columns import Column, FloatArray, Labels, Lists
 from scorer.report import HeldoutError
 
 CLIP = 1e-6
-"""Probabilities are cut here before the logit: what is beyond says how sure somebody wanted to look."""
+"""Probabilities are clipped here before the logit; values beyond are overconfidence only."""
 
 MAX_LABEL_COLUMNS = 64
-"""More labels share columns (code modulo this), so that a thousand classes cost no more than 64."""
+"""More labels share columns (code modulo this): a thousand classes cost as much as 64."""
 
 MAX_SPREADS = 8.0
-"""Standardised numbers are cut here: one team's 1e300 must not decide what the crowd's spread is."""
+"""Standardised numbers are clipped here: one team's 1e300 must not determine the crowd's spread."""
 
 
 class NotComparable(HeldoutError):
-    """These predictions have no view (texts, lists, masks): only equal files can be told."""
+    """These predictions have no view (texts, lists, masks).
+
+    Only equal files can be found.
+    """
 
 
 def kind_of(part: Part) -> str:
-    """What `view` should be told of a part: its metric's kind, or "classes" where columns are one distribution."""
+    """Return the kind of a part for `view`.
+
+    Its metric's kind, or "classes" if columns are one distribution.
+    """
     return "classes" if part.layout == "classes" else part.metric.kind
 
 
 def view(columns: Mapping[str, Column], kind: str, *, n_labels: int = 0) -> FloatArray:
-    """The predictions of one file as an array.
+    """Return the predictions of one file as an array.
 
     Parameters
     ----------
@@ -73,11 +79,11 @@ def view(columns: Mapping[str, Column], kind: str, *, n_labels: int = 0) -> Floa
 
 def _of_column(name: str, column: Column, kind: str, n_labels: int) -> FloatArray:
     if isinstance(column, Lists):
-        raise NotComparable(f'The column "{name}" holds lists; only equal files can be told.')
+        raise NotComparable(f'The column "{name}" holds lists; only equal files can be found.')
     if isinstance(column, Labels):
         return _one_hot(column, n_labels)
     if column.dtype == np.object_ or kind in ("text", "mask", "boxes"):
-        raise NotComparable(f'The column "{name}" holds texts; only equal files can be told.')
+        raise NotComparable(f'The column "{name}" holds texts; only equal files can be found.')
     values = np.asarray(column, dtype=np.float64)
     if not np.isfinite(values).all():
         raise NotComparable(f'The column "{name}" holds values that are not finite.')
@@ -109,21 +115,29 @@ def _centred_log(probabilities: FloatArray) -> FloatArray:
 
 
 def logit(probabilities: FloatArray) -> FloatArray:
-    """ln(p / (1 - p)), p cut at 1e-6 on both sides."""
+    """Return ln(p / (1 - p)), p cut at 1e-6.
+
+    On both sides.
+    """
     p = np.clip(probabilities, CLIP, 1.0 - CLIP)
     odds: FloatArray = np.log(p) - np.log1p(-p)
     return odds
 
 
 def normal_scores(values: FloatArray) -> FloatArray:
-    """Midranks as quantiles of a standard normal, along axis 0; any strictly rising change of scale drops out."""
+    """Return midranks as quantiles of a standard normal.
+
+    Along axis 0; strictly rising changes of scale have no effect.
+    """
     ranks = rankdata(values, axis=0)
     scores: FloatArray = ndtri((ranks - 0.5) / len(values))
     return scores
 
 
 def standardised(views: FloatArray, crowd: FloatArray) -> FloatArray:
-    """Numbers in units of the crowd's spread, column by column, cut at 8 spreads.
+    """Return numbers in units of the crowd's spread.
+
+    Column by column, cut at 8 spreads.
 
     Parameters
     ----------
@@ -131,7 +145,7 @@ def standardised(views: FloatArray, crowd: FloatArray) -> FloatArray:
         Shape (..., n_rows, k): one view or a stack of them, of a kind that is neither probability nor label.
     crowd
         Shape (n_rows, k): the crowd's usual prediction, as the median over teams. Its own median is the
-        zero and its interquartile range / 1.349 the unit; a column in which the crowd says one thing only
+        zero and its interquartile range / 1.349 the unit; a column in which the crowd is constant
         keeps its unit.
     """
     low, middle, high = np.quantile(crowd, (0.25, 0.5, 0.75), axis=0)
@@ -142,14 +156,19 @@ def standardised(views: FloatArray, crowd: FloatArray) -> FloatArray:
 
 
 def sample_rows(n_rows: int, limit: int, *, seed: int = 0) -> NDArray[np.intp]:
-    """Positions of at most `limit` rows, rising, the same for every file of a board."""
+    """Return ascending positions of at most `limit` rows.
+
+    The same for every file of a board.
+    """
     if n_rows <= limit:
         return np.arange(n_rows)
     return np.sort(np.random.default_rng(seed).choice(n_rows, size=limit, replace=False))
 
 
 def is_hard(files: Sequence[FloatArray] | FloatArray, kind: str) -> bool:
-    """Whether most of these views of one team, each of shape (n_rows, k), are of labels, whatever was asked for.
+    """Whether most of one team's views are labels.
+
+    Whatever the metric expects; each view has shape (n_rows, k).
 
     One column is hard if it holds two values, the rarer in 5 % of the rows or more: a constant with a few odd
     rows is no file of labels. Several are if every row is sure of its class as far as a logit can be cut.

@@ -25,7 +25,8 @@ def benchmark_figures(challenge: Challenge, *, allow_weak_sandbox: bool = False)
 
     name, public, private, se_public (None with the reason in `why`), n_public; `step`, to which public scores
     are rounded; `also_steps`, by side metric (those of unknown noise have none and are not shown); `costs`,
-    what each release rule lets participants find out."""
+    what each release rule lets participants find out.
+    """
     solution = challenge.solution
     n_public = solution.n_rows["public"]
     figures: dict[str, Any] = {"n_public": n_public, "also_steps": {}}
@@ -62,7 +63,8 @@ def _chance(challenge: Challenge, found: Benchmark) -> float | None:
 
     It is the benchmark's standard error. A constant may have almost none: its AUC is always one half, and
     with even classes all of its log-losses are equal. If it is less than a quarter of the standard error of
-    the benchmark with random noise, the latter is returned. No team's file is used."""
+    the benchmark with random noise, the latter is returned. No team's file is used.
+    """
     solution, constant = challenge.solution, found.se_public
     if constant is None:
         return constant

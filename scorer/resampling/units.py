@@ -108,7 +108,8 @@ def row_losses(solution: Solution, aligned: Aligned, rows: Rows) -> FloatArray |
     In the metric's own direction.
 
     None if the value is no plain mean of numbers by row (roots, ratios, areas, weights, groups). A sum over
-    rows is the mean of n_rows times each term."""
+    rows is the mean of n_rows times each term.
+    """
     refuse_own(solution)
     rows = positions(rows)
     task = solution.task
@@ -160,7 +161,8 @@ def units(
 
     Whole groups where the metric is averaged over groups; else whole `clusters`, if given (any codes, one per
     row); else single rows. More than `limit` of rows or clusters are put together into that many random
-    blocks."""
+    blocks.
+    """
     rows = positions(rows)
     groups = _own_groups(solution)
     if groups is not None:

@@ -2,7 +2,8 @@
 
 Checks run in this order, since each needs the one before: size, packing, encoding, header, records, ids,
 cells, row sums. Each stage reports all of its problems; equal faults are one problem with a count. Messages
-depend on the file, the required ids and the declared form, never on a hidden label or the split of a row."""
+depend on the file, the required ids and the declared form, never on a hidden label or the split of a row.
+"""
 
 from __future__ import annotations
 
