@@ -1,1 +1,1 @@
-"""Challenges on their way into the vault, and the competitions and baselines made from them."""
+"""Challenges, their publication and their baselines."""

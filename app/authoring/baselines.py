@@ -1,4 +1,4 @@
-"""An organiser's baselines: scripts that read public/ and write a submission, posted as shaded rows."""
+"""Baselines: scripts of a challenge that post ordinary submissions."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ class BaselineFile:
 
 
 def run(challenge: scorer.Challenge) -> Iterator[BaselineFile]:
-    """Run every baseline script of the challenge; each file is there until the next is asked for.
+    """Run the challenge's baseline scripts; yield their files.
 
-    The scripts are the organiser's own code and run with the rights of whoever publishes, but without
-    the installation's settings and secrets in their environment.
+    A file may exist only until the next one is requested. The scripts are the organiser's own code and run
+    with the publisher's rights, but without the installation's settings and secrets in their environment.
     """
     names = {baseline.script: baseline.name or baseline.script for baseline in challenge.baselines}
     if not names:
@@ -58,7 +58,7 @@ def run(challenge: scorer.Challenge) -> Iterator[BaselineFile]:
                     names[script][:60], f"{Path(script).stem}.csv", Path(out) / f"{script}.csv"
                 )
         if runner.returncode != 0:
-            failed.append("The baselines could not be run; the message is above.")
+            failed.append("The baselines could not be run; see the message above.")
     if failed:
         raise Refused(" ".join(failed))
 
@@ -66,7 +66,7 @@ def run(challenge: scorer.Challenge) -> Iterator[BaselineFile]:
 def post(
     session: Session, competition: Competition, made: BaselineFile, blob: Blob, *, now: datetime
 ) -> int | None:
-    """Queue the file for the baseline's own team; None if that very file is there already."""
+    """Queue the file for the baseline's team; None if it is there."""
     team = teams.baseline(session, competition, made.name, now=now)
     return submissions.post_baseline(
         session, competition, team, blob, filename=made.filename, message="baseline", now=now
@@ -74,7 +74,7 @@ def post(
 
 
 def _bare_environment() -> dict[str, str]:
-    """No secret of the installation, and one thread: several of these may run beside a busy server."""
+    """Return an environment without secrets, for one thread."""
     root = str(Path(__file__).resolve().parents[2])
     kept = {k: v for k, v in os.environ.items() if k in ("PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV")}
     return kept | {

@@ -1,4 +1,4 @@
-"""Challenge versions: a folder becomes an immutable row, its public files downloads, its whole a vault entry."""
+"""Challenge versions: rows, downloads and vault entries."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class Published:
 
 
 def store(challenge: scorer.Challenge, storage: Storage, vault: Vault) -> dict[str, Any]:
-    """Copy a checked folder to where it will be served and scored from; the manifest for `publish`.
+    """Copy a checked folder to storage and vault; return the manifest.
 
-    Files come first and the row after them: a crash between leaves an unused copy, never a version
+    `publish` writes the row afterwards: a crash between the two leaves an unused copy, never a version
     without its files.
     """
     manifest: dict[str, Any] = challenge.manifest()
@@ -57,7 +57,7 @@ def store(challenge: scorer.Challenge, storage: Storage, vault: Vault) -> dict[s
 def publish(
     session: Session, challenge: scorer.Challenge, manifest: dict[str, Any], *, now: datetime
 ) -> Published:
-    """The version row of a stored folder; the same digest twice is the same version."""
+    """Return the version of a stored folder; create it if its digest is new."""
     row = session.scalar(select(Challenge).where(Challenge.slug == challenge.slug))
     if row is None:
         row = Challenge(slug=challenge.slug, created_at=now)
@@ -90,12 +90,14 @@ def latest(session: Session, slug: str) -> ChallengeVersion:
         .order_by(ChallengeVersion.number.desc())
     )
     if version is None:
-        raise NotFound(f"There is no published challenge {slug}; `heldout challenge publish DIR` makes one.")
+        raise NotFound(
+            f"There is no published challenge {slug}; `heldout challenge publish DIR` publishes one."
+        )
     return version
 
 
 def listed(session: Session) -> list[ChallengeVersion]:
-    """The newest version of every challenge, by slug."""
+    """Return the newest version of every challenge, by slug."""
     newest = select(func.max(ChallengeVersion.id)).group_by(ChallengeVersion.challenge_id)
     return list(
         session.scalars(
@@ -108,6 +110,6 @@ def listed(session: Session) -> list[ChallengeVersion]:
 
 
 def any_with_own_metric(session: Session) -> bool:
-    """Whether some version's metric is a function of the organiser's."""
+    """Whether any version has an own metric."""
     own = ChallengeVersion.manifest["metric"]["own"].as_boolean()
     return session.scalar(select(ChallengeVersion.id).where(own).limit(1)) is not None

@@ -1,6 +1,6 @@
-"""Publishing a folder as a whole: files stored, rows in one transaction, baselines through the queue.
+"""Publishing a challenge: its files, rows and baselines.
 
-An edge, shared by the command and the demo: the transactions begin and end here.
+Shared by the command and the demo. The transactions begin and end here.
 """
 
 from __future__ import annotations
@@ -42,16 +42,16 @@ def publish(
     auto_apply: bool = False,
     open_competition: bool = True,
 ) -> Publication:
-    """Store the folder, make its version, move the challenge's competitions to it or open the first one.
+    """Publish a version; move competitions to it, or open one.
 
-    Nothing is published unchecked: `checked` only saves doing it twice. `overrides` gives for the code of
-    a blocking finding the reason to publish all the same; it stays with the version and in the log.
+    `checked` only saves a second check. `overrides` maps the code of a blocking finding to the reason to
+    publish in spite of it, which is kept with the version and in the log.
     """
     if checked is None:
         checked = scorer.check(challenge, allow_weak_sandbox=installation.settings.allow_weak_sandbox)
     if checked.problems:
         raise scorer.InvalidChallenge(checked.problems)
-    reasons = _accepted(checked, overrides or {})
+    reasons = _override_reasons(checked, overrides or {})
     manifest = challenges.store(challenge, installation.storage, installation.vault)
     manifest["folds"] = _store_folds(challenge, installation.storage)
     with installation.database.begin() as session:
@@ -61,9 +61,9 @@ def publish(
             installation.storage.refuse_unless_stored(Blob(sha256, 0))
         published.version.audit = _audit(checked, reasons)
         published.version.benchmark = dict(checked.benchmark)
-        every = competitions.of_challenge(session, published.version)
-        # What is over stays as it ended; only `heldout rescore` changes it.
-        running = [competition for competition in every if competition.phase(now) is not Phase.CLOSED]
+        existing = competitions.of_challenge(session, published.version)
+        # A closed competition keeps its version; only `heldout rescore` changes it.
+        running = [competition for competition in existing if competition.phase(now) is not Phase.CLOSED]
         rescoring = [
             competition.slug
             for competition in running
@@ -71,7 +71,7 @@ def publish(
                 session, competition, published.version, rescore=rescore, now=now, applies_itself=auto_apply
             )
         ]
-        if open_competition and not every:
+        if open_competition and not existing:
             limit = installation.settings.max_upload_mb * 1_000_000
             running = [competitions.open_(session, published.version, now=now, max_upload_bytes=limit)]
         publication = Publication(
@@ -107,8 +107,9 @@ def publish(
 
 
 def _store_folds(challenge: scorer.Challenge, storage: Storage) -> dict[str, Any]:
-    """The folds that out-of-fold predictions are made with, as a download; or why there are none."""
-    # Here, as it brings pandas and scikit-learn: every command and `heldout serve` import this module and few publish.
+    """Store the folds for out-of-fold predictions, or return why not."""
+    # Imported here because it needs pandas and scikit-learn: every command imports this module, and few
+    # publish.
     from scorer.folds import CannotScoreTrain, assign, to_csv, train_solution
 
     try:
@@ -123,29 +124,30 @@ def _store_folds(challenge: scorer.Challenge, storage: Storage) -> dict[str, Any
     return {"sha256": blob.sha256, "size": blob.size_bytes, "strategy": folds.strategy, "words": folds.words}
 
 
-def _accepted(checked: scorer.CheckResult, overrides: Mapping[str, str]) -> dict[str, str]:
-    """The reasons given for the blocking findings; refused unless each has one, and nothing else has."""
+def _override_reasons(checked: scorer.CheckResult, overrides: Mapping[str, str]) -> dict[str, str]:
+    """Return the reasons for blocking findings; refuse missing or needless ones."""
     blocking = {finding.code: finding for finding in reversed(checked.blockers)}
     wrong = [f"{code}: {f.evidence} {f.advice}" for code, f in blocking.items() if code not in overrides]
     if wrong:
         listed = "\n".join(f"- {words}" for words in wrong)
         raise Refused(
-            f"The data would give the answers away, so nothing was published:\n{listed}\n"
-            'Mend it, or say why it is right: --override CODE="the reason, which stays in the log".'
+            f"The data reveals hidden labels, so nothing was published:\n{listed}\n"
+            'Correct it, or give a reason to publish: --override CODE="the reason, which stays in the log".'
         )
     unknown = sorted(set(overrides) - set(blocking))
     if unknown:
         raise Refused(f"There is no blocking finding {', '.join(unknown)} to override.")
     short = sorted(code for code, reason in overrides.items() if len(" ".join(reason.split())) < MIN_REASON)
     if short:
-        raise Refused(
-            f"The reason for {', '.join(short)} is shorter than {MIN_REASON} characters; write why it is right."
-        )
+        raise Refused(f"The reason for {', '.join(short)} is shorter than {MIN_REASON} characters.")
     return {code: " ".join(reason.split())[:500] for code, reason in overrides.items()}
 
 
 def _audit(checked: scorer.CheckResult, reasons: Mapping[str, str]) -> dict[str, Any]:
-    """For the version's row. The passport tells of an override that there is one, and not what was found."""
+    """Return the checks' results for the version's row.
+
+    The public passport shows that there is an override, but not the finding.
+    """
     passport = [
         {**entry, "result": "accepted by the organiser"} if entry["code"] in reasons else dict(entry)
         for entry in checked.passport
@@ -165,7 +167,7 @@ def post_baselines(
     *,
     done: Callable[[str], None] = lambda _name: None,
 ) -> list[str]:
-    """Run every baseline script and post its file to each competition as soon as it is made; their names."""
+    """Run the baselines and post their files; return their names."""
     names = []
     for made in baselines.run(challenge):
         blob = installation.storage.put_file(made.file)

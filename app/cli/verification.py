@@ -137,7 +137,7 @@ def audit_verify(installation: Installation, head: str | None) -> int:
     if any(older.values()):
         what = " and ".join(f"{count} {name}" for name, count in older.items() if count)
         click.echo(f"{what} are older than the log, which shows only whether they changed since.")
-    click.echo(f"{verdict.chained} events sealed, {verdict.unchained} not yet; the log is {state}.")
+    click.echo(f"{verdict.chained} events chained, {verdict.unchained} not yet; the log is {state}.")
     click.echo(verdict.head)
     return 0 if state == "whole" else 1
 

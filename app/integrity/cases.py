@@ -1,7 +1,7 @@
-"""Cases: what a detector saw of a team, for a person to judge. No detector ever acts by itself.
+"""Cases: suspicions about teams, which only organisers decide.
 
-Every action is logged under the case's own subject, with who and why. Before the close nothing of this
-reaches participants: which check fired, or that any did, would be an answer about hidden rows.
+Every action is logged under the case's subject with its actor and reason. Before the close participants see
+nothing of a case: that a check fired, or which one, would reveal something about hidden rows.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class CaseState(StrEnum):
 
 
 class Action(StrEnum):
-    """What an organiser may do with a case."""
+    """An organiser's action on a case."""
 
     DISMISS = "dismiss"
     NOTE = "note"
@@ -45,7 +45,7 @@ class Action(StrEnum):
 
 @dataclass(frozen=True)
 class Suspicion:
-    """What a scan says of a team, or of a pair of teams."""
+    """A scan's report about one team or a pair."""
 
     code: str
     team_id: int
@@ -64,10 +64,13 @@ class CaseView:
     log: Sequence[Event] = ()
 
 
-def record(session: Session, competition: Competition, seen: Sequence[Suspicion], *, now: datetime) -> int:
-    """Take in what a scan saw; how many cases are new. A case seen again keeps its history.
+def record(
+    session: Session, competition: Competition, suspicions: Sequence[Suspicion], *, now: datetime
+) -> int:
+    """Write a scan's suspicions to cases; return how many are new.
 
-    A dismissed one opens again only if it has become much stronger: an organiser's judgement stands.
+    A case that is reported again keeps its history. A dismissed one opens again only if it has become much
+    stronger.
     """
     known = {
         (case.code, case.team_id, case.other_key): case
@@ -76,10 +79,10 @@ def record(session: Session, competition: Competition, seen: Sequence[Suspicion]
         )
     }
     new = 0
-    for one in seen:
+    for one in suspicions:
         first, second = one.team_id, one.other_team_id
         if second is not None and second < first:
-            first, second = second, first  # a pair is one case, whichever was named first
+            first, second = second, first  # a pair is one case in either order
         case = known.get((one.code, first, second or 0))
         if case is None:
             case = Case(
@@ -116,7 +119,7 @@ def record(session: Session, competition: Competition, seen: Sequence[Suspicion]
 
 
 def listed(session: Session, competition: Competition, *, limit: int = 100) -> list[CaseView]:
-    """The review queue: open ones first, the strongest first."""
+    """Return the cases: open ones first, then by strength."""
     other = aliased(Team)
     query = (
         select(Case, Team, other)
@@ -162,13 +165,13 @@ def act(
     actor: str,
     now: datetime,
 ) -> str:
-    """Do what an organiser decided, and keep who and why; the words to confirm it with.
+    """Apply an organiser's action and log it; return a confirmation.
 
-    `team_id` chooses one of a pair for what concerns a single team; by default the case's first.
+    `team_id` chooses one team of a pair for an action on a single team; the default is the case's first.
     """
     reason = " ".join(reason.split())
     if not MIN_REASON <= len(reason) <= MAX_REASON:
-        raise Refused(f"Write the reason in {MIN_REASON} to {MAX_REASON} characters; it stays in the log.")
+        raise Refused(f"Write a reason of {MIN_REASON} to {MAX_REASON} characters; it stays in the log.")
     view = get(session, competition, case_id)
     case = view.case
     team = next(
@@ -185,12 +188,12 @@ def act(
         case Action.REOPEN:
             case.state, words = CaseState.OPEN, f"Case {case_id} is open again."
         case Action.NOTE:
-            words = f"The note is kept with case {case_id}."
+            words = f"The note is stored with case {case_id}."
         case Action.COARSEN:
             words = _coarsen(session, competition, team)
         case Action.RESTORE:
             team.has_coarse_feedback = False
-            words = f"{team.name} sees its public scores as everybody does."
+            words = f"{team.name} sees its public scores as all teams do."
         case Action.DISQUALIFY:
             if team.disqualified_at is not None:
                 raise Conflict(f"{team.name} is disqualified already.")
@@ -214,7 +217,10 @@ def act(
 
 
 def _coarsen(session: Session, competition: Competition, team: Team) -> str:
-    """From now on the ladder, from what the team is shown today; it reads "no significant improvement", never why."""
+    """Put the team on the ladder, from its shown score of today.
+
+    The team sees "no significant improvement", never the reason.
+    """
     if (competition.version.benchmark or {}).get("se_public") is None:
         raise Refused(
             f"{competition.slug} has no benchmark to compare with, so its feedback cannot be coarsened."
@@ -225,13 +231,13 @@ def _coarsen(session: Session, competition: Competition, team: Team) -> str:
     )
     standing = session.get(Standing, (competition.id, team.id))
     if competition.public_score == PublicScore.LADDER:
-        standing = None  # it is on the ladder, where it stands already
+        standing = None  # the team has a place on the ladder already
     if standing is not None and round_id is not None:
         shown = -standing.public_key if competition.greater_is_better else standing.public_key
         session.merge(
             Rung(round_id=round_id, team_id=team.id, shown=shown, submission_id=standing.public_submission_id)
         )
-    return f"{team.name} now sees a new public score only for a clear improvement. It is not told why."
+    return f"{team.name} now sees a new public score only for a clear improvement. It does not see why."
 
 
 def _subject(case_id: int) -> str:

@@ -1,7 +1,7 @@
-"""Predictions for the training rows, beside a submission: out of fold, and in sample.
+"""Train files: predictions for training rows, beside a submission.
 
-Their labels are public, so what they score may be shown in full and at once. Beside the public score
-they say whether a model underfits, overfits, or was chosen by the board.
+Their labels are public, so their scores may be shown in full and at once. Together with the public score they
+show whether a model underfits, overfits, or was selected by the board.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ KINDS = {"oof": "out-of-fold predictions", "train": "predictions in sample"}
 
 
 def refuse_impossible(competition: Competition, kind: str) -> None:
-    """Where the challenge has no folds, or the kind is none, with the reason."""
+    """Refuse an unknown kind, or a challenge without folds."""
     if kind not in KINDS:
         raise Refused(f"A train file is one of {', '.join(KINDS)}, not {kind[:20]!r}.")
     folds = competition.version.manifest.get("folds") or {}
@@ -36,7 +36,7 @@ def refuse_impossible(competition: Competition, kind: str) -> None:
 def admit(
     session: Session, competition: Competition, submission: Submission, kind: str, *, now: datetime
 ) -> None:
-    """The refusals that need no file, so that none is kept that nobody will score."""
+    """Refuse before the file is received."""
     refuse_impossible(competition, kind)
     _refuse_too_many(session, submission, now)
 
@@ -51,7 +51,10 @@ def attach(
     by: str,
     now: datetime,
 ) -> Inspection:
-    """Keep a file beside the submission and queue its scoring; a later one of the same kind takes its place."""
+    """Attach a file to the submission and queue it.
+
+    It replaces one of the same kind.
+    """
     admit(session, competition, submission, kind, now=now)
     key = submission.id, kind
     present = session.get(TrainFile, key, with_for_update=True)
@@ -69,7 +72,7 @@ def attach(
 
 
 def _refuse_too_many(session: Session, submission: Submission, now: datetime) -> None:
-    """Scoring them costs a worker's time, and no submission is spent on it."""
+    """Refuse files above the daily limit, which costs no submissions."""
     mine = select(Submission.id).where(Submission.team_id == submission.team_id)
     sent = session.scalar(
         select(func.count())
@@ -87,13 +90,13 @@ def _refuse_too_many(session: Session, submission: Submission, now: datetime) ->
 
 
 def of(session: Session, submission_id: int) -> dict[str, TrainFile]:
-    """By kind, as far as there are any."""
+    """Return a submission's train files by kind."""
     found = session.scalars(select(TrainFile).where(TrainFile.submission_id == submission_id))
     return {file.kind: file for file in found}
 
 
 def of_team(session: Session, team_id: int) -> list[TrainFile]:
-    """All scored ones of a team."""
+    """Return a team's scored train files."""
     found = select(TrainFile).join(Submission, Submission.id == TrainFile.submission_id)
     return list(session.scalars(found.where(Submission.team_id == team_id, TrainFile.state == State.SCORED)))
 
@@ -115,7 +118,10 @@ def record(
     result: Mapping[str, Any] | None = None,
     problems: list[dict[str, Any]] | None = None,
 ) -> None:
-    """What came of one file. A file sent meanwhile is another one, and keeps waiting for its own answer."""
+    """Write the result of one file.
+
+    A file that replaced it meanwhile has another hash and stays queued.
+    """
     session.execute(
         update(TrainFile)
         .where(TrainFile.submission_id == submission_id, TrainFile.kind == kind, TrainFile.sha256 == sha256)

@@ -1,4 +1,4 @@
-"""The database's schema through time: Alembic as package data, without an ini file."""
+"""The database's schema: Alembic as package data, without an ini file."""
 
 from __future__ import annotations
 
@@ -16,14 +16,17 @@ from app.base import db
 from app.base.db import Database
 from app.base.errors import Misconfigured
 
-# Landed revisions are never edited; they import the column types by the place they had when they were written.
+# Released revisions are never edited and import the column types from their module of that time.
 sys.modules.setdefault("app.db", db)
 
-UPGRADE_LOCK = 0x48454C44  # any fixed number: keeps two hosts from upgrading one PostgreSQL at once
+UPGRADE_LOCK = 0x48454C44  # any fixed number: one host at a time upgrades a PostgreSQL
 
 
 def upgrade(database: Database, to: str = "head") -> None:
-    """Bring the schema to this program's version; nothing happens if it is there already, or at a later one that fits."""
+    """Upgrade the schema to this program's version.
+
+    A later version that this program can use stays as it is.
+    """
     database.ping()
     with database.engine.begin() as connection:
         if not database.is_sqlite:
@@ -38,26 +41,29 @@ def upgrade(database: Database, to: str = "head") -> None:
 
 
 def check(database: Database) -> None:
-    """Refuse to start on a schema that this program does not know, unless it says that this program may."""
+    """Refuse a schema that this program cannot use."""
     _refuse_unless_fits(current(database))
 
 
 def current(database: Database) -> str | None:
-    """The schema's version as it is; None for an empty database."""
+    """Return the schema's version; None for an empty database."""
     database.ping()
     with database.engine.connect() as connection:
         return MigrationContext.configure(connection).get_current_revision()
 
 
 def is_usable(session: Session) -> bool:
-    """The schema is this program's, or a later one which keeps what this one needs while both run."""
+    """Whether the schema is this program's, or a later one that it can use."""
     found = session.scalar(text("SELECT version_num FROM alembic_version"))
     return found is not None and _fits(found)
 
 
 def _fits(found: str) -> bool:
-    """A schema newer than a program cannot be known to it, so its name tells: `0007_since_0005` takes
-    programs of 0005 and later, because all that came after 0005 only widened what was there."""
+    """Whether this program can use the schema version.
+
+    A newer version states this in its name, because a program cannot know newer versions: `0007_since_0005`
+    works with programs of 0005 and later, since all revisions after 0005 only widen the schema.
+    """
     _, _, since = found.partition("_since_")
     return found == head() or (found not in known() and since[:4] in {name[:4] for name in known()})
 
@@ -67,7 +73,7 @@ def _refuse_unless_fits(found: str | None) -> None:
         return
     if found is not None and found not in known():
         raise Misconfigured(
-            f"The database is at version {found}, which does not go together with this program's {head()}: "
+            f"The database is at version {found}, which this program, at {head()}, cannot use: "
             "start the newer program."
         )
     has = f"is at version {found}" if found else "is empty"
@@ -76,13 +82,13 @@ def _refuse_unless_fits(found: str | None) -> None:
 
 @lru_cache(maxsize=1)
 def known() -> frozenset[str]:
-    """Every version that this program can bring a schema to."""
+    """Return all versions that this program can upgrade to."""
     return frozenset(s.revision for s in ScriptDirectory.from_config(alembic_config()).walk_revisions())
 
 
 @lru_cache(maxsize=1)
 def head() -> str:
-    """The schema's version that this program knows."""
+    """Return the newest version that this program knows."""
     found = ScriptDirectory.from_config(alembic_config()).get_current_head()
     assert found is not None, "there is a first version"
     return found

@@ -1,4 +1,4 @@
-"""Run by Alembic; the connection is given by app.migrations.upgrade."""
+"""Run by Alembic, with the connection of app.migrations.upgrade."""
 
 from __future__ import annotations
 

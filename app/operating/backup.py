@@ -1,10 +1,10 @@
-"""One archive of an installation, and back: rows, uploads, and by choice the hidden solutions.
+"""Backup and restore of an installation as one archive.
 
-The archive is a tar: `head.json`, a file of JSON lines for every table, then the files, and at the end
-`manifest.json` with the hash of every member. Rows are written in a form that knows no database, so a
-backup of SQLite restores into PostgreSQL and back. They come from one transaction, and the files after
-it: files are only ever added, so a later copy of them has all that the rows name. With a passphrase the
-whole is encrypted (see app.base.encryption).
+The archive is a tar: `head.json`, a file of JSON lines for every table, then the uploads, by choice the
+hidden solutions, and at the end `manifest.json` with the hash of every member. Rows are independent of the
+database, so a backup of SQLite restores into PostgreSQL and back. They come from one transaction, and the
+files after it: files are only ever added, so a later copy of them has all that the rows name. With a
+passphrase the archive is encrypted (see app.base.encryption).
 """
 
 from __future__ import annotations
@@ -37,15 +37,15 @@ from app.base.models import ChallengeVersion, Heartbeat, SignInAttempt
 from app.base.storage import Storage
 
 FORMAT = 1
-PASSING = {Heartbeat.__tablename__, SignInAttempt.__tablename__}
-"""Tables that say only what is the case at this moment."""
+TRANSIENT = {Heartbeat.__tablename__, SignInAttempt.__tablename__}
+"""Tables that are not part of a backup."""
 BATCH = 500
 TRUNCATED = "The archive is cut short or damaged; nothing was restored."
 
 
 @dataclass
 class Summary:
-    """What an archive holds: rows and checksum of every table, and how many files."""
+    """What an archive holds: rows and checksums by table, files."""
 
     rows: dict[str, int] = field(default_factory=dict)
     checksums: dict[str, str] = field(default_factory=dict)
@@ -54,11 +54,8 @@ class Summary:
 
 
 def tables() -> list[Table]:
-    """In an order in which each names only those before it."""
-    return [table for table in Base.metadata.sorted_tables if table.name not in PASSING]
-
-
-# -- writing -----------------------------------------------------------------------------------
+    """Return the tables, each after those that it refers to."""
+    return [table for table in Base.metadata.sorted_tables if table.name not in TRANSIENT]
 
 
 def write(
@@ -70,7 +67,10 @@ def write(
     with_solutions: bool,
     passphrase: str | None,
 ) -> Summary:
-    """Write the archive beside and then under its name, for its owner alone. The installation may be at work."""
+    """Write the archive with mode 0600 and rename it when complete.
+
+    The installation may be running.
+    """
     beside = file.with_name(f".{file.name}.{os.getpid()}")
     try:
         descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -107,8 +107,9 @@ def _write(
     with tarfile.open(fileobj=stream, mode="w|", format=tarfile.PAX_FORMAT) as archive:
 
         def add(name: str, content: BinaryIO | IO[bytes]) -> str:
-            # Hashed before it is written: a file that changes meanwhile shows when it is restored.
-            hashes[name] = hashlib.file_digest(content, "sha256").hexdigest()  # type: ignore[arg-type]  # any file that reads bytes
+            # Hashed before it is written: a file that changes meanwhile is detected by the restore.
+            digest = hashlib.file_digest(content, "sha256")  # type: ignore[arg-type]  # any binary file
+            hashes[name] = digest.hexdigest()
             entry = tarfile.TarInfo(name)
             entry.size = content.seek(0, os.SEEK_END)
             content.seek(0)
@@ -118,8 +119,8 @@ def _write(
 
         if (schema := migrations.current(database)) != migrations.head():
             raise Refused(
-                f"The database is at version {schema}, this program's is {migrations.head()}: it would leave out what "
-                "it does not know. Back up with the program of that version."
+                f"The database is at version {schema} and this program at {migrations.head()}, so the backup "
+                "would be incomplete. Back up with the program of that version."
             )
         with database.read() as session:
             head = {"heldout_backup": FORMAT, "schema": migrations.head(), "at": db.now(session).isoformat()}
@@ -156,18 +157,18 @@ def _lines(session: Session, table: Table) -> Iterator[bytes]:
         select(table).order_by(*table.primary_key.columns), execution_options={"yield_per": BATCH}
     )
     for row in rows.mappings():
-        plain = {column.name: _plain(row[column]) for column in table.columns}
-        yield json.dumps(plain, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+        values = {column.name: _as_json(row[column]) for column in table.columns}
+        yield json.dumps(values, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
 
 
-def _plain(value: Any) -> Any:
+def _as_json(value: Any) -> Any:
     if isinstance(value, bytes):
         return value.hex()
     return value.isoformat() if isinstance(value, datetime | date) else value
 
 
 def checksums(database: Database) -> dict[str, str]:
-    """Of every table as it is now; equal after a restore, whatever the database."""
+    """Return the checksum of every table, equal on every database."""
     found = {}
     with database.read() as session:
         for table in tables():
@@ -178,11 +179,11 @@ def checksums(database: Database) -> dict[str, str]:
     return found
 
 
-# -- reading -----------------------------------------------------------------------------------
-
-
 def restore(settings: Settings, file: Path, *, passphrase: str | None) -> Summary:
-    """Into an empty installation, all or no rows: they are committed once every hash was right."""
+    """Restore into an empty installation.
+
+    The rows are committed only after every hash was right.
+    """
     try:
         raw = file.open("rb")
     except OSError as wrong:
@@ -200,7 +201,7 @@ def restore(settings: Settings, file: Path, *, passphrase: str | None) -> Summar
 
 
 class _Members:
-    """The archive's members one after the other, by names that we know how to make; hashed as they are read."""
+    """The archive's members, with safe names, hashed while read."""
 
     def __init__(self, archive: tarfile.TarFile) -> None:
         self._archive = archive
@@ -210,7 +211,7 @@ class _Members:
         for entry in self._archive:
             parts = entry.name.split("/")
             if not entry.isreg() or entry.name.startswith("/") or {"", ".", ".."} & set(parts):
-                raise Refused(f"The archive has a member that is no plain file: {entry.name[:80]!r}.")
+                raise Refused(f"The archive has a member that is not a regular file: {entry.name[:80]!r}.")
             content = self._archive.extractfile(entry)
             assert content is not None, "a regular member has content"
             with tempfile.TemporaryFile() as spool:
@@ -227,11 +228,11 @@ def _restore(settings: Settings, members: _Members) -> Summary:
     reading = iter(members)
     name, content = next(reading, ("", io.BytesIO()))
     if name != "head.json":
-        raise Refused("This file is no backup of Heldout.")
+        raise Refused("This file is not a backup of Heldout.")
     schema = json.loads(content.read())["schema"]
     if schema not in migrations.known():
         raise Refused(
-            f"The archive's schema is {schema}, which this program does not know (its own is {migrations.head()}): "
+            f"The archive's schema is {schema}, which this program, at {migrations.head()}, does not know: "
             "restore it with the program of that version."
         )
     config.prepare_data_dir(settings)
@@ -240,8 +241,8 @@ def _restore(settings: Settings, members: _Members) -> Summary:
     try:
         if migrations.current(database) not in (None, schema):
             raise Refused(
-                f"The database is at version {migrations.current(database)} and the archive at {schema}: restore it "
-                "into a database without tables."
+                f"The database is at version {migrations.current(database)} and the archive at {schema}: "
+                "restore it into a database without tables."
             )
         migrations.upgrade(database, to=schema)
         kept, hidden = storage.open_(settings), vault.open_(settings)
@@ -266,13 +267,13 @@ def _restore(settings: Settings, members: _Members) -> Summary:
                     if not settings.secret_key:
                         _place(settings.data_dir / "secret_key", content)
                 else:
-                    raise Refused(f"The archive has a member that is not ours: {name[:80]!r}.")
+                    raise Refused(f"The archive has an unknown member: {name[:80]!r}.")
             _refuse_unless_whole(manifest, members.hashes)
             for folder in sorted(Path(solutions.name).iterdir()):
                 hidden.receive(folder.name, folder)
                 summary.solutions += 1
-            _count_on(session, summary.rows)
-        migrations.upgrade(database)  # the rows of an older version, as they would have been upgraded there
+            _set_sequences(session, summary.rows)
+        migrations.upgrade(database)  # rows of an older version are upgraded after the restore
     finally:
         database.dispose()
     return summary
@@ -282,7 +283,7 @@ def _refuse_unless_empty(session: Session) -> None:
     there = set(inspect(session.connection()).get_table_names())
     for table in tables():
         if table.name in there and session.scalar(select(func.count()).select_from(table)):
-            raise Refused("There is an installation with data already; restore into an empty one.")
+            raise Refused("This installation has data already; restore into an empty one.")
 
 
 def _refuse_unless_whole(manifest: Mapping[str, Any] | None, hashes: Mapping[str, str]) -> None:
@@ -294,15 +295,15 @@ def _refuse_unless_whole(manifest: Mapping[str, Any] | None, hashes: Mapping[str
 
 
 def _insert(session: Session, table: Table, lines: Iterable[bytes]) -> int:
-    """Rows with the columns that they have, which for an older version's are fewer than today's."""
+    """Insert rows, which in older versions have fewer columns."""
     batch: list[dict[str, Any]] = []
     count = 0
     for line in lines:
-        plain = json.loads(line)
-        # What is None is left out: given to a JSON column it would be stored as JSON's null.
+        values = json.loads(line)
+        # None is left out: in a JSON column it would be stored as JSON's null.
         row = {
             name: _typed(table.columns[name].type, value)
-            for name, value in plain.items()
+            for name, value in values.items()
             if value is not None
         }
         if batch and (len(batch) == BATCH or batch[0].keys() != row.keys()):
@@ -316,7 +317,7 @@ def _insert(session: Session, table: Table, lines: Iterable[bytes]) -> int:
 
 
 def _insert_batch(session: Session, table: Table, batch: list[dict[str, Any]]) -> None:
-    # Not into the table as the models have it, whose defaults would name columns that an older one lacks.
+    # Not into the models' table: its defaults would name columns that an older schema lacks.
     columns = (sa_column(name, table.columns[name].type) for name in batch[0])
     session.execute(insert(sa_table(table.name, *columns)), batch)
 
@@ -346,15 +347,15 @@ def _place(path: Path, content: IO[bytes]) -> None:
         os.fsync(target.fileno())
 
 
-def _count_on(session: Session, names: Iterable[str]) -> None:
-    """PostgreSQL's counters know nothing of rows that came with their ids."""
+def _set_sequences(session: Session, names: Iterable[str]) -> None:
+    """Set PostgreSQL's sequences after rows were inserted with ids."""
     if session.get_bind().dialect.name == "sqlite":
         return
     for name in names:
         if "id" in Base.metadata.tables[name].columns:
             session.execute(
                 text(
-                    f"SELECT setval(pg_get_serial_sequence('{name}', 'id'), max(id)) FROM {name} "  # noqa: S608  our own tables' names
-                    "HAVING max(id) IS NOT NULL"
+                    f"SELECT setval(pg_get_serial_sequence('{name}', 'id'), max(id)) "  # noqa: S608  our tables
+                    f"FROM {name} HAVING max(id) IS NOT NULL"
                 )
             )

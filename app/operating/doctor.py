@@ -1,7 +1,7 @@
-"""Whether an installation keeps its promise: invariants of the database, each with what to do if it is broken.
+"""The doctor: checks of invariants, each with advice.
 
-`look` needs the database alone, so the organisers' page asks it too. Files and recomputed scores need the
-storage and the vault: `heldout doctor` adds them.
+`check_database` needs only the database, so an organisers' page shows it too. Files and recomputed scores
+need the storage and the vault: `heldout doctor` adds them.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ if TYPE_CHECKING:
 
 LEASE_GRACE = timedelta(minutes=2)
 LONG_WAIT = timedelta(minutes=15)
-CLOCK_TOLD_FOR = timedelta(days=1)
+CLOCK_JUMP_REPORTED_FOR = timedelta(days=1)
 SHARE_RECOMPUTED = 0.01
 MOST_SHOWN = 5
 
 
 @dataclass(frozen=True)
 class Check:
-    """One invariant: what is promised, whether it holds, what was found, and what to do if it does not."""
+    """The result of checking one invariant, with advice."""
 
     name: str
     is_ok: bool
@@ -56,7 +56,7 @@ class Check:
 
 
 def check_database(session: Session, *, now: datetime) -> list[Check]:
-    """Everything the database alone can tell, in one consistent view."""
+    """Run all checks that need only the database."""
     every: Sequence[Callable[[Session, datetime], Check]] = (
         _nothing_stuck,
         _nothing_failed,
@@ -65,14 +65,14 @@ def check_database(session: Session, *, now: datetime) -> list[Check]:
         _quota_adds_up,
         _board_is_its_scores,
         _log_is_whole,
-        _somebody_works,
-        _clock_goes_on,
+        _processes_run,
+        _clock_was_not_set,
     )
     return [check(session, now) for check in every]
 
 
 def sample(session: Session, *, seed: int, share: float = SHARE_RECOMPUTED) -> list[int]:
-    """Submissions with an outcome to recompute: that share of them, at least one of each competition."""
+    """Return a random sample of finished submissions from every competition."""
     chosen: list[int] = []
     draw = random.Random(seed)  # noqa: S311  a sample, not a secret
     for competition_id in session.scalars(select(Competition.id).order_by(Competition.id)):
@@ -90,17 +90,17 @@ def sample(session: Session, *, seed: int, share: float = SHARE_RECOMPUTED) -> l
 
 
 def blobs(session: Session) -> Iterator[str]:
-    """The sha256 of every file that a submission names."""
+    """Return the sha256 of every submission's file."""
     yield from session.scalars(select(Submission.sha256).distinct())
 
 
 def versions(session: Session) -> list[str]:
-    """The digest of every published version."""
+    """Return the digest of every published version."""
     return list(session.scalars(select(ChallengeVersion.digest).order_by(ChallengeVersion.id)))
 
 
 def files(storage: Storage, names: Iterable[str]) -> Check:
-    """Every file that a submission names is there, whole, and what its name says."""
+    """Check that every submission's file is stored and undamaged."""
     wrong, count = [], 0
     for sha256 in names:
         count += 1
@@ -110,30 +110,30 @@ def files(storage: Storage, names: Iterable[str]) -> Check:
         except NotFound:
             wrong.append(f"{sha256[:16]} is missing")
     return _check(
-        "Every uploaded file is there and whole",
+        "Every uploaded file is there and undamaged",
         wrong,
         f"{count} files read and hashed",
-        "Put it back from a backup (`heldout restore`); scores that were computed from it stay as they are.",
+        "Restore it from a backup (`heldout restore`); scores that were computed from it stay as they are.",
     )
 
 
 def solutions(vault: Vault, digests: Iterable[str]) -> Check:
-    """Every published version is there with its solution, whole, and what its digest says."""
+    """Check that all published versions are in the vault and undamaged."""
     found = [vault.check(digest) for digest in digests]
     return _check(
-        "Every published version is in the vault and whole",
+        "Every published version is in the vault and undamaged",
         [words for words in found if words],
         f"{len(found)} versions in {vault} read and hashed",
-        "`heldout vault put FOLDER`, with the folder that was published, makes it whole; what was scored stays as it is.",
+        "`heldout vault put FOLDER`, with the folder that was published, restores it; scores stay.",
     )
 
 
 def scores(count: int, wrong: Sequence[str]) -> Check:
     return _check(
-        "Scores come out again, bit for bit",
+        "Recomputed scores are equal, bit for bit",
         wrong,
-        f"{count} computed again from the stored files",
-        "If libraries changed since, `heldout rescore COMPETITION --repeat 1` shows what differs, aside.",
+        f"{count} recomputed from the stored files",
+        "If libraries changed since, `heldout rescore COMPETITION --repeat 1` shows the differences.",
     )
 
 
@@ -162,8 +162,8 @@ def _nothing_stuck(session: Session, now: datetime) -> Check:
             f"submission {row.submission_id} is {row.state} since {row.next_try_at:%Y-%m-%d %H:%M} UTC"
             for row in stuck
         ],
-        "every submission is final, or its turn is near",
-        "Start a worker and a sweeper (`heldout worker`, `heldout sweep`), or more of them; nothing is lost meanwhile.",
+        "every submission is final or will be claimed soon",
+        "Start a worker and a sweeper (`heldout worker`, `heldout sweep`), or more workers; nothing is lost.",
     )
 
 
@@ -176,10 +176,10 @@ def _nothing_failed(session: Session, _now: datetime) -> Check:
         .limit(1000)
     )
     return _check(
-        "Nothing has failed for a reason of ours",
+        "No evaluation failed",
         [f"submission {id_} of {slug}" for id_, slug in failed],
         "no submission waits for an organiser",
-        "Open Organise of that competition: it shows the reason and has a button to try again.",
+        "Open Organise of that competition: it shows the reason and has a button to score again.",
     )
 
 
@@ -196,10 +196,10 @@ def _one_evaluation_each(session: Session, _now: datetime) -> Check:
         .limit(1000)
     )
     return _check(
-        "Every accepted file is on its way or has an outcome",
-        [f"submission {id_} has no evaluation in the round that counts" for id_ in lost],
-        "each has one evaluation in the round that counts",
-        "This is a fault of the program: `heldout rescore COMPETITION` makes new evaluations; please report it.",
+        "Every submission has an evaluation",
+        [f"submission {id_} has no evaluation in the active round" for id_ in lost],
+        "each has one evaluation in the active round",
+        "This is a bug: `heldout rescore COMPETITION` makes new evaluations; please report it.",
     )
 
 
@@ -214,10 +214,10 @@ def _scores_fit_states(session: Session, _now: datetime) -> Check:
         .limit(1000)
     )
     return _check(
-        "A score where the state says scored, and nowhere else",
+        "Exactly the scored evaluations have a score",
         [f"submission {id_} is {state}" for id_, state in wrong],
         "states and scores agree",
-        "Somebody has written to the tables by hand, or it is a fault of the program; `heldout audit verify` tells more.",
+        "The tables were changed by hand, or this is a bug; `heldout audit verify` shows more.",
     )
 
 
@@ -237,10 +237,10 @@ def _quota_adds_up(session: Session, _now: datetime) -> Check:
         .limit(1000)
     )
     return _check(
-        "Quotas are what was counted",
+        "Quotas equal the counted files",
         [f"{row.name} on {row.day}: {row.used} used, {row.n} files count" for row in wrong],
         "for every team and day",
-        "Somebody has written to the tables by hand, or it is a fault of the program; please report it.",
+        "The tables were changed by hand, or this is a bug; please report it.",
     )
 
 
@@ -250,12 +250,13 @@ def _board_is_its_scores(session: Session, _now: datetime) -> Check:
         fresh = leaderboard.standings(session, competition, greater_is_better=competition.greater_is_better)
         stored = session.scalars(select(Standing).where(Standing.competition_id == competition.id))
         if {_row(s) for s in fresh} != {_row(s) for s in stored}:
-            wrong.append(f"the board of {competition.slug} is not what its scores give")
+            wrong.append(f"the board of {competition.slug} differs from its scores")
     return _check(
-        "Boards are what their scores give",
+        "Boards match their scores",
         wrong,
-        "computed again and compared, row by row",
-        "`heldout rescore COMPETITION` writes the board anew; `heldout audit verify` tells whether scores were changed.",
+        "recomputed and compared row by row",
+        "`heldout rescore COMPETITION` rewrites the board; `heldout audit verify` shows whether scores were "
+        "changed.",
     )
 
 
@@ -275,36 +276,36 @@ def _row(s: Standing) -> tuple[object, ...]:
 def _log_is_whole(session: Session, _now: datetime) -> Check:
     verdict = audit_log.verify(session)
     return _check(
-        "The log is whole",
+        "The audit log is intact",
         [fault.words for fault in verdict.faults],
-        f"{verdict.chained} events sealed, newest hash {verdict.head[:16]}",
-        "Somebody has changed the database by hand. Compare with a backup; `heldout audit verify` lists everything.",
+        f"{verdict.chained} events chained, newest hash {verdict.head[:16]}",
+        "The database was changed by hand. Compare a backup; `heldout audit verify` lists all faults.",
     )
 
 
-def _somebody_works(session: Session, now: datetime) -> Check:
+def _processes_run(session: Session, now: datetime) -> Check:
     kinds = [beat.kind for beat in heartbeats.alive(session, now=now)]
     missing = [f"no {kind} is alive" for kind in ("worker", "sweeper") if kind not in kinds]
     return _check(
-        "Somebody works",
+        "Workers and sweepers run",
         missing,
         f"{kinds.count('worker')} workers, {kinds.count('sweeper')} sweepers",
-        "`heldout serve` runs everything; with separate parts start `heldout worker` and `heldout sweep`.",
+        "`heldout serve` runs all processes; or start `heldout worker` and `heldout sweep` separately.",
     )
 
 
-def _clock_goes_on(session: Session, now: datetime) -> Check:
-    """Told for a day, or until the clock that was set forward is there again."""
+def _clock_was_not_set(session: Session, now: datetime) -> Check:
+    """Report a jump for one day on the database's clock."""
     jumps = session.scalars(
         select(Event)
-        .where(Event.subject == "clock", Event.at > now - CLOCK_TOLD_FOR)
+        .where(Event.subject == "clock", Event.at > now - CLOCK_JUMP_REPORTED_FOR)
         .order_by(Event.id.desc())
         .limit(1000)
     )
     return _check(
-        "The clock goes on",
+        "The clock was not set",
         [f"set {jump.detail['seconds']:+d} s, to {jump.at:%Y-%m-%d %H:%M} UTC" for jump in jumps],
-        "nobody has set the database's clock",
-        "Look whether uploads of that time were taken for late or for another day, and let the database's machine keep its "
-        "time by NTP.",
+        "no jump of the database's clock",
+        "Check whether uploads of that time counted as late or for another day, and set the clock of the "
+        "database's machine by NTP.",
     )

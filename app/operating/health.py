@@ -1,4 +1,4 @@
-"""Whether an installation can do its work just now: its database, its storage, and the room they have."""
+"""Health checks: the database, the storage, and free disk space."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import logging
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -21,7 +20,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Disk:
-    """Where files or data lie, and what is left there."""
+    """A file system that holds files or data."""
 
     holds: str
     free_bytes: int
@@ -29,19 +28,22 @@ class Disk:
 
 
 def disks(settings: Settings) -> list[Disk]:
-    """One entry a file system."""
+    """Return the file systems of files and data."""
     found: dict[int, Disk] = {}
     for holds, folder in (("files", settings.storage), ("data", settings.data_dir)):
-        place = _existing(folder)
-        usage = shutil.disk_usage(place)
-        device = place.stat().st_dev
+        existing = next(path for path in (folder.resolve(), *folder.resolve().parents) if path.exists())
+        usage = shutil.disk_usage(existing)
+        device = existing.stat().st_dev
         known = found.get(device)
         found[device] = Disk(f"{known.holds} and {holds}" if known else holds, usage.free, usage.total)
     return list(found.values())
 
 
 def refuse_when_full(settings: Settings) -> None:
-    """Said before a byte of a file is read: the room that is left is for the database and for what is under way."""
+    """Refuse an upload if disk space is low.
+
+    Called before the upload is read: the rest of the space is for the database and for uploads in progress.
+    """
     for disk in disks(settings):
         if disk.free_bytes < settings.disk_floor_mb * 1_000_000:
             log.error(
@@ -54,12 +56,12 @@ def refuse_when_full(settings: Settings) -> None:
 
 
 def unready(settings: Settings, database: Database, storage: Storage) -> Mapping[str, str]:
-    """What keeps this process from doing its work, by part; empty if nothing does. Words for anybody."""
+    """Return the parts that are not ready, with public reasons."""
     wrong: dict[str, str] = {}
     try:
         with database.read() as session:
             if not migrations.is_usable(session):
-                wrong["database"] = "its schema does not go together with this program"
+                wrong["database"] = "its schema does not match this program"
     except SQLAlchemyError:
         wrong["database"] = "does not answer"
     try:
@@ -72,8 +74,3 @@ def unready(settings: Settings, database: Database, storage: Storage) -> Mapping
     except StorageFull:
         wrong["disk"] = "too little is free"
     return wrong
-
-
-def _existing(folder: Path) -> Path:
-    folder = folder.resolve()
-    return next(place for place in (folder, *folder.parents) if place.exists())

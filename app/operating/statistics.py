@@ -1,4 +1,4 @@
-"""How an installation fares, in numbers: for the operators' page and for whatever collects metrics."""
+"""Statistics of an installation, for the operators' page and metrics."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ UNSETTLED = (State.QUEUED, State.RUNNING, State.FAILED)
 
 @dataclass(frozen=True)
 class Load:
-    """What one competition has waiting; drafts and their repeats count as well."""
+    """The unfinished evaluations of one competition, drafts and repeats included."""
 
     slug: str
     title: str
@@ -56,7 +56,7 @@ class Failure:
 class Statistics:
     loads: tuple[Load, ...]
     oldest_due: timedelta
-    """For how long the evaluation that could have been taken the longest has been left; 0 if none waits."""
+    """The wait of the oldest due evaluation; 0 if none waits."""
     alive: tuple[Heartbeat, ...]
     inspections: Mapping[str, int]
 
@@ -68,7 +68,10 @@ class Statistics:
 
 
 def collect(session: Session, *, now: datetime) -> Statistics:
-    """What changes by the second. All of it is short ranges of an index, however much was ever scored."""
+    """Collect what changes by the second.
+
+    All of it is short ranges of an index, however many submissions were scored.
+    """
     counts: dict[tuple[str, str], dict[str, int]] = {}
     found = session.execute(
         select(Competition.slug, Competition.title, Evaluation.state, func.count())
@@ -98,7 +101,7 @@ def collect(session: Session, *, now: datetime) -> Statistics:
 
 
 def failures(session: Session, *, limit: int = 20) -> list[Failure]:
-    """The newest submissions that failed for a reason of ours."""
+    """Return the newest failed submissions."""
     found = session.execute(
         select(
             Submission.id,
@@ -125,7 +128,7 @@ def failures(session: Session, *, limit: int = 20) -> list[Failure]:
 
 
 def seconds_to_outcome(session: Session) -> list[float]:
-    """From upload to first outcome, of the newest submissions that have one."""
+    """Return the newest submissions' times from upload to outcome."""
     newest = (
         select(Submission.id, Submission.received_at).order_by(Submission.id.desc()).limit(NEWEST).subquery()
     )
@@ -139,7 +142,7 @@ def seconds_to_outcome(session: Session) -> list[float]:
 
 
 class Totals:
-    """All evaluations by state: a count over everything, so it is made at most once a minute."""
+    """Counts of all evaluations by state, at most once a minute."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

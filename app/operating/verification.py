@@ -1,6 +1,6 @@
-"""A stored outcome computed once more from what is kept, and compared bit for bit.
+"""Verification: recompute a stored outcome and compare the bits.
 
-An edge: it opens transactions and files. Only a machine with the vault can do it.
+It opens transactions and files, and needs a machine with the vault.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from app.base.models import ChallengeVersion, Evaluation, Round, RoundState, Sco
 
 @dataclass(frozen=True)
 class Verification:
-    """What was stored, what came out now, and every difference in words; none if they are the same bits."""
+    """The stored and the recomputed outcome, and their differences."""
 
     submission_id: int
     state: State
@@ -38,7 +38,10 @@ class Verification:
 
 
 def verify(installation: Installation, submission_id: int) -> Verification:
-    """Score the stored file again under the round that counts. Refused while the submission has no outcome."""
+    """Score the stored file again under the active round.
+
+    Refuse while the submission has no outcome.
+    """
     with installation.database.read() as session:
         found = session.execute(
             select(Submission, Evaluation, ChallengeVersion.digest, Score)
@@ -63,7 +66,7 @@ def verify(installation: Installation, submission_id: int) -> Verification:
         stored = {"problems": [problem["code"] for problem in evaluation.problems or []]}
     again = _again(installation, digest, file)
     differences += [
-        f"{name}: {stored.get(name)!r} was stored, {again.get(name)!r} comes out"
+        f"{name}: {stored.get(name)!r} was stored, {again.get(name)!r} was computed now"
         for name in sorted(stored.keys() | again.keys())
         if not _same(stored.get(name), again.get(name))
     ]

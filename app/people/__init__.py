@@ -1,1 +1,1 @@
-"""People: accounts, sign-in limits, the first organiser."""
+"""Accounts, rate limits and the first organiser."""

@@ -1,4 +1,4 @@
-"""People: names and passwords, browsers that are signed in, tokens for the API."""
+"""Accounts: names and passwords, browser sign-ins, API tokens."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ from app.base.models import SignIn, Token, User
 
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,38}[a-z0-9])?")
 MIN_PASSWORD_LENGTH = 8
-MAX_PASSWORD_LENGTH = 200  # argon2 would hash a megabyte as well, slowly
+MAX_PASSWORD_LENGTH = 200  # argon2 would also hash a megabyte, slowly
 
-# OWASP's second choice: 19 MiB a hash keeps a small machine's web process small.
+# OWASP's second choice, with 19 MiB a hash, for web processes on small machines.
 _hasher = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
-# A hash takes 19 MiB: more at a time than a small machine has cores would only be slower, and larger.
+# More hashes at a time than cores would only take longer, and more memory.
 _hashing = threading.BoundedSemaphore(2)
-# Who hashes and who waits for it: each holds a thread of the web's, and the others must stay free for pages.
-_places = threading.BoundedSemaphore(4)
-_nobody = _hasher.hash("no account has this password")
+# Requests that hash or wait for it: each holds a web thread, and some threads must stay free for pages.
+_hashing_slots = threading.BoundedSemaphore(4)
+_dummy_hash = _hasher.hash("no account has this password")
 
 
 @dataclass(frozen=True)
 class Viewer:
-    """Who looks: what a page or rule needs to know of the person, without a session attached."""
+    """The signed-in user, as pages and rules need it, without a session."""
 
     id: int
     name: str
@@ -43,13 +43,18 @@ class Viewer:
 
 
 def hash_password(password: str) -> str:
-    """Refuse a weak password, else hash it. Slow on purpose: call it before a transaction begins."""
+    """Hash a password; refuse a weak one.
+
+    Slow on purpose: call it before a transaction begins.
+    """
     if len(password) < MIN_PASSWORD_LENGTH:
         raise Refused(
-            f"The password is too short: {len(password)} characters, at least {MIN_PASSWORD_LENGTH} are needed."
+            f"The password has {len(password)} characters; it must have at least {MIN_PASSWORD_LENGTH}."
         )
     if len(password) > MAX_PASSWORD_LENGTH:
-        raise Refused(f"The password is too long: at most {MAX_PASSWORD_LENGTH} characters.")
+        raise Refused(
+            f"The password has {len(password)} characters; at most {MAX_PASSWORD_LENGTH} are allowed."
+        )
     with _hashing:
         return _hasher.hash(password)
 
@@ -57,12 +62,12 @@ def hash_password(password: str) -> str:
 def register(
     session: Session, name: str, password_hash: str | None, *, now: datetime, is_organiser: bool = False
 ) -> User:
-    """A new account; names are lower case, so that no two differ by case alone."""
+    """Create an account with a lower-case name."""
     name = name.strip().lower()
     if not NAME.fullmatch(name):
         raise Refused(
-            f"{name[:40]!r} cannot be a name: use 1 to 40 letters a-z, digits, dots, dashes and underscores, "
-            "beginning and ending with a letter or digit."
+            f"{name[:40]!r} is not a valid name: use 1 to 40 letters a-z, digits, dots, dashes and "
+            "underscores, beginning and ending with a letter or digit."
         )
     user = User(name=name, password_hash=password_hash, is_organiser=is_organiser, created_at=now)
     try:
@@ -75,24 +80,30 @@ def register(
 
 @contextmanager
 def hashing_slot() -> Iterator[None]:
-    """One of few places, held while a password is counted, waited for and hashed; refused when all are taken."""
-    # A class that begins comes all at once; a hash takes a tenth of a second.
-    if not _places.acquire(timeout=2.0):
-        raise RateLimited("Too many people are signing in at this moment. Please try again in a few seconds.")
+    """Hold one of few slots to hash a password; refuse when all are taken."""
+    # A class signs in all at once, and a hash takes a tenth of a second.
+    if not _hashing_slots.acquire(timeout=2.0):
+        raise RateLimited("Too many people are signing in now. Please try again in a few seconds.")
     try:
         yield
     finally:
-        _places.release()
+        _hashing_slots.release()
 
 
 def candidate(session: Session, name: str) -> User | None:
-    """Whom a name might be, for `verify` once this session is closed: none is held while a password is hashed."""
+    """Find the user for `verify`, to call after this session.
+
+    No session is open while a password is hashed.
+    """
     return session.scalar(select(User).where(User.name == name.strip().lower()))
 
 
 def verify(user: User | None, password: str) -> User:
-    """The user, if this is the password; an unknown name costs the same time as a wrong password."""
-    known = user.password_hash if user and user.password_hash else _nobody
+    """Return the user if the password is right.
+
+    An unknown name takes as much time as a wrong password.
+    """
+    known = user.password_hash if user and user.password_hash else _dummy_hash
     try:
         with _hashing:
             _hasher.verify(known, password[:MAX_PASSWORD_LENGTH])
@@ -106,12 +117,12 @@ def verify(user: User | None, password: str) -> User:
 def by_name(session: Session, name: str) -> User:
     user = session.scalar(select(User).where(User.name == name.strip().lower()))
     if user is None:
-        raise NotFound(f"There is no user {name}; `heldout user add {name}` makes one.")
+        raise NotFound(f"There is no user {name}; `heldout user add {name}` creates one.")
     return user
 
 
 def sign_in(session: Session, user_id: int, *, now: datetime, days: int, browser: str = "") -> str:
-    """Begin a browser's session and return its secret, which only the cookie keeps."""
+    """Sign a browser in; return its secret, which only the cookie holds."""
     secret = secrets.token_urlsafe(32)
     session.add(
         SignIn(
@@ -126,7 +137,7 @@ def sign_in(session: Session, user_id: int, *, now: datetime, days: int, browser
 
 
 def by_sign_in(session: Session, secret: str, *, now: datetime) -> Viewer | None:
-    """Who this cookie's secret belongs to, or None if it was revoked or is too old."""
+    """Return the user of a cookie's secret; None if revoked or expired."""
     found = session.execute(
         select(User.id, User.name, User.is_organiser)
         .join(SignIn, SignIn.user_id == User.id)
@@ -143,7 +154,7 @@ def sign_ins(session: Session, user_id: int, *, now: datetime) -> list[SignIn]:
 
 
 def is_this_browser(row: SignIn, secret: str) -> bool:
-    """Whether the secret in a cookie is the one this row was made for."""
+    """Whether a cookie's secret belongs to this row."""
     return secrets.compare_digest(row.token_hash, _digest(secret))
 
 
@@ -158,7 +169,7 @@ def revoke_sign_in(session: Session, user_id: int, sign_in_id: int, *, now: date
 
 
 def set_password(session: Session, user_id: int, password_hash: str, *, now: datetime) -> None:
-    """Change the password and sign every browser out."""
+    """Change the password and sign out every browser."""
     session.execute(update(User).where(User.id == user_id).values(password_hash=password_hash))
     session.execute(
         update(SignIn).where(SignIn.user_id == user_id, SignIn.revoked_at.is_(None)).values(revoked_at=now)
@@ -166,7 +177,7 @@ def set_password(session: Session, user_id: int, password_hash: str, *, now: dat
 
 
 def issue_token(session: Session, user_id: int, label: str, *, now: datetime) -> str:
-    """A new API token; the text is shown this once and cannot be had again."""
+    """Create an API token; return its text, which is not stored."""
     secret = "hld_" + secrets.token_urlsafe(32)
     session.add(
         Token(
@@ -201,5 +212,5 @@ def revoke_token(session: Session, user_id: int, token_id: int, *, now: datetime
 
 
 def _digest(secret: str) -> bytes:
-    # The secrets are 256 random bits, so one fast hash keeps them; passwords get argon2.
+    # The secrets have 256 random bits, so one fast hash is enough; passwords need argon2.
     return hashlib.sha256(secret.encode()).digest()

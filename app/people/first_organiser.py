@@ -1,7 +1,7 @@
-"""The first organiser of an installation: made in the browser by whoever can read what the server printed.
+"""The first organiser, created in the browser with a token that the server prints.
 
-No account comes with an installation, so none has a password that a stranger could know. The address holds a
-token made from the secret key: nothing is stored, and it is worth nothing once there is an organiser.
+A new installation has no account, and so no default password. The token in the address is derived from the
+secret key: nothing is stored, and it is invalid once there is an organiser.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from app.base.errors import NotFound
 from app.base.models import User
 from app.people import accounts
 
-_LOCK = 0x6F72_6761_6E69_7365  # "organise": the number is PostgreSQL's only name for such a lock
+_LOCK = 0x6F72_6761_6E69_7365  # "organise": PostgreSQL identifies such a lock by a number
 
 
 def token(secret_key: str) -> str:
@@ -32,23 +32,26 @@ def is_missing(session: Session) -> bool:
 
 
 def invitation(session: Session, secret_key: str, address: str) -> str | None:
-    """The line for the operator while there is no organiser."""
+    """Return the line for the operator; None if there is an organiser."""
     if not is_missing(session):
         return None
     return f"No organiser yet: make one at {address}/setup?token={token(secret_key)}"
 
 
 def admit(session: Session, given: str, secret_key: str) -> None:
-    """Refuse whoever does not hold the token, and everybody once there is an organiser, in the same words."""
+    """Refuse a wrong token, and any once there is an organiser.
+
+    Both get the same answer.
+    """
     is_right = hmac.compare_digest(given.encode(), token(secret_key).encode())
     if not is_right or not is_missing(session):
         raise NotFound("There is no such page.")
 
 
 def make(session: Session, name: str, password_hash: str, *, now: datetime) -> User:
-    """The organiser, unless another was first."""
+    """Create the organiser, unless there is one."""
     if session.get_bind().dialect.name == "postgresql":
-        # Two at once would both see none; SQLite's writers queue anyway.
+        # Two concurrent requests would both see no organiser; on SQLite there is one writer at a time.
         session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
     if not is_missing(session):
         raise NotFound("There is an organiser already.")

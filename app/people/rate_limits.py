@@ -1,8 +1,9 @@
-"""How often one may try: counted in the database, by all web processes together, before a password is hashed.
+"""Limits on attempts to sign in, to sign up and to change a password.
 
-A try to sign in is a row for the account, for the address and for all; a success removes its own rows and
-nobody else's, so an account of one's own does not clear what was guessed from the same address. Changing a
-password has a key of its own: whoever floods an account's sign-in cannot keep its owner from it.
+All web processes count attempts in the database before they hash a password. An attempt to sign in is three
+rows: for the account, for the address and for all. A success removes only its own rows, so signing in to an
+own account does not clear guesses from the same address. Password changes have a key of their own, so that an
+attacker who floods an account's sign-in cannot block them.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ from app.base.errors import RateLimited
 from app.base.models import SignInAttempt
 
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
-PER_ACCOUNT, PER_ADDRESS, IN_ALL = 5, 30, 300  # tries a minute
+PER_ACCOUNT, PER_ADDRESS, IN_ALL = 5, 30, 300  # attempts a minute
 PURGE_EVERY = 100  # rows
-_LOCK = 0x7472_6965_73  # "tries": the number is PostgreSQL's only name for such a lock
+_LOCK = 0x7472_6965_73  # "tries": PostgreSQL identifies such a lock by a number
 
 
 @dataclass(frozen=True)
@@ -36,14 +37,16 @@ class Limit:
 def to_sign_in(name: str, address: str | None) -> list[Limit]:
     account = name.strip().lower()[:64]
     return [
-        Limit(f"account {account}", PER_ACCOUNT, MINUTE, "Too many tries for this account."),
-        Limit(f"address {network(address)}", PER_ADDRESS, MINUTE, "Too many failed tries from your network."),
-        Limit("all", IN_ALL, MINUTE, "Too many people are signing in just now."),
+        Limit(f"account {account}", PER_ACCOUNT, MINUTE, "Too many attempts for this account."),
+        Limit(
+            f"address {network(address)}", PER_ADDRESS, MINUTE, "Too many failed attempts from your network."
+        ),
+        Limit("all", IN_ALL, MINUTE, "Too many people are signing in now."),
     ]
 
 
 def to_change_password(user_id: int) -> list[Limit]:
-    return [Limit(f"password {user_id}", PER_ACCOUNT, MINUTE, "Too many tries for this account.")]
+    return [Limit(f"password {user_id}", PER_ACCOUNT, MINUTE, "Too many attempts for this account.")]
 
 
 def to_sign_up(address: str | None, per_hour: int) -> list[Limit]:
@@ -52,19 +55,22 @@ def to_sign_up(address: str | None, per_hour: int) -> list[Limit]:
             f"sign-up {network(address)}",
             per_hour,
             HOUR,
-            f"{per_hour} accounts an hour may be made from one network, and yours has reached that.",
+            f"The limit of {per_hour} new accounts an hour from your network is reached.",
         ),
         Limit(
             "sign-up",
             5 * per_hour,
             HOUR,
-            f"{5 * per_hour} accounts an hour may be made here, and that is reached.",
+            f"The limit of {5 * per_hour} new accounts an hour on this server is reached.",
         ),
     ]
 
 
 def network(address: str | None) -> str:
-    """What is counted as one address: of IPv6 the /64, which one household or server has to itself."""
+    """Return the network that counts as one address.
+
+    For IPv6 this is the /64, which one household or server has.
+    """
     try:
         found = ipaddress.ip_address(address or "")
     except ValueError:  # a unix socket, or a proxy that sends no address
@@ -77,7 +83,7 @@ def network(address: str | None) -> str:
 
 
 def refuse(session: Session, limits: Sequence[Limit], *, now: datetime) -> None:
-    """Refuse one try too many; only reads."""
+    """Refuse an attempt above a limit; only reads."""
     row = SignInAttempt
     recent = or_(*(and_(row.key == limit.key, row.at > now - limit.within) for limit in limits))
     found = session.execute(select(row.key, func.count(), func.min(row.at)).where(recent).group_by(row.key))
@@ -89,9 +95,9 @@ def refuse(session: Session, limits: Sequence[Limit], *, now: datetime) -> None:
 
 
 def count(session: Session, limits: Sequence[Limit], *, now: datetime) -> list[int]:
-    """Count this try, unless it is one too many; the ids of its rows, for `forget`."""
+    """Count or refuse an attempt; return its rows for `forget`."""
     if session.get_bind().dialect.name == "postgresql":
-        # Two that count at once would both see room for one; SQLite's writers queue anyway.
+        # Two concurrent attempts would both see room for one; on SQLite there is one writer at a time.
         session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
     refuse(session, limits, now=now)
     rows = [SignInAttempt(key=limit.key, at=now) for limit in limits]
@@ -103,7 +109,7 @@ def count(session: Session, limits: Sequence[Limit], *, now: datetime) -> list[i
 
 
 def forget(session: Session, ids: Sequence[int]) -> None:
-    """The try was no guess."""
+    """Remove an attempt that was successful."""
     session.execute(delete(SignInAttempt).where(SignInAttempt.id.in_(ids)))
 
 

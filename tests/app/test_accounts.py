@@ -22,12 +22,12 @@ def test_names_are_lower_case_and_unique(world: World) -> None:
 def test_odd_names_are_refused_in_words(world: World, name: str) -> None:
     if name == "a\n":
         name = "a\nb"
-    with world.database.begin() as session, pytest.raises(Refused, match="cannot be a name"):
+    with world.database.begin() as session, pytest.raises(Refused, match="is not a valid name"):
         accounts.register(session, name, None, now=NOON)
 
 
 def test_a_short_password_is_refused() -> None:
-    with pytest.raises(Refused, match="7 characters, at least 8"):
+    with pytest.raises(Refused, match="7 characters; it must have at least 8"):
         accounts.hash_password("1234567")
 
 

@@ -145,7 +145,7 @@ def test_a_score_that_was_taken_away_is_missed(world: World) -> None:
     submission = world.score(0.4)
     chain(world)
     by_hand(world, "DELETE FROM standing", "DELETE FROM score")
-    assert f"the score of submission {submission} in round 1 was taken away" in words(world)
+    assert f"the score of submission {submission} in round 1 was removed" in words(world)
 
 
 def test_an_event_emptied_by_hand_is_a_fault_and_no_crash(world: World) -> None:

@@ -168,7 +168,7 @@ def test_a_clock_that_was_set_is_told_to_the_organiser(world: World, jump: timed
         events.log(session, "sweeper", "clock jumped", "clock", now=NOON + jump, seconds=round(seconds))
     with world.database.read() as session:
         (told,) = [
-            c for c in doctor.check_database(session, now=NOON + jump) if c.name == "The clock goes on"
+            c for c in doctor.check_database(session, now=NOON + jump) if c.name == "The clock was not set"
         ]
     assert not told.is_ok
     assert f"set {jump.total_seconds():+.0f} s" in told.words.replace("3599", "3600").replace("3601", "3600")

@@ -44,22 +44,13 @@ def test_a_sound_installation_keeps_every_promise(sound: World) -> None:
 @pytest.mark.parametrize(
     ("statement", "name"),
     [
-        ("UPDATE quota SET used = used + 1 WHERE team_id = 1", "Quotas are what was counted"),
-        ("UPDATE submission SET is_charged = :f WHERE id = 1", "Quotas are what was counted"),
-        ("UPDATE standing SET private_key = 0.0 WHERE team_id = 1", "Boards are what their scores give"),
-        ("DELETE FROM standing", "Boards are what their scores give"),
-        (
-            "DELETE FROM score WHERE submission_id = 1",
-            "A score where the state says scored, and nowhere else",
-        ),
-        (
-            "UPDATE evaluation SET state = 'failed' WHERE submission_id = 3",
-            "Nothing has failed for a reason of ours",
-        ),
-        (
-            "DELETE FROM evaluation WHERE submission_id = 3",
-            "Every accepted file is on its way or has an outcome",
-        ),
+        ("UPDATE quota SET used = used + 1 WHERE team_id = 1", "Quotas equal the counted files"),
+        ("UPDATE submission SET is_charged = :f WHERE id = 1", "Quotas equal the counted files"),
+        ("UPDATE standing SET private_key = 0.0 WHERE team_id = 1", "Boards match their scores"),
+        ("DELETE FROM standing", "Boards match their scores"),
+        ("DELETE FROM score WHERE submission_id = 1", "Exactly the scored evaluations have a score"),
+        ("UPDATE evaluation SET state = 'failed' WHERE submission_id = 3", "No evaluation failed"),
+        ("DELETE FROM evaluation WHERE submission_id = 3", "Every submission has an evaluation"),
     ],
 )
 def test_what_a_hand_breaks_is_told(sound: World, statement: str, name: str) -> None:
@@ -71,7 +62,7 @@ def test_what_waits_too_long_is_told_with_its_remedy(sound: World) -> None:
     number = sound.submit("more").id
     found = broken(sound, NOON + timedelta(hours=1))
     assert f"submission {number} is queued" in found["Nothing is stuck"]
-    assert found["Somebody works"] == "no worker is alive; no sweeper is alive"
+    assert found["Workers and sweepers run"] == "no worker is alive; no sweeper is alive"
 
 
 def test_a_lost_lease_is_told_only_when_nobody_takes_it_over(sound: World) -> None:

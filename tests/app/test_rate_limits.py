@@ -111,9 +111,9 @@ def test_rows_older_than_the_longest_window_go_now_and_then(
 def test_sign_ups_are_refused_with_the_limit_and_the_wait_in_words(database: Database) -> None:
     for n in range(10):
         a_try(database, rate_limits.to_sign_up(f"192.0.2.{n // 2}", 2))
-    with pytest.raises(RateLimited, match=r"2 accounts an hour .* from one network.* wait 60 minutes"):
+    with pytest.raises(RateLimited, match=r"2 new accounts an hour from your network .* wait 60 minutes"):
         a_try(database, rate_limits.to_sign_up("192.0.2.1", 2))
-    with pytest.raises(RateLimited, match="10 accounts an hour may be made here"):
+    with pytest.raises(RateLimited, match="10 new accounts an hour on this server"):
         a_try(database, rate_limits.to_sign_up("192.0.2.99", 2))
 
 

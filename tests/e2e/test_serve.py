@@ -39,7 +39,7 @@ def test_serve_on_a_port_in_use_is_refused_and_starts_nothing(tmp_path: Path) ->
         port = other.getsockname()[1]
         done = heldout(tmp_path / "data", "serve", "--port", str(port))
     assert done.returncode == 2
-    assert f"127.0.0.1:{port} is taken by another program" in one_line(done.stderr)
+    assert f"127.0.0.1:{port} is in use by another program" in one_line(done.stderr)
     assert processes_of(tmp_path / "data") == []
 
 

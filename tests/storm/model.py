@@ -388,7 +388,7 @@ class Life:
         ):
             yield "Nothing is stuck"
         if any(e.state == "failed" for slug in self.runs for e in self.counting(slug).values()):
-            yield "Nothing has failed for a reason of ours"
+            yield "No evaluation failed"
 
 
 def is_greater(version: int) -> bool:

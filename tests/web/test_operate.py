@@ -58,7 +58,7 @@ def test_ready_means_a_schema_that_is_ours_or_a_later_one_that_fits(house: House
     answer = house.stranger().get("/readyz")
     assert answer.json == {
         "status": "not ready",
-        "database": "its schema does not go together with this program",
+        "database": "its schema does not match this program",
         "storage": "ok",
         "disk": "ok",
     }
@@ -103,7 +103,7 @@ def test_below_the_floor_an_upload_is_refused_unread_and_the_operator_told(
     answer = house.stranger().client.post(API, data=CSV, content_type="text/csv", headers=house.token("ada"))
     assert answer.status_code == 507
     assert answer.json is not None
-    assert "no room" in answer.json["detail"]
+    assert "no space" in answer.json["detail"]
     assert "HELDOUT_DISK_FLOOR_MB" in caplog.text
     assert house.stranger().get("/readyz").json == {
         "status": "not ready",

@@ -145,8 +145,8 @@ def test_what_is_wrong_with_an_archive_is_one_line_and_leaves_no_row(
         "cut short or damaged": (good[:70_000] + b"x" + good[70_001:], PASSPHRASE),
         "nothing was restored": (plain[: len(plain) // 2], None),
         "damaged; nothing": (plain[:at] + b'"name":"eve"' + plain[at + 12 :], None),
-        "no backup of Heldout": (_tar("other.json"), None),
-        "no plain file": (_tar("../head.json"), None),
+        "not a backup of Heldout": (_tar("other.json"), None),
+        "not a regular file": (_tar("../head.json"), None),
         "schema is 0999": (_tar("head.json", b'{"schema": "0999"}'), None),
         "cut short or": (b"hello", None),
     }

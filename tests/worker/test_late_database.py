@@ -130,7 +130,7 @@ def test_who_starts_before_the_database_waits_and_says_so_once(late: Late, tmp_p
         eventually(lambda: alive(database) == BEATING, what="their heartbeats")
         eventually(lambda: healthy(port), what="pages")
         assert serve.process.wait(20) == 2  # it went on to what comes after the database
-        assert "is taken by another program" in serve.log.read_text()
+        assert "is in use by another program" in serve.log.read_text()
         for one in started:
             one.process.terminate()
             assert one.process.wait(20) == 0
@@ -184,4 +184,4 @@ def test_who_is_stopped_while_the_database_is_away_ends_well(late: Late, tmp_pat
         for one in started:
             one.process.terminate()
             assert one.process.wait(20) == 0
-            assert "stopped while the database is away" in one.log.read_text()
+            assert "stopped without the database" in one.log.read_text()

@@ -146,9 +146,9 @@ def test_the_commands_say_what_they_found_and_exit_so(platform: Platform) -> Non
     assert (code, "the log is whole" in words) == (0, True)
     code, words = run("doctor", "--all")
     assert code == 1, "nobody works"
-    assert "BAD  Somebody works: no worker is alive; no sweeper is alive" in words
+    assert "BAD  Workers and sweepers run: no worker is alive; no sweeper is alive" in words
     assert words.count("BAD") == 1
-    assert "1 computed again" in words
+    assert "1 recomputed" in words
     code, words = run("audit", "verify", "--head", "e" * 64)
     assert (code, "was rewritten" in words) == (1, True)
     code, words = run("rescore", "coins", "--diff")
