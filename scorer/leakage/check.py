@@ -4,10 +4,10 @@
     def row_order(material: Material) -> Iterator[Found]:
         ...
 
-A check yields findings and nothing else: it neither prints nor decides about publishing. The
-audit gives a finding its severity: "block" where the check asks for it and has `blocks`, else "warn" or
-"info". A check that cannot be made raises `NotChecked` with the reason; that becomes a finding too,
-so that no check is skipped silently.
+A check yields findings and nothing else: it neither prints nor decides about publishing. The audit gives a
+finding its severity: "block" where the check asks for it and has `blocks`, else "warn" or "info". A check
+that cannot be made raises `NotChecked` with the reason; that becomes a finding too, so that no check is
+skipped silently.
 """
 
 from __future__ import annotations

@@ -255,12 +255,8 @@ def association_of_values(codes: Codes, target: Target) -> Strength:
 
     The effect keeps its direction: where one row is left out at a time, rows of one value are ordered
     backwards by their own labels, which for few values alone gives an AUC far from .5. Where values have
-    few rows each, the out-of-fold score is surer than chi-squared, which must pool them.
-    codes: shape (n,); rows without a label are left out.
-
-    Where one row is left out at a time, rows of one value are ordered by their own labels, backwards; of few
-    values that alone is an AUC far from .5. And where values have few rows each, the out-of-fold score is
-    surer than chi-squared, which must pool them. Shape of codes (n,); rows without a label are left out.
+    few rows each, the out-of-fold score is surer than chi-squared, which must pool them. codes: shape (n,);
+    rows without a label are left out.
     """
     known = target.known
     own = target.take(known)

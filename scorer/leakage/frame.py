@@ -24,12 +24,6 @@ from scorer.reading.source import UnreadableTable
 from scorer.reading.tables import open_table, stream_of
 from scorer.report import HeldoutError
 
-
-def decimals_of(text: str) -> float:
-    mantissa = text.strip().lower().partition("e")[0]
-    return float(len(mantissa.partition(".")[2]))
-
-
 MAX_TABLE_BYTES = 8_000_000_000
 MISSING = ("", "na", "n/a", "nan", "null", "none", "?", "-", "nil", "#n/a")
 """Spellings of a missing value, compared in lower case."""
@@ -271,3 +265,8 @@ def joint_codes(a: Feature, b: Feature) -> tuple[Codes, Codes]:
 
 def codes_of(texts: pa.Array) -> Codes:
     return np.asarray(texts.dictionary_encode().indices.to_numpy(zero_copy_only=False), dtype=np.int64)
+
+
+def decimals_of(text: str) -> float:
+    mantissa = text.strip().lower().partition("e")[0]
+    return float(len(mantissa.partition(".")[2]))

@@ -20,17 +20,22 @@ from scorer.challenges.folder import challenge_files
 from scorer.challenges.solution import PRIVATE, PUBLIC
 from scorer.leakage.frame import Codes, Feature, Frame, Mask, Rows, Unreadable, codes_of, read_frame
 from scorer.leakage.target import Target, hidden_targets_of, target_like
-from scorer.reading.columns import FloatArray
 from scorer.report import HeldoutError
 from scorer.wording import ID_JOINT
 
-
-def column_numbers(side: Side, name: str) -> FloatArray:
-    return side.frame.feature(name).numbers
-
-
 SAMPLE_ROWS = 100_000
 """Rows of a side that costly checks look at."""
+
+
+class NotChecked(HeldoutError):
+    """A check cannot be made, with the reason for the organiser."""
+
+
+class NotApplicable(NotChecked):
+    """The check's subject does not exist here.
+
+    No declared groups, no sequence. This makes no finding.
+    """
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -385,17 +390,6 @@ def _declared(challenge: Challenge, keys: Sequence[str]) -> str | None:
         if isinstance(value, list) and value and isinstance(value[0], str):
             return value[0]
     return None
-
-
-class NotChecked(HeldoutError):
-    """A check cannot be made, with the reason for the organiser."""
-
-
-class NotApplicable(NotChecked):
-    """The check's subject does not exist here.
-
-    No declared groups, no sequence. This makes no finding.
-    """
 
 
 def column_of(side: Side, name: str) -> Feature | None:

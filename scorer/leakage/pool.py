@@ -1,8 +1,8 @@
 """Train and test as one table.
 
-What holds of a data set does not depend on its split, so a strong but honest column is as strong in
-every split. Where a split is declared to be by group, rows of one group are not independent; where it is
-declared to be in time, only what train predicts of test counts.
+What holds of a data set does not depend on its split, so a strong but honest column is as strong in every
+split. Where a split is declared to be by group, rows of one group are not independent; where it is declared
+to be in time, only what train predicts of test counts.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import pyarrow as pa
 from scipy import stats
 
 from scorer.leakage.frame import Codes, Feature, Mask, Rows
-from scorer.leakage.material import Material, NotChecked, Side, column_numbers
+from scorer.leakage.material import Material, NotChecked, Side
 from scorer.leakage.statistics import correlation_of_known
 from scorer.leakage.target import Target
 from scorer.reading.columns import FloatArray
@@ -24,37 +24,6 @@ from scorer.reading.columns import FloatArray
 ROWS = 30_000
 """Sampled rows of each table."""
 FOLDS = 5
-
-
-def is_drift(material: Material, name: str, target_name: str) -> bool:
-    """Return whether a column and a target share only a trend.
-
-    For splits in time. Two smooth series have few independent rows, so their agreement means little; a
-    copy agrees in its steps from row to row.
-
-    Two smooth series have few independent rows, so that they agree means little; a copy agrees in its steps.
-    """
-    test = material.test
-    if not material.is_sequential or test is None or name not in test.frame:
-        return False
-    side = test.take(np.arange(min(len(test), ROWS)))
-    target = next((t for t in side.targets if t.name == target_name), None)
-    if target is None:
-        return False
-    order = np.arange(len(side))
-    if material.time is not None and material.time in side.frame:
-        order = np.argsort(column_numbers(side, material.time), kind="stable")
-    x, y = side.frame.feature(name).scores[order], target.values[order]
-    if target.kind == "number":
-        return correlation_of_known(np.diff(x), np.diff(y))[0] < 0.9
-    steps, changes = np.diff(x), np.diff(y)
-    held = (changes != 0) & ~np.isnan(steps) & ~np.isnan(changes)
-    if held.sum() < 10:
-        return True
-    # Numbers of classes are names: a step agrees if it goes the way most steps between these two do.
-    pairs = np.unique(np.column_stack([y[:-1], y[1:]])[held], axis=0, return_inverse=True)[1].ravel()
-    up = np.bincount(pairs, weights=np.sign(steps[held]))
-    return float(np.abs(up).sum() / held.sum()) < 0.9
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -223,8 +192,8 @@ class Pool:
     def independent(self, target: Target, *, tightly: bool = True) -> Mask:
         """Return the labelled rows that are independent.
 
-        One row of each group where the rows of a group have nearly one label (tightly) or alike labels: then
-        groups were drawn, not rows.
+        One row of each group where the rows of a group have nearly one label (tightly) or alike labels:
+        then groups were drawn, not rows.
         """
         known = target.known
         if self.groups is None or not known.any():
@@ -362,3 +331,32 @@ def _pooled(name: str, sides: Sequence[Side], in_train: Mask) -> Column:
         )
         codes[~missing] = np.unique(place[written[~missing]], return_inverse=True)[1]
     return Column(name, kind, numbers, codes, missing, written, names, in_train)
+
+
+def is_drift(material: Material, name: str, target_name: str) -> bool:
+    """Return whether a column and a target share only a trend.
+
+    For splits in time. Two smooth series have few independent rows, so their agreement means little; a copy
+    agrees in its steps from row to row.
+    """
+    test = material.test
+    if not material.is_sequential or test is None or name not in test.frame:
+        return False
+    side = test.take(np.arange(min(len(test), ROWS)))
+    target = next((t for t in side.targets if t.name == target_name), None)
+    if target is None:
+        return False
+    order = np.arange(len(side))
+    if material.time is not None and material.time in side.frame:
+        order = np.argsort(side.frame.feature(material.time).numbers, kind="stable")
+    x, y = side.frame.feature(name).scores[order], target.values[order]
+    if target.kind == "number":
+        return correlation_of_known(np.diff(x), np.diff(y))[0] < 0.9
+    steps, changes = np.diff(x), np.diff(y)
+    held = (changes != 0) & ~np.isnan(steps) & ~np.isnan(changes)
+    if held.sum() < 10:
+        return True
+    # Numbers of classes are names: a step agrees if it goes the way most steps between these two do.
+    pairs = np.unique(np.column_stack([y[:-1], y[1:]])[held], axis=0, return_inverse=True)[1].ravel()
+    up = np.bincount(pairs, weights=np.sign(steps[held]))
+    return float(np.abs(up).sum() / held.sum()) < 0.9

@@ -21,120 +21,6 @@ MIN_ROWS = 20
 """Labelled rows below which a check has no power."""
 
 
-def beyond_chance(right: float, commonest: float, n: int) -> float:
-    return (float(right) - float(commonest)) / (n - float(commonest)) if n > commonest else 0.0
-
-
-def pearson(x: FloatArray, y: FloatArray) -> float:
-    x, y = x - x.mean(), y - y.mean()
-    scale = math.sqrt(float((x * x).sum()) * float((y * y).sum()))
-    return float((x * y).sum()) / scale if scale > 0 else 0.0
-
-
-def log10p_of_r(r: float, n: int) -> float:
-    r = min(abs(r), 1 - 1e-12)
-    t = r * math.sqrt((n - 2) / (1 - r * r))
-    return float(stats.t.logsf(t, n - 2) + math.log(2)) / math.log(10)
-
-
-def log10p_of_arrangement(counts: Rows) -> float:
-    """Return the log10 chance of these groups in random order.
-
-    Groups of these sizes, up to their names.
-    """
-    ways = special.gammaln(counts.sum() + 1) - special.gammaln(counts + 1).sum()
-    return min(0.0, -(float(ways) - float(special.gammaln(len(counts) + 1))) / math.log(10))
-
-
-def correlation_of_known(a: FloatArray, b: FloatArray) -> tuple[float, int]:
-    """Return |r| over rows known in both, and their number.
-
-    0 where nearly all values are equal.
-    """
-    known = ~(np.isnan(a) | np.isnan(b))
-    a, b = a[known], b[known]
-    n = len(a)
-    if n < MIN_ROWS:
-        return 0.0, n
-    rare = min(n - commonest_count(a), n - commonest_count(b))
-    return (abs(pearson(a, b)), n) if rare >= 10 else (0.0, n)
-
-
-def commonest_count(values: FloatArray) -> int:
-    return int(np.unique(values, return_counts=True)[1].max(initial=0))
-
-
-def log10p_of_fisher(both: int, missing: int, positives: int, n: int) -> float:
-    """Return twice the smaller hypergeometric tail, as log10."""
-    law = stats.hypergeom(n, positives, missing)
-    tail = min(float(law.logsf(both - 1)), float(law.logcdf(both)))
-    if math.isinf(tail) or math.isnan(tail):
-        expected = missing * positives / n
-        variance = expected * (1 - positives / n) * (n - missing) / max(1, n - 1)
-        return log10p_of_z((both - expected) / math.sqrt(variance)) if variance > 0 else 0.0
-    return min(0.0, (tail + math.log(2)) / math.log(10))
-
-
-def log10p_of_count(k: float, expected: float) -> float:
-    """Return the log10 chance of k or more events.
-
-    Poisson; for fractions of counts its gamma form.
-    """
-    if k <= expected or k <= 0:
-        return 0.0
-    if expected <= 0:
-        expected = 1e-30
-    p = float(stats.gamma.logcdf(expected, k))
-    if not math.isfinite(p):  # its leading term
-        p = k * math.log(expected) - expected - float(special.gammaln(k + 1))
-    return min(0.0, p / math.log(10))
-
-
-def log10p_of_codes(codes: Codes, target: Target) -> float:
-    """Return log10 p of one test of codes against a target.
-
-    Chi-squared for classes, Kruskal-Wallis for numbers. Rare classes and codes are pooled until about 3
-    rows
-    are expected in a cell: below that chi-squared gives false alarms.
-
-    Rare classes and codes are put together until about 3 rows are expected in a cell: below, chi-squared
-    cries wolf.
-    """
-    known = target.known
-    y = target.values[known]
-    _, group, sizes = np.unique(codes[known], return_inverse=True, return_counts=True)
-    if len(y) < 20 or y.min() == y.max() or len(sizes) < 2:
-        return 0.0
-    if target.kind == "number":
-        group = np.where(sizes[group] >= 5, group, len(sizes))
-        _, group, sizes = np.unique(group, return_inverse=True, return_counts=True)
-        ranks = stats.rankdata(y)
-        if len(sizes) < 2 or sizes.min() < 3:
-            return 0.0
-        means = np.bincount(group, weights=ranks) / sizes
-        statistic = float((sizes * (means - ranks.mean()) ** 2).sum() / ranks.var()) * (len(y) - 1) / len(y)
-        return log10p_of_chi2(statistic, len(sizes) - 1)
-    _, label, counts = np.unique(y, return_inverse=True, return_counts=True)
-    label = np.where(counts[label] >= 3 * len(sizes), label, len(counts))
-    counts = np.bincount(label)
-    label = np.where(counts[label] >= 3 * len(sizes), label, int(counts.argmax()))
-    _, label, counts = np.unique(label, return_inverse=True, return_counts=True)
-    if len(counts) < 2:
-        return 0.0
-    least = 3 * len(y) / counts.min()
-    group = np.where(sizes[group] >= least, group, len(sizes))
-    sizes = np.bincount(group)
-    group = np.where(sizes[group] >= least, group, int(sizes.argmax()))
-    _, group, sizes = np.unique(group, return_inverse=True, return_counts=True)
-    if len(sizes) < 2:
-        return 0.0
-    cells = np.bincount(group * len(counts) + label, minlength=len(sizes) * len(counts))
-    table = cells.reshape(len(sizes), len(counts))
-    expected = np.outer(sizes, counts) / len(y)
-    statistic = float(((table - expected) ** 2 / expected).sum())
-    return log10p_of_chi2(statistic, (len(sizes) - 1) * (len(counts) - 1))
-
-
 @dataclass(frozen=True, slots=True)
 class Strength:
     """How strongly a score and a target are associated."""
@@ -216,8 +102,8 @@ def association_of_codes(codes: NDArray[np.int64], target: Target) -> Strength:
 
     Chi-squared over classes, Kruskal-Wallis over numbers.
 
-    The effect is out of fold: each value is scored by the mean of the other rows with that value, so
-    that values of one row cannot look strong. Negative codes are missing and form a value of their own.
+    The effect is out of fold: each value is scored by the mean of the other rows with that value, so that
+    values of one row cannot look strong. Negative codes are missing and form a value of their own.
     """
     y = target.values
     known = ~np.isnan(y)
@@ -343,3 +229,113 @@ def standardised(values: FloatArray, known: NDArray[np.bool_]) -> Iterator[NDArr
         # Missing ones add nothing to a product, so the others count for more.
         scaled = np.where(known, (values - mean) / spread, 0.0) / math.sqrt(known.mean())
         yield scaled.astype(np.float32)
+
+
+def log10p_of_codes(codes: Codes, target: Target) -> float:
+    """Return log10 p of one test of codes against a target.
+
+    Chi-squared for classes, Kruskal-Wallis for numbers. Rare classes and codes are pooled until about 3
+    rows are expected in a cell: below that chi-squared gives false alarms.
+    """
+    known = target.known
+    y = target.values[known]
+    _, group, sizes = np.unique(codes[known], return_inverse=True, return_counts=True)
+    if len(y) < 20 or y.min() == y.max() or len(sizes) < 2:
+        return 0.0
+    if target.kind == "number":
+        group = np.where(sizes[group] >= 5, group, len(sizes))
+        _, group, sizes = np.unique(group, return_inverse=True, return_counts=True)
+        ranks = stats.rankdata(y)
+        if len(sizes) < 2 or sizes.min() < 3:
+            return 0.0
+        means = np.bincount(group, weights=ranks) / sizes
+        statistic = float((sizes * (means - ranks.mean()) ** 2).sum() / ranks.var()) * (len(y) - 1) / len(y)
+        return log10p_of_chi2(statistic, len(sizes) - 1)
+    _, label, counts = np.unique(y, return_inverse=True, return_counts=True)
+    label = np.where(counts[label] >= 3 * len(sizes), label, len(counts))
+    counts = np.bincount(label)
+    label = np.where(counts[label] >= 3 * len(sizes), label, int(counts.argmax()))
+    _, label, counts = np.unique(label, return_inverse=True, return_counts=True)
+    if len(counts) < 2:
+        return 0.0
+    least = 3 * len(y) / counts.min()
+    group = np.where(sizes[group] >= least, group, len(sizes))
+    sizes = np.bincount(group)
+    group = np.where(sizes[group] >= least, group, int(sizes.argmax()))
+    _, group, sizes = np.unique(group, return_inverse=True, return_counts=True)
+    if len(sizes) < 2:
+        return 0.0
+    cells = np.bincount(group * len(counts) + label, minlength=len(sizes) * len(counts))
+    table = cells.reshape(len(sizes), len(counts))
+    expected = np.outer(sizes, counts) / len(y)
+    statistic = float(((table - expected) ** 2 / expected).sum())
+    return log10p_of_chi2(statistic, (len(sizes) - 1) * (len(counts) - 1))
+
+
+def beyond_chance(right: float, commonest: float, n: int) -> float:
+    return (float(right) - float(commonest)) / (n - float(commonest)) if n > commonest else 0.0
+
+
+def pearson(x: FloatArray, y: FloatArray) -> float:
+    x, y = x - x.mean(), y - y.mean()
+    scale = math.sqrt(float((x * x).sum()) * float((y * y).sum()))
+    return float((x * y).sum()) / scale if scale > 0 else 0.0
+
+
+def correlation_of_known(a: FloatArray, b: FloatArray) -> tuple[float, int]:
+    """Return |r| over rows known in both, and their number.
+
+    0 where nearly all values are equal.
+    """
+    known = ~(np.isnan(a) | np.isnan(b))
+    a, b = a[known], b[known]
+    n = len(a)
+    if n < MIN_ROWS:
+        return 0.0, n
+    rare = min(n - commonest_count(a), n - commonest_count(b))
+    return (abs(pearson(a, b)), n) if rare >= 10 else (0.0, n)
+
+
+def commonest_count(values: FloatArray) -> int:
+    return int(np.unique(values, return_counts=True)[1].max(initial=0))
+
+
+def log10p_of_r(r: float, n: int) -> float:
+    r = min(abs(r), 1 - 1e-12)
+    t = r * math.sqrt((n - 2) / (1 - r * r))
+    return float(stats.t.logsf(t, n - 2) + math.log(2)) / math.log(10)
+
+
+def log10p_of_arrangement(counts: Rows) -> float:
+    """Return the log10 chance of these groups in random order.
+
+    Groups of these sizes, up to their names.
+    """
+    ways = special.gammaln(counts.sum() + 1) - special.gammaln(counts + 1).sum()
+    return min(0.0, -(float(ways) - float(special.gammaln(len(counts) + 1))) / math.log(10))
+
+
+def log10p_of_fisher(both: int, missing: int, positives: int, n: int) -> float:
+    """Return twice the smaller hypergeometric tail, as log10."""
+    law = stats.hypergeom(n, positives, missing)
+    tail = min(float(law.logsf(both - 1)), float(law.logcdf(both)))
+    if math.isinf(tail) or math.isnan(tail):
+        expected = missing * positives / n
+        variance = expected * (1 - positives / n) * (n - missing) / max(1, n - 1)
+        return log10p_of_z((both - expected) / math.sqrt(variance)) if variance > 0 else 0.0
+    return min(0.0, (tail + math.log(2)) / math.log(10))
+
+
+def log10p_of_count(k: float, expected: float) -> float:
+    """Return the log10 chance of k or more events.
+
+    Poisson; for fractions of counts its gamma form.
+    """
+    if k <= expected or k <= 0:
+        return 0.0
+    if expected <= 0:
+        expected = 1e-30
+    p = float(stats.gamma.logcdf(expected, k))
+    if not math.isfinite(p):  # its leading term
+        p = k * math.log(expected) - expected - float(special.gammaln(k + 1))
+    return min(0.0, p / math.log(10))

@@ -15,18 +15,6 @@ from scorer.leakage.frame import MISSING, Feature, Mask, Rows
 from scorer.reading.columns import FloatArray, Labels
 
 
-def numbers_of_classes(target: Target) -> FloatArray | None:
-    try:
-        return np.array([float(name) for name in target.classes]) if target.classes else None
-    except ValueError:
-        return None
-
-
-def in_numbers(codes: FloatArray, numbers: FloatArray) -> FloatArray:
-    inside = ~np.isnan(codes) & (codes < len(numbers))
-    return np.where(inside, numbers[np.where(inside, codes, 0).astype(np.int64)], np.nan)
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Target:
     """One simple column of truth over rows."""
@@ -151,3 +139,15 @@ def _shortened(name: str) -> str:
     except ValueError:
         return name
     return f"{number:g}" if math.isfinite(number) else name
+
+
+def numbers_of_classes(target: Target) -> FloatArray | None:
+    try:
+        return np.array([float(name) for name in target.classes]) if target.classes else None
+    except ValueError:
+        return None
+
+
+def in_numbers(codes: FloatArray, numbers: FloatArray) -> FloatArray:
+    inside = ~np.isnan(codes) & (codes < len(numbers))
+    return np.where(inside, numbers[np.where(inside, codes, 0).astype(np.int64)], np.nan)

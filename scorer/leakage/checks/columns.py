@@ -42,8 +42,7 @@ def new_categories(material: Material) -> Iterator[Found]:
     """Values of test that train lacks, beyond chance.
 
     effect: the share of test rows. The expectation is exact for a random split: a value that stands c times
-    in both
-    tables together is new with the chance that all c fell into test.
+    in both tables together is new with the chance that all c fell into test.
     """
     if not material.shared:
         raise NotChecked("train and test have no column in common")

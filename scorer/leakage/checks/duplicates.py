@@ -23,9 +23,8 @@ def duplicate_rows(material: Material) -> Iterator[Found]:
     """Test rows that are also in train, beyond chance.
 
     effect: the share of test rows with a twin beyond chance. Two rows are twins if all columns that both
-    tables
-    have are equal: numbers to 6 significant digits, texts without case and outer spaces; row numbers are
-    left out.
+    tables have are equal: numbers to 6 significant digits, texts without case and outer spaces; row numbers
+    are left out.
     """
     twins = twins_of(material)
     test = material.test
@@ -130,8 +129,7 @@ def conflicting_labels(material: Material) -> Iterator[Found]:
     No model can distinguish them.
 
     effect: the share of train rows in such groups. Numbers conflict if they differ by more than a twentieth
-    of the
-    target's standard deviation.
+    of the target's standard deviation.
     """
     twins = twins_of(material)
     train = material.train

@@ -1,9 +1,9 @@
 """Hidden labels in published files.
 
-Everything published is walked, archives included, and every column of fitting length is compared with
-the hidden labels: by id, and in every order a participant might try. Other checks judge the columns of
-the train and test tables. A column that train has too is an ordinary feature as long as it is about as
-strong there.
+Everything published is walked, archives included, and every column of fitting length is compared with the
+hidden labels: by id, and in every order a participant might try. Other checks judge the columns of the
+train and test tables. A column that train has too is an ordinary feature as long as it is about as strong
+there.
 """
 
 from __future__ import annotations

@@ -91,8 +91,7 @@ def undeclared_group_overlap(material: Material) -> Iterator[Found]:
     Rows of one value share their target.
 
     effect: how much more alike the targets of rows of one value are than those of the next values (a
-    correlation;
-    numbers are compared with their neighbours in size, words in their order).
+    correlation; numbers are compared with their neighbours in size, words in their order).
     """
     assert material.train is not None
     train, test = sampled(material, "train"), sampled(material, "test")
@@ -130,8 +129,7 @@ def few_clusters(material: Material) -> Iterator[Found]:
     """Test rows from too few groups for reliable scores.
 
     effect: the effective number of rows, n / (1 + (m - 1) ICC), with the targets' intraclass correlation in
-    the
-    declared groups. That of a good model's losses is usually smaller, so this is a lower bound.
+    the declared groups. That of a good model's losses is usually smaller, so this is a lower bound.
     """
     test = material.test
     assert test is not None
@@ -277,8 +275,8 @@ def _levels(target: Target) -> list[FloatArray]:
 def _likeness(order: Codes, target: Target) -> _Likeness:
     """Return how alike targets are within a value.
 
-    Over all classes together, so that each value stays one observation; the error is by leaving out blocks of
-    values.
+    Over all classes together, so that each value stays one observation; the error is by leaving out blocks
+    of values.
     """
     used = (order >= 0) & target.known
     if used.sum() < 30:

@@ -34,8 +34,7 @@ def near_duplicate_rows(material: Material) -> Iterator[Found]:
     Numbers moved a little, or one cell changed.
 
     effect: the share of test rows. Near is far below the distance to the next few train rows, by a law that
-    holds
-    for any smooth distribution: (r1/r6)^k is the least of five uniform numbers in k dimensions.
+    holds for any smooth distribution: (r1/r6)^k is the least of five uniform numbers in k dimensions.
     """
     twins = twins_of(material)
     if _near_numbers(material) is None and (len(twins.names) < 4 or len(twins.test_rows) < 10):
@@ -92,8 +91,7 @@ def near_duplicate_texts(material: Material) -> Iterator[Found]:
     """Test texts that nearly equal a train text.
 
     effect: the share of test rows. Texts are compared by the Jaccard similarity of 5-character shingles;
-    candidates
-    come from 64 minima of hashes in 16 bands (MinHash).
+    candidates come from 64 minima of hashes in 16 bands (MinHash).
     """
     if not material.shared:
         raise NotChecked("train and test have no column in common")
@@ -130,8 +128,8 @@ def _is_many(k: int, n: int, log10p: float) -> bool:
 def _near_numbers(material: Material) -> tuple[int, int, float, int, str, str] | None:
     """Return how many test rows are near one train row.
 
-    Of how many, how many by chance, in how many columns, the sampling and a pair in words. None if the tables
-    have too few numbers.
+    Of how many, how many by chance, in how many columns, the sampling and a pair in words. None if the
+    tables have too few numbers.
     """
     train, test = sampled(material, "train"), sampled(material, "test")
     columns: list[FloatArray] = []
@@ -256,8 +254,8 @@ _MERSENNE = np.uint64((1 << 31) - 1)
 def _near_texts(own: Feature, other: Feature, seed: int) -> tuple[int, int, float, str] | None:
     """Return how many test texts are near a train text.
 
-    Near and not equal; of how many, the middle similarity to the nearest candidate, and an example in words.
-    None for short texts, which are alike by chance.
+    Near and not equal; of how many, the middle similarity to the nearest candidate, and an example in
+    words. None for short texts, which are alike by chance.
     """
     rng = np.random.default_rng(seed)
     test_rows, train_rows = some_rows(len(own), 5_000, rng), some_rows(len(other), 20_000, rng)

@@ -33,7 +33,7 @@ from scorer.reading.columns import FloatArray
 def number_format(material: Material) -> Iterator[Found]:
     """Ways of writing values that go with the target.
 
-    Decimals, zeros, case or blanks, among rows of about the same value.
+    Decimals, zeros, case or blanks.
 
     effect: AUC of the way of writing for the target, among rows of about the same value.
     """
@@ -137,10 +137,8 @@ def _strata(column: Column) -> Codes:
     """Return strata of rows of about the same value.
 
     And of the same digits before the point; -1 where missing. Instruments of so many significant digits
-    change
-    their decimals at powers of ten, and honestly large values may lie there: rows are only compared on one
-    side
-    of such a step.
+    change their decimals at powers of ten, and honestly large values may lie there: rows are only compared
+    on one side of such a step.
     """
     known = ~column.missing
     strata = np.full(len(known), -1, dtype=np.int64)

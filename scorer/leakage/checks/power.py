@@ -43,10 +43,8 @@ def test_too_small(material: Material) -> Iterator[Found]:
 
     effect: the difference of two submissions that is seen in 80 % of cases, as a share of the way from the
     benchmark to the best score. The standard error is the larger of a constant's and of a model's that has
-    30 %
-    of the rows wrong; differences of two models are taken to have the same one, as they do where their
-    rows'
-    losses correlate by one half.
+    30 % of the rows wrong; differences of two models are taken to have the same one, as they do where their
+    rows' losses correlate by one half.
     """
     challenge = material.challenge
     solution = challenge.solution

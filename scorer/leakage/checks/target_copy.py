@@ -15,7 +15,7 @@ from scipy import stats
 
 from scorer.leakage.check import ALARM, BLOCK, Found, check
 from scorer.leakage.frame import Codes, Mask, Rows
-from scorer.leakage.material import Material, Side, column_numbers
+from scorer.leakage.material import Material, Side
 from scorer.leakage.pool import ROWS, Column, is_drift, labelled_test, pool_of
 from scorer.leakage.statistics import (
     MIN_ROWS,
@@ -273,7 +273,7 @@ def _orders(material: Material) -> Iterator[tuple[str, dict[str, FloatArray], di
         keys.append(
             (
                 f"in the order of {material.time}",
-                np.concatenate([column_numbers(side, material.time) for side in (train, test)]),
+                np.concatenate([side.frame.feature(material.time).numbers for side in (train, test)]),
             )
         )
     if len(train.ids) == len(test.ids) == 1:

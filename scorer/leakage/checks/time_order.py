@@ -31,8 +31,7 @@ def sequential_neighbours(material: Material) -> Iterator[Found]:
     """A series split at random, so that neighbours predict the target.
 
     effect: AUC of the mean target of the nearest train rows in time (0.5 + |rho| / 2 of a number), where
-    nearby rows
-    predict more than rows further away.
+    nearby rows predict more than rows further away.
     """
     train, test = material.train, material.test
     assert train is not None
@@ -77,8 +76,7 @@ def future_rows(material: Material) -> Iterator[Found]:
     """Train rows later than test rows in a split by time.
 
     effect: the share of test rows that are earlier than the last train row. A split that is declared
-    random, stratified or grouped
-    may cover the same time.
+    random, stratified or grouped may cover the same time.
     """
     name = material.time
     if name is None and material.is_sequential:

@@ -164,8 +164,8 @@ class Hidden:
         """Return the rows of a table recognised by test's columns.
 
         For a table without ids that has at least half of the test table's columns: their names, the
-        solution's row
-        with the same values for each row, and train's. None if it does not find the scored rows.
+        solution's row with the same values for each row, and train's. None if it does not find the scored
+        rows.
         """
         test = self.material.test
         if test is None or not test.targets or table.n_rows > _LOOKED_UP:
