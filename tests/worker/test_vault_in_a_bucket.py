@@ -29,7 +29,7 @@ from app.base.vault import Vault
 from app.competing import competitions
 from app.operating import backup, doctor, verification
 from app.people import accounts
-from tests.app.test_bucket import endpoint
+from tests.app.base.test_bucket import endpoint
 from tests.servers import ROOT, environment, heldout
 from tests.worker.conftest import Platform
 from worker import jobs

@@ -17,8 +17,8 @@ from app.base.models import Event, State
 from app.competing import competitions, evaluations
 from app.integrity import inspections
 from app.operating import doctor
+from tests.app.competing.test_fairness import another_competition
 from tests.app.conftest import LEASE, NOON, World
-from tests.app.test_fairness import another_competition
 from worker import sweeper
 
 HOUR, MINUTE, SECOND = timedelta(hours=1), timedelta(minutes=1), timedelta(seconds=1)
