@@ -1,4 +1,4 @@
-"""A small challenge on disk, as an organiser would write it."""
+"""A small challenge on disk."""
 
 from __future__ import annotations
 
@@ -29,7 +29,10 @@ def csv_text(header: Sequence[str], *columns: Sequence[str]) -> str:
 
 @pytest.fixture
 def write(tmp_path: Path) -> Write:
-    """Write a challenge folder; keyword arguments change the yaml, the truth, or any other file."""
+    """Write a challenge folder.
+
+    Keyword arguments change the yaml, the truth or any other file.
+    """
 
     def write(
         yaml: str = YAML,

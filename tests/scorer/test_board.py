@@ -1,4 +1,4 @@
-"""Statistics of a whole board, and the report at the close that is made of them."""
+"""Tests of board statistics and of the close report."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ RNG = np.random.default_rng
 
 
 def rows_of(seed: int, n_teams: int, n_rows: int, spread: float = 0.0) -> Any:
-    """Losses by team and row, correlated over teams as those of models are."""
+    """Return losses by team and row, correlated like models'."""
     rng = RNG(seed)
     skill = spread * np.arange(n_teams)[:, None]
     return skill + rng.normal(size=n_rows) + 0.5 * rng.normal(size=(n_teams, n_rows))
@@ -47,7 +47,7 @@ def test_equal_scores_share_the_better_rank() -> None:
     assert board.ranks(values, greater_is_better=False).tolist() == [3, 1, 3, 2]
 
 
-def test_a_clear_winner_is_tied_with_nobody_and_equal_files_are_tied() -> None:
+def test_a_clear_winner_is_not_tied_and_equal_files_are() -> None:
     rows = rows_of(0, 6, 400, spread=0.3)
     rows[5] = rows[4]
     places = board.places(rows.mean(axis=1), bootstrap(rows), greater_is_better=True)
@@ -125,14 +125,14 @@ def test_holm_steps_down() -> None:
     assert board.holm([0.9, 0.8]).tolist() == [1.0, 1.0]
 
 
-def test_an_honest_shake_up_is_called_noise_and_a_rigged_one_is_not() -> None:
+def test_an_honest_shake_up_is_noise_and_a_rigged_one_is_not() -> None:
     rows = rows_of(4, 40, 600, spread=0.002)
     public, private = rows[:, :200].mean(axis=1), rows[:, 200:].mean(axis=1)
     null = resplit(rows, 200)
     honest = board.shake_up(public, private, *null, greater_is_better=True)
     assert honest.p > 0.05
     assert honest.null_mean_move[0] <= honest.mean_move <= honest.null_mean_move[2]
-    assert honest.mean_move > 0.1  # which nobody should call suspicious
+    assert honest.mean_move > 0.1  # which is not suspicious
     assert "noise" in honest.words
     rigged = board.shake_up(-private, private, *null, greater_is_better=True)
     assert rigged.p == pytest.approx(1 / 200)
@@ -168,7 +168,7 @@ def test_the_one_team_that_knows_the_public_rows_has_the_largest_gap() -> None:
     assert np.delete(found.centred, 7).max() < board.SUSPICIOUS_Z
 
 
-def test_the_gap_test_rejects_honest_boards_as_often_as_it_says() -> None:
+def test_the_gap_test_rejects_honest_boards_at_its_level() -> None:
     rejected = 0
     for seed in range(200):
         rows = rows_of(100 + seed, 15, 120)
@@ -185,7 +185,7 @@ def test_the_gap_test_rejects_honest_boards_as_often_as_it_says() -> None:
     assert rejected >= 2
 
 
-def test_an_easier_public_part_is_a_matter_of_the_board_and_of_no_team() -> None:
+def test_an_easier_public_part_is_reported_for_the_board_not_a_team() -> None:
     rows = rows_of(6, 30, 600)
     rows[:, :200] += 0.5
     found = board.gaps(
@@ -228,15 +228,15 @@ def closed(
 
 
 def reported(challenge: scorer.Challenge, files: list[BoardFile]) -> dict[str, Any]:
-    told: list[float] = []
-    report = close_report(challenge, files, progress=lambda share, _: told.append(share), seed=1)
-    assert told == sorted(told)
-    assert told[-1] == 1.0
+    shares: list[float] = []
+    report = close_report(challenge, files, progress=lambda share, _: shares.append(share), seed=1)
+    assert shares == sorted(shares)
+    assert shares[-1] == 1.0
     text = json.dumps(report.as_dict(), allow_nan=False)
     return dict(json.loads(text))
 
 
-def test_a_file_that_cannot_be_read_again_costs_its_team_the_report_and_nobody_else(write: Write) -> None:
+def test_only_the_team_of_an_unreadable_file_is_left_out(write: Write) -> None:
     rng = RNG(3)
     truth = (rng.random(N) > 0.5).astype(int)
     predictions = [np.clip(0.5 + (truth - 0.5) * share, 0.01, 0.99) for share in (0.2, 0.5, 0.8)]
@@ -288,7 +288,7 @@ def test_the_report_is_complete_for_every_kind_of_metric(metric: str, write: Wri
 
 
 @pytest.mark.parametrize("metric", ["roc_auc", "{name: f1, average: macro}", "spearman"])
-def test_a_report_to_first_order_says_so_and_agrees_with_the_exact_one(
+def test_a_first_order_report_has_a_notice_and_agrees_with_the_exact_one(
     metric: str, write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     truth, predictions, _ = cases()[metric]
@@ -338,7 +338,7 @@ def test_the_better_of_the_final_files_counts_and_diagnoses_are_written(write: W
     assert rows["t2"]["diagnosis"] is None
 
 
-def test_an_own_metric_gives_a_board_without_statistics_and_says_why(write: Write) -> None:
+def test_an_own_metric_gives_a_board_without_statistics_and_a_notice(write: Write) -> None:
     code = "def score(solution, submission, row_id_column_name):\n    return float(submission['target'].mean())\n"
     truth, predictions, _ = cases()["log_loss"]
     challenge, files = closed(
@@ -379,7 +379,7 @@ def test_groups_of_the_test_table_are_drawn_whole(write: Write) -> None:
     assert any("groups" in note for note in grouped["notes"])
 
 
-def test_a_stratified_split_is_dealt_out_anew_with_the_same_classes(write: Write) -> None:
+def test_re_splits_of_a_stratified_split_keep_the_classes(write: Write) -> None:
     truth, predictions, _ = cases()["log_loss"]
     truth = np.sort(truth)
     challenge, files = closed(write, "log_loss", truth, predictions, yaml="split: {strategy: stratified}\n")

@@ -1,4 +1,4 @@
-"""A challenge's folder: what loads, what is refused and where, what it tells the web."""
+"""Tests of loading a challenge's folder."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def refuse(folder: Path) -> scorer.InvalidChallenge:
     return refusal.value
 
 
-def test_little_is_indispensable(write: Write) -> None:
+def test_a_minimal_challenge_loads(write: Write) -> None:
     folder = write("metric: log_loss\nsubmission: {columns: [target]}\n")
     shutil.rmtree(folder / "public")
     challenge = scorer.load(folder)
@@ -28,7 +28,7 @@ def test_little_is_indispensable(write: Write) -> None:
     assert challenge.max_bytes == 10_000_000
 
 
-def test_everything_that_may_be_stated_is_read(write: Write) -> None:
+def test_every_key_of_the_yaml_is_read(write: Write) -> None:
     yaml = """\
 format: 1
 title: Full
@@ -68,7 +68,7 @@ baselines:
     assert not challenge.greater_is_better
 
 
-def test_every_problem_of_the_yaml_comes_at_once_with_its_line(write: Write) -> None:
+def test_every_problem_of_the_yaml_is_reported_with_its_line(write: Write) -> None:
     yaml = """\
 format: 1
 titel: Tiny
@@ -155,28 +155,28 @@ examples:
         ),
     ],
 )
-def test_a_mistake_in_the_yaml_is_named(write: Write, old: str, new: str, code: str, words: str) -> None:
+def test_a_mistake_in_the_yaml_is_reported(write: Write, old: str, new: str, code: str, words: str) -> None:
     assert old in YAML
     refusal = refuse(write(YAML.replace(old, new)))
     assert code in {problem.code for problem in refusal.problems}
     assert words in str(refusal)
 
 
-def test_class_names_may_look_like_other_things(write: Write) -> None:
+def test_class_names_may_look_like_numbers_or_booleans(write: Write) -> None:
     yaml = YAML.replace("[target]", "[no, 7, on]")
     labels = ["no", "7", "on", "no"] * 5
     assert scorer.load(write(yaml, columns=(IDS, labels, USAGE))).columns == ("no", "7", "on")
 
 
 @pytest.mark.parametrize("name", ["challenge.yaml", "private/solution.csv"])
-def test_a_missing_file_is_named(write: Write, name: str) -> None:
+def test_a_missing_file_is_reported(write: Write, name: str) -> None:
     folder = write()
     (folder / name).unlink()
     (problem,) = refuse(folder).problems
     assert (problem.code, problem.file) == ("FILE_MISSING", name)
 
 
-def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
+def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
     assert refuse(tmp_path / "gone").problems[0].code == "FILE_MISSING"
 
 
@@ -199,21 +199,21 @@ def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
         (("id", "target", "Usage"), ([], [], []), "NO_ROWS", None),
     ],
 )
-def test_a_mistake_in_the_solution_is_named(
+def test_a_mistake_in_the_solution_is_reported(
     write: Write, header: tuple[str, ...], columns: tuple[list[str], ...], code: str, line: int | None
 ) -> None:
     problems = refuse(write(header=header, columns=columns)).problems
     assert (problems[0].code, problems[0].line, problems[0].file) == (code, line, "private/solution.csv")
 
 
-def test_a_ragged_solution_is_named(write: Write) -> None:
+def test_a_ragged_solution_is_reported(write: Write) -> None:
     folder = write()
     path = folder / "private/solution.csv"
     path.write_text(path.read_text().replace("3,0,Public", "3,0,Public,9"))
     assert (refuse(folder).problems[0].code, refuse(folder).problems[0].line) == ("FIELD_COUNT", 4)
 
 
-def test_a_solution_that_is_no_csv_is_named(write: Write) -> None:
+def test_a_solution_that_is_no_csv_is_reported(write: Write) -> None:
     folder = write()
     (folder / "private/solution.csv").write_bytes(b"PAR1....")
     assert [(p.code, p.file) for p in refuse(folder).problems] == [("NOT_CSV", "private/solution.csv")]
@@ -272,7 +272,7 @@ def test_a_link_inside_the_folder_is_fine(write: Write) -> None:
     assert scorer.load(folder).title == "Tiny"
 
 
-def test_the_slug_is_always_fit_for_an_address(write: Write, tmp_path: Path) -> None:
+def test_the_slug_is_always_valid_in_a_url(write: Write, tmp_path: Path) -> None:
     folder = write().rename(tmp_path / "My Challenge_2!")
     assert scorer.load(folder).slug == "my-challenge-2"
 
@@ -280,7 +280,7 @@ def test_the_slug_is_always_fit_for_an_address(write: Write, tmp_path: Path) -> 
 # --- digests and the manifest ----------------------------------------------------------------------
 
 
-def test_the_digest_names_the_content(write: Write, tmp_path: Path) -> None:
+def test_the_digest_depends_on_the_content(write: Write, tmp_path: Path) -> None:
     folder = write()
     digest = scorer.load(folder).digest
     copy = shutil.copytree(folder, tmp_path / "elsewhere")
@@ -299,7 +299,7 @@ def test_the_digest_names_the_content(write: Write, tmp_path: Path) -> None:
     assert scorer.load(copy).digest != digest
 
 
-def test_what_changed_between_two_versions_can_be_told(write: Write) -> None:
+def test_the_listing_shows_what_changed_between_versions(write: Write) -> None:
     before = scorer.load(write())
     relabelled = scorer.load(write(columns=(IDS, ["1", *TRUTH[1:]], USAGE)))
     assert relabelled.solution_digest != before.solution_digest
@@ -316,7 +316,10 @@ def test_what_changed_between_two_versions_can_be_told(write: Write) -> None:
 
 
 def test_the_manifest_is_json_and_describes_the_public_files(write: Write) -> None:
-    table = "id,n,x,when,what,gap\n1,1,1.5,2026-01-01,a,\n2,2,2,2026-01-02,7,\n3,,3,2026-01-03,c,\n4,4,4,2026-01-04,d,\n"
+    table = (
+        "id,n,x,when,what,gap\n1,1,1.5,2026-01-01,a,\n2,2,2,2026-01-02,7,\n"
+        "3,,3,2026-01-03,c,\n4,4,4,2026-01-04,d,\n"
+    )
     challenge = scorer.load(write(files={"public/train.csv": table, "public/deep/notes.txt": "hello"}))
     manifest = json.loads(json.dumps(challenge.manifest(), allow_nan=False))
     files = {file["name"]: file for file in manifest["files"]}
@@ -337,7 +340,7 @@ def test_the_manifest_is_json_and_describes_the_public_files(write: Write) -> No
     assert manifest["submission"]["columns"] == [{"name": "target", "holds": "a number in [0, 1]"}]
 
 
-def test_the_manifest_is_the_same_whatever_the_labels(write: Write) -> None:
+def test_the_manifest_does_not_depend_on_the_labels(write: Write) -> None:
     one = scorer.load(write()).manifest()
     other = scorer.load(write(columns=(IDS, TRUTH[::-1], [*USAGE[8:], *USAGE[:8]]))).manifest()
     assert one == other
@@ -348,7 +351,7 @@ def test_labels_are_not_in_the_representation_of_a_challenge(challenge: scorer.C
     assert "array" not in repr(challenge.solution)
 
 
-def test_strange_public_csv_files_are_listed_without_a_schema(write: Write) -> None:
+def test_unreadable_public_csv_files_are_listed_without_a_schema(write: Write) -> None:
     files = {"public/empty.csv": "", "public/ragged.csv": "a,b\n1\n1,2,3\n", "public/twice.csv": "a,a\n1,2\n"}
     entries = {file["name"]: file for file in scorer.load(write(files=files)).manifest()["files"]}
     assert "schema" not in entries["empty.csv"]

@@ -1,4 +1,4 @@
-"""scorer.check, the starter challenge, the front door and the reference pages."""
+"""Tests of scorer.check, the starter, exports and reference pages."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_a_sound_challenge_has_no_problem(write: Write) -> None:
         ),
     ],
 )
-def test_a_wrong_expectation_is_named_with_its_line(write: Write, example: str, words: str) -> None:
+def test_a_wrong_expectation_is_reported_with_its_line(write: Write, example: str, words: str) -> None:
     result = check(write, f"  - {{file: half.csv, public: 0.6931}}\n  - {example}\n")
     (problem,) = result.problems
     assert (problem.code, problem.file, problem.line) == ("EXAMPLE_DIFFERS", "challenge.yaml", 7)
@@ -61,7 +61,7 @@ def test_a_wrong_expectation_is_named_with_its_line(write: Write, example: str, 
     ("written", "fits"),
     [("0.6931472", True), ("0.6931473", False), ("0.693", True), ("0.69", False), ("6.931e-1", True)],
 )
-def test_as_many_digits_count_as_are_written(write: Write, written: str, fits: bool) -> None:
+def test_scores_are_compared_to_the_written_digits(write: Write, written: str, fits: bool) -> None:
     assert check(write, f"  - {{file: half.csv, public: {written}}}\n").ok == fits
 
 
@@ -79,7 +79,7 @@ def test_a_sample_submission_that_would_be_refused_is_a_problem(write: Write) ->
     assert all(problem.file == "public/sample_submission.csv" for problem in problems)
 
 
-def test_a_sample_submission_that_gives_the_truth_away_is_a_problem(write: Write) -> None:
+def test_a_sample_submission_that_holds_the_truth_is_a_problem(write: Write) -> None:
     folder = write(files={"public/sample_submission.csv": csv_text(("id", "target"), IDS, TRUTH)})
     assert [problem.code for problem in scorer.check(scorer.load(folder)).problems] == ["SAMPLE_IS_PERFECT"]
 
@@ -89,7 +89,7 @@ def test_a_split_without_a_class_is_a_problem_for_probabilities(write: Write) ->
     assert {problem.code for problem in result.problems} == {"CLASS_NOT_IN_SPLIT"}
 
 
-def test_a_split_without_a_rare_label_is_a_remark_for_accuracy(write: Write) -> None:
+def test_a_split_without_a_rare_label_is_a_notice_for_accuracy(write: Write) -> None:
     folder = write(YAML.replace("log_loss", "accuracy"), columns=(IDS, ["rare", *TRUTH[1:]], USAGE))
     result = scorer.check(scorer.load(folder))
     assert result.ok
@@ -125,7 +125,7 @@ def test_every_kind_of_metric_passes_the_self_test(write: Write, metric: str, tr
     assert scorer.check(scorer.load(folder)).problems == ()
 
 
-def test_what_is_merely_missing_is_a_notice(write: Write) -> None:
+def test_a_missing_optional_file_is_a_notice(write: Write) -> None:
     result = scorer.check(scorer.load(write()))
     assert result.ok
     assert {notice.code for notice in result.notices} >= {
@@ -135,7 +135,7 @@ def test_what_is_merely_missing_is_a_notice(write: Write) -> None:
     }
 
 
-def test_progress_is_told(write: Write) -> None:
+def test_progress_is_reported(write: Write) -> None:
     steps: list[str] = []
     yaml = YAML + "examples:\n  - {file: half.csv, public: 0.6931}\n"
     scorer.check(scorer.load(write(yaml, files={"examples/half.csv": HALF})), progress=steps.append)
@@ -163,7 +163,7 @@ def test_the_starter_is_the_same_every_time(tmp_path: Path) -> None:
     assert one.digest == other.digest
 
 
-def test_the_starters_baselines_beat_nothing_and_each_other(tmp_path: Path) -> None:
+def test_the_starters_logistic_regression_beats_its_constant(tmp_path: Path) -> None:
     folder = scorer.scaffold(tmp_path / "first")
     challenge = scorer.load(folder)
     scores = {}
@@ -184,24 +184,24 @@ def test_the_starter_never_overwrites(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 
-# --- the front door --------------------------------------------------------------------------------
+# --- exports --------------------------------------------------------------------------------
 
 
-def test_the_front_door_opens_every_name_it_lists() -> None:
+def test_scorer_exports_every_name_it_lists() -> None:
     for name in scorer.__all__:
         assert getattr(scorer, name) is not None
     with pytest.raises(AttributeError):
         getattr(scorer, "nothing like that")
 
 
-def test_no_submodule_hides_a_function_of_the_front_door() -> None:
+def test_no_submodule_hides_an_exported_function() -> None:
     modules = {path.stem for path in Path(scorer.__file__).parent.iterdir()}
     assert not modules & {"load", "score", "measure", "check"}
     assert callable(scorer.check)
     assert callable(scorer.scaffold)
 
 
-def test_reports_can_be_spoken_of_without_loading_numbers() -> None:
+def test_reports_load_no_numeric_library() -> None:
     code = "import sys, scorer.report; assert not {'numpy', 'pandas', 'sklearn', 'yaml'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60, cwd=ROOT)
 

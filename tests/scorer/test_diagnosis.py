@@ -1,4 +1,4 @@
-"""A team's own rows: out-of-fold and train predictions scored, pictured, and put into words."""
+"""Tests of train files: scores, plots and diagnosis."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ RNG = np.random.default_rng
 
 
 def make(write: Write, target: Any, *, metric: str = "log_loss", yaml: str = "", **columns: Any) -> Any:
-    """A challenge whose train table has these targets and columns; its tiny test is of the same kind."""
+    """Return a challenge with this train table.
+
+    Its small test table is of the same kind.
+    """
     table = {"id": TRAIN_IDS, "target": list(map(str, target)), **columns}
     labels = sorted(set(map(str, target)))
     truth = [labels[i % len(labels)] for i in range(20)]
@@ -134,7 +137,7 @@ def test_confusion_counts_labels_and_also_those_that_do_not_exist(write: Write) 
     assert picture["counts"] == [[100, 0, 0, 0], [0, 0, 100, 0], [0, 0, 0, 100], [0, 0, 0, 0]]
 
 
-def test_many_classes_are_put_together(write: Write) -> None:
+def test_rare_classes_are_merged(write: Write) -> None:
     y = [f"c{i % 30:02d}" for i in range(N)]
     picture = score_oof(make(write, y, metric="accuracy"), sent(y)).picture
     assert len(picture["classes"]) == 21
@@ -178,7 +181,7 @@ def test_out_of_fold_predictions_that_are_the_trained_ones_are_counted(write: Wr
     assert share_same(score_train(challenge, sent(constant)), score_oof(challenge, sent(constant))) == 0.0
 
 
-def test_labels_that_agree_are_no_sign_of_anything(write: Write) -> None:
+def test_agreeing_labels_are_not_counted(write: Write) -> None:
     y = ["ant", "bee"] * 150
     challenge = make(write, y, metric="accuracy")
     assert share_same(score_train(challenge, sent(y)), score_oof(challenge, sent(y))) == 0.0
@@ -254,7 +257,7 @@ def test_the_same_predictions_are_in_sample_whatever_the_scores() -> None:
     assert "99 %" in found.words
 
 
-def test_scores_without_any_noise_are_told_in_finite_numbers() -> None:
+def test_scores_without_noise_give_finite_numbers() -> None:
     found = diagnose(greater_is_better=True, benchmark=None, train=(1.0, 0.0), oof=(0.9, 0.0))
     assert found.code == "overfit"
     assert all(math.isfinite(gap.z) for gap in found.gaps)

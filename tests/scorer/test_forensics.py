@@ -1,4 +1,7 @@
-"""Notes at submission, probing, copies and scores that are too good: on made-up teams with real structure."""
+"""Tests of notices, probing, copies and too good scores.
+
+On synthetic teams with realistic structure.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,10 @@ N = 600
 
 
 def models(n_teams: int, *, seed: int = 0, n: int = N) -> FloatArray:
-    """Logits of models that see the same truth through shared, smooth features and err each in a way of its own."""
+    """Return logits of models that share features.
+
+    They see the same truth through shared, smooth features, and each has errors of its own.
+    """
     rng = np.random.default_rng(seed)
     # Rows and their features do not depend on the seed: all crowds predict the same rows.
     features = np.random.default_rng(99).normal(size=(n, 6))
@@ -60,12 +66,12 @@ def test_class_probabilities_that_do_not_sum_to_one_have_the_view_of_those_that_
     assert view(columns, "classes").sum(axis=1) == pytest.approx(0.0)
 
 
-def test_a_view_of_scores_knows_their_order_only() -> None:
+def test_a_view_of_scores_depends_on_their_order_only() -> None:
     scores = np.random.default_rng(0).normal(size=50)
     assert view({"s": scores}, "score") == pytest.approx(view({"s": np.exp(scores)}, "score"))
 
 
-def test_labels_of_no_known_name_are_one_label_and_many_labels_share_columns() -> None:
+def test_unknown_labels_are_one_label_and_many_labels_share_columns() -> None:
     seen = view({"y": Labels(np.array([0, 1, 5, -1], dtype=np.int32))}, "label", n_labels=3)
     assert seen.tolist() == [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 1], [0, 0, 0, 1]]
     many = view({"y": Labels(np.arange(1000, dtype=np.int32))}, "label", n_labels=1000)
@@ -78,12 +84,12 @@ def test_labels_of_no_known_name_are_one_label_and_many_labels_share_columns() -
     [Lists.build([[0], [1, 2]]), np.array(["a", "b"], dtype=np.object_), np.array([1.0, np.nan])],
     ids=["lists", "texts", "nan"],
 )
-def test_what_has_no_view_says_so(column: Column) -> None:
+def test_predictions_without_a_view_are_refused(column: Column) -> None:
     with pytest.raises(NotComparable):
         view({"y": column}, "number")
 
 
-def test_one_teams_absurd_number_does_not_set_the_unit() -> None:
+def test_one_extreme_number_does_not_set_the_unit() -> None:
     crowd = np.random.default_rng(0).normal(10.0, 2.0, size=(N, 1))
     absurd = crowd.copy()
     absurd[0] = 1e300
@@ -100,10 +106,10 @@ def test_a_constant_with_one_odd_row_is_no_file_of_labels() -> None:
     assert is_hard([labels], "probability")
 
 
-# --- notes ------------------------------------------------------------------------------------------------
+# --- notices ------------------------------------------------------------------------------------------------
 
 
-def test_an_ordinary_file_gets_no_note() -> None:
+def test_an_ordinary_file_gets_no_notice() -> None:
     assert codes(probabilities(), "probability") == []
     assert codes(probabilities(), "probability", probabilities(1), probabilities(2)) == []
 
@@ -118,7 +124,7 @@ def test_an_ordinary_file_gets_no_note() -> None:
         (np.arange(N) % 5 / 4.0, "probability", "NOTICE_FEW_VALUES"),
     ],
 )
-def test_slips_within_one_file_are_named_once(column: Column, kind: str, code: str) -> None:
+def test_each_mistake_in_a_file_gets_one_notice(column: Column, kind: str, code: str) -> None:
     assert codes({"p": column}, kind) == [code]
 
 
@@ -127,7 +133,7 @@ def test_labels_and_counts_may_have_few_values() -> None:
     assert codes({"y": np.arange(N) % 4.0}, "number") == []
 
 
-def test_the_same_predictions_are_noticed_whatever_their_digits() -> None:
+def test_equal_predictions_get_a_notice_despite_other_digits() -> None:
     first, other = probabilities(), probabilities(1)
     again: dict[str, Column] = {"p": np.asarray(first["p"]) * (1.0 + 1e-12)}
     assert codes(again, "probability", first) == ["NOTICE_SAME_PREDICTIONS"]
@@ -136,7 +142,7 @@ def test_the_same_predictions_are_noticed_whatever_their_digits() -> None:
     assert codes({"p": np.asarray(first["p"]) * 1.001}, "probability", first) == []
 
 
-def test_shuffled_and_inverted_files_are_told_from_own_history() -> None:
+def test_shuffled_and_inverted_files_are_detected_from_earlier_files() -> None:
     history = [probabilities(seed) for seed in (1, 2, 3)]
     now = np.asarray(probabilities()["p"])
     shuffled = np.random.default_rng(0).permutation(now)
@@ -144,13 +150,13 @@ def test_shuffled_and_inverted_files_are_told_from_own_history() -> None:
     assert codes({"p": 1.0 - now}, "probability", *history) == ["NOTICE_LOOKS_INVERTED"]
 
 
-def test_without_a_history_that_agrees_nothing_is_said_of_order() -> None:
+def test_without_agreeing_earlier_files_the_order_gets_no_notice() -> None:
     noise = [{"p": np.random.default_rng(seed).random(N)} for seed in range(3)]
     assert codes(probabilities(), "probability", *noise) == []
     assert codes({"p": 1.0 - np.asarray(probabilities()["p"])}, "probability", probabilities(1)) == []
 
 
-def test_fingerprints_know_labels_by_name_and_columns_in_any_order() -> None:
+def test_fingerprints_use_label_names_and_ignore_column_order() -> None:
     one = {"y": Labels(np.array([0, 1, -1], dtype=np.int32))}
     other = {"y": Labels(np.array([1, 0, -1], dtype=np.int32))}
     assert fingerprint(one) != fingerprint(other)
@@ -162,7 +168,7 @@ def test_fingerprints_know_labels_by_name_and_columns_in_any_order() -> None:
     assert fingerprint({"p": np.array([0.0, 1e-310])}) == fingerprint({"p": np.array([-0.0, 1e-310])})
 
 
-def test_notes_on_a_million_rows_against_five_files_take_a_second_or_so() -> None:
+def test_notices_on_a_million_rows_against_five_files_are_fast() -> None:
     history = [{"p": np.random.default_rng(seed).random(1_000_000)} for seed in range(6)]
     began = time.process_time()
     notices(history[0], "probability", history[1:])
@@ -179,7 +185,7 @@ def test_an_honest_board_has_no_pairs() -> None:
 
 
 @pytest.mark.parametrize("disguise", ["noise", "temperature", "ranks"])
-def test_a_disguised_copy_is_found_and_nobody_else(disguise: str) -> None:
+def test_only_the_disguised_copy_is_found(disguise: str) -> None:
     teams = models(80)
     rng = np.random.default_rng(5)
     teams[70] = {
@@ -201,9 +207,11 @@ def test_equal_files_are_reported_apart_even_on_a_small_board() -> None:
     assert [(pair.first, pair.second, pair.equal) for pair in found.pairs] == [(2, 5, True)]
 
 
-@pytest.mark.parametrize(("teams_on_it", "share", "said"), [((20, 21), 0.8, ()), ((10, 11), 0.96, (10, 11))])
-def test_standing_on_a_registered_notebook_is_no_copying(
-    teams_on_it: tuple[int, int], share: float, said: tuple[int, ...]
+@pytest.mark.parametrize(
+    ("teams_on_it", "share", "listed"), [((20, 21), 0.8, ()), ((10, 11), 0.96, (10, 11))]
+)
+def test_files_built_on_a_registered_notebook_are_no_copies(
+    teams_on_it: tuple[int, int], share: float, listed: tuple[int, ...]
 ) -> None:
     teams, notebook = models(80), models(1, seed=9)[0]
     for team in teams_on_it:
@@ -212,7 +220,7 @@ def test_standing_on_a_registered_notebook_is_no_copying(
     assert [(pair.first, pair.second) for pair in unregistered.pairs] == [teams_on_it]
     registered = copies(stacked(teams), stacked(notebook[None]))
     assert registered.pairs == ()
-    assert registered.on_baselines == said
+    assert registered.on_baselines == listed
 
 
 def test_two_teams_with_the_notebook_itself_are_no_equal_pair() -> None:
@@ -223,7 +231,7 @@ def test_two_teams_with_the_notebook_itself_are_no_equal_pair() -> None:
     assert (found.pairs, found.on_baselines) == ((), (3, 4))
 
 
-def test_two_files_that_leave_the_crowd_on_three_rows_only_are_no_pair() -> None:
+def test_two_files_that_deviate_on_three_rows_only_are_no_pair() -> None:
     crowd = np.where(models(1)[0] > 0, 1.0, 0.0)
     teams = np.repeat(crowd[None], 40, axis=0)
     rng = np.random.default_rng(1)
@@ -294,7 +302,7 @@ def test_moving_one_cluster_at_a_time_is_found_by_how_few_rows_move(crowd: Float
     assert score.rough_share < score.threshold < score.local_share
 
 
-def test_nobody_is_judged_on_fewer_than_ten_files_or_on_the_same_file_again(crowd: FloatArray) -> None:
+def test_fewer_than_ten_different_files_are_not_judged(crowd: FloatArray) -> None:
     where = neighbourhood(crowd)
     few = probing(code_files(np.zeros(N), MIN_FILES - 1), where, kind="probability")
     assert (few.judged, few.verdict) == (False, False)
@@ -303,7 +311,7 @@ def test_nobody_is_judged_on_fewer_than_ten_files_or_on_the_same_file_again(crow
     assert (same.judged, same.n_changes) == (False, 0)
 
 
-def test_hard_labels_are_not_accused_for_changes_on_few_rows(crowd: FloatArray) -> None:
+def test_hard_labels_with_changes_on_few_rows_are_not_probing(crowd: FloatArray) -> None:
     base = models(1, seed=50)[0]
     nudged = base + np.linspace(0.0, 0.6, 15)[:, None]
     files = stacked(np.where(nudged > 0.0, 13.8, -13.8))
@@ -315,7 +323,7 @@ def test_hard_labels_are_not_accused_for_changes_on_few_rows(crowd: FloatArray) 
     assert probing(stacked(random), neighbourhood(crowd), kind="probability").verdict
 
 
-def test_a_probe_outside_the_sampled_rows_is_still_seen() -> None:
+def test_a_probe_outside_the_sampled_rows_is_found() -> None:
     n = 5000
     where = neighbourhood(stacked(models(12, n=n)))
     files = np.repeat(models(1, seed=3, n=n), 14, axis=0)
@@ -337,7 +345,7 @@ def test_a_teams_neighbourhood_is_made_without_it() -> None:
     assert not all(same)
 
 
-def test_too_small_a_crowd_is_said_to_be_none() -> None:
+def test_a_crowd_that_is_too_small_is_refused() -> None:
     with pytest.raises(NotComparable, match="crowd of 4 teams"):
         neighbourhood(stacked(models(4)))
     assert len(sample_rows(10, 3)) == 3
@@ -359,7 +367,7 @@ def test_only_a_jump_over_baseline_field_and_own_past_is_too_good() -> None:
     assert not steady[-1].verdict
 
 
-def test_too_good_knows_which_way_is_better() -> None:
+def test_too_good_respects_the_direction_of_the_metric() -> None:
     scores = np.array([0.5, 0.5, 0.49, 0.01])
     nothing, errors = np.full(4, np.nan), np.full(4, 0.01)
     found = too_good(scores, nothing, 0.6, errors, greater_is_better=False)
@@ -372,7 +380,7 @@ def splits(n: int = 600) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     return public, ~public
 
 
-def test_right_everywhere_is_a_leak_and_right_in_public_only_was_probed() -> None:
+def test_a_full_match_is_a_leak_and_a_public_match_is_probing() -> None:
     truth = (models(1)[0] > 0).astype(np.float64)
     public, private = splits()
     leaked = exact_match(truth, truth, public, private)
@@ -386,7 +394,7 @@ def test_right_everywhere_is_a_leak_and_right_in_public_only_was_probed() -> Non
     assert not exact_match(np.clip(truth, 0.01, 0.99), truth, public, private).verdict
 
 
-def test_a_nearly_perfect_model_was_not_probing() -> None:
+def test_a_nearly_perfect_model_is_not_probing() -> None:
     truth = Labels((models(1)[0] > 0).astype(np.int32))
     public, private = splits()
     wrong = truth.codes.copy()
@@ -396,7 +404,7 @@ def test_a_nearly_perfect_model_was_not_probing() -> None:
     assert verdict.statistic == pytest.approx(395 / 400)
 
 
-def test_an_easier_public_split_accuses_nobody_and_one_team_beside_it_stands_out() -> None:
+def test_an_easier_public_split_is_no_gap_of_a_team() -> None:
     rng = np.random.default_rng(0)
     private = rng.normal(0.8, 0.02, 100)
     public = private + 0.06 + rng.normal(0.0, 0.015, 100)

@@ -1,4 +1,7 @@
-"""Prepared solutions: the same numbers as from the CSV, whatever becomes of the folder they are kept in."""
+"""Tests of prepared solutions.
+
+They give the same numbers as the CSV, whatever happens to their folder.
+"""
 
 from __future__ import annotations
 
@@ -21,14 +24,14 @@ FLOATS = KINDS["floats"]
 
 
 def saved(folder: Path, kept: Path) -> Path:
-    """The one prepared solution in `kept`, of the challenge in `folder`."""
+    """Return the prepared solution in `kept`."""
     scorer.load(folder, prepared=kept)
     (own,) = kept.iterdir()
     return own
 
 
 def from_disk(folder: Path, kept: Path, monkeypatch: pytest.MonkeyPatch) -> scorer.Challenge:
-    """The challenge as it is loaded where its CSV must not be read again."""
+    """Return the challenge, loaded without reading its CSV again."""
 
     def never(*_: object) -> None:
         raise AssertionError("the solution was read again")
@@ -39,7 +42,7 @@ def from_disk(folder: Path, kept: Path, monkeypatch: pytest.MonkeyPatch) -> scor
 
 
 def outcome(challenge: scorer.Challenge, data: bytes) -> object:
-    """A report, or the refusal in all its words."""
+    """Return the report, or the problems of the refusal."""
     try:
         return scorer.score(challenge, data)
     except scorer.InvalidSubmission as refusal:
@@ -50,7 +53,10 @@ def outcome(challenge: scorer.Challenge, data: bytes) -> object:
 def test_a_saved_solution_scores_bit_for_bit_like_a_fresh_one(
     write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    """Whole numbers kept as bytes made rmsle of pooled columns compute with eleven bits."""
+    """Whole numbers as bytes must not lower the precision.
+
+    RMSLE of pooled columns was once computed with eleven bits.
+    """
     kind = KINDS[name]
     folder = kind.folder(write)
     saved(folder, tmp_path / "kept")
@@ -70,7 +76,7 @@ def test_a_mapped_solution_cannot_be_changed_by_accident(write: Write, tmp_path:
             array[0] = 1  # type: ignore[index]
 
 
-def test_another_version_of_the_challenge_is_kept_beside(write: Write, tmp_path: Path) -> None:
+def test_another_version_of_the_challenge_is_saved_separately(write: Write, tmp_path: Path) -> None:
     kept = tmp_path / "kept"
     for name in ("floats", "whole numbers"):
         kind = KINDS[name]
@@ -83,8 +89,11 @@ def test_another_version_of_the_challenge_is_kept_beside(write: Write, tmp_path:
     assert len(list(kept.iterdir())) == 2
 
 
-def test_a_version_whose_metric_reads_other_cells_is_kept_beside(write: Write, tmp_path: Path) -> None:
-    """As after an upgrade of the program: the challenge's digest is the same and the arrays are not."""
+def test_a_version_with_other_cells_is_saved_separately(write: Write, tmp_path: Path) -> None:
+    """As after an upgrade of the program.
+
+    The challenge's digest is the same and the arrays are not.
+    """
     kept = tmp_path / "kept"
     for metric in ("accuracy", "mse"):
         challenge = scorer.load(
@@ -95,7 +104,7 @@ def test_a_version_whose_metric_reads_other_cells_is_kept_beside(write: Write, t
     assert len(list(kept.iterdir())) == 2
 
 
-def test_what_was_saved_in_another_format_is_made_anew(
+def test_another_format_is_prepared_again(
     write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, kept = FLOATS.folder(write), tmp_path / "kept"
@@ -109,7 +118,7 @@ def test_what_was_saved_in_another_format_is_made_anew(
     assert list(kept.iterdir()) == [own]
 
 
-def test_a_half_written_folder_is_seen_by_nobody(write: Write, tmp_path: Path) -> None:
+def test_a_half_written_folder_is_never_visible(write: Write, tmp_path: Path) -> None:
     folder, kept = FLOATS.folder(write), tmp_path / "kept"
     own = saved(folder, kept)
     half = kept / f".{own.name}-0123"
@@ -120,7 +129,7 @@ def test_a_half_written_folder_is_seen_by_nobody(write: Write, tmp_path: Path) -
     assert own.is_dir()
 
 
-def test_drafts_of_processes_that_were_killed_go_after_a_while(write: Write, tmp_path: Path) -> None:
+def test_temporary_folders_of_killed_processes_are_deleted(write: Write, tmp_path: Path) -> None:
     kept = tmp_path / "kept"
     old, young = (kept / f".abc-{name}" for name in ("old", "young"))
     for draft in (old, young):
@@ -145,10 +154,13 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_folder_is_made_anew(
+def test_a_damaged_folder_is_prepared_again(
     write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str
 ) -> None:
-    """A machine that lost its power leaves empty files; every submission failed from then on."""
+    """A power failure leaves empty files.
+
+    Every later submission failed.
+    """
     folder, kept = FLOATS.folder(write), tmp_path / "kept"
     DAMAGES[damage](saved(folder, kept))
     data = FLOATS.text().encode()
@@ -157,14 +169,12 @@ def test_a_damaged_folder_is_made_anew(
 
 
 def test_a_folder_that_cannot_be_written_costs_only_time(write: Write) -> None:
-    # Nobody, not even root, makes folders here.
+    # Not even root can make folders here.
     challenge = scorer.load(FLOATS.folder(write), prepared=Path("/proc/prepared"))
     assert isinstance(outcome(challenge, FLOATS.text().encode()), scorer.Report)
 
 
-def test_a_folder_that_may_only_be_read_is_enough(
-    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_read_only_folder_is_enough(write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder, kept = FLOATS.folder(write), tmp_path / "kept"
     for path in (own := saved(folder, kept), kept, *own.rglob("*")):
         path.chmod(0o555 if path.is_dir() else 0o444)
@@ -174,7 +184,7 @@ def test_a_folder_that_may_only_be_read_is_enough(
         path.chmod(0o755)
 
 
-def test_saving_twice_leaves_one_and_no_litter(write: Write, tmp_path: Path) -> None:
+def test_saving_twice_leaves_one_folder_and_no_temporary_files(write: Write, tmp_path: Path) -> None:
     challenge = scorer.load(FLOATS.folder(write))
     for _ in range(2):
         prepared.save(challenge.solution, tmp_path / "kept/own")

@@ -1,4 +1,4 @@
-"""Rounding, the ladder, and what each way of showing public scores gives away."""
+"""Tests of release rules and what they reveal."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_a_step_is_rounded_up_to_one_two_or_five(value: float, step: float) -> N
 
 
 @given(st.floats(1e-12, 1e12))
-def test_no_nicer_step_lies_between(value: float) -> None:
+def test_no_nice_step_lies_between(value: float) -> None:
     step = nice_step(value)
     digits = Decimal(repr(step)).normalize().as_tuple().digits
     assert digits in ((1,), (2,), (5,))
@@ -81,14 +81,14 @@ def test_no_nicer_step_lies_between(value: float) -> None:
 
 
 @pytest.mark.parametrize("value", [0.0, -1.0, *NOT_NUMBERS])
-def test_a_step_of_nothing_is_refused(value: float) -> None:
+def test_a_step_that_is_not_positive_is_refused(value: float) -> None:
     with pytest.raises(ValueError, match="finite and above 0"):
         nice_step(value)
     with pytest.raises(ValueError, match="finite and above 0"):
         rounded(0.5, value)
 
 
-def test_the_step_is_no_finer_than_a_row_or_a_quarter_of_chance() -> None:
+def test_the_step_is_at_least_a_row_and_a_quarter_standard_error() -> None:
     assert rounding_step(1000, None) == 0.001
     assert rounding_step(1000, 0.009) == 0.005  # .00225, made nice
     assert rounding_step(1000, 0.0) == 0.001
@@ -114,7 +114,7 @@ def test_a_rounded_score_is_the_nearest_multiple_in_few_digits(value: float, ste
     assert rounded(shown, step) == shown
 
 
-def test_halves_are_counted_in_decimals_and_go_to_the_even_multiple() -> None:
+def test_halves_round_to_the_even_multiple_in_decimals() -> None:
     assert [rounded(v, 0.1) for v in (0.05, 0.15, 0.25, 0.35)] == [0.0, 0.2, 0.2, 0.4]
     assert rounded(0.1 + 0.2, 0.1) == 0.3
     assert rounded(151.0, 50.0) == 150.0
@@ -122,7 +122,7 @@ def test_halves_are_counted_in_decimals_and_go_to_the_even_multiple() -> None:
 
 
 @pytest.mark.parametrize("value", NOT_NUMBERS)
-def test_what_is_no_score_is_not_shown(value: float) -> None:
+def test_a_value_that_is_no_score_is_refused(value: float) -> None:
     with pytest.raises(ValueError, match="a score must be finite"):
         rounded(value, 0.01)
     with pytest.raises(ValueError, match="a score must be finite"):
@@ -152,7 +152,7 @@ def test_the_leader_sent_again_is_never_an_improvement(score: float, c: float, s
     assert ladder_release(score, score, 0.0, c=c, step=step, greater_is_better=up) is None
 
 
-def test_every_row_better_by_as_much_is_shown_once_it_is_half_a_step() -> None:
+def test_an_improvement_equal_in_every_row_is_shown_from_half_a_step() -> None:
     assert ladder_release(0.496, 0.5, 0.0, c=1, step=0.01, greater_is_better=False) is None
     assert ladder_release(0.494, 0.5, 0.0, c=1, step=0.01, greater_is_better=False) == 0.49
 
@@ -166,7 +166,7 @@ def test_an_improvement_that_rounds_back_is_not_shown() -> None:
 
 
 @given(scores, scores, st.floats(0, 1), st.sampled_from([1.0, 2.0, 3.0]), steps)
-def test_up_and_down_are_mirror_images(a: float, b: float, error: float, c: float, step: float) -> None:
+def test_both_directions_are_symmetric(a: float, b: float, error: float, c: float, step: float) -> None:
     up = ladder_release(a, b, error, c=c, step=step, greater_is_better=True)
     down = ladder_release(-a, -b, error, c=c, step=step, greater_is_better=False)
     assert up == (None if down is None else -down)
@@ -182,7 +182,7 @@ def test_up_and_down_are_mirror_images(a: float, b: float, error: float, c: floa
     ("clip", "submissions"),
     [(1e-15, [63, 84, 112, 167, 500]), (1e-6, [72, 91, 125, 250, 1000]), (1e-3, [77, 100, 143, 334])],
 )
-def test_the_budget_of_log_loss_is_what_the_attack_took(clip: float, submissions: list[int]) -> None:
+def test_the_budget_of_log_loss_matches_the_attack(clip: float, submissions: list[int]) -> None:
     exact = log_loss_budget(mode="exact", step=0.0, clip=clip)
     assert (exact.submissions, exact.formula) == (25, "code")
     for decimals, expected in zip((6, 5, 4, 3, 2), submissions, strict=False):
@@ -196,7 +196,7 @@ def test_a_step_too_coarse_for_the_code_still_answers_one_question_a_file() -> N
     assert (budget.bits, budget.submissions, budget.formula) == (1.0, 1000, "comparison")
 
 
-def test_the_code_reads_as_many_labels_as_the_budget_says_and_not_one_more() -> None:
+def test_the_code_reads_exactly_the_labels_of_the_budget() -> None:
     rng = np.random.default_rng(3)
     n, step, clip = 200, 1e-3, 1e-6
     y = rng.integers(0, 2, n)
@@ -235,7 +235,7 @@ def test_a_metric_with_levels_cannot_hold_more_than_they_do() -> None:
     assert (endless.bits, endless.submissions) == (53, 19)
 
 
-def test_a_ladder_has_no_more_histories_than_walks_down_its_steps() -> None:
+def test_ladder_histories_are_bounded_by_walks_over_its_steps() -> None:
     budget = log_loss_budget(mode="ladder", step=0.05, benchmark=0.65, n_public=60)
     # 13 steps from .65 to 0, and one for rounding; the bound used lies a few bits above the true count.
     k = int(budget.submissions)
@@ -253,7 +253,7 @@ def test_a_higher_start_and_a_finer_step_make_a_ladder_cheaper_to_mine() -> None
     assert from_worst.submissions <= 168
 
 
-def test_a_ladder_of_two_levels_cannot_be_mined_by_anybody() -> None:
+def test_a_ladder_of_two_levels_reveals_almost_nothing() -> None:
     budget = oracle_budget(
         "accuracy",
         mode="ladder",
@@ -271,7 +271,7 @@ def test_a_ladder_of_two_levels_cannot_be_mined_by_anybody() -> None:
     assert written["submissions"] is None
 
 
-def test_the_organiser_sees_three_modes_side_by_side_each_in_a_sentence() -> None:
+def test_costs_list_three_modes_with_a_sentence_each() -> None:
     exact, rounded_to, ladder = costs(
         "log_loss",
         n_public=1000,
@@ -308,7 +308,7 @@ def test_the_organiser_sees_three_modes_side_by_side_each_in_a_sentence() -> Non
         ({"benchmark": 40.0}, "not within the bounds"),
     ],
 )
-def test_impossible_terms_are_refused(changes: dict[str, Any], words: str) -> None:
+def test_invalid_arguments_are_refused(changes: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         log_loss_budget(**changes)
 
@@ -336,9 +336,7 @@ def _steps(folder: Path, metric: str, y: NDArray[np.int64]) -> tuple[float, floa
 
 
 @pytest.mark.parametrize("metric", ["log_loss", "roc_auc"])
-def test_a_benchmark_without_any_spread_does_not_make_the_step_as_fine_as_one_row(
-    tmp_path: Path, metric: str
-) -> None:
+def test_a_benchmark_without_spread_does_not_make_the_step_one_row(tmp_path: Path, metric: str) -> None:
     se, step = _steps(tmp_path / "even", metric, np.arange(2000) // 2 % 2)
     assert se > 0.005
     assert step >= 0.002

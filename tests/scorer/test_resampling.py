@@ -1,4 +1,7 @@
-"""Values on resamples: the same number as repeating the rows, for every kind of metric."""
+"""Tests of values on resamples.
+
+They equal those of repeated rows, for every kind of metric.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,10 @@ def draws_of(n_units: int, n: int = 30) -> Any:
 
 
 def big(write: Write, metric: str, truth: Any, files: dict[str, Any], **more: Any) -> Any:
-    """A challenge of as many rows as the truth is long, the first 30 % public, and its files aligned."""
+    """Return a challenge with this truth, and its aligned files.
+
+    The first 30 % of the rows are public.
+    """
     n = len(truth)
     ids = [f"r{i}" for i in range(n)]
     usage = ["Public" if i < 0.3 * n else "Private" for i in range(n)]
@@ -44,7 +50,7 @@ def big(write: Write, metric: str, truth: Any, files: dict[str, Any], **more: An
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_a_resample_scores_what_its_rows_score_when_they_are_repeated(name: str, write: Write) -> None:
+def test_a_resample_scores_like_repeated_rows(name: str, write: Write) -> None:
     kind = KINDS[name]
     challenge = scorer.load(kind.folder(write))
     solution = challenge.solution
@@ -79,7 +85,7 @@ def test_the_value_on_a_split_is_the_score(name: str, write: Write) -> None:
 
 
 @pytest.mark.parametrize("name", ["flags", "labels of two columns", "pooled bytes", "floats", "texts"])
-def test_row_losses_are_those_numbers_whose_mean_is_the_value(name: str, write: Write) -> None:
+def test_the_mean_of_row_losses_is_the_value(name: str, write: Write) -> None:
     challenge = scorer.load(KINDS[name].folder(write))
     solution = challenge.solution
     aligned = resampling.read(challenge, KINDS[name].text().encode())
@@ -101,7 +107,7 @@ def test_a_sum_has_row_losses_too(write: Write) -> None:
     assert losses.mean() == pytest.approx(28 * 0.25)
 
 
-def test_the_standard_error_of_a_mean_is_the_textbooks(write: Write) -> None:
+def test_the_standard_error_of_a_mean_matches_the_formula(write: Write) -> None:
     rng = RNG(1)
     y = rng.normal(size=400)
     challenge, (a, b) = big(write, "mse", y, {"a": y + rng.normal(size=400), "b": y + rng.normal(size=400)})
@@ -195,7 +201,7 @@ def test_many_rows_are_drawn_in_blocks_with_the_same_spread(write: Write) -> Non
     assert float(np.std(found)) == pytest.approx(exact, rel=0.1)
 
 
-def test_every_resample_has_both_classes_or_there_are_none(write: Write) -> None:
+def test_every_resample_has_both_classes_or_is_refused(write: Write) -> None:
     y = [1, 0, 0, 0, 0, 0, 0, 0, 0, 0] * 3
     challenge, (a,) = big(write, "roc_auc", y, {"a": list(range(30))})
     solution = challenge.solution
@@ -209,7 +215,7 @@ def test_every_resample_has_both_classes_or_there_are_none(write: Write) -> None
         resampling.standard_error(solution, a, one_class, seed=0)
 
 
-def test_an_own_metric_is_not_resampled_and_says_so(write: Write) -> None:
+def test_an_own_metric_is_not_resampled(write: Write) -> None:
     code = "def score(solution, submission, row_id_column_name):\n    return 0.5\n"
     yaml = YAML.replace("metric: log_loss", "metric: {file: metric.py, greater_is_better: false}")
     challenge = scorer.load(write(yaml, files={"private/metric.py": code}))
@@ -274,7 +280,9 @@ def test_train_is_read_as_a_solution_by_the_names_of_the_hidden_one(write: Write
         ("", "cannot be"),
     ],
 )
-def test_a_train_table_that_cannot_be_scored_says_why(write: Write, text: str, words: str) -> None:
+def test_a_train_table_that_cannot_be_scored_is_refused_with_a_reason(
+    write: Write, text: str, words: str
+) -> None:
     challenge = scorer.load(write(files={"public/train.csv": text}))
     with pytest.raises(CannotScoreTrain, match=words):
         train_solution(challenge)
@@ -288,7 +296,7 @@ def test_without_a_train_table_there_are_no_folds(challenge: scorer.Challenge) -
 # --- folds --------------------------------------------------------------------------------------------
 
 
-def test_random_folds_are_even_and_always_the_same(write: Write) -> None:
+def test_random_folds_are_even_and_reproducible(write: Write) -> None:
     challenge = with_train(write)
     folds = assign(challenge)
     assert folds.strategy == "random"
@@ -339,7 +347,7 @@ def test_sequential_folds_follow_time_and_the_first_is_only_trained_on(
     assert len(folds.train_only) == 10
 
 
-def test_a_missing_group_column_is_said_and_not_hidden(write: Write) -> None:
+def test_a_missing_group_column_is_reported(write: Write) -> None:
     folds = assign(with_train(write, YAML + "split: {strategy: grouped, group: who}\n"))
     assert folds.strategy == "random"
     assert '"who"' in folds.words

@@ -14,7 +14,7 @@ from scorer.metrics import METRICS
 from tests.scorer.conftest import IDS, TRUTH, YAML, Write, csv_text
 
 
-def test_public_and_private_rows_are_scored_apart(challenge: scorer.Challenge) -> None:
+def test_public_and_private_rows_are_scored_separately(challenge: scorer.Challenge) -> None:
     sure = [("0.9" if t == "1" else "0.1") if i < 8 else "0.5" for i, t in enumerate(TRUTH)]
     report = scorer.score(challenge, csv_text(("id", "target"), IDS, sure).encode())
     assert report.public == pytest.approx(-math.log(0.9))
@@ -22,13 +22,13 @@ def test_public_and_private_rows_are_scored_apart(challenge: scorer.Challenge) -
     assert report.rows == {"public": 8, "private": 12, "ignored": 0}
 
 
-def test_other_metrics_are_shown_beside(write: Write) -> None:
+def test_side_metrics_are_in_the_report(write: Write) -> None:
     challenge = scorer.load(write(YAML.replace("log_loss", "log_loss\nalso: [roc_auc, mse]")))
     report = scorer.score(challenge, csv_text(("id", "target"), IDS, TRUTH).encode())
     assert report.also == {"roc_auc": {"public": 1.0, "private": 1.0}, "mse": {"public": 0.0, "private": 0.0}}
 
 
-def test_the_report_says_what_was_scored_by_what(challenge: scorer.Challenge) -> None:
+def test_the_report_names_file_challenge_and_metric(challenge: scorer.Challenge) -> None:
     data = csv_text(("id", "target"), IDS, ["0.5"] * 20).encode()
     provenance = scorer.score(challenge, data).provenance
     assert provenance["file_sha256"] == hashlib.sha256(data).hexdigest()
@@ -71,7 +71,7 @@ def test_rows_are_aligned_by_id_and_columns_by_name() -> None:
     assert scorer.measure("mse", SOLUTION, submission) == 0.0625
 
 
-def test_the_index_of_a_frame_means_nothing() -> None:
+def test_the_index_of_a_frame_is_ignored() -> None:
     submission = SOLUTION.set_index(pd.Index([9, 9, 7, 5]))
     assert scorer.measure("mse", SOLUTION, submission) == 0.0
 
@@ -122,7 +122,7 @@ def test_any_column_type_is_read(dtype: str) -> None:
     assert scorer.measure("mse", SOLUTION, submission) == 0.0
 
 
-def test_an_unknown_metric_is_answered_with_the_nearest() -> None:
+def test_an_unknown_metric_is_refused_with_the_nearest_name() -> None:
     with pytest.raises(ValueError, match="did you mean rmse"):
         scorer.measure("rmsee", SOLUTION, SOLUTION)
 
@@ -158,7 +158,7 @@ def test_measure_and_score_give_the_same_number(challenge: scorer.Challenge) -> 
     assert scorer.measure("log_loss", solution, submission) == report.public
 
 
-def test_the_registry_can_be_read_from_the_front_door() -> None:
+def test_the_registry_can_be_imported_from_scorer() -> None:
     assert scorer.METRICS is METRICS
     assert METRICS["roc_auc"].greater_is_better
     assert METRICS["rmse"].kind == "number"

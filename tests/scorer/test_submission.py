@@ -1,4 +1,4 @@
-"""The reader: what is accepted, what is refused, with which words, and how fast."""
+"""Tests of the reader of submissions: decisions, messages, speed."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def accept(challenge: scorer.Challenge, data: bytes | str) -> list[str]:
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case["name"] for case in CASES])
-def test_a_published_payload_gets_its_published_decision(
+def test_published_payloads_get_the_expected_decision(
     challenge: scorer.Challenge, case: dict[str, Any]
 ) -> None:
     expected = {code for code in case["code"].split("+") if code}
@@ -173,14 +173,14 @@ REFUSED: dict[str, tuple[bytes | str, set[str], str]] = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_a_mistake_is_refused_in_words(challenge: scorer.Challenge, name: str) -> None:
+def test_a_mistake_is_refused_with_a_message(challenge: scorer.Challenge, name: str) -> None:
     data, codes, words = REFUSED[name]
     refusal = refuse(challenge, data)
     assert {problem.code for problem in refusal.problems} == codes
     assert words in str(refusal)
 
 
-def test_all_problems_come_at_once(challenge: scorer.Challenge) -> None:
+def test_all_problems_are_reported_at_once(challenge: scorer.Challenge) -> None:
     lines = [
         "id,target",
         "1,abc",
@@ -250,13 +250,13 @@ def test_ids_are_plain_text(write: Write, strange: str) -> None:
     assert accept(challenge, csv_text(("id", "target"), ids, VALUES)) == []
 
 
-def test_ids_that_are_equal_as_numbers_stay_apart(write: Write) -> None:
+def test_ids_that_are_equal_as_numbers_are_different(write: Write) -> None:
     ids = ["1", "1.0", "01", *IDS[3:]]
     challenge = scorer.load(write(columns=(ids, TRUTH, USAGE)))
     assert accept(challenge, csv_text(("id", "target"), ids, VALUES)) == []
 
 
-def test_a_key_that_lost_its_last_zero_is_a_matter_of_format(write: Write) -> None:
+def test_an_id_that_lost_its_last_zero_is_a_format_problem(write: Write) -> None:
     ids = [f"{500 + i / 1000:.4f}" for i in range(20)]
     challenge = scorer.load(write(columns=(ids, TRUTH, USAGE)))
     refusal = refuse(challenge, csv_text(("id", "target"), [str(float(i)) for i in ids], VALUES))
@@ -265,15 +265,15 @@ def test_a_key_that_lost_its_last_zero_is_a_matter_of_format(write: Write) -> No
 
 def test_messages_do_not_depend_on_labels_or_splits(write: Write) -> None:
     broken = edit(3, "2,abc").replace("20,0.24\n", "77,1.5\n")
-    said = set()
+    outcomes = set()
     for truth, usage in (
         (TRUTH, USAGE),
         (TRUTH[::-1], USAGE[::-1]),
         (["1", "0"] * 10, ["Private", "Private", "Public", "Public"] * 5),
     ):
         challenge = scorer.load(write(columns=(IDS, truth, usage)))
-        said.add(str([problem.as_dict() for problem in refuse(challenge, broken).problems]))
-    assert len(said) == 1
+        outcomes.add(str([problem.as_dict() for problem in refuse(challenge, broken).problems]))
+    assert len(outcomes) == 1
 
 
 HOSTILE: dict[str, Callable[[], bytes]] = {
@@ -350,13 +350,13 @@ def _spoil(data: bytes, at: int, byte: int) -> bytes:
     return data[:at] + bytes([byte]) + data[at + 1 :]
 
 
-def test_a_path_and_its_bytes_are_read_alike(challenge: scorer.Challenge, tmp_path: Path) -> None:
+def test_a_path_and_its_bytes_are_read_the_same(challenge: scorer.Challenge, tmp_path: Path) -> None:
     path = tmp_path / "any name at all"
     path.write_text(GOOD)
     assert scorer.score(challenge, path) == scorer.score(challenge, GOOD.encode())
 
 
-def test_a_file_over_the_limit_is_not_even_read(challenge: scorer.Challenge, tmp_path: Path) -> None:
+def test_a_file_over_the_limit_is_not_read(challenge: scorer.Challenge, tmp_path: Path) -> None:
     path = tmp_path / "ten gigabytes.csv"
     with path.open("wb") as stream:
         stream.truncate(10_000_000_000)  # sparse: takes no room

@@ -1,4 +1,7 @@
-"""Modifiers around a metric, each against a plain computation; and what is refused in a challenge's words."""
+"""Tests of modifiers, each against a simple computation.
+
+Also of what is refused in a challenge.
+"""
 
 from __future__ import annotations
 
@@ -64,7 +67,7 @@ def mae(truth: Floats, predicted: Floats, weights: Floats | None = None) -> floa
 
 
 def by_group(value: Callable[[Any], float], rows: slice) -> list[float]:
-    """The value of the row numbers of each group that occurs among `rows`."""
+    """Return the metric of row numbers by group of `rows`."""
     own = np.arange(20)[rows]
     return [value(own[GROUPS[own] == group]) for group in np.unique(GROUPS[own])]
 
@@ -103,12 +106,12 @@ def test_a_rows_weight_counts_for_each_of_its_pooled_cells(write: Write) -> None
 # --- groups and weights ---------------------------------------------------------------------------
 
 
-def test_groups_are_scored_apart_and_averaged_whatever_their_size(write: Write) -> None:
+def test_groups_are_scored_separately_and_count_equally(write: Write) -> None:
     found = challenge(write, "{name: rmse, group_by: g}", {"a": A, "g": GROUPS}, columns="a")
     assert_scores(found, {"a": P}, lambda r: float(np.mean(by_group(lambda own: rmse(A[own], P[own]), r))))
 
 
-def test_mean_minus_std_takes_the_standard_deviation_of_all_groups_there_are(write: Write) -> None:
+def test_mean_minus_std_uses_the_population_standard_deviation(write: Write) -> None:
     metric = "{name: r2, group_by: g, group_aggregate: mean_minus_std}"
     found = challenge(write, metric, {"a": A, "g": GROUPS}, columns="a")
 
@@ -122,7 +125,10 @@ def test_mean_minus_std_takes_the_standard_deviation_of_all_groups_there_are(wri
 
 
 def test_a_score_of_groups_stays_within_its_bounds(write: Write) -> None:
-    """Right in one group of three, the mean less the deviation is -0.14, and accuracy was said to be 0 or more."""
+    """The bound allows for uneven groups.
+
+    If only one group of three is right, the mean minus the deviation is -0.14; the bound of accuracy was 0.
+    """
     metric = "{name: accuracy, group_by: g, group_aggregate: mean_minus_std}"
     found = challenge(write, metric, {"a": ["yes"] * 20, "g": GROUPS}, columns="a")
     report = scorer.score(found, file({"a": np.where(GROUPS == "x", "yes", "no")}))
@@ -131,13 +137,16 @@ def test_a_score_of_groups_stays_within_its_bounds(write: Write) -> None:
 
 
 def test_spread_between_groups_is_never_rewarded(write: Write) -> None:
-    """Less is better for errors, so that subtracting the deviation paid whoever was wild in one group."""
+    """Lower is better for errors.
+
+    Subtracting the deviation would reward large errors in one group.
+    """
     metric = "{name: rmse, group_by: g, group_aggregate: mean_minus_std}"
     (problem,) = refusal(write, metric, {"a": A, "g": GROUPS}, columns="a")
     assert (problem.code, problem.line) == ("BAD_METRIC_PARAM", 2)
 
 
-def test_weights_say_how_much_a_row_counts(write: Write) -> None:
+def test_a_weight_is_how_much_a_row_counts(write: Write) -> None:
     found = challenge(write, "{name: mae, weight: w}", {"a": A, "w": WEIGHTS}, columns="a")
     assert_scores(found, {"a": P}, lambda r: mae(A[r], P[r], WEIGHTS[r]))
 
@@ -228,14 +237,20 @@ def test_a_transform_is_applied_to_each_group_and_column_before_they_are_average
     "metric", ["{name: mae, transform: log}", "{name: mae, transform: log, floor: 1.0e-9}"]
 )
 def test_the_logarithm_of_a_perfect_score_is_finite(write: Write, metric: str) -> None:
-    """log(0) is -inf, which no board can show: Kaggle's champs competition ends at log(1e-9)."""
+    """log(0) is -inf, which a board cannot show.
+
+    Kaggle's champs competition ends at log(1e-9).
+    """
     found = challenge(write, metric, {"a": A}, columns="a")
     report = scorer.score(found, file({"a": A}))
     assert report.public == report.private == found.task.best == math.log(1e-9)
 
 
-def test_errors_however_small_are_not_taken_for_none(write: Write) -> None:
-    """A target in metres may be nanometres large, and its squared errors far below 1e-12."""
+def test_very_small_errors_are_not_zero(write: Write) -> None:
+    """Targets may be nanometres given in metres.
+
+    Their squared errors are far below 1e-12.
+    """
     found = challenge(write, "mse", {"a": A * 1e-8}, columns="a")
     report = scorer.score(found, file({"a": P * 1e-8}))
     assert report.private == pytest.approx(1e-16 * rmse(A[8:], P[8:]) ** 2, rel=1e-12, abs=0)
@@ -266,7 +281,7 @@ def test_truth_of_several_classes_may_be_one_column_of_names(write: Write) -> No
     assert report.public == pytest.approx(-math.log(0.8))
 
 
-def test_columns_that_are_not_scored_are_asked_for_all_the_same(write: Write) -> None:
+def test_columns_that_are_not_scored_are_required(write: Write) -> None:
     found = challenge(write, "{name: rmse, targets: [a]}", {"a": A}, columns="a, note")
     assert_scores(found, {"a": P, "note": Q}, lambda r: rmse(A[r], P[r]))
     with pytest.raises(scorer.InvalidSubmission, match="expected the columns id,a,note"):
@@ -294,21 +309,21 @@ def test_combined_metrics_are_summed_with_their_coefficients(write: Write) -> No
     assert [part["coefficient"] for part in found.metric_params["combine"]] == [0.25, 2.0, -1.0]
 
 
-def test_combined_metrics_may_share_a_column_where_one_asks_for_less(write: Write) -> None:
+def test_combined_metrics_may_share_a_column_if_one_allows_more(write: Write) -> None:
     metric = "{combine: [{name: mse}, {name: log_loss, coefficient: 0.5}]}"
     found = challenge(write, metric, {"a": TRUTH}, columns="a")
     assert found.task.cells("a").words == "a number in [0, 1]"
     assert scorer.score(found, file({"a": [0.5] * 20})).public == pytest.approx(0.25 + math.log(2) / 2)
 
 
-def test_zero_never_carries_a_sign(write: Write) -> None:
+def test_a_score_of_zero_has_no_sign(write: Write) -> None:
     metric = "{combine: [{name: mse, coefficient: -1}, {name: mae, coefficient: -1}]}"
     found = challenge(write, metric, {"a": A}, columns="a")
     assert found.greater_is_better
     assert math.copysign(1, scorer.score(found, file({"a": A})).public) == 1.0
 
 
-def test_metrics_beside_have_modifiers_of_their_own(write: Write) -> None:
+def test_side_metrics_have_their_own_modifiers(write: Write) -> None:
     solution = {"a": A, "g": GROUPS, "w": WEIGHTS}
     after = (
         "also: [{name: mae, weight: w}, {name: mse, group_by: g}, {combine: [{name: rmse}, {name: medae}]}]\n"
@@ -325,7 +340,7 @@ def test_metrics_beside_have_modifiers_of_their_own(write: Write) -> None:
     assert [also[name]["private"] for name in ("mae", "mse", "combine")] == pytest.approx(expected)
 
 
-def test_the_digest_tells_modifiers_apart_and_ignores_spelt_out_defaults(write: Write) -> None:
+def test_the_digest_depends_on_modifiers_and_not_on_stated_defaults(write: Write) -> None:
     def digest(metric: str) -> str:
         solution = {"a": A, "b": B, "g": GROUPS}
         return challenge(write, metric, solution, columns="a, b").metric_digest
@@ -395,7 +410,7 @@ def test_the_digest_tells_modifiers_apart_and_ignores_spelt_out_defaults(write: 
         ),
     ],
 )
-def test_a_modifier_that_means_nothing_is_refused_with_its_line(
+def test_a_modifier_without_effect_is_refused_with_its_line(
     write: Write, stated: str, line: int, words: str
 ) -> None:
     (problem,) = refusal(write, f"\n  {stated}", {"a": FLAGS}, columns="a")
@@ -406,12 +421,12 @@ def test_a_modifier_that_means_nothing_is_refused_with_its_line(
 
 @pytest.mark.parametrize("number", ["1e-3", "1E-3", "1.0e-3", "0.001"])
 def test_a_number_may_be_written_with_an_exponent(write: Write, number: str) -> None:
-    """To YAML 1.1 a 1e-3 is text, and whoever wrote it was told that '1e-3' is no number."""
+    """YAML 1.1 reads 1e-3 as text."""
     found = challenge(write, f"{{name: rmse, floor: {number}}}", {"a": A}, columns="a")
     assert found.metric_params == {"floor": 0.001}
 
 
-def test_every_bad_parameter_is_named_at_once(write: Write) -> None:
+def test_every_bad_parameter_is_reported_at_once(write: Write) -> None:
     metric = "{name: fbeta, beta: -1, columns: all, colour: red, group_aggregate: max}"
     problems = refusal(write, metric, {"a": FLAGS}, columns="a")
     assert {problem.message.partition(": ")[0] for problem in problems} == {
@@ -419,7 +434,7 @@ def test_every_bad_parameter_is_named_at_once(write: Write) -> None:
     }
 
 
-def test_a_metric_beside_that_needs_another_kind_of_truth_is_at_fault_itself(write: Write) -> None:
+def test_a_side_metric_with_another_kind_of_truth_is_reported_as_bad_also(write: Write) -> None:
     problems = refusal(write, "mse", {"a": A}, columns="a", after="also: [rmse, roc_auc]\n")
     assert {(problem.code, problem.file, problem.line) for problem in problems} == {
         ("BAD_ALSO", "challenge.yaml", 4)
@@ -431,7 +446,7 @@ def test_a_metric_beside_that_needs_another_kind_of_truth_is_at_fault_itself(wri
 
 
 @pytest.mark.parametrize("modifier", ["weight: w", "group_by: w"])
-def test_a_column_that_a_modifier_asks_for_must_be_there(write: Write, modifier: str) -> None:
+def test_a_column_named_by_a_modifier_must_exist(write: Write, modifier: str) -> None:
     (problem,) = refusal(write, f"{{name: mse, {modifier}}}", {"a": A}, columns="a")
     assert problem.message == "The column w, which mse asks for, is missing."
     assert (problem.code, problem.file) == ("MISSING_COLUMN", "private/solution.csv")
@@ -447,7 +462,7 @@ def test_a_column_that_a_modifier_asks_for_must_be_there(write: Write, modifier:
         ("group_by: w", " ", "EMPTY_VALUE"),
     ],
 )
-def test_a_bad_cell_beside_the_truth_is_named_unless_its_row_is_ignored(
+def test_a_bad_side_cell_is_reported_unless_its_row_is_ignored(
     write: Write, modifier: str, cell: str, code: str
 ) -> None:
     solution = {"a": A, "w": ["1", "1", cell, *["1"] * 17]}
@@ -468,13 +483,13 @@ def test_weights_that_are_all_zero_in_a_split_leave_no_score(write: Write) -> No
 
 @pytest.mark.parametrize("metric", ["mse", "pearson", "roc_auc"])
 def test_weights_that_are_all_zero_in_a_group_leave_no_score(write: Write, metric: str) -> None:
-    """It was found out only when the first submission came, and every one of them failed."""
+    """It was noticed only when every submission failed."""
     solution = {"a": FLAGS, "g": ["x", "x", "y", "y"] * 5, "w": [1, 1, 0, 0] * 5}
     problems = refusal(write, f"{{name: {metric}, weight: w, group_by: g}}", solution, columns="a")
     assert {problem.code for problem in problems} == {"METRIC_UNDEFINED"}
 
 
-def test_a_group_without_a_score_is_found_before_anyone_submits(write: Write) -> None:
+def test_a_group_without_a_score_is_found_when_the_challenge_loads(write: Write) -> None:
     groups = ["x"] * 4 + ["y"] * 4 + ["x"] * 6 + ["y"] * 6
     flags = np.where(np.arange(20) < 14, FLAGS, 1)
     (problem,) = refusal(write, "{name: roc_auc, group_by: g}", {"a": flags, "g": groups}, columns="a")
@@ -484,7 +499,7 @@ def test_a_group_without_a_score_is_found_before_anyone_submits(write: Write) ->
 
 
 @pytest.mark.parametrize("modifier", ["weight: Usage", "group_by: Usage", "truth: Usage"])
-def test_no_metric_looks_at_usage(write: Write, modifier: str) -> None:
+def test_no_metric_may_use_usage(write: Write, modifier: str) -> None:
     """It ended in a KeyError."""
     (problem,) = refusal(write, f"{{name: mse, {modifier}}}", {"a": A}, columns="a")
     assert (problem.code, problem.column) == ("MISSING_COLUMN", "Usage")
@@ -495,19 +510,22 @@ def test_the_id_may_be_a_group_of_one_row(write: Write) -> None:
     assert_scores(found, {"a": P}, lambda r: mae(A[r], P[r]))
 
 
-def test_a_refusal_does_not_tell_which_rows_are_ignored(write: Write) -> None:
-    """Lists of other items than the row's were refused, but for ignored rows: a free question for each row."""
+def test_a_refusal_does_not_reveal_which_rows_are_ignored(write: Write) -> None:
+    """Lists with wrong items were accepted in ignored rows.
+
+    That answered a free question about each row.
+    """
     usage = ["Ignored", *USAGE[1:19], "Ignored"]
     found = challenge(write, "kendall_tau", {"a": ["x y z"] * 20, "Usage": usage}, columns="a")
     assert scorer.score(found, file({"a": ["x y z"] * 20})).rows["ignored"] == 2
-    said = set()
+    messages = set()
     for row in (0, 1, 19):
         sent = ["x y z"] * 20
         sent[row] = "x y w"
         with pytest.raises(scorer.InvalidSubmission) as caught:
             scorer.score(found, file({"a": sent}))
-        said.add(str(caught.value).partition("): ")[2])
-    assert len(said) == 1
+        messages.add(str(caught.value).partition("): ")[2])
+    assert len(messages) == 1
 
 
 # --- ids ------------------------------------------------------------------------------------------
@@ -521,7 +539,7 @@ def paired(write: Write, *, more: str = "") -> scorer.Challenge:
     return scorer.load(write(yaml, header=("a", "item", "user", "Usage"), columns=columns))
 
 
-def test_several_columns_together_are_an_id(write: Write) -> None:
+def test_an_id_may_have_several_columns(write: Write) -> None:
     found = paired(write)
     data = csv_text(("item", "a", "user"), ITEMS[::-1], texts(P[::-1]), USERS[::-1]).encode()
     report = scorer.score(found, data)
@@ -540,7 +558,7 @@ def test_problems_name_every_part_of_an_id(write: Write) -> None:
     assert problems["DUPLICATE_IDS"].column == "user+item"
 
 
-def test_rows_nobody_asked_for_may_be_left_out(write: Write) -> None:
+def test_rows_with_unknown_ids_may_be_ignored(write: Write) -> None:
     found = challenge(write, "mae", {"a": A}, columns="a", more=", extra_ids: ignore")
     data = file({"a": P}) + b"999,5\nabc,6\n999,7\n"
     assert scorer.score(found, data).public == pytest.approx(mae(A[:8], P[:8]))
@@ -549,17 +567,23 @@ def test_rows_nobody_asked_for_may_be_left_out(write: Write) -> None:
     assert [problem.code for problem in caught.value.problems] == ["MISSING_IDS"]
 
 
-def test_rows_nobody_asked_for_are_refused_by_default(write: Write) -> None:
+def test_rows_with_unknown_ids_are_refused_by_default(write: Write) -> None:
     found = challenge(write, "mae", {"a": A}, columns="a")
     with pytest.raises(scorer.InvalidSubmission, match="1 id is not in the test set: 999"):
         scorer.score(found, file({"a": P}) + b"999,5\n")
 
 
-def test_groups_that_differ_by_all_there_is_reach_the_declared_bound(write: Write) -> None:
-    """(1 - sqrt(2)) / 2, where some 15 % of the groups score 1 and the others 0."""
+def test_groups_that_differ_most_reach_the_declared_bound(write: Write) -> None:
+    """The bound is (1 - sqrt(2)) / 2.
+
+    Some 15 % of the groups score 1, the others 0.
+    """
     ids, n_right = [f"r{number}" for number in range(1001)], 146
     rows = [(key, "a", key, "Private" if key == "r1000" else "Public") for key in ids]
-    yaml = "metric: {name: accuracy, group_by: g, group_aggregate: mean_minus_std}\nsubmission: {id: id, columns: [y]}\n"
+    yaml = (
+        "metric: {name: accuracy, group_by: g, group_aggregate: mean_minus_std}\n"
+        "submission: {id: id, columns: [y]}\n"
+    )
     own = scorer.load(write(yaml, header=("id", "y", "g", "Usage"), columns=list(zip(*rows, strict=True))))
     assert own.task.bounds[0] == pytest.approx((1 - math.sqrt(2)) / 2)
     assert not own.task.truth_is_best
