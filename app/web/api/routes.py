@@ -11,17 +11,17 @@ from sqlalchemy.orm import Session
 
 from app.base import db
 from app.base.errors import Forbidden, NotFound, Refused
-from app.base.models import Competition, Team, TrainFile
-from app.competing import competitions, evaluations, leaderboard, receipts, submissions, teams
+from app.base.models import Competition, Team
+from app.competing import competitions, evaluations, leaderboard, submissions, teams
 from app.competing.leaderboard import PAGE_SIZE, Row, Sort
-from app.competing.receipts import Facts
-from app.competing.submissions import Receipt, Status
+from app.competing.submissions import Status
 from app.integrity import inspections, train_files
 from app.people.accounts import Viewer
 from app.web import downloads, uploads
 from app.web.api import openapi
 from app.web.context import bearer, number_argument, parts
 from app.web.formats import public_step, release
+from app.web.json_answers import links, receipt_json, signatures, time_text, train_file_json
 
 blueprint = Blueprint("api", __name__, url_prefix="/api/v1")
 
@@ -144,7 +144,7 @@ def quota(slug: str) -> ResponseReturnValue:
         total_limit=allowance.total_limit,
         total_used=allowance.total_used if allowance.total_limit is not None else None,
         pending_limit=allowance.pending_limit,
-        resets_at=_time(allowance.resets_at),
+        resets_at=time_text(allowance.resets_at),
         timezone=allowance.timezone,
     )
 
@@ -227,7 +227,7 @@ def report(slug: str) -> ResponseReturnValue:
     result = inspection.result or {}
     return jsonify(
         competition=slug,
-        made_at=_time(inspection.finished_at),
+        made_at=time_text(inspection.finished_at),
         metric=result.get("metric"),
         greater_is_better=competition.greater_is_better,
         rows=result.get("rows"),
@@ -266,53 +266,6 @@ def board(slug: str) -> ResponseReturnValue:
     )
 
 
-def receipt_json(receipt: Receipt, slug: str) -> dict[str, Any]:
-    return {
-        "id": receipt.id,
-        "sha256": receipt.sha256,
-        "size_bytes": receipt.size_bytes,
-        "received_at": _time(receipt.received_at),
-        "state": "queued",
-        "remaining_today": receipt.remaining_today,
-        "is_replay": receipt.is_replay,
-        "receipt": _signature(receipt, slug),
-        "receipt_key": parts().signer.public_key,
-        "links": _links(receipt.id),
-    }
-
-
-def _signature(one: Receipt, slug: str) -> str | None:
-    """The line to keep: what was received, signed."""
-    if one.is_replay:
-        with parts().database.read() as session:
-            return signatures(session, one.id).get(one.id)
-    return parts().signer.sign(Facts(slug, one.id, one.team_id, one.sha256, one.size_bytes, one.received_at))
-
-
-def signatures(session: Session, *submission_ids: int) -> dict[int, str]:
-    """The same line later, for those that are still as the log recorded them."""
-    return {
-        id_: parts().signer.sign(facts) for id_, facts in receipts.recorded(session, submission_ids).items()
-    }
-
-
-def train_file_json(file: TrainFile) -> dict[str, Any]:
-    return {
-        "submission": file.submission_id,
-        "kind": file.kind,
-        "state": file.state,
-        "sha256": file.sha256,
-        "size_bytes": file.size_bytes,
-        "received_at": _time(file.received_at),
-        "result": file.result,
-        "problems": file.problems,
-        "links": {
-            "index": url_for("api.train_file_index", submission_id=file.submission_id),
-            "page": url_for("submissions.show", submission_id=file.submission_id) + "#beside",
-        },
-    }
-
-
 def _entered(session: Session, slug: str, who: Viewer) -> tuple[Competition, Team]:
     competition = competitions.by_slug(session, slug)
     team = teams.of(session, competition, who.id)
@@ -337,8 +290,8 @@ def _competition(competition: Competition, now: datetime) -> dict[str, Any]:
         "summary": manifest.get("summary", ""),
         "phase": competition.phase(now).value,
         "is_paused": competition.is_paused,
-        "opens_at": _time(competition.opens_at),
-        "closes_at": _time(competition.closes_at),
+        "opens_at": time_text(competition.opens_at),
+        "closes_at": time_text(competition.closes_at),
         "timezone": competition.timezone,
         "metric_name": manifest["metric"]["name"],
         "greater_is_better": competition.greater_is_better,
@@ -354,9 +307,9 @@ def _submission(
         "team": entry.team,
         "state": entry.state.value,
         "place_in_queue": place,
-        "received_at": _time(entry.received_at),
-        "started_at": _time(entry.started_at),
-        "finished_at": _time(entry.finished_at),
+        "received_at": time_text(entry.received_at),
+        "started_at": time_text(entry.started_at),
+        "finished_at": time_text(entry.finished_at),
         "filename": entry.filename,
         "message": entry.message,
         "sha256": entry.sha256,
@@ -370,7 +323,7 @@ def _submission(
         "fault": entry.fault,
         "is_picked": entry.is_picked,
         "receipt": receipt,
-        "links": _links(entry.id),
+        "links": links(entry.id),
     }
 
 
@@ -383,18 +336,6 @@ def _row(row: Row) -> dict[str, Any]:
         "score": row.score,
         "also": dict(row.also),
         "entries": row.entries,
-        "last_at": _time(row.last_at),
+        "last_at": time_text(row.last_at),
         "moved": row.moved,
     }
-
-
-def _links(submission_id: int) -> dict[str, str]:
-    return {
-        "self": url_for("api.submission_show", submission_id=submission_id),
-        "file": url_for("api.submission_file", submission_id=submission_id),
-        "page": url_for("submissions.show", submission_id=submission_id),
-    }
-
-
-def _time(at: datetime | None) -> str | None:
-    return at.isoformat() if at else None

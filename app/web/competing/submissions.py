@@ -26,11 +26,11 @@ from app.competing.submissions import Status
 from app.integrity import train_files
 from app.people.accounts import Viewer
 from app.web import charts, uploads
-from app.web.api.routes import receipt_json, signatures
 from app.web.context import number_argument, parts, signed_in
 from app.web.downloads import send_upload
 from app.web.errors import wants_json
-from app.web.integrity.train_files import beside
+from app.web.integrity.train_scores import beside
+from app.web.json_answers import receipt_json, signatures
 
 blueprint = Blueprint("submissions", __name__)
 

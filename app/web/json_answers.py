@@ -1,0 +1,74 @@
+"""JSON of receipts and train files, which pages and the API both return."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from flask import url_for
+from sqlalchemy.orm import Session
+
+from app.base.models import TrainFile
+from app.competing import receipts
+from app.competing.receipts import Facts
+from app.competing.submissions import Receipt
+from app.web.context import parts
+
+
+def receipt_json(receipt: Receipt, slug: str) -> dict[str, Any]:
+    return {
+        "id": receipt.id,
+        "sha256": receipt.sha256,
+        "size_bytes": receipt.size_bytes,
+        "received_at": time_text(receipt.received_at),
+        "state": "queued",
+        "remaining_today": receipt.remaining_today,
+        "is_replay": receipt.is_replay,
+        "receipt": _signature(receipt, slug),
+        "receipt_key": parts().signer.public_key,
+        "links": links(receipt.id),
+    }
+
+
+def _signature(one: Receipt, slug: str) -> str | None:
+    """The line to keep: what was received, signed."""
+    if one.is_replay:
+        with parts().database.read() as session:
+            return signatures(session, one.id).get(one.id)
+    return parts().signer.sign(Facts(slug, one.id, one.team_id, one.sha256, one.size_bytes, one.received_at))
+
+
+def signatures(session: Session, *submission_ids: int) -> dict[int, str]:
+    """The same line later, for those that are still as the log recorded them."""
+    return {
+        id_: parts().signer.sign(facts) for id_, facts in receipts.recorded(session, submission_ids).items()
+    }
+
+
+def train_file_json(file: TrainFile) -> dict[str, Any]:
+    return {
+        "submission": file.submission_id,
+        "kind": file.kind,
+        "state": file.state,
+        "sha256": file.sha256,
+        "size_bytes": file.size_bytes,
+        "received_at": time_text(file.received_at),
+        "result": file.result,
+        "problems": file.problems,
+        "links": {
+            "index": url_for("api.train_file_index", submission_id=file.submission_id),
+            "page": url_for("submissions.show", submission_id=file.submission_id) + "#beside",
+        },
+    }
+
+
+def links(submission_id: int) -> dict[str, str]:
+    return {
+        "self": url_for("api.submission_show", submission_id=submission_id),
+        "file": url_for("api.submission_file", submission_id=submission_id),
+        "page": url_for("submissions.show", submission_id=submission_id),
+    }
+
+
+def time_text(at: datetime | None) -> str | None:
+    return at.isoformat() if at else None
