@@ -1,4 +1,7 @@
-"""`python -m app.web`: the pages under gunicorn, alone or as a child of `heldout serve`."""
+"""Run the web under gunicorn: `python -m app.web`.
+
+Either alone or as a child of `heldout serve`.
+"""
 
 from __future__ import annotations
 
@@ -20,8 +23,8 @@ from app.web.application import create_app
 from app.web.slow_clients import Worker
 
 
-class OurLog(Logger):  # type: ignore[misc]  # gunicorn has no types
-    """What gunicorn has to say goes where everything else goes, in the same form."""
+class GunicornLog(Logger):  # type: ignore[misc]  # gunicorn has no types
+    """Send gunicorn's messages through our own log format."""
 
     def setup(self, cfg: Any) -> None:
         super().setup(cfg)
@@ -46,9 +49,9 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
             "graceful_timeout": 10,
             "keepalive": 5,
             "loglevel": "warning" if settings.log_level == "info" else settings.log_level,
-            "logger_class": OurLog,
+            "logger_class": GunicornLog,
             "control_socket_disable": True,
-            # Where the application lies is no client's to say, through whatever proxy; see `HELDOUT_PROXIES`.
+            # No client may set SCRIPT_NAME or the like through a proxy's headers; see `HELDOUT_PROXIES`.
             "forwarder_headers": "",
         }
         for name, value in options.items():
@@ -61,12 +64,12 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
 
 def _enter(settings: Settings, database: Database) -> None:
     migrations.check(database)
-    if "HELDOUT_LISTEN_FD" not in os.environ:  # under `heldout serve` the supervisor says it
+    if "HELDOUT_LISTEN_FD" not in os.environ:  # under `heldout serve` the supervisor prints it
         _invite(settings, database)
 
 
 def _invite(settings: Settings, database: Database) -> None:
-    host = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host  # noqa: S104  compared, not bound
+    host = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host  # noqa: S104  (compared)
     address = f"http://{f'[{host}]' if ':' in host else host}:{settings.port}"
     with database.read() as session:
         invitation = first_organiser.invitation(session, config.secret_key(settings), address)
@@ -76,7 +79,7 @@ def _invite(settings: Settings, database: Database) -> None:
 
 def main() -> int:
     try:
-        # The supervisor's own variable is no setting of a person's.
+        # The supervisor sets this variable; it is not a setting.
         settings = config.load({k: v for k, v in os.environ.items() if k != "HELDOUT_LISTEN_FD"})
         logs.configure(settings.log_level, settings.log_format)
         startup_checks.refuse_unsafe(settings, listens=True)

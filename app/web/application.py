@@ -26,15 +26,31 @@ from app.web.context import Parts
 from app.web.integrity import cases, reports, train_files
 from app.web.metrics import Requests
 from app.web.operating import doctor, operate
-from app.web.page_cache import Kept
+from app.web.page_cache import PageCache
 from app.web.people import accounts
-from app.web.upload_slots import UnderWay
+from app.web.upload_slots import UploadSlots
 
 A_YEAR_SECONDS = 365 * 86400
 
-POLICY = {
+VIEWS = (
+    pages,
+    accounts,
+    competitions,
+    teams,
+    submissions,
+    leaderboard,
+    organise,
+    train_files,
+    reports,
+    cases,
+    doctor,
+    operate,
+    routes,
+)
+
+CONTENT_POLICY = {
     "default-src": "'self'",
-    "img-src": "'self' data:",  # the marks inside Pico's form controls are data: pictures
+    "img-src": "'self' data:",  # icons inside Pico's form controls are data: images
     "object-src": "'none'",
     "base-uri": "'none'",
     "form-action": "'self'",
@@ -43,7 +59,7 @@ POLICY = {
 
 
 def create_app(settings: Settings, *, database: Database | None = None) -> Flask:
-    """The web of one installation. It opens no connection yet; the first request does."""
+    """Return the application; the first request opens its connections."""
     app = Flask("app.web")  # finds templates and static files beside this module
     app.request_class = uploads.StreamingRequest
     app.config.update(
@@ -55,7 +71,7 @@ def create_app(settings: Settings, *, database: Database | None = None) -> Flask
         PERMANENT_SESSION_LIFETIME=timedelta(days=settings.session_days),
         SESSION_REFRESH_EACH_REQUEST=False,
         MAX_CONTENT_LENGTH=uploads.FORM_LIMIT_BYTES,
-        WTF_CSRF_TIME_LIMIT=None,  # a page may stay open overnight; the token dies with the sign-in
+        WTF_CSRF_TIME_LIMIT=None,  # a page may stay open overnight; the token ends with the sign-in
     )
     app.json.sort_keys = False  # type: ignore[attr-defined]  # Flask's default provider has it
     app.extensions["heldout"] = Parts(
@@ -63,11 +79,11 @@ def create_app(settings: Settings, *, database: Database | None = None) -> Flask
         database=database or db.open_(settings),
         storage=storage.open_(settings),
         hints=queue.open_(settings),
-        under_way=UnderWay(settings.web_threads),
+        upload_slots=UploadSlots(settings.web_threads),
         requests=Requests(),
         totals=Totals(),
         signer=Signer(config.secret_key(settings)),
-        boards=Kept(settings.board_seconds),
+        boards=PageCache(settings.board_seconds),
     )
     if settings.proxies:
         n = settings.proxies
@@ -76,13 +92,11 @@ def create_app(settings: Settings, *, database: Database | None = None) -> Flask
     request_log.register(app)
     request_checks.register(app)
     csrf = CSRFProtect(app)
-    csrf.exempt(routes.blueprint)  # tokens in a header, never cookies
-    for receives_a_file in (submissions.create, train_files.create):
-        csrf.exempt(receives_a_file)  # checks by itself, after the file has gone to storage
+    csrf.exempt(routes.blueprint)  # takes a token in a header, never cookies
+    for takes_a_file in (submissions.create, train_files.create):
+        csrf.exempt(takes_a_file)  # checks the token itself, after the file has gone to storage
     app.url_map.converters.update(slug=SlugConverter, id=IdConverter)
-    for module in (
-        pages, accounts, competitions, teams, submissions, train_files, leaderboard, reports, organise, cases, doctor, routes, operate,
-    ):  # fmt: skip
+    for module in VIEWS:
         app.register_blueprint(module.blueprint)
     errors.register(app)
     app.after_request(_secure)
@@ -93,13 +107,16 @@ def create_app(settings: Settings, *, database: Database | None = None) -> Flask
 
 
 class SlugConverter(BaseConverter):
-    """Only what a slug can be reaches the database; PostgreSQL faults on a NUL in a text."""
+    """Accept only valid slugs.
+
+    PostgreSQL fails on a NUL in a text.
+    """
 
     regex = "[A-Za-z0-9][A-Za-z0-9._-]{0,59}"
 
 
 class IdConverter(IntegerConverter):
-    """Only what fits the database's column is an id; SQLite's driver faults on more."""
+    """Accept only ids of 64 bits: SQLite's driver fails on more."""
 
     regex = r"\d{1,19}"
 
@@ -124,7 +141,7 @@ def _prepare_templates(app: Flask) -> None:
     app.jinja_env.globals.update(
         plural=formats.plural,
         public_step=formats.public_step,
-        release=formats.release,
+        release_rule=formats.release_rule,
         settings=app.extensions["heldout"].settings,
     )
     app.context_processor(lambda: {"viewer": g.get("viewer")})
@@ -132,7 +149,9 @@ def _prepare_templates(app: Flask) -> None:
 
 def _secure(response: Response) -> Response:
     headers = response.headers
-    headers["Content-Security-Policy"] = "; ".join(f"{what} {whence}" for what, whence in POLICY.items())
+    headers["Content-Security-Policy"] = "; ".join(
+        f"{name} {sources}" for name, sources in CONTENT_POLICY.items()
+    )
     headers["X-Content-Type-Options"] = "nosniff"
     headers["X-Frame-Options"] = "DENY"
     headers["Referrer-Policy"] = "same-origin"
@@ -142,12 +161,15 @@ def _secure(response: Response) -> Response:
 
 
 def _cache(response: Response) -> Response:
-    """Static files are named by their content and kept for a year; everything else is asked for again."""
+    """Let browsers keep static files for a year, and no pages.
+
+    The address of a static file names its content.
+    """
     if request.endpoint == "static" and response.status_code in (200, 304):
         if request.args.get("v") or request.path.startswith("/static/vendor/"):
             response.headers["Cache-Control"] = f"public, max-age={A_YEAR_SECONDS}, immutable"
     elif "Cache-Control" not in response.headers:
-        # Not stored at all: the back button after signing out must not show what was someone's.
+        # Not stored at all: after signing out, the back button must not show private pages.
         response.headers["Cache-Control"] = "no-store"
     return response
 

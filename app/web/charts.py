@@ -1,7 +1,7 @@
-"""Pictures: numbers to coordinates here, the SVG itself in a template.
+"""Compute coordinates of charts; templates draw the SVG.
 
-Made on the server, so they work without scripts, print, and follow the page's colours. `history` is the way
-of a team's scores, `plot` any picture a check describes, `whiskers` a few values with their errors.
+Charts are made on the server, so they work without scripts, print well and follow the page's colours.
+`history` shows the scores of a team, `plot` a picture from a check, `whiskers` values with standard errors.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from typing import Any, TypeVar
 
 WIDTH, HEIGHT = 760, 300
 LEFT, RIGHT, TOP, BOTTOM = 70, 176, 18, 34
-LABEL_GAP = 15  # below this, two labels run into each other
+LABEL_GAP = 15  # closer labels would overlap
 MAX_BASELINES = 12
 
 PLOT_WIDTH, PLOT_HEIGHT = 440, 260
 PLOT_LEFT, PLOT_RIGHT, PLOT_TOP, PLOT_BOTTOM = 62, 16, 12, 46
-MAX_MARKS = 400  # of one plot: more cannot be told apart, and a page of several must stay light
+MAX_MARKS = 400  # of one plot: more cannot be distinguished, and a page may hold several plots
 MAX_LABELS = 6
-ROW = 30  # of a whisker plot
+ROW = 30  # height of a row in a whisker plot
 
 T = TypeVar("T")
 
@@ -33,7 +33,7 @@ class Point:
     score: float
     is_best: bool
     is_cut: bool
-    """Far outside the range shown; drawn at the edge."""
+    """True if far outside the range shown; drawn at the edge."""
 
 
 @dataclass(frozen=True)
@@ -55,11 +55,11 @@ class Tick:
 class Chart:
     points: Sequence[Point]
     best: str
-    """The path of the best score so far, as SVG's d attribute."""
+    """Path of the best score so far, as the SVG attribute `d`."""
     baselines: Sequence[Baseline]
     ticks: Sequence[Tick]
     floor: float
-    """The y of the worse end, down to which a baseline's band reaches."""
+    """The y of the worse end, where the band of a baseline ends."""
     width: int = WIDTH
     height: int = HEIGHT
     left: int = LEFT
@@ -71,7 +71,10 @@ class Chart:
 def history(
     scores: Sequence[tuple[int, float]], baselines: Sequence[tuple[str, float]], *, greater_is_better: bool
 ) -> Chart | None:
-    """Scores in the order they were sent, better ones higher up; None without any."""
+    """Return the chart of scores in upload order; None without scores.
+
+    Better scores are higher.
+    """
     if not scores:
         return None
     sign = 1.0 if greater_is_better else -1.0
@@ -103,7 +106,7 @@ def history(
 
 
 def _thinned(items: Sequence[T], most: int) -> list[T]:
-    """All of a few; of very many, evenly spread ones including both ends."""
+    """Return at most `most` items, evenly spread, with both ends."""
     if len(items) <= most:
         return list(items)
     step = (len(items) - 1) / (most - 1)
@@ -111,11 +114,14 @@ def _thinned(items: Sequence[T], most: int) -> list[T]:
 
 
 def _range(heights: Sequence[float], baselines: Sequence[float]) -> tuple[float, float]:
-    """From the best to the worst that is usual: one wild score or hopeless baseline must not flatten the rest."""
+    """Return the range to show, without outliers at the worse end.
+
+    One very bad score or baseline must not flatten the rest.
+    """
     own = max(heights), sorted(heights)[len(heights) // 2]
     usual = sorted([*own, *baselines])
     low, high = usual[0], usual[-1]
-    if len(baselines) > 3:  # of fewer, none can be called unusual
+    if len(baselines) > 3:  # with fewer baselines there is no outlier
         middle = usual[len(usual) // 2]
         low = max(low, min(*own, middle - 3 * (high - middle)))
     margin = (high - low) * 0.06 or abs(high) * 0.05 or 1.0
@@ -123,7 +129,7 @@ def _range(heights: Sequence[float], baselines: Sequence[float]) -> tuple[float,
 
 
 def _labelled(found: Sequence[tuple[str, float, float, bool]]) -> list[Baseline]:
-    """Labels beside their lines, pushed apart where they would overlap."""
+    """Place labels beside their lines, moved apart where they overlap."""
     placed: list[Baseline] = []
     at = float(TOP) - LABEL_GAP
     for name, score, y, is_cut in sorted(found, key=lambda b: b[2]):
@@ -132,7 +138,7 @@ def _labelled(found: Sequence[tuple[str, float, float, bool]]) -> list[Baseline]
     overflow = at - (HEIGHT - 6)
     if overflow <= 0:
         return placed
-    # The lowest labels ran off the picture: push them, and those they meet, back up.
+    # The lowest labels are below the picture: move them up, and those they then overlap.
     limit = float(HEIGHT - 6)
     for i in range(len(placed) - 1, -1, -1):
         placed[i] = replace(placed[i], label_y=min(placed[i].label_y, limit))
@@ -141,7 +147,7 @@ def _labelled(found: Sequence[tuple[str, float, float, bool]]) -> list[Baseline]
 
 
 def _ticks(low: float, high: float) -> list[tuple[float, str]]:
-    """About five round values between the two, each with as many decimals as their steps need."""
+    """Return about five round values, with the decimals of their step."""
     raw = (high - low) / 5
     magnitude = 10.0 ** math.floor(math.log10(raw))
     multiple = next(m for m in (1, 2, 2.5, 5, 10) if raw <= m * magnitude)
@@ -152,9 +158,6 @@ def _ticks(low: float, high: float) -> list[tuple[float, str]]:
     if decimals > 6 or any(abs(value) >= 1e5 for value in values):
         return [(value, f"{value:.3g}".replace("-", "−")) for value in values]
     return [(value, f"{value + 0.0:.{decimals}f}".replace("-", "−")) for value in values]
-
-
-# -- any picture -------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -193,12 +196,12 @@ class Plot:
     dots: Sequence[Dot]
     bars: Sequence[Bar]
     line: str
-    """The path through the points, as SVG's d attribute; empty where they are not joined."""
+    """Path through the points, as the SVG attribute `d`; empty if not joined."""
     reference: str
-    """The path of what would be perfect, as d; empty without."""
+    """Path of the line of perfect predictions, as `d`; may be empty."""
     table: Sequence[tuple[str, str]]
     omitted: int
-    """Points left out because there were too many."""
+    """Number of points left out because there are too many."""
     width: int = PLOT_WIDTH
     height: int = PLOT_HEIGHT
     left: int = PLOT_LEFT
@@ -208,11 +211,12 @@ class Plot:
 
 
 def plot(picture: Mapping[str, Any] | None) -> Plot | None:
-    """A picture as the checks describe it: {"kind": line|bars|points, "title", "x_title", "y_title", "x", "y", "text"}.
+    """Return the plot of a picture; None without finite values.
 
-    `x` may be names. Besides there may be `se` (one for each y, drawn as a whisker of one standard error on
-    either side), `names` of the points, and `reference`: "diagonal" or "zero", the line of what would be
-    perfect. What is not finite is left out; None if nothing is left.
+    Checks describe a picture as {"kind": line|bars|points, "title", "x_title", "y_title", "x", "y", "text"}.
+    `x` may hold names. Optional keys: `se` (one for each y, drawn as a whisker of one standard error on
+    either side), `names` of the points, and `reference`: "diagonal" or "zero", the line of perfect
+    predictions. Values that are not finite are left out.
     """
     if not picture:
         return None
@@ -233,7 +237,7 @@ def plot(picture: Mapping[str, Any] | None) -> Plot | None:
     places = [float(i) for i in range(len(shown))] if is_slotted else [float(point.x) for point in shown]
     ends = [v for p in shown for v in (p.y - (p.se or 0.0), p.y + (p.se or 0.0))]
     low, high = _padded(ends + [0.0] * (kind == "bars" or reference == "zero"))
-    if kind == "bars":  # a bar stands on its zero, not above it
+    if kind == "bars":  # a bar starts at zero
         low, high = (0.0 if min(ends) >= 0 else low), (0.0 if max(ends) <= 0 else high)
     left, right = (-0.5, len(shown) - 0.5) if is_slotted else _padded(places)
     if reference == "diagonal" and not is_slotted:
@@ -250,7 +254,7 @@ def plot(picture: Mapping[str, Any] | None) -> Plot | None:
     bars: list[Bar] = []
     slot = (PLOT_WIDTH - PLOT_RIGHT - PLOT_LEFT) / len(shown)
     for place, point in zip(places, shown, strict=True):
-        words = f"{point.name + ': ' if point.name else ''}{_said(point.x)}, {_said(point.y)}"
+        words = f"{point.name + ': ' if point.name else ''}{_value_text(point.x)}, {_value_text(point.y)}"
         if kind == "bars":
             top, foot = y_at(max(point.y, 0.0)), y_at(min(point.y, 0.0))
             width = round(slot * 0.8, 2)
@@ -275,8 +279,8 @@ def plot(picture: Mapping[str, Any] | None) -> Plot | None:
         reference=_reference(reference, low, high, x_at, y_at, left, right, is_slotted=is_slotted),
         table=[
             (
-                f"{p.name} ({_said(p.x)})" if p.name else _said(p.x),
-                _said(p.y) + (f" ± {_said(p.se)}" if p.se else ""),
+                f"{p.name} ({_value_text(p.x)})" if p.name else _value_text(p.x),
+                _value_text(p.y) + (f" ± {_value_text(p.se)}" if p.se else ""),
             )
             for p in shown
         ],
@@ -301,7 +305,9 @@ def _reference(
 
 
 def _slot_marks(shown: Sequence[_Point], x_at: Any) -> list[Mark]:
-    labels = [(i, point.x if isinstance(point.x, str) else _said(point.x)) for i, point in enumerate(shown)]
+    labels = [
+        (i, point.x if isinstance(point.x, str) else _value_text(point.x)) for i, point in enumerate(shown)
+    ]
     return [
         Mark(x_at(float(i)), text if len(text) <= 10 else text[:9] + "…")
         for i, text in _thinned(labels, MAX_LABELS)
@@ -318,7 +324,7 @@ def _is_finite(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _said(value: Any) -> str:
+def _value_text(value: Any) -> str:
     return value if isinstance(value, str) else f"{value:.4g}".replace("-", "−")
 
 
@@ -335,7 +341,7 @@ class Whisker:
 
 @dataclass(frozen=True)
 class Whiskers:
-    """A few values below each other, each with a line of twice its standard error on either side."""
+    """Values below each other, with lines of two standard errors."""
 
     rows: Sequence[Whisker]
     marks: Sequence[Mark]
@@ -347,7 +353,10 @@ class Whiskers:
 
 
 def whiskers(rows: Sequence[tuple[str, float, float | None]]) -> Whiskers | None:
-    """Of (name, value, standard error or None); None unless there are at least two finite values to compare."""
+    """Return the whisker plot of (name, value, standard error or None) rows.
+
+    None with fewer than two finite values: there would be nothing to compare.
+    """
     kept = [(name, value, se if _is_finite(se) else None) for name, value, se in rows if _is_finite(value)]
     if len(kept) < 2:
         return None

@@ -1,4 +1,4 @@
-"""What every view needs: the parts of this installation, and who is looking."""
+"""Return what views need: the installation's parts, viewer, form fields."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from app.operating.statistics import Totals
 from app.people import accounts
 from app.people.accounts import Viewer
 from app.web.metrics import Requests
-from app.web.page_cache import Kept
-from app.web.upload_slots import UnderWay
+from app.web.page_cache import PageCache
+from app.web.upload_slots import UploadSlots
 
 
 @dataclass(frozen=True)
 class Parts:
-    """One installation, as the web sees it."""
+    """The parts of one installation that the web uses."""
 
     settings: Settings
     database: Database
     storage: Storage
     hints: Hints
-    under_way: UnderWay
+    upload_slots: UploadSlots
     requests: Requests
     totals: Totals
     signer: Signer
-    boards: Kept
+    boards: PageCache
 
 
 def parts() -> Parts:
@@ -44,7 +44,10 @@ def parts() -> Parts:
 
 
 def viewer(session: Session, now: datetime) -> Viewer | None:
-    """Who this browser belongs to, in one query; None without a sign-in. Kept for the page's frame."""
+    """Return the signed-in user, or None, in one query.
+
+    Also keeps it in `g` for the page's header and the request log.
+    """
     secret = cookie.get("sign_in")
     found = accounts.by_sign_in(session, secret, now=now) if secret else None
     g.viewer = found
@@ -60,7 +63,7 @@ def signed_in(session: Session, now: datetime) -> Viewer:
 
 
 def organiser(session: Session, now: datetime) -> Viewer:
-    """The viewer, if an organiser; to everybody else such a page does not exist."""
+    """Return the signed-in organiser; answer 404 to all others."""
     found = viewer(session, now)
     if found is None or not found.is_organiser:
         raise NotFound("There is no such page.")
@@ -68,31 +71,43 @@ def organiser(session: Session, now: datetime) -> Viewer:
 
 
 def bearer(session: Session) -> Viewer:
-    """Who the API's token belongs to. Cookies are not looked at, so no other site can borrow a browser."""
+    """Return the owner of the request's API token.
+
+    Cookies are ignored here, so another site cannot use a visitor's browser to call the API.
+    """
     kind, _, secret = request.headers.get("Authorization", "").partition(" ")
     found = accounts.by_token(session, secret.strip()) if kind.lower() == "bearer" else None
     if found is None:
         raise NotSignedIn(
-            "Send a token in the header `Authorization: Bearer hld_...`; your account page makes one."
+            "Send a token in the header `Authorization: Bearer hld_...`; make one on your account page."
         )
     g.user_id = found.id
     return found
 
 
 def field(name: str) -> str:
-    """A form's text on one line and without control characters: PostgreSQL faults on a NUL, nobody types the others."""
+    """Return a form field as one line without control characters.
+
+    PostgreSQL fails on a NUL in a text, and the other control characters are never typed on purpose.
+    """
     lines = request.form.get(name, "").splitlines()
     return " ".join("".join(c for c in line if c.isprintable()) for line in lines)
 
 
 def number_argument(name: str, default: int, largest: int = 10**9) -> int:
-    """A number from the address, forgiving: a page's own links are right, and a typo shows the first page."""
+    """Return a number from the query string, or the default.
+
+    Invalid values are not refused: the pages' own links are right, and a typo shows the first page.
+    """
     value = request.args.get(name, default, type=int)
     return value if 0 < value <= largest else default
 
 
 def safe_next(target: str | None, otherwise: str) -> str:
-    """A place on this site to go on to. Browsers read `//host` and `/\\host` as another site."""
+    """Return the target if it is a path of this site.
+
+    Browsers read `//host` and `/\\host` as another site.
+    """
     if not target or not target.startswith("/") or target.startswith("//"):
         return otherwise
     # Browsers drop tabs and line ends from addresses, which would turn "/<tab>/host" into "//host".

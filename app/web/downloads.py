@@ -1,4 +1,4 @@
-"""Files that leave the house: a competition's public ones, and a participant's own."""
+"""Send public files of a competition and files of a participant."""
 
 from __future__ import annotations
 
@@ -14,20 +14,23 @@ from app.web.context import parts
 
 
 def is_available(competition: Competition, me: Viewer | None, now: datetime) -> bool:
-    """The data is everybody's from the opening on; organisers may look before."""
+    """Return whether the viewer may download data: organisers before the opening."""
     return competition.phase(now) is not Phase.UPCOMING or (me is not None and me.is_organiser)
 
 
 def refuse_before_opening(competition: Competition, me: Viewer | None, now: datetime) -> None:
     if not is_available(competition, me, now):
-        raise Closed(f"The data of {competition.title} can be had once it opens.")
+        raise Closed(f"You can download the data of {competition.title} once it opens.")
 
 
 def send_public(competition: Competition, name: str) -> Response:
-    """The public file of this name. The name only ever finds an entry of the manifest, it is never a path."""
+    """Send a public file.
+
+    The name is only looked up in the manifest and never used as a path.
+    """
     for file in competition.version.manifest.get("files", []):
         if file["name"] == name:
-            # The same for everybody, but a new version may replace it: asked each time whether it changed.
+            # A new version may replace the file, so browsers must revalidate it.
             return _send(file["sha256"], name.rsplit("/", 1)[-1], "no-cache")
     raise NotFound(f"{competition.title} has no file {name[:80]}.")
 
@@ -40,7 +43,7 @@ def send_bundle(competition: Competition) -> Response:
 
 
 def send_folds(competition: Competition) -> Response:
-    """Of each training row the fold it is in."""
+    """Send the fold of each training row."""
     folds: dict[str, Any] = competition.version.manifest.get("folds") or {}
     if "sha256" not in folds:
         raise NotFound(
@@ -58,7 +61,10 @@ def send_upload(submission: Submission) -> Response:
 
 
 def _send(sha256: str, download_name: str, cache: str) -> Response:
-    """Always a download, whatever the bytes are: shown in the browser they could be somebody's page."""
+    """Send a stored file as a download.
+
+    Never inline: the bytes are untrusted and could be an HTML page.
+    """
     path = parts().storage.path(sha256)
     response = send_file(
         path,
@@ -70,7 +76,7 @@ def _send(sha256: str, download_name: str, cache: str) -> Response:
     response.headers["Cache-Control"] = cache
     part, sends_files = response.content_range, request.environ.get("wsgi.file_wrapper")
     if response.status_code == 206 and sends_files and part.start is not None:
-        # The rest of a broken download: as a file too, which holds no thread (app/web/slow_clients.py).
+        # A resumed download is sent as a file too, which holds no thread (app/web/slow_clients.py).
         response.close()
         file = path.open("rb")
         file.seek(part.start)

@@ -1,4 +1,4 @@
-"""Refusals and faults in words: a page for browsers, problem+json for programs."""
+"""Turn refusals and faults into pages or problem+json."""
 
 from __future__ import annotations
 
@@ -23,43 +23,46 @@ from scorer.report import Problem
 log = logging.getLogger(__name__)
 
 TITLES = {
-    400: "That request did not fit",
+    400: "Bad request",
     401: "Please sign in",
-    403: "Not now",
-    404: "Nothing here",
-    405: "Not like that",
-    409: "That does not go together",
-    413: "Too large",
-    422: "That did not work",
-    429: "Enough for now",
-    500: "Our fault",
-    503: "Just a moment",
-    507: "No room",
+    403: "Forbidden",
+    404: "Page not found",
+    405: "Method not allowed",
+    409: "Conflict",
+    411: "Length required",
+    413: "Content too large",
+    422: "Request refused",
+    429: "Too many requests",
+    500: "Server error",
+    503: "Service unavailable",
+    507: "Storage full",
 }
 WORDS = {
-    404: "There is no such page, or it is not yours to see.",
-    405: "This address does not take that kind of request.",
-    413: "What was sent is larger than this address takes.",
-    500: "Something broke on our side. It has been written down for the organiser; nothing you sent counts against you.",
+    404: "This page does not exist, or you may not see it.",
+    405: "This address does not accept this method.",
+    413: "The request is larger than this address accepts.",
+    500: (
+        "The server failed. The error is in the log for the organiser; "
+        "nothing that you sent counts against you."
+    ),
 }
 
-FOREIGN = (
+OTHER_TITLE = "Request refused"
+FOREIGN_FORM = (
     "This form was not sent from our own page, or the page is older than your sign-in. Reload and try again."
 )
-AWAY = (
-    "The database is away for a moment. Try again; what was sent with an Idempotency-Key may be sent again "
-    "with the same key and counts once."
+DATABASE_AWAY = (
+    "The database does not answer. Try again in a moment; an upload sent again with the same "
+    "Idempotency-Key counts once."
 )
-
-
-BROKEN = "The request is broken: its chunks are not as they say. Nothing was kept; send it again."
+BAD_CHUNKS = "The chunked body is malformed. Nothing was stored; send it again."
 
 
 def register(app: Flask) -> None:
-    app.register_error_handler(ParseException, broken)
+    app.register_error_handler(ParseException, bad_chunks)
     app.register_error_handler(Refused, refused)
-    app.register_error_handler(CSRFError, forged)
-    app.register_error_handler(BadHost, lost)
+    app.register_error_handler(CSRFError, foreign_form)
+    app.register_error_handler(BadHost, bad_host)
     app.register_error_handler(HTTPException, http)
     app.register_error_handler(Exception, fault)
 
@@ -67,7 +70,7 @@ def register(app: Flask) -> None:
 def refused(refusal: Refused) -> ResponseReturnValue:
     if isinstance(refusal, NotSignedIn) and not wants_json():
         if "HX-Request" in request.headers:
-            # A part that asks again by itself: the whole page must go, or it would show the form inside itself.
+            # A part that polls: reload the page, or the sign-in form would appear inside it.
             return "", 401, {"HX-Refresh": "true"}
         here = request.full_path.rstrip("?") if request.method == "GET" else None
         return redirect(url_for("accounts.sign_in", next=here), 303)
@@ -77,12 +80,12 @@ def refused(refusal: Refused) -> ResponseReturnValue:
     return answered
 
 
-def broken(_error: ParseException) -> ResponseReturnValue:
-    return answer(400, BROKEN)
+def bad_chunks(_error: ParseException) -> ResponseReturnValue:
+    return answer(400, BAD_CHUNKS)
 
 
-def forged(_error: CSRFError) -> ResponseReturnValue:
-    return answer(400, FOREIGN)
+def foreign_form(_error: CSRFError) -> ResponseReturnValue:
+    return answer(400, FOREIGN_FORM)
 
 
 def http(error: HTTPException) -> ResponseReturnValue:
@@ -97,9 +100,9 @@ def http(error: HTTPException) -> ResponseReturnValue:
     return answered
 
 
-def lost(_error: BadHost) -> ResponseReturnValue:
-    """A Host header that is no name: without one not even a page's links can be made."""
-    return Response("The request's Host header is not a host's name.\n", 400, content_type="text/plain")
+def bad_host(_error: BadHost) -> ResponseReturnValue:
+    """Refuse in plain text: pages need a valid Host for links."""
+    return Response("The Host header is not a valid host name.\n", 400, content_type="text/plain")
 
 
 def fault(error: Exception) -> ResponseReturnValue:
@@ -107,8 +110,10 @@ def fault(error: Exception) -> ResponseReturnValue:
         log.error("DISK FULL: the database cannot be written")
         return refused(StorageFull(FULL))
     if db.is_unavailable(error):
-        log.warning("%s %s: the database is away: %s", request.method, request.path, type(error).__name__)
-        return refused(Unavailable(AWAY))
+        log.warning(
+            "%s %s: the database does not answer: %s", request.method, request.path, type(error).__name__
+        )
+        return refused(Unavailable(DATABASE_AWAY))
     log.exception("%s %s", request.method, request.path, exc_info=error)
     return answer(500, WORDS[500])
 
@@ -122,7 +127,7 @@ def answer(status: int, message: str, problems: Sequence[Problem] = ()) -> Respo
     page = render_template(
         "errors/show.html",
         status=status,
-        title=TITLES.get(status, "That did not work"),
+        title=TITLES.get(status, OTHER_TITLE),
         message=message,
         problems=problems,
         back=_came_from(),
@@ -139,11 +144,11 @@ def wants_json() -> bool:
 
 
 def problem_json(status: int, message: str, problems: Sequence[Problem]) -> Response:
-    """RFC 9457."""
+    """Return a problem document of RFC 9457."""
     more = {"request_id": request_id()} if status == 500 else {}
     response = jsonify(
         type="about:blank",
-        title=TITLES.get(status, "That did not work"),
+        title=TITLES.get(status, OTHER_TITLE),
         status=status,
         detail=message,
         problems=[problem.as_dict() for problem in problems],
@@ -156,7 +161,7 @@ def problem_json(status: int, message: str, problems: Sequence[Problem]) -> Resp
 
 
 def _find_viewer() -> None:
-    """An error's page has the same frame as the others, even if the error came before the viewer was known."""
+    """Find the viewer for an error page's header, if still unknown."""
     if "viewer" in g:
         return
     try:
@@ -167,10 +172,10 @@ def _find_viewer() -> None:
 
 
 def _came_from() -> str | None:
-    """The page a refused form was sent from, if it is one of ours."""
+    """Return the page of ours that sent a refused form."""
     try:
         referrer = urlsplit(request.referrer or "")
-    except ValueError:  # anybody may send anything
+    except ValueError:  # the header is untrusted
         return None
     if request.method == "GET" or referrer.netloc != request.host:
         return None

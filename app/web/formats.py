@@ -1,4 +1,4 @@
-"""How numbers, sizes and times are written on pages."""
+"""Format numbers, sizes and times for pages."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from zoneinfo import ZoneInfo
 
 from app.base.models import Competition, PublicScore
 
-THIN = "\u202f"  # narrow no-break space: groups digits without looking like a comma or a point
+THIN = "\u202f"  # narrow no-break space: groups digits without being read as a comma or a point
 MINUS = "\u2212"
 
 
 def number(x: float | None, step: float = 0.0) -> str:
-    """A score: five decimals below 1000, else six significant digits in groups of three.
+    """Return a score with five decimals, or six digits above 1000.
 
-    One that was rounded to `step` has the digits of the step and no more; any other shows all of its own.
+    A score rounded to `step` shows only the digits of the step.
     """
     if x is None:
         return "–"
@@ -41,7 +41,10 @@ def _decimals(step: float) -> int:
 
 
 def public_step(competition: Competition, also: str | None = None) -> float:
-    """The step that public scores (or those of a side metric) are rounded to; 0.0 where they are shown exactly."""
+    """Return the rounding step of public scores; 0.0 if exact.
+
+    `also` names a side metric.
+    """
     if competition.public_score == PublicScore.EXACT:
         return 0.0
     benchmark = competition.version.benchmark or {}
@@ -49,13 +52,16 @@ def public_step(competition: Competition, also: str | None = None) -> float:
     return float(found or 0.0)
 
 
-def release(competition: Competition) -> PublicScore:
-    """How public scores are really shown: exactly, whatever was asked for, if the version knows no step."""
+def release_rule(competition: Competition) -> PublicScore:
+    """Return how public scores are shown.
+
+    Exactly, whatever was configured, if the version has no step.
+    """
     return PublicScore(competition.public_score) if public_step(competition) else PublicScore.EXACT
 
 
 def brief(x: Any) -> str:
-    """A measured number where three digits say enough; anything else as text."""
+    """Return a measured number with three digits; other values as text."""
     if isinstance(x, bool) or not isinstance(x, (int, float)):
         return "–" if x is None else str(x)
     if isinstance(x, int) or (x.is_integer() and abs(x) < 1e15):
@@ -93,7 +99,7 @@ def clock(at: datetime, timezone: str) -> str:
 
 
 def relative(at: datetime, now: datetime) -> str:
-    """In words that stay true for a while: "in 3 days", "5 minutes ago"."""
+    """Return a time difference: "in 3 days", "5 minutes ago"."""
     seconds = (at - now).total_seconds()
     if abs(seconds) < 10:
         return "just now" if seconds <= 0 else "in a moment"
@@ -103,7 +109,7 @@ def relative(at: datetime, now: datetime) -> str:
 
 def _span(seconds: float) -> str:
     for unit, length in (("year", 365 * 86400), ("day", 86400), ("hour", 3600), ("minute", 60)):
-        # "36 hours" tells a participant more than "1 day".
+        # "36 hours" is more precise than "1 day".
         if seconds >= (2 * length if unit in ("year", "day") else length):
             return plural(int(seconds // length), unit)
     return plural(int(seconds), "second")

@@ -1,4 +1,4 @@
-"""JSON of receipts and train files, which pages and the API both return."""
+"""JSON that both pages and the API return."""
 
 from __future__ import annotations
 
@@ -30,16 +30,18 @@ def receipt_json(receipt: Receipt, slug: str) -> dict[str, Any]:
     }
 
 
-def _signature(one: Receipt, slug: str) -> str | None:
-    """The line to keep: what was received, signed."""
-    if one.is_replay:
+def _signature(receipt: Receipt, slug: str) -> str | None:
+    """Return the signed line that proves the upload."""
+    if receipt.is_replay:
         with parts().database.read() as session:
-            return signatures(session, one.id).get(one.id)
-    return parts().signer.sign(Facts(slug, one.id, one.team_id, one.sha256, one.size_bytes, one.received_at))
+            return signatures(session, receipt.id).get(receipt.id)
+    return parts().signer.sign(
+        Facts(slug, receipt.id, receipt.team_id, receipt.sha256, receipt.size_bytes, receipt.received_at)
+    )
 
 
 def signatures(session: Session, *submission_ids: int) -> dict[int, str]:
-    """The same line later, for those that are still as the log recorded them."""
+    """Return signed receipts of submissions unchanged since the log recorded them."""
     return {
         id_: parts().signer.sign(facts) for id_, facts in receipts.recorded(session, submission_ids).items()
     }

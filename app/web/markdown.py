@@ -1,4 +1,4 @@
-"""Organisers' Markdown to safe HTML."""
+"""Render Markdown of organisers as safe HTML."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from markdown_it import MarkdownIt
 from markupsafe import Markup
 
 TAGS = {
-    "a", "blockquote", "br", "code", "del", "em", "h2", "h3", "h4", "h5", "h6", "hr", "li", "ol", "p", "pre", "s",
-    "strong", "table", "tbody", "td", "th", "thead", "tr", "ul",
+    "a", "blockquote", "br", "code", "del", "em", "h2", "h3", "h4", "h5", "h6", "hr", "li", "ol", "p", "pre",
+    "s", "strong", "table", "tbody", "td", "th", "thead", "tr", "ul",
 }  # fmt: skip
 ATTRIBUTES = {"a": {"href", "title"}, "td": {"align"}, "th": {"align"}, "ol": {"start"}}
 MAX_CHARACTERS = 200_000
@@ -20,14 +20,17 @@ _parser = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethro
 
 @lru_cache(maxsize=64)
 def render(text: str) -> Markup:
-    """HTML of an allow-list of tags. Raw HTML stays text; pictures are left out, since pages load nothing from elsewhere."""
+    """Return HTML with allowed tags only.
+
+    Raw HTML stays text. Images are left out, because pages load nothing from other sites.
+    """
     tokens = _parser.parse(text[:MAX_CHARACTERS])
     for token in tokens:
-        # The page's own title is the h1, so the text's headings begin one below.
+        # The page title is the h1, so headings of the text begin at h2.
         if token.type in ("heading_open", "heading_close"):
             token.tag = f"h{min(6, int(token.tag[1]) + 1)}"
         if token.type in ("th_open", "td_open") and (style := token.attrGet("style")):
-            # The policy forbids inline styles; a column's alignment is kept in the old attribute.
+            # The content policy forbids inline styles, so the alignment goes into the old attribute.
             token.attrs = {"align": str(style).removeprefix("text-align:")}
     html = nh3.clean(
         _parser.renderer.render(tokens, _parser.options, {}),
@@ -36,7 +39,7 @@ def render(text: str) -> Markup:
         link_rel="nofollow noopener",
         url_schemes={"http", "https", "mailto"},
     )
-    # What scrolls sideways must be reachable by keyboard. In cleaned text these are tags, never words.
+    # Blocks that scroll sideways must be reachable by keyboard. In cleaned HTML these strings are tags.
     html = html.replace("<pre>", '<pre tabindex="0">').replace("</table>", "</table></div>")
     html = html.replace(
         "<table>", '<div class="scroll" tabindex="0" role="region" aria-label="Table"><table>'

@@ -1,4 +1,4 @@
-"""How this installation fares, in the text that Prometheus reads; computed when it is asked for."""
+"""Compute metrics of the installation as Prometheus text."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ BUCKETS = (1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600)
 
 
 class Requests:
-    """What this process has answered; each of several web processes counts for itself, under its own pid."""
+    """Counts of the requests that this process answered.
+
+    Each web process counts separately, under its own pid.
+    """
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry(auto_describe=False)
@@ -39,7 +42,7 @@ class Requests:
 
 
 class Snapshot:
-    """Everybody's figures, as the database has them now: the same whichever process is asked."""
+    """Statistics from the database: the same in every web process."""
 
     def __init__(
         self,
@@ -49,7 +52,7 @@ class Snapshot:
         hints: int | None,
         disks: Sequence[Disk],
     ) -> None:
-        """Without figures the database did not answer."""
+        """`figures` is None if the database did not answer."""
         self._figures, self._totals, self._seconds = figures, totals, seconds
         self._hints, self._disks = hints, disks
 
@@ -85,7 +88,7 @@ class Snapshot:
         yield states
         yield GaugeMetricFamily(
             "heldout_oldest_due_seconds",
-            "For how long the evaluation that could have been taken the longest has been left.",
+            "Age of the oldest due evaluation that no worker has taken.",
             value=figures.oldest_due.total_seconds(),
         )
         alive = GaugeMetricFamily("heldout_alive", "Processes seen in the last half minute.", labels=["kind"])

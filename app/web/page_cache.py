@@ -1,4 +1,4 @@
-"""Pages that are the same for all who are not signed in: made once a second, however many ask."""
+"""Cache of pages that look the same to all visitors."""
 
 from __future__ import annotations
 
@@ -6,12 +6,16 @@ import threading
 import time
 from collections.abc import Callable, Hashable
 
-PAGES = 100
-LATE_SECONDS = 2.0
+MAX_PAGES = 100
+STALE_SECONDS = 2.0
 
 
-class Kept:
-    """Whoever asks first for a page that is too old makes a new one; others get the old one until it is there."""
+class PageCache:
+    """Rendered pages, each good for a given number of seconds.
+
+    The first request after that gets None and renders the page anew; until it calls `put`, and for at most
+    `STALE_SECONDS`, other requests get the old page.
+    """
 
     def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._seconds, self._clock = seconds, clock
@@ -19,17 +23,17 @@ class Kept:
         self._lock = threading.Lock()
 
     def get(self, key: Hashable) -> str | None:
-        """The page, or None for whoever has to make it and `put` it here."""
+        """Return the page, or None: the caller must `put` one."""
         now = self._clock()
         with self._lock:
             found = self._pages.pop(key, None)
-            if found is None or now >= found[0] + self._seconds + LATE_SECONDS:
+            if found is None or now >= found[0] + self._seconds + STALE_SECONDS:
                 return None
             made, until, page = found
-            is_late = now >= until
-            # To the end: what nobody asks for is what goes when there are too many.
-            self._pages[key] = made, (now + LATE_SECONDS if is_late else until), page
-            return None if is_late else page
+            is_stale = now >= until
+            # Moved to the end: the least recently used page is removed when there are too many.
+            self._pages[key] = made, (now + STALE_SECONDS if is_stale else until), page
+            return None if is_stale else page
 
     def put(self, key: Hashable, page: str) -> None:
         if not self._seconds:
@@ -38,5 +42,5 @@ class Kept:
         with self._lock:
             self._pages.pop(key, None)
             self._pages[key] = now, now + self._seconds, page
-            if len(self._pages) > PAGES:
+            if len(self._pages) > MAX_PAGES:
                 del self._pages[next(iter(self._pages))]

@@ -1,4 +1,4 @@
-"""Pages that belong to no noun: is it up, and whose work is in it."""
+"""Serve health checks and the licences page."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ VENDOR = Path(__file__).parent / "static" / "vendor"
 
 @blueprint.get("/healthz")
 def healthz() -> ResponseReturnValue:
-    """Up means: this process answers and its database has our tables."""
+    """Answer 200 if this process can read our tables."""
     try:
         with parts().database.read() as session:
             session.execute(select(Competition.id).limit(1))
@@ -35,11 +35,11 @@ def healthz() -> ResponseReturnValue:
 
 @blueprint.get("/readyz")
 def readyz() -> ResponseReturnValue:
-    """Ready means: uploads can be taken. Which part is not, is said without saying more."""
+    """Answer 200 if uploads can be accepted, else name the part."""
     ours = parts()
     wrong = health.unready(ours.settings, ours.database, ours.storage)
-    told = {part: wrong.get(part, "ok") for part in ("database", "storage", "disk")}
-    return jsonify(status="not ready" if wrong else "ready", **told), 503 if wrong else 200
+    states = {part: wrong.get(part, "ok") for part in ("database", "storage", "disk")}
+    return jsonify(status="not ready" if wrong else "ready", **states), 503 if wrong else 200
 
 
 @blueprint.get("/licences")

@@ -1,4 +1,4 @@
-"""Asked of every request before anything else: is it for us, through the proxy we know, from a page of ours."""
+"""Check host, proxy, origin and body of every request first."""
 
 from __future__ import annotations
 
@@ -13,23 +13,31 @@ from app.base.startup_checks import is_loopback
 from app.web import errors
 from app.web.context import parts
 
-PROBES = ("/healthz", "/readyz", "/metrics")  # asked by address, past any proxy
-FORWARDED = ("X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "Forwarded")
-SAFE = ("GET", "HEAD", "OPTIONS", "TRACE")
-TAKES_A_FILE = ("submissions.create", "train_files.create", "api.submission_create", "api.train_file_create")
+PROBES = ("/healthz", "/readyz", "/metrics")  # requested by IP address, past any proxy
+PROXY_HEADERS = ("X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "Forwarded")
+SAFE_METHODS = ("GET", "HEAD", "OPTIONS", "TRACE")
+FILE_ENDPOINTS = (
+    "submissions.create",
+    "train_files.create",
+    "api.submission_create",
+    "api.train_file_create",
+)
 
 log = logging.getLogger(__name__)
 _warned = threading.Event()
 
 
 def register(app: Flask) -> None:
-    """Before the check of a form's token, which looks at none of this."""
-    for gate in (of_the_host, of_the_proxy, of_the_origin, of_the_body):
-        app.before_request(gate)
+    """Run these checks before the CSRF check."""
+    for check in (check_host, check_proxy, check_origin, check_body):
+        app.before_request(check)
 
 
-def of_the_host() -> ResponseReturnValue | None:
-    """A name that is not ours is another site's, pointed at this address to borrow a visitor's browser."""
+def check_host() -> ResponseReturnValue | None:
+    """Refuse a Host that is not in HELDOUT_TRUSTED_HOSTS.
+
+    Such a name belongs to another site that points it at this address to use a visitor's browser.
+    """
     listed = parts().settings.trusted_hosts
     if not listed or request.path in PROBES:
         return None
@@ -37,16 +45,25 @@ def of_the_host() -> ResponseReturnValue | None:
     trusted = {name.strip().lower() for name in listed.split(",") if name.strip()}
     if host in trusted or is_loopback(host):
         return None
-    return _plain("This installation does not answer to that name; HELDOUT_TRUSTED_HOSTS lists its own.", 400)
+    return _plain_text(
+        "This host name is not served here. HELDOUT_TRUSTED_HOSTS lists the names that are.", 400
+    )
 
 
-def of_the_proxy() -> ResponseReturnValue | None:
-    """A proxy that nobody told us of: all people would have its one address, and links the wrong scheme."""
+def check_proxy() -> ResponseReturnValue | None:
+    """Refuse or log proxy headers when HELDOUT_PROXIES is 0.
+
+    All clients would seem to have the proxy's address, and links would have the wrong scheme.
+    """
     settings = parts().settings
-    if settings.proxies or request.path in PROBES or not any(name in request.headers for name in FORWARDED):
+    if (
+        settings.proxies
+        or request.path in PROBES
+        or not any(name in request.headers for name in PROXY_HEADERS)
+    ):
         return None
     if settings.cookie_secure:
-        return _plain(
+        return _plain_text(
             "A proxy stands in front of Heldout and HELDOUT_PROXIES is 0: set it to the number of proxies.",
             500,
         )
@@ -56,10 +73,12 @@ def of_the_proxy() -> ResponseReturnValue | None:
     return None
 
 
-def of_the_origin() -> ResponseReturnValue | None:
-    """A form comes from a page of this site, by what the browser itself says; the form's token is asked as well."""
-    # The API takes no cookies, so there is nothing of a browser's to borrow.
-    if request.method in SAFE or request.path.startswith("/api/") or _is_ours():
+def check_origin() -> ResponseReturnValue | None:
+    """Refuse a form that the browser sends from another site.
+
+    The form's CSRF token is checked as well. The API takes no cookies, so it needs no such check.
+    """
+    if request.method in SAFE_METHODS or request.path.startswith("/api/") or _is_same_origin():
         return None
     log.warning(
         "%s %s was sent from %r (Sec-Fetch-Site %r) to %r and is refused",
@@ -69,43 +88,44 @@ def of_the_origin() -> ResponseReturnValue | None:
         request.headers.get("Sec-Fetch-Site"),
         request.host,
     )
-    return errors.answer(400, errors.FOREIGN)
+    return errors.answer(400, errors.FOREIGN_FORM)
 
 
-def of_the_body() -> ResponseReturnValue | None:
-    """A body of unknown length is read in a thread, however slowly it comes: only a file may come so."""
-    if request.endpoint in TAKES_A_FILE or "Transfer-Encoding" not in request.headers:
+def check_body() -> ResponseReturnValue | None:
+    """Refuse a chunked body, except for a file.
+
+    A body of unknown length is read in a thread, however slowly it arrives.
+    """
+    if request.endpoint in FILE_ENDPOINTS or "Transfer-Encoding" not in request.headers:
         return None
-    return errors.answer(
-        411, "Say how long the body is, with a Content-Length; only files are taken without."
-    )
+    return errors.answer(411, "Send a Content-Length header; only file uploads may be chunked.")
 
 
-def _is_ours() -> bool:
+def _is_same_origin() -> bool:
     site = request.headers.get("Sec-Fetch-Site")
-    if site in ("same-origin", "none"):  # none: typed or reloaded by the person
+    if site in ("same-origin", "none"):  # none: typed into the address bar, or reloaded
         return True
     origin = request.headers.get("Origin")
     if site == "same-site":
-        # Another name of the site, or this one over http: only the latter is us.
+        # Either a sibling host name, or this host over http: only the latter is allowed.
         return origin is not None and _is_this_host(origin)
     if site is not None:
         return False
-    # Browsers say no site over plain http. A program says neither, and has no cookies but its own.
+    # Over plain http, browsers send no Sec-Fetch-Site. A script sends neither and has only its own cookies.
     return origin is None or _is_this_host(origin)
 
 
 def _is_this_host(origin: str) -> bool:
     try:
-        there, here = urlsplit(origin), urlsplit(f"{request.scheme}://{request.host}")
-        ports = [u.port or {"http": 80, "https": 443}.get(u.scheme) for u in (there, here)]
-    except ValueError:  # anybody may send anything
+        theirs, ours = urlsplit(origin), urlsplit(f"{request.scheme}://{request.host}")
+        ports = [u.port or {"http": 80, "https": 443}.get(u.scheme) for u in (theirs, ours)]
+    except ValueError:  # the header is untrusted
         return False
-    if there.hostname is None or there.hostname != here.hostname:
+    if theirs.hostname is None or theirs.hostname != ours.hostname:
         return False
-    # A proxy with TLS that keeps no port: the browser's is 443 and ours 80.
-    return ports[0] == ports[1] or (there.port is None and here.port is None)
+    # Behind a TLS proxy that drops the port, the browser's port is 443 and ours 80.
+    return ports[0] == ports[1] or (theirs.port is None and ours.port is None)
 
 
-def _plain(words: str, status: int) -> Response:
+def _plain_text(words: str, status: int) -> Response:
     return Response(words + "\n", status, content_type="text/plain; charset=utf-8")

@@ -1,4 +1,4 @@
-"""Each request has a name, leaves one line in the log, and is counted."""
+"""Give each request an id; log and count it."""
 
 from __future__ import annotations
 
@@ -15,21 +15,24 @@ from app.web.context import parts
 log = logging.getLogger("app.web.access")
 
 HEADER = "X-Request-ID"
-SANE = re.compile(r"[A-Za-z0-9._-]{8,64}")
+VALID_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 
 
 def register(app: Flask) -> None:
-    """Before everything else registers, so that the clock starts first and stops last."""
+    """Install the hooks, before all others: the clock covers them."""
     app.before_request(_begin)
     app.after_request(_end)
     app.teardown_request(_forget)
 
 
 def request_id() -> str:
-    """A proxy of ours may have named the request already; from anybody else a name is only text."""
+    """Return the request's id: a trusted proxy's, or a new one.
+
+    Without a configured proxy the header is ignored, because any client can send it.
+    """
     if "request_id" not in g:
         given = request.headers.get(HEADER, "") if parts().settings.proxies else ""
-        g.request_id = given if SANE.fullmatch(given) else secrets.token_hex(8)
+        g.request_id = given if VALID_ID.fullmatch(given) else secrets.token_hex(8)
     name: str = g.request_id
     return name
 
@@ -42,7 +45,7 @@ def _begin() -> None:
 def _end(response: Response) -> Response:
     response.headers[HEADER] = request_id()
     seconds = time.perf_counter() - g.get("began", time.perf_counter())
-    # The endpoint and not the address, which may hold what somebody would rather keep.
+    # The endpoint instead of the URL, which may contain private data.
     endpoint = request.endpoint or "none"
     facts = {
         "method": request.method,

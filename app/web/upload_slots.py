@@ -1,4 +1,4 @@
-"""A brake on uploads that are still on their way, which hold a thread each."""
+"""Limit the uploads that are read at the same time."""
 
 from __future__ import annotations
 
@@ -9,38 +9,44 @@ from contextlib import contextmanager
 
 from app.base.errors import RateLimited, Unavailable
 
-UPLOADS_AT_ONCE = 2
-FREE_THREADS = 3
-"""For pages and refusals, whatever is uploaded."""
+SLOTS_PER_USER = 2
+RESERVED_THREADS = 3
+"""Threads that uploads never take: they render pages and refusals."""
 
 
-def shares(threads: int) -> tuple[int, int]:
-    """How many of a web process's threads may read large uploads, and how many work on small ones that are here."""
-    small = max(1, (threads - FREE_THREADS) // 2)
-    return max(1, threads - FREE_THREADS - small), small
+def split_threads(threads: int) -> tuple[int, int]:
+    """Return the threads for large uploads and for small ones.
+
+    A large upload is read in its thread; a small one has arrived in full before it gets one.
+    """
+    small = max(1, (threads - RESERVED_THREADS) // 2)
+    return max(1, threads - RESERVED_THREADS - small), small
 
 
-class UnderWay:
-    """Few uploads of one person at once: as many slow ones as there are threads would leave none for anybody else.
+class UploadSlots:
+    """Slots for uploads that are still arriving, in one web process.
 
-    Of everybody's together some threads stay free, so that pages and refusals are still answered. Each web process counts for itself.
+    Each holds a thread. Without a limit for each user, one user with slow uploads could hold all threads;
+    without a limit for all, no thread would be left to answer pages and refusals.
     """
 
     def __init__(self, threads: int) -> None:
-        self._in_all, _ = shares(threads)
+        self._slots, _ = split_threads(threads)
         self._uploads: Counter[int] = Counter()
         self._lock = threading.Lock()
 
     @contextmanager
-    def upload(self, user_id: int) -> Iterator[None]:
+    def take(self, user_id: int) -> Iterator[None]:
         with self._lock:
-            if self._uploads[user_id] >= UPLOADS_AT_ONCE:
+            if self._uploads[user_id] >= SLOTS_PER_USER:
                 raise RateLimited(
-                    f"{UPLOADS_AT_ONCE} uploads of yours are still on their way. Please send the next when one is here."
+                    f"{SLOTS_PER_USER} of your uploads are still arriving, which is the limit. "
+                    "Send the next one when one of them is done."
                 )
-            if self._uploads.total() >= self._in_all:
+            if self._uploads.total() >= self._slots:
                 raise Unavailable(
-                    "Many people are sending files just now. Please try again in a moment; nothing was charged."
+                    "The server is receiving as many uploads as it can. Try again in a moment; "
+                    "this upload was not counted."
                 )
             self._uploads[user_id] += 1
         try:
@@ -48,4 +54,4 @@ class UnderWay:
         finally:
             with self._lock:
                 self._uploads[user_id] -= 1
-                self._uploads += Counter()  # drops who has none
+                self._uploads += Counter()  # removes users at zero

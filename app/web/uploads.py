@@ -1,4 +1,7 @@
-"""A file on its way from the network to storage: never whole in memory, never twice on disk."""
+"""Stream uploads to storage.
+
+A file is never in memory as a whole and never twice on disk.
+"""
 
 from __future__ import annotations
 
@@ -25,14 +28,14 @@ from app.operating import health
 from app.people.accounts import Viewer
 from app.web.context import parts
 
-FORM_LIMIT_BYTES = 64 * 1024  # of every request but an upload, which sets its own
-FORM_BYTES = 64 * 1024  # what a form may add to its file: boundaries, headers, the message
+FORM_LIMIT_BYTES = 64 * 1024  # of every request except uploads, which set their own
+FORM_BYTES = 64 * 1024  # added to a file by its form: boundaries, headers, the message
 MAX_KEY_LENGTH = 120
-ASKED = "heldout.asked"
-"""In a request's environment: when its head was here, on the monotonic clock."""
-HERE = "heldout.here"
-"""The same: whether all of its body is, so that reading it waits for nobody."""
-ONE_FILE = "Send exactly one file, in the form's field `file`."
+HEAD_AT = "heldout.head_at"
+"""Key of the WSGI environment: when the head had arrived, on the monotonic clock."""
+BODY_ARRIVED = "heldout.body_arrived"
+"""Key of the WSGI environment: whether the whole body has arrived, so that reading it never waits."""
+ONE_FILE = "Send exactly one file, in the form field `file`."
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ class Upload:
 
 
 class StreamingRequest(Request):
-    """Once a view has said where files go, a form's file is written there while it arrives."""
+    """A request that writes its form file to `file_sink`."""
 
     file_sink: Callable[[], Incoming] | None = None
     has_file = False
@@ -57,7 +60,7 @@ class StreamingRequest(Request):
     ) -> IO[bytes]:
         if self.file_sink is None:
             return super()._get_file_stream(total_content_length, content_type, filename, content_length)
-        if self.has_file:  # a form of a thousand files would open a thousand of ours
+        if self.has_file:  # a form with a thousand files would open a thousand here
             raise Refused(ONE_FILE)
         self.has_file = True
         return cast("IO[bytes]", self.file_sink())
@@ -65,7 +68,10 @@ class StreamingRequest(Request):
 
 @contextmanager
 def receiving(storage: Storage, limit_bytes: int) -> Iterator[Upload]:
-    """Read the request's body, a form with one file or the bare file; what is not kept is gone afterwards."""
+    """Receive one file, bare or in a form.
+
+    The file is deleted afterwards unless the caller keeps it.
+    """
     _refuse_announced_size(limit_bytes)
     health.refuse_when_full(parts().settings)
     request.max_content_length = limit_bytes + FORM_BYTES
@@ -78,12 +84,12 @@ def receiving(storage: Storage, limit_bytes: int) -> Iterator[Upload]:
         except RequestEntityTooLarge:
             raise _too_large(limit_bytes) from None
         if upload.incoming.size_bytes == 0:
-            raise Refused("The file is empty: choose a file with predictions in it.")
+            raise Refused("The file is empty. Choose a file with predictions.")
         yield upload
 
 
 def _refuse_announced_size(limit_bytes: int) -> None:
-    """A body that says it is too large is refused before a byte of it is read."""
+    """Refuse an announced size above the limit, unread."""
     if (request.content_length or 0) > limit_bytes + FORM_BYTES:
         raise _too_large(limit_bytes)
 
@@ -101,19 +107,20 @@ def _from_form(sink: Callable[[], Incoming]) -> Upload:
     if len(files) != 1:
         raise Refused(ONE_FILE)
     if not files[0].filename:
-        raise Refused("No file was chosen.")
+        raise Refused("No file was chosen. Choose a file with predictions.")
     return Upload(cast("Incoming", files[0].stream), files[0].filename, request.form.get("message", ""))
 
 
 def _bare(incoming: Incoming) -> Upload:
     while chunk := request.stream.read(1 << 16):
         incoming.write(chunk)
-    # The server tells no difference between the end of a body and the end of its client.
+    # The server does not distinguish the end of the body from a closed connection.
     if request.content_length is not None and incoming.size_bytes != request.content_length:
         raise Refused(
-            f"Of the file's {request.content_length} bytes {incoming.size_bytes} arrived. Nothing was kept; send it again."
+            f"Only {incoming.size_bytes} of the file's {request.content_length} bytes arrived. "
+            "Nothing was stored; send it again."
         )
-    # Headers are ASCII in practice, so other characters come percent-encoded.
+    # Headers are ASCII in practice, so other characters are percent-encoded.
     filename = request.args.get("filename") or unquote(request.headers.get("X-Filename", ""))
     message = request.args.get("message") or unquote(request.headers.get("X-Message", ""))
     return Upload(incoming, filename or "submission.csv", message)
@@ -129,34 +136,38 @@ def take(
     *,
     check_form: Callable[[], None] | None = None,
 ) -> Receipt:
-    """One upload from its first byte to its receipt: admitted, streamed to storage, accepted, announced.
+    """Receive one submission and return its receipt.
 
-    It counts from when its head was here: neither a body that takes minutes nor a crowd before it makes it late.
+    It counts as received when its head arrived: neither a body that takes minutes nor other uploads in
+    front of it make it late.
     """
     with parts().database.read() as session:
-        received_at = db.now(session) - _waited()
-        who = identify(session, received_at)
+        received_at = db.now(session) - _age()
+        user = identify(session, received_at)
         competition = competitions.by_slug(session, slug)
         key = _idempotency_key()
-        known = submissions.admit(session, competition, who, received_at=received_at, idempotency_key=key)
-    with _under_way(who), receiving(parts().storage, competition.max_upload_bytes) as upload:
+        known = submissions.admit(session, competition, user, received_at=received_at, idempotency_key=key)
+    with _slot(user), receiving(parts().storage, competition.max_upload_bytes) as upload:
         if check_form is not None:
             check_form()
         if known is not None and known != upload.incoming.sha256:
-            # Not kept, or a known key would be a way to fill the disk.
+            # Not kept, or a known key could be used to fill the disk.
             raise Conflict("This Idempotency-Key was already used for another upload; use a new one.")
         if len(upload.message) > submissions.MAX_MESSAGE_LENGTH:
-            # Before `accept` says so too: what is refused after this line stays on the disk and costs no quota.
-            raise Refused(f"The message is longer than {submissions.MAX_MESSAGE_LENGTH} characters.")
+            # `accept` checks this too, but a file refused there stays on the disk and costs no quota.
+            raise Refused(
+                f"The message has {len(upload.message)} characters; "
+                f"the limit is {submissions.MAX_MESSAGE_LENGTH}."
+            )
         if known is None:
-            _refuse_beyond_room(competition, who, upload)
+            _refuse_beyond_room(competition, user, upload)
         blob = upload.incoming.keep()
     failpoints.reach("upload.kept")
     with parts().database.begin() as session:
         receipt = submissions.accept(
             session,
             competition,
-            who,
+            user,
             blob,
             filename=upload.filename,
             message=upload.message,
@@ -167,20 +178,23 @@ def take(
         )
         parts().storage.refuse_unless_stored(blob)
     failpoints.reach("upload.accepted")
-    parts().hints.send(receipt.id)  # after the commit, or a fast worker would look for a row not there yet
+    parts().hints.send(receipt.id)  # after the commit, or a fast worker would find no row
     failpoints.reach("upload.announced")
     return receipt
 
 
-def _under_way(who: Viewer) -> AbstractContextManager[None]:
-    """A place among those whose body is still on its way; what is here needs none."""
-    return nullcontext() if request.environ.get(HERE) else parts().under_way.upload(who.id)
+def _slot(user: Viewer) -> AbstractContextManager[None]:
+    """Take an upload slot, unless the body has already arrived."""
+    return nullcontext() if request.environ.get(BODY_ARRIVED) else parts().upload_slots.take(user.id)
 
 
-def _waited() -> timedelta:
-    """How long ago the request's head was here; other servers than ours do not tell."""
+def _age() -> timedelta:
+    """Return the time since the head arrived.
+
+    Servers other than ours do not set it; then it is zero.
+    """
     now = time.monotonic()
-    return timedelta(seconds=now - request.environ.get(ASKED, now))
+    return timedelta(seconds=now - request.environ.get(HEAD_AT, now))
 
 
 def take_train_file(
@@ -190,28 +204,28 @@ def take_train_file(
     *,
     check_form: Callable[[], None] | None = None,
 ) -> TrainFile:
-    """The same for a file of predictions for the training rows, which only the submission's own team may send."""
+    """Receive one train file from the submission's own team."""
     with parts().database.read() as session:
-        who = identify(session, db.now(session))
-        _, competition = _own(session, who, submission_id)
-    with _under_way(who), receiving(parts().storage, competition.max_upload_bytes) as upload:
+        user = identify(session, db.now(session))
+        _, competition = _own(session, user, submission_id)
+    with _slot(user), receiving(parts().storage, competition.max_upload_bytes) as upload:
         if check_form is not None:
             check_form()
-        # Before it is kept: what is refused later stays on the disk, and these files cost no quota.
+        # Before it is kept: a file refused later stays on the disk, and these files cost no quota.
         with parts().database.read() as session:
-            submission, _ = _own(session, who, submission_id)
+            submission, _ = _own(session, user, submission_id)
             train_files.admit(session, competition, submission, kind, now=db.now(session))
             present = train_files.of(session, submission_id).get(kind)
         if present is not None and present.state == State.QUEUED:
             raise Conflict(
-                f"The {train_files.KINDS[kind]} sent before are still being scored; wait for them."
+                f"Your {train_files.KINDS[kind]} are still being scored. Send others after the result."
             )
-        _refuse_beyond_room(competition, who, upload)
+        _refuse_beyond_room(competition, user, upload)
         blob = upload.incoming.keep()
     with parts().database.begin() as session:
-        submission, competition = _own(session, who, submission_id)
+        submission, competition = _own(session, user, submission_id)
         inspection = train_files.attach(
-            session, competition, submission, kind, blob, by=who.name, now=db.now(session)
+            session, competition, submission, kind, blob, by=user.name, now=db.now(session)
         )
         parts().storage.refuse_unless_stored(blob)
         file = train_files.get(session, submission_id, kind)
@@ -220,20 +234,26 @@ def take_train_file(
     return file
 
 
-def _refuse_beyond_room(competition: Competition, who: Viewer, upload: Upload) -> None:
-    """Before the file is kept, or what is refused would fill the disk all the same."""
+def _refuse_beyond_room(competition: Competition, user: Viewer, upload: Upload) -> None:
+    """Refuse a file beyond the team's storage limit.
+
+    Called before the file is kept: a refused file must not fill the disk.
+    """
     with parts().database.read() as session:
-        team = teams.of(session, competition, who.id)
-        if team is not None:  # else what follows says so
+        team = teams.of(session, competition, user.id)
+        if team is not None:  # without a team, the caller refuses the file next
             submissions.refuse_beyond_room(
                 session, team.id, upload.incoming.size_bytes, most_bytes=parts().settings.team_mb * 1_000_000
             )
 
 
-def _own(session: Session, who: Viewer, submission_id: int) -> tuple[Submission, Competition]:
-    """A submission of the viewer's own team; an organiser sees others', but sends nothing for them."""
-    submission, competition = submissions.visible(session, who, submission_id)
-    team = teams.of(session, competition, who.id)
+def _own(session: Session, user: Viewer, submission_id: int) -> tuple[Submission, Competition]:
+    """Return a submission of the viewer's own team.
+
+    Organisers see submissions of other teams, but cannot send files for them.
+    """
+    submission, competition = submissions.visible(session, user, submission_id)
+    team = teams.of(session, competition, user.id)
     if team is None or team.id != submission.team_id:
-        raise NotFound(f"There is no submission {submission_id} of your team.")
+        raise NotFound(f"Your team has no submission {submission_id}.")
     return submission, competition

@@ -1,4 +1,4 @@
-"""An installation for each test, and an eye on what it asks of the database."""
+"""Fixtures: an installation for each test, and its SQL statements."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 
-from tests.web.site import House, build, reopen
+from tests.web.site import Site, build, reopen
 
 
 @pytest.fixture(scope="session")
 def foundation(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built once; every test gets a copy."""
+    """Build the installation once; each test gets a copy."""
     folder = tmp_path_factory.mktemp("foundation")
-    house = build(folder)
-    house.database.dispose()
+    site = build(folder)
+    site.database.dispose()
     with sqlite3.connect(folder / "heldout.db") as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     connection.close()
@@ -27,8 +27,8 @@ def foundation(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def house(foundation: Path, tmp_path: Path) -> Iterator[House]:
-    """Ada and Bob play, Grace organises; Ada has joined."""
+def site(foundation: Path, tmp_path: Path) -> Iterator[Site]:
+    """An installation with participants Ada (joined) and Bob, and organiser Grace."""
     shutil.copytree(foundation, tmp_path, dirs_exist_ok=True)
     opened = reopen(tmp_path)
     yield opened
@@ -36,15 +36,15 @@ def house(foundation: Path, tmp_path: Path) -> Iterator[House]:
 
 
 @pytest.fixture
-def statements(house: House) -> Callable[[], list[str]]:
-    """The SQL statements since the last call, transactions' own beginnings left out."""
+def statements(site: Site) -> Callable[[], list[str]]:
+    """Return the SQL statements since the last call, without BEGIN."""
     seen: list[str] = []
 
     def note(_c: Any, _cursor: Any, statement: str, *_: Any) -> None:
         if not statement.startswith(("BEGIN", "PRAGMA")):
             seen.append(statement)
 
-    for engine in (house.database.engine, house.database._reader):
+    for engine in (site.database.engine, site.database._reader):
         event.listen(engine, "before_cursor_execute", note)
 
     def taken() -> list[str]:

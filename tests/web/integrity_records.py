@@ -1,4 +1,4 @@
-"""What audits, scans and reports leave in the database, in the shapes that publishing and the worker write."""
+"""Make database records of audits, scans and reports."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from app.competing import competitions
 from app.integrity import cases, inspections
 from app.integrity.cases import Suspicion
 from app.integrity.inspections import Kind
-from tests.web.site import House
+from tests.web.site import Site
 
 EVIDENCE_CANARY = "hidden labels rise with the row number"
 
@@ -116,9 +116,9 @@ BENCHMARK: dict[str, Any] = {
 }
 
 
-def audited(house: House, *, mode: str = "rounded", **benchmark: Any) -> None:
-    """The competition's version as published after checks, with folds, and public scores shown so."""
-    with house.storage.receive(1000) as incoming:
+def audited(site: Site, *, mode: str = "rounded", **benchmark: Any) -> None:
+    """Give the version a data audit, a benchmark and folds."""
+    with site.storage.receive(1000) as incoming:
         incoming.write(b"id,fold\n1,1\n2,2\n")
         blob = incoming.keep()
     folds = {
@@ -127,19 +127,19 @@ def audited(house: House, *, mode: str = "rounded", **benchmark: Any) -> None:
         "strategy": "stratified",
         "words": "Rows are in random folds.",
     }
-    with house.database.begin() as session:
+    with site.database.begin() as session:
         version = session.get_one(ChallengeVersion, 1)
         version.audit, version.benchmark = AUDIT, BENCHMARK | benchmark
         version.manifest = version.manifest | {"folds": folds}
-    house.change(public_score=mode)
+    site.change(public_score=mode)
 
 
 def suspected(
-    house: House, *seen: tuple[str, str, str | None], detail: dict[str, Any] | None = None
+    site: Site, *seen: tuple[str, str, str | None], detail: dict[str, Any] | None = None
 ) -> list[int]:
-    """Cases of (code, team, other team); their ids."""
-    with house.database.begin() as session:
-        competition = competitions.by_slug(session, house.slug)
+    """Record cases of (code, team, other team); return their ids."""
+    with site.database.begin() as session:
+        competition = competitions.by_slug(session, site.slug)
         teams = session.scalars(select(Team).where(Team.competition_id == competition.id))
         ids = {team.name: team.id for team in teams}
         found = [
@@ -158,11 +158,11 @@ def suspected(
         return [view.case.id for view in cases.listed(session, competition)]
 
 
-def inspected(house: House, kind: Kind, result: dict[str, Any], *, after: timedelta = timedelta()) -> int:
-    """A finished inspection, by the worker's own way through the states."""
-    with house.database.begin() as session:
+def inspected(site: Site, kind: Kind, result: dict[str, Any], *, after: timedelta = timedelta()) -> int:
+    """Record a finished inspection through the worker's own states."""
+    with site.database.begin() as session:
         now: datetime = db.now(session) + after
-        competition = competitions.by_slug(session, house.slug)
+        competition = competitions.by_slug(session, site.slug)
         inspection = inspections.ask(session, competition, kind, by="test", now=now)
         work = inspections.claim(
             session, "test", lease=timedelta(minutes=5), now=now, inspection_id=inspection.id
@@ -173,7 +173,7 @@ def inspected(house: House, kind: Kind, result: dict[str, Any], *, after: timede
 
 
 def report(teams: list[str], *, seed: int = 3) -> dict[str, Any]:
-    """A report of these teams in the shape of scorer.overfitting.close_report.close_report."""
+    """Return a report in the shape of `scorer.overfitting.close_report`."""
     dice = random.Random(seed)
     n = len(teams)
     rows = [
@@ -275,12 +275,12 @@ CONFUSION: dict[str, Any] = OOF | {
 TRAIN: dict[str, Any] = OOF | {"value": 0.1034, "folds": [], "n": 400}
 
 
-def own_rows(house: House, submission_id: int, **results: dict[str, Any]) -> None:
-    """Scored train files of a submission, by kind."""
-    with house.storage.receive(1000) as incoming:
+def own_rows(site: Site, submission_id: int, **results: dict[str, Any]) -> None:
+    """Record scored train files of a submission, by kind."""
+    with site.storage.receive(1000) as incoming:
         incoming.write(b"id,target\n1,0.5\n")
         blob = incoming.keep()
-    with house.database.begin() as session:
+    with site.database.begin() as session:
         for kind, result in results.items():
             session.merge(
                 TrainFile(

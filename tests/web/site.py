@@ -1,4 +1,4 @@
-"""A real installation on disk without workers: a database, storage, people, and a competition to play in."""
+"""A real installation on disk: database, storage, users, a competition; no workers."""
 
 from __future__ import annotations
 
@@ -90,8 +90,8 @@ def manifest(files: list[dict[str, Any]], **changes: Any) -> dict[str, Any]:
 
 
 @dataclass
-class House:
-    """The installation, and the hands to play every role in it."""
+class Site:
+    """An installation, with methods that act as each role."""
 
     app: Flask
     database: Database
@@ -99,11 +99,9 @@ class House:
     settings: Settings
     slug: str = "biopsy"
 
-    def with_settings(self, **changes: Any) -> House:
+    def with_settings(self, **changes: Any) -> Site:
         settings = replace(self.settings, **changes)
         return replace(self, app=create_app(settings, database=self.database), settings=settings)
-
-    # -- people ----------------------------------------------------------------------------------
 
     def user(self, name: str, *, is_organiser: bool = False) -> None:
         with self.database.begin() as session:
@@ -111,7 +109,7 @@ class House:
             accounts.register(session, name, _password_hash(), now=now, is_organiser=is_organiser)
 
     def browser(self, name: str) -> Browser:
-        """A browser signed in as this user, by a row rather than by the slow hash."""
+        """Return a signed-in browser, without the slow password hash."""
         client = self._client()
         with self.database.begin() as session:
             user = accounts.by_name(session, name)
@@ -120,12 +118,12 @@ class House:
             cookie["sign_in"] = secret
         return Browser(client)
 
-    def stranger(self) -> Browser:
+    def visitor(self) -> Browser:
         return Browser(self._client())
 
     def _client(self) -> FlaskClient:
         client = self.app.test_client()
-        client.open = partial(client.open, buffered=True)  # type: ignore[method-assign]  # closes what it read
+        client.open = partial(client.open, buffered=True)  # type: ignore[method-assign]  # closes files
         return client
 
     def token(self, name: str) -> dict[str, str]:
@@ -138,8 +136,6 @@ class House:
         with self.database.read() as session:
             user = accounts.by_name(session, name)
             return accounts.Viewer(user.id, user.name, user.is_organiser)
-
-    # -- the competition -------------------------------------------------------------------------
 
     def change(self, **values: Any) -> None:
         with self.database.begin() as session:
@@ -223,7 +219,7 @@ class House:
     ) -> None:
         for attempt in range(evaluations.MAX_ATTEMPTS):
             with self.database.begin() as session:
-                now = db.now(session) + timedelta(minutes=attempt)  # past the pause before each new try
+                now = db.now(session) + timedelta(minutes=attempt)  # after the pause before each attempt
                 evaluations.give_back(session, self._claim(session, submission_id, now), fault, now=now)
 
     def run(self, submission_id: int) -> None:
@@ -240,7 +236,7 @@ class House:
 
 
 class Browser:
-    """A test client that sends forms as a page of ours would: with the page's CSRF token."""
+    """A test client that sends forms with the page's CSRF token."""
 
     def __init__(self, client: FlaskClient) -> None:
         self.client = client
@@ -269,10 +265,10 @@ def _password_hash() -> str:
     return _hash[0]
 
 
-def build(folder: Path) -> House:
-    """A new installation: Ada and Bob play, Grace organises; Ada has joined."""
-    house = reopen(folder)
-    database, storage = house.database, house.storage
+def build(folder: Path) -> Site:
+    """Make an installation with participants Ada (joined), Bob, and organiser Grace."""
+    site = reopen(folder)
+    database, storage = site.database, site.storage
     db.Base.metadata.create_all(database.engine)
     files = []
     for name, content in (
@@ -317,47 +313,53 @@ def build(folder: Path) -> House:
             max_upload_bytes=200_000,
             changes={"closes_at": (now + timedelta(days=12)).isoformat()},
         )
-    house.user("ada")
-    house.user("bob")
-    house.user("grace", is_organiser=True)
-    house.join("ada")
-    return house
+    site.user("ada")
+    site.user("bob")
+    site.user("grace", is_organiser=True)
+    site.join("ada")
+    return site
 
 
-def reopen(folder: Path) -> House:
-    # No Redis answers there: a hint may always be lost, and no page may mind.
-    # A page that is kept for a second would hide what a test has just done.
+def reopen(folder: Path) -> Site:
+    # No Redis answers there: pages must work without hints.
+    # A cached page would hide what a test has just done.
     settings = Settings(data_dir=folder, redis_url="unix:///nowhere/heldout.sock", board_seconds=0)
     database = Database(settings.database)
-    event.listen(database.engine, "connect", _spare_the_disk)
+    event.listen(database.engine, "connect", _skip_syncing)
     app = create_app(settings, database=database)
     app.jinja_env.bytecode_cache = _compiled
-    return House(app, database, Storage(settings.storage), settings)
+    return Site(app, database, Storage(settings.storage), settings)
 
 
-# Every test has its own app, but the templates need compiling only once.
+# Each test has its own application, but templates are compiled only once.
 _compiled = jinja2.FileSystemBytecodeCache(tempfile.mkdtemp(prefix="heldout-templates-"))
 atexit.register(shutil.rmtree, _compiled.directory, ignore_errors=True)
 
 
-def _spare_the_disk(connection: Any, _record: Any) -> None:
+def _skip_syncing(connection: Any, _record: Any) -> None:
     connection.execute("PRAGMA synchronous = OFF")  # no test here cuts the power
 
 
-def competition(house: House) -> Competition:
-    with house.database.read() as session:
-        return competitions.by_slug(session, house.slug)
+def competition(site: Site) -> Competition:
+    with site.database.read() as session:
+        return competitions.by_slug(session, site.slug)
 
 
-def addresses(house: House, submission_id: int) -> list[tuple[str, str]]:
-    """(method, address) of every route there is; a route with a part unknown here fails the tests on purpose."""
-    return [(method, address) for method, _, address in routes(house, submission_id)]
+def addresses(site: Site, submission_id: int) -> list[tuple[str, str]]:
+    """Return (method, address) of each route.
+
+    A route with a parameter that `routes` does not know fails on purpose.
+    """
+    return [(method, address) for method, _, address in routes(site, submission_id)]
 
 
-def routes(house: House, submission_id: int, **ids: Any) -> list[tuple[str, str, str]]:
-    """(method, endpoint, address) of every route; `ids` are of objects other than the first of their kind."""
+def routes(site: Site, submission_id: int, **ids: Any) -> list[tuple[str, str, str]]:
+    """Return (method, endpoint, address) of each route.
+
+    `ids` name objects other than the first of their kind.
+    """
     example: dict[str, Any] = {
-        "slug": house.slug,
+        "slug": site.slug,
         "submission_id": submission_id,
         "name": "train.csv",
         "filename": "heldout.css",
@@ -368,8 +370,8 @@ def routes(house: House, submission_id: int, **ids: Any) -> list[tuple[str, str,
         "kind": "oof",
     } | ids
     found = []
-    with house.app.test_request_context():
-        for rule in house.app.url_map.iter_rules():
+    with site.app.test_request_context():
+        for rule in site.app.url_map.iter_rules():
             address = url_for(rule.endpoint, **{name: example[name] for name in rule.arguments})
             found += [
                 (method, rule.endpoint, address)

@@ -1,4 +1,4 @@
-"""Every route keeps the policy that tests/web/access_rules.py gives it, and every route has one."""
+"""Each route has an access rule in tests/web/access_rules.py and keeps it."""
 
 from __future__ import annotations
 
@@ -10,40 +10,40 @@ import pytest
 from werkzeug.test import TestResponse
 
 from app.integrity.inspections import Kind
-from tests.web.access_rules import POLICIES, SAFE, Who
+from tests.web.access_rules import ACCESS, SAFE, Access
 from tests.web.integrity_records import OOF, audited, inspected, own_rows, report, suspected
-from tests.web.site import CSV, Browser, House, routes
+from tests.web.site import CSV, Browser, Site, routes
 
-NOT_THERE = 7_777_777
+UNKNOWN_ID = 7_777_777
 FORM: dict[str, Any] = {"name": "x", "label": "x", "picked": "1", "action": "dismiss", "reason": "A reason."}
 
 
 @pytest.fixture
-def full(house: House) -> House:
-    """Something of every kind that an address can name, all of it Ada's; Bob has a team of his own."""
-    _first = house.browser("ada"), house.token("ada")  # the first of their kinds, which addresses name
-    submission_id = house.submit("ada", filename="adas-secret.csv")
+def full(site: Site) -> Site:
+    """An installation with one object of each kind, all Ada's."""
+    _first = site.browser("ada"), site.token("ada")  # number 1 of their kinds, as in the addresses
+    submission_id = site.submit("ada", filename="adas-secret.csv")
     assert submission_id == 1
-    house.score(submission_id, 0.5)
-    house.join("bob")
-    audited(house)
-    own_rows(house, submission_id, oof=OOF)
-    assert suspected(house, ("probing", "ada", None)) == [1]
-    return house
+    site.score(submission_id, 0.5)
+    site.join("bob")
+    audited(site)
+    own_rows(site, submission_id, oof=OOF)
+    assert suspected(site, ("probing", "ada", None)) == [1]
+    return site
 
 
-def of(house: House, *who: Who, **ids: int) -> list[tuple[str, str, str]]:
+def of(site: Site, *rules: Access, **ids: int) -> list[tuple[str, str, str]]:
     found = [
         (method, endpoint, address)
-        for method, endpoint, address in routes(house, ids.pop("submission_id", 1), **ids)
-        if POLICIES.get(f"{method} {endpoint}") in who
+        for method, endpoint, address in routes(site, ids.pop("submission_id", 1), **ids)
+        if ACCESS.get(f"{method} {endpoint}") in rules
     ]
     assert found
     return found
 
 
 def ask(browser: Browser, method: str, address: str, **options: Any) -> TestResponse:
-    """As the page's own form would, with every field that any form has."""
+    """Send a request like the page's form, with the fields of all forms."""
     if method not in SAFE and not address.startswith("/api/"):
         data = {"csrf_token": browser.csrf(), "file": (io.BytesIO(CSV), "a.csv"), **FORM}
         options |= {"data": data, "content_type": "multipart/form-data"}
@@ -52,33 +52,38 @@ def ask(browser: Browser, method: str, address: str, **options: Any) -> TestResp
     return browser.client.open(address, method=method, **options)
 
 
-def test_every_route_has_a_policy_and_every_policy_a_route(house: House) -> None:
-    there = {f"{method} {endpoint}" for method, endpoint, _ in routes(house, 1)}
-    without = sorted(there - set(POLICIES))
+def test_every_route_has_an_access_rule_and_every_rule_a_route(site: Site) -> None:
+    there = {f"{method} {endpoint}" for method, endpoint, _ in routes(site, 1)}
+    without = sorted(there - set(ACCESS))
     assert not without, (
-        f"{', '.join(without)}: nobody has said who may ask for this. Add to POLICIES in tests/web/access_rules.py "
-        f'a line such as "{without[0]}": Who.SIGNED_IN; the tests for it come by themselves.'
+        f"{', '.join(without)}: without an access rule. Add to ACCESS in tests/web/access_rules.py "
+        f'a line such as "{without[0]}": Access.SIGNED_IN; its tests are generated.'
     )
-    gone = sorted(set(POLICIES) - there)
+    gone = sorted(set(ACCESS) - there)
     assert not gone, (
-        f"{', '.join(gone)}: there is no such route; take the line out of tests/web/access_rules.py."
+        f"{', '.join(gone)}: there is no such route; remove the line from tests/web/access_rules.py."
     )
 
 
-def test_what_names_an_object_has_a_policy_that_asks_whose_it_is(house: House) -> None:
-    """A number in an address may be counted up by anybody."""
-    for rule in house.app.url_map.iter_rules():
+def test_routes_with_an_id_check_the_owner(site: Site) -> None:
+    """Ids in addresses can be guessed by counting."""
+    for rule in site.app.url_map.iter_rules():
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}:
             if any(name.endswith("_id") for name in rule.arguments):
-                who = POLICIES.get(f"{method} {rule.endpoint}")
-                assert who in (Who.OWN, Who.TEAM, Who.TOKEN_TEAM, Who.ORGANISER), rule.endpoint
+                rule_of_route = ACCESS.get(f"{method} {rule.endpoint}")
+                assert rule_of_route in (Access.OWN, Access.TEAM, Access.TOKEN_TEAM, Access.ORGANISER), (
+                    rule.endpoint
+                )
 
 
-def test_anothers_object_is_as_if_it_were_not_there(full: House) -> None:
-    """Not 403, which would tell that it exists; the very answer that a number never given out gets."""
+def test_objects_of_others_answer_like_unknown_ids(full: Site) -> None:
+    """The answer equals that for an unknown id.
+
+    A 403 would reveal that the object exists.
+    """
     bob, token = full.browser("bob"), full.token("bob")
-    none = {"submission_id": NOT_THERE, "sign_in_id": NOT_THERE, "token_id": NOT_THERE}
-    private = (Who.OWN, Who.TEAM, Who.TOKEN_TEAM)
+    none = {"submission_id": UNKNOWN_ID, "sign_in_id": UNKNOWN_ID, "token_id": UNKNOWN_ID}
+    private = (Access.OWN, Access.TEAM, Access.TOKEN_TEAM)
     for (method, endpoint, address), (*_, nowhere) in zip(
         of(full, *private), of(full, *private, **none), strict=True
     ):
@@ -88,59 +93,59 @@ def test_anothers_object_is_as_if_it_were_not_there(full: House) -> None:
             other = ask(bob, method, nowhere + suffix, headers=headers)
             assert answer.status_code == other.status_code == 404, (method, endpoint)
             assert "adas-secret" not in answer.text
-            assert nameless(answer, address) == nameless(other, nowhere), endpoint
+            assert without_number(answer, address) == without_number(other, nowhere), endpoint
 
 
-def nameless(answer: TestResponse, address: str) -> str:
-    """The answer without the number that was asked for."""
+def without_number(answer: TestResponse, address: str) -> str:
+    """Return the answer without the requested number."""
     number = next(part for part in address.split("/") if part.isdigit())
-    said = answer.text.replace(address, "ADDRESS").replace(f"submission {number} ", "submission N ")
-    said = re.sub(r'(<meta name="csrf-token" content=)"[^"]*"', r"\1", said)  # another one each second
-    return f"{answer.status} {answer.content_type}\n{said}"
+    text = answer.text.replace(address, "ADDRESS").replace(f"submission {number} ", "submission N ")
+    text = re.sub(r'(<meta name="csrf-token" content=)"[^"]*"', r"\1", text)  # changes each second
+    return f"{answer.status} {answer.content_type}\n{text}"
 
 
-def test_the_owner_and_for_reading_the_organiser_are_let_in(full: House) -> None:
-    """Or the tests above would hold for a house with every door walled up."""
-    for method, endpoint, address in of(full, Who.TEAM, Who.TOKEN_TEAM):
+def test_owners_may_act_and_organisers_may_read(full: Site) -> None:
+    """Otherwise the tests above would pass if all requests were refused."""
+    for method, endpoint, address in of(full, Access.TEAM, Access.TOKEN_TEAM):
         if method in SAFE:
             for name in ("ada", "grace"):
                 answer = ask(full.browser(name), method, address, headers=full.token(name))
                 assert answer.status_code == 200, (name, endpoint)
-    for method, endpoint, address in of(full, Who.OWN):
+    for method, endpoint, address in of(full, Access.OWN):
         answer = ask(full.browser("ada"), method, address)
         assert answer.status_code in (303, 422), (endpoint, answer.text)
 
 
-def test_an_organiser_may_not_act_for_a_team(full: House) -> None:
-    for method, endpoint, address in of(full, Who.OWN):
+def test_an_organiser_may_not_act_for_a_team(full: Site) -> None:
+    for method, endpoint, address in of(full, Access.OWN):
         assert ask(full.browser("grace"), method, address).status_code == 404, (method, endpoint)
-    for method, endpoint, address in of(full, Who.TOKEN_TEAM):
+    for method, endpoint, address in of(full, Access.TOKEN_TEAM):
         if method not in SAFE:
-            answer = ask(full.stranger(), method, address, headers=full.token("grace"))
+            answer = ask(full.visitor(), method, address, headers=full.token("grace"))
             assert answer.status_code == 404, (method, endpoint)
 
 
-def test_an_organisers_route_does_not_exist_for_others_and_does_for_organisers(full: House) -> None:
-    for browser in (full.stranger(), full.browser("ada"), full.browser("bob")):
-        for method, endpoint, address in of(full, Who.ORGANISER):
+def test_routes_of_organisers_exist_only_for_organisers(full: Site) -> None:
+    for browser in (full.visitor(), full.browser("ada"), full.browser("bob")):
+        for method, endpoint, address in of(full, Access.ORGANISER):
             for suffix in ("", "?part=pulse"):
                 answer = ask(browser, method, address + suffix, headers=full.token("ada"))
                 assert answer.status_code == 404, (method, endpoint)
     grace = full.browser("grace")
-    for method, endpoint, address in of(full, Who.ORGANISER):
+    for method, endpoint, address in of(full, Access.ORGANISER):
         answer = ask(grace, method, address)
         if method in SAFE:
             assert answer.status_code in (200, 303), (endpoint, answer.text)
         else:
-            # An empty form may name nothing that is there; the page itself must be.
+            # An empty form may name an unknown object; the route itself must exist.
             assert answer.status_code in (303, 404, 409, 422), (endpoint, answer.text)
             assert "There is no such page." not in answer.text, endpoint
 
 
-def test_the_api_wants_a_token_and_nothing_else_will_do(full: House) -> None:
-    for method, endpoint, address in of(full, Who.TOKEN, Who.TOKEN_TEAM):
+def test_the_api_accepts_only_a_token(full: Site) -> None:
+    for method, endpoint, address in of(full, Access.TOKEN, Access.TOKEN_TEAM):
         assert address.startswith("/api/")
-        for browser in (full.stranger(), full.browser("ada"), full.browser("grace")):
+        for browser in (full.visitor(), full.browser("ada"), full.browser("grace")):
             for headers in ({}, {"Authorization": "Bearer hld_wrong"}, {"Authorization": "Bearer "}):
                 answer = ask(browser, method, address, headers=headers)
                 assert answer.status_code == 401, (method, endpoint)
@@ -148,47 +153,47 @@ def test_the_api_wants_a_token_and_nothing_else_will_do(full: House) -> None:
     closed = [
         e
         for _, e, a in routes(full, 1)
-        if a.startswith("/api/") and e not in {e for _, e, _ in of(full, Who.TOKEN, Who.TOKEN_TEAM)}
+        if a.startswith("/api/") and e not in {e for _, e, _ in of(full, Access.TOKEN, Access.TOKEN_TEAM)}
     ]
-    assert closed == ["api.description"], "what the API is, anybody may read"
+    assert closed == ["api.description"], "the OpenAPI document is public"
 
 
-def test_a_revoked_token_or_sign_in_opens_nothing(full: House) -> None:
+def test_a_revoked_token_or_sign_in_gives_no_access(full: Site) -> None:
     ada, token = full.browser("ada"), full.token("ada")
     csrf = {"csrf_token": ada.csrf()}
     for number in range(1, 12):
         ada.client.post(f"/account/tokens/{number}/revoke", data=csrf)
         ada.client.post(f"/account/browsers/{number}/revoke", data=csrf)
-    for method, endpoint, address in of(full, Who.TOKEN, Who.TOKEN_TEAM):
+    for method, endpoint, address in of(full, Access.TOKEN, Access.TOKEN_TEAM):
         assert ask(ada, method, address, headers=token).status_code == 401, (method, endpoint)
-    for method, endpoint, address in of(full, Who.SIGNED_IN, Who.OWN, Who.TEAM):
+    for method, endpoint, address in of(full, Access.SIGNED_IN, Access.OWN, Access.TEAM):
         assert ask(ada, method, address).status_code == 303, (method, endpoint)
 
 
-def test_strangers_are_led_to_the_sign_in_from_what_wants_one(full: House) -> None:
-    stranger = full.stranger()
-    for method, endpoint, address in of(full, Who.SIGNED_IN, Who.OWN, Who.TEAM):
-        answer = ask(stranger, method, address)
+def test_visitors_are_redirected_to_sign_in(full: Site) -> None:
+    visitor = full.visitor()
+    for method, endpoint, address in of(full, Access.SIGNED_IN, Access.OWN, Access.TEAM):
+        answer = ask(visitor, method, address)
         assert answer.status_code == 303, (method, endpoint)
         assert answer.headers["Location"].startswith("/sign-in"), (method, endpoint)
-        part = ask(stranger, method, address, headers={"HX-Request": "true"})
+        part = ask(visitor, method, address, headers={"HX-Request": "true"})
         assert (part.status_code, part.text) == (401, ""), (method, endpoint)
-        program = ask(stranger, method, address, headers={"Accept": "application/json"})
+        program = ask(visitor, method, address, headers={"Accept": "application/json"})
         assert program.status_code == 401, (method, endpoint)
 
 
-def test_what_is_for_anybody_is(full: House) -> None:
+def test_public_routes_answer_visitors(full: Site) -> None:
     full.close()
     inspected(full, Kind.REPORT, report(["ada"]))
-    stranger = full.stranger()
-    for method, endpoint, address in of(full, Who.ANYBODY):
+    visitor = full.visitor()
+    for method, endpoint, address in of(full, Access.PUBLIC):
         if endpoint in ("accounts.setup", "pages.readyz"):
-            continue  # there is an organiser already; and readiness has tests of its own
+            continue  # there is an organiser already, and readiness has its own tests
         if method in SAFE and endpoint != "competitions.bundle":  # its file here is a stand-in
-            assert ask(stranger, method, address).status_code == 200, endpoint
+            assert ask(visitor, method, address).status_code == 200, endpoint
 
 
-def test_a_safe_method_changes_nothing(full: House) -> None:
+def test_a_safe_method_changes_nothing(full: Site) -> None:
     def rows() -> dict[str, list[Any]]:
         with full.database.engine.connect() as connection:
             names = connection.exec_driver_sql(
@@ -198,7 +203,7 @@ def test_a_safe_method_changes_nothing(full: House) -> None:
 
     people = [(full.browser(name), full.token(name)) for name in ("ada", "bob", "grace")]
     before = rows()
-    for browser, token in [*people, (full.stranger(), {})]:
+    for browser, token in [*people, (full.visitor(), {})]:
         for method, _, address in routes(full, 1):
             if method in SAFE:
                 ask(browser, method, address, headers=token)

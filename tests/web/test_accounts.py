@@ -11,19 +11,19 @@ from app.base import config
 from app.base.models import SignInAttempt, User
 from app.people import accounts, first_organiser
 from app.web.context import safe_next
-from tests.web.site import PASSWORD, House
+from tests.web.site import PASSWORD, Site
 
 
-def test_one_can_sign_up_and_is_signed_in(house: House) -> None:
-    browser = house.stranger()
+def test_signing_up_signs_in(site: Site) -> None:
+    browser = site.visitor()
     answer = browser.post("/sign-up", {"name": "Eve", "password": PASSWORD})
     assert (answer.status_code, answer.location) == (303, "/")
     assert "Welcome, eve." in browser.get("/").text
     assert browser.get("/account").status_code == 200
 
 
-def test_a_taken_name_and_a_short_password_are_refused_in_words_on_the_form(house: House) -> None:
-    browser = house.stranger()
+def test_a_taken_name_and_a_short_password_are_refused_on_the_form(site: Site) -> None:
+    browser = site.visitor()
     taken = browser.post("/sign-up", {"name": "ada", "password": PASSWORD})
     assert taken.status_code == 409
     assert "The name ada is taken" in taken.text
@@ -33,15 +33,15 @@ def test_a_taken_name_and_a_short_password_are_refused_in_words_on_the_form(hous
     assert "it must have at least 8" in short.text
 
 
-def test_nobody_signs_up_where_registration_is_closed(house: House) -> None:
-    browser = house.with_settings(registration="closed").stranger()
+def test_closed_registration_refuses_sign_up(site: Site) -> None:
+    browser = site.with_settings(registration="closed").visitor()
     assert browser.get("/sign-up").status_code == 404
     assert browser.post("/sign-up", {"name": "eve", "password": PASSWORD}).status_code == 404
     assert "/sign-up" not in browser.get("/sign-in").text
 
 
-def test_signing_in_and_out(house: House) -> None:
-    browser = house.stranger()
+def test_signing_in_and_out(site: Site) -> None:
+    browser = site.visitor()
     answer = browser.post("/sign-in", {"name": "ada", "password": PASSWORD, "next": "/account"})
     assert (answer.status_code, answer.location) == (303, "/account")
     assert browser.get("/account").status_code == 200
@@ -49,8 +49,8 @@ def test_signing_in_and_out(house: House) -> None:
     assert browser.get("/account").location == "/sign-in?next=/account"
 
 
-def test_a_wrong_password_and_an_unknown_name_get_the_same_words(house: House) -> None:
-    browser = house.stranger()
+def test_a_wrong_password_and_an_unknown_name_get_the_same_message(site: Site) -> None:
+    browser = site.visitor()
     wrong = browser.post("/sign-in", {"name": "ada", "password": "not it at all"})
     unknown = browser.post("/sign-in", {"name": "nobody", "password": "not it at all"})
     assert (wrong.status_code, unknown.status_code) == (401, 401)
@@ -58,20 +58,20 @@ def test_a_wrong_password_and_an_unknown_name_get_the_same_words(house: House) -
     assert "The name or the password is wrong." in unknown.text
 
 
-def test_signing_in_drops_the_session_that_was_there_before(house: House) -> None:
-    browser = house.stranger()
+def test_signing_in_drops_the_earlier_session(site: Site) -> None:
+    browser = site.visitor()
     with browser.client.session_transaction() as cookie:
-        cookie["planted"] = "by somebody else"
+        cookie["planted"] = "by an attacker"
     before = browser.csrf()
     browser.post("/sign-in", {"name": "ada", "password": PASSWORD})
     with browser.client.session_transaction() as cookie:
         assert "planted" not in cookie
-    # A token from before the sign-in no longer fits.
+    # A CSRF token from before the sign-in is invalid.
     assert browser.client.post("/sign-out", data={"csrf_token": before}).status_code == 400
 
 
-def test_the_sixth_try_for_an_account_within_a_minute_is_not_even_hashed(house: House) -> None:
-    browser = house.stranger()
+def test_the_sixth_attempt_for_an_account_within_a_minute_is_refused(site: Site) -> None:
+    browser = site.visitor()
     for _ in range(5):
         assert browser.post("/sign-in", {"name": "ada", "password": "guess guess"}).status_code == 401
     sixth = browser.post("/sign-in", {"name": "ADA ", "password": PASSWORD})
@@ -80,12 +80,12 @@ def test_the_sixth_try_for_an_account_within_a_minute_is_not_even_hashed(house: 
     assert browser.post("/sign-in", {"name": "bob", "password": PASSWORD}).status_code == 303
 
 
-def test_nobody_is_kept_from_changing_a_password_by_who_floods_the_sign_in(house: House) -> None:
-    stranger = house.stranger()
+def test_a_flood_of_sign_ins_does_not_block_a_password_change(site: Site) -> None:
+    visitor = site.visitor()
     for _ in range(6):
-        answer = stranger.post("/sign-in", {"name": "ada", "password": "guess guess"})
+        answer = visitor.post("/sign-in", {"name": "ada", "password": "guess guess"})
     assert answer.status_code == 429
-    ada = house.browser("ada")
+    ada = site.browser("ada")
     change = {"current": PASSWORD, "password": "a new long one"}
     assert ada.post("/account/password", change).status_code == 303
     for _ in range(5):
@@ -93,10 +93,10 @@ def test_nobody_is_kept_from_changing_a_password_by_who_floods_the_sign_in(house
     assert ada.post("/account/password", {**change, "current": "a new long one"}).status_code == 429
 
 
-def test_a_refused_try_neither_writes_nor_hashes(
-    house: House, statements: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch
+def test_a_refused_attempt_neither_writes_nor_hashes(
+    site: Site, statements: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    browser = house.stranger()
+    browser = site.visitor()
     token = {"csrf_token": browser.csrf(), "name": "ada", "password": "guess guess"}
     for _ in range(5):
         browser.client.post("/sign-in", data=token)
@@ -106,22 +106,22 @@ def test_a_refused_try_neither_writes_nor_hashes(
     assert all(s.startswith("SELECT") for s in statements())
 
 
-def test_no_session_is_held_while_a_password_is_hashed(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_session_is_held_while_a_password_is_hashed(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     open_sessions = []
     verify = accounts.verify
 
-    def look(user: User | None, password: str) -> User:
-        pools = (house.database.engine.pool, house.database._reader.pool)
-        open_sessions.append([pool.checkedout() for pool in pools])  # type: ignore[attr-defined]  # QueuePool's
+    def counting(user: User | None, password: str) -> User:
+        pools = (site.database.engine.pool, site.database._reader.pool)
+        open_sessions.append([pool.checkedout() for pool in pools])  # type: ignore[attr-defined]
         return verify(user, password)
 
-    monkeypatch.setattr(accounts, "verify", look)
-    house.stranger().post("/sign-in", {"name": "ada", "password": PASSWORD})
+    monkeypatch.setattr(accounts, "verify", counting)
+    site.visitor().post("/sign-in", {"name": "ada", "password": PASSWORD})
     assert open_sessions == [[0, 0]]
 
 
-def test_when_all_places_to_hash_are_taken_the_next_is_refused_and_not_counted(house: House) -> None:
-    browser = house.stranger()
+def test_without_a_free_hashing_slot_an_attempt_is_refused_and_not_counted(site: Site) -> None:
+    browser = site.visitor()
     with ExitStack() as four:
         for _ in range(4):
             four.enter_context(accounts.hashing_slot())
@@ -129,13 +129,13 @@ def test_when_all_places_to_hash_are_taken_the_next_is_refused_and_not_counted(h
             answer = browser.post(path, {"name": "ada", "password": PASSWORD})
             assert answer.status_code == 429
             assert "Please try again in a few seconds" in answer.text
-    with house.database.read() as session:
+    with site.database.read() as session:
         assert session.scalar(select(func.count()).select_from(SignInAttempt)) == 0
     assert browser.post("/sign-in", {"name": "ada", "password": PASSWORD}).status_code == 303
 
 
-def test_one_address_makes_only_so_many_accounts_an_hour(house: House) -> None:
-    browser = house.with_settings(sign_ups_per_hour=2).stranger()
+def test_sign_ups_per_address_and_hour_are_limited(site: Site) -> None:
+    browser = site.with_settings(sign_ups_per_hour=2).visitor()
     for name in ("eve", "dan"):
         assert browser.post("/sign-up", {"name": name, "password": PASSWORD}).status_code == 303
     third = browser.post("/sign-up", {"name": "kim", "password": PASSWORD})
@@ -145,8 +145,8 @@ def test_one_address_makes_only_so_many_accounts_an_hour(house: House) -> None:
     assert browser.post("/sign-up", {"name": "kim", "password": PASSWORD}, **elsewhere).status_code == 303
 
 
-def test_a_revoked_browser_is_signed_out(house: House) -> None:
-    here, there = house.browser("ada"), house.browser("ada")
+def test_a_revoked_browser_is_signed_out(site: Site) -> None:
+    here, there = site.browser("ada"), site.browser("ada")
     page = here.get("/account").text
     assert page.count("this browser") == 1
     (revoke,) = re.findall(r'action="(/account/browsers/\d+/revoke)"', page)
@@ -155,31 +155,31 @@ def test_a_revoked_browser_is_signed_out(house: House) -> None:
     assert here.get("/account").status_code == 200
 
 
-def test_nobody_revokes_what_is_somebody_elses(house: House) -> None:
-    ada, bob = house.browser("ada"), house.browser("bob")
-    house.token("bob")
+def test_browsers_and_tokens_of_others_cannot_be_revoked(site: Site) -> None:
+    ada, bob = site.browser("ada"), site.browser("bob")
+    site.token("bob")
     assert bob.get("/account").status_code == 200
     for path in ("/account/browsers/2/revoke", "/account/tokens/1/revoke"):
         assert ada.post(path).status_code == 404
     assert bob.get("/account").status_code == 200
 
 
-def test_changing_the_password_signs_every_other_browser_out(house: House) -> None:
-    here, there = house.browser("ada"), house.browser("ada")
+def test_changing_the_password_signs_out_all_other_browsers(site: Site) -> None:
+    here, there = site.browser("ada"), site.browser("ada")
     wrong = here.post("/account/password", {"current": "not it at all", "password": "a new long one"})
     assert wrong.status_code == 422
-    assert "nothing was changed" in wrong.text
+    assert "Nothing was changed" in wrong.text
     done = here.post("/account/password", {"current": PASSWORD, "password": "a new long one"})
     assert done.status_code == 303
     assert here.get("/account").status_code == 200
     assert there.get("/account").status_code == 303
-    fresh = house.stranger()
+    fresh = site.visitor()
     assert fresh.post("/sign-in", {"name": "ada", "password": PASSWORD}).status_code == 401
     assert fresh.post("/sign-in", {"name": "ada", "password": "a new long one"}).status_code == 303
 
 
-def test_a_token_is_shown_once_works_and_can_be_revoked(house: House) -> None:
-    browser = house.browser("ada")
+def test_a_token_is_shown_once_works_and_can_be_revoked(site: Site) -> None:
+    browser = site.browser("ada")
     page = browser.post("/account/tokens", {"label": "my notebook"}).text
     (secret,) = re.findall(r"hld_[\w-]{20,}", page)
     assert "my notebook" in page
@@ -212,34 +212,34 @@ def test_a_token_is_shown_once_works_and_can_be_revoked(house: House) -> None:
         "",
     ],
 )
-def test_signing_in_leads_only_to_this_site(target: str, house: House) -> None:
+def test_sign_in_redirects_only_to_this_site(target: str, site: Site) -> None:
     assert safe_next(target, "/") == "/"
-    answer = house.stranger().post("/sign-in", {"name": "ada", "password": PASSWORD, "next": target})
+    answer = site.visitor().post("/sign-in", {"name": "ada", "password": PASSWORD, "next": target})
     assert answer.location == "/"
 
 
-def test_a_place_on_this_site_is_gone_on_to(house: House) -> None:
+def test_a_path_of_this_site_is_a_safe_redirect(site: Site) -> None:
     assert safe_next("/competitions/biopsy?page=2#me", "/") == "/competitions/biopsy?page=2#me"
 
 
-def test_the_cookie_is_kept_from_scripts_and_other_sites(house: House) -> None:
-    browser = house.with_settings(cookie_secure=True).stranger()
+def test_the_cookie_is_httponly_samesite_and_secure(site: Site) -> None:
+    browser = site.with_settings(cookie_secure=True).visitor()
     header = browser.get("/sign-in").headers["Set-Cookie"]
     assert "HttpOnly" in header
     assert "SameSite=Lax" in header
     assert "Secure" in header
 
 
-def without_organiser(house: House) -> str:
-    """The address of the page for the first organiser."""
-    with house.database.begin() as session:
+def without_organiser(site: Site) -> str:
+    """Return the address of the setup page."""
+    with site.database.begin() as session:
         session.execute(update(User).values(is_organiser=False))
-    return f"/setup?token={first_organiser.token(config.secret_key(house.settings))}"
+    return f"/setup?token={first_organiser.token(config.secret_key(site.settings))}"
 
 
-def test_the_first_organiser_is_made_once_by_who_holds_the_token(house: House) -> None:
-    address = without_organiser(house)
-    browser = house.stranger()
+def test_the_first_organiser_is_created_once_with_the_token(site: Site) -> None:
+    address = without_organiser(site)
+    browser = site.visitor()
     page = browser.get(address)
     assert page.status_code == 200
     token = address.partition("=")[2]
@@ -249,21 +249,21 @@ def test_the_first_organiser_is_made_once_by_who_holds_the_token(house: House) -
     done = browser.post("/setup", {"token": token, "name": "Root", "password": PASSWORD})
     assert (done.status_code, done.location) == (303, "/")
     assert "Organiser" in browser.get("/account").text
-    assert house.viewer("root").is_organiser
-    assert house.stranger().get(address).status_code == 404
+    assert site.viewer("root").is_organiser
+    assert site.visitor().get(address).status_code == 404
     second = {"token": token, "name": "second", "password": PASSWORD}
-    assert house.stranger().post("/setup", second).status_code == 404
+    assert site.visitor().post("/setup", second).status_code == 404
     assert token not in browser.get("/").text
 
 
 @pytest.mark.parametrize("query", ["", "?token=", "?token=wrong", "?token=%C3%A4", "?token=%00%FF"])
-def test_without_the_token_there_is_no_page_for_the_first_organiser(query: str, house: House) -> None:
-    without_organiser(house)
-    browser = house.stranger()
+def test_setup_does_not_exist_without_the_token(query: str, site: Site) -> None:
+    without_organiser(site)
+    browser = site.visitor()
     assert browser.get(f"/setup{query}").status_code == 404
     assert browser.post(f"/setup{query}", {"name": "eve", "password": PASSWORD}).status_code == 404
 
 
-def test_with_an_organiser_the_right_token_is_worth_nothing(house: House) -> None:
-    token = first_organiser.token(config.secret_key(house.settings))
-    assert house.stranger().get(f"/setup?token={token}").status_code == 404
+def test_setup_does_not_exist_once_there_is_an_organiser(site: Site) -> None:
+    token = first_organiser.token(config.secret_key(site.settings))
+    assert site.visitor().get(f"/setup?token={token}").status_code == 404

@@ -1,4 +1,7 @@
-"""Requests made up from the API's own description, by everybody: no fault of ours, no answer nobody described."""
+"""Fuzz the API from its OpenAPI document, as each role.
+
+No request may cause a server error or an answer that the document does not describe.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +14,14 @@ from hypothesis import strategies as st
 from schemathesis import GenerationMode
 
 from app.web.api.openapi import DOCUMENT
-from tests.web.site import CSV, House
+from tests.web.site import CSV, Site
 
 SCHEMA = schemathesis.openapi.from_dict(DOCUMENT)
-OPERATIONS = {result.ok().label: result.ok() for result in SCHEMA.get_all_operations()}  # type: ignore[union-attr]
-# What a path names that is there, and what lies at the edge: made-up names alone never get past the first 404.
+OPERATIONS = {
+    result.ok().label: result.ok()  # type: ignore[union-attr]
+    for result in SCHEMA.get_all_operations()
+}
+# Existing names and edge cases: random names alone would only get 404.
 NAMED: dict[str, list[Any]] = {
     "slug": ["biopsy"] * 5 + ["Biopsy", "a" * 60],
     "name": ["train.csv", "../private/solution.csv", "a\x00b", "%2e%2e/x"],
@@ -25,26 +31,31 @@ NAMED: dict[str, list[Any]] = {
 
 
 @pytest.fixture
-def played(house: House) -> House:
-    house.score(house.submit("ada"), 0.3)
-    house.reject(house.submit("ada", CSV + b"\n"))
-    return house
+def site_with_scores(site: Site) -> Site:
+    site.score(site.submit("ada"), 0.3)
+    site.reject(site.submit("ada", CSV + b"\n"))
+    return site
 
 
-def test_the_whole_description_is_tried() -> None:
+def test_every_operation_is_fuzzed() -> None:
     assert len(OPERATIONS) == sum(map(len, DOCUMENT["paths"].values()))
 
 
 @pytest.mark.parametrize("label", OPERATIONS)
-def test_no_request_that_the_description_allows_is_a_fault(played: House, label: str) -> None:
+def test_no_described_request_causes_a_server_error(site_with_scores: Site, label: str) -> None:
     operation = OPERATIONS[label]
-    roles: list[dict[str, str]] = [{}, played.token("ada"), played.token("bob"), played.token("grace")]
-    played.app.config["PROPAGATE_EXCEPTIONS"] = False  # a fault is the 500 it would be
+    roles: list[dict[str, str]] = [
+        {},
+        site_with_scores.token("ada"),
+        site_with_scores.token("bob"),
+        site_with_scores.token("grace"),
+    ]
+    site_with_scores.app.config["PROPAGATE_EXCEPTIONS"] = False  # an error becomes the 500 of production
     described = set(operation.definition.raw["responses"])
 
     def whole(environ: Any, start: Any) -> list[bytes]:
-        """The app, read to its end and closed, as a server does."""
-        pieces = played.app(environ, start)
+        """Call the application, read its answer and close it, as a server does."""
+        pieces = site_with_scores.app(environ, start)
         try:
             return [b"".join(pieces)]
         finally:
@@ -71,7 +82,7 @@ def test_no_request_that_the_description_allows_is_a_fault(played: House, label:
         answer = case.call(app=whole)
         status, kind = answer.status_code, answer.headers["content-type"][0]
         assert status < 500, (case.as_curl_command(), answer.text)
-        if status >= 400:  # the description's "default" is any refusal, with its reason in words
+        if status >= 400:  # "default" in the document is any refusal
             assert kind == "application/problem+json", (case.as_curl_command(), status, answer.text[:300])
             assert answer.json()["status"] == status
         else:

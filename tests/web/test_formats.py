@@ -27,7 +27,7 @@ NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
         (None, "–"),
     ],
 )
-def test_numbers_are_short_and_lose_no_meaning(value: float | None, text: str) -> None:
+def test_numbers_are_rounded_and_grouped(value: float | None, text: str) -> None:
     assert formats.number(value) == text
 
 
@@ -62,7 +62,7 @@ def test_relative_times(seconds: int, text: str) -> None:
     assert formats.relative(NOON + timedelta(seconds=seconds), NOON) == text
 
 
-def test_times_are_the_competitions_own() -> None:
+def test_times_use_the_competitions_time_zone() -> None:
     assert formats.moment(NOON, "Europe/Berlin") == "2026-11-22 13:00"
     assert formats.exact(NOON, "Asia/Kolkata") == "2026-11-22 17:30:00 Asia/Kolkata"
 
@@ -97,7 +97,7 @@ def test_a_chart_stays_inside_its_frame(scores: list[float], greater: bool) -> N
     assert all(b - a >= charts.LABEL_GAP - 0.01 for a, b in pairwise(labels))
 
 
-def test_one_wild_score_does_not_flatten_the_others() -> None:
+def test_one_outlier_does_not_flatten_the_others() -> None:
     chart = charts.history([(1, 34.5), (2, 0.5), (3, 0.3)], [("a", 0.2), ("b", 0.7)], greater_is_better=False)
     assert chart is not None
     assert chart.points[0].is_cut

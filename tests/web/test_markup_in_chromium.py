@@ -1,7 +1,7 @@
-"""Markup in everything that people may write, shown by a real browser: no script runs, and none even tries.
+"""Texts of users full of markup, shown in Chromium: no script runs.
 
-The policy would stop a script that escaped its quotes; here that counts as failed too, since the listener
-must not hear a single violation.
+The content policy would block an unescaped script. That counts as a failure here too: no violation may be
+reported.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from app.integrity.inspections import Kind
 from app.people import accounts
 from scorer.report import Notice, Problem, Report
 from tests.web.integrity_records import AUDIT, audited, inspected, report, suspected
-from tests.web.site import CSV, House, build
+from tests.web.site import CSV, Site, build
 from tests.web.test_pages_in_chromium import address, chromium  # fixtures
 
 __all__ = ["address", "chromium"]
@@ -88,72 +88,75 @@ PAYLOADS = [out + tag for tag in TAGS for out in OUT_OF]
 LISTENER = """
     window.seen = [];
     window.ran = () => seen.push('a script ran');
-    addEventListener('securitypolicyviolation', e => seen.push('policy: ' + e.violatedDirective + ' ' + e.blockedURI + ' ' + e.sample));
+    addEventListener('securitypolicyviolation',
+        e => seen.push('policy: ' + e.violatedDirective + ' ' + e.blockedURI + ' ' + e.sample));
 """
 FOREIGN = """
-    [...document.querySelectorAll('iframe, object, embed, base, audio, style, main script, main form:not([action^="/"]), [srcdoc]')]
-        .concat([...document.querySelectorAll('*')].filter(e => [...e.attributes].some(a => /^on|^hx-on/.test(a.name))))
+    [...document.querySelectorAll('iframe, object, embed, base, audio, style, main script, [srcdoc], '
+            + 'main form:not([action^="/"])')]
+        .concat([...document.querySelectorAll('*')]
+            .filter(e => [...e.attributes].some(a => /^on|^hx-on/.test(a.name))))
         .concat([...document.querySelectorAll('a[href]')].filter(a => !/^(https?|mailto):$/.test(a.protocol)))
         .map(e => e.outerHTML.slice(0, 120))
 """
 
 
 def some(i: int, n: int = 1) -> str:
-    """The i-th payload, or n from there on."""
+    """Return the i-th payload, or n of them from there."""
     return " ".join(PAYLOADS[(i * n + k) % len(PAYLOADS)] for k in range(n))
 
 
 @pytest.fixture(scope="module")
-def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    """Every text that somebody may choose is markup: 203 pieces of it, many on each page."""
+def busy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """An installation where each text of a user is markup: 203 pieces."""
     assert len(PAYLOADS) > 200
-    house = build(tmp_path_factory.mktemp("markup"))
-    house.change(daily_limit=1000, pending_limit=1000, rejected_limit=1000)
+    site = build(tmp_path_factory.mktemp("markup"))
+    site.change(daily_limit=1000, pending_limit=1000, rejected_limit=1000)
     for i, piece in enumerate(PAYLOADS):
-        number = house.submit("ada", CSV + b"\n" * i, piece.replace("/", "\u2215") if i % 2 else piece, piece)
+        number = site.submit("ada", CSV + b"\n" * i, piece.replace("/", "\u2215") if i % 2 else piece, piece)
         if i % 3 == 0:
-            house.reject(number, Problem("NOT_A_NUMBER", piece, 2, piece[:60], piece[:60], piece[:60]))
+            site.reject(number, Problem("NOT_A_NUMBER", piece, 2, piece[:60], piece[:60], piece[:60]))
         elif i % 3 == 1:
-            with house.database.begin() as session:
+            with site.database.begin() as session:
                 noted = Report(
                     public=0.5, private=0.5, notices=(Notice("ORDER", piece),), provenance={"worker": piece}
                 )
-                evaluations.record_scored(session, house._claim(session, number), noted, now=db.now(session))
+                evaluations.record_scored(session, site._claim(session, number), noted, now=db.now(session))
         elif i % 30 == 2:
-            house.fail(number, f"{piece}\n{some(i + 1)}")
+            site.fail(number, f"{piece}\n{some(i + 1)}")
         else:
-            house.reject(number)
+            site.reject(number)
     fitting = [piece for piece in dict.fromkeys(PAYLOADS) if len(piece) <= 60 and piece.isprintable()]
     for i, piece in enumerate(fitting):
         if i % 2:
-            house.baseline(piece, 0.3 + i / 1000, 0.4)
+            site.baseline(piece, 0.3 + i / 1000, 0.4)
     for i, piece in enumerate(fitting[:40:2]):
-        house.user(f"team-{i}")
-        house.join(f"team-{i}")
-        with house.database.begin() as session:
-            competition = competitions.by_slug(session, house.slug)
+        site.user(f"team-{i}")
+        site.join(f"team-{i}")
+        with site.database.begin() as session:
+            competition = competitions.by_slug(session, site.slug)
             user = accounts.by_name(session, f"team-{i}")
             team = teams.of(session, competition, user.id)
             assert team is not None
             teams.rename(session, team, piece)
-        house.score(house.submit(f"team-{i}", f"id,target\n{i},1\n".encode()), 0.2 + i / 100)
+        site.score(site.submit(f"team-{i}", f"id,target\n{i},1\n".encode()), 0.2 + i / 100)
     assert (
-        house.browser("ada").post("/competitions/biopsy/team", {"name": fitting[1][:50] + "x"}).status_code
+        site.browser("ada").post("/competitions/biopsy/team", {"name": fitting[1][:50] + "x"}).status_code
         == 303
     )
-    audited(house)
+    audited(site)
     case = suspected(
-        house, ("probing", fitting[0], fitting[2]), detail={piece: [piece] for piece in PAYLOADS[:150]}
+        site, ("probing", fitting[0], fitting[2]), detail={piece: [piece] for piece in PAYLOADS[:150]}
     )[0]
     assert case == 1
-    everywhere(house, fitting)
-    yield house
-    house.database.dispose()
+    everywhere(site, fitting)
+    yield site
+    site.database.dispose()
 
 
-def everywhere(house: House, fitting: list[str]) -> None:
-    """What an organiser writes: the challenge's texts, reasons, and further competitions with such titles."""
-    with house.database.begin() as session:
+def everywhere(site: Site, fitting: list[str]) -> None:
+    """Fill texts of organisers: challenge, reasons, titles of competitions."""
+    with site.database.begin() as session:
         now = db.now(session)
         version = session.get_one(ChallengeVersion, 1)
         manifest = copy.deepcopy(version.manifest)
@@ -185,7 +188,7 @@ def everywhere(house: House, fitting: list[str]) -> None:
         for i in range(20):
             extensions.grant(
                 session,
-                competitions.by_slug(session, house.slug),
+                competitions.by_slug(session, site.slug),
                 fitting[2 * i],
                 reason=some(i, 2).rjust(10, "x"),
                 by=some(i)[:60],
@@ -193,7 +196,7 @@ def everywhere(house: House, fitting: list[str]) -> None:
                 daily_extra=1,
             )
         for i in range(30):
-            events.log(session, some(i)[:60], some(i + 1)[:60], house.slug, now=now, reason=some(i, 7))
+            events.log(session, some(i)[:60], some(i + 1)[:60], site.slug, now=now, reason=some(i, 7))
         short = [piece for piece in PAYLOADS if len(piece) <= 120]
         for i, piece in enumerate(short[::3]):
             competitions.open_(
@@ -202,8 +205,8 @@ def everywhere(house: House, fitting: list[str]) -> None:
 
 
 @pytest.fixture
-def look(chromium: Browser, town: House, address: str) -> Iterator[Callable[..., Page]]:
-    """Open a page as somebody and see that nothing of what people wrote has become part of it."""
+def look(chromium: Browser, busy: Site, address: str) -> Iterator[Callable[..., Page]]:
+    """Open a page and check that no text of a user became markup."""
     contexts: dict[str, Page] = {}
     wrong: list[str] = []
 
@@ -215,17 +218,17 @@ def look(chromium: Browser, town: House, address: str) -> Iterator[Callable[...,
         if not request.url.startswith((address, "data:")):
             wrong.append(request.url)
 
-    def open_(who: str, path: str) -> Page:
-        if who not in contexts:
+    def open_(user: str, path: str) -> Page:
+        if user not in contexts:
             context = chromium.new_context(base_url=address)
             context.add_init_script(LISTENER)
-            cookie = town.browser(who).client.get_cookie("heldout")
+            cookie = busy.browser(user).client.get_cookie("heldout")
             assert cookie is not None
             context.add_cookies([{"name": "heldout", "value": cookie.value, "url": address}])
-            page = contexts[who] = context.new_page()
+            page = contexts[user] = context.new_page()
             page.on("dialog", asked_us)
             page.on("request", asked_elsewhere)
-        page = contexts[who]
+        page = contexts[user]
         answer = page.goto(path)
         assert answer is not None
         assert answer.status == 200, path
@@ -238,7 +241,7 @@ def look(chromium: Browser, town: House, address: str) -> Iterator[Callable[...,
     assert wrong == []
 
 
-def test_what_teams_write_stays_text(look: Callable[..., Page], town: House) -> None:
+def test_texts_of_teams_are_escaped(look: Callable[..., Page], busy: Site) -> None:
     shown = 0
     before = ""
     for _ in range(5):
@@ -258,7 +261,7 @@ def test_what_teams_write_stays_text(look: Callable[..., Page], town: House) -> 
     look("ada", "/competitions/biopsy/submit")
 
 
-def test_what_organisers_read_and_write_stays_text(look: Callable[..., Page], town: House) -> None:
+def test_texts_of_organisers_are_escaped(look: Callable[..., Page], busy: Site) -> None:
     page = look("grace", "/competitions/biopsy/organise")
     assert page.locator("text=onerror=ran()").count() > 20
     for state in ("rejected", "failed", "scored"):
@@ -273,22 +276,22 @@ def test_what_organisers_read_and_write_stays_text(look: Callable[..., Page], to
         look("bob", f"/competitions/other-{i}")
 
 
-def test_what_a_report_and_a_disqualification_say_stays_text(look: Callable[..., Page], town: House) -> None:
-    town.close()
-    inspected(town, Kind.REPORT, report([piece[:60] for piece in PAYLOADS[:60]]))
+def test_texts_of_a_report_and_a_disqualification_are_escaped(look: Callable[..., Page], busy: Site) -> None:
+    busy.close()
+    inspected(busy, Kind.REPORT, report([piece[:60] for piece in PAYLOADS[:60]]))
     look("bob", "/competitions/biopsy/report")
     look("grace", "/competitions/biopsy/report")
     look("bob", "/competitions/biopsy/leaderboard")
 
 
-def test_no_payload_can_be_a_user_name(town: House) -> None:
+def test_no_payload_can_be_a_user_name(busy: Site) -> None:
     for piece in PAYLOADS:
-        with town.database.begin() as session, pytest.raises(Refused):
+        with busy.database.begin() as session, pytest.raises(Refused):
             accounts.register(session, piece[:40], None, now=db.now(session))
 
 
-def test_the_listener_would_hear_it(chromium: Browser) -> None:
-    """The same pieces as they are, on a page without our care: with a policy they are heard, without they run."""
+def test_the_listener_reports_unescaped_payloads(chromium: Browser) -> None:
+    """Unescaped payloads run, or with a content policy are reported."""
     context = chromium.new_context()
     context.add_init_script(LISTENER)
     page = context.new_page()

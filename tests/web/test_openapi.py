@@ -1,4 +1,4 @@
-"""The description of the API says what the API does: every route, every field, every refusal."""
+"""The OpenAPI document matches the API: routes, fields, refusals."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import jsonschema
 import schemathesis
 
 from app.web.api.openapi import DOCUMENT
-from tests.web.site import CSV, House
+from tests.web.site import CSV, Site
 
 
 def operations() -> Iterator[tuple[str, str, dict[str, Any]]]:
@@ -20,11 +20,11 @@ def operations() -> Iterator[tuple[str, str, dict[str, Any]]]:
             yield path, method.upper(), operation
 
 
-def test_the_description_and_the_url_map_name_the_same_routes(house: House) -> None:
+def test_document_and_url_map_have_the_same_routes(site: Site) -> None:
     described = {(path, method) for path, method, _ in operations()}
     served = {
         (re.sub(r"<(?:[^:>]+:)?(\w+)>", r"{\1}", rule.rule), method)
-        for rule in house.app.url_map.iter_rules()
+        for rule in site.app.url_map.iter_rules()
         if rule.rule.startswith("/api/v1/")
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
     }
@@ -44,8 +44,8 @@ def test_every_part_of_a_path_is_described() -> None:
     assert len(names) == len(set(names))
 
 
-def test_the_description_is_valid_openapi_and_needs_no_token(house: House) -> None:
-    answer = house.stranger().get("/api/v1/openapi.json")
+def test_the_document_is_valid_openapi_and_needs_no_token(site: Site) -> None:
+    answer = site.visitor().get("/api/v1/openapi.json")
     assert answer.json == DOCUMENT
     schemathesis.openapi.from_dict(DOCUMENT).validate()
     for name, schema in DOCUMENT["components"]["schemas"].items():
@@ -53,7 +53,7 @@ def test_the_description_is_valid_openapi_and_needs_no_token(house: House) -> No
 
 
 def _closed(schema: Any) -> Any:
-    """The same, where an object with a field nobody described is wrong."""
+    """Return the schema with additional properties forbidden."""
     if isinstance(schema, list):
         return [_closed(one) for one in schema]
     if not isinstance(schema, dict):
@@ -67,8 +67,8 @@ def _closed(schema: Any) -> Any:
 CLOSED = _closed(copy.deepcopy(DOCUMENT))
 
 
-def conforms(house: House, path: str, method: str, address: str, headers: dict[str, str], **more: Any) -> int:
-    answer = house.stranger().client.open(address, method=method, headers=headers, **more)
+def conforms(site: Site, path: str, method: str, address: str, headers: dict[str, str], **more: Any) -> int:
+    answer = site.visitor().client.open(address, method=method, headers=headers, **more)
     responses = CLOSED["paths"][path][method.lower()]["responses"]
     described = responses[str(answer.status_code)]
     if "$ref" in described:
@@ -79,30 +79,30 @@ def conforms(house: House, path: str, method: str, address: str, headers: dict[s
     return answer.status_code
 
 
-def test_real_answers_of_every_route_have_exactly_the_described_fields(house: House) -> None:
-    rejected, failed, scored = (house.submit("ada", CSV + b"\n" * n) for n in range(3))
-    house.reject(rejected)
-    house.fail(failed)
-    house.score(scored, 0.3)
-    house.baseline("Prior only", 0.66, 0.65)
-    waiting = house.submit("ada")
+def test_answers_of_every_route_have_exactly_the_described_fields(site: Site) -> None:
+    rejected, failed, scored = (site.submit("ada", CSV + b"\n" * n) for n in range(3))
+    site.reject(rejected)
+    site.fail(failed)
+    site.score(scored, 0.3)
+    site.baseline("Prior only", 0.66, 0.65)
+    waiting = site.submit("ada")
     seen = set()
     for name in ("ada", "bob", "grace", None):
-        token = house.token(name) if name else {}
+        token = site.token(name) if name else {}
         for number in (rejected, failed, scored, waiting, 0):
             for path, method, _ in operations():
                 address = (
-                    path.replace("{slug}", house.slug)
+                    path.replace("{slug}", site.slug)
                     .replace("{name}", "train.csv")
                     .replace("{submission_id}", str(number))
                     .replace("{kind}", "oof")
                 )
                 body: Any = {"data": CSV, "content_type": "text/csv"} if method == "POST" else {}
-                seen.add((path, method, conforms(house, path, method, address, token, **body)))
+                seen.add((path, method, conforms(site, path, method, address, token, **body)))
     fine = {(path, method) for path, method, status in seen if status < 300}
-    # A train file wants folds, and a report wants the close: refused here, in described words.
+    # Train files need folds and the report needs the close: refused here, as described.
     others = {"/folds.csv", "/report", "/train-files/{kind}"}
     assert {(p, m) for p, m, _ in operations() if not p.endswith(tuple(others))} <= fine
-    house.close()
+    site.close()
     board = "/api/v1/competitions/{slug}/leaderboard"
-    assert conforms(house, board, "GET", board.replace("{slug}", house.slug), house.token("ada")) == 200
+    assert conforms(site, board, "GET", board.replace("{slug}", site.slug), site.token("ada")) == 200

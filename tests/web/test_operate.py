@@ -1,4 +1,4 @@
-"""What an operator is told: readiness, room on the disk, metrics, and the page that says how things stand."""
+"""Readiness, free disk, request log, metrics and the operators' page."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from app.base.errors import Unavailable
 from app.base.models import Evaluation
 from app.base.storage import Incoming
 from app.competing import leaderboard
-from app.web.upload_slots import UnderWay
-from tests.web.site import CSV, House
+from app.web.upload_slots import UploadSlots
+from tests.web.site import CSV, Site
 
 API = "/api/v1/competitions/biopsy/submissions"
 
 
-def with_schema(house: House, version: str) -> None:
-    with house.database.begin() as session:
+def with_schema(site: Site, version: str) -> None:
+    with site.database.begin() as session:
         session.execute(text("CREATE TABLE IF NOT EXISTS alembic_version (version_num VARCHAR(32))"))
         session.execute(text("DELETE FROM alembic_version"))
         session.execute(text("INSERT INTO alembic_version VALUES (:version)"), {"version": version})
@@ -42,20 +42,17 @@ def free(megabytes: float, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _path: usage)
 
 
-def leftovers(house: House) -> list[Path]:
-    return [p for p in house.storage.folder.rglob("*") if p.is_file()]
+def leftovers(site: Site) -> list[Path]:
+    return [p for p in site.storage.folder.rglob("*") if p.is_file()]
 
 
-# -- ready ---------------------------------------------------------------------------------------
-
-
-def test_ready_means_a_schema_that_is_ours_or_a_later_one_that_fits(house: House) -> None:
+def test_ready_accepts_our_schema_or_a_later_compatible_one(site: Site) -> None:
     for version, status in ((migrations.head(), 200), ("0001", 503), ("9999_since_0003", 200), ("9999", 503)):
-        with_schema(house, version)
-        answer = house.stranger().get("/readyz")
+        with_schema(site, version)
+        answer = site.visitor().get("/readyz")
         assert answer.status_code == status, version
-    with_schema(house, "0001")
-    answer = house.stranger().get("/readyz")
+    with_schema(site, "0001")
+    answer = site.visitor().get("/readyz")
     assert answer.json == {
         "status": "not ready",
         "database": "its schema does not match this program",
@@ -64,18 +61,15 @@ def test_ready_means_a_schema_that_is_ours_or_a_later_one_that_fits(house: House
     }
 
 
-def test_a_folder_that_cannot_be_written_is_told_without_saying_where(house: House) -> None:
-    with_schema(house, migrations.head())
-    shutil.rmtree(house.storage.folder)
-    house.storage.folder.write_text("in the way")
-    answer = house.stranger().get("/readyz")
+def test_an_unwritable_folder_is_reported_without_its_path(site: Site) -> None:
+    with_schema(site, migrations.head())
+    shutil.rmtree(site.storage.folder)
+    site.storage.folder.write_text("in the way")
+    answer = site.visitor().get("/readyz")
     assert answer.status_code == 503
     assert answer.json is not None
     assert answer.json["storage"] == "cannot be written"
-    assert str(house.settings.data_dir) not in answer.text
-
-
-# -- room ----------------------------------------------------------------------------------------
+    assert str(site.settings.data_dir) not in answer.text
 
 
 class Unread(io.BytesIO):
@@ -86,85 +80,83 @@ class Unread(io.BytesIO):
         raise AssertionError("the body was read")
 
 
-def test_below_the_floor_an_upload_is_refused_unread_and_the_operator_told(
-    house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+def test_below_the_disk_floor_uploads_are_refused_and_logged(
+    site: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with_schema(house, migrations.head())
+    with_schema(site, migrations.head())
     free(499, monkeypatch)
-    answer = house.stranger().client.post(
+    answer = site.visitor().client.post(
         API,
         input_stream=Unread(),
-        environ_overrides={"CONTENT_LENGTH": "9000000"},  # more than is drained
+        environ_overrides={"CONTENT_LENGTH": "9000000"},  # more than the server drains
         content_type="text/csv",
-        headers=house.token("ada"),
+        headers=site.token("ada"),
     )
-    # The competition takes less than that; its own limit is asked first.
+    # The competition's own limit is lower and checked first.
     assert answer.status_code == 413
-    answer = house.stranger().client.post(API, data=CSV, content_type="text/csv", headers=house.token("ada"))
+    answer = site.visitor().client.post(API, data=CSV, content_type="text/csv", headers=site.token("ada"))
     assert answer.status_code == 507
     assert answer.json is not None
     assert "no space" in answer.json["detail"]
     assert "HELDOUT_DISK_FLOOR_MB" in caplog.text
-    assert house.stranger().get("/readyz").json == {
+    assert site.visitor().get("/readyz").json == {
         "status": "not ready",
         "database": "ok",
         "storage": "ok",
         "disk": "too little is free",
     }
-    assert house.stranger().get("/").status_code == 200
-    unlimited = house.with_settings(disk_floor_mb=0)
-    answer = unlimited.stranger().client.post(
-        API, data=CSV, content_type="text/csv", headers=house.token("ada")
+    assert site.visitor().get("/").status_code == 200
+    unlimited = site.with_settings(disk_floor_mb=0)
+    answer = unlimited.visitor().client.post(
+        API, data=CSV, content_type="text/csv", headers=site.token("ada")
     )
     assert answer.status_code == 201
 
 
 @pytest.mark.parametrize("way", ["form", "bare"])
-def test_a_disk_that_fills_under_an_upload_leaves_nothing_and_charges_nothing(
-    house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, way: str
+def test_a_full_disk_during_an_upload_leaves_no_file_and_no_charge(
+    site: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, way: str
 ) -> None:
-    before = leftovers(house)
+    before = leftovers(site)
     opened = Incoming.__init__
 
     def on_a_full_disk(incoming: Incoming, *args: Any) -> None:
         opened(incoming, *args)
         incoming._file.close()
-        # The kernel's own full disk: what is buffered cannot be written, not even when it is closed.
+        # A full disk of the kernel: buffered bytes cannot be written, not even by close().
         incoming._file = Path("/dev/full").open("wb")  # noqa: SIM115
 
     monkeypatch.setattr(Incoming, "__init__", on_a_full_disk)
     if way == "form":
-        answer = house.browser("ada").post(
+        answer = site.browser("ada").post(
             "/competitions/biopsy/submissions",
             {"file": (io.BytesIO(b"x" * 150_000), "a.csv")},
             content_type="multipart/form-data",
         )
         assert "no space for another file" in answer.text
     else:
-        answer = house.stranger().client.post(
-            API, data=CSV, content_type="text/csv", headers=house.token("ada")
-        )
+        answer = site.visitor().client.post(API, data=CSV, content_type="text/csv", headers=site.token("ada"))
     assert answer.status_code == 507
-    assert leftovers(house) == before
+    assert leftovers(site) == before
     assert "DISK FULL" in caplog.text
     monkeypatch.undo()
-    answer = house.stranger().client.post(API, data=CSV, content_type="text/csv", headers=house.token("ada"))
+    answer = site.visitor().client.post(API, data=CSV, content_type="text/csv", headers=site.token("ada"))
     assert answer.json is not None
     assert answer.json["remaining_today"] == 4
 
 
-def test_a_database_without_room_is_told_as_such(house: House) -> None:
-    house.change(daily_limit=1000, pending_limit=1000)
-    headers = {**house.token("ada"), "X-Message": "m" * 500}
-    with house.database.begin() as session:
+def test_a_full_database_answers_507(site: Site) -> None:
+    site.change(daily_limit=1000, pending_limit=1000)
+    headers = {**site.token("ada"), "X-Message": "m" * 500}
+    with site.database.begin() as session:
         pages = session.scalar(text("PRAGMA page_count"))
 
-    @event.listens_for(house.database.engine, "connect")
+    @event.listens_for(site.database.engine, "connect")
     def _no_larger(connection: Any, _record: Any) -> None:
-        connection.execute(f"PRAGMA max_page_count = {pages}")  # SQLite's own full disk
+        connection.execute(f"PRAGMA max_page_count = {pages}")  # a full disk for SQLite
 
-    house.database.engine.dispose()
-    client = house.stranger().client
+    site.database.engine.dispose()
+    client = site.visitor().client
     status = 201
     for nr in range(60):
         body = CSV + b" " * nr
@@ -174,19 +166,16 @@ def test_a_database_without_room_is_told_as_such(house: House) -> None:
     assert status == 507
 
 
-# -- the log -------------------------------------------------------------------------------------
-
-
 def facts(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
     return [r.facts for r in caplog.records if r.name == "app.web.access"]  # type: ignore[attr-defined]
 
 
-def test_each_request_leaves_one_line_without_its_query(
-    house: House, caplog: pytest.LogCaptureFixture
+def test_each_request_is_logged_in_one_line_without_its_query(
+    site: Site, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    answer = house.browser("ada").get("/competitions/biopsy/leaderboard?q=secret-search")
-    house.stranger().get("/nowhere/secret-place")
+    answer = site.browser("ada").get("/competitions/biopsy/leaderboard?q=secret-search")
+    site.visitor().get("/nowhere/secret-place")
     board, nowhere = facts(caplog)
     assert board.pop("ms") > 0
     assert board == {"method": "GET", "endpoint": "leaderboard.show", "status": 200, "user": 1}
@@ -195,31 +184,29 @@ def test_each_request_leaves_one_line_without_its_query(
     assert "secret" not in caplog.text
 
 
-def test_a_request_is_named_by_a_trusted_proxy_alone(house: House) -> None:
+def test_only_a_trusted_proxy_sets_the_request_id(site: Site) -> None:
     given = {"X-Request-ID": "from-the-proxy-1"}
-    assert house.stranger().get("/", headers=given).headers["X-Request-ID"] != "from-the-proxy-1"
-    behind = house.with_settings(proxies=1).stranger()
+    assert site.visitor().get("/", headers=given).headers["X-Request-ID"] != "from-the-proxy-1"
+    behind = site.with_settings(proxies=1).visitor()
     assert behind.get("/", headers=given).headers["X-Request-ID"] == "from-the-proxy-1"
     for text_only in ("short", "x" * 65, "with space and <b>"):
         assert behind.get("/", headers={"X-Request-ID": text_only}).headers["X-Request-ID"] != text_only
 
 
-def test_a_fault_names_its_request_to_whom_it_befell_and_in_the_log(
-    house: House, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+def test_a_server_error_shows_its_request_id_in_the_answer_and_the_log(
+    site: Site, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("out of order")
 
-    house.app.config["PROPAGATE_EXCEPTIONS"] = False
+    site.app.config["PROPAGATE_EXCEPTIONS"] = False
     monkeypatch.setattr(leaderboard, "board", broken)
     lines: list[str] = []
     handler = logging.Handler()
     handler.emit = lambda record: lines.append(logs.Json().format(record))  # type: ignore[method-assign]
     logging.getLogger("app.web.errors").addHandler(handler)
-    page = house.browser("ada").get("/competitions/biopsy/leaderboard")
-    answer = house.stranger().client.get(
-        "/api/v1/competitions/biopsy/leaderboard", headers=house.token("ada")
-    )
+    page = site.browser("ada").get("/competitions/biopsy/leaderboard")
+    answer = site.visitor().client.get("/api/v1/competitions/biopsy/leaderboard", headers=site.token("ada"))
     logging.getLogger("app.web.errors").removeHandler(handler)
     assert page.status_code == answer.status_code == 500
     assert page.headers["X-Request-ID"] in page.text
@@ -232,45 +219,45 @@ def test_a_fault_names_its_request_to_whom_it_befell_and_in_the_log(
 
 
 @pytest.mark.parametrize("form", [logs.Text, logs.Json])
-def test_no_secret_is_in_any_line_of_a_days_work(
-    house: House, form: type[logging.Formatter], monkeypatch: pytest.MonkeyPatch
+def test_no_secret_is_in_any_log_line(
+    site: Site, form: type[logging.Formatter], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Signing up, in and out, tokens, uploads, refusals, a forged cookie, a database that breaks under a secret."""
+    """Covers sign-up, sign-in, tokens, uploads, refusals and failing statements with secrets."""
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
     handler.setFormatter(form())
     root = logging.getLogger()
     root.addHandler(handler)
-    level, house.app.config["PROPAGATE_EXCEPTIONS"] = root.level, False
+    level, site.app.config["PROPAGATE_EXCEPTIONS"] = root.level, False
     root.setLevel(logging.DEBUG)
     try:
-        password = "a-password-nobody-should-read"
-        visitor = house.stranger()
+        password = "a-password-not-to-be-logged"
+        visitor = site.visitor()
         visitor.post("/sign-up", {"name": "carla", "password": password, "password_again": password})
         visitor.post("/sign-out")
         visitor.post("/sign-in", {"name": "carla", "password": password})
         visitor.post("/sign-in", {"name": "carla", "password": password + "x"})
         made = visitor.post("/account/tokens", {"label": "laptop"}, follow_redirects=True)
         tokens = re.findall(r"hld_[A-Za-z0-9_-]{20,}", made.text)
-        client = house.stranger().client
-        secrets = [password, house.app.config["SECRET_KEY"], *tokens]
+        client = site.visitor().client
+        secrets = [password, site.app.config["SECRET_KEY"], *tokens]
         cookie = visitor.client.get_cookie("heldout")
         if cookie is not None:
             secrets.append(cookie.value)
-        for token in [*tokens, "hld_wrong-but-typed-by-somebody"]:
+        for token in [*tokens, "hld_wrong-but-sent-by-a-client"]:
             headers = {"Authorization": f"Bearer {token}"}
             client.get(f"/api/v1/me?token={token}", headers=headers)
             client.post(API, data=CSV, content_type="text/csv", headers=headers)
             secrets.append(token)
-        with house.database.begin() as session:
+        with site.database.begin() as session:
             session.execute(text("ALTER TABLE sign_in RENAME TO sign_in_gone"))
             digests = [bytes(d) for d in session.scalars(text("SELECT token_hash FROM token"))]
             hashes = session.scalars(text("SELECT password_hash FROM user_account")).all()
-        visitor.client.get("/")  # the statement fails with the cookie's digest in hand
-        with house.database.begin() as session:
+        visitor.client.get("/")  # the statement fails with the cookie's digest as a parameter
+        with site.database.begin() as session:
             session.execute(text("ALTER TABLE user_account RENAME COLUMN created_at TO made_at"))
         visitor.client.post("/sign-up", data={"name": "dora", "password": password})
-        with pytest.raises(SQLAlchemyError), house.database.begin() as session:
+        with pytest.raises(SQLAlchemyError), site.database.begin() as session:
             try:
                 session.execute(text("INSERT INTO nothing VALUES (:secret)"), {"secret": password})
             except SQLAlchemyError:
@@ -287,16 +274,13 @@ def test_no_secret_is_in_any_line_of_a_days_work(
         assert secret not in written
 
 
-# -- metrics and the page ------------------------------------------------------------------------
-
-
-def a_busy_day(house: House) -> None:
-    house.change(daily_limit=50, pending_limit=20)
-    scored, failed, _queued, running = (house.submit("ada", CSV + b" " * n) for n in range(4))
-    house.score(scored, 0.3)
-    house.fail(failed)
-    house.run(running)
-    with house.database.begin() as session:
+def busy_day(site: Site) -> None:
+    site.change(daily_limit=50, pending_limit=20)
+    scored, failed, _queued, running = (site.submit("ada", CSV + b" " * n) for n in range(4))
+    site.score(scored, 0.3)
+    site.fail(failed)
+    site.run(running)
+    with site.database.begin() as session:
         now = db.now(session)
         heartbeats.beat(session, "one/1", "worker", now=now, detail={"isolation": "strong"})
         heartbeats.beat(session, "one/2", "sweeper", now=now)
@@ -313,11 +297,11 @@ def numbers(answer: TestResponse) -> dict[str, float]:
     return {s.name + "".join(f" {v}" for k, v in s.labels.items() if k != "pid"): s.value for s in samples}
 
 
-def test_the_metrics_say_what_the_database_says(house: House) -> None:
-    a_busy_day(house)
-    house.stranger().get("/licences")
-    house.stranger().get("/nowhere")
-    found = numbers(house.stranger().get("/metrics", headers=house.token("grace")))
+def test_metrics_match_the_database(site: Site) -> None:
+    busy_day(site)
+    site.visitor().get("/licences")
+    site.visitor().get("/nowhere")
+    found = numbers(site.visitor().get("/metrics", headers=site.token("grace")))
     for state, n in (("queued", 1), ("running", 1), ("scored", 1), ("rejected", 0), ("failed", 1)):
         assert found[f"heldout_evaluations {state}"] == n, state
     assert 90 <= found["heldout_oldest_due_seconds"] < 120
@@ -330,93 +314,97 @@ def test_the_metrics_say_what_the_database_says(house: House) -> None:
     assert any(name.startswith("heldout_disk_free_bytes") for name in found)
 
 
-def test_metrics_are_for_organisers_and_for_whoever_has_the_token(house: House) -> None:
+def test_metrics_need_an_organiser_or_the_token(site: Site) -> None:
     token = "a-token-for-the-collector"
-    given = house.with_settings(metrics_token=token)
+    given = site.with_settings(metrics_token=token)
     with_token = {"Authorization": f"Bearer {token}"}
-    assert given.stranger().get("/metrics", headers=with_token).status_code == 200
+    assert given.visitor().get("/metrics", headers=with_token).status_code == 200
     assert given.browser("grace").get("/metrics").status_code == 200
     for headers in (
         {},
-        house.token("ada"),
+        site.token("ada"),
         {"Authorization": "Bearer "},
         {"Authorization": f"Bearer {token}x"},
     ):
-        assert given.stranger().get("/metrics", headers=headers).status_code == 404, headers
+        assert given.visitor().get("/metrics", headers=headers).status_code == 404, headers
     assert given.browser("ada").get("/metrics").status_code == 404
-    # Without a token set, an empty one opens nothing.
-    assert house.stranger().get("/metrics", headers={"Authorization": "Bearer "}).status_code == 404
-    assert house.stranger().get("/metrics", headers=with_token).status_code == 404
+    # Without a configured token, an empty one gives no access.
+    assert site.visitor().get("/metrics", headers={"Authorization": "Bearer "}).status_code == 404
+    assert site.visitor().get("/metrics", headers=with_token).status_code == 404
 
 
-def test_metrics_are_there_when_the_database_is_not(house: House) -> None:
+def test_metrics_work_without_the_database(site: Site) -> None:
     token = "a-token-for-the-collector"
-    given = house.with_settings(metrics_token=token)
-    with house.database.begin() as session:
+    given = site.with_settings(metrics_token=token)
+    with site.database.begin() as session:
         session.execute(text("ALTER TABLE evaluation RENAME TO evaluation_gone"))
-    found = numbers(given.stranger().get("/metrics", headers={"Authorization": f"Bearer {token}"}))
+    found = numbers(given.visitor().get("/metrics", headers={"Authorization": f"Bearer {token}"}))
     assert found["heldout_database_up"] == 0
     assert "heldout_oldest_due_seconds" not in found
 
 
-def test_a_scrape_does_not_count_everything_each_time(
-    house: House, statements: Callable[[], list[str]]
+def test_a_second_scrape_does_not_count_all_rows_again(
+    site: Site, statements: Callable[[], list[str]]
 ) -> None:
-    grace = house.browser("grace")
+    grace = site.browser("grace")
     grace.get("/metrics")
     statements()
     grace.get("/metrics")
     assert len(statements()) == 6
 
 
-def test_the_operators_page_shows_the_installation_and_to_organisers_alone(house: House) -> None:
-    a_busy_day(house)
-    page = house.browser("grace").get("/operate").text
-    for words in ("one/1", "isolation strong", "Biopsy triage", "MemoryError", "SQLite", "Redis is away"):
+def test_only_organisers_see_the_operators_page(site: Site) -> None:
+    busy_day(site)
+    page = site.browser("grace").get("/operate").text
+    for words in (
+        "one/1",
+        "isolation strong",
+        "Biopsy triage",
+        "MemoryError",
+        "SQLite",
+        "Redis does not answer",
+    ):
         assert words in page, words
-    part = house.browser("grace").get("/operate?part=pulse").text
+    part = site.browser("grace").get("/operate?part=pulse").text
     assert "<html" not in part
     assert "one/1" in part
-    for browser in (house.browser("ada"), house.stranger()):
+    for browser in (site.browser("ada"), site.visitor()):
         assert browser.get("/operate").status_code == 404
         assert browser.get("/operate?part=pulse").status_code == 404
         assert browser.post("/operate/retry/2").status_code == 404
         assert 'href="/operate"' not in browser.get("/").text
 
 
-def test_a_failure_is_tried_again_from_the_operators_page(house: House) -> None:
-    a_busy_day(house)
-    grace = house.browser("grace")
+def test_a_failure_is_retried_from_the_operators_page(site: Site) -> None:
+    busy_day(site)
+    grace = site.browser("grace")
     assert grace.post("/operate/retry/2").location == "/operate"
     page = grace.get("/operate").text
     assert "Submission 2 is queued again" in page
-    assert "Nothing has failed" in page
+    assert "No submission has failed" in page
     assert grace.post("/operate/retry/2").status_code == 409
 
 
-def test_a_full_disk_and_missing_processes_are_said_first(
-    house: House, monkeypatch: pytest.MonkeyPatch
+def test_the_operators_page_warns_of_a_full_disk_and_missing_processes(
+    site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     free(10, monkeypatch)
-    page = house.browser("grace").get("/operate").text
+    page = site.browser("grace").get("/operate").text
     assert "Only 10 MB are free" in page
-    assert "No worker is alive" in page
-    assert "No sweeper is alive" in page
-
-
-# -- threads -------------------------------------------------------------------------------------
+    assert "No worker is running" in page
+    assert "No sweeper is running" in page
 
 
 def test_all_uploads_together_leave_threads_for_pages() -> None:
-    under_way = UnderWay(threads=6)  # three are for pages, one for small uploads that are here
+    slots = UploadSlots(threads=6)  # three for pages, one for small uploads
     with (
-        under_way.upload(1),
-        under_way.upload(2),
-        pytest.raises(Unavailable, match="Many people"),
-        under_way.upload(3),
+        slots.take(1),
+        slots.take(2),
+        pytest.raises(Unavailable, match="as many uploads as it can"),
+        slots.take(3),
     ):
         pass
-    with under_way.upload(3):
+    with slots.take(3):
         pass
-    with UnderWay(threads=1).upload(1):
+    with UploadSlots(threads=1).take(1):
         pass

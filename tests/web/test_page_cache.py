@@ -1,113 +1,113 @@
-"""The board's page of people who are not signed in is kept for a moment, and nobody else's."""
+"""The board is cached for visitors and for no signed-in user."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-from app.web.page_cache import LATE_SECONDS, PAGES, Kept
-from tests.web.site import PRIVATE_CANARY, House
+from app.web.page_cache import MAX_PAGES, STALE_SECONDS, PageCache
+from tests.web.site import PRIVATE_CANARY, Site
 
 BOARD = "/competitions/biopsy/leaderboard"
 
 
-def keeping(house: House) -> House:
-    house.score(house.submit("ada"), 0.5)
-    return house.with_settings(board_seconds=60)
+def with_cache(site: Site) -> Site:
+    site.score(site.submit("ada"), 0.5)
+    return site.with_settings(board_seconds=60)
 
 
-def test_strangers_share_a_page_and_people_with_a_name_get_their_own(
-    house: House, statements: Callable[[], list[str]]
+def test_visitors_share_a_page_and_users_get_their_own(
+    site: Site, statements: Callable[[], list[str]]
 ) -> None:
-    house = keeping(house)
+    site = with_cache(site)
     statements()
-    first = house.stranger().get(BOARD)
+    first = site.visitor().get(BOARD)
     made = len(statements())
-    second = house.stranger().get(BOARD)
+    second = site.visitor().get(BOARD)
     assert len(statements()) < made
     assert first.data == second.data
     assert "csrf" not in first.text
-    ada = house.browser("ada").get(BOARD)
+    ada = site.browser("ada").get(BOARD)
     assert 'class="tag tag-you"' in ada.text
     assert "Sign out" in ada.text
-    assert house.stranger().get(BOARD).data == first.data, "nothing of Ada's is kept for others"
-    house.baseline("Prior only", 0.66, 0.65)
-    assert "Prior only" not in house.stranger().get(BOARD).text
-    assert "Prior only" in house.browser("ada").get(BOARD).text
+    assert site.visitor().get(BOARD).data == first.data, "Ada's page is not cached for others"
+    site.baseline("Prior only", 0.66, 0.65)
+    assert "Prior only" not in site.visitor().get(BOARD).text
+    assert "Prior only" in site.browser("ada").get(BOARD).text
 
 
-def test_each_question_has_its_own_page(house: House) -> None:
-    house = keeping(house)
-    everything = house.stranger().get(BOARD).text
-    assert "No team is called that" in house.stranger().get(f"{BOARD}?q=nobody").text
-    assert house.stranger().get(f"{BOARD}?sort=-team").text != everything
-    assert house.stranger().get(BOARD).text == everything
+def test_each_search_and_sort_order_has_its_own_page(site: Site) -> None:
+    site = with_cache(site)
+    everything = site.visitor().get(BOARD).text
+    assert "No team found" in site.visitor().get(f"{BOARD}?q=zzz").text
+    assert site.visitor().get(f"{BOARD}?sort=-team").text != everything
+    assert site.visitor().get(BOARD).text == everything
 
 
-def test_what_a_phase_hides_is_not_shown_from_the_phase_before(house: House) -> None:
-    house = keeping(house)
+def test_a_page_of_one_phase_is_not_shown_in_the_next(site: Site) -> None:
+    site = with_cache(site)
     private = f"{PRIVATE_CANARY:.5f}"
     over = {"closes_at": datetime.now(UTC) - timedelta(hours=1)}
-    house.change(**over)
-    assert private in house.stranger().get(BOARD).text
-    house.change(extended_until=datetime.now(UTC) + timedelta(hours=1))
-    assert private not in house.stranger().get(BOARD).text
-    house.change(extended_until=None)
-    assert private in house.stranger().get(BOARD).text
+    site.change(**over)
+    assert private in site.visitor().get(BOARD).text
+    site.change(extended_until=datetime.now(UTC) + timedelta(hours=1))
+    assert private not in site.visitor().get(BOARD).text
+    site.change(extended_until=None)
+    assert private in site.visitor().get(BOARD).text
 
 
-def test_a_message_for_one_browser_is_neither_lost_nor_anothers(house: House) -> None:
-    house = keeping(house)
-    house.stranger().get(BOARD)
-    told = house.stranger()
-    with told.client.session_transaction() as cookie:
+def test_a_flash_message_reaches_only_its_browser(site: Site) -> None:
+    site = with_cache(site)
+    site.visitor().get(BOARD)
+    browser = site.visitor()
+    with browser.client.session_transaction() as cookie:
         cookie["_flashes"] = [("message", "You are signed out.")]
-    assert "You are signed out." in told.get(BOARD).text
-    assert "You are signed out." not in told.get(BOARD).text
-    assert "You are signed out." not in house.stranger().get(BOARD).text
+    assert "You are signed out." in browser.get(BOARD).text
+    assert "You are signed out." not in browser.get(BOARD).text
+    assert "You are signed out." not in site.visitor().get(BOARD).text
 
 
-def test_a_browser_that_has_the_page_is_told_so_unless_it_is_signed_in(house: House) -> None:
-    house = keeping(house)
-    first = house.stranger().get(BOARD)
+def test_visitors_get_304_for_an_unchanged_page(site: Site) -> None:
+    site = with_cache(site)
+    first = site.visitor().get(BOARD)
     assert first.headers["Cache-Control"] == "no-cache"
     assert "Cookie" in first.headers["Vary"]
     asked = {"If-None-Match": first.headers["ETag"]}
-    again = house.stranger().get(BOARD, headers=asked)
+    again = site.visitor().get(BOARD, headers=asked)
     assert (again.status_code, again.data) == (304, b"")
     assert again.headers["ETag"] == first.headers["ETag"]
     assert "Content-Security-Policy" in again.headers
-    ada = house.browser("ada").get(BOARD, headers=asked)
+    ada = site.browser("ada").get(BOARD, headers=asked)
     assert ada.status_code == 200
     assert ada.headers["Cache-Control"] == "no-store"
     assert "ETag" not in ada.headers
-    house.score(house.submit("ada", b"id,target\n1,0.1\n"), 0.4)
-    fresh = house.with_settings(board_seconds=0).stranger().get(BOARD, headers=asked)
+    site.score(site.submit("ada", b"id,target\n1,0.1\n"), 0.4)
+    fresh = site.with_settings(board_seconds=0).visitor().get(BOARD, headers=asked)
     assert fresh.status_code == 200
 
 
-def test_one_makes_a_page_anew_and_others_get_the_old_one_meanwhile() -> None:
+def test_one_request_renews_a_page_and_others_get_the_old_one() -> None:
     now = [0.0]
-    kept = Kept(1.0, clock=lambda: now[0])
-    assert kept.get("a") is None
-    kept.put("a", "first")
+    cache = PageCache(1.0, clock=lambda: now[0])
+    assert cache.get("a") is None
+    cache.put("a", "first")
     now[0] = 0.9
-    assert kept.get("a") == "first"
+    assert cache.get("a") == "first"
     now[0] = 1.1
-    assert kept.get("a") is None, "the first to come makes it"
-    assert kept.get("a") == "first"
-    kept.put("a", "second")
-    assert kept.get("a") == "second"
+    assert cache.get("a") is None, "the first request renews it"
+    assert cache.get("a") == "first"
+    cache.put("a", "second")
+    assert cache.get("a") == "second"
     now[0] = 2.2
-    assert kept.get("a") is None
-    now[0] = 2.1 + LATE_SECONDS
-    assert kept.get("a") is None, "who was to make it has failed: too old for anybody"
+    assert cache.get("a") is None
+    now[0] = 2.1 + STALE_SECONDS
+    assert cache.get("a") is None, "the renewing request failed: too old for all"
 
 
-def test_only_so_many_pages_are_kept_and_those_that_are_asked_for() -> None:
-    kept = Kept(60.0)
-    kept.put("board", "page")
-    for n in range(3 * PAGES):
-        kept.put(n, "search")
-        assert kept.get("board") == "page"
-    assert len(kept._pages) == PAGES
+def test_the_least_recently_used_pages_are_removed() -> None:
+    cache = PageCache(60.0)
+    cache.put("board", "page")
+    for n in range(3 * MAX_PAGES):
+        cache.put(n, "search")
+        assert cache.get("board") == "page"
+    assert len(cache._pages) == MAX_PAGES

@@ -1,4 +1,4 @@
-"""Every page in a real browser: nothing breaks its policy, axe has nothing serious to say, nothing scrolls sideways."""
+"""Check each page in Chromium: content policy, accessibility, layout."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from werkzeug.serving import make_server
 from app.integrity.inspections import Kind
 from scorer.report import Problem
 from tests.web.integrity_records import CONFUSION, OOF, TRAIN, audited, inspected, own_rows, report, suspected
-from tests.web.site import House, build
+from tests.web.site import Site, build
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600), pytest.mark.xdist_group("chromium")]
 
@@ -50,10 +50,10 @@ def chromium() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    """An installation with some life in it: a board of two pages, baselines, ties, every state."""
-    house = build(tmp_path_factory.mktemp("town"))
-    house.change(daily_limit=20, pending_limit=10)
+def busy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """An installation with two pages of teams, baselines, ties, all states."""
+    site = build(tmp_path_factory.mktemp("town"))
+    site.change(daily_limit=20, pending_limit=10)
     for i, name in enumerate(
         (
             "Prior only",
@@ -65,22 +65,22 @@ def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
             "Random forest",
         )
     ):
-        house.baseline(name, [0.6604, 0.1107, 0.2315, 0.3372, 0.0951, 0.1012, 0.1420][i], 0.2)
+        site.baseline(name, [0.6604, 0.1107, 0.2315, 0.3372, 0.0951, 0.1012, 0.1420][i], 0.2)
     dice = random.Random(7)
     for i in range(64):
         name = f"team-{i:02}"
-        house.user(name)
-        house.join(name)
+        site.user(name)
+        site.join(name)
         score = 0.1107 if i in (3, 4) else round(dice.uniform(0.09, 0.5), 5)
-        house.score(house.submit(name, f"id,target\n{i},0.5\n".encode()), score, dice.uniform(0.09, 0.5))
+        site.score(site.submit(name, f"id,target\n{i},0.5\n".encode()), score, dice.uniform(0.09, 0.5))
     for i, public in enumerate((0.6931, 0.4112, 0.5033, 0.2960, 0.3015, 0.2488)):
-        house.score(
-            house.submit("ada", f"id,target\n{i},0.4\n".encode(), f"model_{i}.csv", f"try {i}"), public, 0.2
+        site.score(
+            site.submit("ada", f"id,target\n{i},0.4\n".encode(), f"model_{i}.csv", f"try {i}"), public, 0.2
         )
     longest = "Wissenschaftsgemeinschaftsmitgliederversammlungsteilnehmende"[:60]
-    assert house.browser("team-63").post("/competitions/biopsy/team", {"name": longest}).status_code == 303
-    house.reject(
-        house.submit("ada", b"id,target\n1,abc\n", "broken.csv"),
+    assert site.browser("team-63").post("/competitions/biopsy/team", {"name": longest}).status_code == 303
+    site.reject(
+        site.submit("ada", b"id,target\n1,abc\n", "broken.csv"),
         Problem(
             "NOT_A_NUMBER", "`12%` is not a plain number. Write 0.12.", 17, "842302", "target", "12%", 20
         ),
@@ -91,22 +91,22 @@ def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
             count=3,
         ),
     )
-    house.fail(house.submit("ada", b"id,target\n1,0.11\n", "unlucky.csv"))
-    audited(house, mode="exact")
-    suspected(house, ("copied_predictions", "team-01", "team-02"), ("probing", "team-03", None))
-    own_rows(house, 72, oof=OOF, train=TRAIN)
-    own_rows(house, 73, oof=CONFUSION)
+    site.fail(site.submit("ada", b"id,target\n1,0.11\n", "unlucky.csv"))
+    audited(site, mode="exact")
+    suspected(site, ("copied_predictions", "team-01", "team-02"), ("probing", "team-03", None))
+    own_rows(site, 72, oof=OOF, train=TRAIN)
+    own_rows(site, 73, oof=CONFUSION)
     inspected(
-        house, Kind.SCAN, {"seen": 2, "new": 2, "not_judged": [], "looked_at": {"teams": 64, "rows": 200}}
+        site, Kind.SCAN, {"seen": 2, "new": 2, "not_judged": [], "looked_at": {"teams": 64, "rows": 200}}
     )
-    inspected(house, Kind.REPORT, report([f"team-{i:02}" for i in range(62)] + [longest]))
-    yield house
-    house.database.dispose()
+    inspected(site, Kind.REPORT, report([f"team-{i:02}" for i in range(62)] + [longest]))
+    yield site
+    site.database.dispose()
 
 
 @pytest.fixture(scope="module")
-def address(town: House) -> Iterator[str]:
-    server = make_server("127.0.0.1", 0, town.app, threaded=True)
+def address(busy: Site) -> Iterator[str]:
+    server = make_server("127.0.0.1", 0, busy.app, threaded=True)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}"
@@ -116,13 +116,13 @@ def address(town: House) -> Iterator[str]:
 
 
 @pytest.fixture
-def visit(chromium: Browser, town: House, address: str) -> Iterator[Callable[..., Page]]:
-    """Open a browser as somebody; at the end, no page may have broken its policy or thrown."""
+def visit(chromium: Browser, busy: Site, address: str) -> Iterator[Callable[..., Page]]:
+    """Open pages as a user; afterwards, fail on policy violations and script errors."""
     contexts: list[BrowserContext] = []
     wrong: list[str] = []
 
-    def open_(who: str | None = None, *, scheme: Any = "light", **options: Any) -> Page:
-        # Colours are measured, so none may be caught halfway through a transition.
+    def open_(user: str | None = None, *, scheme: Any = "light", **options: Any) -> Page:
+        # Contrast is measured, so no colour may be in a transition.
         context = chromium.new_context(
             base_url=address, color_scheme=scheme, reduced_motion="reduce", **options
         )
@@ -131,8 +131,8 @@ def visit(chromium: Browser, town: House, address: str) -> Iterator[Callable[...
             "addEventListener('securitypolicyviolation',"
             " e => console.error('POLICY ' + e.violatedDirective + ' ' + e.blockedURI))"
         )
-        if who is not None:
-            client = town.browser(who).client
+        if user is not None:
+            client = busy.browser(user).client
             cookie = client.get_cookie("heldout")
             assert cookie is not None
             context.add_cookies([{"name": "heldout", "value": cookie.value, "url": address}])
@@ -155,7 +155,7 @@ def visit(chromium: Browser, town: House, address: str) -> Iterator[Callable[...
 
 
 def picture(page: Page, name: str) -> None:
-    """A screenshot to look at, for whoever asks for an album; taking them all takes a minute."""
+    """Save a screenshot if HELDOUT_TEST_ALBUM is set; all take a minute."""
     if album := os.environ.get("HELDOUT_TEST_ALBUM"):
         page.screenshot(path=Path(album) / f"{name}.png", full_page=True)
 
@@ -170,7 +170,7 @@ PAGES = {
     "empty": ("bob", "/competitions/biopsy/submissions"),
     "board": ("ada", "/competitions/biopsy/leaderboard"),
     "board-2": ("ada", "/competitions/biopsy/leaderboard?page=2"),
-    "no-match": (None, "/competitions/biopsy/leaderboard?q=nobody"),
+    "no-match": (None, "/competitions/biopsy/leaderboard?q=zzz"),
     "organise": ("grace", "/competitions/biopsy/organise"),
     "operate": ("grace", "/operate"),
     "doctor": ("grace", "/doctor"),
@@ -189,8 +189,8 @@ PAGES = {
 
 @pytest.mark.parametrize("name", PAGES)
 def test_a_page_is_accessible_and_fits_a_phone(name: str, visit: Callable[..., Page]) -> None:
-    who, path = PAGES[name]
-    page = visit(who, viewport=DESKTOP)
+    user, path = PAGES[name]
+    page = visit(user, viewport=DESKTOP)
     page.goto(path)
     picture(page, f"{name}-light-desktop")
     assert serious(page) == []
@@ -202,7 +202,8 @@ def test_a_page_is_accessible_and_fits_a_phone(name: str, visit: Callable[..., P
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
     small = page.eval_on_selector_all(
         "button, .button, summary, input:not([type=hidden]), nav a, label a",
-        "all => all.filter(e => e.checkVisibility()).map(e => [e.outerHTML.slice(0, 90), e.getBoundingClientRect()])"
+        "all => all.filter(e => e.checkVisibility())"
+        ".map(e => [e.outerHTML.slice(0, 90), e.getBoundingClientRect()])"
         ".filter(([_, box]) => box.width && (box.height < 24 || box.width < 24)).map(([html]) => html)",
     )
     assert small == []
@@ -212,7 +213,10 @@ def test_a_page_is_accessible_and_fits_a_phone(name: str, visit: Callable[..., P
 
 
 def serious(page: Page, only: list[str] | None = None) -> list[str]:
-    """What axe finds serious. Without preload: it would copy our style sheets into inline ones, which the policy forbids."""
+    """Return serious violations that axe finds.
+
+    Without preload, which would make inline style sheets that the content policy forbids.
+    """
     options: dict[str, object] = {"preload": False}
     if only:
         options["runOnly"] = only
@@ -224,7 +228,7 @@ def serious(page: Page, only: list[str] | None = None) -> list[str]:
     ]
 
 
-def test_nothing_is_loaded_from_elsewhere(visit: Callable[..., Page], address: str) -> None:
+def test_pages_load_nothing_from_other_sites(visit: Callable[..., Page], address: str) -> None:
     page = visit("ada")
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
@@ -234,8 +238,8 @@ def test_nothing_is_loaded_from_elsewhere(visit: Callable[..., Page], address: s
     assert [url for url in asked if not url.startswith((address, "data:"))] == []
 
 
-def test_a_file_is_sent_with_a_progress_bar_and_its_score_appears_by_itself(
-    visit: Callable[..., Page], town: House, tmp_path: Path
+def test_upload_shows_progress_and_its_score_appears_without_reload(
+    visit: Callable[..., Page], busy: Site, tmp_path: Path
 ) -> None:
     file = tmp_path / "mine.csv"
     file.write_bytes(b"id,target\n" + b"1,0.5\n" * 20_000)
@@ -244,20 +248,20 @@ def test_a_file_is_sent_with_a_progress_bar_and_its_score_appears_by_itself(
     page.set_input_files("#file", file)
     expect(page.locator("[data-chosen]")).to_have_text("mine.csv, 120 kB")
     page.fill("#message", "by hand")
-    page.get_by_role("button", name="Send").click()
+    page.get_by_role("button", name="Upload the file").click()
     page.wait_for_url("**/submissions/*")
     expect(page.locator(".state")).to_contain_text("queued")
     submission_id = int(page.url.rsplit("/", 1)[1])
     page.goto("/competitions/biopsy/submissions")
     left = page.locator("#summary .figures dd").first.inner_text()
-    town.run(submission_id)
+    busy.run(submission_id)
     entry = page.locator(f"#submission-{submission_id}")
     expect(entry.locator(".state")).to_contain_text("scoring", timeout=10_000)
-    with town.database.begin() as session:
+    with busy.database.begin() as session:
         session.connection().exec_driver_sql(
             "UPDATE evaluation SET lease_until = '2000-01-01 00:00:00.000000'"
         )
-    town.score(submission_id, 0.0777)
+    busy.score(submission_id, 0.0777)
     expect(entry.locator(".state")).to_contain_text("scored", timeout=10_000)
     expect(entry).to_contain_text("0.07770")
     expect(page.locator("#announce")).to_have_text(
@@ -267,7 +271,7 @@ def test_a_file_is_sent_with_a_progress_bar_and_its_score_appears_by_itself(
     assert page.locator("#summary .figures dd").first.inner_text() == left
 
 
-def test_a_file_can_be_dropped(visit: Callable[..., Page]) -> None:
+def test_a_file_can_be_dropped_on_the_form(visit: Callable[..., Page]) -> None:
     page = visit("ada")
     page.goto("/competitions/biopsy/submit")
     drop = """names => {
@@ -277,13 +281,13 @@ def test_a_file_can_be_dropped(visit: Callable[..., Page]) -> None:
             new DragEvent("drop", {dataTransfer: data, bubbles: true, cancelable: true}));
     }"""
     page.evaluate(drop, ["a.csv", "b.csv"])
-    expect(page.get_by_role("alert")).to_have_text("One file at a time, please.")
+    expect(page.get_by_role("alert")).to_have_text("Drop only one file at a time.")
     page.evaluate(drop, ["a.csv"])
     expect(page.locator("[data-chosen]")).to_contain_text("a.csv")
     assert page.evaluate("document.getElementById('file').files.length") == 1
 
 
-def test_a_file_over_the_limit_is_not_even_sent(visit: Callable[..., Page], tmp_path: Path) -> None:
+def test_a_file_over_the_limit_is_not_sent(visit: Callable[..., Page], tmp_path: Path) -> None:
     file = tmp_path / "large.csv"
     file.write_bytes(b"x" * 300_000)
     page = visit("ada")
@@ -292,42 +296,42 @@ def test_a_file_over_the_limit_is_not_even_sent(visit: Callable[..., Page], tmp_
     expect(page.get_by_role("alert")).to_contain_text("This file has 300 kB; the limit is 200 kB.")
     posted: list[str] = []
     page.on("request", lambda request: posted.append(request.method))
-    page.get_by_role("button", name="Send").click()
+    page.get_by_role("button", name="Upload the file").click()
     expect(page.get_by_role("alert")).to_be_visible()
     assert "POST" not in posted
 
 
-def test_a_refusal_is_shown_beside_the_form(visit: Callable[..., Page], town: House, tmp_path: Path) -> None:
+def test_a_refusal_is_shown_beside_the_form(visit: Callable[..., Page], busy: Site, tmp_path: Path) -> None:
     file = tmp_path / "mine.csv"
     file.write_bytes(b"id,target\n")
     page = visit("ada")
     page.goto("/competitions/biopsy/submit")
     page.set_input_files("#file", file)
-    town.change(is_paused=True)
+    busy.change(is_paused=True)
     try:
-        page.get_by_role("button", name="Send").click()
+        page.get_by_role("button", name="Upload the file").click()
         expect(page.get_by_role("alert")).to_contain_text("the organiser has paused it")
     finally:
-        town.change(is_paused=False)
+        busy.change(is_paused=False)
 
 
-def test_everything_works_without_scripts(visit: Callable[..., Page], town: House, tmp_path: Path) -> None:
+def test_everything_works_without_scripts(visit: Callable[..., Page], busy: Site, tmp_path: Path) -> None:
     file = tmp_path / "plain.csv"
     file.write_bytes(b"id,target\n1,0.5\n")
     page = visit("ada", java_script_enabled=False)
     page.goto("/competitions/biopsy/submit")
     page.set_input_files("#file", file)
-    page.get_by_role("button", name="Send").click()
+    page.get_by_role("button", name="Upload the file").click()
     expect(page.locator(".state")).to_contain_text("queued")
-    town.score(int(page.url.rsplit("/", 1)[1]), 0.4)
-    expect(page.locator(".state")).to_contain_text("scored", timeout=10_000)  # the page asks again by itself
+    busy.score(int(page.url.rsplit("/", 1)[1]), 0.4)
+    expect(page.locator(".state")).to_contain_text("scored", timeout=10_000)  # the page reloads by itself
     page.goto("/competitions/biopsy/leaderboard")
     page.fill("#q", "team-0")
     page.get_by_role("button", name="Find").click()
     assert page.locator(".board tbody tr").count() == 10
 
 
-def test_the_colours_are_chosen_and_kept(visit: Callable[..., Page]) -> None:
+def test_the_chosen_theme_is_kept(visit: Callable[..., Page]) -> None:
     page = visit(scheme="light")
     page.goto("/")
     paper = "getComputedStyle(document.body).backgroundColor"
@@ -338,7 +342,7 @@ def test_the_colours_are_chosen_and_kept(visit: Callable[..., Page]) -> None:
     page.goto("/sign-in")
     assert page.evaluate(paper) == dark
     expect(page.get_by_role("button", name="Dark colours")).to_have_attribute("aria-pressed", "true")
-    page.get_by_role("button", name="Colours as the system has them").click()
+    page.get_by_role("button", name="Colours of the system").click()
     assert page.evaluate(paper) == light
     page.emulate_media(color_scheme="dark")
     assert page.evaluate(paper) == dark
@@ -354,7 +358,7 @@ def test_a_team_is_found_while_typing(visit: Callable[..., Page]) -> None:
     expect(page.locator(".pinned")).to_contain_text("you")
 
 
-def test_the_board_can_be_walked_by_keyboard(visit: Callable[..., Page]) -> None:
+def test_the_board_works_by_keyboard(visit: Callable[..., Page]) -> None:
     page = visit("ada", viewport=DESKTOP)
     page.goto("/competitions/biopsy/leaderboard")
     page.keyboard.press("Tab")
@@ -365,7 +369,7 @@ def test_the_board_can_be_walked_by_keyboard(visit: Callable[..., Page]) -> None
     page.wait_for_url("**sort=entries")
     heading = page.locator("th", has=page.get_by_role("link", name="Entries"))
     expect(heading).to_have_attribute("aria-sort", "ascending")
-    page.get_by_role("link", name="Jump to me").press("Enter")
+    page.get_by_role("link", name="Jump to my row").press("Enter")
     page.wait_for_url("**#me")
     expect(page.locator("#me")).to_be_in_viewport()
 
@@ -380,9 +384,9 @@ def test_a_phone_shows_rank_team_and_score(visit: Callable[..., Page]) -> None:
     assert page.evaluate(BOARD_FITS)
 
 
-def test_a_closed_board_with_its_shifts_is_accessible_too(visit: Callable[..., Page], town: House) -> None:
-    """Last in this file: nothing can be sent any more after it."""
-    town.close()
+def test_a_closed_board_is_accessible(visit: Callable[..., Page], busy: Site) -> None:
+    """Last in this file: afterwards uploads are refused."""
+    busy.close()
     page = visit("ada", viewport=DESKTOP)
     page.goto("/competitions/biopsy/leaderboard")
     assert serious(page) == []

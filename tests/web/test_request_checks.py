@@ -1,4 +1,4 @@
-"""What is asked of every request before anything else."""
+"""Checks of host, proxy, origin and body before each request."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import logging
 import pytest
 
 from app.web import request_checks
-from tests.web.site import CSV, PASSWORD, House, addresses
+from tests.web.site import CSV, PASSWORD, Site, addresses
 
 FOREIGN = [
     {"Sec-Fetch-Site": "cross-site"},
@@ -36,8 +36,8 @@ OURS = [
 
 
 @pytest.mark.parametrize("headers", FOREIGN, ids=str)
-def test_a_form_from_elsewhere_is_refused_even_with_its_token(headers: dict[str, str], house: House) -> None:
-    browser = house.browser("ada")
+def test_a_form_from_another_site_is_refused_even_with_its_token(headers: dict[str, str], site: Site) -> None:
+    browser = site.browser("ada")
     answer = browser.post("/account/tokens", {"label": "stolen"}, headers=headers)
     assert answer.status_code == 400
     assert "not sent from our own page" in answer.text
@@ -45,17 +45,17 @@ def test_a_form_from_elsewhere_is_refused_even_with_its_token(headers: dict[str,
 
 
 @pytest.mark.parametrize("headers", OURS, ids=str)
-def test_a_form_from_here_is_taken(headers: dict[str, str], house: House) -> None:
-    answer = house.browser("ada").post("/account/tokens", {"label": "mine"}, headers=headers)
+def test_a_form_from_this_site_is_accepted(headers: dict[str, str], site: Site) -> None:
+    answer = site.browser("ada").post("/account/tokens", {"label": "mine"}, headers=headers)
     assert answer.status_code == 200
     assert "hld_" in answer.text
 
 
-def test_every_unsafe_route_with_a_cookie_asks_for_the_origin(house: House) -> None:
-    submission_id = house.submit("ada")
-    browser = house.browser("ada")
+def test_every_unsafe_route_with_a_cookie_checks_the_origin(site: Site) -> None:
+    submission_id = site.submit("ada")
+    browser = site.browser("ada")
     token = browser.csrf()
-    asked = [a for a in addresses(house, submission_id) if a[0] != "GET" and not a[1].startswith("/api/")]
+    asked = [a for a in addresses(site, submission_id) if a[0] != "GET" and not a[1].startswith("/api/")]
     assert len(asked) >= 15
     for method, address in asked:
         answer = browser.client.open(
@@ -66,17 +66,17 @@ def test_every_unsafe_route_with_a_cookie_asks_for_the_origin(house: House) -> N
             headers={"Origin": "https://evil.example"},
         )
         assert answer.status_code == 400, (method, address)
-    assert not list((house.storage.folder / "incoming").iterdir())
+    assert not list((site.storage.folder / "incoming").iterdir())
 
 
-def test_the_api_asks_for_no_origin_since_it_takes_no_cookie(house: House) -> None:
-    headers = {**house.token("bob"), "Origin": "https://notebook.example", "Sec-Fetch-Site": "cross-site"}
-    joined = house.stranger().client.post("/api/v1/competitions/biopsy/join", headers=headers)
+def test_the_api_checks_no_origin_because_it_takes_no_cookie(site: Site) -> None:
+    headers = {**site.token("bob"), "Origin": "https://notebook.example", "Sec-Fetch-Site": "cross-site"}
+    joined = site.visitor().client.post("/api/v1/competitions/biopsy/join", headers=headers)
     assert joined.status_code == 200
 
 
-def test_only_listed_names_are_answered_to(house: House) -> None:
-    browser = house.with_settings(trusted_hosts="heldout.example, Other.Example").stranger()
+def test_only_trusted_hosts_are_answered(site: Site) -> None:
+    browser = site.with_settings(trusted_hosts="heldout.example, Other.Example").visitor()
     for host in (
         "heldout.example",
         "HELDOUT.example:7777",
@@ -90,31 +90,31 @@ def test_only_listed_names_are_answered_to(house: House) -> None:
         for method in ("GET", "POST"):
             answer = browser.client.open("/sign-in", method=method, headers={"Host": host})
             assert answer.status_code == 400, host
-            assert "HELDOUT_TRUSTED_HOSTS" in answer.text  # before the form's token is looked at
+            assert "HELDOUT_TRUSTED_HOSTS" in answer.text  # before the CSRF token is checked
         assert browser.get("/healthz", headers={"Host": host}).status_code == 200
 
 
-def test_without_a_list_any_name_is_answered_to(house: House) -> None:
-    assert house.stranger().get("/sign-in", headers={"Host": "any.example"}).status_code == 200
+def test_without_trusted_hosts_any_host_is_answered(site: Site) -> None:
+    assert site.visitor().get("/sign-in", headers={"Host": "any.example"}).status_code == 200
 
 
 @pytest.mark.parametrize("name", ["X-Forwarded-For", "X-Forwarded-Proto", "Forwarded"])
-def test_behind_tls_a_proxy_nobody_told_of_is_named_at_once(name: str, house: House) -> None:
-    browser = house.with_settings(cookie_secure=True).stranger()
+def test_with_tls_an_unconfigured_proxy_is_an_error(name: str, site: Site) -> None:
+    browser = site.with_settings(cookie_secure=True).visitor()
     answer = browser.get("/sign-in", headers={name: "for=192.0.2.1"})
     assert answer.status_code == 500
     assert answer.text.count("\n") == 1
     assert "HELDOUT_PROXIES" in answer.text
     assert browser.get("/healthz", headers={name: "x"}).status_code == 200
-    told = house.with_settings(cookie_secure=True, proxies=1).stranger()
-    assert told.get("/sign-in", headers={name: "for=192.0.2.1"}).status_code == 200
+    configured = site.with_settings(cookie_secure=True, proxies=1).visitor()
+    assert configured.get("/sign-in", headers={name: "for=192.0.2.1"}).status_code == 200
 
 
-def test_without_tls_a_proxy_nobody_told_of_is_logged_once(
-    house: House, caplog: pytest.LogCaptureFixture
+def test_without_tls_an_unconfigured_proxy_is_logged_once(
+    site: Site, caplog: pytest.LogCaptureFixture
 ) -> None:
     request_checks._warned.clear()
-    browser = house.stranger()
+    browser = site.visitor()
     with caplog.at_level(logging.WARNING):
         for _ in range(3):
             assert browser.get("/sign-in", headers={"X-Forwarded-For": "192.0.2.1"}).status_code == 200
@@ -123,11 +123,11 @@ def test_without_tls_a_proxy_nobody_told_of_is_logged_once(
     ]
 
 
-def test_an_address_counts_as_the_proxy_says_only_where_a_proxy_is_trusted(house: House) -> None:
-    """Else whoever sends another X-Forwarded-For with every try would never be counted."""
+def test_client_address_comes_from_the_header_only_behind_a_trusted_proxy(site: Site) -> None:
+    """Otherwise a client could avoid the limit with a new X-Forwarded-For each time."""
 
     def refused_after(proxies: int) -> list[int]:
-        browser = house.with_settings(proxies=proxies, sign_ups_per_hour=1).stranger()
+        browser = site.with_settings(proxies=proxies, sign_ups_per_hour=1).visitor()
         return [
             browser.post(
                 "/sign-up",

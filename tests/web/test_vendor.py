@@ -7,7 +7,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 
 
-def test_the_files_of_others_are_the_recorded_ones() -> None:
+def test_vendored_files_have_the_recorded_hashes() -> None:
     found = subprocess.run(
         [sys.executable, ROOT / "tools" / "vendor.py", "--check"], capture_output=True, text=True, check=False
     )

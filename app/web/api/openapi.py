@@ -1,6 +1,7 @@
-"""What the JSON API takes and answers, as OpenAPI 3.1: plain data that clients can be generated from.
+"""Describe the JSON API as an OpenAPI 3.1 document.
 
-A test holds it against the URL map and against real answers, so a route or a field that is not here fails.
+Clients can be generated from it. A test compares it with the URL map and with real answers, so a missing
+route or field fails.
 """
 
 from __future__ import annotations
@@ -65,12 +66,12 @@ _COMPETITION: Json = {
 _RECEIPT: Json = {
     **STRING,
     "pattern": "^heldout-receipt-1 ",
-    "description": "One signed line to keep: competition, id, team, sha256, size and time.",
+    "description": "One signed line that proves the upload: competition, id, team, sha256, size and time.",
 }
 _LATER_RECEIPT: Json = {
     **_RECEIPT,
     "type": ["string", "null"],
-    "description": f"{_RECEIPT['description']} Null if the log has no record of the upload, or another one.",
+    "description": f"{_RECEIPT['description']} Null if the log's record of the upload is missing or differs.",
 }
 
 SCHEMAS: Json = {
@@ -83,7 +84,7 @@ SCHEMAS: Json = {
             "id": STRING,
             "column": STRING,
             "value": STRING,
-            "count": {**INTEGER, "description": "How many places have this same problem."},
+            "count": {**INTEGER, "description": "Number of places with this problem."},
             "file": STRING,
         },
         optional=("line", "id", "column", "value", "file"),
@@ -98,7 +99,7 @@ SCHEMAS: Json = {
                 "problems": _list(_ref("Problem")),
             }
         ),
-        "description": "RFC 9457; `detail` is written for the person who asked.",
+        "description": "A problem document of RFC 9457; `detail` is a message for the user.",
     },
     "Notice": _object({"code": STRING, "message": STRING}),
     "ListedCompetition": _object({**_COMPETITION, "teams": INTEGER}),
@@ -126,7 +127,10 @@ SCHEMAS: Json = {
             ),
             "passport": _list(ANY_OBJECT),
             "folds": _nullable(ANY_OBJECT),
-            "team": {**_nullable(STRING), "description": "Your team here, if you have joined."},
+            "team": {
+                **_nullable(STRING),
+                "description": "Your team in this competition, or null before you join.",
+            },
         }
     ),
     "File": _object(
@@ -164,13 +168,19 @@ SCHEMAS: Json = {
                 "received_at": TIME,
                 "state": {"const": State.QUEUED.value},
                 "remaining_today": INTEGER,
-                "is_replay": {**BOOLEAN, "description": "An earlier upload with the same Idempotency-Key."},
+                "is_replay": {
+                    **BOOLEAN,
+                    "description": "True for an earlier upload with the same Idempotency-Key.",
+                },
                 "receipt": _LATER_RECEIPT,
-                "receipt_key": {**STRING, "description": "Of this installation: checks what it signs."},
+                "receipt_key": {
+                    **STRING,
+                    "description": "Public key of this installation; verifies its receipts.",
+                },
                 "links": _ref("Links"),
             }
         ),
-        "description": "The file is on disk, counts once, and will end scored, rejected or failed.",
+        "description": "The file is stored, counts once, and ends scored, rejected or failed.",
     },
     "Submission": _object(
         {
@@ -197,7 +207,7 @@ SCHEMAS: Json = {
             "problems": _list(_ref("Problem")),
             "problem_count": INTEGER,
             "notices": _list(_ref("Notice")),
-            "fault": {**_nullable(STRING), "description": "For organisers only."},
+            "fault": {**_nullable(STRING), "description": "Shown to organisers only."},
             "is_picked": BOOLEAN,
             "receipt": _LATER_RECEIPT,
             "links": _ref("Links"),
@@ -252,7 +262,7 @@ SCHEMAS: Json = {
             }
         ),
         "additionalProperties": True,
-        "description": "What everybody may read of the report at the close; further keys are its parts.",
+        "description": "The public part of the close report; further keys are its sections.",
     },
 }
 
@@ -265,7 +275,7 @@ def _answers(
         found[status]["headers"] = headers
     for number in (401, *refusals):
         found[str(number)] = {"$ref": "#/components/responses/Refusal"}
-    # A request that is no HTTP we take (a bad Host, a method, a size) and a fault of ours.
+    # Requests refused early (bad Host, method, size) and server errors.
     found["default"] = {"$ref": "#/components/responses/Refusal"}
     return found
 
@@ -288,7 +298,7 @@ _KIND: Json = {
     "required": True,
     "schema": {"type": "string", "enum": list(KINDS)},
 }
-_LOCATION: Json = {"Location": {"description": "Where it can be read.", "schema": LINK}}
+_LOCATION: Json = {"Location": {"description": "Address of the new resource.", "schema": LINK}}
 
 
 def _query(name: str, schema: Json, description: str) -> Json:
@@ -297,7 +307,7 @@ def _query(name: str, schema: Json, description: str) -> Json:
 
 _UPLOAD: Json = {
     "required": True,
-    "description": "One file, bare or as the form's field `file`.",
+    "description": "One file: the bare body, or the form field `file`.",
     "content": {
         **{kind: {"schema": {"type": "string", "format": "binary"}} for kind in _FILE_TYPES},
         "multipart/form-data": {
@@ -309,13 +319,13 @@ _UPLOAD: Json = {
     },
 }
 _ABOUT_A_BARE_FILE: list[Json] = [
-    _query("filename", STRING, "Of a bare file: its name."),
-    _query("message", {**STRING, "maxLength": 500}, "Of a bare file: a note to yourself."),
+    _query("filename", STRING, "Name of a bare file."),
+    _query("message", {**STRING, "maxLength": 500}, "Your note on a bare file."),
 ]
 _KEY: Json = {
     "name": "Idempotency-Key",
     "in": "header",
-    "description": "Makes it safe to send an upload again: the same key and file give the first receipt.",
+    "description": "Makes a retry safe: the same key and file return the first receipt.",
     "schema": {"type": "string", "minLength": 1, "maxLength": MAX_KEY_LENGTH, "pattern": "^[ -~]+$"},
 }
 _SORTS = [sign + sort.value for sort in Sort for sign in ("", "-")]
@@ -339,25 +349,25 @@ PATHS: Json = {
     "/api/v1/openapi.json": {
         "get": {
             "operationId": "description",
-            "summary": "This description.",
+            "summary": "Get this document.",
             "security": [],
-            "responses": {"200": {"description": "OpenAPI 3.1", "content": _json(ANY_OBJECT)}},
+            "responses": {"200": {"description": "The OpenAPI 3.1 document", "content": _json(ANY_OBJECT)}},
         }
     },
     "/api/v1/me": {
-        "get": _operation("me", "Whose token this is.", _answers("200", "You", _json(_ref("Me"))))
+        "get": _operation("me", "Get the user of the token.", _answers("200", "The user", _json(_ref("Me"))))
     },
     "/api/v1/competitions": {
         "get": _operation(
             "competitions",
-            "All competitions.",
+            "List all competitions.",
             _answers("200", "Competitions", _wrapped("competitions", "ListedCompetition")),
         )
     },
     _C: {
         "get": _operation(
             "competition",
-            "One competition: its task, metric, limits and your team.",
+            "Get a competition: its task, metric, limits and your team.",
             _answers("200", "The competition", _json(_ref("Competition")), 404),
             (_SLUG,),
         )
@@ -365,7 +375,7 @@ PATHS: Json = {
     f"{_C}/files": {
         "get": _operation(
             "files",
-            "The public files.",
+            "List the public files.",
             _answers("200", "Files", _wrapped("files", "File"), 403, 404),
             (_SLUG,),
         )
@@ -373,8 +383,8 @@ PATHS: Json = {
     f"{_C}/files/{{name}}": {
         "get": _operation(
             "file",
-            "One public file.",
-            _answers("200", "Its bytes", _BYTES, 403, 404),
+            "Download a public file.",
+            _answers("200", "The file", _BYTES, 403, 404),
             (
                 _SLUG,
                 {
@@ -382,7 +392,7 @@ PATHS: Json = {
                     "in": "path",
                     "required": True,
                     "schema": STRING,
-                    "description": "As in the list of files; may hold slashes.",
+                    "description": "As in the list of files; may contain slashes.",
                 },
             ),
         )
@@ -390,15 +400,15 @@ PATHS: Json = {
     f"{_C}/folds.csv": {
         "get": _operation(
             "folds",
-            "Of each training row the fold it is in.",
-            _answers("200", "A CSV", _BYTES, 403, 404),
+            "Download the fold of each training row.",
+            _answers("200", "A CSV file", _BYTES, 403, 404),
             (_SLUG,),
         )
     },
     f"{_C}/join": {
         "post": _operation(
             "join",
-            "Enter as a team of one; twice is the same as once.",
+            "Join as a team of one; joining twice changes nothing.",
             _answers("200", "Your team", _json(_ref("Joined")), 403, 404, 409),
             (_SLUG,),
         )
@@ -406,7 +416,7 @@ PATHS: Json = {
     f"{_C}/quota": {
         "get": _operation(
             "quota",
-            "What your team may still send.",
+            "Get your team's remaining uploads.",
             _answers("200", "The quota", _json(_ref("Quota")), 403, 404),
             (_SLUG,),
         )
@@ -414,7 +424,7 @@ PATHS: Json = {
     f"{_C}/submissions": {
         "post": _operation(
             "submit",
-            "Upload predictions.",
+            "Upload a submission.",
             _answers(
                 "201", "The receipt", _json(_ref("Receipt")), 403, 404, 409, 413, 422, 429, headers=_LOCATION
             ),
@@ -423,14 +433,14 @@ PATHS: Json = {
         ),
         "get": _operation(
             "submissions",
-            "Your team's submissions, newest first.",
+            "List your team's submissions, newest first.",
             _answers("200", "Submissions", _wrapped("submissions", "Submission"), 403, 404),
             (
                 _SLUG,
                 _query(
                     "limit",
                     {"type": "integer", "minimum": 1, "maximum": 200, "default": 50},
-                    "At most so many.",
+                    "Maximum number of submissions.",
                 ),
                 _query("before", {"type": "integer", "minimum": 1}, "Only those with a smaller id."),
             ),
@@ -439,27 +449,29 @@ PATHS: Json = {
     f"{_C}/leaderboard": {
         "get": _operation(
             "leaderboard",
-            "A page of the board.",
+            "Get a page of the leaderboard.",
             _answers("200", "The page", _json(_ref("Board")), 404, 422),
             (
                 _SLUG,
                 _query(
-                    "page", {"type": "integer", "minimum": 1, "maximum": 1_000_000, "default": 1}, "From 1."
+                    "page",
+                    {"type": "integer", "minimum": 1, "maximum": 1_000_000, "default": 1},
+                    "Page number, from 1.",
                 ),
                 _query(
                     "page_size",
                     {"type": "integer", "minimum": 1, "maximum": MAX_PAGE_SIZE, "default": PAGE_SIZE},
-                    "Rows a page.",
+                    "Rows per page.",
                 ),
-                _query("search", STRING, "Only teams whose name holds this."),
-                _query("sort", {"type": "string", "enum": _SORTS}, "`-` in front turns the order."),
+                _query("search", STRING, "Only teams whose name contains this."),
+                _query("sort", {"type": "string", "enum": _SORTS}, "Sort order; `-` in front reverses it."),
             ),
         )
     },
     f"{_C}/report": {
         "get": _operation(
             "report",
-            "The report at the close, once there is one.",
+            "Get the close report, once there is one.",
             _answers("200", "The report", _json(_ref("Report")), 403, 404),
             (_SLUG,),
         )
@@ -467,20 +479,20 @@ PATHS: Json = {
     _S: {
         "get": _operation(
             "submission",
-            "One submission of your team, or any for organisers.",
+            "Get a submission of your team; organisers may get any.",
             _answers("200", "The submission", _json(_ref("Submission")), 404),
             (_ID,),
         )
     },
     f"{_S}/file": {
         "get": _operation(
-            "upload", "The file as it was sent.", _answers("200", "Its bytes", _BYTES, 404), (_ID,)
+            "upload", "Download the uploaded file.", _answers("200", "The file", _BYTES, 404), (_ID,)
         )
     },
     f"{_S}/train-files": {
         "get": _operation(
             "train_files",
-            "Predictions for the training rows beside this submission.",
+            "List the train files of a submission.",
             _answers("200", "The files", _wrapped("train_files", "TrainFile"), 404),
             (_ID,),
         )
@@ -488,7 +500,7 @@ PATHS: Json = {
     f"{_S}/train-files/{{kind}}": {
         "post": _operation(
             "send_train_file",
-            "Send predictions for the training rows.",
+            "Upload predictions for the training rows.",
             _answers("201", "The file", _json(_ref("TrainFile")), 404, 409, 413, 422, 429, headers=_LOCATION),
             (_ID, _KIND),
             _UPLOAD,
@@ -500,7 +512,7 @@ DOCUMENT: Json = {
     "openapi": "3.1.0",
     "info": {
         "title": "Heldout",
-        "version": "1",  # of the API, which its addresses name too
+        "version": "1",  # of the API; its addresses contain it too
         "description": "Competitions with hidden labels. Refusals are `application/problem+json`.",
         "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
     },
@@ -527,7 +539,7 @@ DOCUMENT: Json = {
         },
         "responses": {
             "Refusal": {
-                "description": "A refusal, with its reason in words.",
+                "description": "A refusal, with its reason in `detail`.",
                 "content": {"application/problem+json": {"schema": _ref("Refusal")}},
             }
         },

@@ -1,4 +1,7 @@
-"""The JSON API, version 1: the same verbs as the pages, with a bearer token. Refusals are problem+json."""
+"""The JSON API, version 1, with bearer tokens.
+
+It offers what the pages offer. Refusals are problem+json.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ from app.people.accounts import Viewer
 from app.web import downloads, uploads
 from app.web.api import openapi
 from app.web.context import bearer, number_argument, parts
-from app.web.formats import public_step, release
+from app.web.formats import public_step, release_rule
 from app.web.json_answers import links, receipt_json, signatures, time_text, train_file_json
 
 blueprint = Blueprint("api", __name__, url_prefix="/api/v1")
@@ -28,15 +31,15 @@ blueprint = Blueprint("api", __name__, url_prefix="/api/v1")
 
 @blueprint.get("/openapi.json")
 def description() -> ResponseReturnValue:
-    """Everybody's: it says what may be asked, and nothing of this installation."""
+    """Return the OpenAPI document; it needs no token."""
     return jsonify(openapi.DOCUMENT)
 
 
 @blueprint.get("/me")
 def me() -> ResponseReturnValue:
     with parts().database.read() as session:
-        who = bearer(session)
-    return jsonify(name=who.name, is_organiser=who.is_organiser)
+        user = bearer(session)
+    return jsonify(name=user.name, is_organiser=user.is_organiser)
 
 
 @blueprint.get("/competitions")
@@ -52,9 +55,9 @@ def competition_index() -> ResponseReturnValue:
 def competition_show(slug: str) -> ResponseReturnValue:
     with parts().database.read() as session:
         now = db.now(session)
-        who = bearer(session)
+        user = bearer(session)
         competition = competitions.by_slug(session, slug)
-        team = teams.of(session, competition, who.id)
+        team = teams.of(session, competition, user.id)
     manifest = competition.version.manifest
     return jsonify(
         **_competition(competition, now),
@@ -72,7 +75,7 @@ def competition_show(slug: str) -> ResponseReturnValue:
             "team_size": competition.max_team_size,
             "upload_bytes": competition.max_upload_bytes,
         },
-        public_score={"shown": release(competition).value, "step": public_step(competition) or None},
+        public_score={"shown": release_rule(competition).value, "step": public_step(competition) or None},
         passport=(competition.version.audit or {}).get("passport", []),
         folds=manifest.get("folds"),
         team=team.name if team else None,
@@ -83,9 +86,9 @@ def competition_show(slug: str) -> ResponseReturnValue:
 def file_index(slug: str) -> ResponseReturnValue:
     with parts().database.read() as session:
         now = db.now(session)
-        who = bearer(session)
+        user = bearer(session)
         competition = competitions.by_slug(session, slug)
-        downloads.refuse_before_opening(competition, who, now)
+        downloads.refuse_before_opening(competition, user, now)
     files = [
         {
             "name": file["name"],
@@ -104,9 +107,9 @@ def file_index(slug: str) -> ResponseReturnValue:
 def file_show(slug: str, name: str) -> ResponseReturnValue:
     with parts().database.read() as session:
         now = db.now(session)
-        who = bearer(session)
+        user = bearer(session)
         competition = competitions.by_slug(session, slug)
-        downloads.refuse_before_opening(competition, who, now)
+        downloads.refuse_before_opening(competition, user, now)
     return downloads.send_public(competition, name)
 
 
@@ -114,9 +117,9 @@ def file_show(slug: str, name: str) -> ResponseReturnValue:
 def folds(slug: str) -> ResponseReturnValue:
     with parts().database.read() as session:
         now = db.now(session)
-        who = bearer(session)
+        user = bearer(session)
         competition = competitions.by_slug(session, slug)
-        downloads.refuse_before_opening(competition, who, now)
+        downloads.refuse_before_opening(competition, user, now)
     return downloads.send_folds(competition)
 
 
@@ -124,9 +127,9 @@ def folds(slug: str) -> ResponseReturnValue:
 def join(slug: str) -> ResponseReturnValue:
     with parts().database.begin() as session:
         now = db.now(session)
-        who = bearer(session)
+        user = bearer(session)
         competition = competitions.by_slug(session, slug)
-        team = teams.join(session, competition, who, now=now)
+        team = teams.join(session, competition, user, now=now)
     return jsonify(competition=slug, team=team.name)
 
 
@@ -158,7 +161,10 @@ def submission_create(slug: str) -> ResponseReturnValue:
 
 @blueprint.get("/competitions/<slug:slug>/submissions")
 def submission_index(slug: str) -> ResponseReturnValue:
-    """The own team's, newest first; `?limit=` up to 200 and `?before=ID` go through older ones."""
+    """List the team's submissions, newest first.
+
+    `?limit=` up to 200 and `?before=ID` page through older ones.
+    """
     with parts().database.read() as session:
         now = db.now(session)
         competition, team = _entered(session, slug, bearer(session))
@@ -181,13 +187,13 @@ def submission_index(slug: str) -> ResponseReturnValue:
 def submission_show(submission_id: int) -> ResponseReturnValue:
     with parts().database.read() as session:
         now = db.now(session)
-        who = bearer(session)
-        _, competition = submissions.visible(session, who, submission_id)
+        user = bearer(session)
+        _, competition = submissions.visible(session, user, submission_id)
         found = submissions.statuses(
-            session, competition, now=now, submission_id=submission_id, for_organiser=who.is_organiser
+            session, competition, now=now, submission_id=submission_id, for_organiser=user.is_organiser
         )
         if not found:
-            raise NotFound(f"Submission {submission_id} has no result to show.")
+            raise NotFound(f"Submission {submission_id} has no result yet.")
         place = evaluations.place_in_queue(session, submission_id)
         signed = signatures(session, submission_id).get(submission_id)
     return jsonify(_submission(found[0], competition, place, signed))
@@ -202,7 +208,7 @@ def submission_file(submission_id: int) -> ResponseReturnValue:
 
 @blueprint.get("/submissions/<id:submission_id>/train-files")
 def train_file_index(submission_id: int) -> ResponseReturnValue:
-    """Of the own team (or any, for organisers): the files of predictions for the training rows, and their results."""
+    """List a submission's train files; organisers may see any team's."""
     with parts().database.read() as session:
         submissions.visible(session, bearer(session), submission_id)
         files = train_files.of(session, submission_id)
@@ -218,7 +224,7 @@ def train_file_create(submission_id: int, kind: str) -> ResponseReturnValue:
 
 @blueprint.get("/competitions/<slug:slug>/report")
 def report(slug: str) -> ResponseReturnValue:
-    """What everybody may read of the report at the close, once the competition is over."""
+    """Return the public part of the close report."""
     with parts().database.read() as session:
         now = db.now(session)
         bearer(session)
@@ -238,17 +244,20 @@ def report(slug: str) -> ResponseReturnValue:
 
 @blueprint.get("/competitions/<slug:slug>/leaderboard")
 def board(slug: str) -> ResponseReturnValue:
-    """`?page=`, `?page_size=` up to 200, `?search=`, `?sort=rank|team|entries|last` with a `-` in front to turn it."""
+    """Return a page of the board.
+
+    `?page=`, `?page_size=` up to 200, `?search=`, `?sort=rank|team|entries|last`; `-` reverses the order.
+    """
     sort, descending = _order()
     with parts().database.read() as session:
         now = db.now(session)
-        who = bearer(session)
+        user = bearer(session)
         competition = competitions.by_slug(session, slug)
         view = leaderboard.board(
             session,
             competition,
             now=now,
-            viewer_id=who.id,
+            viewer_id=user.id,
             page=number_argument("page", 1, largest=1_000_000),
             page_size=number_argument("page_size", PAGE_SIZE, largest=leaderboard.MAX_PAGE_SIZE),
             search="".join(c for c in request.args.get("search", "") if c.isprintable())[:60],
@@ -266,20 +275,20 @@ def board(slug: str) -> ResponseReturnValue:
     )
 
 
-def _entered(session: Session, slug: str, who: Viewer) -> tuple[Competition, Team]:
+def _entered(session: Session, slug: str, user: Viewer) -> tuple[Competition, Team]:
     competition = competitions.by_slug(session, slug)
-    team = teams.of(session, competition, who.id)
+    team = teams.of(session, competition, user.id)
     if team is None:
         raise Forbidden(f"Join {competition.title} first.")
     return competition, team
 
 
 def _order() -> tuple[Sort, bool]:
-    asked = request.args.get("sort", Sort.RANK)
-    name = asked.removeprefix("-")
+    requested = request.args.get("sort", Sort.RANK)
+    name = requested.removeprefix("-")
     if name not in set(Sort):
         raise Refused(f"The board cannot be sorted by {name[:40]!r}; use one of {', '.join(Sort)}.")
-    return Sort(name), asked != name
+    return Sort(name), requested != name
 
 
 def _competition(competition: Competition, now: datetime) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The list of competitions, and what one is about."""
+"""Show the list of competitions, one competition, and its data."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def index() -> ResponseReturnValue:
         now = db.now(session)
         viewer(session, now)
         listed = competitions.listed(session)
-    # What one can still take part in comes first; the core's order, newest first, holds within each.
+    # Open competitions come first; within a phase, the newest first.
     order = [Phase.OPEN, Phase.UPCOMING, Phase.CLOSED]
     listed.sort(key=lambda found: order.index(found[0].phase(now)))
     return render_template("competing/competitions/index.html", listed=listed, now=now)

@@ -1,4 +1,4 @@
-"""The board's page."""
+"""Show the leaderboard."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ def show(slug: str) -> ResponseReturnValue:
         now = db.now(session)
         me = viewer(session, now)
         competition = competitions.by_slug(session, slug)
-        # What may be seen depends on the moment, so a page of one phase is never kept for the next.
-        moment = competition.id, competition.phase(now), competition.is_settled(now)
-        key = (*moment, search, page, sort, descending)
-        is_everybodys = me is None and not cookie.get("_flashes")
-        if is_everybodys and (kept := parts().boards.get(key)):
-            return _of_everybody(kept)
+        # The phase decides what may be shown, so a cached page of one phase is never used in the next.
+        phase = competition.id, competition.phase(now), competition.is_settled(now)
+        key = (*phase, search, page, sort, descending)
+        is_shared = me is None and not cookie.get("_flashes")
+        if is_shared and (cached := parts().boards.get(key)):
+            return _shared(cached)
         board = leaderboard.board(
             session,
             competition,
@@ -46,7 +46,7 @@ def show(slug: str) -> ResponseReturnValue:
             descending=descending,
         )
         has_report = board.is_private and _has_report(session, competition, now)
-    if page > 1 and not board.rows:  # an old link to a page that is no longer there
+    if page > 1 and not board.rows:  # an old link to a page that no longer exists
         return redirect(url_for("leaderboard.show", slug=slug, q=search or None))
     made = render_template(
         "competing/leaderboard/show.html",
@@ -58,14 +58,17 @@ def show(slug: str) -> ResponseReturnValue:
         sort=sort,
         descending=descending,
     )
-    if not is_everybodys:
+    if not is_shared:
         return made
     parts().boards.put(key, made)
-    return _of_everybody(made)
+    return _shared(made)
 
 
-def _of_everybody(page: str) -> ResponseReturnValue:
-    """Browsers may keep it and ask whether it is still the same; of the page itself, since times on it grow older."""
+def _shared(page: str) -> ResponseReturnValue:
+    """Return a page that browsers may cache and must revalidate.
+
+    The ETag is the page's own hash, because the relative times on it change.
+    """
     answer = Response(page, content_type="text/html; charset=utf-8")
     answer.cache_control.no_cache = True
     answer.add_etag()
@@ -81,7 +84,7 @@ def _has_report(session: Session, competition: Competition, now: datetime) -> bo
 
 
 def _order() -> tuple[Sort, bool]:
-    """`?sort=entries` or `?sort=-entries`; anything else is the ranking."""
-    asked = request.args.get("sort", Sort.RANK)
-    name = asked.removeprefix("-")
-    return (Sort(name), asked != name) if name in set(Sort) else (Sort.RANK, False)
+    """Read `?sort=entries` or `?sort=-entries`; the default is the rank."""
+    requested = request.args.get("sort", Sort.RANK)
+    name = requested.removeprefix("-")
+    return (Sort(name), requested != name) if name in set(Sort) else (Sort.RANK, False)

@@ -1,4 +1,4 @@
-"""The organiser's page of a competition. For everybody else it does not exist."""
+"""Manage a competition; only organisers see these pages."""
 
 from __future__ import annotations
 
@@ -22,9 +22,12 @@ PAGE_SIZE = 50
 
 @blueprint.get("/competitions/<slug:slug>/organise")
 def show(slug: str) -> ResponseReturnValue:
-    """`?part=pulse` is only what changes by itself: the counts, the queue, the workers, the draft's progress."""
-    asked = request.args.get("state", "")
-    state = State(asked) if asked in set(State) else None
+    """Show the organiser's page; `?part=pulse` is the live part.
+
+    That is the counts, the queue, the workers and the progress of a rescore.
+    """
+    requested = request.args.get("state", "")
+    state = State(requested) if requested in set(State) else None
     before_id = number_argument("before", 0)
     with parts().database.read() as session:
         now = db.now(session)
@@ -90,10 +93,10 @@ def rescore(slug: str) -> ResponseReturnValue:
         now = db.now(session)
         me = organiser(session, now)
         competition = competitions.by_slug(session, slug)
-        # Or its version may be replaced by a rescore before this one begins.
+        # Without the lock, another rescore could replace the version before this one begins.
         competitions.lock(session, competition)
         if competitions.draft_round(session, competition) is not None:
-            raise Conflict("A rescore is at work or waits for a decision; apply or discard it first.")
+            raise Conflict("Another rescore is running or waits for a decision. Apply or discard it first.")
         count = rescores.begin_rescore(
             session,
             competition,
@@ -104,50 +107,59 @@ def rescore(slug: str) -> ResponseReturnValue:
         )
         events.log(session, me.name, "rescore begun", slug, now=now, submissions=count, repeats=repeats)
     return _back(
-        slug, f"{count} submissions are being scored anew, aside; today's board stands until you apply it."
+        slug,
+        f"{count} submissions are being rescored. The board does not change until you apply the rescore.",
     )
 
 
 @blueprint.get("/competitions/<slug:slug>/organise/rescore")
 def rescore_show(slug: str) -> ResponseReturnValue:
-    """What the rescore at work would change on the board."""
+    """Show what the draft rescore would change on the board."""
     with parts().database.read() as session:
         now = db.now(session)
         organiser(session, now)
         competition = competitions.by_slug(session, slug)
         found = rescores.rescore_of(session, competition)
     if found is None:
-        return _back(slug, "No rescore is at work.")
+        return _back(slug, "No rescore is running.")
     return render_template("competing/organise/rescore.html", competition=competition, rescore=found, now=now)
 
 
 @blueprint.post("/competitions/<slug:slug>/organise/rescore/apply")
 def rescore_apply(slug: str) -> ResponseReturnValue:
-    """Losses and differing repeats stood on the page that this was sent from."""
+    """Apply the rescore that the page showed.
+
+    Lost scores and differing repeats were shown there, so they are accepted.
+    """
     with parts().database.begin() as session:
         now = db.now(session)
         me = organiser(session, now)
         draft_id = _seen_draft(session, slug)
         if rescores.activate(session, draft_id, accept_losses=True) is None:
-            raise Conflict("The rescore is not finished yet; look again.")
+            raise Conflict(
+                "The rescore is not finished. Reload the page and apply it when all submissions are scored."
+            )
         events.log(session, me.name, "rescore applied", slug, now=now, round=draft_id)
     return _back(slug, "The board shows the new scores.")
 
 
 @blueprint.post("/competitions/<slug:slug>/organise/rescore/discard")
 def rescore_discard(slug: str) -> ResponseReturnValue:
-    """Hours of work may go with a finished one, so that too only as it was seen."""
+    """Discard the rescore that the page showed.
+
+    A finished one may hold hours of computing, so another one is not discarded in its place.
+    """
     with parts().database.begin() as session:
         now = db.now(session)
         me = organiser(session, now)
         draft_id = _seen_draft(session, slug, or_unfinished=True)
         rescores.discard_rescore(session, competitions.by_slug(session, slug))
         events.log(session, me.name, "rescore discarded", slug, now=now, round=draft_id)
-    return _back(slug, "The rescore is given up; the board stays as it is.")
+    return _back(slug, "The rescore is discarded. The board does not change.")
 
 
 def _seen_draft(session: Session, slug: str, *, or_unfinished: bool = False) -> int:
-    """The draft as the page showed it, and nothing else."""
+    """Return the draft's id; refuse if the page showed another state."""
     competition = competitions.by_slug(session, slug)
     return rescores.refuse_unless_seen(
         session, competition, draft=field("draft"), seen=field("seen"), or_unfinished=or_unfinished
@@ -160,7 +172,9 @@ def extension_grant(slug: str) -> ResponseReturnValue:
         now = db.now(session)
         me = organiser(session, now)
         competition = competitions.by_slug(session, slug)
-        competitions.lock(session, competition)  # and the clock after it: somebody may just have closed it
+        competitions.lock(
+            session, competition
+        )  # and read the clock after it: another organiser may just have closed it
         extensions.grant(
             session,
             competition,
@@ -168,11 +182,11 @@ def extension_grant(slug: str) -> ResponseReturnValue:
             reason=field("reason"),
             by=me.name,
             now=db.now(session),
-            closes_at=_local_moment(competition, field("closes_at")),
+            closes_at=_local_time(competition, field("closes_at")),
             daily_extra=_count("daily_extra"),
             total_extra=_count("total_extra"),
         )
-    return _back(slug, f"{field('team')} has its extension.")
+    return _back(slug, f"The extension for {field('team')} is granted.")
 
 
 @blueprint.post("/competitions/<slug:slug>/organise/extensions/<id:extension_id>/revoke")
@@ -184,20 +198,22 @@ def extension_revoke(slug: str, extension_id: int) -> ResponseReturnValue:
     return _back(slug, f"Extension {extension_id} is revoked.")
 
 
-def _local_moment(competition: Competition, text: str) -> datetime | None:
-    """What a datetime field sends, in the competition's time zone."""
+def _local_time(competition: Competition, text: str) -> datetime | None:
+    """Return a datetime field's value in the competition's time zone."""
     if not text:
         return None
     try:
         return datetime.fromisoformat(text).replace(tzinfo=competition.zone)
     except ValueError:
-        raise Refused(f"{text[:40]!r} is not a moment; write it as 2026-12-01T18:00.") from None
+        raise Refused(f"{text[:40]!r} is not a date and time. Write it like 2026-12-01T18:00.") from None
 
 
 def _count(name: str) -> int:
     text = field(name) or "0"
     if not (text.isascii() and text.isdigit() and len(text) <= 4):
-        raise Refused(f"{text[:40]!r} is not a number of uploads; write 0 to {extensions.MOST_EXTRA}.")
+        raise Refused(
+            f"{text[:40]!r} is not a number of uploads. Write a number from 0 to {extensions.MOST_EXTRA}."
+        )
     return int(text)
 
 
@@ -209,7 +225,7 @@ def pause(slug: str) -> ResponseReturnValue:
         me = organiser(session, now)
         competitions.by_slug(session, slug).is_paused = paused
         events.log(session, me.name, "uploads paused" if paused else "uploads resumed", slug, now=now)
-    return _back(slug, "No more uploads are taken." if paused else "Uploads are taken again.")
+    return _back(slug, "Uploads are paused." if paused else "Uploads are open again.")
 
 
 @blueprint.post("/competitions/<slug:slug>/organise/close")
@@ -222,9 +238,9 @@ def close(slug: str) -> ResponseReturnValue:
         now = db.now(session)
         ended = competitions.close(session, competition, by=me.name, now=now)
         events.log(session, me.name, "competition closed", slug, now=now, extensions_ended=ended)
-    with_them = " The later closes of teams have ended with it." if ended else ""
+    extensions_too = " Extensions with a later close have ended too." if ended else ""
     return _back(
-        slug, f"The competition is closed for everybody, and its board shows the private scores.{with_them}"
+        slug, f"The competition is closed for all teams, and the board shows private scores.{extensions_too}"
     )
 
 

@@ -1,4 +1,4 @@
-"""Sending predictions in and watching what becomes of them."""
+"""Upload submissions and show their results."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from app.web.json_answers import receipt_json, signatures
 blueprint = Blueprint("submissions", __name__)
 
 PAGE_SIZE = 50
-HISTORY = 500  # points a chart can still show apart
+HISTORY = 500  # points that a chart can show
 
 
 @blueprint.get("/competitions/<slug:slug>/submit")
@@ -93,8 +93,11 @@ def index(slug: str) -> ResponseReturnValue:
 
 @blueprint.get("/submissions/<id:submission_id>")
 def show(submission_id: int) -> ResponseReturnValue:
-    """One submission; `?part=entry` is only its row, which asks again each second until it is final, and
-    `?part=beside` what its team's predictions for the training rows say."""
+    """Show one submission.
+
+    `?part=entry` is only its row, which polls each second until the result is final. `?part=beside` is the
+    section with the scores of its train files.
+    """
     with parts().database.read() as session:
         now = db.now(session)
         me = signed_in(session, now)
@@ -138,7 +141,7 @@ def pick(submission_id: int) -> ResponseReturnValue:
         submission, competition = submissions.visible(session, me, submission_id)
         team = teams.of(session, competition, me.id)
         if team is None or team.id != submission.team_id:
-            raise NotFound("Only a team itself chooses its final picks.")
+            raise NotFound("Only the team itself can choose its final picks.")
         submissions.pick_final(session, competition, team, submission_id, picked=picked, now=now)
     flash(f"Submission {submission_id} is {'now' if picked else 'no longer'} a final pick.")
     return redirect(url_for("submissions.index", slug=competition.slug), 303)
@@ -150,12 +153,12 @@ def _visible(session: Session, me: Viewer, submission_id: int, now: datetime) ->
         session, competition, now=now, submission_id=submission_id, for_organiser=me.is_organiser
     )
     if not found:
-        raise NotFound(f"Submission {submission_id} has no result to show.")
+        raise NotFound(f"Submission {submission_id} has no result yet.")
     return competition, found[0]
 
 
 def _summary(session: Session, competition: Competition, team: Team, now: datetime) -> dict[str, object]:
-    """What stands above the list: what may still be sent today, the picks, the way so far."""
+    """Return what stands above the list: quota, picks, score history."""
     past = submissions.statuses(session, competition, now=now, team_id=team.id, limit=HISTORY)
     scored = [entry for entry in reversed(past) if entry.public is not None]
     baselines = leaderboard.baselines(session, competition, now=now)

@@ -1,4 +1,4 @@
-"""Entering a competition, and a team's name."""
+"""Join a competition and rename a team."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def join(slug: str) -> ResponseReturnValue:
         me = signed_in(session, now)
         competition = competitions.by_slug(session, slug)
         team = teams.join(session, competition, me, now=now)
-    flash(f"You are in, as {team.name}. Fetch the data, then send your first prediction.")
+    flash(f"You have joined as {team.name}. Download the data, then submit your first predictions.")
     return redirect(safe_next(request.form.get("next"), url_for("competitions.data", slug=slug)), 303)
 
 

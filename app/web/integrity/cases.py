@@ -1,4 +1,4 @@
-"""What the checks say of a competition, and the cases of its teams. For organisers; for everybody else it does not exist."""
+"""Show data audit, scans and cases; only organisers see these pages."""
 
 from __future__ import annotations
 
@@ -22,12 +22,15 @@ from app.web.context import field, organiser, parts
 blueprint = Blueprint("integrity", __name__)
 
 CASES = 200  # of one page
-ASKED_FOR = {Kind.SCAN: "The scan", Kind.REPORT: "The report"}
+CAN_BE_STARTED = {Kind.SCAN: "The scan", Kind.REPORT: "The report"}
 
 
 @blueprint.get("/competitions/<slug:slug>/integrity")
 def show(slug: str) -> ResponseReturnValue:
-    """`?part=pulse` is only the scan and the report; when both have ended, it asks for the whole page anew."""
+    """Show the integrity page; `?part=pulse` is scan and report.
+
+    When both have ended, that part reloads the whole page.
+    """
     with parts().database.read() as session:
         now = db.now(session)
         organiser(session, now)
@@ -52,18 +55,18 @@ def show(slug: str) -> ResponseReturnValue:
 
 @blueprint.post("/competitions/<slug:slug>/integrity/inspect")
 def inspect(slug: str) -> ResponseReturnValue:
-    asked = request.form.get("kind", "")
-    kind = next((kind for kind in ASKED_FOR if kind == asked), None)
+    requested = request.form.get("kind", "")
+    kind = next((kind for kind in CAN_BE_STARTED if kind == requested), None)
     with parts().database.begin() as session:
         now = db.now(session)
         me = organiser(session, now)
         competition = competitions.by_slug(session, slug)
         if kind is None:
-            raise Refused(f"What can be asked for is {' or '.join(ASKED_FOR)}.")
+            raise Refused(f"{requested[:40]!r} cannot be started here; choose {' or '.join(CAN_BE_STARTED)}.")
         inspection_id = inspections.ask(session, competition, kind, by=me.name, now=now).id
         events.log(session, me.name, f"{kind} asked for", slug, now=now)
     parts().hints.send_inspection(inspection_id)
-    flash(f"{ASKED_FOR[kind]} is queued; this page shows how far it is.")
+    flash(f"{CAN_BE_STARTED[kind]} is queued. This page shows its progress.")
     return redirect(url_for("integrity.show", slug=slug), 303)
 
 
@@ -92,18 +95,20 @@ def case(slug: str, case_id: int) -> ResponseReturnValue:
 
 @blueprint.post("/competitions/<slug:slug>/integrity/cases/<id:case_id>")
 def act(slug: str, case_id: int) -> ResponseReturnValue:
-    asked = request.form.get("action", "")
+    requested = request.form.get("action", "")
     with parts().database.begin() as session:
         now = db.now(session)
         me = organiser(session, now)
         competition = competitions.by_slug(session, slug)
-        if asked not in set(Action):
-            raise Refused(f"What can be done with a case is {', '.join(Action)}.")
+        if requested not in set(Action):
+            raise Refused(
+                f"{requested[:40]!r} is not an action for a case; choose one of {', '.join(Action)}."
+            )
         words = cases.act(
             session,
             competition,
             case_id,
-            Action(asked),
+            Action(requested),
             team_id=_number(request.form.get("team", "")),
             reason=field("reason"),
             actor=me.name,
@@ -118,12 +123,12 @@ def _number(text: str) -> int | None:
 
 
 def _pulse(session: Session, competition: Competition, now: datetime) -> dict[str, Any]:
-    latest = [(kind, inspections.latest(session, competition, kind)) for kind in ASKED_FOR]
+    latest = [(kind, inspections.latest(session, competition, kind)) for kind in CAN_BE_STARTED]
     return {
         "competition": competition,
         "now": now,
         "latest": latest,
-        "under_way": any(
+        "is_running": any(
             one is not None and one.state in (InspectionState.QUEUED, InspectionState.RUNNING)
             for _, one in latest
         ),
@@ -132,13 +137,13 @@ def _pulse(session: Session, competition: Competition, now: datetime) -> dict[st
 
 def _part(page: dict[str, Any]) -> Response:
     part = make_response(render_template("integrity/cases/_pulse.html", **page))
-    if not page["under_way"]:
-        part.headers["HX-Refresh"] = "true"  # what it found stands elsewhere on the page
+    if not page["is_running"]:
+        part.headers["HX-Refresh"] = "true"  # its findings are elsewhere on the page
     return part
 
 
 def _flat(detail: Any, name: str = "") -> Any:
-    """Nested numbers as lines of a table: (name, value)."""
+    """Flatten nested values to (name, values) rows of a table."""
     if isinstance(detail, dict):
         for key, value in detail.items():
             yield from _flat(value, f"{name}, {key}" if name else str(key))

@@ -1,4 +1,4 @@
-"""The report at the close: what of the final board is signal and what is noise. For everybody once it is over."""
+"""Show the close report: signal and noise of the final board."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from app.web.context import parts, viewer
 
 blueprint = Blueprint("reports", __name__)
 
-GAPS = 20  # of the organiser's table: the largest are the ones to look at
+GAPS = 20  # largest gaps, for the organiser's table
 
 
 @blueprint.get("/competitions/<slug:slug>/report")
@@ -61,6 +61,6 @@ def _scatter(public: Mapping[str, Any], metric: str) -> Plot | None:
             "x": [p["public"] for p in points],
             "y": [p["private"] for p in points],
             "names": [p["name"] for p in points],
-            "text": "One point for each team: the file that made its public rank, on the public and on the private rows.",
+            "text": ("One point for each team: the scores of the submission that made its public rank."),
         }
     )

@@ -1,4 +1,4 @@
-"""Predictions for the training rows, beside a submission: sent in, and what they say together with its scores."""
+"""Receive and download train files: predictions for the training rows."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def create(submission_id: int, kind: str) -> ResponseReturnValue:
     page = url_for("submissions.show", submission_id=submission_id) + "#beside"
     if wants_json():
         return jsonify(train_file_json(file)), 201, {"Location": page}
-    flash(f"The {train_files.KINDS[kind]} are here and will be scored in a moment.")
+    flash(f"Your {train_files.KINDS[kind]} were received and will be scored in a moment.")
     return redirect(page, 303)
 
 

@@ -1,4 +1,4 @@
-"""Scores of train files beside the public score, as the submission page shows them."""
+"""Compare scores of train files with the public score."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from app.web.formats import public_step
 
 @dataclass(frozen=True)
 class Reading:
-    """One score of the table, with the standard error that may be told."""
+    """One score of the table, with its standard error."""
 
     name: str
     value: float
@@ -29,14 +29,14 @@ class Reading:
 
 @dataclass(frozen=True)
 class Beside:
-    """All of the part "Beside the public score" of a submission's page."""
+    """The section "Beside the public score" of a submission's page."""
 
     why_not: str
-    """Why this competition takes no train files; empty if it does."""
+    """Why this competition accepts no train files; empty if it does."""
     folds: Mapping[str, Any]
     files: Mapping[str, TrainFile]
     problems: Mapping[str, Sequence[Mapping[str, Any]]]
-    """Of a file that was rejected."""
+    """Of rejected files."""
     is_waiting: bool
     readings: Sequence[Reading]
     picture: Whiskers | None
@@ -50,10 +50,10 @@ class Beside:
 def beside(
     competition: Competition, entry: Status, files: Mapping[str, TrainFile], now: datetime
 ) -> Beside | None:
-    """None for a version of a time before there were folds.
+    """Return the section, or None for a version without folds.
 
-    Everything here comes from the team's own files and public labels, but for the public score as it is shown
-    and, after the close, the private one. Their standard error is the benchmark's, the same for everybody: the
+    Everything here comes from the team's own files and public labels, except the public score as shown and,
+    after the close, the private one. Their standard error is the benchmark's, the same for all teams: the
     team's own would depend on hidden rows.
     """
     folds = competition.version.manifest.get("folds")
@@ -103,7 +103,7 @@ def _board_readings(competition: Competition, entry: Status, now: datetime) -> l
     if entry.public is not None:
         found.append(Reading("public", entry.public, se, n_public, public_step(competition)))
     if entry.private is not None and competition.is_settled(now):
-        # The benchmark's, carried over to as many rows as there are: right for means, near for the rest.
+        # The benchmark's, scaled to the number of rows: exact for means, approximate for other metrics.
         scaled = se * math.sqrt(n_public / n_private) if se is not None and n_public and n_private else None
         found.append(Reading("private", entry.private, scaled, n_private, 0.0))
     return found
@@ -116,8 +116,8 @@ def _calibration(picture: Mapping[str, Any]) -> Plot | None:
     bins = shown.get("bins") or []
     error = shown.get("error")
     text = (
-        "Each point holds about as many of your out-of-fold predictions; on the dashed line, predicted and observed "
-        "shares are equal. Whiskers are one standard error."
+        "Each point is a bin; the bins hold about equally many of your out-of-fold predictions. "
+        "On the dashed line, predicted and observed shares are equal. Whiskers are one standard error."
     )
     if error is not None:
         text += f" The expected calibration error is {error:.3g}."
@@ -151,8 +151,8 @@ def _residuals(picture: Mapping[str, Any]) -> Plot | None:
             "se": [b.get("se") for b in bins],
             "reference": "zero",
             "text": (
-                "Mean residual of your out-of-fold predictions, in bins of about as many rows; an unbiased model lies on "
-                "the dashed line. Whiskers are one standard error."
+                "Mean residual of your out-of-fold predictions, in bins of about equally many rows. "
+                "An unbiased model lies on the dashed line. Whiskers are one standard error."
             ),
         }
     )

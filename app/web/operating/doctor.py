@@ -1,4 +1,4 @@
-"""The organisers' page of the invariants. For everybody else it does not exist."""
+"""Show the invariants; only organisers see this page."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ blueprint = Blueprint("doctor", __name__)
 
 @blueprint.get("/doctor")
 def show() -> ResponseReturnValue:
-    """All that the database can tell; files and recomputed scores are the command's, which has the vault."""
+    """Show checks that need only the database.
+
+    The command `heldout doctor` has the vault: it also checks files and recomputes scores.
+    """
     with parts().database.read() as session:
         now = db.now(session)
         organiser(session, now)

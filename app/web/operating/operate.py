@@ -1,4 +1,4 @@
-"""The whole installation at a glance, for organisers; and its metrics, for them and for what collects metrics."""
+"""Show the state of the installation, and its metrics."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ blueprint = Blueprint("operate", __name__)
 
 @blueprint.get("/operate")
 def show() -> ResponseReturnValue:
-    """`?part=pulse` is only what changes by itself."""
+    """Show the installation; `?part=pulse` is the live part."""
     ours = parts()
     with ours.database.read() as session:
         now = db.now(session)
@@ -68,7 +68,7 @@ def metrics() -> ResponseReturnValue:
             totals = dict(ours.totals.take(session))
             seconds = statistics.seconds_to_outcome(session)
     except SQLAlchemyError:
-        # That the database is away is what the numbers are asked for.
+        # The metrics must report that the database does not answer.
         now_figures = None
     snapshot = Snapshot(now_figures, totals, seconds, ours.hints.depth(), health.disks(ours.settings))
     text = snapshot.text() + generate_latest(ours.requests.registry)
@@ -87,8 +87,8 @@ def _knows_the_token(token: str) -> bool:
 def _refuse_others() -> None:
     with parts().database.read() as session:
         if secret := _bearer():
-            who = accounts.by_token(session, secret)
-            if who is None or not who.is_organiser:
+            user = accounts.by_token(session, secret)
+            if user is None or not user.is_organiser:
                 raise NotFound("There is no such page.")
         else:
             organiser(session, db.now(session))

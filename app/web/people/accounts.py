@@ -1,4 +1,4 @@
-"""Signing up, in and out; one's own browsers, password and tokens."""
+"""Sign up, in and out; manage sessions, password and tokens."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def sign_in() -> ResponseReturnValue:
         return _form("people/accounts/sign_in.html")
     name = field("name")
     try:
-        with _a_try(rate_limits.to_sign_in(name, request.remote_addr)) as counted:
+        with _attempt(rate_limits.to_sign_in(name, request.remote_addr)) as counted:
             with parts().database.read() as session:
                 candidate = accounts.candidate(session, name)
             user = accounts.verify(candidate, request.form.get("password", ""))
@@ -42,12 +42,12 @@ def sign_in() -> ResponseReturnValue:
 @blueprint.route("/sign-up", methods=["GET", "POST"])
 def sign_up() -> ResponseReturnValue:
     if parts().settings.registration != "open":
-        raise NotFound("Accounts are made by the organiser here; ask for yours.")
+        raise NotFound("Only the organiser can make accounts here. Ask the organiser for one.")
     if request.method == "GET":
         return _form("people/accounts/sign_up.html")
     try:
         per_hour = parts().settings.sign_ups_per_hour
-        with _a_try(rate_limits.to_sign_up(request.remote_addr, per_hour)):
+        with _attempt(rate_limits.to_sign_up(request.remote_addr, per_hour)):
             password_hash = accounts.hash_password(request.form.get("password", ""))
         with parts().database.begin() as session:
             now = db.now(session)
@@ -62,7 +62,10 @@ def sign_up() -> ResponseReturnValue:
 
 @blueprint.route("/setup", methods=["GET", "POST"])
 def setup() -> ResponseReturnValue:
-    """The first organiser, for whoever holds the token that the server printed; afterwards there is no such page."""
+    """Create the first organiser with the token that the server printed.
+
+    Once there is an organiser, this page does not exist.
+    """
     given, key = request.values.get("token", ""), config.secret_key(parts().settings)
     with parts().database.read() as session:
         first_organiser.admit(session, given, key)
@@ -104,18 +107,18 @@ def change_password() -> ResponseReturnValue:
     with parts().database.read() as session:
         me = signed_in(session, db.now(session))
         candidate = accounts.candidate(session, me.name)
-    with _a_try(rate_limits.to_change_password(me.id)) as counted:
+    with _attempt(rate_limits.to_change_password(me.id)) as counted:
         try:
             accounts.verify(candidate, request.form.get("current", ""))
         except NotSignedIn:
-            raise Refused("The current password is wrong; nothing was changed.") from None
+            raise Refused("The current password is wrong. Nothing was changed.") from None
         password_hash = accounts.hash_password(request.form.get("password", ""))
     with parts().database.begin() as session:
         now = db.now(session)
         rate_limits.forget(session, counted)
         accounts.set_password(session, me.id, password_hash, now=now)
         _begin_browser(session, me.id, now)
-    flash("Password changed. Every other browser has been signed out.")
+    flash("Your password is changed, and all your other browsers are signed out.")
     return redirect(url_for("accounts.show"), 303)
 
 
@@ -124,13 +127,16 @@ def revoke_browser(sign_in_id: int) -> ResponseReturnValue:
     with parts().database.begin() as session:
         now = db.now(session)
         accounts.revoke_sign_in(session, signed_in(session, now).id, sign_in_id, now=now)
-    flash("That browser has been signed out.")
+    flash("The browser is signed out.")
     return redirect(url_for("accounts.show"), 303)
 
 
 @blueprint.post("/account/tokens")
 def create_token() -> ResponseReturnValue:
-    """The token's text is on this one page only; it is kept nowhere, not even in the cookie."""
+    """Create a token and show it on this page only.
+
+    Its text is stored nowhere, not even in the session cookie.
+    """
     with parts().database.begin() as session:
         now = db.now(session)
         me = signed_in(session, now)
@@ -144,13 +150,16 @@ def revoke_token(token_id: int) -> ResponseReturnValue:
     with parts().database.begin() as session:
         now = db.now(session)
         accounts.revoke_token(session, signed_in(session, now).id, token_id, now=now)
-    flash("The token no longer works.")
+    flash("The token is revoked.")
     return redirect(url_for("accounts.show"), 303)
 
 
 @contextmanager
-def _a_try(limits: Sequence[Limit]) -> Iterator[Sequence[int]]:
-    """Count a try before the costly hash. One too many costs a read: a flood takes no write lock and no place."""
+def _attempt(limits: Sequence[Limit]) -> Iterator[Sequence[int]]:
+    """Count an attempt before the costly password hash.
+
+    An attempt over the limit costs one read, so a flood takes no write lock and no hashing slot.
+    """
     database = parts().database
     with database.read() as session:
         rate_limits.refuse(session, limits, now=db.now(session))
@@ -161,7 +170,10 @@ def _a_try(limits: Sequence[Limit]) -> Iterator[Sequence[int]]:
 
 
 def _begin_browser(session: Session, user_id: int, now: datetime) -> None:
-    """Everything the cookie held before is dropped: nobody can have planted the session that signs in."""
+    """Sign this browser in with a new session.
+
+    The old one is dropped, so that an attacker cannot plant the session (session fixation).
+    """
     days = parts().settings.session_days
     if earlier := cookie.get("sign_in"):
         accounts.sign_out(session, earlier, now=now)

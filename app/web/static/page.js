@@ -1,6 +1,6 @@
-// Small help on every page; all of it works without.
+// Conveniences on every page; all pages work without JavaScript.
 
-// A menu-like <details> closes when one looks elsewhere or presses Escape.
+// Escape closes an open <details> menu.
 document.addEventListener("keydown", (event) => {
   if (event.key !== "Escape") return;
   const open = event.target.closest?.("details.confirm[open], details.rename[open]");
@@ -10,7 +10,7 @@ document.addEventListener("keydown", (event) => {
 });
 
 for (const button of document.querySelectorAll("[data-copy]")) {
-  if (!navigator.clipboard) continue; // only on HTTPS and localhost
+  if (!navigator.clipboard) continue; // exists only on HTTPS and localhost
   button.hidden = false;
   button.addEventListener("click", async () => {
     await navigator.clipboard.writeText(document.getElementById(button.dataset.copy).textContent);
@@ -18,7 +18,7 @@ for (const button of document.querySelectorAll("[data-copy]")) {
   });
 }
 
-// A form sent twice by an impatient double click is a second request, with a second message.
+// Disable the button, so that a double click does not send the form twice.
 document.addEventListener("submit", (event) => {
   const button = event.target.querySelector("button:not([type=button])");
   if (!button || event.target.id === "upload" || event.target.getAttribute("role") === "search") return;
@@ -26,7 +26,7 @@ document.addEventListener("submit", (event) => {
   setTimeout(() => (button.disabled = true));
 });
 
-// Coming back by the back button shows the page as it was left, busy button included.
+// The back button restores the page with its disabled button: enable it again.
 addEventListener("pageshow", (event) => {
   if (!event.persisted) return;
   for (const button of document.querySelectorAll("button[aria-busy]")) {
@@ -35,6 +35,6 @@ addEventListener("pageshow", (event) => {
   }
 });
 
-// On a phone the tabs scroll; the one we are on should be in sight.
+// On a phone the tabs scroll: bring the current tab into view.
 const tab = document.querySelector(".tabs [aria-current]");
 if (tab) tab.parentElement.scrollLeft = tab.offsetLeft - tab.parentElement.clientWidth / 2 + tab.offsetWidth / 2;

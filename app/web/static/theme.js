@@ -1,10 +1,10 @@
-// Runs before the first paint: a chosen theme must not flash the other one first.
+// Runs before the first paint, so that the other theme never flashes.
 (() => {
   const stored = () => {
     try {
       return localStorage.getItem("heldout-theme");
     } catch {
-      return null; // storage may be forbidden; the system's choice stays
+      return null; // storage may be forbidden; then the system's theme applies
     }
   };
   const apply = (choice) => {
@@ -28,7 +28,7 @@
       try {
         localStorage.setItem("heldout-theme", choice);
       } catch {
-        // it holds for this page at least
+        // the choice then holds for this page only
       }
     });
   });

@@ -1,4 +1,4 @@
-// Sends the form's file with a true progress bar: only XMLHttpRequest tells how much has left.
+// Uploads the file with a progress bar. Only XMLHttpRequest reports upload progress.
 const form = document.getElementById("upload");
 if (form) {
   const input = form.querySelector("#file");
@@ -36,18 +36,18 @@ if (form) {
     chosen.textContent = file ? `${file.name}, ${size(file.size)}` : "";
     if (!file) return true;
     if (file.size > maxBytes) {
-      refuse(`This file has ${size(file.size)}; the limit is ${form.dataset.maxWords}. A .csv.gz of it may fit.`);
+      refuse(`This file has ${size(file.size)}; the limit is ${form.dataset.maxWords}. Try to compress it to .csv.gz.`);
       return false;
     }
     if (file.size === 0) {
-      refuse("This file is empty.");
+      refuse("This file is empty. Choose a file with predictions.");
       return false;
     }
     return true;
   };
 
   input.addEventListener("change", show);
-  drop.querySelector("[data-drop-hint]").prepend("Drop it here, or choose ");
+  drop.querySelector("[data-drop-hint]").prepend("Drop a file here, or choose ");
   for (const name of ["dragenter", "dragover"]) {
     drop.addEventListener(name, (event) => {
       event.preventDefault();
@@ -61,16 +61,16 @@ if (form) {
     });
   }
   drop.addEventListener("drop", (event) => {
-    if (event.dataTransfer.files.length > 1) return refuse("One file at a time, please.");
+    if (event.dataTransfer.files.length > 1) return refuse("Drop only one file at a time.");
     if (event.dataTransfer.files.length === 1) {
       input.files = event.dataTransfer.files;
       show();
     }
   });
-  // A file that misses the box must not replace the page.
+  // A file dropped outside the box must not replace the page.
   for (const name of ["dragover", "drop"]) document.addEventListener(name, (event) => event.preventDefault());
 
-  // One key for one chosen file: sent again after a lost answer, it gives the first receipt and costs nothing.
+  // One key per chosen file: a retry after a lost answer returns the first receipt and counts once.
   let key = null;
   input.addEventListener("change", () => (key = null));
   const newKey = () => [...crypto.getRandomValues(new Uint8Array(16))].map((b) => b.toString(16).padStart(2, "0")).join("");
@@ -83,7 +83,7 @@ if (form) {
     sending.hidden = false;
     refusal.hidden = true;
     bar.value = 0;
-    words.textContent = "Sending…";
+    words.textContent = "Uploading…";
 
     const request = new XMLHttpRequest();
     request.open("POST", form.action);
@@ -95,25 +95,25 @@ if (form) {
       words.textContent = `${size(progress.loaded)} of ${size(progress.total)}`;
     });
     request.upload.addEventListener("load", () => {
-      words.textContent = "All sent; storing it safely…";
+      words.textContent = "Uploaded. The server is storing the file…";
     });
     request.addEventListener("load", () => {
       let answer = {};
       try {
         answer = JSON.parse(request.responseText);
       } catch {
-        // a proxy's own page; its status still says something
+        // a proxy's own error page; the status is shown below
       }
       if (request.status === 201) {
         words.textContent = "Received.";
         location.assign(answer.links.page);
       } else if (request.status === 401) {
-        refuse("You have been signed out meanwhile. Sign in in another tab, then send again.");
+        refuse("You are signed out. Sign in in another tab, then upload the file again.");
       } else {
-        refuse(answer.detail ?? `The server answered ${request.status}. Please try again.`, answer.problems);
+        refuse(answer.detail ?? `The server answered with status ${request.status}. Try again.`, answer.problems);
       }
     });
-    request.addEventListener("error", () => refuse("The connection broke. Nothing was counted twice: just send again."));
+    request.addEventListener("error", () => refuse("The connection was lost. Upload the file again; it counts only once."));
     request.send(new FormData(form));
   });
 }
