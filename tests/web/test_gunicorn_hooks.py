@@ -25,7 +25,13 @@ from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from app.web import __main__, slow_clients
 
-OURS = (slow_clients.PacedReader, slow_clients.Connection, slow_clients.Worker, __main__.GunicornLog, __main__.Server)
+OURS = (
+    slow_clients.PacedReader,
+    slow_clients.Connection,
+    slow_clients.Worker,
+    __main__.GunicornLog,
+    __main__.Server,
+)
 
 # gunicorn's method: its parameters, the method that calls it, and how.
 HOOKS = {
