@@ -157,10 +157,7 @@ def power_of_column(column: Column, target: Target, folds: Rows, *, judged: Mask
 
 
 def _bins_of(column: Column, target: Target, n: int) -> Iterator[Codes]:
-    """Yield a column as few codes: repeated values, quantiles.
-
-    Missing cells have code 0.
-    """
+    """Yield a column as few codes, 0 for missing cells."""
     if n == 0:
         return
     n_bins = 64 if target.kind == "number" else max(16, 4 * len(target.classes))

@@ -101,10 +101,7 @@ class Side:
 
 @dataclass(frozen=True, eq=False)
 class Material:
-    """Everything a check may use.
-
-    `lacking` has the reason for each part that is None.
-    """
+    """Everything a check may use; `lacking` gives the reason for each None."""
 
     challenge: Challenge
     train: Side | None
@@ -158,10 +155,7 @@ class Material:
 
     @cached_property
     def hidden_targets(self) -> tuple[Target, ...]:
-        """Return the targets in the solution's order.
-
-        nan where a row is not scored.
-        """
+        """Return targets in the solution's order, nan where not scored."""
         return hidden_targets_of(self.challenge)
 
     @property
@@ -178,10 +172,7 @@ class Material:
 
     @cached_property
     def group(self) -> str | None:
-        """Return the declared group column.
-
-        Its values must not be in both train and test.
-        """
+        """Return the declared group column."""
         return _declared(self.challenge, ("group", "groups", "group_column", "groups_column", "group_by"))
 
     @cached_property
@@ -315,10 +306,7 @@ def _train_side(
 
 
 def _truth_names(challenge: Challenge, frame: Frame) -> list[str]:
-    """Return the solution's names for the truth.
-
-    They may differ from the submission's.
-    """
+    """Return the solution's own names for the truth."""
     task = challenge.task
     names: list[str] = []
     for part in task.parts:
@@ -367,10 +355,7 @@ def _test_side(
 
 
 def _places(frame: Frame, challenge: Challenge) -> Rows:
-    """Return the solution's row of each public row.
-
-    By id; -1 where the solution has none.
-    """
+    """Return the solution's row of each public row, or -1."""
     names = challenge.solution.id_columns
     lacking = [name for name in names if name not in frame]
     if lacking:

@@ -28,10 +28,7 @@ FOLDS = 5
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Column:
-    """One column over the rows of train, then of test.
-
-    Missing in rows of a table that lacks it.
-    """
+    """One column over train's rows, then test's; missing where lacking."""
 
     name: str
     kind: str
@@ -82,10 +79,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pool:
-    """Train and test, at most `ROWS` of each, as one table.
-
-    Rows of train come first.
-    """
+    """Train and test, at most `ROWS` of each, as one table."""
 
     train: Side | None
     test: Side | None
@@ -151,10 +145,7 @@ class Pool:
         return list(dict.fromkeys(target.name for side in sides for target in side.targets))
 
     def any_target(self, name: str) -> Target:
-        """Return a target over all rows.
-
-        nan where a table has no labels.
-        """
+        """Return a target over all rows, nan where unknown."""
         found = [
             None if side is None else next((t for t in side.targets if t.name == name), None)
             for side in (self.train, self.test)
@@ -206,10 +197,7 @@ class Pool:
         return one
 
     def by_group(self, values: FloatArray) -> tuple[FloatArray, Mask]:
-        """Return independent values and whether each is of train.
-
-        Rows, or the means of groups.
-        """
+        """Return rows or means of groups, and which are train's."""
         if self.groups is None:
             return values, self.is_train
         units, dense = np.unique(2 * self.groups + self.is_train, return_inverse=True)
@@ -246,10 +234,7 @@ _POOLS: WeakKeyDictionary[Material, Pool] = WeakKeyDictionary()
 
 
 def pool_of(material: Material) -> Pool:
-    """Return the material's tables as one, made once.
-
-    Raises NotChecked if there is neither.
-    """
+    """Return both tables as one, made once, or raise NotChecked."""
     if material not in _POOLS:
         if material.train is None and material.test is None:
             raise NotChecked(f"{material.why_not('train')}, and {material.why_not('test')}")
@@ -271,10 +256,7 @@ def pool_of(material: Material) -> Pool:
 
 
 def labelled_test(material: Material, pool: Pool) -> Side:
-    """Return the test rows with their hidden labels.
-
-    Raises NotChecked with the reason if there are none.
-    """
+    """Return test with its hidden labels, or raise NotChecked."""
     if pool.test is None or not pool.test.targets:
         raise NotChecked(material.lacking.get("hidden") or material.why_not("test"))
     return pool.test

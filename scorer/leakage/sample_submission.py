@@ -36,10 +36,7 @@ def sample_rows(material: Material, side: Side) -> Rows | None:
 
 
 def sample_values(sample: Frame, names: Sequence[str]) -> Iterator[tuple[str, str, FloatArray, Codes | None]]:
-    """Yield what each column shows row by row.
-
-    Its values, and the number of characters they are written with.
-    """
+    """Yield each column's values and their number of characters."""
     for name in names:
         feature = sample.feature(name)
         written = codes_of(feature.texts)

@@ -11,10 +11,7 @@ _SAMPLES: WeakKeyDictionary[Material, dict[str, Side]] = WeakKeyDictionary()
 
 
 def sampled_side(side: Side, material: Material) -> Side:
-    """Return a sample of a side, drawn once.
-
-    So that its columns are made once.
-    """
+    """Return a sample of a side, drawn once."""
     samples = _SAMPLES.setdefault(material, {})
     if side.name not in samples:
         samples[side.name] = side.sampled(seed=material.seed)
@@ -22,20 +19,14 @@ def sampled_side(side: Side, material: Material) -> Side:
 
 
 def sampled(material: Material, name: str) -> Side:
-    """Return at most 100,000 rows of train or test.
-
-    Drawn once for all checks.
-    """
+    """Return at most 100,000 rows of train or test, drawn once."""
     side = material.train if name == "train" else material.test
     assert side is not None
     return sampled_side(side, material)
 
 
 def labelled_sides(material: Material) -> list[tuple[Side, Target]]:
-    """Return the tables with each target known of them.
-
-    Rows are in the order in which participants get them.
-    """
+    """Return the published tables with each known target."""
     sides = [side for side in (material.train, material.listed) if side is not None and side.targets]
     views = [(side, target) for side in sides for target in side.targets if target.known.sum() >= 8]
     if not views:

@@ -152,10 +152,7 @@ def _views(column: Column) -> list[FloatArray]:
 
 
 def _means(scores: FloatArray, groups: Codes, inside: Mask) -> tuple[FloatArray, Target]:
-    """Return means of groups and the side of each.
-
-    A group on both sides counts on each.
-    """
+    """Return means of groups and the side of each."""
     units, dense = np.unique(2 * groups + inside, return_inverse=True)
     known = ~np.isnan(scores)
     sums = np.bincount(dense[known], weights=scores[known], minlength=len(units))
@@ -235,10 +232,7 @@ def _normal_scores(values: FloatArray) -> FloatArray:
 
 
 def side_histogram(column: Column, member: Mask, names: tuple[str, str]) -> dict[str, Any]:
-    """Return a picture of both sides' shares by value.
-
-    By tenth of the values where these are many.
-    """
+    """Return a picture of both sides' shares by value or tenth."""
     if column.is_numeric and column.n_levels > 12:
         known = ~column.missing
         edges = np.unique(np.quantile(column.numbers[known], np.linspace(0, 1, 21)))

@@ -36,10 +36,7 @@ NONE = Strength(0.5, 0.0)
 
 
 def log10p_of_z(z: float) -> float:
-    """Return the log10 two-sided p of a normal deviate.
-
-    Finite for any z.
-    """
+    """Return the log10 two-sided p of any normal deviate."""
     return min(0.0, (math.log(2.0) + float(special.log_ndtr(-abs(z)))) / math.log(10.0))
 
 
@@ -172,10 +169,7 @@ def _log10p_of_groups(codes: NDArray[np.int64], values: FloatArray, *, is_number
 
 
 def log10p_of_chi2(statistic: float, freedom: int) -> float:
-    """Return the log10 upper tail of chi-squared.
-
-    Finite however large the statistic.
-    """
+    """Return the log10 upper tail of any chi-squared."""
     logp = float(stats.chi2.logsf(statistic, freedom))
     if math.isinf(logp):  # an asymptote of the incomplete gamma function
         half = statistic / 2
@@ -207,10 +201,7 @@ def runs_z(labels: NDArray[np.int64]) -> float:
 
 
 def lag_one_z(values: FloatArray) -> float:
-    """Return z of the lag-1 autocorrelation of ranks.
-
-    Positive where neighbours are alike.
-    """
+    """Return z of rank autocorrelation, positive for like neighbours."""
     n = len(values)
     if n < 8:
         return 0.0
@@ -283,10 +274,7 @@ def pearson(x: FloatArray, y: FloatArray) -> float:
 
 
 def correlation_of_known(a: FloatArray, b: FloatArray) -> tuple[float, int]:
-    """Return |r| over rows known in both, and their number.
-
-    0 where nearly all values are equal.
-    """
+    """Return |r| (0 if nearly constant) and the number of rows."""
     known = ~(np.isnan(a) | np.isnan(b))
     a, b = a[known], b[known]
     n = len(a)
@@ -307,10 +295,7 @@ def log10p_of_r(r: float, n: int) -> float:
 
 
 def log10p_of_arrangement(counts: Rows) -> float:
-    """Return the log10 chance of these groups in random order.
-
-    Groups of these sizes, up to their names.
-    """
+    """Return the log10 chance of groups of these sizes."""
     ways = special.gammaln(counts.sum() + 1) - special.gammaln(counts + 1).sum()
     return min(0.0, -(float(ways) - float(special.gammaln(len(counts) + 1))) / math.log(10))
 

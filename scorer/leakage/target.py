@@ -44,10 +44,7 @@ class Target:
 
     @property
     def hot(self) -> Iterator[tuple[str, Mask]]:
-        """Yield each class's name and its rows.
-
-        For binary targets only the positives.
-        """
+        """Yield each class and its rows; of binary targets the positives."""
         for code in range(
             1 if self.kind == "binary" else 0, 2 if self.kind == "binary" else len(self.classes)
         ):
@@ -87,10 +84,7 @@ def hidden_targets_of(challenge: Challenge) -> tuple[Target, ...]:
 
 
 def number_target(name: str, values: FloatArray) -> Target:
-    """Return numbers as a target.
-
-    Two distinct values make it binary.
-    """
+    """Return numbers as a target, binary if of two values."""
     distinct = np.unique(values[~np.isnan(values)])
     if len(distinct) == 2:
         hot = np.where(np.isnan(values), np.nan, (values == distinct[1]).astype(np.float64))
@@ -99,10 +93,7 @@ def number_target(name: str, values: FloatArray) -> Target:
 
 
 def target_like(hidden: Target, feature: Feature) -> Target | None:
-    """Return train's column in the hidden target's terms.
-
-    None if it holds something else.
-    """
+    """Return train's column in the hidden target's terms, or None."""
     if hidden.classes:
         names = [name.strip() for name in feature.names.to_pylist()]
         places = {name: code for code, name in enumerate(hidden.classes)}

@@ -86,10 +86,7 @@ def _rounded(numbers: FloatArray) -> FloatArray:
 
 
 def _mixed(words: Hashes) -> Hashes:
-    """Return hashes mixed by splitmix64.
-
-    So that sums of hashes do not collide by chance.
-    """
+    """Return hashes mixed by splitmix64, so that sums do not collide."""
     with np.errstate(over="ignore"):
         z = words + np.uint64(0x9E3779B97F4A7C15)
         z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

@@ -166,10 +166,7 @@ def _is_constant_in_full(material: Material, name: str) -> bool:
 
 
 def _copies(side: Side) -> Iterator[Found]:
-    """Find columns that repeat another one.
-
-    Cell by cell, or with every value renamed.
-    """
+    """Find columns that repeat another, also with renamed values."""
     equal: dict[bytes, str] = {}
     renamed: dict[bytes, str] = {}
     n = len(side)

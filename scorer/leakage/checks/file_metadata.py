@@ -136,10 +136,7 @@ def _of_metadata(
 
 
 def _follows(score: FloatArray, order: Codes) -> bool:
-    """Return whether a score is only the order of names.
-
-    Other checks judge what ids predict.
-    """
+    """Return whether a score is only the order of names."""
     known = ~np.isnan(score)
     ranks = np.argsort(np.argsort(score[known], kind="stable"), kind="stable").astype(np.float64)
     if len(ranks) < 8 or len(np.unique(score[known])) < 0.9 * len(ranks):

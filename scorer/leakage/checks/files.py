@@ -119,10 +119,7 @@ _NOTHING = _Effect(0.5, 0.0, 0.5, "")
 
 
 def _effect(numbers: FloatArray | None, codes: Codes, target: Target, seed: int) -> _Effect:
-    """Return how strongly a column follows a target.
-
-    By its order or by its values.
-    """
+    """Return how strongly a column's order or values follow a target."""
     rows = np.flatnonzero(target.known & (codes >= 0))
     if len(rows) < 8:
         return _NOTHING
@@ -200,10 +197,7 @@ def _agreement(groups: Codes, values: FloatArray) -> tuple[float, float]:
 
 
 class _Counterparts:
-    """Train's columns of the same names.
-
-    They show that a column is an ordinary feature.
-    """
+    """Train's columns of the same names: ordinary features."""
 
     def __init__(self, tables: Sequence[Table], hidden: Hidden, material: Material) -> None:
         self._hidden, self._train = hidden, material.train
@@ -228,10 +222,7 @@ class _Counterparts:
                     self._columns.setdefault(("", column.name), column)
 
     def effect(self, vector: Vector, number: int, seed: int) -> _Effect | None:
-        """Return the effect of the same column in train.
-
-        None if train has no such column.
-        """
+        """Return the same column's effect in train, if any."""
         train = self._train
         if train is None or number >= len(train.targets):
             return None
@@ -250,10 +241,7 @@ class _Counterparts:
 
     @cached_property
     def _ranked(self) -> set[bytes]:
-        """Return the ranks of test's numeric columns.
-
-        In the solution's order.
-        """
+        """Return the ranks of test's numeric columns, in the solution's order."""
         if self._test is None or self._places is None or (self._places < 0).any():
             return set()
         features = [self._test.frame.feature(name) for name in self._test.frame.names]
@@ -270,10 +258,7 @@ class _Counterparts:
         return _ranks(numbers) in self._ranked or _ranks(-numbers) in self._ranked
 
     def is_feature(self, vector: Vector) -> bool:
-        """Return whether a vector repeats a test column.
-
-        Other checks judge those.
-        """
+        """Return whether a vector repeats a test column."""
         test, places = self._test, self._places
         if test is None or places is None:
             return False
@@ -373,10 +358,7 @@ def _stronger(a: Found | None, b: Found) -> Found:
 
 
 def _found_bytes(blob: Blob, labels: LabelBytes) -> Found | None:
-    """Return a finding if a file holds consecutive labels.
-
-    As numbers, bits or text.
-    """
+    """Return a finding if a file holds consecutive labels."""
     found = labels.find(blob.data)
     if found is None:
         return None

@@ -239,10 +239,7 @@ def _in_order(feature: Feature, codes: Codes) -> Codes:
 
 @dataclass(frozen=True, slots=True)
 class _Likeness:
-    """Correlations of targets within a value and with the next.
-
-    z is of their difference.
-    """
+    """Correlations of targets within a value and with the next."""
 
     same: float
     adjacent: float
@@ -255,10 +252,7 @@ _UNALIKE = _Likeness(0.0, 0.0, 0.0, 1, 0)
 
 
 def _levels(target: Target) -> list[FloatArray]:
-    """Return the target as numbers that can be averaged.
-
-    Ranks, or one column for each class.
-    """
+    """Return the target as ranks, or one column for each class."""
     y = target.values
     if target.kind == "number":
         known = ~np.isnan(y)
@@ -319,10 +313,7 @@ def _likeness(order: Codes, target: Target) -> _Likeness:
 
 
 def _intraclass(codes: Codes, target: Target) -> float:
-    """Return the ICC of one-way analysis of variance.
-
-    Classes are weighted by their variance.
-    """
+    """Return the ICC of one-way variance analysis, classes by variance."""
     within = between = 0.0
     counts = np.bincount(codes).astype(np.float64)
     n, k = float(counts.sum()), len(counts)

@@ -245,10 +245,7 @@ def _hexadecimal(words: Sequence[str]) -> FloatArray | None:
 
 
 def _is_public(side: Side, codes: Codes, target: Target) -> bool:
-    """Return whether a public column explains this part of the id.
-
-    Then the id adds nothing to it.
-    """
+    """Return whether a public column explains this part of the id."""
     for name in side.frame.names:
         feature = side.frame.feature(name)
         n_values = feature.n_unique

@@ -85,10 +85,7 @@ def label_shift(material: Material) -> Iterator[Found]:
 def _shift(
     first: Target, second: Target, first_groups: Codes | None, second_groups: Codes | None
 ) -> tuple[float, float, str] | None:
-    """Return effect, log10 p and description of a difference.
-
-    None where it is too small to matter.
-    """
+    """Return effect, log10 p and description of a difference that matters."""
     if min(int(first.known.sum()), int(second.known.sum())) < MIN_SIDE:
         return None
     grouped = first_groups is not None and second_groups is not None
@@ -136,10 +133,7 @@ def _shift(
 def _between_groups(
     first: Target, second: Target, first_groups: Codes | None, second_groups: Codes | None, code: int | None
 ) -> float:
-    """Return log10 p of a difference between drawn groups.
-
-    By the means of groups.
-    """
+    """Return log10 p of a difference between the means of groups."""
     assert first_groups is not None
     assert second_groups is not None
     means = []

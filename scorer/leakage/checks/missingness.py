@@ -111,10 +111,7 @@ class _Missing:
 
 
 def _missing_effect(missing: Mask, target: Target) -> _Missing:
-    """Return how missing values go with a target.
-
-    Exact for classes, by ranks for numbers.
-    """
+    """Return how missing values go with a target."""
     n, m = len(missing), int(missing.sum())
     none = _Missing(0.0, 1.0, False, "")
     if m < 3 or n - m < 3:
@@ -147,10 +144,7 @@ def _missing_effect(missing: Mask, target: Target) -> _Missing:
 
 
 def _parts(material: Material, pool: Pool, rows: Mask) -> list[Mask]:
-    """Return train and test rows apart where they may differ.
-
-    That is in a split by time; else they are together.
-    """
+    """Return train and test apart in a split by time."""
     if not material.is_sequential:
         return [rows]
     return [rows & pool.is_train, rows & ~pool.is_train]
@@ -174,10 +168,7 @@ def _missing_by_target(missing: Mask, target: Target) -> dict[str, Any]:
 
 
 def _pattern(matrix: Mask) -> Codes:
-    """Return rows of flags as codes.
-
-    Equal rows have equal codes; the first 500 columns are enough.
-    """
+    """Return rows of flags as codes, by the first 500 columns."""
     weights = np.random.default_rng(0).random(min(500, matrix.shape[1]))
     return np.asarray(np.unique(matrix[:, : len(weights)] @ weights, return_inverse=True)[1])
 

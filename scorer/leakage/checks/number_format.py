@@ -72,10 +72,7 @@ def number_format(material: Material) -> Iterator[Found]:
 
 
 def _ways(column: Column) -> Iterator[tuple[dict[str, FloatArray], Codes]]:
-    """Yield how each cell is written, and comparable rows.
-
-    Comparable rows have about the same value.
-    """
+    """Yield how cells are written, and rows of comparable value."""
     distinct = column.written_names
     codes = column.written
     if (

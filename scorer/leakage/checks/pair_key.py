@@ -155,10 +155,7 @@ def _skill(guess: FloatArray, y: FloatArray) -> float:
 
 
 def _losses(guess: FloatArray, y: FloatArray) -> FloatArray:
-    """Return each row's loss.
-
-    Whether the class is wrong, or the squared error.
-    """
+    """Return each row's loss: wrong class or squared error."""
     if y.shape[1] == 1:
         return np.asarray((guess[:, 0] - y[:, 0]) ** 2, dtype=np.float64)
     return np.asarray(guess.argmax(axis=1) != y.argmax(axis=1), dtype=np.float64)

@@ -80,10 +80,7 @@ def post_outcome_feature(material: Material) -> Iterator[Found]:
 
 
 def _loss_in_test(name: str, column: Column, pool: Pool, n_test: int) -> tuple[str, bool] | None:
-    """Return how test lacks a column of train, and whether wholly.
-
-    None if test has it.
-    """
+    """Return how test lacks a column of train, and whether wholly."""
     train = column.of_train
     if train.n_levels < 2 and not (0 < train.missing.mean() < 1):
         return None

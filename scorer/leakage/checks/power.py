@@ -318,10 +318,7 @@ def _budget(challenge: Challenge, days: int | None, seed: int) -> OracleBudget:
 
 
 def _constants(truth: Mapping[str, Column], rows: Rows) -> dict[str, dict[str, Column]]:
-    """Return constant predictions by name.
-
-    In columns as long as the truth's.
-    """
+    """Return constant predictions by name."""
     found: dict[str, dict[str, Column]] = {}
     numeric = {
         name: column
@@ -352,10 +349,7 @@ def _constants(truth: Mapping[str, Column], rows: Rows) -> dict[str, dict[str, C
 
 
 def _frequent(column: Column, rows: Rows, rank: int) -> Column | None:
-    """Return the value of a rank by frequency, in every row.
-
-    None if there are not so many.
-    """
+    """Return the value of a rank by frequency, if any."""
     if isinstance(column, Labels):
         keys: list[object] = take(column, rows).codes.tolist()
     elif isinstance(column, Lists):
@@ -377,10 +371,7 @@ def _mode(values: FloatArray) -> float:
 
 
 def _value(solution: Solution, columns: Mapping[str, Column], rows: Rows) -> float | None:
-    """Return the ranking metric of predictions on some rows.
-
-    None where it refuses them.
-    """
+    """Return the ranking metric on some rows, unless it refuses."""
     try:
         return value(solution, Aligned(columns, solution.vocabulary), rows)
     except (InvalidSubmission, HeldoutError):

@@ -167,10 +167,7 @@ def _membership(
     *,
     worst: Severity,
 ) -> Iterator[Found]:
-    """Find everything that separates one part of test from another.
-
-    The strongest of each kind.
-    """
+    """Find the strongest signs of each kind that separate the rows."""
     signs: list[_Sign] = []
     held = inside | outside
     order = np.arange(len(rows.side))
@@ -205,10 +202,7 @@ def _membership(
 
 
 def _one_of_each(groups: Codes | None, inside: Mask, held: Mask) -> Rows | None:
-    """Return the first row of each group.
-
-    If nearly all groups are on one side only.
-    """
+    """Return a row of each group, if groups are on one side."""
     if groups is None:
         return None
     rows = np.flatnonzero(held)
@@ -376,10 +370,7 @@ _CUTS: dict[str, Callable[[str], str]] = {
 
 
 def _whole_numbers(texts: Sequence[str]) -> FloatArray | None:
-    """Return the digits each id ends with, as numbers.
-
-    None if some have none.
-    """
+    """Return the digits each id ends with, if all do."""
     found = np.empty(len(texts))
     for i, text in enumerate(texts):
         head = text.rstrip("0123456789")
@@ -419,10 +410,7 @@ def _hash(name: str, values: Sequence[int], bits: int) -> tuple[str, FloatArray,
 
 
 def _in_sample(material: Material, rows: _TestRows, used: Rows, inside: Mask) -> Iterator[_Sign]:
-    """Yield signs that the sample submission follows membership.
-
-    By its values or its order.
-    """
+    """Yield signs that the sample submission's values or order follow membership."""
     sample, places = material.sample, material.sample_places
     if sample is None or places is None:
         return

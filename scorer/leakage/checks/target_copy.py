@@ -257,10 +257,7 @@ def _agreement_log10p(effect: float, counts: Rows, codes: Codes, target: Target,
 
 
 def _orders(material: Material) -> Iterator[tuple[str, dict[str, FloatArray], dict[str, FloatArray]]]:
-    """Yield row orders in which a sum or shift may be computed.
-
-    With numbers by column, and targets.
-    """
+    """Yield row orders in which a sum or shift may be computed."""
     test = material.test
     if test is None or not test.targets:
         return
@@ -343,10 +340,7 @@ def _plain(target: Target) -> FloatArray:
 
 
 def _id_numbers(texts: pa.Array) -> FloatArray | None:
-    """Return the number each id is or ends with.
-
-    None if some have none.
-    """
+    """Return the number each id is or ends with, or None."""
     try:
         digits = pc.struct_field(pc.extract_regex(texts, r"(?P<number>\d{1,15})\D*$"), "number")
         if digits.null_count:

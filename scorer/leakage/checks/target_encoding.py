@@ -96,10 +96,7 @@ def _categories(pool: Pool) -> list[str]:
 
 
 def _levels_of_target(y: FloatArray, target: Target) -> Iterator[tuple[str, FloatArray]]:
-    """Yield what a mean may be taken of.
-
-    A number, or each class, or classes that are numbers.
-    """
+    """Yield the target's numbers or classes a mean may be of."""
     if target.kind == "number":
         yield target.name, y
         return
@@ -227,10 +224,7 @@ def _encoding(number: _Number, means: _Means) -> tuple[str, float, bool] | None:
 
 
 def _fits(x: FloatArray, values: FloatArray, tolerance: float) -> float:
-    """Return the share of rows in which two columns agree.
-
-    0 where that could be chance.
-    """
+    """Return the share of rows that agree, 0 if by chance."""
     known = np.isfinite(values)
     if known.sum() < 0.5 * len(x):
         return 0.0

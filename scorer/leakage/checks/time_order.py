@@ -122,10 +122,7 @@ _QUARTER = re.compile(r"(\d{4})[ -]?Q([1-4])")
 
 
 def _as_time(a: Feature, b: Feature) -> tuple[FloatArray | None, FloatArray | None]:
-    """Return both columns as numbers that grow with time.
-
-    None where neither numbers nor dates can be read.
-    """
+    """Return both columns as numbers that grow with time, or None."""
     if a.is_numeric and b.is_numeric and a.kind == b.kind:
         return a.numbers, b.numbers
     texts = pa.concat_arrays([a.texts, b.texts])
@@ -175,10 +172,7 @@ def _only_time(material: Material) -> str | None:
 
 
 def _later_dates(material: Material, name: str, own: FloatArray, other: FloatArray) -> Iterator[Found]:
-    """Report dates later than the row's own time.
-
-    They were unknown then.
-    """
+    """Report dates later than the row's own time."""
     for column in material.shared:
         if column == name:
             continue
@@ -212,10 +206,7 @@ _TIME_NAME = re.compile(
 def _orders(
     material: Material, train: Side, test: Side
 ) -> Iterator[tuple[str, tuple[Codes, Codes] | None, FloatArray, FloatArray]]:
-    """Yield columns that may order the rows of both tables.
-
-    Each within an entity where time alone repeats.
-    """
+    """Yield columns that may order the rows, also within an entity."""
     small_train, small_test = sampled(material, "train"), sampled(material, "test")
     for name in [*material.shared, *(n for n in train.id_names if n in test.id_names)]:
         a, b = column_of(small_train, name), column_of(small_test, name)
@@ -247,10 +238,7 @@ def _orders(
 
 
 def _counts(values: FloatArray, has_name: bool) -> bool:
-    """Return whether distinct numbers count rows.
-
-    They are evenly spaced, or named like time.
-    """
+    """Return whether numbers are evenly spaced or named like time."""
     if np.isnan(values).any():
         return False
     distinct = np.unique(values)
@@ -263,10 +251,7 @@ def _counts(values: FloatArray, has_name: bool) -> bool:
 
 
 def _entities(material: Material, train: Side, test: Side, time: str) -> list[str]:
-    """Return columns that make the time unique.
-
-    The declared group, or a store, a sensor.
-    """
+    """Return columns that make the time unique, such as a sensor."""
     found = [material.group] if material.group is not None else []
     a, b = column_of(train, time), column_of(test, time)
     assert a is not None

@@ -26,10 +26,7 @@ _LOOKED_AT = 20_000
 
 @dataclass(frozen=True, eq=False)
 class Vector:
-    """One column of a file lined up with the solution's rows.
-
-    At most `_LOOKED_AT` of them.
-    """
+    """One column of a file lined up with the solution's rows."""
 
     file: str
     table: str
@@ -66,10 +63,7 @@ class _Way:
 
 
 def vectors_of(table: Table, hidden: Hidden) -> Iterator[Vector]:
-    """Yield every column that may follow a target when lined up.
-
-    A quick test leaves out most.
-    """
+    """Yield every column that may follow a target when lined up."""
     columns = [*table.columns, *_together(table, hidden)]
     rng = np.random.default_rng(hidden.material.seed)
     by_id = [_Way(f"by id ({key})", rows, key=key) for key, rows in hidden.rows_by_id(table)]
@@ -233,10 +227,7 @@ def _shifted(fitting: Sequence[tuple[str, Rows]], n_rows: int) -> Iterator[_Way]
 
 
 def _together(table: Table, hidden: Hidden) -> Iterator[Column]:
-    """Yield the class that flags or probabilities name together.
-
-    If the columns may be these.
-    """
+    """Yield the class that flags or probabilities name together."""
     classes = len(hidden.targets[0].classes)
     numeric = (
         [numbers for column in table.columns if (numbers := column.numbers) is not None]
@@ -249,10 +240,7 @@ def _together(table: Table, hidden: Hidden) -> Iterator[Column]:
 
 
 def _train_rows(table: Table, key: str, hidden: Hidden) -> Rows | None:
-    """Return train's row of each row of a table.
-
-    By id; None if the table does not hold half of train.
-    """
+    """Return train's row of each row, if most are there."""
     if not hidden.train_rows:
         return None
     names = hidden.material.challenge.solution.id_columns
@@ -288,10 +276,7 @@ def _scattered(column: Column, rows: Rows, n: int) -> tuple[FloatArray | None, C
 
 
 def form_of(path: str) -> str:
-    """Return a path without numbers and names.
-
-    Files of one form belong together.
-    """
+    """Return a path without numbers and names."""
     head, _, sub = path.partition(": ")
     pure = PurePosixPath(head.replace(INSIDE, "/"))
     top = TRAIN_OR_TEST.sub("*", "/".join(pure.parts[:1]))

@@ -29,10 +29,7 @@ class LabelBytes:
         return list(_needles(self.hidden))
 
     def find(self, data: bytes) -> tuple[int, str] | None:
-        """Return where consecutive labels start, and their form.
-
-        As numbers, bits or text.
-        """
+        """Return where consecutive labels start, and their form."""
         for needle, words in self._all:
             place = data.find(needle)
             if place >= 0:

@@ -46,10 +46,7 @@ class Hidden:
 
     @cached_property
     def orders(self) -> dict[str, Rows]:
-        """Return rows of the solution by the order's name.
-
-        -1 for a row of train.
-        """
+        """Return the solution's rows by order; -1 for train's rows."""
         solution, listed = self.material.challenge.solution, self.material.listed
         bases: dict[str, Rows] = {}
         if listed is not None and len(listed.ids) == len(solution.id_columns):
@@ -125,10 +122,7 @@ class Hidden:
         return self.material.challenge.solution.ids.finder()
 
     def row_of_path(self, path: PurePosixPath) -> int | None:
-        """Return the test row a file belongs to.
-
-        By its name or that of a folder above.
-        """
+        """Return the test row of a file's name or folder."""
         for text in names_in(path):
             row = self.row_of(text)
             if row is not None:

@@ -289,10 +289,7 @@ def _separated(text: str, delimiter: str, width: int) -> list[pa.Array] | None:
 
 
 def _with_header(path: str, columns: Sequence[pa.Array], state: WalkState) -> Iterator[Thing]:
-    """Yield a table, taking its first row for names.
-
-    If it looks different from what is below.
-    """
+    """Yield a table, named by its first row if that differs."""
     first = [column[0].as_py() for column in columns]
     names = [str(i) for i in range(len(columns))]
     is_header = len(columns[0]) > 1 and any(map(str.strip, first)) and len(set(first)) == len(first)

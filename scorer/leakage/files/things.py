@@ -118,10 +118,7 @@ class Column:
 
     @cached_property
     def is_counter(self) -> bool:
-        """Return whether values change by one step each row.
-
-        Then they number the rows and carry no information.
-        """
+        """Return whether values change by one step each row."""
         steps = np.diff(self.numbers) if self.numbers is not None else np.empty(0)
         return bool(
             len(steps) and not np.isnan(steps).any() and np.ptp(steps) <= 1e-9 * max(1.0, abs(steps[0]))
@@ -143,10 +140,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Table:
-    """Columns of one length.
-
-    Its repr shows no values: they may be labels.
-    """
+    """Columns of one length; the repr shows no values."""
 
     path: str
     """The file, and where in it: "labels.mat: y", "a.zip > b.sqlite: answers"."""
@@ -286,10 +280,7 @@ def as_text(value: Any) -> str:
 
 
 def _few_numbers(texts: Sequence[str]) -> FloatArray | None:
-    """Return a few texts as numbers, or None.
-
-    As frame.py does for a column, without its overhead.
-    """
+    """As frame.py does, without its overhead for a few texts."""
     found = []
     for text in texts:
         word = text.strip()
