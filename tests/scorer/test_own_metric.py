@@ -32,10 +32,8 @@ class ParticipantVisibleError(Exception):
 POWER = (
     HEAD
     + '''\
-def score(
-    solution: pd.DataFrame, submission: pd.DataFrame, row_id_column_name: str,
-    power: float, scale: float = 1.0
-) -> float:
+def score(solution: pd.DataFrame, submission: pd.DataFrame, row_id_column_name: str, power: float,
+          scale: float = 1.0) -> float:
     """Mean error to a power.
 
     Lower is better.
