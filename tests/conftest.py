@@ -142,8 +142,9 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Long ones first; and each test's group where it is looked for: pytest-xdist 3.8 writes it where pytest 9.2 no
-    longer reads, and then every process makes the parts of every group anew."""
+    """Long ones first; and each test's group where it is looked for: pytest-xdist 3.8 writes it where
+    pytest 9.2 no longer reads, and then every process makes the parts of every group anew.
+    """
     items.sort(key=lambda item: item.get_closest_marker("long") is None)
     if not getattr(config.option, "loadgroup", False):
         return

@@ -1,6 +1,8 @@
-"""The files for many machines: valid by the schemas of those who read them, and holding what the guide promises.
+"""The files for many machines: valid by the schemas of those who read them, and holding what the guide
+promises.
 
-Neither Docker nor Kubernetes is run here. tests/storm/test_hosts.py runs the same parts as hosts of their own.
+Neither Docker nor Kubernetes is run here. tests/storm/test_hosts.py runs the same parts as hosts of their
+own.
 """
 
 from __future__ import annotations

@@ -13,8 +13,8 @@ from tests.test_house import ROOT, imports
 PROGRAM = sorted(path for room in ("app", "scorer", "worker") for path in (ROOT / room).rglob("*.py"))
 
 NETWORK = (
-    "aiohttp", "asyncio", "boto3", "botocore", "ftplib", "http.client", "httpx", "imaplib", "poplib", "psycopg",
-    "redis", "requests", "s3fs", "smtplib", "socket", "socketserver", "ssl", "telnetlib", "urllib.request",
+    "aiohttp", "asyncio", "boto3", "botocore", "ftplib", "http.client", "httpx", "imaplib", "poplib",
+    "psycopg", "redis", "requests", "s3fs", "smtplib", "socket", "socketserver", "ssl", "telnetlib", "urllib.request",
     "urllib3", "xmlrpc",
 )  # fmt: skip
 MAY_CONNECT = {

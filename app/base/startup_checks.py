@@ -111,6 +111,6 @@ def _plain_http(settings: Settings) -> Iterator[str]:
         where = f"HELDOUT_HOST={settings.host}" if not is_loopback(settings.host) else "HELDOUT_PROXIES"
         yield (
             f"{where}: other machines reach this server without TLS, so passwords and cookies can be read "
-            "on the way; put a proxy with TLS in front and set HELDOUT_COOKIE_SECURE=true, or in a network that "
-            "you trust set HELDOUT_INSECURE_HTTP=true"
+            "on the way; put a proxy with TLS in front and set HELDOUT_COOKIE_SECURE=true, or in a network "
+            "that you trust set HELDOUT_INSECURE_HTTP=true"
         )

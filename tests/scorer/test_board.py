@@ -339,7 +339,10 @@ def test_the_better_of_the_final_files_counts_and_diagnoses_are_written(write: W
 
 
 def test_an_own_metric_gives_a_board_without_statistics_and_a_notice(write: Write) -> None:
-    code = "def score(solution, submission, row_id_column_name):\n    return float(submission['target'].mean())\n"
+    code = (
+        "def score(solution, submission, row_id_column_name):\n"
+        "    return float(submission['target'].mean())\n"
+    )
     truth, predictions, _ = cases()["log_loss"]
     challenge, files = closed(
         write,

@@ -16,7 +16,8 @@ from packaging.requirements import Requirement
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
-# Run at the start of Python. The sandbox's own processes start isolated (-I) and import numeric libraries only.
+# Run at the start of Python. The sandbox's own processes start isolated (-I) and import numeric libraries
+# only.
 HOOK = """
 import sys
 class Absent:

@@ -169,7 +169,7 @@ class Life:
         sweep(self.database, self.installation.hints, hint_after=timedelta(0))
 
     def end(self) -> None:
-        """Sweep and work until the board's rescore and every file are done; the inspection is given in too."""
+        """Sweep and work until the rescore, every file and the inspection are done."""
         self.sweep()
         self.work()
         self.sweep()

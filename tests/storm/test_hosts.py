@@ -1,7 +1,9 @@
-"""docker-compose.yml without Docker: its services on hosts of their own, of which one is cut off and one is killed.
+"""docker-compose.yml without Docker: its services on hosts of their own, of which one is cut off and one is
+killed.
 
-Read from that file are its networks, who is on which, and what PostgreSQL and Valkey are started with. Beside it are a
-bucket, which is somewhere else, and a person. What is ours is started from here, without an image around it.
+Read from that file are its networks, who is on which, and what PostgreSQL and Valkey are started with.
+Beside it are a bucket, which is somewhere else, and a person. What is ours is started from here, without an
+image around it.
 """
 
 from __future__ import annotations
@@ -84,9 +86,12 @@ asyncio.run(main())
 # Without the check of the data, which other tests make.
 PUBLISH = """
 import sys, scorer, scorer.checkup
-from app import config, publishing
+from app.authoring import publishing
+from app.base import config
 from app.base.installation import Installation
-publishing.publish(Installation(config.load()), scorer.load(sys.argv[1]), actor="test", checked=scorer.checkup.CheckResult())
+checked = scorer.checkup.CheckResult()
+challenge = scorer.load(sys.argv[1])
+publishing.publish(Installation(config.load()), challenge, actor="test", checked=checked)
 """
 
 # `heldout worker`, which stands still at the point that a file names for as long as it does.
@@ -203,7 +208,9 @@ class Site:
         return self._call(request, 40)
 
     def submit(self, web: str) -> int:
-        """Until it is taken: what a vanished worker has locked is refused with "try again" for some seconds."""
+        """Until it is taken: what a vanished worker has locked is refused with "try again" for some
+        seconds.
+        """
         key = str(len(self.accepted))
         until = time.monotonic() + 30
         while (answer := self.upload(web, key))[0] == 503 and time.monotonic() < until:
@@ -357,7 +364,9 @@ def test_each_host_reaches_what_the_file_lets_it_reach_and_nothing_else(site: Si
 
 
 def test_a_database_that_takes_nothing_any_more_is_given_up_in_half_a_minute(site: Site) -> None:
-    """Read from the connection: left to the kernel it is a quarter of an hour, which is more than a test can wait."""
+    """Read from the connection: left to the kernel it is a quarter of an hour, which is more than a test
+    can wait.
+    """
     database = site.database()
     with site.network.at("migrate"), database.engine.connect() as connection:
         descriptor = os.dup(connection.connection.driver_connection.fileno())  # type: ignore[union-attr]
@@ -419,8 +428,9 @@ def test_a_worker_cut_off_is_replaced_its_late_score_refused_and_its_next_one_ta
 
 
 def test_a_database_killed_and_started_again_loses_nothing_that_was_accepted(site: Site) -> None:
-    """`kill -QUIT` is what `pg_ctl stop -m immediate` does. People send all the while, and again until they are told
-    that their file is there."""
+    """`kill -QUIT` is what `pg_ctl stop -m immediate` does. People send all the while, and again until they
+    are told that their file is there.
+    """
     first, each = len(site.accepted), 6
     answers: list[int] = []
     receipts: list[int] = []

@@ -61,8 +61,8 @@ SEEDS = {"sqlite": 0, "postgresql": 1000}
 """Different steps on each database."""
 
 MUST_BE_SEEN = {
-    "accepted", "claimed", "taken over", "late", "fenced", "scored", "rejected", "failed", "silent", "followed",
-    "applied", "full", "QuotaExhausted", "Closed", "Conflict",
+    "accepted", "claimed", "taken over", "late", "fenced", "scored", "rejected", "failed", "silent",
+    "followed", "applied", "full", "QuotaExhausted", "Closed", "Conflict",
 }  # fmt: skip
 
 TEAMS = ("ada", "bob")

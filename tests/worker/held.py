@@ -1,4 +1,5 @@
-"""`python -m worker`, whose work-horses wait before they measure while a file is there: time enough to be killed.
+"""`python -m worker`, whose work-horses wait before they measure while a file is there: time enough to be
+killed.
 
 A test set large enough for that took a minute to publish and was still, now and then, scored too soon.
 """

@@ -1,4 +1,6 @@
-"""One archive and back, between both databases: equal checksums, nothing hidden in plain sight, no half restores."""
+"""One archive and back, between both databases: equal checksums, nothing hidden in plain sight, no half
+restores.
+"""
 
 from __future__ import annotations
 

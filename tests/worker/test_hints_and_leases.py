@@ -1,6 +1,8 @@
-"""Hints doubled, shuffled and lost, and a work-horse that sleeps through its lease: every file is scored once.
+"""Hints doubled, shuffled and lost, and a work-horse that sleeps through its lease: every file is scored
+once.
 
-HELDOUT_SLEEP_SECONDS=90 lets the work-horse sleep so long under the lease that an installation has, instead of 2 s.
+HELDOUT_SLEEP_SECONDS=90 lets the work-horse sleep so long under the lease that an installation has, instead
+of 2 s.
 """
 
 from __future__ import annotations
@@ -92,7 +94,8 @@ def test_a_work_horse_that_slept_through_its_lease_writes_nothing(
     said = {name: log.read_text() for name, log in logs.items()}
     fenced = {name: words.count("another run has taken over") for name, words in said.items()}
     print(
-        f"slept {max(took_over, SLEEP_SECONDS):.1f} s, scored by another after {took_over:.1f} s, fenced {fenced}"
+        f"slept {max(took_over, SLEEP_SECONDS):.1f} s, scored by another after {took_over:.1f} s, "
+        f"lost leases {fenced}"
     )
     assert fenced == {"first": 1, "second": 0}, said
     status = platform.status(submission)
@@ -105,7 +108,9 @@ def test_a_work_horse_that_slept_through_its_lease_writes_nothing(
 
 
 def stop(horse: int, platform: Platform) -> None:
-    """SIGSTOP, but on SQLite not while it writes: asleep inside the one lock it would keep everybody waiting."""
+    """SIGSTOP, but on SQLite not while it writes: asleep inside the one lock it would keep everybody
+    waiting.
+    """
     while True:
         os.kill(horse, signal.SIGSTOP)
         if not platform.database.is_sqlite:

@@ -129,8 +129,8 @@ def test_a_file_that_reads_differently_the_second_time_gains_nothing(platform: P
     assert in_a_child(platform, scan) == in_a_child(platform, report) == 1
     told = row(platform, scan).result or {}
     assert (
-        f"Submission {lone} could not be read again: the file does not have the scores it had when it was scored"
-        in told["not_judged"]
+        f"Submission {lone} could not be read again: the file does not have the scores "
+        "it had when it was scored" in told["not_judged"]
     )
     told = row(platform, report).result or {}
     assert [note for note in told["notes"] if "bob" in note] == [

@@ -1,4 +1,6 @@
-"""Machines come up in any order: who starts before the database waits for it, and refuses what waiting does not mend."""
+"""Machines come up in any order: who starts before the database waits for it, and refuses what waiting does
+not mend.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The vault in a bucket: published on one host, scored on another that shares no folder with it; never half, never changed."""
+"""The vault in a bucket: published on one host, scored on another that shares no folder with it; never
+half, never changed.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Only the database's clock decides. What a clock that somebody sets forward or back costs, and that it is told."""
+"""Only the database's clock decides. What a clock that somebody sets forward or back costs, and that it is
+told.
+"""
 
 from __future__ import annotations
 

@@ -135,7 +135,8 @@ def test_a_score_that_no_worker_wrote_is_told(world: World) -> None:
     by_hand(
         world,
         f"UPDATE evaluation SET state = 'scored' WHERE submission_id = {second}",
-        "INSERT INTO score (submission_id, round_id, public, private, also, shown, shown_also, notices, provenance) "
+        "INSERT INTO score (submission_id, round_id, public, private, also, shown, shown_also, notices, "
+        "provenance) "
         f"VALUES ({second}, 1, 0.0, 0.0, '{{}}', 0.0, '{{}}', '[]', '{{}}')",
     )
     assert f"the score of submission {second} in round 1 was never recorded by a worker" in words(world)
@@ -173,7 +174,8 @@ def insert_score(world: World, submission_id: int, *, finished_at: str = "") -> 
     by_hand(
         world,
         f"UPDATE evaluation SET state = 'scored'{when} WHERE submission_id = {submission_id}",
-        "INSERT INTO score (submission_id, round_id, public, private, also, shown, shown_also, notices, provenance) "
+        "INSERT INTO score (submission_id, round_id, public, private, also, shown, shown_also, notices, "
+        "provenance) "
         f"VALUES ({submission_id}, 1, 0.0, 0.0, '{{}}', 0.0, '{{}}', '[]', '{{}}')",
     )
 
@@ -187,7 +189,9 @@ def test_no_date_makes_a_forged_score_older_than_the_log(world: World) -> None:
 
 
 def upgraded(world: World) -> int:
-    """As an upgrade finds it: scored by a version that kept no log, the last one after a new worker's first."""
+    """As an upgrade finds it: scored by a version that kept no log, the last one after a new worker's
+    first.
+    """
     old = world.submit("old").id
     insert_score(world, old)
     world.score(0.4)
@@ -286,8 +290,10 @@ def test_nothing_that_a_board_shows_of_a_score_can_be_changed_unseen(world: Worl
 # -- submissions without an event ----------------------------------------------------------------
 
 FORGED = (
-    "INSERT INTO submission (competition_id, team_id, user_id, received_at, day, filename, message, sha256, size_bytes, is_charged) "
-    "SELECT competition_id, team_id, user_id, '2020-01-01 00:00:00', '2020-01-01', filename, message, sha256, size_bytes, is_charged "
+    "INSERT INTO submission (competition_id, team_id, user_id, received_at, day, filename, message, sha256, "
+    "size_bytes, is_charged) "
+    "SELECT competition_id, team_id, user_id, '2020-01-01 00:00:00', '2020-01-01', filename, message, sha256, "
+    "size_bytes, is_charged "
     "FROM submission WHERE id = 1"
 )
 

@@ -1,5 +1,7 @@
 # ruff: noqa: B905 - as notebooks write it
-"""Concordance within groups: the mean over groups less their spread, in the form of a Kaggle metric notebook."""
+"""Concordance within groups: the mean over groups less their spread, in the form of a Kaggle metric
+notebook.
+"""
 
 import numpy as np
 import pandas as pd
