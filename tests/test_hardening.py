@@ -14,8 +14,8 @@ PROGRAM = sorted(path for room in ("app", "scorer", "worker") for path in (ROOT 
 
 NETWORK = (
     "aiohttp", "asyncio", "boto3", "botocore", "ftplib", "http.client", "httpx", "imaplib", "poplib",
-    "psycopg", "redis", "requests", "s3fs", "smtplib", "socket", "socketserver", "ssl", "telnetlib", "urllib.request",
-    "urllib3", "xmlrpc",
+    "psycopg", "redis", "requests", "s3fs", "smtplib", "socket", "socketserver", "ssl", "telnetlib",
+    "urllib.request", "urllib3", "xmlrpc",
 )  # fmt: skip
 MAY_CONNECT = {
     "app/demo.py": "the demo asks the server it has just started",

@@ -292,8 +292,8 @@ def test_nothing_that_a_board_shows_of_a_score_can_be_changed_unseen(world: Worl
 FORGED = (
     "INSERT INTO submission (competition_id, team_id, user_id, received_at, day, filename, message, sha256, "
     "size_bytes, is_charged) "
-    "SELECT competition_id, team_id, user_id, '2020-01-01 00:00:00', '2020-01-01', filename, message, sha256, "
-    "size_bytes, is_charged "
+    "SELECT competition_id, team_id, user_id, '2020-01-01 00:00:00', '2020-01-01', filename, message, "
+    "sha256, size_bytes, is_charged "
     "FROM submission WHERE id = 1"
 )
 
@@ -442,7 +442,10 @@ def old_first_hash(world: World) -> str:
 def test_thousands_of_submissions_cost_no_statement_each(world: World) -> None:
     world.submit()
     many = 3000
-    columns = "competition_id, team_id, user_id, received_at, day, filename, message, sha256, size_bytes, is_charged"
+    columns = (
+        "competition_id, team_id, user_id, received_at, day, filename, message, sha256, size_bytes, "
+        "is_charged"
+    )
     numbers = f"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {many - 1}) "
     into = f"INSERT INTO submission ({columns}) " + numbers  # both databases take WITH after INSERT INTO
     by_hand(world, f"{into} SELECT {columns} FROM submission, n WHERE id = 1")
