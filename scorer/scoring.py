@@ -81,7 +81,7 @@ def score(
         metric_isolation = {"metric_isolation": sandbox.isolation().level}
     elif all(task.streams for task in solution.tasks):
         sums = _Sums(solution)
-        sink = sums if kept is None else _Both(sums, kept)
+        sink = sums if kept is None else _Tee(sums, kept)
         received = read_submission(source, solution, sink, max_bytes=challenge.max_bytes)
         values = [sums.values(number) for number in range(len(solution.tasks))]
     else:
@@ -361,7 +361,7 @@ class _Sums:
         }
 
 
-class _Both:
+class _Tee:
     """A sink that passes predictions to others."""
 
     def __init__(self, *sinks: Sink) -> None:

@@ -37,7 +37,7 @@ from scorer.overfitting.views import kind_of
 from scorer.reading import parsing
 from scorer.resampling import resampling
 from scorer.resampling.benchmark import benchmark
-from scorer.resampling.units import Aligned, NotResampled, ReadOtherwise
+from scorer.resampling.units import Aligned, NotResampled, ScoresDiffer
 from scorer.submission.sinks import Collected
 from worker.lease import Keeper, fault_text, storable, write_outcome
 
@@ -211,7 +211,7 @@ class Runner:
             file = self.storage.path(inputs.leader_sha256)
             try:
                 leader = resampling.read(challenge, file, scores=inputs.leader_scores)
-            except ReadOtherwise as hostile:
+            except ScoresDiffer as hostile:
                 # Its rows could be chosen so that every small step looks significant.
                 log.error(
                     "submission %s is not compared with its leader %s: %s",

@@ -3,7 +3,7 @@
 Under each release rule. 1,000 rows with two classes, one of them 35.5 %, and seven attackers that know the
 metric, the rules and how many rows of each class there are. Log-loss in logits: a row at z costs softplus(z)
 - y z, so the score is linear in the labels, and an attacker that knows all else reads them off. The boards
-are the platform's own: `scorer.overfitting.release` rounds, decides and shows, and exact scores come from the
+are the platform's own: `scorer.release` rounds, decides and shows, and exact scores come from the
 registry's log-loss, summed without rounding.
 
     code          m rows at logits n step 2^j, all others at one half (Whitehill 2017)

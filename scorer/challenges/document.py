@@ -66,7 +66,7 @@ _Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("^(?:true|fal
 
 
 class Document:
-    """A YAML document as values, with the line and spelling of each."""
+    """A YAML document as values, with lines and spellings."""
 
     def __init__(self, text: str) -> None:
         self.lines: dict[tuple[str | int, ...], int] = {(): 1}
@@ -89,7 +89,7 @@ class Document:
             self.problems.append(definition_problem("YAML_SYNTAX", message, None))
 
     def line(self, *where: str | int) -> int | None:
-        """Return the line of an entry, or of the nearest entry around it."""
+        """Return the line of an entry, or of its parent."""
         place = tuple(where)
         while place not in self.lines and place:
             place = place[:-1]
@@ -145,7 +145,7 @@ def definition_problem(code: str, message: str, line: int | None) -> Problem:
 
 
 def spell_columns(document: Document) -> None:
-    """Restore column names such as 1e3 or 007, which YAML reads as numbers."""
+    """Restore column names such as 1e3, read as numbers."""
     form = document.value.get("submission")
     columns: object = form.get("columns") if isinstance(form, dict) else None
     if not isinstance(columns, list):
@@ -175,12 +175,12 @@ def schema_problems(error: ValidationError, document: Document) -> list[Problem]
             problems.append(document.problem("BAD_VALUE", str(detail["ctx"]["error"]), *where))
         else:
             wrong_type = kind.endswith(("_type", "_parsing")) or kind in ("int_from_float",)
-            words = f"{detail['msg'][:1].lower()}{detail['msg'][1:]}, found {_say_value(received)}"
+            words = f"{detail['msg'][:1].lower()}{detail['msg'][1:]}, found {_value_words(received)}"
             problems.append(document.problem("WRONG_TYPE" if wrong_type else "BAD_VALUE", words, *where))
     return problems
 
 
-def _say_value(value: object) -> str:
+def _value_words(value: object) -> str:
     if value is None:
         return "nothing"
     if isinstance(value, dict | list):

@@ -56,7 +56,7 @@ def belonging_files(folder: Path) -> list[str]:
 
 
 def outside_links(folder: Path) -> list[Problem]:
-    """Return a problem for each link that leads out of the folder.
+    """Return a problem for each link out of the folder.
 
     It would publish, or depend on, a file that is not part of the challenge.
     """

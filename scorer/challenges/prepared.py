@@ -102,7 +102,10 @@ def _write(solution: Solution, folder: Path) -> None:
 
 
 def _flush(path: Path) -> None:
-    """Flush to the disk: a rename must not outlive the renamed data."""
+    """Flush a file to the disk.
+
+    A rename must not outlive the renamed data.
+    """
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

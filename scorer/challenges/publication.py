@@ -74,7 +74,9 @@ def _describe(folder: Path, name: str) -> PublicFile:
 
 
 def _summarise(path: Path) -> tuple[int, tuple[ColumnSummary, ...]]:
-    """Return the columns of a CSV file, from one pass over its cells.
+    """Return the columns of a CSV file.
+
+    From one pass over its cells.
 
     A column has a type only if every cell has it.
     """

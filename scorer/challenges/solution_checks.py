@@ -41,7 +41,7 @@ def split_problems(usage: NDArray[np.uint8], *, split_required: bool) -> list[Pr
 
 
 def undefined_problems(solution: Solution, *, strict: bool) -> list[Problem]:
-    """Return a problem for each split on which a metric is undefined.
+    """Return a problem for each undefined metric of a split.
 
     Some metrics also need every class in both splits.
     """

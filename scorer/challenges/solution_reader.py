@@ -186,7 +186,7 @@ def _prepare_columnar(
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """The columns of a solution to read, and those of each part."""
+    """The columns of a solution to read, by part."""
 
     wanted: tuple[_Wanted, ...]
     parts: tuple[tuple[_PartColumns, ...], ...]
@@ -408,7 +408,7 @@ def _true_class(
     where: Callable[[int], tuple[int, str]],
     problems: list[Problem],
 ) -> tuple[Column, ...]:
-    """Return each row's true class as the number of a prediction column.
+    """Return the prediction column of each row's true class.
 
     -1 in ignored rows.
     """

@@ -63,7 +63,10 @@ def _read_task(
     problems: list[Problem],
     *where: str | int,
 ) -> Task | None:
-    """Return the task of a named metric, a combination or an own metric."""
+    """Return the task of an entry.
+
+    A metric by name, a combination or an own metric.
+    """
     given = {"name": entry} if isinstance(entry, str) else dict(entry)
     before = len(problems)
     columns = None if form is None else tuple(form.columns)

@@ -25,7 +25,7 @@ from scorer.resampling.units import (
     BLOCKS,
     MAX_UNITS,
     NotResampled,
-    ReadOtherwise,
+    ScoresDiffer,
     Units,
     counts,
     draw,
@@ -261,7 +261,7 @@ def _top(
     rows = np.flatnonzero(solution.private)
     try:
         files = [read(challenge, teams[i].final.source, scores=teams[i].final.scores) for i in order.tolist()]
-    except (InvalidSubmission, ReadOtherwise, SandboxFailed, OSError) as unable:
+    except (InvalidSubmission, ScoresDiffer, SandboxFailed, OSError) as unable:
         raise NotResampled("a file at the top could not be read again") from unable
     if test == "DeLong":
         part, given = solution.task.parts[0], solution.given[0][0]
@@ -297,7 +297,7 @@ def resplit_statistics(
     challenge: Challenge, teams: Sequence[Team], plan: Plan, seed: int, *, greater: bool
 ) -> Resplit:
     shown, finals = _prepared(teams)
-    public_units = _redealt(challenge.solution, plan, seed)
+    public_units = _random_resplits(challenge.solution, plan, seed)
     shown_public = values_of_all(shown, lambda: in_blocks(public_units))
     shown_private = values_of_all(shown, lambda: in_blocks(1 - public_units))
     final_private = shown_private.copy()
@@ -319,7 +319,7 @@ def resplit_statistics(
     )
 
 
-def _redealt(solution: Solution, plan: Plan, seed: int) -> NDArray[np.uint16]:
+def _random_resplits(solution: Solution, plan: Plan, seed: int) -> NDArray[np.uint16]:
     """Return random re-splits, shape (R, n_units).
 
     1 for units in the public part, as many of each stratum as in the real split.

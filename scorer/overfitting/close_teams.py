@@ -111,11 +111,11 @@ def read_team(
         shown_private,
         final,
         (prepared, finals),
-        *_own(files),
+        *_train_readings(files),
     )
 
 
-def _own(files: Sequence[BoardFile]) -> tuple[Reading | None, Reading | None]:
+def _train_readings(files: Sequence[BoardFile]) -> tuple[Reading | None, Reading | None]:
     train = next((file.train for file in files if file.train is not None), None)
     return train, next((file.oof for file in files if file.oof is not None), None)
 
@@ -134,5 +134,5 @@ def score_team(challenge: Challenge, files: Sequence[BoardFile], *, greater: boo
         report.private,
         final,
         None,
-        *_own(files),
+        *_train_readings(files),
     )

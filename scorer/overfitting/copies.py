@@ -119,7 +119,7 @@ def copies(
     if n_teams < MIN_TEAMS or n_rows < MIN_ROWS:
         reason = (
             f"{n_teams} teams and {n_rows} rows: resemblance can be judged from {MIN_TEAMS} teams and "
-            f"{MIN_ROWS} rows on; only equal files were looked for."
+            f"{MIN_ROWS} rows on; only equal files were searched for."
         )
         return Copies(tuple(equal), False, reason, 0.0, on_baselines)
 
@@ -142,8 +142,8 @@ def copies(
 def _pair(first: int, second: int, values: dict[str, float], strength: float, line: float) -> Pair:
     best = max(values, key=lambda name: values[name])
     evidence = (
-        f"Beyond what the whole board shares, the two files correlate by {values[best]:.2f} ({_say(best)}); "
-        f"that exceeds each one's other neighbours by {strength:.1f} units of the board's own tail, and "
+        f"Beyond what the whole board shares, the two files correlate by {values[best]:.2f} "
+        f"({_words_of(best)}); that exceeds each one's other neighbours by {strength:.1f} units of the board's own tail, and "
         f"{line:.1f} is the line for a board of this size."
     )
     advice = (
@@ -153,7 +153,7 @@ def _pair(first: int, second: int, values: dict[str, float], strength: float, li
     return Pair(first, second, values, strength, line, True, False, evidence, advice)
 
 
-def _say(name: str) -> str:
+def _words_of(name: str) -> str:
     words = (
         "after the crowd's median and leading components" if "residual" in name else "after all other files"
     )
@@ -171,7 +171,7 @@ def _equal(finals: FloatArray, *, skipped: set[int]) -> list[Pair]:
     pairs = []
     for teams in groups.values():
         teams = [team for team in teams if team not in skipped]
-        evidence = f"The files of {len(teams)} teams are equal in every row looked at."
+        evidence = f"The files of {len(teams)} teams are equal in every compared row."
         advice = (
             "Equal files can be honest where a tutorial's pipeline has no chance in it, and with hard labels "
             "on few rows. It is evidence together with two or more equal files, the same hour or client."

@@ -202,7 +202,9 @@ def _of_order(columns: Mapping[str, Column], history: Sequence[Mapping[str, Colu
 
 
 def _agreeing(earlier: Sequence[FloatArray]) -> list[FloatArray]:
-    """Return the largest set of files that agree with one of them.
+    """Return the largest set of agreeing files.
+
+    Those that agree with one of them.
 
     Empty if a file agrees only with itself.
     """

@@ -1,4 +1,4 @@
-"""Judge whether a team probes the board, from changes of its files.
+"""Judge from changes of files whether a team probes.
 
 No labels are used.
 

@@ -83,11 +83,11 @@ def scan(
     200 teams of 20,000 rows take well under a minute; memory is bounded by MAX_ROWS rows of one file per
     team, and of MAX_FILES files of one team at a time. What could not be judged is listed with its reason.
     """
-    people = [team for team in teams if not team.is_baseline and team.files]
+    competitors = [team for team in teams if not team.is_baseline and team.files]
     baselines = [team for team in teams if team.is_baseline and team.files]
     found: list[Suspicion] = []
     not_judged: list[str] = []
-    board = _Board(challenge, people, baselines, not_judged, seed)
+    board = _Board(challenge, competitors, baselines, not_judged, seed)
     progress(0.0, "reading the files that count")
     board.read(lambda done: progress(0.4 * done, "reading the files that count"))
     progress(0.4, "comparing predictions")
@@ -96,7 +96,7 @@ def scan(
     found += board.probed(lambda done: progress(0.5 + 0.4 * done, "looking at changes from file to file"))
     progress(0.9, "comparing scores")
     found += board.too_good()
-    looked_at = {"teams": len(people), "files": board.n_files, "rows": len(board.rows)}
+    looked_at = {"teams": len(competitors), "files": board.n_files, "rows": len(board.rows)}
     return Scan(tuple(found), tuple(dict.fromkeys(not_judged)), looked_at)
 
 
@@ -106,23 +106,23 @@ class _Board:
     def __init__(
         self,
         challenge: Challenge,
-        people: Sequence[Team],
+        competitors: Sequence[Team],
         baselines: Sequence[Team],
         not_judged: list[str],
         seed: int,
     ) -> None:
-        self.challenge, self.people, self.baselines = challenge, people, baselines
+        self.challenge, self.competitors, self.baselines = challenge, competitors, baselines
         self.not_judged, self.seed = not_judged, seed
         self.solution = challenge.solution
         parts = self.solution.task.parts
         self.kind = kind_of(parts[0]) if len(parts) == 1 else "number"
-        width = max(1, len(self.solution.task.columns)) * max(1, len(people))
+        width = max(1, len(self.solution.task.columns)) * max(1, len(competitors))
         self.rows = sample_rows(
             len(self.solution.ids), max(1000, min(MAX_ROWS, _MOST_NUMBERS // width)), seed=seed
         )
         self.n_files = 0
         self.finals: list[FloatArray | None] = []
-        """Of each team, in `people`'s order; None where it could not be read or compared."""
+        """Of each team, in `competitors`'s order; None where it could not be read or compared."""
         self.known: list[FloatArray] = []
         self.scores: list[_Scored | None] = []
         self.best_baseline: _Scored | None = None
@@ -141,8 +141,8 @@ class _Board:
                 best = self.best_baseline
                 if best is None or better(scored.file.private, best.file.private) == scored.file.private:
                     self.best_baseline = scored
-        for number, team in enumerate(self.people):
-            done(number / len(self.people))
+        for number, team in enumerate(self.competitors):
+            done(number / len(self.competitors))
             aligned = self._aligned(team.final)
             self.finals.append(None if aligned is None else self._view(aligned))
             self.scores.append(None if aligned is None else self._score(team, aligned))
@@ -222,7 +222,7 @@ class _Board:
             self.not_judged.append(f"Copies: {result.reason}")
         reported = {frozenset((one.team_id, one.other_team_id)) for one in found}
         for pair in result.pairs:
-            first, second = (self.people[held[place]] for place in (pair.first, pair.second))
+            first, second = (self.competitors[held[place]] for place in (pair.first, pair.second))
             if pair.equal and frozenset((first.id, second.id)) in reported:
                 continue
             found.append(
@@ -245,12 +245,12 @@ class _Board:
         """
         known = {file.path for team in self.baselines for file in team.files}
         senders: dict[Path, list[Team]] = {}
-        for team in self.people:
+        for team in self.competitors:
             for path in {file.path for file in team.files} - known:
                 senders.setdefault(path, []).append(team)
         shared: dict[tuple[int, int], int] = {}
         for sent in senders.values():
-            if len(sent) > max(3, _COMMON * len(self.people)):
+            if len(sent) > max(3, _COMMON * len(self.competitors)):
                 continue  # a file that many teams send comes from a tutorial
             for place, first in enumerate(sent):
                 for second in sent[place + 1 :]:
@@ -277,7 +277,7 @@ class _Board:
 
     def probed(self, done: Callable[[float], None]) -> list[Suspicion]:
         held = [number for number, one in enumerate(self.finals) if one is not None]
-        many = [number for number in held if len(self.people[number].files) >= probing.MIN_FILES]
+        many = [number for number in held if len(self.competitors[number].files) >= probing.MIN_FILES]
         if not many:
             self.not_judged.append(f"Probing: no team has sent {probing.MIN_FILES} files or more.")
             return []
@@ -292,7 +292,7 @@ class _Board:
         found = []
         for place, number in enumerate(many):
             done(place / len(many))
-            team = self.people[number]
+            team = self.competitors[number]
             views = []
             for file in team.files[-MAX_FILES:]:
                 aligned = self._aligned(file)
@@ -334,7 +334,7 @@ class _Board:
         found: list[Suspicion] = []
         judged = [
             (team, scored)
-            for team, scored in zip(self.people, self.scores, strict=True)
+            for team, scored in zip(self.competitors, self.scores, strict=True)
             if scored is not None and {"public", "private"} <= set(scored.errors)
         ]
         for team, scored in judged:

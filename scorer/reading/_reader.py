@@ -6,7 +6,7 @@ the answers are messages, each with its kind and length before it:
 
     {"do": "open"}       then "opened"; of several files, which are read one after the other, the named one
     {"do": "header"}     then "header"
-    {"do": "plain"}      any number of "block" with its arrays, then "end" or "not_plain"
+    {"do": "plain"}      any number of "block" with its arrays, then "end" or "not_columnar"
     {"do": "records"}    any number of "records", then "end"; each a line and its fields, or, of blank lines,
                          the first and how many
 
@@ -118,7 +118,7 @@ class _Reader:
         except UnreadableTable as error:
             self.out.send("refused", [problem.as_dict() for problem in error.problems])
         except NotColumnar:
-            self.out.send("not_plain")
+            self.out.send("not_columnar")
         except MemoryError:
             self.out.send("out_of_memory")
         except RuntimeError as error:

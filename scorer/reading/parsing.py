@@ -310,9 +310,9 @@ class LockedTable:
         if b"\\u" in text:
             _refuse_impossible(message)
         kind, content = message
-        if kind in ("not_plain", "refused", "out_of_memory"):
+        if kind in ("not_columnar", "refused", "out_of_memory"):
             self._is_answering = False
-        if kind == "not_plain":
+        if kind == "not_columnar":
             raise NotColumnar("the reader reports it")
         if kind == "refused":
             raise UnreadableTable(*map(_problem, _mappings(content)[:MAX_SHOWN_PROBLEMS]))

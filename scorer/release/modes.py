@@ -27,9 +27,9 @@ honest teams see fewer of their small improvements."""
 
 
 def nice_step(value: float) -> float:
-    """Return the smallest of 1, 2, 5 x 10^j not below `value`.
+    """Return the smallest nice step not below `value`.
 
-    j is any integer.
+    1, 2 or 5 x 10^j for any integer j.
 
     Raises
     ------

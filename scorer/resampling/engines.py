@@ -451,7 +451,7 @@ def _influence_of_cells(cells: _Cells) -> tuple[float, FloatArray]:
 
 
 def _influence_of_units(file: _File) -> tuple[float, FloatArray]:
-    """Return the value and the influence of one row of each unit.
+    """Return the value and the influence of each unit's rows.
 
     From the value on each unit alone (batch means) if units are large, else by leaving out each in turn (the
     jackknife).

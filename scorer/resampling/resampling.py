@@ -30,7 +30,7 @@ from scorer.resampling.units import (
     MAX_UNITS,
     Aligned,
     NotResampled,
-    ReadOtherwise,
+    ScoresDiffer,
     Units,
     counts,
     draw,
@@ -60,7 +60,7 @@ def read(
     return other predictions each time, so they must come out again.
 
     Raises InvalidSubmission like `scorer.score`, NotResampled
-    for an organiser's own metric, and ReadOtherwise if the scores differ.
+    for an organiser's own metric, and ScoresDiffer if the scores differ.
     """
     solution = challenge.solution if solution is None else solution
     refuse_own(solution)
@@ -73,7 +73,7 @@ def read(
         if not all(
             math.isclose(a, b, rel_tol=1e-9, abs_tol=1e-12) for a, b in zip(found, scores, strict=True)
         ):
-            raise ReadOtherwise("the file does not have the scores it had when it was scored")
+            raise ScoresDiffer("the file does not have the scores it had when it was scored")
     return aligned
 
 

@@ -51,7 +51,7 @@ class NotResampled(HeldoutError):
     """
 
 
-class ReadOtherwise(HeldoutError):
+class ScoresDiffer(HeldoutError):
     """A file does not have the scores it had before."""
 
 
@@ -72,7 +72,7 @@ class Aligned:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Units:
-    """What a resample draws: rows of a solution or groups of rows."""
+    """What a resample draws: rows, or groups of rows."""
 
     rows: IntArray
     """Positions in the solution, shape (n_rows,)."""

@@ -92,7 +92,10 @@ def _header_problems(names: Sequence[str], expected: Sequence[str], solution: So
 
 
 def _no_header(names: Sequence[str], expected: Sequence[str], solution: Solution) -> bool:
-    """Whether the first line is data, a comment or sep=, not a header."""
+    """Whether the first line is no header.
+
+    But data, a comment or sep=.
+    """
     lowered = {name.lower() for name in expected}
     if any(name.lower() in lowered for name in names):
         return False

@@ -29,7 +29,7 @@ MAX_RECORDS = 10**9
 
 
 class PlacedRows:
-    """The records of a file at the solution's rows, and those without one."""
+    """The records of a file, placed at the solution's rows."""
 
     def __init__(self, names: Sequence[str], solution: Solution) -> None:
         n_rows, task = len(solution.ids), solution.task
@@ -181,7 +181,10 @@ _PIECE = 65_536
 
 
 def row_faults(columns: Mapping[str, Column], rows: Rows, solution: Solution) -> list[tuple[str, int, str]]:
-    """Return (code, position among `rows`, words) of invalid rows, for all metrics."""
+    """Return invalid rows: (code, position, words).
+
+    Positions are among `rows`; for all metrics.
+    """
     faults: dict[tuple[str, int, str], None] = {}
     for task, givens in zip(solution.tasks, solution.given, strict=True):
         for part, given in zip(task.parts, givens, strict=True):

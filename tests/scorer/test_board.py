@@ -387,7 +387,7 @@ def test_re_splits_of_a_stratified_split_keep_the_classes(write: Write) -> None:
     truth = np.sort(truth)
     challenge, files = closed(write, "log_loss", truth, predictions, yaml="split: {strategy: stratified}\n")
     plan = close_resampling.make_plan(challenge, 5, 0, [])
-    public = close_resampling._redealt(challenge.solution, plan, 0)
+    public = close_resampling._random_resplits(challenge.solution, plan, 0)
     y = truth[plan.what.rows]
     as_is = int(y[plan.is_public].sum())
     assert {int(y[row == 1].sum()) for row in public} == {as_is}

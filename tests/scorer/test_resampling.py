@@ -80,7 +80,7 @@ def test_the_value_on_a_split_is_the_score(name: str, write: Write) -> None:
     assert units.value(solution, aligned, solution.private) == pytest.approx(report.private, rel=1e-12)
     resampling.read(challenge, kind.text().encode(), scores=(report.public, report.private))
     for other in ((report.public, report.private + 1e-6), (report.public - 1e-6, report.private)):
-        with pytest.raises(units.ReadOtherwise):
+        with pytest.raises(units.ScoresDiffer):
             resampling.read(challenge, kind.text().encode(), scores=other)
 
 

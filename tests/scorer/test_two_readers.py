@@ -84,7 +84,7 @@ def outcome(challenge: scorer.Challenge, data: bytes | Path) -> tuple[str, Any]:
         return "refused", ([problem.as_dict() for problem in refusal.problems], refusal.total)
 
 
-def not_plain(*_: object, **__: object) -> None:
+def not_columnar(*_: object, **__: object) -> None:
     raise NotColumnar("for this test")
 
 
@@ -103,7 +103,7 @@ def test_both_readers_and_both_ways_of_scoring_agree(
     with monkeypatch.context() as patch:
         patch.setattr(Task, "streams", False)
         assert outcomes() == always
-    monkeypatch.setattr(scorer.submission.reader, "read_columnar", not_plain)
+    monkeypatch.setattr(scorer.submission.reader, "read_columnar", not_columnar)
     assert outcomes() == always
     fine = {variant for variant, (what, _) in always.items() if what == "scored"}
     same = {
