@@ -143,8 +143,8 @@ def _pair(first: int, second: int, values: dict[str, float], strength: float, li
     best = max(values, key=lambda name: values[name])
     evidence = (
         f"Beyond what the whole board shares, the two files correlate by {values[best]:.2f} "
-        f"({_words_of(best)}); that exceeds each one's other neighbours by {strength:.1f} units of the board's own tail, and "
-        f"{line:.1f} is the line for a board of this size."
+        f"({_words_of(best)}); that exceeds each one's other neighbours by {strength:.1f} units of the "
+        f"board's own tail, and {line:.1f} is the line for a board of this size."
     )
     advice = (
         "Compare when, from where and with which client both were sent, and ask both for code. A public "
