@@ -1,4 +1,7 @@
-"""A worker's claim of one submission by name. Workers take what is next; a test says whose turn it is."""
+"""Claims of a named submission.
+
+Workers claim the next one; a test says which.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ LEASED = (
 def claim_of(
     session: Session, submission_id: int, worker: str, *, lease: timedelta, now: datetime
 ) -> Claim | None:
-    """Claim until it is this one's turn, and leave what stood before it as it was."""
+    """Claim until this submission is next; undo the claims before it."""
     key = Evaluation.submission_id, Evaluation.round_id
     before = {tuple(row[:2]): row[2:] for row in session.execute(select(*key, *LEASED))}
     others = []

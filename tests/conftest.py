@@ -1,4 +1,4 @@
-"""Real parts for every test: SQLite files, a throw-away PostgreSQL, an embedded Valkey."""
+"""Real parts for tests: SQLite files, a temporary PostgreSQL."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ IN_CI = bool(os.environ.get("CI"))
 
 
 def missing(what: str, how: str) -> None:
-    """Skip with one clear line on a machine that lacks a part; never in CI."""
+    """Skip where the machine lacks a part; fail in CI."""
     if IN_CI:
         pytest.fail(f"{what} is missing in CI: {how}")
     pytest.skip(f"{what} is not on this machine: {how}")
@@ -28,7 +28,7 @@ def missing(what: str, how: str) -> None:
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
-    """The URL, without a database name, of a PostgreSQL server that lives as long as the tests."""
+    """Start a PostgreSQL server for all tests; return its URL."""
     initdb = shutil.which("initdb") or next(
         map(str, sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), reverse=True)), None
     )
@@ -36,7 +36,7 @@ def postgres() -> Iterator[str]:
         missing("PostgreSQL", "apt-get install postgresql")
         return
     bin_dir = Path(initdb).resolve().parent
-    # A short path: a unix socket's name may have 107 bytes.
+    # A short path: a unix socket's name has at most 107 bytes.
     folder = Path(tempfile.mkdtemp(prefix="heldout-pg-", dir=memory_folder()))
     as_user: list[str] = []
     if os.getuid() == 0:  # the server refuses to run as root
@@ -68,7 +68,7 @@ def postgres() -> Iterator[str]:
 
 
 def memory_folder() -> str | None:
-    """Return a file system in memory with space for the tests' databases; None if there is none.
+    """Return a file system in memory for databases, or None.
 
     Copying a database for a test took 125 ms there and 560 ms on a disk.
     """
@@ -79,7 +79,7 @@ def memory_folder() -> str | None:
 
 @pytest.fixture(scope="session")
 def postgres_template(postgres: str) -> str:
-    """An upgraded database that each test's own is copied from."""
+    """An upgraded database, which every test's is copied from."""
     run_as_admin(postgres, "CREATE DATABASE template_heldout")
     database = Database(postgres.format(name="template_heldout"), pooled=False)
     migrations.upgrade(database)
@@ -119,7 +119,10 @@ def database(database_url: str) -> Iterator[Database]:
 
 
 def copy_database(server: str, source: str, name: str) -> None:
-    """Create a database as a copy; by files where the server can, which takes half the time."""
+    """Create a database as a copy, by files if the server can.
+
+    By files it takes half the time.
+    """
     engine = create_engine(server.format(name="postgres"), isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
         by_files = "STRATEGY file_copy" if engine.dialect.server_version_info >= (15,) else ""  # type: ignore[operator]
@@ -135,15 +138,17 @@ def run_as_admin(server: str, statement: str) -> None:
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Mark what lies in tests/storm."""
+    """Mark the tests in tests/storm."""
     if STORM in item.path.parents:
         item.add_marker("storm")
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Long ones first; and each test's group where it is looked for: pytest-xdist 3.8 writes it where
-    pytest 9.2 no longer reads, and then every process makes the parts of every group anew.
+    """Start long tests first, and fix the groups of pytest-xdist.
+
+    pytest-xdist 3.8 writes a group where pytest 9.2 does not read it, so every process would make the parts
+    of every group.
     """
     items.sort(key=lambda item: item.get_closest_marker("long") is None)
     if not getattr(config.option, "loadgroup", False):

@@ -1,4 +1,4 @@
-"""A PostgreSQL of one's own, opened by a password: to be started late, and killed."""
+"""A separate PostgreSQL with a password, for late starts and kills."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ENVIRONMENT = {"LC_ALL": "C.UTF-8", "PATH": "/usr/bin:/bin"}
 
 @dataclass
 class Files:
-    """What initdb made. The server runs wherever `command` is run."""
+    """A data folder of PostgreSQL and the command that serves it."""
 
     folder: Path
     password: str
@@ -26,7 +26,7 @@ class Files:
 
 @contextmanager
 def files(password: str, *options: str, let_in: str = "") -> Iterator[Files]:
-    """For the user heldout, over a socket in the folder and from the addresses let in."""
+    """Make a data folder for the user heldout."""
     initdb = shutil.which("initdb") or next(
         map(str, sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), reverse=True)), None
     )
@@ -36,11 +36,11 @@ def files(password: str, *options: str, let_in: str = "") -> Iterator[Files]:
     programs = Path(initdb).resolve().parent
     folder = Path(
         tempfile.mkdtemp(prefix="heldout-pg-")
-    )  # short, and not below pytest's, which is its user's alone
+    )  # short, and not inside pytest's, which only its user may read
     secret, data = folder / "password", folder / "data"
     secret.write_text(password)
     as_user: list[str | Path] = []
-    if folder.owner() == "root":  # as whom the server refuses to run
+    if folder.owner() == "root":  # the server refuses to run as root
         for path in (folder, secret):
             shutil.chown(path, "postgres", "postgres")
         as_user = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]

@@ -1,4 +1,4 @@
-"""Real processes for tests: an embedded Valkey, `heldout serve`, and how to find and wait for things."""
+"""Real processes for tests: Valkey, `heldout serve`, and waiting for them."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ ROOT = Path(__file__).resolve().parents[1]
 T = TypeVar("T")
 
 
-def eventually(look: Callable[[], T], seconds: float = 30.0, *, what: str = "it") -> T:
-    """Look again and again until the answer is true."""
+def eventually(check: Callable[[], T], seconds: float = 30.0, *, what: str = "it") -> T:
+    """Call `check` until its result is true; return it."""
     until = time.monotonic() + seconds
     while True:
-        found = look()
+        found = check()
         if found:
             return found
         if time.monotonic() > until:
@@ -49,11 +49,11 @@ def environment(data_dir: Path, more: Mapping[str, str] | None = None) -> dict[s
 
 @functools.cache
 def zygote() -> str:
-    """The address of a process that forks for each start of the program; one for these tests' process."""
+    """Return the address of a process that forks for each start of a program."""
     folder = tempfile.mkdtemp(prefix="heldout-zygote-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     address = f"{folder}/socket"
-    # It ends with its standard input, so with this process, however that ends.
+    # It ends with its standard input, and so with this process.
     running = subprocess.Popen(
         [sys.executable, "-m", "tests.zygote", address],
         env=environment(Path(folder)),
@@ -76,7 +76,7 @@ def _close(process: subprocess.Popen[str]) -> None:
 
 
 class Forked:
-    """A start of one of our modules, as subprocess.Popen has it, without seconds of imports."""
+    """A forked start of a module, like subprocess.Popen, without imports."""
 
     def __init__(
         self,
@@ -96,7 +96,7 @@ class Forked:
         self.pid = int(self._caller.recv(16))
 
     def __del__(self) -> None:
-        self._caller.close()  # of one that was killed, and not waited for
+        self._caller.close()  # of a killed one without a wait
 
     def wait(self, timeout: float | None = None) -> int:
         if self.returncode is None:
@@ -116,7 +116,7 @@ class Forked:
 
 
 def heldout(data_dir: Path, *words: str, stdin: str = "", **env: str) -> subprocess.CompletedProcess[str]:
-    """Run the command in a process of its own, as a person does."""
+    """Run the command in its own process."""
     with ExitStack() as stack:
         files = [stack.enter_context(tempfile.TemporaryFile("w+")) for _ in range(3)]
         files[0].write(stdin)
@@ -130,7 +130,7 @@ def heldout(data_dir: Path, *words: str, stdin: str = "", **env: str) -> subproc
 
 @contextmanager
 def valkey(data_dir: Path) -> Iterator[str]:
-    """The embedded Valkey on its unix socket; its URL."""
+    """Start the embedded Valkey; yield its URL."""
     settings = Settings(data_dir=data_dir)
     prepare_data_dir(settings)
     server = subprocess.Popen(serve.valkey_command(settings))
@@ -147,7 +147,7 @@ def valkey(data_dir: Path) -> Iterator[str]:
 def _pings(client: object) -> bool:
     try:
         return bool(client.ping())  # type: ignore[attr-defined]
-    except Exception:  # noqa: BLE001  not there yet, whatever the reason
+    except Exception:  # noqa: BLE001  not started yet, for any reason
         return False
 
 
@@ -160,13 +160,13 @@ class Served:
     env: dict[str, str] = field(default_factory=dict)
 
     def children(self, module: str) -> list[int]:
-        """Pids of the direct children whose command line names the module."""
+        """Return the pids of direct children that run the module."""
         return [pid for pid in pids_of(module) if parent_of(pid) == self.process.pid]
 
 
 @contextmanager
 def served(data_dir: Path, *words: str, **env: str) -> Iterator[Served]:
-    """`heldout serve` on a free port and with one worker, unless asked; stopped in order at the end."""
+    """Run `heldout serve` on a free port with one worker."""
     data_dir.mkdir(parents=True, exist_ok=True)
     log = data_dir.parent / f"{data_dir.name}.log"
     with log.open("ab") as errors:
@@ -192,14 +192,14 @@ def served(data_dir: Path, *words: str, **env: str) -> Iterator[Served]:
 
 
 def pids_of(*parts: str) -> list[int]:
-    """Processes of this machine whose command line holds every part."""
+    """Return the processes whose command line holds every part."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
                 command = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
             except OSError:
-                continue  # it has just ended
+                continue  # it ended meanwhile
             if all(part in command or any(part in word for word in command) for part in parts):
                 found.append(int(entry.name))
     return found
@@ -213,7 +213,7 @@ def parent_of(pid: int) -> int | None:
 
 
 def work_horses_of(worker: int) -> list[int]:
-    """A worker's forks at work; its other children are what their sandboxed runs are forked from."""
+    """Return a worker's work-horses, without the sandbox's processes."""
     children = [
         int(e.name) for e in Path("/proc").iterdir() if e.name.isdigit() and parent_of(int(e.name)) == worker
     ]
@@ -229,7 +229,7 @@ def is_healthy(address: str) -> bool:
 
 
 def processes_of(data_dir: Path) -> list[int]:
-    """Every process that works on this data folder, however it was started."""
+    """Return all processes of this data folder."""
     marker = f"HELDOUT_DATA_DIR={data_dir.resolve()}".encode()
     found = []
     for pid in pids_of(""):

@@ -1,8 +1,6 @@
-"""The files for many machines: valid by the schemas of those who read them, and holding what the guide
-promises.
+"""Compose and Kubernetes files: valid, and as the guide describes.
 
-Neither Docker nor Kubernetes is run here. tests/storm/test_hosts.py runs the same parts as hosts of their
-own.
+Neither Docker nor Kubernetes is run here. tests/storm/test_hosts.py runs the same services on separate hosts.
 """
 
 from __future__ import annotations
@@ -34,10 +32,8 @@ RESOURCES: list[dict[str, Any]] = [
     for name in KUSTOMIZATION["resources"]
     for resource in yaml.safe_load_all((KUBERNETES / name).read_text(encoding="utf-8"))
 ]
-# Their schemas come with their programs and not with Kubernetes; they are only read here.
+# Their schemas come with other programs than Kubernetes, so they are not validated here.
 NOT_OF_KUBERNETES = ("keda.sh/v1alpha1",)
-
-# -- Compose -----------------------------------------------------------------------------------
 
 
 def complaints(compose: object) -> list[str]:
@@ -45,13 +41,13 @@ def complaints(compose: object) -> list[str]:
     return [f"{error.json_path}: {error.message}" for error in validator.iter_errors(compose)]
 
 
-def test_the_compose_file_is_valid_by_the_specification() -> None:
+def test_the_compose_file_matches_the_specification() -> None:
     assert complaints(COMPOSE) == []
     wrong = {**COMPOSE, "services": {"web": {**SERVICES["web"], "read_onyl": True}}}
-    assert complaints(wrong), "the schema would not notice a misspelt key"
+    assert complaints(wrong), "the schema must reject a misspelt key"
 
 
-def test_storage_is_one_setting_for_all_who_open_it() -> None:
+def test_all_services_use_one_storage_setting() -> None:
     for name in ("web", "worker", "migrate", "sweeper"):
         given = SERVICES[name]["environment"]
         assert given["HELDOUT_STORAGE_URL"] == "${HELDOUT_STORAGE_URL:-file:///storage}"
@@ -63,12 +59,12 @@ def test_storage_is_one_setting_for_all_who_open_it() -> None:
         }
 
 
-def test_a_worker_reaches_a_bucket_and_nothing_else() -> None:
+def test_a_worker_reaches_only_the_bucket() -> None:
     assert SERVICES["worker"]["networks"] == ["inside"]
     inside = COMPOSE["networks"]["inside"]
     assert inside["internal"] is True
     door = SERVICES["bucket"]
-    assert door["profiles"] == ["bucket"], "not started unless asked for"
+    assert door["profiles"] == ["bucket"], "started on request only"
     address = door["networks"]["inside"]["ipv4_address"]
     assert SERVICES["worker"]["extra_hosts"] == [f"${{S3_HOST:-bucket.invalid}}:{address}"]
     target = door["command"][1]
@@ -78,7 +74,7 @@ def test_a_worker_reaches_a_bucket_and_nothing_else() -> None:
     assert not door.get("ports")
 
 
-def test_every_volume_and_network_that_is_used_is_declared() -> None:
+def test_all_used_volumes_and_networks_are_declared() -> None:
     for service in SERVICES.values():
         for entry in service.get("volumes", []):
             source = entry.split(":")[0]
@@ -86,13 +82,10 @@ def test_every_volume_and_network_that_is_used_is_declared() -> None:
         assert set(service["networks"]) <= set(COMPOSE["networks"])
 
 
-def test_copies_of_a_bucket_lie_on_disk_and_not_in_memory() -> None:
+def test_copies_of_a_bucket_are_on_disk_not_in_memory() -> None:
     for name in ("web", "worker"):
         assert "cache:/data/cache" in SERVICES[name]["volumes"], "/data itself is a tmpfs"
     assert re.search(r"/data /data/cache ", (ROOT / "Dockerfile").read_text(encoding="utf-8"))
-
-
-# -- Kubernetes --------------------------------------------------------------------------------
 
 
 def named(kind: str, name: str) -> dict[str, Any]:
@@ -111,14 +104,14 @@ PODS = [("Job", "migrate"), ("Deployment", "web"), ("Deployment", "worker"), ("D
 @pytest.mark.parametrize(
     "resource", RESOURCES, ids=[f"{r['kind']} {r['metadata']['name']}" for r in RESOURCES]
 )
-def test_every_manifest_is_valid_by_kubernetes_own_schema(resource: dict[str, Any]) -> None:
+def test_every_manifest_matches_the_schema_of_kubernetes(resource: dict[str, Any]) -> None:
     if resource["apiVersion"] not in NOT_OF_KUBERNETES:
         kubernetes_validate.validate(resource, "1.35", strict=True)
     if resource["kind"] != "Namespace":
         assert resource["metadata"]["namespace"] == "heldout"
 
 
-def test_every_file_is_applied_but_the_template_of_the_secret() -> None:
+def test_every_manifest_is_applied_except_the_secrets_template() -> None:
     there = {path.name for path in KUBERNETES.glob("*.yaml")}
     assert there - set(KUSTOMIZATION["resources"]) == {"kustomization.yaml", "secret.example.yaml"}
     template = yaml.safe_load((KUBERNETES / "secret.example.yaml").read_text(encoding="utf-8"))
@@ -168,11 +161,11 @@ def test_every_variable_of_a_pod_is_a_setting_and_every_secret_is_in_the_templat
     load(given, ROOT / "no-such-file.toml")
 
 
-def test_no_pod_reaches_more_than_the_database_the_queue_and_the_bucket() -> None:
+def test_pods_reach_only_database_queue_and_bucket() -> None:
     nothing = named("NetworkPolicy", "nothing")["spec"]
     assert nothing == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
     ways = named("NetworkPolicy", "to-what-is-needed")["spec"]["egress"]
-    assert all(way["to"] and way["ports"] for way in ways), "a way without an end leads everywhere"
+    assert all(way["to"] and way["ports"] for way in ways), "a rule without a target allows every address"
     assert {port["port"] for way in ways for port in way["ports"]} == {53, 5432, 6379, 9000}
     opened = [
         r["metadata"]["name"] for r in RESOURCES if r["kind"] == "NetworkPolicy" and r["spec"].get("ingress")
@@ -180,7 +173,7 @@ def test_no_pod_reaches_more_than_the_database_the_queue_and_the_bucket() -> Non
     assert opened == ["web-from-the-ingress"]
 
 
-def test_selectors_find_the_pods_they_are_meant_for() -> None:
+def test_selectors_match_their_pods() -> None:
     for kind, name in PODS[1:]:
         labels = named(kind, name)["spec"]["template"]["metadata"]["labels"]
         assert named(kind, name)["spec"]["selector"]["matchLabels"] == labels
@@ -193,13 +186,13 @@ def test_selectors_find_the_pods_they_are_meant_for() -> None:
         assert "replicas" not in target["spec"], "applying the file again would undo the scaling"
 
 
-def test_the_queue_is_counted_by_a_query_that_the_schema_answers(database: Database) -> None:
+def test_the_scalers_query_counts_the_queue(database: Database) -> None:
     [trigger] = named("ScaledObject", "worker")["spec"]["triggers"]
     with database.read() as session:
         assert session.scalar(text(trigger["metadata"]["query"])) == 0
 
 
-def test_a_pod_out_of_reach_of_its_database_leaves_the_service_but_is_not_restarted() -> None:
+def test_a_pod_without_its_database_leaves_the_service_but_is_not_restarted() -> None:
     [web] = pod("Deployment", "web")["containers"]
     assert web["readinessProbe"]["httpGet"]["path"] == "/readyz"
     assert "tcpSocket" in web["livenessProbe"], "/healthz is 503 while the database is away"

@@ -1,4 +1,7 @@
-"""What may stand nowhere in the program, read from its source: each list of exceptions has its reasons."""
+"""Forbidden calls and imports, checked in the source.
+
+Each list of exceptions has its reasons.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,7 @@ MAY_CONNECT = {
 
 MAY_RUN_TEXT = {"scorer/sandbox/_zygote.py": "runs an organiser's metric, inside the sandbox"}
 
-# (file, how the text begins): what no parameter can stand for.
+# (file, beginning of the text): parts that no parameter can replace.
 PUT_TOGETHER = {
     (
         "app/operating/backup.py",
@@ -50,14 +53,14 @@ def connects(path: Path) -> bool:
 
 
 def called(tree: ast.AST) -> Iterator[tuple[ast.Call, str]]:
-    """Every call with the dotted name of what is called, as far as it is written out."""
+    """Yield every call with the dotted name of its function."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
             yield node, ast.unparse(node.func)
 
 
 def dangers(path: Path, source: str) -> list[str]:
-    """Calls that run, unpickle or unpack what they are given."""
+    """Return calls that run, unpickle or unpack their input."""
     found = []
     tree = ast.parse(source)
     for node, name in called(tree):
@@ -87,7 +90,7 @@ def dangers(path: Path, source: str) -> list[str]:
 
 
 def pieced_statements(path: Path, source: str) -> list[str]:
-    """Texts of SQL that are more than one literal."""
+    """Return SQL texts of more than one literal."""
     found = []
     for node, name in called(ast.parse(source)):
         if name.rpartition(".")[2] not in ("text", "exec_driver_sql", "literal_column") or not node.args:
@@ -106,12 +109,12 @@ def test_only_these_modules_open_connections() -> None:
     assert {name_of(path) for path in PROGRAM if connects(path)} == set(MAY_CONNECT)
 
 
-def test_dangerous_calls_are_nowhere() -> None:
+def test_no_module_makes_a_dangerous_call() -> None:
     assert {name_of(p): found for p in PROGRAM if (found := dangers(p, p.read_text(encoding="utf-8")))} == {}
 
 
-def test_no_statement_is_put_together_from_pieces() -> None:
-    # Migrations put in names of the schema's own tables, no input; the scorer may not know SQL at all.
+def test_no_sql_statement_is_assembled_from_parts() -> None:
+    # Migrations insert names of their own tables, no input; the scorer has no SQL.
     exempt = (ROOT / "app/migrations", ROOT / "scorer")
     sources = {
         p: p.read_text(encoding="utf-8") for p in PROGRAM if not any(p.is_relative_to(e) for e in exempt)
@@ -134,7 +137,7 @@ def test_no_statement_is_put_together_from_pieces() -> None:
         "tempfile.mktemp()",
     ],
 )
-def test_a_dangerous_line_would_be_noticed(line: str) -> None:
+def test_a_dangerous_line_is_detected(line: str) -> None:
     assert dangers(ROOT / "app/new.py", line)
 
 
@@ -148,6 +151,6 @@ def test_a_dangerous_line_would_be_noticed(line: str) -> None:
         'c.exec_driver_sql(f"{x}")',
     ],
 )
-def test_a_pieced_statement_would_be_noticed(line: str) -> None:
+def test_an_assembled_statement_is_detected(line: str) -> None:
     assert pieced_statements(ROOT / "app/new.py", line)
     assert not pieced_statements(ROOT / "app/new.py", 'text("SELECT 1")')

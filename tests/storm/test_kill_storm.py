@@ -12,7 +12,7 @@ from tests.servers import ROOT
 
 @pytest.mark.long
 @pytest.mark.timeout(300)
-def test_twenty_five_kills_among_five_hundred_submissions_lose_nothing_and_count_nothing_twice() -> None:
+def test_kill_storm_loses_and_doubles_no_submission() -> None:
     storm = subprocess.run(
         [sys.executable, ROOT / "benchmarks/chaos", "storm", "--seed", "5"],
         capture_output=True,

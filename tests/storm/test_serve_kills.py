@@ -1,4 +1,4 @@
-"""`heldout serve` with every part of it killed, itself too: the data folder goes on."""
+"""`heldout serve` recovers after each of its processes is killed."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ CHALLENGES = Path(__file__).resolve().parents[2] / "challenges"
 
 
 def niceness(pid: int) -> set[int]:
-    """Of the process, and of its session where Linux weighs those."""
+    """Return the niceness of the process and of its session's autogroup."""
     session = Path(f"/proc/{pid}/autogroup")
     words = session.read_text().split() if session.exists() else []
     return {os.getpriority(os.PRIO_PROCESS, pid), *map(int, words[-1:])}
 
 
 def holders_of(secret: bytes, data_dir: Path) -> set[str]:
-    """The command of every process of this data folder whose environment holds the secret."""
+    """Return the commands of processes whose environment holds the secret."""
     return {
         Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode().partition(" ")[2].strip()
         for pid in processes_of(data_dir)
@@ -41,8 +41,8 @@ def call(server: Served, token: str, method: str, path: str, body: bytes | None 
         return json.loads(answer.read())  # type: ignore[no-any-return]
 
 
-def test_from_folder_to_score_and_back_after_every_death(tmp_path: Path) -> None:
-    """The main walk, and then kill -9 of each part, of the supervisor too: the data folder goes on."""
+def test_serve_recovers_after_each_process_is_killed(tmp_path: Path) -> None:
+    """Publish, upload and score, then kill -9 each process, the supervisor too."""
     data = tmp_path / "data"
     with served(data) as server:
         assert (

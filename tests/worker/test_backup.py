@@ -1,6 +1,4 @@
-"""One archive and back, between both databases: equal checksums, nothing hidden in plain sight, no half
-restores.
-"""
+"""Backup and restore between both databases, complete and without secrets."""
 
 from __future__ import annotations
 
@@ -34,7 +32,7 @@ PASSPHRASE = "correct horse battery staple"
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
 def empty(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
-    """Another host with nothing on it."""
+    """Settings of an empty installation on another host."""
     if request.param == "sqlite":
         return Settings(data_dir=tmp_path / "new")
     server = request.getfixturevalue("postgres")
@@ -65,13 +63,13 @@ def score(settings: Settings, database: Database) -> None:
         runner.score(claim)
 
 
-def test_a_backup_comes_back_with_equal_checksums_and_scores_on(
+def test_a_restored_backup_has_equal_checksums_and_goes_on_scoring(
     platform: Platform, empty: Settings, tmp_path: Path
 ) -> None:
     platform.submit(platform.sample())
     platform.submit(b"id,nonsense\n1,2\n", by="bob")
     score(platform.installation.settings, platform.database)
-    platform.submit(platform.sample() + b"\n")  # still waits
+    platform.submit(platform.sample() + b"\n")  # still queued
     file = write(platform, tmp_path / "b.tar", solutions=True, passphrase=PASSPHRASE)
     assert file.stat().st_mode & 0o777 == 0o600
     summary = backup.restore(empty, file, passphrase=PASSPHRASE)
@@ -86,7 +84,7 @@ def test_a_backup_comes_back_with_equal_checksums_and_scores_on(
             "scored",
             "rejected",
         }
-        accounts.register(session, "carol", None, now=db.now(session))  # ids go on where they were
+        accounts.register(session, "carol", None, now=db.now(session))  # ids continue
     with pytest.raises(Refused, match="data already"):
         backup.restore(empty, file, passphrase=PASSPHRASE)
     database.dispose()
@@ -95,7 +93,7 @@ def test_a_backup_comes_back_with_equal_checksums_and_scores_on(
 @pytest.mark.postgres
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("empty", ["postgres"], indirect=True)
-def test_many_files_take_longer_to_restore_than_a_transaction_may_be_silent(
+def test_a_long_restore_does_not_exceed_the_idle_limit_of_transactions(
     platform: Platform, empty: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     platform.submit(platform.sample())
@@ -112,7 +110,7 @@ def test_many_files_take_longer_to_restore_than_a_transaction_may_be_silent(
     assert summary.rows["submission"] == 1
 
 
-def test_a_plain_backup_holds_no_hidden_label(platform: Platform, tmp_path: Path) -> None:
+def test_a_backup_without_solutions_holds_no_hidden_label(platform: Platform, tmp_path: Path) -> None:
     platform.submit(platform.sample())
     score(platform.installation.settings, platform.database)
     solution = next(platform.installation.settings.vault.glob("*/private/solution.csv")).read_bytes()
@@ -133,9 +131,7 @@ def test_a_plain_backup_holds_no_hidden_label(platform: Platform, tmp_path: Path
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_what_is_wrong_with_an_archive_is_one_line_and_leaves_no_row(
-    platform: Platform, tmp_path: Path
-) -> None:
+def test_a_bad_archive_is_refused_in_one_line_and_leaves_no_row(platform: Platform, tmp_path: Path) -> None:
     platform.submit(os.urandom(300_000))
     good = write(platform, tmp_path / "good", passphrase=PASSPHRASE).read_bytes()
     plain = write(platform, tmp_path / "plain").read_bytes()
@@ -173,7 +169,9 @@ def _tar(name: str, content: bytes = b"{}") -> bytes:
     return made.getvalue()
 
 
-def test_a_backup_made_while_uploads_come_names_no_missing_file(platform: Platform, tmp_path: Path) -> None:
+def test_a_backup_during_uploads_holds_every_file_that_its_rows_name(
+    platform: Platform, tmp_path: Path
+) -> None:
     stop = threading.Event()
 
     def upload() -> None:
@@ -197,7 +195,7 @@ def test_a_backup_made_while_uploads_come_names_no_missing_file(platform: Platfo
         shutil.rmtree(settings.data_dir)
 
 
-LATER = {  # what 0003 added to 0002
+LATER = {  # columns that 0003 added to 0002
     "competition": {"extended_until"},
     "round": {"repeat_of", "applies_itself", "served_at"},
     "event": {"seq", "hash"},
@@ -205,11 +203,11 @@ LATER = {  # what 0003 added to 0002
 
 
 def as_of_0002(archive: Path, target: Path) -> None:
-    """The same rows as the version before would have written them."""
+    """Write the rows as the older version did."""
     hashes: dict[str, str] = {}
     with tarfile.open(archive) as new, tarfile.open(target, "w") as old:
         for entry in new:
-            content = new.extractfile(entry).read()  # type: ignore[union-attr]  # all are plain files
+            content = new.extractfile(entry).read()  # type: ignore[union-attr]  # all are regular files
             table = entry.name.removeprefix("tables/").removesuffix(".jsonl")
             if table == "extension":
                 continue
@@ -243,9 +241,7 @@ def test_an_archive_of_an_older_version_is_restored_and_upgraded(
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_an_older_program_makes_no_backup_that_would_leave_something_out(
-    platform: Platform, tmp_path: Path
-) -> None:
+def test_an_older_program_refuses_an_incomplete_backup(platform: Platform, tmp_path: Path) -> None:
     with platform.database.engine.begin() as connection:
         connection.execute(text(f"UPDATE alembic_version SET version_num = '9999_since_{migrations.head()}'"))
     with pytest.raises(Refused, match="Back up with the program of that version"):

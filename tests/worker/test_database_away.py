@@ -1,4 +1,4 @@
-"""A database that goes away in the middle: outcomes wait for it, and readers are told to come again."""
+"""A database that goes down: outcomes wait, and pages ask to try again."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def gone() -> OperationalError:
 
 
 @pytest.mark.parametrize("is_written", [True, False], ids=["after the commit", "before the commit"])
-def test_an_outcome_whose_commit_was_not_answered_is_written_once(
+def test_an_outcome_whose_commit_got_no_answer_is_written_once(
     platform: Platform, monkeypatch: pytest.MonkeyPatch, is_written: bool
 ) -> None:
     submission_id = platform.submit(platform.sample())
@@ -43,7 +43,7 @@ def test_an_outcome_whose_commit_was_not_answered_is_written_once(
     assert (status.state, status.attempt) == ("scored", 1)
 
 
-def test_waiting_for_the_database_ends_with_its_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_wait_for_the_database_ends_with_its_error(monkeypatch: pytest.MonkeyPatch) -> None:
     def write() -> None:
         raise gone()
 
@@ -53,7 +53,7 @@ def test_waiting_for_the_database_ends_with_its_error(monkeypatch: pytest.Monkey
 
 @pytest.mark.postgres
 @pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
-def test_a_restarted_database_is_refused_in_words_and_found_again(
+def test_requests_are_refused_while_the_database_restarts_and_served_afterwards(
     platform: Platform, database_url: str
 ) -> None:
     settings = platform.installation.settings
@@ -84,7 +84,7 @@ def test_a_restarted_database_is_refused_in_words_and_found_again(
 
 @pytest.mark.postgres
 @pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
-def test_a_statement_that_hangs_is_ended(platform: Platform, database_url: str) -> None:
+def test_a_hanging_statement_is_cancelled(platform: Platform, database_url: str) -> None:
     database = Database(database_url, statement_seconds=1, pool_size=1)
     with pytest.raises(OperationalError, match="statement timeout"), database.read() as session:
         session.execute(text("SELECT pg_sleep(20)"))

@@ -1,6 +1,4 @@
-"""Machines come up in any order: who starts before the database waits for it, and refuses what waiting does
-not mend.
-"""
+"""Processes that start before the database wait for it."""
 
 from __future__ import annotations
 
@@ -29,7 +27,7 @@ pytestmark = [pytest.mark.postgres, pytest.mark.xdist_group("late database")]
 
 PARTS = {"worker": "worker", "sweeper": "worker.sweeper", "web": "app.web"}
 BEATING = {"worker", "sweeper"}
-MOST = 12  # connections that the server takes
+MOST = 12  # connections that the server accepts
 
 
 @dataclass
@@ -50,9 +48,7 @@ class Late:
             eventually(lambda: _answers(database), what="the database")
             yield database
         finally:
-            server.send_signal(
-                signal.SIGINT
-            )  # its clients do not end it by going, as they would have to on SIGTERM
+            server.send_signal(signal.SIGINT)  # SIGTERM would wait for its clients
             server.wait(20)
 
 
@@ -66,7 +62,7 @@ def _answers(database: Database) -> bool:
 
 @pytest.fixture(scope="module")
 def late() -> Iterator[Late]:
-    """With this program's schema, and stopped; beside it an empty one."""
+    """A stopped server with an upgraded and an empty database."""
     with postgres.files(secrets.token_hex(8), f"max_connections={MOST}") as files:
         late = Late(files)
         with late.running() as database:
@@ -97,7 +93,7 @@ def start(part: str, folder: Path, url: str, port: int = 0) -> Iterator[Started]
     try:
         yield Started(process, log)
     finally:
-        with suppress(ProcessLookupError):  # it has refused
+        with suppress(ProcessLookupError):  # it has exited
             process.terminate()
         process.wait(20)
 
@@ -114,7 +110,7 @@ def healthy(port: int) -> bool:
     return False
 
 
-def test_who_starts_before_the_database_waits_and_says_so_once(late: Late, tmp_path: Path) -> None:
+def test_a_process_started_before_the_database_waits_and_logs_it_once(late: Late, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     with ExitStack() as stack:
@@ -123,7 +119,7 @@ def test_who_starts_before_the_database_waits_and_says_so_once(late: Late, tmp_p
         serve = stack.enter_context(start("serve", tmp_path, late.url(), taken))
         for one in (*started, serve):
             eventually(one.is_waiting, what="the first try")
-        time.sleep(1.5)  # and some more tries
+        time.sleep(1.5)  # and some more attempts
         for one in (*started, serve):
             [line] = one.log.read_text().splitlines()
             assert late.files.password not in line
@@ -131,7 +127,7 @@ def test_who_starts_before_the_database_waits_and_says_so_once(late: Late, tmp_p
         database = stack.enter_context(late.running())
         eventually(lambda: alive(database) == BEATING, what="their heartbeats")
         eventually(lambda: healthy(port), what="pages")
-        assert serve.process.wait(20) == 2  # it went on to what comes after the database
+        assert serve.process.wait(20) == 2  # the step after the database
         assert "is in use by another program" in serve.log.read_text()
         for one in started:
             one.process.terminate()
@@ -139,7 +135,7 @@ def test_who_starts_before_the_database_waits_and_says_so_once(late: Late, tmp_p
         assert alive(database) == set()
 
 
-def test_a_database_that_takes_nobody_in_is_waited_for_as_well(late: Late, tmp_path: Path) -> None:
+def test_start_up_waits_for_a_database_without_free_connections(late: Late, tmp_path: Path) -> None:
     with late.running() as database, ExitStack() as stack:
         with ExitStack() as crowd:
             for _ in range(MOST):
@@ -151,19 +147,19 @@ def test_a_database_that_takes_nobody_in_is_waited_for_as_well(late: Late, tmp_p
         eventually(lambda: alive(database) == BEATING, what="their heartbeats")
 
 
-def test_who_waits_is_ended_at_once(late: Late, tmp_path: Path) -> None:
+def test_a_waiting_process_ends_at_once_on_sigterm(late: Late, tmp_path: Path) -> None:
     with ExitStack() as stack:
         started = [stack.enter_context(start(part, tmp_path, late.url())) for part in (*PARTS, "serve")]
         for one in started:
             eventually(one.is_waiting, what="the first try")
-        time.sleep(4)  # into a pause of four seconds, or five
+        time.sleep(4)  # into a pause of four or five seconds
         for one in started:
             one.process.terminate()
         for one in started:
             assert one.process.wait(3) == 0
 
 
-def test_what_waiting_does_not_mend_is_refused_in_one_line(late: Late, tmp_path: Path) -> None:
+def test_a_permanent_fault_of_the_database_is_refused_in_one_line(late: Late, tmp_path: Path) -> None:
     wrong = {
         "password authentication failed": late.url(password="not this one"),
         "does not exist": late.url("nowhere"),
@@ -178,7 +174,7 @@ def test_what_waiting_does_not_mend_is_refused_in_one_line(late: Late, tmp_path:
                 assert words in line
 
 
-def test_who_is_stopped_while_the_database_is_away_ends_well(late: Late, tmp_path: Path) -> None:
+def test_a_process_stopped_without_its_database_exits_normally(late: Late, tmp_path: Path) -> None:
     with ExitStack() as stack:
         with late.running() as database:
             started = [stack.enter_context(start(part, tmp_path, late.url())) for part in BEATING]

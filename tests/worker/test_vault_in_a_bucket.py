@@ -1,6 +1,4 @@
-"""The vault in a bucket: published on one host, scored on another that shares no folder with it; never
-half, never changed.
-"""
+"""The vault in a bucket, shared by hosts that share no folder."""
 
 from __future__ import annotations
 
@@ -38,7 +36,7 @@ from worker import jobs
 
 __all__ = ["endpoint"]
 
-# boto3's own connections to the server are closed by the garbage collector alone.
+# Only the garbage collector closes boto3's connections to the server.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 SOLUTION = "private/solution.csv"
@@ -56,7 +54,7 @@ def client(endpoint: str, service: str = "s3") -> Any:
 
 @pytest.fixture
 def here(endpoint: str, tmp_path: Path, sqlite_template: Path) -> Settings:
-    """The host that publishes."""
+    """The publishing host."""
     uploads, solutions = f"u{os.urandom(6).hex()}", f"v{os.urandom(6).hex()}"
     for bucket in (uploads, solutions):
         client(endpoint).create_bucket(Bucket=bucket)
@@ -78,13 +76,13 @@ def here(endpoint: str, tmp_path: Path, sqlite_template: Path) -> Settings:
 
 @pytest.fixture
 def there(here: Settings, tmp_path: Path) -> Settings:
-    """A host that scores: the same database and buckets, a folder of its own."""
+    """A scoring host with the same database and buckets and its own folder."""
     return replace(here, data_dir=tmp_path / "there", database_url=here.database)
 
 
 @pytest.fixture(scope="module")
 def challenge(challenge_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> scorer.Challenge:
-    """Without examples and baselines, as each file is some requests."""
+    """A challenge without examples and baselines, to save requests."""
     folder = tmp_path_factory.mktemp("few") / "coins"
     shutil.copytree(challenge_folder, folder, ignore=shutil.ignore_patterns("examples", "baselines"))
     definition = folder / "challenge.yaml"
@@ -110,7 +108,7 @@ def objects(settings: Settings) -> dict[str, Any]:
 
 
 def change(settings: Settings, sha256: str, body: bytes | None) -> None:
-    """What somebody does to the bucket by hand."""
+    """Change or delete an object by hand."""
     where = {"Bucket": settings.vault_url.split("/")[2], "Key": f"the/vault/{sha256[:2]}/{sha256}"}
     if body is None:
         client(settings.s3_endpoint).delete_object(**where)
@@ -135,28 +133,25 @@ def in_a_child(run: Any) -> int:
 
 
 def files_below(folder: Path) -> set[str]:
-    """All that lies there and is not empty, as the locks are."""
+    """Return the files that are not empty, so no locks."""
     return {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file() and p.stat().st_size}
 
 
 def due(platform: Platform) -> None:
-    """As if the pause before the next try were over."""
+    """End the pause before the next attempt."""
     with platform.database.begin() as session:
         session.query(Evaluation).one().next_try_at = db.now(session)
 
 
-# -- from host to host -------------------------------------------------------------------------
-
-
-def test_what_one_host_publishes_another_scores_and_proves(
+def test_one_host_publishes_and_another_scores_and_verifies(
     platform: Platform, here: Settings, there: Settings, challenge: scorer.Challenge
 ) -> None:
     submission = platform.submit(platform.sample())
     config.prepare_data_dir(there)
     assert in_a_child(jobs.Runner(there, db.open_(there, pooled=False)).run) == 1
     assert platform.status(submission).state is State.SCORED
-    assert len(list((there.data_dir / "cache").glob("??/*"))) == 1, "the file that was sent"
-    assert files_below(here.vault) == set(), "who publishes keeps no copy"
+    assert len(list((there.data_dir / "cache").glob("??/*"))) == 1, "the submission"
+    assert files_below(here.vault) == set(), "the publisher keeps no copy"
     copy = there.vault / challenge.digest
     assert (copy / SOLUTION).read_bytes() == (challenge.folder / SOLUTION).read_bytes()
     assert stat.S_IMODE(there.vault.stat().st_mode) == 0o700
@@ -166,7 +161,7 @@ def test_what_one_host_publishes_another_scores_and_proves(
     ).is_equal
 
 
-def test_a_backup_goes_from_bucket_to_bucket_and_to_a_folder(
+def test_a_backup_of_a_bucket_restores_to_a_bucket_and_to_a_folder(
     platform: Platform, here: Settings, challenge: scorer.Challenge, tmp_path: Path
 ) -> None:
     platform.submit(platform.sample())
@@ -185,7 +180,7 @@ def test_a_backup_goes_from_bucket_to_bucket_and_to_a_folder(
     assert not list(folder.vault.glob(".restored-*"))
 
 
-def test_a_solution_that_is_not_what_its_name_says_is_neither_backed_up_nor_restored(
+def test_a_changed_solution_is_neither_backed_up_nor_restored(
     challenge: scorer.Challenge, tmp_path: Path
 ) -> None:
     kept = Vault(tmp_path / "vault")
@@ -203,10 +198,7 @@ def test_a_solution_that_is_not_what_its_name_says_is_neither_backed_up_nor_rest
     assert {name for name, _ in kept.files(challenge.digest)} >= {"challenge.yaml", SOLUTION}
 
 
-# -- whole or not there ------------------------------------------------------------------------
-
-
-def test_a_publication_that_fails_half_way_leaves_nothing_that_is_taken_for_a_version(
+def test_a_failed_publication_leaves_no_usable_version(
     here: Settings,
     there: Settings,
     challenge: scorer.Challenge,
@@ -229,7 +221,7 @@ def test_a_publication_that_fails_half_way_leaves_nothing_that_is_taken_for_a_ve
         assert session.query(ChallengeVersion).count() == 0
     with pytest.raises(Unavailable, match=r"is not there\. `heldout vault put FOLDER`"):
         vault.open_(there).load(challenge.digest)
-    assert files_below(there.vault) == files_below(here.vault) == set(), "nothing hidden is left behind"
+    assert files_below(there.vault) == files_below(here.vault) == set(), "no hidden file is left"
 
     publishing.publish(installation, challenge, actor="test", checked=checked)
     made = objects(here)
@@ -239,7 +231,7 @@ def test_a_publication_that_fails_half_way_leaves_nothing_that_is_taken_for_a_ve
     installation.database.dispose()
 
 
-def test_a_changed_object_is_refused_tried_again_told_and_mended(
+def test_a_changed_object_is_refused_reported_and_restored(
     platform: Platform, here: Settings, there: Settings, challenge: scorer.Challenge
 ) -> None:
     config.prepare_data_dir(there)
@@ -248,7 +240,7 @@ def test_a_changed_object_is_refused_tried_again_told_and_mended(
     runner = jobs.Runner(there, platform.database)
     assert in_a_child(runner.run) == 1
     status = platform.status(submission)
-    assert (status.state, status.attempt) == (State.QUEUED, 1), "ours, so it is tried again"
+    assert (status.state, status.attempt) == (State.QUEUED, 1), "no fault of the file, so it is tried again"
     assert (
         f"{SOLUTION} of version {challenge.digest[:12]} in the vault {here.vault_url} was changed"
         in status.fault
@@ -260,7 +252,7 @@ def test_a_changed_object_is_refused_tried_again_told_and_mended(
     assert "was changed since it was published" in told.words
     unlike = shutil.copytree(challenge.folder, there.data_dir / "unlike")
     (unlike / "description.md").write_text("Other words.")
-    old = Vault(there.data_dir / "old")  # when it was no bucket yet
+    old = Vault(there.data_dir / "old")  # from before the bucket
     old.put(challenge)
     done = command(here, "vault", "put", str(unlike), str(old.home(challenge.digest)))
     assert f"version {challenge.digest[:12]} is in the vault {here.vault_url}." in done.stdout
@@ -272,10 +264,7 @@ def test_a_changed_object_is_refused_tried_again_told_and_mended(
     assert platform.status(submission).state is State.SCORED
 
 
-# -- copies ------------------------------------------------------------------------------------
-
-
-def test_a_copy_that_is_not_whole_is_fetched_anew(
+def test_a_damaged_copy_is_fetched_again(
     here: Settings, there: Settings, challenge: scorer.Challenge
 ) -> None:
     vault.open_(here).put(challenge)
@@ -290,17 +279,17 @@ def test_a_copy_that_is_not_whole_is_fetched_anew(
         else:
             file.chmod(0o600)
             file.write_bytes(right[:-9] if damage == "cut" else right.replace(b"1", b"0"))
-        if damage == "rotten":  # in silence, as a disk does it: the doctor alone reads every byte
+        if damage == "rotten":  # undetected, as on a disk: only the doctor reads every byte
             os.utime(file, ns=(last_written, last_written))
             assert doctor.solutions(copies, [challenge.digest]).is_ok
         assert copies.home(challenge.digest) == home
         assert file.read_bytes() == right, damage
     number = file.stat().st_ino
     copies.home(challenge.digest)
-    assert file.stat().st_ino == number, "what is whole is not fetched again"
+    assert file.stat().st_ino == number, "an undamaged copy is not fetched again"
 
 
-def test_a_solution_that_rots_in_silence_scores_nothing_and_leaves_nothing_that_does(
+def test_a_corrupted_solution_produces_no_score(
     here: Settings, there: Settings, challenge: scorer.Challenge
 ) -> None:
     sample = challenge.folder / "public/sample_submission.csv"
@@ -314,7 +303,7 @@ def test_a_solution_that_rots_in_silence_scores_nothing_and_leaves_nothing_that_
         file.chmod(0o600)
         file.write_text(content.replace(",1,", ",x,").replace(",0,", ",1,").replace(",x,", ",0,"))
         os.utime(file, ns=(last_written, last_written))
-        if kept is folder:  # nobody looks there before the doctor does
+        if kept is folder:  # only the doctor reads there
             assert (
                 scorer.score(kept.load(challenge.digest), sample).provenance["solution"]
                 != challenge.solution_digest
@@ -323,7 +312,7 @@ def test_a_solution_that_rots_in_silence_scores_nothing_and_leaves_nothing_that_
         mended = kept.load(challenge.digest)
         assert mended.solution_digest == challenge.solution_digest
         assert scorer.score(mended, sample).public == right
-    # Nor where the bucket cannot mend it.
+    # Nor if the bucket cannot restore it.
     file = copies.home(challenge.digest) / SOLUTION
     last_written = file.stat().st_mtime_ns
     file.chmod(0o600)
@@ -334,7 +323,7 @@ def test_a_solution_that_rots_in_silence_scores_nothing_and_leaves_nothing_that_
         copies.load(challenge.digest)
 
 
-def test_many_at_once_fetch_a_version_once_and_clear_away_what_a_killed_one_left(
+def test_concurrent_processes_fetch_a_version_once_and_delete_partial_copies(
     here: Settings, there: Settings, challenge: scorer.Challenge, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     vault.open_(here).put(challenge)
@@ -365,11 +354,8 @@ def test_many_at_once_fetch_a_version_once_and_clear_away_what_a_killed_one_left
     assert not left.exists()
 
 
-# -- who may open it ---------------------------------------------------------------------------
-
-
 def user(endpoint: str, bucket: str, *may: str) -> tuple[str, str]:
-    """A key that may do so much with one bucket, and nothing else."""
+    """Create a key with these rights on one bucket only."""
     iam, name = client(endpoint, "iam"), f"u{os.urandom(6).hex()}"
     there = [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"]
     policy = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": may, "Resource": there}]}
@@ -379,7 +365,7 @@ def user(endpoint: str, bucket: str, *may: str) -> tuple[str, str]:
     return key["AccessKeyId"], key["SecretAccessKey"]
 
 
-def test_with_the_keys_of_the_web_nobody_opens_the_vault(
+def test_the_web_processs_keys_do_not_open_the_vault(
     here: Settings,
     there: Settings,
     endpoint: str,
@@ -387,7 +373,7 @@ def test_with_the_keys_of_the_web_nobody_opens_the_vault(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The server asks whose key it is, and what that may do."""
+    """The server checks the key and its rights."""
     uploads, solutions = here.storage_url.split("/")[2], here.vault_url.split("/")[2]
     webs = user(endpoint, uploads, "s3:*")
     publishers, workers = user(endpoint, solutions, "s3:*"), user(endpoint, solutions, "s3:Get*", "s3:List*")
@@ -406,7 +392,7 @@ def test_with_the_keys_of_the_web_nobody_opens_the_vault(
     assert not (web.vault / challenge.digest).exists()
 
 
-def test_what_is_wrong_with_the_bucket_is_said_in_words(here: Settings, challenge: scorer.Challenge) -> None:
+def test_faults_of_the_bucket_are_refused_in_words(here: Settings, challenge: scorer.Challenge) -> None:
     gone = vault.open_(replace(here, vault_url="s3://no-such-bucket"))
     with pytest.raises(Unavailable, match=f"version {challenge.digest[:12]} in .*no bucket no-such-bucket"):
         gone.load(challenge.digest)
@@ -415,8 +401,8 @@ def test_what_is_wrong_with_the_bucket_is_said_in_words(here: Settings, challeng
         away.load(challenge.digest)
 
 
-def test_the_web_opens_no_vault_even_if_it_is_named(here: Settings, tmp_path: Path) -> None:
-    """A setting of the workers in the web's environment is no fault, and of no use."""
+def test_the_web_process_opens_no_vault_even_if_it_is_configured(here: Settings, tmp_path: Path) -> None:
+    """The workers' settings in the web's environment have no effect."""
     code = (
         "import sys; from app.base import config; from app.web.application import create_app\n"
         "create_app(config.load()); assert 'app.base.vault' not in sys.modules"

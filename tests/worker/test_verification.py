@@ -1,4 +1,4 @@
-"""`verify` and the worker without Redis: stored outcomes come out again, and no queue is needed for any."""
+"""`heldout verify`, and workers without Redis."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def stop(worker: subprocess.Popen[bytes]) -> int:
     return worker.wait(20)
 
 
-def test_a_score_and_a_refusal_come_out_again_bit_for_bit(platform: Platform) -> None:
+def test_a_score_and_a_rejection_are_recomputed_bit_for_bit(platform: Platform) -> None:
     good, bad = platform.submit(platform.sample()), platform.submit(b"id,nonsense\n1,2\n")
     pid = os.fork()
     if pid == 0:
@@ -65,7 +65,7 @@ def test_a_score_and_a_refusal_come_out_again_bit_for_bit(platform: Platform) ->
 @pytest.mark.parametrize(
     "database_url", ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)], indirect=True
 )
-def test_without_redis_a_worker_asks_the_database(platform: Platform) -> None:
+def test_without_redis_a_worker_polls_the_database(platform: Platform) -> None:
     ids = [platform.submit(platform.sample() + b"\n" * n) for n in range(3)]
     worker = start(platform, "none")
     try:
@@ -75,7 +75,7 @@ def test_without_redis_a_worker_asks_the_database(platform: Platform) -> None:
 
 
 @on_sqlite
-def test_without_redis_a_killed_work_horse_is_noticed_and_its_file_scored_again(platform: Platform) -> None:
+def test_without_redis_the_file_of_a_killed_work_horse_is_scored_again(platform: Platform) -> None:
     worker = start(platform, "none")
     try:
         eventually(lambda: platform.database.url and _alive(platform), what="the worker's first sign")
@@ -103,7 +103,7 @@ def _alive(platform: Platform) -> bool:
 
 
 @on_sqlite
-def test_while_redis_is_away_scoring_goes_on_and_hints_are_taken_again_after(platform: Platform) -> None:
+def test_scoring_continues_while_redis_is_down_and_hints_work_afterwards(platform: Platform) -> None:
     settings = platform.installation.settings
     with valkey(settings.data_dir) as url:
         worker = start(platform, url)
@@ -118,7 +118,7 @@ def test_while_redis_is_away_scoring_goes_on_and_hints_are_taken_again_after(pla
         assert worker.poll() is None
         with valkey(settings.data_dir):
             third = platform.submit(platform.sample() + b"\n\n")
-            # Whether it still asks or listens again: the hint, or its look, finds the third.
+            # Whether it still polls or listens again: the hint or the poll finds the third.
             platform.installation.hints.send(third)
             eventually(lambda: platform.status(third).state is State.SCORED, what="the score after")
             assert stop(worker) == 0
@@ -128,7 +128,7 @@ def test_while_redis_is_away_scoring_goes_on_and_hints_are_taken_again_after(pla
 
 
 @on_sqlite
-def test_the_commands_say_what_they_found_and_exit_so(platform: Platform) -> None:
+def test_commands_report_their_result_in_words_and_exit_code(platform: Platform) -> None:
     number = platform.submit(platform.sample())
     pid = os.fork()
     if pid == 0:
@@ -145,7 +145,7 @@ def test_the_commands_say_what_they_found_and_exit_so(platform: Platform) -> Non
     code, words = run("audit", "verify")
     assert (code, "the log is whole" in words) == (0, True)
     code, words = run("doctor", "--all")
-    assert code == 1, "nobody works"
+    assert code == 1, "no worker runs"
     assert "BAD  Workers and sweepers run: no worker is alive; no sweeper is alive" in words
     assert words.count("BAD") == 1
     assert "1 recomputed" in words
@@ -161,7 +161,7 @@ def test_the_commands_say_what_they_found_and_exit_so(platform: Platform) -> Non
     assert "was ill for a day" in words
 
 
-def test_a_receipt_outlives_what_is_done_to_the_row_it_speaks_of(platform: Platform) -> None:
+def test_a_receipt_shows_that_its_row_was_changed_or_removed(platform: Platform) -> None:
     number = platform.submit(platform.sample())
     settings = platform.installation.settings
     with platform.database.read() as session:
@@ -182,7 +182,7 @@ def test_a_receipt_outlives_what_is_done_to_the_row_it_speaks_of(platform: Platf
     key = heldout(settings.data_dir, "receipt", "key").stdout.strip()
     assert key == signer.public_key
     assert verify(receipt, "--key", key)[0] == 0
-    with platform.database.engine.begin() as connection:  # by somebody who may do anything to the database
+    with platform.database.engine.begin() as connection:  # with all rights on the database
         on = "" if platform.database.is_sqlite else " ON submission"
         connection.execute(text(f"DROP TRIGGER submission_update{on}"))
         connection.execute(text("UPDATE submission SET size_bytes = 1"))

@@ -1,4 +1,4 @@
-"""Storage in a bucket: the same promises over a real S3 protocol, here moto's server on this machine."""
+"""Storage in a bucket, over moto's S3 server on this machine."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def endpoint() -> Iterator[str]:
     server.stop()
 
 
-# boto3's own connections to the server are closed by the garbage collector alone.
+# Only the garbage collector closes boto3's connections to the server.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 
@@ -79,11 +79,11 @@ def objects(settings: Settings) -> list[str]:
 
 
 def elsewhere(settings: Settings, folder: Path) -> Storage:
-    """Another machine, whose cache is empty."""
+    """Return the storage of another machine, with an empty cache."""
     return storage.open_(replace(settings, data_dir=folder))
 
 
-def test_an_upload_lies_under_its_hash_and_another_machine_reads_it(
+def test_an_upload_is_stored_under_its_hash_and_read_on_another_machine(
     bucket: Storage, settings: Settings, tmp_path: Path
 ) -> None:
     content = os.urandom(20_000_000)  # in several parts
@@ -95,16 +95,14 @@ def test_an_upload_lies_under_its_hash_and_another_machine_reads_it(
     assert other.check(blob.sha256) == len(content)
 
 
-def test_over_the_limit_nothing_reaches_the_bucket(bucket: Storage, settings: Settings) -> None:
+def test_a_file_over_the_limit_does_not_reach_the_bucket(bucket: Storage, settings: Settings) -> None:
     with pytest.raises(TooLarge), bucket.receive(10) as incoming:
         incoming.write(b"12345678901")
     assert objects(settings) == []
     assert [p for p in settings.storage.rglob("*") if p.is_file()] == []
 
 
-def test_an_object_that_was_changed_is_never_read(
-    bucket: Storage, settings: Settings, tmp_path: Path
-) -> None:
+def test_a_changed_object_is_never_read(bucket: Storage, settings: Settings, tmp_path: Path) -> None:
     blob = put(bucket, b"true")
     name = settings.storage_url.split("/")[2]
     client(settings.s3_endpoint).put_object(Bucket=name, Key=objects(settings)[0], Body=b"lies")  # type: ignore[attr-defined]
@@ -115,7 +113,7 @@ def test_an_object_that_was_changed_is_never_read(
     assert [p for p in (tmp_path / "other").rglob("*") if p.is_file()] == []
 
 
-def test_what_is_wrong_with_the_bucket_is_said_in_words(bucket: Storage, settings: Settings) -> None:
+def test_faults_of_the_bucket_are_refused_in_words(bucket: Storage, settings: Settings) -> None:
     with pytest.raises(NotFound, match="no longer"):
         bucket.path("0" * 64)
     with pytest.raises(NotFound, match="no such file"):
@@ -128,7 +126,7 @@ def test_what_is_wrong_with_the_bucket_is_said_in_words(bucket: Storage, setting
         put(away, b"x")
 
 
-def test_the_longest_unused_copies_make_room_and_are_fetched_again(settings: Settings) -> None:
+def test_the_longest_unused_copies_are_evicted_and_fetched_again(settings: Settings) -> None:
     small = storage.open_(replace(settings, cache_mb=1))
     first = put(small, os.urandom(600_000))
     copy = small.path(first.sha256)
@@ -139,7 +137,7 @@ def test_the_longest_unused_copies_make_room_and_are_fetched_again(settings: Set
     assert small.path(first.sha256).stat().st_size == 600_000
 
 
-def test_a_forked_child_has_a_client_of_its_own(bucket: Storage, settings: Settings, tmp_path: Path) -> None:
+def test_a_forked_child_makes_its_own_client(bucket: Storage, settings: Settings, tmp_path: Path) -> None:
     blob = put(bucket, b"from the parent")
     bucket.remove(blob.sha256)
     blob = put(bucket, b"from the parent again")
@@ -148,7 +146,7 @@ def test_a_forked_child_has_a_client_of_its_own(bucket: Storage, settings: Setti
     if child == 0:
         try:
             os._exit(0 if bucket.path(blob.sha256).read_bytes() == b"from the parent again" else 1)
-        except BaseException:  # noqa: BLE001  a forked pytest must never go on
+        except BaseException:  # noqa: BLE001  a forked pytest must not continue
             os._exit(2)
     until = time.monotonic() + 30
     while (ended := os.waitpid(child, os.WNOHANG)) == (0, 0) and time.monotonic() < until:
@@ -160,7 +158,9 @@ def test_a_forked_child_has_a_client_of_its_own(bucket: Storage, settings: Setti
     assert os.waitstatus_to_exitcode(ended[1]) == 0
 
 
-def test_what_no_row_names_is_listed_after_a_day(bucket: Storage, tmp_path: Path, database: Database) -> None:
+def test_a_file_without_a_row_is_listed_after_a_day(
+    bucket: Storage, tmp_path: Path, database: Database
+) -> None:
     local = Storage(tmp_path / "local")
     for kept in (bucket, local):
         blob = put(kept, b"nobody's")
@@ -173,10 +173,10 @@ def test_what_no_row_names_is_listed_after_a_day(bucket: Storage, tmp_path: Path
         assert list(kept.listed()) == []
 
 
-def test_what_came_again_since_it_was_listed_is_not_removed(
+def test_a_file_stored_again_since_the_listing_is_not_removed(
     bucket: Storage, tmp_path: Path, world: World
 ) -> None:
-    """As `heldout storage gc` goes: a list first, then one file after the other."""
+    """`heldout storage gc` makes a list first and then deletes file by file."""
 
     def remove(kept: Storage, blob: Blob, now: datetime) -> bool:
         with world.database.begin() as session:
@@ -193,11 +193,11 @@ def test_what_came_again_since_it_was_listed_is_not_removed(
         world.submit(f"named in {kept.folder}")
         kept.remove(gone.sha256)
         assert [remove(kept, blob, later) for blob in (named, gone, old)] == [False, False, True]
-        assert not remove(kept, young, datetime.now(UTC)), "sent again, so as old as its last coming"
+        assert not remove(kept, young, datetime.now(UTC)), "stored again, so its age counts from then"
         assert {each.sha256 for each in kept.listed()} == {named.sha256, young.sha256}
 
 
-def test_removing_waits_for_an_upload_that_is_just_being_accepted(tmp_path: Path, world: World) -> None:
+def test_removing_waits_for_an_upload_in_its_transaction(tmp_path: Path, world: World) -> None:
     kept = Storage(tmp_path)
     blob = put(kept, b"twice")
     with world.database.read() as session:
@@ -230,7 +230,7 @@ def test_removing_waits_for_an_upload_that_is_just_being_accepted(tmp_path: Path
     assert kept.path(blob.sha256).read_bytes() == b"twice"
 
 
-def test_what_was_cleared_away_after_it_was_kept_is_missed(bucket: Storage) -> None:
+def test_an_upload_whose_file_was_removed_is_refused(bucket: Storage) -> None:
     kept = put(bucket, b"bytes")
     bucket.refuse_unless_stored(kept)
     bucket.remove(kept.sha256)
@@ -238,6 +238,6 @@ def test_what_was_cleared_away_after_it_was_kept_is_missed(bucket: Storage) -> N
         bucket.refuse_unless_stored(kept)
 
 
-def test_only_an_s3_address_loads_the_client(settings: Settings) -> None:
+def test_the_s3_client_is_imported_only_for_an_s3_address(settings: Settings) -> None:
     assert isinstance(storage.open_(settings), BucketStorage)
     assert type(storage.open_(replace(settings, storage_url=""))) is Storage

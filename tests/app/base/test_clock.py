@@ -1,6 +1,4 @@
-"""Only the database's clock decides. What a clock that somebody sets forward or back costs, and that it is
-told.
-"""
+"""Only the database's clock counts; jumps of it cost little and are reported."""
 
 from __future__ import annotations
 
@@ -37,8 +35,8 @@ def hints(world: World, now: datetime) -> list[int]:
         return evaluations.unfinished(session, now=now, hint_after=15 * SECOND)
 
 
-def test_no_module_but_the_databases_reads_the_wall_clock() -> None:
-    """Workers and web processes on hosts whose clocks disagree by minutes then agree all the same."""
+def test_only_the_database_module_reads_the_wall_clock() -> None:
+    """So hosts whose clocks differ by minutes agree."""
     read = set()
     for package in (app, worker):
         root = Path(package.__file__ or "").parent
@@ -52,16 +50,14 @@ def test_no_module_but_the_databases_reads_the_wall_clock() -> None:
                     or (node.attr in ("time", "time_ns") and ast.unparse(node.value) == "time")
                 ):
                     read.add(str(path.relative_to(root.parent)))
-    # Storage compares with the times of its own files, which the same machine wrote.
+    # Storage compares with the times of its own files, written by the same machine.
     assert read == {"app/base/db.py", "app/base/storage.py"}
 
 
 @pytest.mark.parametrize(
     "database_url", [pytest.param("postgres", marks=pytest.mark.postgres)], indirect=True
 )
-def test_on_postgresql_the_servers_clock_is_asked_and_never_this_machines(
-    database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_on_postgresql_the_servers_clock_is_used(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     right = datetime.now(tz=NOON.tzinfo)
 
     class TenMinutesAhead(datetime):
@@ -74,8 +70,8 @@ def test_on_postgresql_the_servers_clock_is_asked_and_never_this_machines(
         assert abs(db.now(session) - right) < MINUTE
 
 
-def test_a_competition_served_before_the_clock_was_set_back_still_has_its_turns(world: World) -> None:
-    """By the time of its last turn it would have stood behind the other for an hour."""
+def test_a_competition_keeps_its_turns_when_the_clock_is_set_back(world: World) -> None:
+    """Its last turn is in the future, which must not delay it for an hour."""
     another_competition(world, "other")
     first = [world.submit(f"a{n}").id for n in range(3)]
     assert world.claim() is not None
@@ -85,7 +81,7 @@ def test_a_competition_served_before_the_clock_was_set_back_still_has_its_turns(
     assert served == [second[0], first[1], second[1], first[2], second[2]]
 
 
-def test_what_a_dead_worker_held_waits_a_minute_and_not_until_the_clock_is_there_again(world: World) -> None:
+def test_a_dead_workers_lease_ends_within_a_minute_when_the_clock_is_set_back(world: World) -> None:
     number = world.submit().id
     assert world.claim() is not None
     assert world.claim(now=BACK) is None
@@ -107,7 +103,7 @@ def test_inspections_follow_a_clock_that_was_set_back(world: World) -> None:
         assert inspections.unfinished(session, now=BACK + MINUTE + SECOND, hint_after=15 * SECOND)
 
 
-def test_a_run_that_lives_keeps_its_file_when_the_clock_is_set_back(world: World) -> None:
+def test_a_live_run_keeps_its_lease_when_the_clock_is_set_back(world: World) -> None:
     world.submit()
     claim = world.claim()
     assert claim is not None
@@ -119,7 +115,9 @@ def test_a_run_that_lives_keeps_its_file_when_the_clock_is_set_back(world: World
     world.record(claim, now=BACK + 35 * SECOND)
 
 
-def test_when_the_clock_is_set_forward_another_takes_over_and_the_first_is_fenced(world: World) -> None:
+def test_when_the_clock_is_set_forward_another_run_takes_over_and_the_first_loses_its_lease(
+    world: World,
+) -> None:
     number = world.submit().id
     first, second = world.claim(), world.claim(now=NOON + HOUR)
     assert first is not None
@@ -147,7 +145,7 @@ def test_a_pause_after_a_failed_attempt_does_not_grow_by_the_jump(world: World) 
     assert world.claim(now=BACK) is not None
 
 
-def test_a_worker_last_seen_in_the_future_is_not_taken_for_alive(world: World) -> None:
+def test_a_worker_last_seen_in_the_future_is_not_alive(world: World) -> None:
     with world.database.begin() as session:
         heartbeats.beat(session, "host/1", "worker", now=NOON)
     with world.database.read() as session:
@@ -156,7 +154,7 @@ def test_a_worker_last_seen_in_the_future_is_not_taken_for_alive(world: World) -
 
 
 @pytest.mark.parametrize("jump", [HOUR, -HOUR])
-def test_a_clock_that_was_set_is_told_to_the_organiser(world: World, jump: timedelta) -> None:
+def test_doctor_reports_that_the_clock_was_set(world: World, jump: timedelta) -> None:
     clock = sweeper.Clock()
     with world.database.read() as session:
         now = db.now(session)
@@ -165,18 +163,20 @@ def test_a_clock_that_was_set_is_told_to_the_organiser(world: World, jump: timed
     seconds = clock.jumped(now + jump)
     assert seconds is not None
     assert abs(seconds - jump.total_seconds()) < 5
-    assert clock.jumped(now + jump) is None, "told once"
+    assert clock.jumped(now + jump) is None, "reported once"
     with world.database.begin() as session:
         events.log(session, "sweeper", "clock jumped", "clock", now=NOON + jump, seconds=round(seconds))
     with world.database.read() as session:
-        (told,) = [
+        (check,) = [
             c for c in doctor.check_database(session, now=NOON + jump) if c.name == "The clock was not set"
         ]
-    assert not told.is_ok
-    assert f"set {jump.total_seconds():+.0f} s" in told.words.replace("3599", "3600").replace("3601", "3600")
+    assert not check.is_ok
+    assert f"set {jump.total_seconds():+.0f} s" in check.words.replace("3599", "3600").replace("3601", "3600")
 
 
-def test_the_sweeper_writes_a_jump_into_the_sealed_log(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_sweeper_writes_a_jump_of_the_clock_into_the_log(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     clock = sweeper.Clock()
     sweeper._follow_clock(world.database, clock, LEASE)
     real = db.now

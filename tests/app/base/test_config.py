@@ -1,4 +1,4 @@
-"""Settings: where they come from, and that every mistake is named at once."""
+"""Settings: their sources, and the report of all mistakes at once."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from app.base.errors import Misconfigured
 NO_FILE = Path("/nonexistent/heldout.toml")
 
 
-def test_the_environment_wins_over_the_file_and_the_file_over_the_default(tmp_path: Path) -> None:
+def test_environment_overrides_file_and_file_overrides_default(tmp_path: Path) -> None:
     file = tmp_path / "heldout.toml"
     file.write_text("port = 8000\nworkers = 4\ncookie_secure = true\n")
     settings = config.load({"HELDOUT_PORT": "9000", "OTHER": "x"}, file)
@@ -27,7 +27,7 @@ def test_the_environment_wins_over_the_file_and_the_file_over_the_default(tmp_pa
     )
 
 
-def test_every_mistake_is_named_at_once(tmp_path: Path) -> None:
+def test_all_mistakes_are_reported_at_once(tmp_path: Path) -> None:
     file = tmp_path / "heldout.toml"
     file.write_text("prot = 8000\n")
     with pytest.raises(Misconfigured) as refused:
@@ -37,7 +37,7 @@ def test_every_mistake_is_named_at_once(tmp_path: Path) -> None:
         assert word in refused.value.message
 
 
-def test_values_out_of_range_are_named_at_once() -> None:
+def test_all_values_out_of_range_are_reported_at_once() -> None:
     with pytest.raises(Misconfigured) as refused:
         config.load(
             {"HELDOUT_PORT": "70000", "HELDOUT_WORKERS": "0", "HELDOUT_REGISTRATION": "ajar"}, NO_FILE
@@ -45,7 +45,7 @@ def test_values_out_of_range_are_named_at_once() -> None:
     assert len(refused.value.problems) == 3
 
 
-def test_the_secret_key_is_made_once_and_only_the_owner_reads_it(tmp_path: Path) -> None:
+def test_the_secret_key_is_generated_once_and_readable_by_the_owner_only(tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path)
     key = config.secret_key(settings)
     assert config.secret_key(settings) == key
@@ -53,7 +53,7 @@ def test_the_secret_key_is_made_once_and_only_the_owner_reads_it(tmp_path: Path)
     assert stat.S_IMODE((tmp_path / "secret_key").stat().st_mode) == 0o600
 
 
-def test_a_folder_that_cannot_be_written_is_one_clear_line(tmp_path: Path) -> None:
+def test_a_data_folder_that_cannot_be_written_is_refused_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(
         Misconfigured, match=r"The data folder .* cannot be written: Not a directory. Set HELDOUT_DATA_DIR"
@@ -61,8 +61,8 @@ def test_a_folder_that_cannot_be_written_is_one_clear_line(tmp_path: Path) -> No
         config.prepare_data_dir(Settings(data_dir=tmp_path / "file" / "data"))
 
 
-def test_programs_that_start_together_prepare_one_folder(tmp_path: Path) -> None:
-    """`serve` starts a handful at once, and one that gives up here never scores anything."""
+def test_processes_that_start_together_prepare_one_folder(tmp_path: Path) -> None:
+    """`serve` starts several at once, and each must succeed."""
     with ThreadPoolExecutor(8) as pool:
         starts = [pool.submit(config.prepare_data_dir, Settings(data_dir=tmp_path)) for _ in range(400)]
         for start in starts:
@@ -70,13 +70,13 @@ def test_programs_that_start_together_prepare_one_folder(tmp_path: Path) -> None
     assert not list(tmp_path.glob(".*"))
 
 
-def test_a_deep_data_folder_still_has_a_socket_the_kernel_accepts(tmp_path: Path) -> None:
+def test_a_long_data_folder_has_a_socket_path_that_the_kernel_accepts(tmp_path: Path) -> None:
     deep = tmp_path / ("x" * 60) / ("y" * 60)
     assert len(str(Settings(data_dir=deep).redis_socket)) < 107
     assert Settings(data_dir=Path("/d")).redis == "unix:///d/run/valkey.sock"
 
 
-def test_a_vault_in_a_bucket_is_one_that_uploads_and_the_web_do_not_share() -> None:
+def test_a_vault_bucket_must_not_be_shared_with_uploads_or_the_web() -> None:
     keys = {"HELDOUT_VAULT_KEY": "opener", "HELDOUT_VAULT_SECRET": "s"}
     uploads = {"HELDOUT_STORAGE_URL": "s3://files/of/teams", "HELDOUT_S3_KEY": "k", "HELDOUT_S3_SECRET": "s"}
     for url, more, words in (
@@ -95,4 +95,4 @@ def test_a_vault_in_a_bucket_is_one_that_uploads_and_the_web_do_not_share() -> N
             config.load({"HELDOUT_VAULT_URL": url, **uploads, **keys, **more}, NO_FILE)
     for url in ("s3://vault/x", "s3://files/of/teams-vault"):
         config.load({"HELDOUT_VAULT_URL": url, **uploads, **keys}, NO_FILE)
-    config.load({"HELDOUT_VAULT_URL": "s3://vault", **uploads}, NO_FILE)  # by the machine's role
+    config.load({"HELDOUT_VAULT_URL": "s3://vault", **uploads}, NO_FILE)  # with the machine's role

@@ -1,4 +1,4 @@
-"""The schema, the clock, and the two databases keeping the same promises."""
+"""The schema, the clock, and the same guarantees on both databases."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from app.base.models import Competition, Event, Score, State, Team
 from tests.app.conftest import World
 
 
-def test_the_migrations_lead_to_the_models_exactly(database: Database) -> None:
+def test_the_migrations_produce_the_models_schema(database: Database) -> None:
     with database.engine.connect() as connection:
         context = MigrationContext.configure(
             connection, opts={"compare_type": True, "compare_server_default": True}
@@ -35,7 +35,7 @@ def test_upgrading_twice_changes_nothing(database: Database) -> None:
     migrations.check(database)
 
 
-def test_an_empty_database_is_refused_with_the_command_that_mends_it(tmp_path: Path) -> None:
+def test_an_empty_database_is_refused_with_the_command_to_run(tmp_path: Path) -> None:
     with pytest.raises(Misconfigured, match=r"The database is empty.*heldout db upgrade"):
         migrations.check(Database(f"sqlite:///{tmp_path / 'new.db'}"))
 
@@ -49,21 +49,21 @@ def test_an_empty_database_is_refused_with_the_command_that_mends_it(tmp_path: P
         ("sqlite:////nonexistent/folder/x.db", "does not answer: unable to open"),
     ],
 )
-def test_a_wrong_url_is_one_clear_line_without_the_password(url: str, words: str) -> None:
+def test_a_wrong_url_is_refused_in_one_line_without_the_password(url: str, words: str) -> None:
     with pytest.raises(Misconfigured, match=words) as refused:
         Database(url).ping()
     assert "geheim" not in str(refused.value)
     assert "\n" not in refused.value.message
 
 
-def test_the_databases_clock_is_aware_and_near(database: Database) -> None:
+def test_the_databases_clock_is_aware_and_close_to_ours(database: Database) -> None:
     with database.read() as session:
         told = db.now(session)
     assert told.tzinfo is UTC
     assert abs(told - datetime.now(UTC)) < timedelta(seconds=5)
 
 
-def test_a_time_comes_back_as_it_went_in(database: Database) -> None:
+def test_a_stored_time_is_read_back_equal(database: Database) -> None:
     moment = datetime(2026, 3, 29, 1, 30, 0, 123456, tzinfo=UTC)
     with database.begin() as session:
         session.add(Event(at=moment, actor="a", action="b", subject="c", detail={}))
@@ -72,7 +72,7 @@ def test_a_time_comes_back_as_it_went_in(database: Database) -> None:
 
 
 def test_a_naive_time_is_refused(database: Database) -> None:
-    naive = datetime(2026, 3, 29)  # noqa: DTZ001  the mistake that is refused
+    naive = datetime(2026, 3, 29)  # noqa: DTZ001  the refused mistake
     with pytest.raises(Exception, match="naive"), database.begin() as session:
         session.add(Event(at=naive, actor="a", action="b", subject="c", detail={}))
 
@@ -82,7 +82,7 @@ def test_a_reading_transaction_cannot_write(database: Database) -> None:
         session.execute(text("DELETE FROM event"))
 
 
-def test_an_exception_undoes_the_whole_block(database: Database) -> None:
+def test_an_exception_rolls_back_the_whole_block(database: Database) -> None:
     with pytest.raises(ZeroDivisionError), database.begin() as session:
         session.add(Event(at=db.now(session), actor="a", action="b", subject="c", detail={}))
         session.flush()
@@ -91,7 +91,7 @@ def test_an_exception_undoes_the_whole_block(database: Database) -> None:
         assert session.query(Event).count() == 0
 
 
-def test_sqlite_keeps_what_it_acknowledged_through_a_power_cut(sqlite_template: Path, tmp_path: Path) -> None:
+def test_sqlite_writes_with_full_synchronisation(sqlite_template: Path, tmp_path: Path) -> None:
     shutil.copy(sqlite_template, tmp_path / "x.db")
     database = Database(f"sqlite:///{tmp_path / 'x.db'}")
     with database.begin() as session:
@@ -100,7 +100,7 @@ def test_sqlite_keeps_what_it_acknowledged_through_a_power_cut(sqlite_template: 
         assert session.execute(text("PRAGMA foreign_keys")).scalar_one() == 1
 
 
-def test_a_database_of_the_version_before_keeps_its_scores_as_they_were_shown(database_url: str) -> None:
+def test_an_upgraded_database_keeps_its_shown_scores(database_url: str) -> None:
     database = Database(database_url)
     at = datetime(2026, 3, 1, tzinfo=UTC)
     with database.engine.begin() as connection:
@@ -181,15 +181,12 @@ def test_a_database_of_the_version_before_keeps_its_scores_as_they_were_shown(da
     database.dispose()
 
 
-# -- programs and schemas of different versions -------------------------------------------------
-
-
 def at_version(database: Database, name: str) -> None:
     with database.engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = :name"), {"name": name})
 
 
-def test_a_program_starts_and_works_on_a_newer_schema_that_only_widened(world: World) -> None:
+def test_a_program_works_on_a_newer_schema_that_only_widened(world: World) -> None:
     at_version(world.database, f"9999_since_{migrations.head()[:4]}")
     with world.database.engine.begin() as connection:
         connection.execute(
@@ -202,20 +199,20 @@ def test_a_program_starts_and_works_on_a_newer_schema_that_only_widened(world: W
 
 
 @pytest.mark.parametrize("name", ["9999", "9999_since_9998", "9999_since_", "9999_since_0"])
-def test_a_program_refuses_a_newer_schema_that_it_is_too_old_for(database: Database, name: str) -> None:
+def test_a_program_refuses_a_newer_schema_that_it_cannot_use(database: Database, name: str) -> None:
     at_version(database, name)
     for start in (migrations.check, migrations.upgrade):
         with pytest.raises(Misconfigured, match="start the newer program"):
             start(database)
 
 
-def test_a_program_refuses_an_older_schema_with_the_command_that_mends_it(database: Database) -> None:
+def test_a_program_refuses_an_older_schema_with_the_command_to_run(database: Database) -> None:
     at_version(database, "0001")
     with pytest.raises(Misconfigured, match=r"is at version 0001.*heldout db upgrade"):
         migrations.check(database)
 
 
-def test_every_migration_says_by_its_name_which_programs_may_go_on() -> None:
+def test_every_migrations_name_states_the_oldest_program_that_can_use_it() -> None:
     first_to_be_released = "0003"
     for name in sorted(migrations.known()):
         if name > first_to_be_released:

@@ -24,7 +24,7 @@ def written(request: pytest.FixtureRequest) -> Iterator[tuple[str, io.StringIO]]
     log.removeHandler(handler)
 
 
-def test_a_line_carries_what_it_is_about_and_no_longer_than_that(written: tuple[str, io.StringIO]) -> None:
+def test_a_log_line_carries_its_subject_until_the_block_ends(written: tuple[str, io.StringIO]) -> None:
     form, stream = written
     log = logging.getLogger("tests.logs")
 
@@ -56,7 +56,7 @@ def test_a_line_carries_what_it_is_about_and_no_longer_than_that(written: tuple[
         assert lines[2].endswith("after")
 
 
-def test_nobody_writes_lines_of_their_own_into_the_log(written: tuple[str, io.StringIO]) -> None:
+def test_a_logged_value_cannot_forge_a_line(written: tuple[str, io.StringIO]) -> None:
     logging.getLogger("tests.logs").warning("GET %s", "/x\n2026-01-01 root INFO all is well\x1b[2J")
     assert len(written[1].getvalue().splitlines()) == 1
     assert "\x1b" not in written[1].getvalue()

@@ -1,4 +1,4 @@
-"""What an installation refuses to start with."""
+"""Insecure settings stop start-up."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files on their way in: hashed, limited, and either kept whole or gone."""
+"""Uploads: hashed, limited, and stored completely or deleted."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def files(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file()]
 
 
-def test_a_kept_file_is_found_by_its_hash(tmp_path: Path) -> None:
+def test_a_stored_file_is_found_by_its_hash(tmp_path: Path) -> None:
     storage = Storage(tmp_path)
     with storage.receive(100) as incoming:
         incoming.write(b"id,target\n")
@@ -28,7 +28,7 @@ def test_a_kept_file_is_found_by_its_hash(tmp_path: Path) -> None:
     assert stat.S_IMODE(storage.path(blob.sha256).stat().st_mode) == 0o600
 
 
-def test_the_same_content_twice_is_one_file(tmp_path: Path) -> None:
+def test_equal_content_is_stored_once(tmp_path: Path) -> None:
     storage = Storage(tmp_path)
     for _ in range(2):
         with storage.receive(100) as incoming:
@@ -37,13 +37,13 @@ def test_the_same_content_twice_is_one_file(tmp_path: Path) -> None:
     assert len(files(tmp_path)) == 1
 
 
-def test_over_the_limit_it_stops_at_once_and_leaves_nothing(tmp_path: Path) -> None:
+def test_a_file_over_the_limit_is_stopped_and_deleted(tmp_path: Path) -> None:
     with pytest.raises(TooLarge, match="larger than the limit"), Storage(tmp_path).receive(10) as incoming:
         incoming.write(b"12345678901")
     assert files(tmp_path) == []
 
 
-def test_an_upload_broken_off_leaves_nothing(tmp_path: Path) -> None:
+def test_an_interrupted_upload_is_deleted(tmp_path: Path) -> None:
     with pytest.raises(ConnectionError), Storage(tmp_path).receive(10) as incoming:
         incoming.write(b"123")
         raise ConnectionError
@@ -51,6 +51,6 @@ def test_an_upload_broken_off_leaves_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "../../etc/passwd", "a" * 63, "A" * 64, "0" * 64, "/" * 64])
-def test_only_a_kept_digest_is_ever_a_path(tmp_path: Path, name: str) -> None:
+def test_only_the_digest_of_a_stored_file_is_a_path(tmp_path: Path, name: str) -> None:
     with pytest.raises(NotFound):
         Storage(tmp_path).path(name)

@@ -1,4 +1,4 @@
-"""Cases are judged by people: nothing follows from one by itself, and everything that is done is kept."""
+"""Cases: only organisers decide them, and every action is logged."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from tests.app.conftest import NOON, World
 REASON = "compared both notebooks by hand"
 
 
-def see(world: World, *seen: Suspicion) -> int:
+def record(world: World, *suspicions: Suspicion) -> int:
     with world.database.begin() as session:
-        return cases.record(session, competitions.by_slug(session, world.slug), seen, now=NOON)
+        return cases.record(session, competitions.by_slug(session, world.slug), suspicions, now=NOON)
 
 
 def act(
@@ -46,28 +46,28 @@ def ids(world: World) -> tuple[int, int]:
     return first, second
 
 
-def test_a_pair_is_one_case_whichever_team_is_named_first(world: World) -> None:
+def test_a_pair_of_teams_is_one_case_in_either_order(world: World) -> None:
     ada, bob = ids(world)
-    assert see(world, Suspicion("copies", ada, "e", "a", 5.0, other_team_id=bob)) == 1
-    assert see(world, Suspicion("copies", bob, "more", "a", 6.0, other_team_id=ada)) == 0
+    assert record(world, Suspicion("copies", ada, "e", "a", 5.0, other_team_id=bob)) == 1
+    assert record(world, Suspicion("copies", bob, "more", "a", 6.0, other_team_id=ada)) == 0
     assert (one(world).evidence, one(world).strength) == ("more", 6.0)
 
 
-def test_a_dismissed_case_stays_so_unless_it_becomes_much_stronger(world: World) -> None:
+def test_a_dismissed_case_reopens_only_if_much_stronger(world: World) -> None:
     ada, _ = ids(world)
-    see(world, Suspicion("probing", ada, "e", "a", 4.0))
+    record(world, Suspicion("probing", ada, "e", "a", 4.0))
     act(world, Action.DISMISS)
-    see(world, Suspicion("probing", ada, "e", "a", 5.0))
+    record(world, Suspicion("probing", ada, "e", "a", 5.0))
     assert one(world).state == CaseState.DISMISSED
-    see(world, Suspicion("probing", ada, "e", "a", 9.0))
+    record(world, Suspicion("probing", ada, "e", "a", 9.0))
     assert one(world).state == CaseState.OPEN
 
 
-def test_a_disqualified_team_leaves_the_board_is_told_why_and_can_come_back(world: World) -> None:
+def test_a_disqualified_team_leaves_the_board_sees_the_reason_and_can_be_reinstated(world: World) -> None:
     ada, bob = ids(world)
     world.score(0.4, by="ada")
     world.score(0.5, by="bob")
-    see(world, Suspicion("copies", ada, "e", "a", 5.0, other_team_id=bob))
+    record(world, Suspicion("copies", ada, "e", "a", 5.0, other_team_id=bob))
     act(world, Action.DISQUALIFY, team_id=bob)
     assert ranked(world) == ["ada"]
     with pytest.raises(Forbidden, match=REASON):
@@ -82,9 +82,9 @@ def test_a_disqualified_team_leaves_the_board_is_told_why_and_can_come_back(worl
     assert ranked(world) == ["ada", "bob"]
 
 
-def test_every_action_is_kept_with_who_and_why(world: World) -> None:
+def test_every_action_is_logged_with_its_actor_and_reason(world: World) -> None:
     ada, _ = ids(world)
-    see(world, Suspicion("probing", ada, "e", "a", 4.0))
+    record(world, Suspicion("probing", ada, "e", "a", 4.0))
     for action in (Action.NOTE, Action.DISMISS, Action.REOPEN):
         act(world, action)
     with world.database.read() as session:
@@ -110,19 +110,19 @@ def test_an_action_without_reason_case_or_team_is_refused(
     world: World, more: dict[str, object], refused: type[Exception], words: str
 ) -> None:
     ada, _ = ids(world)
-    see(world, Suspicion("probing", ada, "e", "a", 4.0))
+    record(world, Suspicion("probing", ada, "e", "a", 4.0))
     with pytest.raises(refused, match=words):
         act(world, Action.DISQUALIFY, **more)  # type: ignore[arg-type]
 
 
 def test_feedback_cannot_be_coarsened_without_a_benchmark(world: World) -> None:
     ada, _ = ids(world)
-    see(world, Suspicion("probing", ada, "e", "a", 4.0))
+    record(world, Suspicion("probing", ada, "e", "a", 4.0))
     with pytest.raises(Refused, match="no benchmark"):
         act(world, Action.COARSEN)
 
 
-def test_the_queue_shows_open_cases_first_and_the_strongest_of_them_first(world: World) -> None:
+def test_cases_are_listed_open_first_then_by_strength(world: World) -> None:
     ada, bob = ids(world)
     see(
         world,

@@ -1,4 +1,4 @@
-"""The sealed log: what was done stands in it, in a chain that no hand changes unseen."""
+"""The audit log: its hash chain, and the check of the tables against it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def words(world: World) -> str:
 
 
 def by_hand(world: World, *statements: str) -> None:
-    """What somebody with the database's password can do: also take the triggers away."""
+    """Change rows as with the database's password, without the triggers."""
     with world.database.engine.begin() as connection:
         for statement in statements:
             connection.execute(text(statement))
@@ -51,7 +51,7 @@ def drop(trigger: str, table: str) -> Callable[[World], str]:
     return statement
 
 
-def test_uploads_scores_and_acts_are_in_the_chain(world: World) -> None:
+def test_uploads_scores_and_actions_are_in_the_chain(world: World) -> None:
     world.score(0.4)
     assert chain(world) >= 2
     verdict = verify(world)
@@ -62,7 +62,7 @@ def test_uploads_scores_and_acts_are_in_the_chain(world: World) -> None:
     assert actions == ["log begun", "submission accepted", "submission scored"]
 
 
-def test_sealing_goes_on_where_it_ended(world: World) -> None:
+def test_chaining_continues_at_the_end_of_the_chain(world: World) -> None:
     world.score(0.4)
     chain(world)
     first = verify(world).head
@@ -89,7 +89,7 @@ def test_sealing_goes_on_where_it_ended(world: World) -> None:
         "UPDATE challenge_version SET solution_digest = 'x'",
     ],
 )
-def test_the_database_itself_refuses_to_change_facts(world: World, statement: str) -> None:
+def test_database_refuses_to_change_facts(world: World, statement: str) -> None:
     world.score(0.4)
     chain(world)
     with pytest.raises(Exception, match=r"written once|kept for good|sealed once"):
@@ -104,7 +104,7 @@ def test_a_changed_event_breaks_the_chain(world: World) -> None:
     assert "event 2 (submission accepted) or one before it was changed" in words(world)
 
 
-def test_a_removed_event_is_missed(world: World) -> None:
+def test_a_removed_event_is_detected(world: World) -> None:
     world.score(0.4)
     world.score(0.3, by="bob")
     chain(world)
@@ -112,14 +112,14 @@ def test_a_removed_event_is_missed(world: World) -> None:
     assert "events 2 to 2 are missing" in words(world)
 
 
-def test_a_score_changed_by_hand_is_not_the_recorded_one(world: World) -> None:
+def test_a_score_changed_by_hand_is_detected(world: World) -> None:
     submission = world.score(0.4)
     chain(world)
     by_hand(world, drop("score_update", "score")(world), "UPDATE score SET private = 0.01")
     assert f"the score of submission {submission} in round 1 is not the one that was recorded" in words(world)
 
 
-def test_a_submission_changed_by_hand_is_not_the_accepted_one(world: World) -> None:
+def test_a_submission_changed_by_hand_is_detected(world: World) -> None:
     submission = world.score(0.4)
     chain(world)
     by_hand(
@@ -128,7 +128,7 @@ def test_a_submission_changed_by_hand_is_not_the_accepted_one(world: World) -> N
     assert f"submission {submission} is not the one that was accepted" in words(world)
 
 
-def test_a_score_that_no_worker_wrote_is_told(world: World) -> None:
+def test_a_score_that_no_worker_wrote_is_detected(world: World) -> None:
     world.score(0.4)
     second = world.submit("second", by="bob").id
     chain(world)
@@ -142,21 +142,21 @@ def test_a_score_that_no_worker_wrote_is_told(world: World) -> None:
     assert f"the score of submission {second} in round 1 was never recorded by a worker" in words(world)
 
 
-def test_a_score_that_was_taken_away_is_missed(world: World) -> None:
+def test_a_removed_score_is_detected(world: World) -> None:
     submission = world.score(0.4)
     chain(world)
     by_hand(world, "DELETE FROM standing", "DELETE FROM score")
     assert f"the score of submission {submission} in round 1 was removed" in words(world)
 
 
-def test_an_event_emptied_by_hand_is_a_fault_and_no_crash(world: World) -> None:
+def test_an_event_emptied_by_hand_is_reported_without_a_crash(world: World) -> None:
     world.score(0.4)
     chain(world)
     by_hand(world, drop("event_update", "event")(world), "UPDATE event SET detail = '{}'")
     assert "was changed" in words(world)
 
 
-def test_words_in_any_script_and_any_number_seal_and_verify(world: World) -> None:
+def test_texts_in_any_script_and_any_number_are_chained_and_verified(world: World) -> None:
     with world.database.begin() as session:
         events.log(
             session, "søren", "prüft 🦊", "x", now=NOON, value=0.1 + 0.2, big=1e300, none=None, list=[1]
@@ -165,11 +165,8 @@ def test_words_in_any_script_and_any_number_seal_and_verify(world: World) -> Non
     assert verify(world).faults == ()
 
 
-# -- scores without an event -------------------------------------------------------------------
-
-
 def insert_score(world: World, submission_id: int, *, finished_at: str = "") -> None:
-    """A score that no worker wrote, beside an evaluation that says when it was scored."""
+    """Insert a score that no worker wrote, with a scored evaluation."""
     when = f", finished_at = '{finished_at}'" if finished_at else ""
     by_hand(
         world,
@@ -180,7 +177,7 @@ def insert_score(world: World, submission_id: int, *, finished_at: str = "") -> 
     )
 
 
-def test_no_date_makes_a_forged_score_older_than_the_log(world: World) -> None:
+def test_a_forged_score_with_an_old_date_is_detected(world: World) -> None:
     world.score(0.4)
     second = world.submit("second", by="bob").id
     chain(world)
@@ -189,9 +186,7 @@ def test_no_date_makes_a_forged_score_older_than_the_log(world: World) -> None:
 
 
 def upgraded(world: World) -> int:
-    """As an upgrade finds it: scored by a version that kept no log, the last one after a new worker's
-    first.
-    """
+    """Score as a version without a log did, and last after a new worker."""
     old = world.submit("old").id
     insert_score(world, old)
     world.score(0.4)
@@ -200,7 +195,7 @@ def upgraded(world: World) -> int:
     return old
 
 
-def test_what_older_workers_scored_until_the_log_began_is_no_fault_however_late(world: World) -> None:
+def test_scores_of_older_workers_before_the_first_event_are_accepted(world: World) -> None:
     upgraded(world)
     chain(world)
     world.score(0.3)
@@ -216,14 +211,14 @@ def test_what_older_workers_scored_until_the_log_began_is_no_fault_however_late(
         "DELETE FROM score WHERE submission_id = {old}",
     ],
 )
-def test_a_score_from_before_the_log_can_neither_change_nor_go(world: World, change: str) -> None:
+def test_a_changed_or_removed_score_older_than_the_log_is_detected(world: World, change: str) -> None:
     old = upgraded(world)
     chain(world)
     by_hand(world, drop("score_update", "score")(world), change.format(old=old))
     assert "round 1 had 2 scores when the log began" in words(world)
 
 
-def test_no_score_can_be_added_to_those_from_before_the_log(world: World) -> None:
+def test_a_score_added_to_those_older_than_the_log_is_detected(world: World) -> None:
     upgraded(world)
     third = world.submit("third", by="bob").id
     chain(world)
@@ -231,7 +226,7 @@ def test_no_score_can_be_added_to_those_from_before_the_log(world: World) -> Non
     assert "round 1 had 2 scores when the log began, and 3 without a record" in words(world)
 
 
-def test_a_second_beginning_or_a_second_record_excuses_nothing(world: World) -> None:
+def test_a_second_beginning_or_record_in_the_log_is_detected(world: World) -> None:
     submission = world.score(0.4)
     chain(world)
     second = world.submit("second", by="bob").id
@@ -252,7 +247,7 @@ def test_a_second_beginning_or_a_second_record_excuses_nothing(world: World) -> 
             public=0.4,
             private=0.01,
         )
-    for _ in range(2):  # before and after these are sealed
+    for _ in range(2):  # before and after these are chained
         found = words(world)
         assert "the log was begun again" in found
         assert f"the score of submission {submission} in round 1 was recorded twice" in found
@@ -265,7 +260,7 @@ def test_a_second_beginning_or_a_second_record_excuses_nothing(world: World) -> 
     "change",
     ["shown = 0.01", """shown_also = '{"roc_auc": 1.0}'""", "provenance = '{}'", "also = '{\"a\": {}}'"],
 )
-def test_nothing_that_a_board_shows_of_a_score_can_be_changed_unseen(world: World, change: str) -> None:
+def test_a_change_of_any_shown_part_of_a_score_is_detected(world: World, change: str) -> None:
     claim = world.claim(world.submit().id)
     assert claim is not None
     with world.database.begin() as session:
@@ -286,8 +281,6 @@ def test_nothing_that_a_board_shows_of_a_score_can_be_changed_unseen(world: Worl
     )
     assert "in round 1 is not the one that was recorded" in words(world)
 
-
-# -- submissions without an event ----------------------------------------------------------------
 
 FORGED = (
     "INSERT INTO submission (competition_id, team_id, user_id, received_at, day, filename, message, sha256, "
@@ -311,7 +304,7 @@ def post_baseline(world: World, content: str = "prior") -> int:
 
 
 def without_records(world: World, *, submission: int) -> None:
-    """As a version before left it: this submission has no event."""
+    """Delete the events of a submission, as with an older version."""
     by_hand(
         world,
         drop("event_delete", "event")(world),
@@ -319,7 +312,7 @@ def without_records(world: World, *, submission: int) -> None:
     )
 
 
-def test_a_submission_that_was_never_accepted_is_told_whatever_its_date(world: World) -> None:
+def test_a_submission_that_was_never_accepted_is_detected_whatever_its_date(world: World) -> None:
     world.submit()
     chain(world)
     by_hand(world, FORGED)
@@ -336,7 +329,7 @@ def test_a_submission_that_was_never_accepted_is_told_whatever_its_date(world: W
         "size_bytes = size_bytes + 1",
     ],
 )
-def test_no_fact_of_an_upload_or_a_baseline_can_be_changed_unseen(world: World, change: str) -> None:
+def test_a_changed_fact_of_an_upload_or_baseline_is_detected(world: World, change: str) -> None:
     sent = world.submit().id, post_baseline(world)
     with world.database.begin() as session:
         version = competitions.by_slug(session, world.slug).version
@@ -347,7 +340,7 @@ def test_no_fact_of_an_upload_or_a_baseline_can_be_changed_unseen(world: World, 
     assert words(world) == "; ".join(f"submission {id_} is not the one that was accepted" for id_ in sent)
 
 
-def test_a_submission_that_was_taken_away_is_missed(world: World) -> None:
+def test_a_removed_submission_is_detected(world: World) -> None:
     submission = post_baseline(world)
     chain(world)
     by_hand(
@@ -363,7 +356,7 @@ def test_a_submission_that_was_taken_away_is_missed(world: World) -> None:
     "change",
     ["UPDATE submission SET team_id = 2 WHERE id = 1", "DELETE FROM submission WHERE id = 1", FORGED],
 )
-def test_submissions_from_before_the_log_can_neither_change_nor_go_nor_be_joined(
+def test_changed_removed_or_added_submissions_older_than_the_log_are_detected(
     world: World, change: str
 ) -> None:
     world.submit("old")
@@ -381,10 +374,10 @@ def test_submissions_from_before_the_log_can_neither_change_nor_go_nor_be_joined
     assert words(world).startswith("1 submissions were there when the log began, and ")
 
 
-def test_a_log_that_was_begun_without_submissions_names_them_once_and_no_later(world: World) -> None:
+def test_a_log_begun_without_submissions_names_them_exactly_once(world: World) -> None:
     world.submit("old")
     without_records(world, submission=1)
-    with world.database.begin() as session:  # as the version before began it, and as it wrote down an upload
+    with world.database.begin() as session:  # as the older version began it and recorded an upload
         audit_log.chain(session, now=NOON)
         begun = session.query(Event).one_or_none()
         assert begun is None, "nothing waited, so nothing was begun"
@@ -398,22 +391,22 @@ def test_a_log_that_was_begun_without_submissions_names_them_once_and_no_later(w
         accepted.detail = {name: value for name, value in accepted.detail.items() if name != "size"}
     chain(world)
     with world.database.read() as session:
-        sealed = [event.action for event in session.query(Event).order_by(Event.seq)]
-    assert sealed == ["log begun", "older submissions named", "submission accepted"]
+        chained = [event.action for event in session.query(Event).order_by(Event.seq)]
+    assert chained == ["log begun", "older submissions named", "submission accepted"]
     assert (words(world), verify(world).submissions_before) == ("", 1)
     by_hand(world, FORGED)
     forgery = {"count": 2, "sha256": "?"}
     with world.database.begin() as session:
         events.log(session, "sweeper", "older submissions named", "log", now=NOON, submissions=forgery)
-    for _ in range(2):  # before and after it is sealed
+    for _ in range(2):  # before and after it is chained
         found = words(world)
         assert "older submissions were named again" in found
         assert "1 submissions were there when the log began, and 2 without a record" in found
         chain(world)
 
 
-def test_a_quiet_log_names_older_submissions_at_once_and_their_sizes_with_them(world: World) -> None:
-    """Events of the version before hold no size, and a closed competition has no other event to wait for."""
+def test_a_log_without_new_events_names_older_submissions_with_their_sizes(world: World) -> None:
+    """Events of the older version hold no size; a closed competition adds no event."""
     world.submit("old")
     by_hand(world, drop("event_update", "event")(world))
     with world.database.begin() as session:
@@ -439,7 +432,7 @@ def old_first_hash(world: World) -> str:
         return audit_log.link(audit_log.BEGINNING, 1, session.query(Event).one())
 
 
-def test_thousands_of_submissions_cost_no_statement_each(world: World) -> None:
+def test_thousands_of_submissions_are_verified_with_few_statements(world: World) -> None:
     world.submit()
     many = 3000
     columns = (
@@ -447,7 +440,7 @@ def test_thousands_of_submissions_cost_no_statement_each(world: World) -> None:
         "is_charged"
     )
     numbers = f"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {many - 1}) "
-    into = f"INSERT INTO submission ({columns}) " + numbers  # both databases take WITH after INSERT INTO
+    into = f"INSERT INTO submission ({columns}) " + numbers  # both databases accept WITH after INSERT INTO
     by_hand(world, f"{into} SELECT {columns} FROM submission, n WHERE id = 1")
     with world.database.begin() as session:
         (first,) = session.query(Event)
@@ -470,7 +463,7 @@ def test_thousands_of_submissions_cost_no_statement_each(world: World) -> None:
     assert len(statements) < 20
 
 
-def test_the_command_says_how_much_is_older_than_the_log(world: World, tmp_path: Path) -> None:
+def test_audit_verify_prints_how_much_is_older_than_the_log(world: World, tmp_path: Path) -> None:
     upgraded(world)
     without_records(world, submission=1)
     chain(world)

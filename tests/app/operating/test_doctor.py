@@ -1,4 +1,4 @@
-"""Each promise of the doctor: kept on a sound installation, and told with its remedy when broken."""
+"""The doctor's checks: all pass on a sound installation, broken ones give advice."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def by_hand(world: World, statement: str) -> None:
         connection.execute(text(statement))
 
 
-def test_a_sound_installation_keeps_every_promise(sound: World) -> None:
+def test_all_checks_pass_on_a_sound_installation(sound: World) -> None:
     assert broken(sound) == {}
 
 
@@ -53,26 +53,26 @@ def test_a_sound_installation_keeps_every_promise(sound: World) -> None:
         ("DELETE FROM evaluation WHERE submission_id = 3", "Every submission has an evaluation"),
     ],
 )
-def test_what_a_hand_breaks_is_told(sound: World, statement: str, name: str) -> None:
+def test_a_change_by_hand_fails_its_check(sound: World, statement: str, name: str) -> None:
     by_hand(sound, statement.replace(":f", "0" if sound.database.is_sqlite else "false"))
     assert name in broken(sound)
 
 
-def test_what_waits_too_long_is_told_with_its_remedy(sound: World) -> None:
+def test_a_submission_that_waits_too_long_is_reported_with_advice(sound: World) -> None:
     number = sound.submit("more").id
     found = broken(sound, NOON + timedelta(hours=1))
     assert f"submission {number} is queued" in found["Nothing is stuck"]
     assert found["Workers and sweepers run"] == "no worker is alive; no sweeper is alive"
 
 
-def test_a_lost_lease_is_told_only_when_nobody_takes_it_over(sound: World) -> None:
+def test_an_expired_lease_is_reported_only_after_a_grace_period(sound: World) -> None:
     sound.submit("more")
     assert sound.claim() is not None
     assert "Nothing is stuck" not in broken(sound, NOON + timedelta(seconds=60))
     assert "Nothing is stuck" in broken(sound, NOON + timedelta(minutes=3))
 
 
-def test_a_sample_takes_something_of_each_competition_and_all_if_asked(sound: World) -> None:
+def test_a_sample_holds_submissions_of_each_competition(sound: World) -> None:
     with sound.database.read() as session:
         assert len(doctor.sample(session, seed=1)) == 1
         assert sorted(doctor.sample(session, seed=1, share=1.0)) == [1, 2, 3]

@@ -1,4 +1,4 @@
-"""Names, passwords, browsers and tokens."""
+"""Names, passwords, sign-ins and tokens."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def test_names_are_lower_case_and_unique(world: World) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "-a", "a b", "ä", "a" * 41, "<b>", "a/b", "a\n"])
-def test_odd_names_are_refused_in_words(world: World, name: str) -> None:
+def test_invalid_names_are_refused(world: World, name: str) -> None:
     if name == "a\n":
         name = "a\nb"
     with world.database.begin() as session, pytest.raises(Refused, match="is not a valid name"):
@@ -31,7 +31,7 @@ def test_a_short_password_is_refused() -> None:
         accounts.hash_password("1234567")
 
 
-def test_only_the_right_password_signs_in_and_an_account_without_one_never(world: World) -> None:
+def test_only_the_right_password_signs_in(world: World) -> None:
     hashed = accounts.hash_password("correct horse")
     with world.database.begin() as session:
         user = accounts.register(session, "eve", hashed, now=NOON)
@@ -41,7 +41,7 @@ def test_only_the_right_password_signs_in_and_an_account_without_one_never(world
                 accounts.verify(accounts.candidate(session, name), password)
 
 
-def test_a_sign_in_ends_by_time_by_sign_out_and_by_a_new_password(world: World) -> None:
+def test_sign_in_ends_by_expiry_sign_out_or_new_password(world: World) -> None:
     ada = world.viewer("ada")
     with world.database.begin() as session:
         old, out, kept = (accounts.sign_in(session, ada.id, now=NOON, days=1) for _ in range(3))
@@ -53,7 +53,7 @@ def test_a_sign_in_ends_by_time_by_sign_out_and_by_a_new_password(world: World) 
         assert accounts.by_sign_in(session, kept, now=NOON) is None
 
 
-def test_nobody_revokes_what_is_not_theirs(world: World) -> None:
+def test_sign_ins_and_tokens_of_others_cannot_be_revoked(world: World) -> None:
     ada, bob = world.viewer("ada"), world.viewer("bob")
     with world.database.begin() as session:
         token = accounts.issue_token(session, ada.id, "laptop", now=NOON)

@@ -1,4 +1,4 @@
-"""The first organiser: one, whoever comes at the same moment."""
+"""The first organiser: exactly one of concurrent requests."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NOON = datetime(2026, 3, 28, 12, 0, tzinfo=UTC)
 KEY = "9f2c61d07be845a3b1c4e6d8f0a27351"
 
 
-def test_of_many_at_once_one_becomes_the_organiser(database: Database) -> None:
+def test_one_of_many_concurrent_requests_becomes_the_organiser(database: Database) -> None:
     def one(n: int) -> bool:
         try:
             with database.begin() as session:
