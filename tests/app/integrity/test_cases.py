@@ -124,7 +124,7 @@ def test_feedback_cannot_be_coarsened_without_a_benchmark(world: World) -> None:
 
 def test_cases_are_listed_open_first_then_by_strength(world: World) -> None:
     ada, bob = ids(world)
-    see(
+    record(
         world,
         Suspicion("probing", ada, "e", "a", 4.0),
         Suspicion("gap", ada, "e", "a", 8.0),
