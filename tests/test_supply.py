@@ -102,7 +102,7 @@ def test_a_known_vulnerability_fails_unless_it_is_ignored_with_a_reason(
 ) -> None:
     code, [line] = supply.judge(answer(HOLE), "")
     assert code == 1
-    assert line == "flask 1.0: PYSEC-2030-1 (mended in 1.1)"
+    assert line == "flask 1.0: PYSEC-2030-1 (fixed in 1.1)"
     monkeypatch.setattr(supply, "IGNORED", {"CVE-2030-7": "we never call it"})
     assert supply.judge(answer(HOLE), "")[0] == 0
     assert all(reason for reason in supply.IGNORED.values())
