@@ -8,9 +8,14 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 ARGS ?=
 # Of the tests; many wait more than they compute.
 PROCESSES ?= auto
+# `make check`: imports between rooms, scoring, metrics' vectors, the board, what is shown of scores, pages.
+CHECKED := tests/test_house.py tests/scorer/test_scoring.py tests/scorer/test_metrics.py \
+	tests/app/competing/test_leaderboard.py tests/app/competing/test_shown_scores.py \
+	tests/web/test_gunicorn_hooks.py tests/web/test_formats.py tests/web/test_pages.py
+LEFT_OUT := -m "not postgres and not storm" --deselect tests/scorer/test_metrics.py::test_the_laws_of_every_metric
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-storm lint format bench sbom audit clean
+.PHONY: help demo check test test-storm lint format bench sbom audit clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -29,6 +34,9 @@ $(DEV): $(RUN) requirements-dev.lock
 
 demo: $(RUN)  ## start everything on this machine with real challenges (ARGS=--once: prove it and stop)
 	$(BIN)/heldout demo $(ARGS)
+
+check: lint  ## lint, types and the most telling tests, in under a minute: before each commit
+	$(BIN)/python -m pytest --quiet --numprocesses $(PROCESSES) $(LEFT_OUT) $(CHECKED) $(ARGS)
 
 test: $(DEV)  ## the tests, without what kills and runs at length
 	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadgroup -m "not storm" $(ARGS)
