@@ -247,7 +247,7 @@ def test_texts_of_teams_are_escaped(look: Callable[..., Page], busy: Site) -> No
     for _ in range(5):
         page = look("ada", f"/competitions/biopsy/submissions{before}")
         shown += page.locator(".entry").count()
-        older = page.get_by_role("link", name="Older ones")
+        older = page.get_by_role("link", name="Show older submissions")
         before = (
             "?before=" + str(older.get_attribute("href")).rsplit("=", 1)[1] if older.count() else "?before=1"
         )

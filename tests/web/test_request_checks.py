@@ -41,7 +41,7 @@ def test_a_form_from_another_site_is_refused_even_with_its_token(headers: dict[s
     answer = browser.post("/account/tokens", {"label": "stolen"}, headers=headers)
     assert answer.status_code == 400
     assert "not sent from our own page" in answer.text
-    assert "None yet." in browser.get("/account").text
+    assert "You have no tokens." in browser.get("/account").text
 
 
 @pytest.mark.parametrize("headers", OURS, ids=str)

@@ -206,7 +206,7 @@ def test_an_incomplete_upload_is_refused(server: Serving) -> None:
         connection.shutdown(socket.SHUT_WR)
         answer = everything(connection)
     assert answer.startswith(b"HTTP/1.1 422"), answer
-    assert b"Of the file's 1000 bytes 11 arrived" in answer
+    assert b"Only 11 of the file's 1000 bytes arrived" in answer
 
 
 def test_uploads_have_a_minimum_rate(server: Serving) -> None:
