@@ -26,8 +26,11 @@ if TYPE_CHECKING:
     from scorer.challenges.scaffolding import scaffold
     from scorer.checkup import CheckResult, check
     from scorer.frames import measure
+    from scorer.leakage.audit import Audit, audit
     from scorer.metrics import METRICS, Metric
     from scorer.reading.parsing import locked_in
+    from scorer.resampling.resampling import read, replicates, se_of_difference, standard_error
+    from scorer.resampling.units import Aligned, NotResampled
     from scorer.scoring import score
 
 _HOME = {
@@ -42,10 +45,20 @@ _HOME = {
     "measure": "scorer.frames",
     "scaffold": "scorer.challenges.scaffolding",
     "score": "scorer.scoring",
+    "Audit": "scorer.leakage.audit",
+    "audit": "scorer.leakage.audit",
+    "Aligned": "scorer.resampling.units",
+    "NotResampled": "scorer.resampling.units",
+    "read": "scorer.resampling.resampling",
+    "replicates": "scorer.resampling.resampling",
+    "se_of_difference": "scorer.resampling.resampling",
+    "standard_error": "scorer.resampling.resampling",
 }
 
 __all__ = [
     "METRICS",
+    "Aligned",
+    "Audit",
     "Challenge",
     "CheckResult",
     "Finding",
@@ -53,17 +66,23 @@ __all__ = [
     "InvalidChallenge",
     "InvalidSubmission",
     "Metric",
+    "NotResampled",
     "Notice",
     "Problem",
     "Report",
     "ScoringFailed",
+    "audit",
     "check",
     "folder_listing",
     "load",
     "locked_in",
     "measure",
+    "read",
+    "replicates",
     "scaffold",
     "score",
+    "se_of_difference",
+    "standard_error",
 ]
 
 

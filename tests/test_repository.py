@@ -238,6 +238,7 @@ def test_make_demo_installs_only_what_serving_needs() -> None:
     assert needs.pop("demo") == ["$(RUN)"]
     assert needs.pop("$(RUN)") == ["requirements.lock", "pyproject.toml"]
     assert needs.pop("$(DEV)") == ["$(RUN)", "requirements-dev.lock"]
+    assert needs.pop("check") == ["lint"]
     assert not needs.pop("help")
     assert not needs.pop("clean")
     assert set(map(tuple, needs.values())) == {("$(DEV)",)}
