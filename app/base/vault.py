@@ -89,9 +89,9 @@ class Vault:
             self._keep(draft, digest)
 
     def _keep(self, draft: Path, digest: str) -> None:
-        self._place(draft, digest)
+        self._install(draft, digest)
 
-    def _place(self, draft: Path, digest: str) -> None:
+    def _install(self, draft: Path, digest: str) -> None:
         """Replace a version's missing or damaged folder by a complete one."""
         with suppress(FileNotFoundError):
             (self.folder / digest).rename(draft.with_name("old"))
@@ -106,15 +106,15 @@ class Vault:
         """
         _refuse_no_digest(digest)
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        beside = self.folder / f".{digest}"
-        with beside.with_suffix(".lock").open("w") as lock:
+        workspace = self.folder / f".{digest}"
+        with workspace.with_suffix(".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)  # the kernel releases it when the process dies
             try:
-                shutil.rmtree(beside, ignore_errors=True)  # left by a killed process
-                beside.mkdir(mode=0o700)
-                yield beside / "new"
+                shutil.rmtree(workspace, ignore_errors=True)  # left by a killed process
+                workspace.mkdir(mode=0o700)
+                yield workspace / "new"
             finally:
-                shutil.rmtree(beside, ignore_errors=True)
+                shutil.rmtree(workspace, ignore_errors=True)
 
 
 class BucketVault(Vault):
@@ -151,7 +151,7 @@ class BucketVault(Vault):
             with self._draft(digest) as draft:
                 if not _is_untouched(home, digest):  # or another process was faster
                     self._fetch(draft, digest)
-                    self._place(draft, digest)
+                    self._install(draft, digest)
         return home
 
     def check(self, digest: str) -> str | None:
@@ -161,7 +161,7 @@ class BucketVault(Vault):
             with self._draft(digest) as draft:
                 self._fetch(draft, digest)
                 if home.exists() and not _is_whole(home, digest):
-                    self._place(draft, digest)
+                    self._install(draft, digest)
         except Refused as wrong:
             return wrong.message
         return None

@@ -315,9 +315,8 @@ def _scores(session: Session, recorded: _Recorded) -> Iterator[Fault]:
         elif not _is_recorded(score, event):
             yield Fault(None, f"{_the_score(*key)} is not the one that was recorded")
         if state != State.SCORED:
-            yield Fault(
-                None, f"{_the_score(*key)} stands beside {f'the state {state}' if state else 'no evaluation'}"
-            )
+            owner = f"an evaluation that is {state}" if state else "no evaluation"
+            yield Fault(None, f"{_the_score(*key)} belongs to {owner}")
     for round_id in sorted(standing):
         yield from _unnamed(round_id, unnamed[round_id], recorded.before.get(str(round_id)))
     for submission_id, round_id in sorted(key for key in missing if key[1] in standing):

@@ -71,9 +71,9 @@ def write(
 
     The installation may be running.
     """
-    beside = file.with_name(f".{file.name}.{os.getpid()}")
+    temporary = file.with_name(f".{file.name}.{os.getpid()}")
     try:
-        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "wb") as raw:
             if passphrase is None:
                 summary = _write(settings, database, kept, raw, with_solutions=with_solutions, with_key=False)
@@ -84,12 +84,12 @@ def write(
                     )
             raw.flush()
             os.fsync(raw.fileno())
-        beside.replace(file)
+        temporary.replace(file)
         storage.fsync_folder(file.absolute().parent)
     except OSError as wrong:
         raise Refused(f"The backup {file} cannot be written: {wrong.strerror}.") from wrong
     finally:
-        beside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
     return summary
 
 
@@ -259,13 +259,13 @@ def _restore(settings: Settings, members: _Members) -> Summary:
                     summary.rows[table.name] = _insert(session, table, content)
                     summary.checksums[table.name] = members.hashes[name]
                 elif kind == "files":
-                    _keep(kept, rest, content)
+                    store_upload(kept, rest, content)
                     summary.files += 1
                 elif kind == "vault":
-                    _place(Path(solutions.name) / rest, content)
+                    _write_file(Path(solutions.name) / rest, content)
                 elif name == "secret_key":
                     if not settings.secret_key:
-                        _place(settings.data_dir / "secret_key", content)
+                        _write_file(settings.data_dir / "secret_key", content)
                 else:
                     raise Refused(f"The archive has an unknown member: {name[:80]!r}.")
             _refuse_unless_whole(manifest, members.hashes)
@@ -330,7 +330,7 @@ def _typed(kind: Any, value: Any) -> Any:
     return bytes.fromhex(value) if isinstance(kind, LargeBinary) else value
 
 
-def _keep(kept: Storage, sha256: str, content: IO[bytes]) -> None:
+def store_upload(kept: Storage, sha256: str, content: IO[bytes]) -> None:
     with kept.receive(2**63) as incoming:
         while chunk := content.read(1 << 20):
             incoming.write(chunk)
@@ -339,7 +339,7 @@ def _keep(kept: Storage, sha256: str, content: IO[bytes]) -> None:
         incoming.keep()
 
 
-def _place(path: Path, content: IO[bytes]) -> None:
+def _write_file(path: Path, content: IO[bytes]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as target:
         shutil.copyfileobj(content, target)

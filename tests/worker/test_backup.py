@@ -98,13 +98,13 @@ def test_a_long_restore_does_not_exceed_the_idle_limit_of_transactions(
 ) -> None:
     platform.submit(platform.sample())
     file = write(platform, tmp_path / "b.tar")
-    keep = backup._keep
+    store = backup.store_upload
 
     def slowly(*given: object) -> None:
         time.sleep(0.4)
-        keep(*given)  # type: ignore[arg-type]
+        store(*given)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(backup, "_keep", slowly)
+    monkeypatch.setattr(backup, "store_upload", slowly)
     summary = backup.restore(replace(empty, statement_seconds=1), file, passphrase=None)
     assert summary.files > 3
     assert summary.rows["submission"] == 1
