@@ -483,23 +483,3 @@ def _column_faults(
                 f"{metric.name} does not score lists, so split means nothing; with take: first it would"
             )
     return faults
-
-
-def combined_faults(parts: Sequence[Part], stated_direction: bool | None) -> list[str]:
-    """Return what is wrong with the combination of parts."""
-    faults = []
-    directions = {part.greater_is_better == (part.coefficient > 0) for part in parts}
-    if len(directions) > 1:
-        faults.append(
-            "some of the combined metrics rise and others fall as predictions get better; turn one with "
-            "transform: 1-x or a negative coefficient"
-        )
-    elif stated_direction is not None and stated_direction not in directions:
-        faults.append(f"greater_is_better: {str(stated_direction).lower()} contradicts the combined metrics")
-    cells: dict[str, Cells] = {}
-    for part in parts:
-        for name in part.columns:
-            mine, other = part.predicted_cells, cells.setdefault(name, part.predicted_cells)
-            if not (mine.within(other) or other.within(mine)):
-                faults.append(f"column {name} cannot hold both {other.words} and {mine.words}")
-    return faults

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from scorer.challenges.definition import Definition, SubmissionForm
 from scorer.challenges.document import Document, missing_file
 from scorer.challenges.solution import side_task_faults
-from scorer.challenges.task import Part, Task, combined_faults, find_metric, read_part
+from scorer.challenges.task import Part, Task, find_metric, read_part
 from scorer.custom import CustomMetric, UnreadableMetric
 from scorer.metrics import METRICS
 from scorer.metrics.registry import BadParameters
+from scorer.reading.cells import Cells
 from scorer.report import Problem
 from scorer.wording import show
 
@@ -220,3 +221,23 @@ def _read_custom(
         parquet=form.parquet,
         complete=complete,
     )
+
+
+def combined_faults(parts: Sequence[Part], stated_direction: bool | None) -> list[str]:
+    """Return what is wrong with the combination of parts."""
+    faults = []
+    directions = {part.greater_is_better == (part.coefficient > 0) for part in parts}
+    if len(directions) > 1:
+        faults.append(
+            "some of the combined metrics rise and others fall as predictions get better; turn one with "
+            "transform: 1-x or a negative coefficient"
+        )
+    elif stated_direction is not None and stated_direction not in directions:
+        faults.append(f"greater_is_better: {str(stated_direction).lower()} contradicts the combined metrics")
+    cells: dict[str, Cells] = {}
+    for part in parts:
+        for name in part.columns:
+            mine, other = part.predicted_cells, cells.setdefault(name, part.predicted_cells)
+            if not (mine.within(other) or other.within(mine)):
+                faults.append(f"column {name} cannot hold both {other.words} and {mine.words}")
+    return faults

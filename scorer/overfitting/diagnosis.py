@@ -369,8 +369,8 @@ def diagnose(
     if oof is None:
         return Diagnosis(
             "not_enough",
-            "Without out-of-fold predictions nothing can be said: upload them for the folds served with "
-            "the challenge.",
+            "Without out-of-fold predictions there is no diagnosis: "
+            "upload them for the folds served with the challenge.",
         )
     cv = (oof[0], oof[1] * math.sqrt(FOLD_DEPENDENCE))
     shown = None if public is None else (public[0], math.hypot(public[1], public_step / math.sqrt(12.0)))
@@ -387,16 +387,18 @@ def diagnose(
         gaps["private"] = gap("out-of-fold - private", cv, private)
         if shown is not None:
             gaps["drop"] = gap("public - private", shown, private)
-    listed = tuple(gaps.values())
-    z = {name: found.z for name, found in gaps.items()}
+    code, words = _code_and_words({name: found.z for name, found in gaps.items()}, same)
+    return Diagnosis(code, words, tuple(gaps.values()))
 
-    if train is None and shown is None and private is None:
-        return Diagnosis(
-            "not_enough",
-            "An out-of-fold score alone has nothing to be held against; add predictions of the training "
-            "rows, or submit.",
-            listed,
+
+def _code_and_words(z: Mapping[str, float], same: float) -> tuple[str, str]:
+    """Return the diagnosis for gaps in standard errors, by name."""
+    if not {"train", "public", "private"} & set(z):
+        words = (
+            "An out-of-fold score alone has nothing to be compared with; "
+            "add predictions of the training rows, or submit."
         )
+        return "not_enough", words
     optimistic = max(z.get("public", 0.0), z.get("private", 0.0))
     if same >= 0.95:
         words = (
@@ -404,22 +406,21 @@ def diagnose(
             "was trained on the same rows. Each row must be predicted by a model that has not seen "
             "it; predict fold by fold."
         )
-        return Diagnosis("in_sample_oof", words, listed)
+        return "in_sample_oof", words
     if "train" in z and (z["train"] < -LIMIT or (z["train"] <= 0.0 and optimistic > LIMIT)):
         words = (
             "Your out-of-fold score is as good as the one on rows the model was trained on, which "
             "honest out-of-fold predictions are not. Were these rows in the training data of the "
             "models that predicted them?"
         )
-        return Diagnosis("in_sample_oof", words, listed)
-    if private is not None and z.get("drop", 0.0) > LIMIT and abs(z["private"]) <= LIMIT:
+        return "in_sample_oof", words
+    if "private" in z and z.get("drop", 0.0) > LIMIT and abs(z["private"]) <= LIMIT:
         words = (
             "The public score was better than the private one by more than chance, and your out-of-fold "
-            "score had it right: "
-            "choosing among many files by their public score overfits the public rows. Trust your "
-            "cross-validation."
+            "score was right: choosing among many files by their public score overfits the public rows. "
+            "Trust your cross-validation."
         )
-        return Diagnosis("leaderboard_overfit", words, listed)
+        return "leaderboard_overfit", words
     if optimistic > LIMIT:
         words = (
             "Your out-of-fold score is better than the board's by more than chance. Usual causes: "
@@ -427,22 +428,22 @@ def diagnose(
             "encoding), rows of one group or time on both sides, or test rows that differ from the "
             "training rows."
         )
-        return Diagnosis("leaky_cv_or_shift", words, listed)
-    if private is None and z.get("public", 0.0) < -LIMIT:
+        return "leaky_cv_or_shift", words
+    if "private" not in z and z.get("public", 0.0) < -LIMIT:
         words = (
             "The public score is better than your out-of-fold score by more than chance. If you chose "
             "among many files by their public score, expect the private one near your out-of-fold "
             "score; else the test rows are easier."
         )
-        return Diagnosis("leaderboard_overfit", words, listed)
+        return "leaderboard_overfit", words
     weak = "benchmark" in z and z["benchmark"] <= LIMIT
     if weak and z.get("train benchmark", math.inf) <= LIMIT:
         words = (
-            "Even on rows it was trained on the model is hardly better than a prediction without any "
-            "model: it underfits. "
-            "Try features that carry more, a more flexible model, less regularisation, or look for a mistake."
+            "Even on rows it was trained on the model is hardly better than a prediction without a model: "
+            "it underfits. Try features that carry more, a more flexible model, less regularisation, "
+            "or look for a mistake."
         )
-        return Diagnosis("underfit", words, listed)
+        return "underfit", words
     if z.get("train", 0.0) > LIMIT:
         words = (
             "The model is better on rows it was trained on than on new ones by more than chance: it "
@@ -451,8 +452,8 @@ def diagnose(
         )
         if weak:
             words += " Out of fold it is hardly better than a prediction without any model."
-        return Diagnosis("overfit", words, listed)
+        return "overfit", words
     words = "Your scores agree with each other within their noise."
-    if shown is not None or private is not None:
+    if {"public", "private"} & set(z):
         words += " Your out-of-fold score is a good guide to the board."
-    return Diagnosis("consistent", words, listed)
+    return "consistent", words
