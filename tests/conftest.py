@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, text
 
+import scorer
 from app import migrations
 from app.base.db import Database
 
@@ -116,6 +117,13 @@ def database(database_url: str) -> Iterator[Database]:
     database = Database(database_url)
     yield database
     database.dispose()
+
+
+@pytest.fixture(scope="session")
+def challenge_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("challenges") / "coins"
+    scorer.scaffold(folder, title="Coins")
+    return folder
 
 
 def copy_database(server: str, source: str, name: str) -> None:

@@ -1,1 +1,1 @@
-"""What kills and what runs at length: `make test-storm`."""
+"""Long tests and tests that kill processes: `make test-storm`."""

@@ -1,8 +1,8 @@
-"""Death at every named point: a small world's whole life, cut off there, begins again and ends as it must.
+"""Kill a small installation at every failpoint, let it go on, and check its state.
 
-Each life runs in a fork of this process that kills itself (SIGKILL, so nothing is tidied up) when the
-point is reached for the n-th time. What comes after is what an installation does: a worker starts and
-frees what the dead held, the sweeper sweeps, people send again what they hold no receipt for.
+Each run is a fork of this process that kills itself (SIGKILL, so no cleanup runs) when it reaches the
+failpoint for the n-th time. Then the installation goes on as usual: a worker starts and expires the leases of
+dead processes, the sweeper sweeps, and participants repeat uploads without a receipt.
 """
 
 from __future__ import annotations
@@ -58,10 +58,10 @@ from worker.__main__ import expire_dead_horses
 from worker.jobs import Runner
 from worker.sweeper import sweep
 
-DEAD_HORSE = 4_190_000  # more than any pid that a machine of ours gives out
+DEAD_HORSE = 4_190_000  # above every pid on the machine
 SECOND = timedelta(seconds=1)
 
-# The upload's key is its name here: sent again, it must be the same submission.
+# The idempotency key of each upload: sent again, it must be the same submission.
 FILES = {
     "ada-1": "good",
     "bob-1": "better",
@@ -73,8 +73,8 @@ FILES = {
 
 
 @dataclass(frozen=True)
-class House:
-    """One installation, which a run may break: its settings and the people's tokens."""
+class Setup:
+    """An installation for one run: its settings and the participants' tokens."""
 
     settings: Settings
     tokens: dict[str, str]
@@ -89,23 +89,23 @@ class House:
         return self.settings.data_dir / "vault.away"
 
     def content(self, key: str) -> bytes:
-        """Files that differ; one is wrong."""
+        """Return a different file for each key; one is wrong."""
         if FILES[key] == "wrong":
             return self.sample.replace(b",", b",x", 2)
         return self.sample + b"\n" * list(FILES).index(key)
 
     def receipts(self) -> dict[str, Any]:
-        """What people were told: key -> receipt, written down the moment it was in their hands."""
+        """Return the receipts by key, as the client stored them on arrival."""
         lines = self.acknowledged.read_text().splitlines() if self.acknowledged.exists() else []
         return dict(map(json.loads, lines))
 
 
 class Life:
-    """All that happens in a house, in order: `live` from the beginning, `go_on` after a death."""
+    """The steps of one run: `live` from the beginning, `go_on` after a kill."""
 
-    def __init__(self, house: House) -> None:
-        self.house = house
-        settings = house.settings
+    def __init__(self, setup: Setup) -> None:
+        self.setup = setup
+        settings = setup.settings
         self.database = Database(
             settings.database
         )  # pooled, as this is never forked: a connection costs 10 ms
@@ -113,17 +113,17 @@ class Life:
         self.web = create_app(settings, database=self.database)
         self.web.logger.propagate = False
         self.runner = Runner(settings, self.database)
-        # In this fork only: nobody waits for the next try.
+        # In this fork only: no backoff before the next attempt.
         evaluations.BACKOFF = evaluations.AWAY_BACKOFF = timedelta(0)
 
     def live(self) -> None:
         self.upload("ada-1", "bob-1", "ada-2")
         self.work()
         self.upload("bob-2")
-        if self.house.settings.vault.exists():
-            self.house.settings.vault.rename(self.house.hidden_vault)  # a fault of ours, three times
+        if self.setup.settings.vault.exists():
+            self.setup.settings.vault.rename(self.setup.hidden_vault)  # three failed attempts
         self.work()
-        self.house.hidden_vault.rename(self.house.settings.vault)
+        self.setup.hidden_vault.rename(self.setup.settings.vault)
         self.upload("ada-3")
         for _ in range(MAX_ATTEMPTS):
             self._claim(-SECOND)
@@ -139,9 +139,9 @@ class Life:
         self.end()
 
     def go_on(self) -> None:
-        """Everything that an installation and its people do after a death, until nothing is left to do."""
-        if self.house.hidden_vault.exists():
-            self.house.hidden_vault.rename(self.house.settings.vault)
+        """Recover, repeat all uploads, and run until nothing is left."""
+        if self.setup.hidden_vault.exists():
+            self.setup.hidden_vault.rename(self.setup.settings.vault)
         expire_dead_horses(self.runner)
         self.upload(*FILES)
         self.end()
@@ -151,15 +151,15 @@ class Life:
             with self.web.test_client() as client:
                 answer = client.post(
                     "/api/v1/competitions/coins/submissions",
-                    data=self.house.content(key),
+                    data=self.setup.content(key),
                     headers={
-                        "Authorization": f"Bearer {self.house.tokens[key.split('-')[0]]}",
+                        "Authorization": f"Bearer {self.setup.tokens[key.split('-')[0]]}",
                         "Idempotency-Key": key,
                         "Content-Type": "text/csv",
                     },
                 )
             assert answer.status_code == 201, (key, answer.get_data(as_text=True))
-            with self.house.acknowledged.open("a") as hand:
+            with self.setup.acknowledged.open("a") as hand:
                 hand.write(json.dumps([key, answer.get_json()]) + "\n")
 
     def work(self) -> None:
@@ -169,7 +169,7 @@ class Life:
         sweep(self.database, self.installation.hints, hint_after=timedelta(0))
 
     def end(self) -> None:
-        """Sweep and work until the rescore, every file and the inspection are done."""
+        """Finish the rescore, every evaluation and the inspection."""
         self.sweep()
         self.work()
         self.sweep()
@@ -190,7 +190,7 @@ class Life:
                 inspections.finish(session, work, {}, now=db.now(session))
 
     def _claim(self, lease: timedelta, *, renew: bool = False) -> None:
-        """A work-horse takes something and is never heard of again."""
+        """Claim an evaluation for a work-horse that does not exist."""
         horse = f"{self.runner.name}/{DEAD_HORSE}"
         with self.database.begin() as session:
             claim = evaluations.claim(session, horse, lease=lease, now=db.now(session))
@@ -206,13 +206,13 @@ class Life:
             )
 
 
-# -- what must hold ----------------------------------------------------------------------------
+# -- checks ------------------------------------------------------------------------------------
 
 
-def wrongs(house: House) -> list[str]:
-    """Everything about a house at rest that breaks the promise; empty if nothing does."""
+def faults(setup: Setup) -> list[str]:
+    """Return every wrong fact of a finished run."""
     found = []
-    database = Database(house.settings.database, pooled=False)
+    database = Database(setup.settings.database, pooled=False)
     with database.read() as session:
         competition = competitions.by_slug(session, "coins")
         kept = {s.id: s for s in session.scalars(select(Submission))}
@@ -222,7 +222,7 @@ def wrongs(house: House) -> list[str]:
         used = {(q.team_id, q.day): q.used for q in session.scalars(select(Quota)) if q.used}
         stages = set(session.scalars(select(Inspection.state)))
 
-    receipts = house.receipts()
+    receipts = setup.receipts()
     if receipts.keys() != FILES.keys():
         found.append(f"receipts of {sorted(receipts)}")
     keys = Counter(s.idempotency_key for s in kept.values())
@@ -232,14 +232,14 @@ def wrongs(house: House) -> list[str]:
         mine = kept.get(receipt["id"])
         if mine is None or (mine.sha256, mine.idempotency_key) != (receipt["sha256"], key):
             found.append(f"the upload acknowledged as {receipt} is lost")
-    blobs = {b for b in house.settings.storage.rglob("*") if b.is_file() and b.parent.name != "incoming"}
-    found += [f"half a file lies at {blob.name}" for blob in blobs if blob.name != _digest(blob)]
+    blobs = {b for b in setup.settings.storage.rglob("*") if b.is_file() and b.parent.name != "incoming"}
+    found += [f"{blob.name} is an incomplete file" for blob in blobs if blob.name != _digest(blob)]
     names = {blob.name for blob in blobs}
     found += [f"the file of submission {s.id} is missing" for s in kept.values() if s.sha256 not in names]
 
     (active,) = [id_ for id_, state in rounds.items() if state == RoundState.ACTIVE]
     if RoundState.DRAFT in rounds.values():
-        found.append("a rescore is still at work")
+        found.append("a rescore is not finished")
     ended = {e.submission_id: e.state for e in evaluations if e.round_id == active}
     if ended.keys() != kept.keys() or not all(State(state).is_final for state in ended.values()):
         found.append(f"the active round's evaluations are {ended}")
@@ -267,7 +267,7 @@ def wrongs(house: House) -> list[str]:
     with database.begin() as session:
         leaderboard.refresh_all(session, competitions.by_slug(session, competition.slug))
     if shown != _standings(database) or len(shown) != 2:
-        found.append(f"the board is not what its scores make: {shown}")
+        found.append(f"the board does not follow from the scores: {shown}")
     return found
 
 
@@ -281,20 +281,20 @@ def _digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-# -- dying -------------------------------------------------------------------------------------
+# -- kills -------------------------------------------------------------------------------------
 
 
-def in_a_fork(house: House, act: Callable[[Life], None], listener: Callable[[str], None] | None) -> bool:
-    """True if the fork lived to its end, False if it killed itself; anything else fails the test."""
-    trouble = house.settings.data_dir / "trouble"
+def in_a_fork(setup: Setup, act: Callable[[Life], None], listener: Callable[[str], None] | None) -> bool:
+    """Return True if the fork ended, False if it killed itself; else fail."""
+    trouble = setup.settings.data_dir / "trouble"
     pid = os.fork()
     if pid == 0:
         try:
             logging.disable()
-            life = Life(house)
+            life = Life(setup)
             failpoints.listener = listener
             act(life)
-        except BaseException:  # noqa: BLE001  told to the parent, which fails with it
+        except BaseException:  # noqa: BLE001  the parent reports it
             trouble.write_text(traceback.format_exc())
             os._exit(1)
         os._exit(0)
@@ -320,19 +320,19 @@ def dies_at(name: str, passage: int) -> Callable[[str], None]:
 @pytest.fixture(scope="module")
 def made(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, challenge_folder: Path
-) -> Iterator[Callable[[str], House]]:
-    """Makes fresh houses of either kind: an installation published once, and copied for each life."""
+) -> Iterator[Callable[[str], Setup]]:
+    """Return a function that copies a published installation, of either database."""
     home = tmp_path_factory.mktemp("crash")
-    templates: dict[str, House] = {}
+    templates: dict[str, Setup] = {}
     count = 0
     with valkey(home / "queue") as redis_url:
 
-        def make(kind: str) -> House:
+        def make(kind: str) -> Setup:
             nonlocal count
             if kind not in templates:
-                templates[kind] = _furnish(request, kind, home / kind, redis_url, challenge_folder)
+                templates[kind] = _make_template(request, kind, home / kind, redis_url, challenge_folder)
             with Redis.from_url(redis_url) as redis:
-                redis.flushall()  # the hints of earlier lives would hold the sweeper back
+                redis.flushall()  # hints of earlier runs would delay the sweeper
             template = templates[kind]
             count += 1
             folder = home / f"{kind}-{count}"
@@ -346,9 +346,9 @@ def made(
         yield make
 
 
-def _furnish(
+def _make_template(
     request: pytest.FixtureRequest, kind: str, folder: Path, redis_url: str, challenge_folder: Path
-) -> House:
+) -> Setup:
     folder.mkdir(mode=0o700)
     url = ""
     if kind == "postgres":
@@ -369,69 +369,69 @@ def _furnish(
             teams.join(session, competition, Viewer(user.id, user.name, False), now=now)
             tokens[name] = accounts.issue_token(session, user.id, "crash", now=now)
     installation.database.dispose()
-    return House(settings, tokens, (challenge_folder / "public/sample_submission.csv").read_bytes())
+    return Setup(settings, tokens, (challenge_folder / "public/sample_submission.csv").read_bytes())
 
 
-def passages(house: House) -> Counter[str]:
-    """How often a whole life reaches each point."""
-    log = house.settings.data_dir / "passages"
+def passages(setup: Setup) -> Counter[str]:
+    """Count how often a whole run reaches each failpoint."""
+    log = setup.settings.data_dir / "passages"
 
     def listen(name: str) -> None:
         with log.open("a") as file:
             file.write(name + "\n")
 
-    assert in_a_fork(house, Life.live, listen)
+    assert in_a_fork(setup, Life.live, listen)
     return Counter(log.read_text().split())
 
 
-def check(house: House, *deaths: tuple[str, int]) -> None:
-    """A life with these deaths, one after the other, and what is left of it afterwards."""
+def check(setup: Setup, *deaths: tuple[str, int]) -> None:
+    """Run with these kills, one after the other, and check the result."""
     acts = [Life.live, *[Life.go_on] * len(deaths)]
     for act, death in zip(acts, [*deaths, None], strict=True):
-        lived = in_a_fork(house, act, dies_at(*death) if death else None)
+        lived = in_a_fork(setup, act, dies_at(*death) if death else None)
         assert death is None or act is Life.go_on or not lived, f"{death} was not reached"
-    assert wrongs(house) == [], f"after death at {deaths}"
+    assert faults(setup) == [], f"after kills at {deaths}"
 
 
 # -- the tests ---------------------------------------------------------------------------------
 
 
-def test_every_point_in_the_code_is_listed_once_and_reached_nowhere_else() -> None:
+def test_every_failpoint_in_the_code_is_listed_once() -> None:
     reached = Counter(
         node.args[0].value
         for room in ("app", "worker")
         for path in (ROOT / room).rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.Call) and ast.unparse(node.func) == "points.reach"
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "failpoints.reach"
         if isinstance(node.args[0], ast.Constant)
     )
     assert reached == Counter(failpoints.NAMES)
 
 
-def test_nobody_listens_in_an_installation() -> None:
+def test_no_code_sets_a_listener_of_failpoints() -> None:
     setters = [
         path
         for room in ("app", "worker", "scorer")
         for path in (ROOT / room).rglob("*.py")
-        if "points.listener" in path.read_text(encoding="utf-8")
+        if "failpoints.listener" in path.read_text(encoding="utf-8")
     ]
     assert failpoints.listener is None
     assert setters == []
 
 
-def test_a_life_without_a_death_reaches_every_point_and_ends_well(made: Callable[[str], House]) -> None:
-    house = made("sqlite")
-    assert set(passages(house)) == set(failpoints.NAMES)
-    assert wrongs(house) == []
+def test_run_without_a_kill_reaches_every_failpoint(made: Callable[[str], Setup]) -> None:
+    setup = made("sqlite")
+    assert set(passages(setup)) == set(failpoints.NAMES)
+    assert faults(setup) == []
 
 
 @pytest.mark.long
-def test_death_at_any_point_loses_nothing_and_counts_nothing_twice(made: Callable[[str], House]) -> None:
+def test_kill_at_any_failpoint_loses_and_repeats_nothing(made: Callable[[str], Setup]) -> None:
     for name in failpoints.NAMES:
         check(made("sqlite"), (name, 1))
 
 
-def test_a_second_death_on_the_way_back_changes_nothing(made: Callable[[str], House]) -> None:
+def test_second_kill_during_recovery_loses_and_repeats_nothing(made: Callable[[str], Setup]) -> None:
     rng = random.Random(5)
     for _ in range(5):
         check(made("sqlite"), (rng.choice(failpoints.NAMES), 1), (rng.choice(failpoints.NAMES), 1))
@@ -444,7 +444,7 @@ ON_POSTGRES = [
 
 @pytest.mark.long
 @pytest.mark.postgres
-def test_death_inside_any_transaction_on_postgresql(made: Callable[[str], House]) -> None:
+def test_kill_inside_any_transaction_on_postgresql(made: Callable[[str], Setup]) -> None:
     counts = passages(made("postgres"))
-    for name in ON_POSTGRES:  # the last time it is reached, where SQLite's lives die the first time
+    for name in ON_POSTGRES:  # the last passage; with SQLite it is the first
         check(made("postgres"), (name, counts[name]))

@@ -22,13 +22,6 @@ from app.people.accounts import Viewer
 
 
 @pytest.fixture(scope="session")
-def challenge_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("challenges") / "coins"
-    scorer.scaffold(folder, title="Coins")
-    return folder
-
-
-@pytest.fixture(scope="session")
 def checked(challenge_folder: Path) -> scorer.CheckResult:
     """Checked once; every test publishes the same folder."""
     return scorer.check(scorer.load(challenge_folder))
