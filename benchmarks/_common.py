@@ -31,7 +31,7 @@ from app.base.config import Settings
 from app.base.installation import Installation
 from app.base.models import Heartbeat, State
 from app.base.processes import die_with_parent
-from app.competing import competitions, evaluations, teams
+from app.competing import competitions, statuses, teams
 from app.people import accounts
 from app.people.accounts import Viewer
 
@@ -380,7 +380,7 @@ def wait_until_all_scored(installation: Installation) -> None:
     until = time.monotonic() + WAIT_SECONDS
     while time.monotonic() < until:
         with installation.database.read() as session:
-            counts = evaluations.state_counts(session)
+            counts = statuses.state_counts(session)
         if not counts[State.QUEUED] + counts[State.RUNNING]:
             if counts[State.REJECTED] + counts[State.FAILED]:
                 raise RuntimeError(f"not every submission was scored: {counts}")

@@ -15,7 +15,7 @@ from app.base.errors import Refused
 from app.base.installation import Installation
 from app.base.models import Competition, Submission
 from app.cli.console import out, pass_installation, print_json
-from app.competing import receipts, submissions
+from app.competing import receipts, statuses
 from app.operating import audit_log, doctor, verification
 
 _PROVENANCE_SHOWN = (
@@ -103,7 +103,7 @@ def _state_of(session: Session, facts: receipts.Facts) -> tuple[str, bool]:
     now = receipts.Facts(competition.slug, row.id, row.team_id, row.sha256, row.size_bytes, row.received_at)
     if now != facts:
         return f"The row was CHANGED since. Today it would be: {now}", False
-    [status] = submissions.statuses(
+    [status] = statuses.statuses(
         session, competition, now=db.now(session), submission_id=row.id, for_organiser=True
     )
     words = f"Received from {status.team} at {facts.received_at.isoformat()}; {status.state}"

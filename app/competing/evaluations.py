@@ -19,7 +19,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import ColumnElement, and_, func, or_, select, text, update
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy.orm import Session
 
 from app.base import events, failpoints, leases
 from app.base.errors import Conflict
@@ -68,9 +68,6 @@ class Claim(leases.Claim):
     @property
     def round_id(self) -> int:
         return self.key[1]
-
-
-# -- queueing and scoring ----------------------------------------------------------------------
 
 
 def enqueue(session: Session, submission: Submission, *, place: datetime, now: datetime) -> None:
@@ -396,9 +393,6 @@ def refund(session: Session, submission: Submission) -> None:
         )
 
 
-# -- sweeping ----------------------------------------------------------------------------------
-
-
 def unfinished(
     session: Session, *, now: datetime, hint_after: timedelta, limit: int = 100, most_workers: int = 0
 ) -> list[int]:
@@ -465,9 +459,6 @@ def expire(session: Session, holder: str, *, now: datetime) -> int:
     return hit
 
 
-# -- for pages and organisers ------------------------------------------------------------------------------
-
-
 def retry(session: Session, competition: Competition, submission_id: int, *, now: datetime) -> None:
     """Queue a failed submission again with three new attempts."""
     hit = session.scalars(
@@ -485,45 +476,3 @@ def retry(session: Session, competition: Competition, submission_id: int, *, now
     ).all()
     if not hit:
         raise Conflict("Only a failed submission can be tried again.")
-
-
-def place_in_queue(session: Session, submission_id: int) -> int | None:
-    """Return the place in the queue, 1 for the next.
-
-    None if it is not queued.
-    """
-    mine = session.execute(
-        select(Evaluation.next_try_at)
-        .join(Round, and_(Round.id == Evaluation.round_id, Round.state == RoundState.ACTIVE))
-        .where(Evaluation.submission_id == submission_id, Evaluation.state == State.QUEUED)
-    ).scalar_one_or_none()
-    if mine is None:
-        return None
-    other = aliased(Evaluation)
-    ahead = session.scalar(
-        select(func.count())
-        .select_from(other)
-        .join(Round, and_(Round.id == other.round_id, Round.state == RoundState.ACTIVE))
-        .where(
-            other.state == State.QUEUED,
-            or_(
-                other.next_try_at < mine, and_(other.next_try_at == mine, other.submission_id < submission_id)
-            ),
-        )
-    )
-    return (ahead or 0) + 1
-
-
-def state_counts(
-    session: Session, competition: Competition | None = None, round_state: RoundState = RoundState.ACTIVE
-) -> dict[State, int]:
-    """Count evaluations by state, of one competition or of all."""
-    query = (
-        select(Evaluation.state, func.count())
-        .join(Round, and_(Round.id == Evaluation.round_id, Round.state == round_state))
-        .group_by(Evaluation.state)
-    )
-    if competition is not None:
-        query = query.where(Round.competition_id == competition.id)
-    counts = {State(state): count for state, count in session.execute(query)}
-    return {state: counts.get(state, 0) for state in State}

@@ -1,4 +1,4 @@
-"""Accept or refuse submissions, show them, and pick the final ones.
+"""Accept or refuse submissions: time, membership, quota, room.
 
 `app/competing/evaluations.py` has what follows once one is queued. Locks are taken in one order everywhere:
 competition, team, quota, submission, evaluation.
@@ -6,35 +6,32 @@ competition, team, quota, submission, evaluation.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import and_, func, select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app.base import events, failpoints
-from app.base.errors import Closed, Conflict, Forbidden, NotFound, QuotaExhausted, Refused
+from app.base.errors import Closed, Conflict, Forbidden, QuotaExhausted, Refused
 from app.base.models import (
     Competition,
     Evaluation,
-    FinalPick,
     Membership,
     Phase,
     Quota,
     Round,
     RoundState,
-    Score,
     State,
     Submission,
     Team,
     TrainFile,
 )
 from app.base.storage import Blob
-from app.competing import evaluations, extensions, leaderboard, teams
+from app.competing import evaluations, extensions, teams
 
 if TYPE_CHECKING:
     from app.people.accounts import Viewer
@@ -453,189 +450,6 @@ def _insert(
 
 
 # -- final picks and what a viewer may see -----------------------------------------------------
-
-
-def pick_final(
-    session: Session, competition: Competition, team: Team, submission_id: int, *, picked: bool, now: datetime
-) -> None:
-    """Pick or unpick a scored submission for the private board, before the close."""
-    evaluations.lock(session, competition.id, team.id)
-    session.refresh(competition)  # it may have been closed while this waited for the lock
-    if extensions.limits(session, competition, team).phase(competition, now) is Phase.CLOSED:
-        raise Closed("Final picks can be changed only until the competition closes.")
-    pick = session.get(FinalPick, (team.id, submission_id))
-    if not picked:
-        if pick is not None:
-            session.delete(pick)
-    elif pick is None:
-        _refuse_pick(session, competition, team, submission_id)
-        session.add(FinalPick(team_id=team.id, submission_id=submission_id, picked_at=now))
-    session.flush()
-    leaderboard.refresh(session, team.id)
-
-
-def _refuse_pick(session: Session, competition: Competition, team: Team, submission_id: int) -> None:
-    scored = session.scalar(
-        select(Submission.id)
-        .join(Score, Score.submission_id == Submission.id)
-        .join(Round, and_(Round.id == Score.round_id, Round.state == RoundState.ACTIVE))
-        .where(Submission.id == submission_id, Submission.team_id == team.id)
-    )
-    if scored is None:
-        raise NotFound("Only a scored submission of your own team can be a final pick.")
-    count = (
-        session.scalar(select(func.count()).select_from(FinalPick).where(FinalPick.team_id == team.id)) or 0
-    )
-    if count >= competition.final_picks:
-        raise Conflict(f"You have {count} final picks, which is the limit; take one back first.")
-
-
-@dataclass(frozen=True)
-class Status:
-    """A submission as its team or an organiser may see it.
-
-    `private` is None until the close.
-    """
-
-    id: int
-    team_id: int
-    team: str
-    is_baseline: bool
-    user_id: int | None
-    received_at: datetime
-    filename: str
-    message: str
-    sha256: str
-    size_bytes: int
-    state: State
-    attempt: int
-    started_at: datetime | None
-    finished_at: datetime | None
-    problems: Sequence[Mapping[str, Any]]
-    problem_count: int
-    fault: str | None
-    public: float | None
-    """The shown score, by which the board ranks."""
-    public_exact: float | None
-    """Before the close only for organisers."""
-    private: float | None
-    public_also: Mapping[str, float]
-    private_also: Mapping[str, float]
-    notices: Sequence[Mapping[str, Any]]
-    provenance: Mapping[str, Any] | None
-    is_picked: bool
-
-
-def statuses(
-    session: Session,
-    competition: Competition,
-    *,
-    now: datetime,
-    team_id: int | None = None,
-    submission_id: int | None = None,
-    state: State | None = None,
-    for_organiser: bool = False,
-    limit: int = 50,
-    before_id: int | None = None,
-) -> list[Status]:
-    """Return submissions with their state in the active round, newest first.
-
-    Private scores are filled in after the close, and for organisers always; faults only for organisers.
-    """
-    query = (
-        select(Submission, Team, Evaluation, Score, FinalPick.submission_id)
-        .join(Team, Team.id == Submission.team_id)
-        .join(
-            Round, and_(Round.competition_id == Submission.competition_id, Round.state == RoundState.ACTIVE)
-        )
-        .join(Evaluation, and_(Evaluation.submission_id == Submission.id, Evaluation.round_id == Round.id))
-        .outerjoin(Score, and_(Score.submission_id == Submission.id, Score.round_id == Round.id))
-        .outerjoin(
-            FinalPick, and_(FinalPick.submission_id == Submission.id, FinalPick.team_id == Submission.team_id)
-        )
-        .where(Submission.competition_id == competition.id)
-        .order_by(Submission.id.desc())
-        .limit(limit)
-    )
-    if team_id is not None:
-        query = query.where(Submission.team_id == team_id)
-    if submission_id is not None:
-        query = query.where(Submission.id == submission_id)
-    if state is not None:
-        query = query.where(Evaluation.state == state)
-    if before_id is not None:
-        query = query.where(Submission.id < before_id)
-    shows_private = for_organiser or competition.is_settled(now)
-    found = []
-    for submission, team, evaluation, score, picked in session.execute(query):
-        also = score.also if score else {}
-        found.append(
-            Status(
-                id=submission.id,
-                team_id=team.id,
-                team=team.name,
-                is_baseline=team.is_baseline,
-                user_id=submission.user_id,
-                received_at=submission.received_at,
-                filename=submission.filename,
-                message=submission.message,
-                sha256=submission.sha256,
-                size_bytes=submission.size_bytes,
-                state=State(evaluation.state),
-                attempt=evaluation.attempt,
-                started_at=evaluation.started_at,
-                finished_at=evaluation.finished_at,
-                problems=evaluation.problems or [],
-                problem_count=evaluation.problem_count,
-                fault=evaluation.fault if for_organiser else None,
-                public=score.shown if score else None,
-                public_exact=score.public if score and shows_private else None,
-                private=score.private if score and shows_private else None,
-                public_also={name: values["public"] for name, values in also.items()}
-                if shows_private
-                else dict(score.shown_also)
-                if score
-                else {},
-                private_also={name: values["private"] for name, values in also.items()}
-                if shows_private
-                else {},
-                notices=score.notices if score else [],
-                provenance=score.provenance if score and for_organiser else None,
-                is_picked=picked is not None,
-            )
-        )
-    return found
-
-
-def visible(session: Session, viewer: Viewer, submission_id: int) -> tuple[Submission, Competition]:
-    """Return a submission of the viewer's team, or any for organisers.
-
-    Else NotFound, as for one that does not exist.
-    """
-    submission = session.get(Submission, submission_id)
-    if submission is not None:
-        mine = select(Membership.user_id).where(
-            Membership.team_id == submission.team_id, Membership.user_id == viewer.id
-        )
-        if viewer.is_organiser or session.scalar(mine) is not None:
-            return submission, session.get_one(Competition, submission.competition_id)
-    raise NotFound(f"There is no submission {submission_id} of yours.")
-
-
-def latest_isolation(session: Session, competition: Competition) -> str | None:
-    """Return how the own metric was isolated when it last ran.
-
-    None for a built-in metric.
-    """
-    latest = (
-        select(Score.provenance)
-        .join(Submission, Submission.id == Score.submission_id)
-        .where(Submission.competition_id == competition.id)
-        .order_by(Score.submission_id.desc())
-        .limit(1)
-    )
-    found = session.scalar(latest) or {}
-    return found.get("metric_isolation", found.get("isolation"))
 
 
 # -- texts -------------------------------------------------------------------------------------

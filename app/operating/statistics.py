@@ -23,7 +23,7 @@ from app.base.models import (
     Submission,
     Team,
 )
-from app.competing import evaluations
+from app.competing import statuses
 
 NEWEST = 1000
 TOTALS_SECONDS = 60.0
@@ -152,6 +152,6 @@ class Totals:
     def take(self, session: Session) -> Mapping[State, int]:
         with self._lock:
             if time.monotonic() >= self._until:
-                self._counts = evaluations.state_counts(session)
+                self._counts = statuses.state_counts(session)
                 self._until = time.monotonic() + TOTALS_SECONDS
             return self._counts

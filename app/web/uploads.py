@@ -21,7 +21,7 @@ from app.base import db, failpoints
 from app.base.errors import Conflict, NotFound, Refused, TooLarge
 from app.base.models import Competition, State, Submission, TrainFile
 from app.base.storage import Incoming, Storage
-from app.competing import competitions, submissions, teams
+from app.competing import competitions, statuses, submissions, teams
 from app.competing.submissions import Receipt
 from app.integrity import train_files
 from app.operating import health
@@ -252,7 +252,7 @@ def _own(session: Session, user: Viewer, submission_id: int) -> tuple[Submission
 
     Organisers see submissions of other teams, but cannot send files for them.
     """
-    submission, competition = submissions.visible(session, user, submission_id)
+    submission, competition = statuses.visible(session, user, submission_id)
     team = teams.of(session, competition, user.id)
     if team is None or team.id != submission.team_id:
         raise NotFound(f"Your team has no submission {submission_id}.")

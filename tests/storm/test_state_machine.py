@@ -37,7 +37,7 @@ from app.base.db import Database
 from app.base.errors import Refused
 from app.base.leases import LeaseLost
 from app.base.storage import Blob
-from app.competing import competitions, evaluations, extensions, rescores, submissions, teams
+from app.competing import competitions, evaluations, extensions, picks, rescores, submissions, teams
 from app.competing.evaluations import Claim
 from app.integrity import cases
 from app.integrity.cases import Action, CaseState
@@ -306,7 +306,7 @@ class Machine(RuleBasedStateMachine):
 
         def act(session: Any, found: models.Competition) -> bool:
             its = session.get_one(models.Team, self.team_ids[slug, team])
-            submissions.pick_final(session, found, its, id_, picked=picked, now=self.now)
+            picks.pick_final(session, found, its, id_, picked=picked, now=self.now)
             return True
 
         if self._expect(refusal, act, slug) and id_ in mine:

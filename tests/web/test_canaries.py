@@ -27,7 +27,7 @@ from app.base import db
 from app.base.config import Settings
 from app.base.installation import Installation
 from app.base.models import Extension, Inspection, InspectionState, Score, State
-from app.competing import competitions, extensions, submissions
+from app.competing import competitions, extensions, statuses
 from app.integrity import inspections
 from app.integrity.inspections import Kind
 from app.web.application import create_app
@@ -308,5 +308,5 @@ def test_a_team_never_sees_private_scores_of_another_teams_files(vaulted: Vaulte
 def test_submissions_have_the_states_that_the_crawl_needs(vaulted: Vaulted) -> None:
     with vaulted.site.database.read() as session:
         competition = competitions.by_slug(session, "canary")
-        states = [s.state for s in submissions.statuses(session, competition, now=db.now(session))]
+        states = [s.state for s in statuses.statuses(session, competition, now=db.now(session))]
     assert sorted(states) == sorted([State.SCORED] * 4 + [State.REJECTED])

@@ -10,7 +10,7 @@ from app.base import db
 from app.base.errors import Closed
 from app.base.heartbeats import beat
 from app.base.models import ChallengeVersion, Evaluation, Score, State, Team
-from app.competing import competitions, evaluations, extensions, rescores
+from app.competing import competitions, extensions, rescores, statuses
 from app.people import accounts
 from scorer.report import Problem
 from tests.web.site import CSV, Site, competition
@@ -461,4 +461,4 @@ def test_a_scored_submission_has_no_place_in_the_queue(site: Site) -> None:
     submission_id = site.submit("ada")
     site.score(submission_id, 0.2)
     with site.database.read() as session:
-        assert evaluations.place_in_queue(session, submission_id) is None
+        assert statuses.place_in_queue(session, submission_id) is None

@@ -15,8 +15,8 @@ from app.base import db
 from app.base.config import Settings
 from app.base.db import Database
 from app.base.installation import Installation
-from app.competing import competitions, submissions, teams
-from app.competing.submissions import Status
+from app.competing import competitions, statuses, submissions, teams
+from app.competing.statuses import Status
 from app.people import accounts
 from app.people.accounts import Viewer
 
@@ -59,7 +59,7 @@ class Platform:
     def status(self, submission_id: int) -> Status:
         with self.database.read() as session:
             competition = competitions.by_slug(session, "coins")
-            (status,) = submissions.statuses(
+            (status,) = statuses.statuses(
                 session, competition, now=db.now(session), submission_id=submission_id, for_organiser=True
             )
             return status

@@ -8,7 +8,7 @@ import scorer
 from app.authoring import publishing
 from app.base import db
 from app.base.models import State
-from app.competing import competitions, submissions
+from app.competing import competitions, statuses
 from app.people import accounts
 from app.web.application import create_app
 from scorer.sandbox import levels, sandbox
@@ -65,12 +65,12 @@ def file(value: str) -> str:
     return "id,target\n" + "".join(f"{number},{value}\n" for number in range(1, 9))
 
 
-def as_participant(platform: Platform, submission_id: int) -> tuple[submissions.Status, str]:
+def as_participant(platform: Platform, submission_id: int) -> tuple[statuses.Status, str]:
     """What ada may know of her submission: as the core tells it, and as the API's text."""
     with platform.database.begin() as session:
         now = db.now(session)
         competition = competitions.by_slug(session, "coins")
-        (status,) = submissions.statuses(session, competition, now=now, submission_id=submission_id)
+        (status,) = statuses.statuses(session, competition, now=now, submission_id=submission_id)
         token = accounts.issue_token(session, accounts.by_name(session, "ada").id, "test", now=now)
     client = create_app(platform.installation.settings, database=platform.database).test_client()
     answer = client.get(f"/api/v1/submissions/{submission_id}", headers={"Authorization": f"Bearer {token}"})

@@ -15,9 +15,9 @@ from sqlalchemy.orm import Session
 from app.base import db
 from app.base.errors import Forbidden, NotFound, Refused
 from app.base.models import Competition, Team
-from app.competing import competitions, evaluations, leaderboard, submissions, teams
+from app.competing import competitions, leaderboard, statuses, submissions, teams
 from app.competing.leaderboard import PAGE_SIZE, Row, Sort
-from app.competing.submissions import Status
+from app.competing.statuses import Status
 from app.integrity import inspections, train_files
 from app.people.accounts import Viewer
 from app.web import downloads, uploads
@@ -168,7 +168,7 @@ def submission_index(slug: str) -> ResponseReturnValue:
     with parts().database.read() as session:
         now = db.now(session)
         competition, team = _entered(session, slug, bearer(session))
-        entries = submissions.statuses(
+        entries = statuses.statuses(
             session,
             competition,
             now=now,
@@ -176,7 +176,7 @@ def submission_index(slug: str) -> ResponseReturnValue:
             limit=number_argument("limit", 50, largest=200),
             before_id=number_argument("before", 0) or None,
         )
-        places = {e.id: evaluations.place_in_queue(session, e.id) for e in entries if not e.state.is_final}
+        places = {e.id: statuses.place_in_queue(session, e.id) for e in entries if not e.state.is_final}
         signed = signatures(session, *(entry.id for entry in entries))
     return jsonify(
         submissions=[_submission(e, competition, places.get(e.id), signed.get(e.id)) for e in entries]
@@ -188,13 +188,13 @@ def submission_show(submission_id: int) -> ResponseReturnValue:
     with parts().database.read() as session:
         now = db.now(session)
         user = bearer(session)
-        _, competition = submissions.visible(session, user, submission_id)
-        found = submissions.statuses(
+        _, competition = statuses.visible(session, user, submission_id)
+        found = statuses.statuses(
             session, competition, now=now, submission_id=submission_id, for_organiser=user.is_organiser
         )
         if not found:
             raise NotFound(f"Submission {submission_id} has no result yet.")
-        place = evaluations.place_in_queue(session, submission_id)
+        place = statuses.place_in_queue(session, submission_id)
         signed = signatures(session, submission_id).get(submission_id)
     return jsonify(_submission(found[0], competition, place, signed))
 
@@ -202,7 +202,7 @@ def submission_show(submission_id: int) -> ResponseReturnValue:
 @blueprint.get("/submissions/<id:submission_id>/file")
 def submission_file(submission_id: int) -> ResponseReturnValue:
     with parts().database.read() as session:
-        submission, _ = submissions.visible(session, bearer(session), submission_id)
+        submission, _ = statuses.visible(session, bearer(session), submission_id)
     return downloads.send_upload(submission)
 
 
@@ -210,7 +210,7 @@ def submission_file(submission_id: int) -> ResponseReturnValue:
 def train_file_index(submission_id: int) -> ResponseReturnValue:
     """List a submission's train files; organisers may see any team's."""
     with parts().database.read() as session:
-        submissions.visible(session, bearer(session), submission_id)
+        statuses.visible(session, bearer(session), submission_id)
         files = train_files.of(session, submission_id)
     return jsonify(train_files=[train_file_json(files[kind]) for kind in sorted(files)])
 

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from app.base import db, events, heartbeats
 from app.base.errors import Conflict, Refused
 from app.base.models import Competition, RoundState, State
-from app.competing import competitions, evaluations, extensions, rescores, submissions
+from app.competing import competitions, evaluations, extensions, rescores, statuses
 from app.integrity import cases
 from app.web.context import field, number_argument, organiser, parts
 
@@ -37,19 +37,19 @@ def show(slug: str) -> ResponseReturnValue:
         page = {
             "competition": competition,
             "now": now,
-            "counts": evaluations.state_counts(session, competition),
-            "everywhere": evaluations.state_counts(session),
+            "counts": statuses.state_counts(session, competition),
+            "everywhere": statuses.state_counts(session),
             "alive": heartbeats.alive(session, now=now),
             "draft": draft,
-            "draft_counts": evaluations.state_counts(session, competition, RoundState.DRAFT) if draft else {},
+            "draft_counts": statuses.state_counts(session, competition, RoundState.DRAFT) if draft else {},
             "hints": parts().hints.depth(),
             "open_cases": cases.open_count(session, competition),
-            "isolation": submissions.latest_isolation(session, competition),
+            "isolation": statuses.latest_isolation(session, competition),
             "is_finished": draft is not None and draft.id in rescores.finished_drafts(session),
         }
         if request.args.get("part") == "pulse":
             return render_template("competing/organise/_pulse.html", **page)
-        entries = submissions.statuses(
+        entries = statuses.statuses(
             session,
             competition,
             now=now,

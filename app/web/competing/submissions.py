@@ -21,8 +21,8 @@ from sqlalchemy.orm import Session
 from app.base import db
 from app.base.errors import NotFound
 from app.base.models import Competition, State, Team
-from app.competing import competitions, evaluations, extensions, leaderboard, submissions, teams
-from app.competing.submissions import Status
+from app.competing import competitions, extensions, leaderboard, picks, statuses, submissions, teams
+from app.competing.statuses import Status
 from app.integrity import train_files
 from app.people.accounts import Viewer
 from app.web import charts, uploads
@@ -81,10 +81,10 @@ def index(slug: str) -> ResponseReturnValue:
         page = _summary(session, competition, team, now)
         if request.args.get("part") == "summary":
             return render_template("competing/submissions/_summary.html", **page)
-        entries = submissions.statuses(
+        entries = statuses.statuses(
             session, competition, now=now, team_id=team.id, limit=PAGE_SIZE + 1, before_id=before_id or None
         )
-        places = {e.id: evaluations.place_in_queue(session, e.id) for e in entries if not e.state.is_final}
+        places = {e.id: statuses.place_in_queue(session, e.id) for e in entries if not e.state.is_final}
     older = entries[PAGE_SIZE - 1].id if len(entries) > PAGE_SIZE else None
     return render_template(
         "competing/submissions/index.html", entries=entries[:PAGE_SIZE], places=places, older=older, **page
@@ -103,7 +103,7 @@ def show(submission_id: int) -> ResponseReturnValue:
         me = signed_in(session, now)
         competition, entry = _visible(session, me, submission_id, now)
         team = teams.of(session, competition, me.id)
-        place = evaluations.place_in_queue(session, submission_id)
+        place = statuses.place_in_queue(session, submission_id)
         own = team is not None and team.id == entry.team_id
         files = train_files.of(session, submission_id) if own else {}
         own_phase = extensions.limits(session, competition, team).phase(competition, now)
@@ -128,7 +128,7 @@ def show(submission_id: int) -> ResponseReturnValue:
 def download(submission_id: int) -> ResponseReturnValue:
     with parts().database.read() as session:
         me = signed_in(session, db.now(session))
-        submission, _ = submissions.visible(session, me, submission_id)
+        submission, _ = statuses.visible(session, me, submission_id)
     return send_upload(submission)
 
 
@@ -138,18 +138,18 @@ def pick(submission_id: int) -> ResponseReturnValue:
     with parts().database.begin() as session:
         now = db.now(session)
         me = signed_in(session, now)
-        submission, competition = submissions.visible(session, me, submission_id)
+        submission, competition = statuses.visible(session, me, submission_id)
         team = teams.of(session, competition, me.id)
         if team is None or team.id != submission.team_id:
             raise NotFound("Only the team itself can choose its final picks.")
-        submissions.pick_final(session, competition, team, submission_id, picked=picked, now=now)
+        picks.pick_final(session, competition, team, submission_id, picked=picked, now=now)
     flash(f"Submission {submission_id} is {'now' if picked else 'no longer'} a final pick.")
     return redirect(url_for("submissions.index", slug=competition.slug), 303)
 
 
 def _visible(session: Session, me: Viewer, submission_id: int, now: datetime) -> tuple[Competition, Status]:
-    _, competition = submissions.visible(session, me, submission_id)
-    found = submissions.statuses(
+    _, competition = statuses.visible(session, me, submission_id)
+    found = statuses.statuses(
         session, competition, now=now, submission_id=submission_id, for_organiser=me.is_organiser
     )
     if not found:
@@ -159,7 +159,7 @@ def _visible(session: Session, me: Viewer, submission_id: int, now: datetime) ->
 
 def _summary(session: Session, competition: Competition, team: Team, now: datetime) -> dict[str, object]:
     """Return what stands above the list: quota, picks, score history."""
-    past = submissions.statuses(session, competition, now=now, team_id=team.id, limit=HISTORY)
+    past = statuses.statuses(session, competition, now=now, team_id=team.id, limit=HISTORY)
     scored = [entry for entry in reversed(past) if entry.public is not None]
     baselines = leaderboard.baselines(session, competition, now=now)
     return {

@@ -6,7 +6,7 @@ from flask import Blueprint, Response, current_app, flash, jsonify, redirect, ur
 from flask.typing import ResponseReturnValue
 
 from app.base import db
-from app.competing import submissions
+from app.competing import statuses
 from app.integrity import train_files
 from app.web import uploads
 from app.web.context import parts, signed_in
@@ -35,6 +35,6 @@ def create(submission_id: int, kind: str) -> ResponseReturnValue:
 def download(submission_id: int, kind: str) -> Response:
     with parts().database.read() as session:
         me = signed_in(session, db.now(session))
-        submissions.visible(session, me, submission_id)
+        statuses.visible(session, me, submission_id)
         file = train_files.get(session, submission_id, kind)
     return send_train_file(file)

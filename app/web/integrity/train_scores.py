@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from app.base.models import Competition, State, TrainFile
-from app.competing.submissions import Status
+from app.competing.statuses import Status
 from app.web import charts
 from app.web.charts import Plot, Whiskers
 from app.web.formats import public_step

@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.base import db, events
 from app.base.errors import NotFound
-from app.competing import evaluations, submissions
+from app.competing import evaluations, statuses
 from app.operating import health, statistics
 from app.people import accounts
 from app.web.context import organiser, parts
@@ -47,7 +47,7 @@ def retry(submission_id: int) -> ResponseReturnValue:
     with parts().database.begin() as session:
         now = db.now(session)
         me = organiser(session, now)
-        _, competition = submissions.visible(session, me, submission_id)
+        _, competition = statuses.visible(session, me, submission_id)
         evaluations.retry(session, competition, submission_id, now=now)
         events.log(session, me.name, "retry", competition.slug, now=now, submission=submission_id)
     parts().hints.send(submission_id)

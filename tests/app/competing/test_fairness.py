@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app.base.models import Competition
-from app.competing import competitions, evaluations, rescores, submissions, teams
+from app.competing import competitions, evaluations, rescores, statuses, submissions, teams
 from app.competing.evaluations import Claim
 from app.people.accounts import Viewer
 from tests.app.conftest import LEASE, NOON, World
@@ -110,7 +110,7 @@ def test_place_in_the_queue_follows_the_fair_order(world: World) -> None:
     several = [world.submit(f"a{n}").id for n in range(2)]
     single = world.submit("b", by="bob", now=NOON + SECOND).id
     with world.database.read() as session:
-        places = [evaluations.place_in_queue(session, id_) for id_ in (several[0], single, several[1])]
+        places = [statuses.place_in_queue(session, id_) for id_ in (several[0], single, several[1])]
     assert places == [1, 2, 3]
 
 

@@ -11,7 +11,7 @@ from sqlalchemy import event
 
 from app.base.models import Competition, Standing, Team
 from app.base.storage import Blob
-from app.competing import competitions, leaderboard, submissions, teams
+from app.competing import competitions, leaderboard, picks, submissions, teams
 from app.competing.leaderboard import BoardView, Sort
 from app.people import accounts
 from app.people.accounts import Viewer
@@ -167,7 +167,7 @@ def test_final_picks_count_or_else_the_best_public_files(world: World) -> None:
     with world.database.begin() as session:
         competition = session.query(Competition).one()
         team = session.query(Team).filter(Team.name == "ada").one()
-        submissions.pick_final(session, competition, team, unlikely, picked=True, now=NOON)
+        picks.pick_final(session, competition, team, unlikely, picked=True, now=NOON)
     assert board(world, closed=True).rows[0].submission_id == unlikely
     assert board(world).rows[0].submission_id == best, "picks do not change the public board"
 

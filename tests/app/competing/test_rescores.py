@@ -15,7 +15,7 @@ from app.base.installation import Installation
 from app.base.leases import LeaseLost
 from app.base.models import Evaluation, Round, RoundState, Score
 from app.cli.rescores import rescore_command
-from app.competing import competitions, evaluations, rescores
+from app.competing import competitions, evaluations, rescores, statuses
 from app.competing.rescores import Rescore
 from tests.app.conftest import NOON, World, add_version
 from worker import sweeper
@@ -126,7 +126,7 @@ def test_upload_is_scored_before_any_rescore_or_repeat(world: World) -> None:
     assert claim is not None
     with world.database.read() as session:
         assert session.get_one(Round, claim.round_id).state == RoundState.ACTIVE
-        assert evaluations.place_in_queue(session, fresh) is None
+        assert statuses.place_in_queue(session, fresh) is None
     assert claim.submission_id == fresh
 
 

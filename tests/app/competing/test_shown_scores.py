@@ -9,9 +9,9 @@ import pytest
 
 from app.base.errors import QuotaExhausted, Refused
 from app.base.models import ChallengeVersion, PublicScore, Rung, Standing, Submission, Team
-from app.competing import competitions, evaluations, leaderboard, rescores, shown_scores, submissions
+from app.competing import competitions, evaluations, leaderboard, rescores, shown_scores, statuses
 from app.competing.shown_scores import RungMoved
-from app.competing.submissions import Status
+from app.competing.statuses import Status
 from app.integrity import cases
 from app.integrity.cases import Action, Suspicion
 from scorer.report import Report
@@ -56,7 +56,7 @@ def record(world: World, public: float, *, by: str = "ada", se: float | None = N
 def status(world: World, submission_id: int, *, for_organiser: bool = False) -> Status:
     with world.database.read() as session:
         competition = competitions.by_slug(session, world.slug)
-        (found,) = submissions.statuses(
+        (found,) = statuses.statuses(
             session, competition, now=NOON, submission_id=submission_id, for_organiser=for_organiser
         )
         return found

@@ -13,7 +13,7 @@ from app.base.db import Database
 from app.base.errors import Closed, Conflict, Forbidden, NotFound, QuotaExhausted, Refused
 from app.base.leases import LeaseLost
 from app.base.models import Evaluation, Round, RoundState, Score, State, Submission
-from app.competing import competitions, evaluations, rescores, submissions
+from app.competing import competitions, evaluations, picks, rescores, statuses, submissions
 from app.operating import statistics
 from tests.app.conftest import LEASE, NOON, World, add_version
 
@@ -379,7 +379,7 @@ def test_rescore_is_applied_only_when_every_submission_is_scored(world: World) -
     with world.database.read() as session:
         competition = competitions.by_slug(session, "biopsy")
         assert competition.version.number == 2
-        shown = {s.id: s.public for s in submissions.statuses(session, competition, now=NOON)}
+        shown = {s.id: s.public for s in statuses.statuses(session, competition, now=NOON)}
     assert shown == {first: first / 10, second: second / 10}
 
 
@@ -521,7 +521,7 @@ def test_final_picks_are_scored_files_of_the_own_team_up_to_the_limit(world: Wor
         with world.database.begin() as session:
             competition = competitions.by_slug(session, "biopsy")
             from_team = session.get_one(submissions.Team, team)
-            submissions.pick_final(session, competition, from_team, submission_id, picked=picked, now=now)
+            picks.pick_final(session, competition, from_team, submission_id, picked=picked, now=now)
 
     with pytest.raises(NotFound):
         pick(theirs)
@@ -540,23 +540,23 @@ def test_final_picks_are_scored_files_of_the_own_team_up_to_the_limit(world: Wor
 def test_submission_of_another_team_is_not_found(world: World) -> None:
     mine = world.submit().id
     with world.database.read() as session:
-        assert submissions.visible(session, world.viewer("ada"), mine)[0].id == mine
-        assert submissions.visible(session, world.viewer("grace"), mine)[0].id == mine
+        assert statuses.visible(session, world.viewer("ada"), mine)[0].id == mine
+        assert statuses.visible(session, world.viewer("grace"), mine)[0].id == mine
         for unseen in (mine, 10**6):
             with pytest.raises(NotFound, match=f"no submission {unseen} of yours"):
-                submissions.visible(session, world.viewer("bob"), unseen)
+                statuses.visible(session, world.viewer("bob"), unseen)
 
 
 def test_private_scores_are_shown_to_organisers_and_after_the_close(world: World) -> None:
     world.score(0.4, 0.123456789)
     competition = world.competition()
     with world.database.read() as session:
-        participant = submissions.statuses(session, competition, now=NOON)[0]
-        organiser = submissions.statuses(session, competition, now=NOON, for_organiser=True)[0]
+        participant = statuses.statuses(session, competition, now=NOON)[0]
+        organiser = statuses.statuses(session, competition, now=NOON, for_organiser=True)[0]
         competition.closes_at = NOON - timedelta(seconds=119)
-        settling = submissions.statuses(session, competition, now=NOON)[0]
+        settling = statuses.statuses(session, competition, now=NOON)[0]
         competition.closes_at = NOON - timedelta(seconds=120)
-        after = submissions.statuses(session, competition, now=NOON)[0]
+        after = statuses.statuses(session, competition, now=NOON)[0]
     assert participant.private is settling.private is None, "an upload begun in time may still arrive"
     assert organiser.private == after.private == 0.123456789
 
@@ -564,16 +564,16 @@ def test_private_scores_are_shown_to_organisers_and_after_the_close(world: World
 def test_place_in_the_queue_counts_evaluations_before_it(world: World) -> None:
     first, second = world.submit("1").id, world.submit("2", now=NOON + SECOND).id
     with world.database.read() as session:
-        assert [evaluations.place_in_queue(session, i) for i in (first, second)] == [1, 2]
+        assert [statuses.place_in_queue(session, i) for i in (first, second)] == [1, 2]
     world.claim(first)
     with world.database.read() as session:
-        assert [evaluations.place_in_queue(session, i) for i in (first, second)] == [None, 1]
+        assert [statuses.place_in_queue(session, i) for i in (first, second)] == [None, 1]
 
 
 def test_every_state_is_counted(world: World) -> None:
     world.score(0.4)
     world.submit("waits")
     with world.database.read() as session:
-        counts = evaluations.state_counts(session, world.competition())
+        counts = statuses.state_counts(session, world.competition())
     assert counts == {State.QUEUED: 1, State.RUNNING: 0, State.SCORED: 1, State.REJECTED: 0, State.FAILED: 0}
     assert world.count(Evaluation) == 2
