@@ -77,7 +77,7 @@ class Snapshot:
             yield from self._of_database(self._figures)
 
     def _of_database(self, figures: Statistics) -> Iterable[Metric]:
-        fresh = {State(name): figures.count(name) for name in ("queued", "running", "failed")}
+        fresh = {state: figures.count(state) for state in (State.QUEUED, State.RUNNING, State.FAILED)}
         states = GaugeMetricFamily(
             "heldout_evaluations",
             "Evaluations by state; scored and rejected of active rounds, counted once a minute.",
