@@ -10,7 +10,7 @@ ARGS ?=
 PROCESSES ?= auto
 # `make check`: imports between rooms, scoring, metrics' vectors, the board, what is shown of scores, pages.
 CHECKED := tests/test_house.py tests/scorer/test_scoring.py tests/scorer/test_metrics.py \
-	tests/app/competing/test_leaderboard.py tests/app/competing/test_shown_scores.py \
+	tests/app/competing/test_leaderboard.py tests/app/competing/test_score_release.py \
 	tests/web/test_gunicorn_hooks.py tests/web/test_formats.py tests/web/test_pages.py
 LEFT_OUT := -m "not postgres and not storm" --deselect tests/scorer/test_metrics.py::test_the_laws_of_every_metric
 

@@ -40,7 +40,7 @@ from scorer.release import modes
 from scorer.report import InvalidSubmission
 from worker import jobs
 from worker.jobs import Runner
-from worker.lease import Keeper, fault_text, write_outcome
+from worker.lease_keeper import Keeper, fault_text, write_outcome
 
 log = logging.getLogger(__name__)
 

@@ -28,9 +28,9 @@ from app.base.leases import LeaseLost
 from app.base.models import PublicScore
 from app.base.processes import die_with_parent, this_host
 from app.base.queue import Hints
-from app.competing import evaluations, shown_scores
+from app.competing import evaluations, score_release
 from app.competing.evaluations import Claim
-from app.competing.shown_scores import ReleaseInputs
+from app.competing.score_release import ReleaseInputs
 from scorer.custom import MetricFailed
 from scorer.overfitting.notices import notices
 from scorer.overfitting.views import kind_of
@@ -39,7 +39,7 @@ from scorer.resampling import resampling
 from scorer.resampling.benchmark import benchmark
 from scorer.resampling.units import Aligned, NotResampled, ScoresDiffer
 from scorer.submission.sinks import Collected
-from worker.lease import Keeper, fault_text, storable, write_outcome
+from worker.lease_keeper import Keeper, fault_text, storable, write_outcome
 
 DRAIN_SECONDS = 5.0
 """One job scores further files for this long: a fork costs more than scoring a small file."""
@@ -151,7 +151,7 @@ class Runner:
         """
         while True:
             with self.database.read() as session:
-                inputs = shown_scores.release_inputs(session, claim.submission_id, claim.round_id)
+                inputs = score_release.release_inputs(session, claim.submission_id, claim.round_id)
             se_difference = None
             if inputs.mode is PublicScore.LADDER and collected is not None:
                 se_difference = self._se_to_leader(
@@ -167,7 +167,7 @@ class Runner:
                         inputs=inputs,
                         se_difference=se_difference,
                     )
-            except shown_scores.RungMoved:
+            except score_release.RungMoved:
                 continue
             return
 

@@ -52,7 +52,7 @@ class Phase(StrEnum):
 
 
 class PublicScore(StrEnum):
-    """The release rule of a competition; see app.competing.shown_scores."""
+    """The release rule of a competition; see app.competing.score_release."""
 
     EXACT = "exact"
     ROUNDED = "rounded"
@@ -162,7 +162,7 @@ class ChallengeVersion(Base):
     benchmark: Mapped[dict[str, Any] | None] = mapped_column(JSON)
     """The benchmark's score and standard error, for organisers.
 
-    Also the steps in which public scores are shown; see app.competing.shown_scores.
+    Also the steps in which public scores are shown; see app.competing.score_release.
     """
     created_at: Mapped[datetime] = mapped_column(UtcTime)
 

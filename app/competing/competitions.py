@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session, aliased
 
 from app.base.errors import Conflict, NotFound, Refused
 from app.base.models import ChallengeVersion, Competition, Phase, PublicScore, Round, RoundState, Team
-from app.competing import extensions, shown_scores
+from app.competing import extensions, score_release
 
 REJECTED_LIMIT = 20  # rejected files of a team in a day: without a limit, free retries would be an oracle
 
@@ -45,7 +45,7 @@ def open_(
             "choose a later --closes-at."
         )
     mode = PublicScore(defaults.get("public_score", PublicScore.ROUNDED))
-    shown_scores.refuse_impossible(version, mode)
+    score_release.refuse_impossible(version, mode)
     competition = Competition(
         slug=slug,
         title=defaults.get("title") or version.manifest["title"],

@@ -36,10 +36,10 @@ from app.base.models import (
     Submission,
     Team,
 )
-from app.competing import leaderboard, shown_scores
+from app.competing import leaderboard, score_release
 
 if TYPE_CHECKING:
-    from app.competing.shown_scores import ReleaseInputs
+    from app.competing.score_release import ReleaseInputs
     from scorer.report import Problem, Report
 
 BACKOFF = timedelta(seconds=5)
@@ -262,13 +262,13 @@ def record_scored(
     """
     submission, counts = _lock_for(session, claim)
     failpoints.reach("record.locked")
-    fresh = shown_scores.release_inputs(session, claim.submission_id, claim.round_id)
+    fresh = score_release.release_inputs(session, claim.submission_id, claim.round_id)
     if inputs is None:
         inputs = fresh
     elif (inputs.mode, inputs.leader_id, inputs.step) != (fresh.mode, fresh.leader_id, fresh.step):
-        raise shown_scores.RungMoved
-    shown = shown_scores.decide(inputs, report, se_difference=se_difference)
-    shown_scores.climb(session, inputs, shown, submission=submission, round_id=claim.round_id)
+        raise score_release.RungMoved
+    shown = score_release.decide(inputs, report, se_difference=se_difference)
+    score_release.climb(session, inputs, shown, submission=submission, round_id=claim.round_id)
     LEASES.finish(session, claim, State.SCORED, now=now)
     failpoints.reach("record.guarded")
     score = Score(

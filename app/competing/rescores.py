@@ -33,7 +33,7 @@ from app.base.models import (
     Submission,
     Team,
 )
-from app.competing import competitions, evaluations, leaderboard, shown_scores
+from app.competing import competitions, evaluations, leaderboard, score_release
 
 MAX_REPEATS = 9
 
@@ -56,7 +56,7 @@ def take_version(
     draft = competitions.draft_round(session, competition)
     if draft is not None and draft.version_id != version.id:
         _discard(session, draft)
-    shown_scores.refuse_impossible(version, PublicScore(competition.public_score))
+    score_release.refuse_impossible(version, PublicScore(competition.public_score))
     changed = _changes_of_meaning(competition.version, version)
     entries = _submission_count(session, competition)
     if changed and entries and not rescore:
@@ -116,7 +116,7 @@ def begin_rescore(
     """
     if not 0 <= repeats <= MAX_REPEATS:
         raise Refused(f"A rescore can be repeated 0 to {MAX_REPEATS} times, not {repeats}.")
-    shown_scores.refuse_impossible(version, PublicScore(competition.public_score))
+    score_release.refuse_impossible(version, PublicScore(competition.public_score))
     discard_rescore(session, competition)
     draft = _begin_round(session, competition, version, RoundState.DRAFT, reason=reason, now=now)
     draft.applies_itself = applies_itself

@@ -45,7 +45,7 @@ from scorer.challenges.solution import FILE as SOLUTION_FILE
 from scorer.challenges.solution import Solution
 from scorer.challenges.solution_reader import prepare_table
 from scorer.challenges.task import Task
-from scorer.challenges.tasks import metric_problems, read_tasks
+from scorer.challenges.task_reader import metric_problems, read_tasks
 from scorer.reading.source import UnreadableTable
 from scorer.reading.tables import MIN_UNPACKED_BYTES, Table, open_table
 from scorer.report import InvalidChallenge, Problem

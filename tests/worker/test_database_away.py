@@ -11,7 +11,7 @@ from app.base.db import Database
 from app.web.application import create_app
 from tests.worker.conftest import Platform
 from worker import jobs
-from worker.lease import write_outcome
+from worker.lease_keeper import write_outcome
 
 
 def gone() -> OperationalError:

@@ -9,8 +9,8 @@ import pytest
 
 from app.base.errors import QuotaExhausted, Refused
 from app.base.models import ChallengeVersion, PublicScore, Rung, Standing, Submission, Team
-from app.competing import competitions, evaluations, leaderboard, rescores, shown_scores, statuses
-from app.competing.shown_scores import RungMoved
+from app.competing import competitions, evaluations, leaderboard, rescores, score_release, statuses
+from app.competing.score_release import RungMoved
 from app.competing.statuses import Status
 from app.integrity import cases
 from app.integrity.cases import Action, Suspicion
@@ -48,7 +48,7 @@ def record(world: World, public: float, *, by: str = "ada", se: float | None = N
         public=public, private=0.6, also={n: {"public": v, "private": v} for n, v in also.items()}
     )
     with world.database.begin() as session:
-        inputs = shown_scores.release_inputs(session, claim.submission_id, claim.round_id)
+        inputs = score_release.release_inputs(session, claim.submission_id, claim.round_id)
         evaluations.record_scored(session, claim, report, now=NOON, inputs=inputs, se_difference=se)
     return receipt.id
 
@@ -114,7 +114,7 @@ def test_concurrent_files_of_a_team_are_compared_one_after_the_other(measured: W
     claims = [measured.claim(receipt.id) for receipt in receipts]
     with measured.database.read() as session:
         before = [
-            shown_scores.release_inputs(session, claim.submission_id, claim.round_id)
+            score_release.release_inputs(session, claim.submission_id, claim.round_id)
             for claim in claims
             if claim
         ]
@@ -213,7 +213,7 @@ def test_board_names_the_file_of_the_rung(measured: World) -> None:
         claim = measured.claim(receipt.id, now=NOON + timedelta(minutes=5))
         assert claim is not None
         with measured.database.begin() as session:
-            inputs = shown_scores.release_inputs(session, claim.submission_id, claim.round_id)
+            inputs = score_release.release_inputs(session, claim.submission_id, claim.round_id)
             report = Report(public=public, private=public)
             evaluations.record_scored(session, claim, report, now=NOON, inputs=inputs, se_difference=0.01)
     with measured.database.read() as session:
