@@ -11,7 +11,7 @@ def main() -> None:
     `pip install heldout` without extras brings what `scorer` needs and no more.
     """
     try:
-        from app.cli import main as command
+        from app.cli.main import main as command
     except ModuleNotFoundError as missing:
         name = (missing.name or "").partition(".")[0]
         if name in ("app", "scorer", "worker"):

@@ -13,7 +13,7 @@ from types import MappingProxyType
 
 from pydantic.fields import FieldInfo
 
-from scorer.challenges.task import Modifiers
+from scorer.challenges.modifiers import Modifiers
 from scorer.leakage.audit import all_checks
 from scorer.metrics import METRICS
 from scorer.metrics.registry import Metric

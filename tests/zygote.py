@@ -67,11 +67,11 @@ def _tell(caller: socket.socket, number: int) -> None:
 
 
 def main() -> None:
+    import app.cli.main  # noqa: F401
     import scorer.challenges.scaffolding
     import scorer.checkup
     import scorer.scoring  # noqa: F401
     import worker.inspections  # noqa: F401  all that commands and workers import
-    from app import cli  # noqa: F401
 
     # Consoles take their width from the environment, which each caller sets.
     for name in [name for name in sys.modules if name == "app.cli" or name.startswith("app.cli.")]:

@@ -17,7 +17,7 @@ from pathlib import Path
 import click
 
 from app.base.config import Settings
-from app.cli import cli
+from app.cli.main import cli
 from scorer.reference import PAGES as SCORER_PAGES
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "reference"

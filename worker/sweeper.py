@@ -1,6 +1,6 @@
 """`python -m worker.sweeper`: periodic work, such as repeated hints.
 
-Any number may run.
+Any number may run. Which rows are due, and what becomes of a dead worker's, is decided in app/base/leases.py.
 """
 
 from __future__ import annotations

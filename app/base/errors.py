@@ -75,6 +75,11 @@ class RateLimited(Refused):
 class TooLarge(Refused):
     status = 413
 
+    @classmethod
+    def over(cls, limit_bytes: int) -> TooLarge:
+        """Return the refusal of a file above a limit."""
+        return cls(f"The file is larger than the limit of {limit_bytes / 1e6:g} MB.")
+
 
 class Unavailable(Refused):
     status = 503

@@ -75,7 +75,7 @@ class Incoming:
     def write(self, chunk: bytes) -> int:
         self.size_bytes += len(chunk)
         if self.size_bytes > self.limit_bytes:
-            raise TooLarge(f"The file is larger than the limit of {self.limit_bytes / 1e6:g} MB.")
+            raise TooLarge.over(self.limit_bytes)
         self._hash.update(chunk)
         with _disk_errors():
             return self._file.write(chunk)

@@ -6,6 +6,8 @@ No other module moves their state.
     ────────────►  queued  ────────►  running  ───────────────────►  scored
                     ▲  ▲               │ │ └─── record_rejected ──►  rejected  (the file is wrong; refunded)
      give_back ─────┘  └ lease expired ┘ └───── third failure ────►  failed    (another fault; refunded)
+                    ▲                                                  │
+                    └───────────────────── retry ──────────────────────┘
 
 The row is the truth and the queue only a hint; `app.base.leases` decides which run may write.
 Locks are taken in one order everywhere: competition, team, quota, submission, evaluation.

@@ -76,9 +76,6 @@ class Allowance:
         return today if self.total_limit is None else max(0, min(today, self.total_limit - self.total_used))
 
 
-# -- accepting ---------------------------------------------------------------------------------
-
-
 def accept(
     session: Session,
     competition: Competition,
@@ -447,12 +444,6 @@ def _insert(
     session.flush()
     evaluations.enqueue(session, submission, place=place, now=now)
     return submission
-
-
-# -- final picks and what a viewer may see -----------------------------------------------------
-
-
-# -- texts -------------------------------------------------------------------------------------
 
 
 def _safe_filename(name: str) -> str:

@@ -82,7 +82,7 @@ def receiving(storage: Storage, limit_bytes: int) -> Iterator[Upload]:
             else:
                 upload = _bare(stack.enter_context(storage.receive(limit_bytes)))
         except RequestEntityTooLarge:
-            raise _too_large(limit_bytes) from None
+            raise TooLarge.over(limit_bytes) from None
         if upload.incoming.size_bytes == 0:
             raise Refused("The file is empty. Choose a file with predictions.")
         yield upload
@@ -91,7 +91,7 @@ def receiving(storage: Storage, limit_bytes: int) -> Iterator[Upload]:
 def _refuse_announced_size(limit_bytes: int) -> None:
     """Refuse an announced size above the limit, unread."""
     if (request.content_length or 0) > limit_bytes + FORM_BYTES:
-        raise _too_large(limit_bytes)
+        raise TooLarge.over(limit_bytes)
 
 
 def _idempotency_key() -> str | None:
@@ -124,10 +124,6 @@ def _bare(incoming: Incoming) -> Upload:
     filename = request.args.get("filename") or unquote(request.headers.get("X-Filename", ""))
     message = request.args.get("message") or unquote(request.headers.get("X-Message", ""))
     return Upload(incoming, filename or "submission.csv", message)
-
-
-def _too_large(limit_bytes: int) -> TooLarge:
-    return TooLarge(f"The file is larger than the limit of {limit_bytes / 1e6:g} MB.")
 
 
 def take(

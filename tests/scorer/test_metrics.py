@@ -17,7 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import scorer
-from scorer.challenges.task import Modifiers, Task, read_part
+from scorer.challenges.modifiers import Modifiers
+from scorer.challenges.task import Task, read_part
 from scorer.metrics import METRICS
 from tests.scorer import metric_cases
 from tests.scorer.metric_cases import MetricCase

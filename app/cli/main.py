@@ -1,0 +1,96 @@
+"""`heldout`: the command of operators and organisers.
+
+Exit codes: 0 done, 1 our fault, 2 the input is wrong (every problem is listed), 3 over a limit or closed,
+4 not signed in, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+import scorer
+from app.base import config
+from app.base.errors import Refused
+from app.base.installation import Installation
+from app.cli import (
+    challenges,
+    competitions,
+    extensions,
+    installation,
+    integrity,
+    rescores,
+    serve,
+    storage,
+    users,
+    verification,
+)
+from app.cli.console import err, print_problems
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="heldout")
+@click.pass_context
+def cli(context: click.Context) -> None:
+    """Run competitions with hidden labels on your own machines.
+
+    `heldout demo` shows everything on this one.
+    """
+    if context.resilient_parsing:
+        return
+    context.obj = Installation(config.load())
+
+
+for command in (
+    serve.serve_command,
+    serve.demo_command,
+    serve.web_command,
+    serve.worker_command,
+    serve.sweep_command,
+    installation.config_command,
+    installation.db_group,
+    users.user_group,
+    users.token_command,
+    challenges.challenge_group,
+    challenges.score_command,
+    competitions.competition_group,
+    extensions.extension_group,
+    rescores.rescore_command,
+    verification.verify_command,
+    verification.receipt_group,
+    verification.audit_group,
+    verification.doctor_command,
+    integrity.integrity_group,
+    storage.storage_group,
+    storage.vault_group,
+    storage.backup_command,
+    storage.restore_command,
+):
+    cli.add_command(command)
+
+
+def main() -> None:
+    """Run one command and exit with its code.
+
+    Every refusal is one block on stderr.
+    """
+    try:
+        code = cli.main(standalone_mode=False)
+    except Refused as refusal:
+        err.print(f"heldout: {refusal.message}", markup=False)
+        sys.exit(refusal.exit_code)
+    except (scorer.InvalidChallenge, scorer.InvalidSubmission) as refusal:
+        print_problems(refusal.problems)
+        sys.exit(2)
+    except scorer.HeldoutError as failure:  # an own metric that fails, or a sandbox that cannot start
+        err.print(str(failure), markup=False)
+        if log := getattr(failure, "log", ""):
+            err.print(log, markup=False)
+        sys.exit(1)
+    except click.ClickException as wrong:
+        wrong.show()
+        sys.exit(wrong.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(130)
+    sys.exit(code if isinstance(code, int) else 0)
