@@ -29,7 +29,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from scorer.challenges.solution import USAGE_COLUMN
 from scorer.report import HeldoutError, ScoringFailed
 from scorer.sandbox import sandbox
 from scorer.sandbox.sandbox import Limits, Outcome
@@ -37,6 +36,7 @@ from scorer.sandbox.sandbox import Limits, Outcome
 MAX_FILE_BYTES = 256 * 1024
 MAX_PARTICIPANT_TEXT = 280
 FUNCTION = "score"
+USAGE_COLUMN = "Usage"
 VISIBLE_ERROR = "ParticipantVisibleError"
 
 Fault = tuple[str, int | None]
