@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -189,6 +190,34 @@ def test_what_must_stay_light_loads_no_numeric_library(start: str) -> None:
     code = f"{start}\nimport sys\nprint([m for m in {HEAVY!r} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.strip() == "[]"
+
+
+def programs_in_strings(path: Path) -> Iterator[tuple[str, str]]:
+    """Every string that is not a docstring and holds an import, as `place, text`."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings:
+            yield f"{path.relative_to(ROOT)}:{node.lineno}", node.value
+
+
+def test_programs_inside_strings_import_modules_that_exist() -> None:
+    """Programs for `python -c` and health checks of containers escape the type checker."""
+    rooms = ("app", "scorer", "worker", "tests", "benchmarks", "tools")
+    texts = [
+        text for room in rooms for path in (ROOT / room).rglob("*.py") for text in programs_in_strings(path)
+    ]
+    for path in (ROOT / "docker-compose.yml", *(ROOT / "deploy").rglob("*.yaml")):
+        texts.append((path.name, path.read_text(encoding="utf-8")))
+    lost = [
+        f"{place}: {module}.{name}"
+        for place, text in texts
+        for module, names in re.findall(r"\bfrom ((?:app|scorer|worker)[\w.]*) import (\w[\w, ]*)", text)
+        for name in re.split(r", *", names.partition(" as ")[0])
+        if find_spec(module) is None
+        or (not hasattr(importlib.import_module(module), name) and find_spec(f"{module}.{name}") is None)
+    ]
+    assert lost == []
 
 
 def test_the_core_never_commits() -> None:

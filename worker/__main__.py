@@ -30,10 +30,10 @@ from app.authoring import challenges
 from app.base import config, db, heartbeats, logs, queue, startup_checks
 from app.base.config import Settings
 from app.base.errors import Refused
-from app.competing import evaluations
 from app.operating import startup_wait
 from scorer.sandbox import sandbox
-from worker import inspections, jobs  # noqa: F401  inspections is a job too: imported before the fork
+from worker import inspections as inspecting  # noqa: F401  a job too: imported before the fork
+from worker import jobs, lease_keeper
 from worker.poller import Poller
 from worker.stopping import Stop
 
@@ -124,8 +124,8 @@ class ScoringWorker(Worker):
         """
         super().handle_work_horse_killed(job, retpid, ret_val, rusage)  # type: ignore[no-untyped-call]  # RQ has no types here
         with self.runner.database.begin() as session:
-            ended = evaluations.expire(session, self.runner.name, now=db.now(session))
-        self.log.warning("a work-horse was killed; %s evaluations go back", ended)
+            ended = lease_keeper.expire(session, self.runner.name, now=db.now(session))
+        self.log.warning("a work-horse was killed; %s leases ended", ended)
 
 
 def expire_dead_horses(runner: jobs.Runner) -> None:
@@ -133,10 +133,10 @@ def expire_dead_horses(runner: jobs.Runner) -> None:
     host = runner.name.split("/")[0]
     with runner.database.begin() as session:
         now = db.now(session)
-        for holder in evaluations.LEASES.holders(session, f"{host}/"):
+        for holder in lease_keeper.holders(session, f"{host}/"):
             horse_pid = int(holder.split("/")[2])
             if not os.path.exists(f"/proc/{horse_pid}") and os.path.isdir("/proc/self"):  # noqa: PTH110, PTH112
-                evaluations.expire(session, holder, now=now)
+                lease_keeper.expire(session, holder, now=now)
 
 
 def main() -> int:

@@ -88,9 +88,9 @@ def _keep(runner: Runner, claim: Claim, progress: Progress) -> Keeper:
             session, claim, lease=runner.lease, now=now, progress=progress.share, doing=progress.doing
         )
 
-    # Often enough for a page that shows the progress, and always well within the lease.
-    every = min(2.0, runner.lease.total_seconds() / 3)
-    return Keeper(runner.database, renew, every=every, name=f"inspection {claim.id}")
+    # Often enough for a page that shows the progress.
+    name = f"inspection {claim.id}"
+    return Keeper(runner.database, renew, lease=runner.lease, at_least_every=2.0, name=name)
 
 
 def _finish(runner: Runner, claim: Claim, finish: Finish) -> None:

@@ -130,8 +130,7 @@ class Runner:
         def renew(session: Session, now: datetime) -> None:
             evaluations.renew(session, claim, lease=self.lease, now=now)
 
-        every = self.lease.total_seconds() / 3
-        return Keeper(self.database, renew, every=every, name=f"submission {claim.submission_id}")
+        return Keeper(self.database, renew, lease=self.lease, name=f"submission {claim.submission_id}")
 
     def _claim(self, horse: str) -> Claim | None:
         most = self.settings.workers_per_competition
@@ -243,7 +242,7 @@ class Runner:
     def _give_back(self, claim: Claim, fault: Exception) -> None:
         words = fault_text(fault)
         if isinstance(fault, MetricFailed):
-            words = storable(f"{fault.log[-3000:]}\n\n{fault}")  # the end is what is collected
+            words = storable(f"{fault.log[-3000:]}\n\n{fault}")  # the end is what is stored
         try:
             write_outcome(lambda: self._return(claim, words, is_away=isinstance(fault, AWAY)))
         except LeaseLost as late:

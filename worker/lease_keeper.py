@@ -8,7 +8,7 @@ import time
 import traceback
 from collections.abc import Callable
 from contextvars import copy_context
-from datetime import datetime
+from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Self
 
@@ -18,7 +18,11 @@ from sqlalchemy.orm import Session
 from app.base import db
 from app.base.db import Database
 from app.base.leases import LeaseLost
+from app.competing import evaluations
+from app.integrity import inspections
 
+MOST_SECONDS = 20.0
+"""Between two renewals: a sweeper with a shorter lease cuts a longer one to a minute (`follow_clock`)."""
 AWAY_SECONDS = 60.0
 """How long an outcome waits for a database that is away."""
 
@@ -29,10 +33,17 @@ class Keeper:
     """Renews a lease from a thread while the block runs."""
 
     def __init__(
-        self, database: Database, renew: Callable[[Session, datetime], None], *, every: float, name: str
+        self,
+        database: Database,
+        renew: Callable[[Session, datetime], None],
+        *,
+        lease: timedelta,
+        name: str,
+        at_least_every: float = MOST_SECONDS,
     ) -> None:
-        """`every` is in seconds; `name` names the row in the log."""
-        self._database, self._renew, self._every, self._name = database, renew, every, name
+        """Renew in a third of the lease, or in `at_least_every` seconds; `name` is for the log."""
+        self._database, self._renew, self._name = database, renew, name
+        self._every = min(at_least_every, lease.total_seconds() / 3)
         self.is_writing = False
         """The outcome is being written, which ends the lease: losing it is then no news."""
         self._done = threading.Event()
@@ -60,6 +71,17 @@ class Keeper:
     ) -> None:
         self._done.set()
         self._thread.join()
+
+
+def holders(session: Session, prefix: str) -> set[str]:
+    """Return the work-horses, HOST/PID/PID, with this prefix and a lease."""
+    return evaluations.LEASES.holders(session, prefix) | inspections.LEASES.holders(session, prefix)
+
+
+def expire(session: Session, holder: str, *, now: datetime) -> int:
+    """End all leases of a dead worker or work-horse; return how many."""
+    ended = inspections.LEASES.expire(session, holder, now=now)
+    return ended + evaluations.expire(session, holder, now=now)
 
 
 def write_outcome(write: Callable[[], None], *, seconds: float = AWAY_SECONDS) -> None:

@@ -17,6 +17,7 @@ from app.base import db
 from app.competing import evaluations
 from app.integrity import inspections
 from worker import inspections as inspecting
+from worker import lease_keeper
 from worker.jobs import Runner
 from worker.stopping import Stop
 
@@ -101,6 +102,6 @@ class Poller:
         if os.WIFSIGNALED(status):
             with self._runner.database.begin() as session:
                 holder = f"{self._runner.name}/{horse}"
-                ended = evaluations.expire(session, holder, now=db.now(session))
-            log.warning("a work-horse was killed; %s evaluations go back", ended)
+                ended = lease_keeper.expire(session, holder, now=db.now(session))
+            log.warning("a work-horse was killed; %s leases ended", ended)
         return status == 0

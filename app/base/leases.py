@@ -125,13 +125,19 @@ class Leases:
         return Claim(key=key, attempt=attempt, token=token)
 
     def renew(
-        self, session: Session, claim: Claim, *, lease: timedelta, now: datetime, **values: Any
+        self,
+        session: Session,
+        claim: Claim,
+        *conditions: ColumnElement[bool],
+        lease: timedelta,
+        now: datetime,
+        **values: Any,
     ) -> None:
-        """Extend the lease.
+        """Extend the lease, also an expired one that no other run has taken.
 
-        LeaseLost if it has expired or another run holds it.
+        LeaseLost if another run holds it, or a further condition does not hold.
         """
-        self._write(session, claim, {"lease_until": now + lease, **values}, self._table.lease_until > now)
+        self._write(session, claim, {"lease_until": now + lease, **values}, *conditions)
 
     def finish(self, session: Session, claim: Claim, state: StrEnum, *, now: datetime, **values: Any) -> None:
         """Write the outcome and end the lease.
@@ -179,6 +185,8 @@ class Leases:
         limit: int,
     ) -> list[Key]:
         """Return the rows to send hints for, and mark them as announced.
+
+        At most `limit` expired and `limit` queued ones.
 
         One hint for each row in `hint_after`: a sweeper that announced everything each time was measured to
         flood the queue with jobs that find nothing to do.

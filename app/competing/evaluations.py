@@ -226,7 +226,8 @@ def renew(session: Session, claim: Claim, *, lease: timedelta, now: datetime) ->
 
     LeaseLost if it has expired or another run holds it.
     """
-    LEASES.renew(session, claim, lease=lease, now=now)
+    # An expired lease no longer counts for the cap of workers, so it may not come back.
+    LEASES.renew(session, claim, Evaluation.lease_until > now, lease=lease, now=now)
     failpoints.reach("renew.renewed")
 
 

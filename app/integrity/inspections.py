@@ -271,6 +271,8 @@ def _give_up_train_files(session: Session, submission_id: int | None) -> None:
 
     The team may then send them again.
     """
+    if submission_id is None:
+        return
     waiting = TrainFile.submission_id == submission_id, TrainFile.state == State.QUEUED
     session.execute(update(TrainFile).where(*waiting).values(state=State.FAILED))
 

@@ -265,13 +265,13 @@ class Life:
 
     def follow_clock(self, lease: timedelta, now: datetime) -> int:
         """Correct times that a clock set back left in the future."""
-        begun = [
-            e
-            for e in self.evaluations.values()
-            if e.state == "running" and e.started_at and e.started_at > now + SLACK
-        ]
-        for evaluation in begun:
-            evaluation.started_at, evaluation.lease_until = now, now + max(lease, SLACK)
+        running = [e for e in self.evaluations.values() if e.state == "running"]
+        ahead = [e for e in running if e.lease_until and e.lease_until > now + lease + SLACK]
+        for evaluation in ahead:
+            evaluation.lease_until = now + max(lease, SLACK)
+        for evaluation in running:
+            if evaluation.started_at and evaluation.started_at > now + SLACK:
+                evaluation.started_at = now
         latest = now + ATTEMPTS * AWAY_BACKOFF + SLACK
         put_off = [
             e
@@ -280,7 +280,7 @@ class Life:
         ]
         for evaluation in put_off:
             evaluation.next_try_at = now
-        return len(begun) + len(put_off)
+        return len(ahead) + len(put_off)
 
     def fail_exhausted(self, now: datetime) -> list[int]:
         silent = [k for k, e in self.evaluations.items() if self.is_lost(e, now) and e.attempt >= ATTEMPTS]

@@ -96,7 +96,7 @@ publishing.publish(Installation(config.load()), challenge, actor="test", checked
 WORKER = """
 import os, sys, time
 from pathlib import Path
-from app import points
+from app.base import failpoints
 from worker.__main__ import main
 held = Path(os.environ.pop("HELD"))
 def listener(point):
@@ -104,7 +104,7 @@ def listener(point):
         held.with_suffix(".reached").touch()
         while held.exists():
             time.sleep(0.01)
-points.listener = listener
+failpoints.listener = listener
 sys.exit(main())
 """
 

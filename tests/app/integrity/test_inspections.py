@@ -12,6 +12,7 @@ from app.competing import competitions, rescores
 from app.integrity import inspections
 from app.integrity.inspections import Claim, Kind
 from tests.app.conftest import LEASE, NOON, World
+from worker import lease_keeper
 
 DAY = timedelta(days=1)
 
@@ -46,7 +47,7 @@ def row(world: World) -> Inspection:
         return session.query(Inspection).order_by(Inspection.id.desc()).first()  # type: ignore[return-value]
 
 
-def test_asking_twice_is_asking_once_until_somebody_takes_it(world: World) -> None:
+def test_a_second_request_is_the_same_inspection_until_a_worker_claims_it(world: World) -> None:
     first = ask(world)
     assert ask(world) == first
     assert claim(world) is not None
@@ -67,7 +68,30 @@ def test_one_run_at_a_time_may_write(world: World) -> None:
     assert row(world).state == InspectionState.DONE
 
 
-def test_after_three_failures_the_organiser_is_told(world: World) -> None:
+def test_an_expired_lease_is_renewed_while_no_other_run_has_it(world: World) -> None:
+    """A clock set forward must not cost a report the hours it has run."""
+    ask(world)
+    work = claim(world)
+    assert work is not None
+    late = NOON + LEASE * 2
+    with world.database.begin() as session:
+        inspections.renew(session, work, lease=LEASE, now=late, progress=0.5, doing="reading")
+    assert claim(world, now=late + LEASE / 2) is None
+
+
+def test_the_leases_of_a_killed_work_horse_end_at_once(world: World) -> None:
+    ask(world)
+    assert claim(world) is not None
+    with world.database.begin() as session:
+        assert lease_keeper.holders(session, "host/") == {"host/1/2"}
+        assert lease_keeper.expire(session, "host/1/3", now=NOON) == 0
+        assert lease_keeper.expire(session, "host/1/2", now=NOON) == 1
+    again = claim(world)
+    assert again is not None
+    assert again.attempt == 2
+
+
+def test_after_three_failures_an_inspection_is_failed(world: World) -> None:
     ask(world)
     now = NOON
     for attempt in range(3):
