@@ -204,11 +204,10 @@ def programs_in_strings(path: Path) -> Iterator[tuple[str, str]]:
 def test_programs_inside_strings_import_modules_that_exist() -> None:
     """Programs for `python -c` and health checks of containers escape the type checker."""
     rooms = ("app", "scorer", "worker", "tests", "benchmarks", "tools")
-    texts = [
-        text for room in rooms for path in (ROOT / room).rglob("*.py") for text in programs_in_strings(path)
-    ]
-    for path in (ROOT / "docker-compose.yml", *(ROOT / "deploy").rglob("*.yaml")):
-        texts.append((path.name, path.read_text(encoding="utf-8")))
+    python = [path for room in rooms for path in (ROOT / room).rglob("*.py")]
+    deployed = [ROOT / "docker-compose.yml", *(ROOT / "deploy").rglob("*.yaml")]
+    texts = [text for path in python for text in programs_in_strings(path)]
+    texts += [(path.name, path.read_text(encoding="utf-8")) for path in deployed]
     lost = [
         f"{place}: {module}.{name}"
         for place, text in texts
