@@ -22,7 +22,7 @@ from app.base import storage as storages
 from app.base.config import Settings
 from app.base.db import Database
 from app.base.storage import Storage
-from app.competing import competitions, leaderboard
+from app.competing import competitions, standings
 from app.migrations import upgrade
 from app.operating import backup
 from app.operating.backup import Summary
@@ -100,7 +100,7 @@ def fill(settings: Settings, kept: Storage, count: int) -> Database:
         competition = board.open_competition(session)
         team_ids = board.add_teams(session, competition, TEAMS)
         board.add_submissions(session, competition, team_ids, 0, count, sha256=names.__getitem__)
-        leaderboard.refresh_all(session, competitions.by_slug(session, board.SLUG))
+        standings.refresh_all(session, competitions.by_slug(session, board.SLUG))
     return database
 
 

@@ -1,6 +1,6 @@
 """Measure leaderboard pages of 10,000 teams with up to 200,000 submissions.
 
-The rows are inserted in bulk and the board is derived from them by `leaderboard.refresh_all`, as after a
+The rows are inserted in bulk and the board is derived from them by `standings.refresh_all`, as after a
 rescore. Then Flask's test client requests pages: the time is that of the whole handler, from the WSGI call to
 the last byte of HTML, without a socket. Statements are counted as they reach the database's driver.
 """
@@ -39,7 +39,7 @@ from app.base.models import (
     Submission,
     Team,
 )
-from app.competing import competitions, leaderboard
+from app.competing import competitions, leaderboard, standings
 from app.people import accounts
 from app.web.application import create_app
 
@@ -137,7 +137,7 @@ def measure_database(
         had = size
         began = time.perf_counter()
         with database.begin() as session:
-            leaderboard.refresh_all(session, competitions.by_slug(session, SLUG))
+            standings.refresh_all(session, competitions.by_slug(session, SLUG))
         refreshed = time.perf_counter() - began
         for page in pages(asked.teams):
             client = application.test_client()
@@ -223,7 +223,7 @@ def time_one_refresh(database: Database, team_id: int) -> float:
     for _ in range(20):
         with database.begin() as session:
             began = time.perf_counter()
-            leaderboard.refresh(session, team_id)
+            standings.refresh(session, team_id)
             seconds.append(time.perf_counter() - began)
     return median(seconds)
 

@@ -38,7 +38,7 @@ from app.base.models import (
     Submission,
     Team,
 )
-from app.competing import leaderboard, score_release
+from app.competing import score_release, standings
 
 if TYPE_CHECKING:
     from app.competing.score_release import ReleaseInputs
@@ -260,7 +260,7 @@ def record_scored(
 
     LeaseLost if another run has it.
 
-    `inputs` is what `shown_scores.release_inputs` returned before the ladder's comparison with the team's
+    `inputs` is what `score_release.release_inputs` returned before the ladder's comparison with the team's
     best file; RungMoved if another file has become the best since.
     """
     submission, counts = _lock_for(session, claim)
@@ -299,7 +299,7 @@ def record_scored(
         digest=events.score_digest(score),
     )
     if counts:
-        leaderboard.refresh(session, submission.team_id)
+        standings.refresh(session, submission.team_id)
     failpoints.reach("record.ranked")
 
 

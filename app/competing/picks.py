@@ -1,19 +1,18 @@
-"""The submissions that a team picks as its final ones."""
+"""The submissions that a team picks as its final ones.
+
+Without picks the best ones count: app/competing/standings.py.
+"""
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from sqlalchemy import and_, func, select
 from sqlalchemy.orm import Session
 
 from app.base.errors import Closed, Conflict, NotFound
 from app.base.models import Competition, FinalPick, Phase, Round, RoundState, Score, Submission, Team
-from app.competing import evaluations, extensions, leaderboard
-
-if TYPE_CHECKING:
-    pass
+from app.competing import evaluations, extensions, standings
 
 
 def pick_final(
@@ -32,7 +31,7 @@ def pick_final(
         _refuse_pick(session, competition, team, submission_id)
         session.add(FinalPick(team_id=team.id, submission_id=submission_id, picked_at=now))
     session.flush()
-    leaderboard.refresh(session, team.id)
+    standings.refresh(session, team.id)
 
 
 def _refuse_pick(session: Session, competition: Competition, team: Team, submission_id: int) -> None:

@@ -33,7 +33,7 @@ from app.base.models import (
     Submission,
     Team,
 )
-from app.competing import competitions, evaluations, leaderboard, score_release
+from app.competing import competitions, evaluations, score_release, standings
 
 MAX_REPEATS = 9
 
@@ -235,7 +235,7 @@ def activate(session: Session, draft_id: int, *, accept_losses: bool = False) ->
     _show_version(competition, session.get_one(ChallengeVersion, draft.version_id))
     session.flush()
     failpoints.reach("activate.swapped")
-    leaderboard.refresh_all(session, competition)
+    standings.refresh_all(session, competition)
     failpoints.reach("activate.ranked")
     return competition.slug
 
@@ -308,8 +308,8 @@ def rescore_of(session: Session, competition: Competition) -> Rescore | None:
         return None
     version = session.get_one(ChallengeVersion, draft.version_id)
     better = bool(version.manifest["metric"]["greater_is_better"])
-    old = leaderboard.standings(session, competition, greater_is_better=competition.greater_is_better)
-    new = leaderboard.standings(session, competition, greater_is_better=better, round_id=draft.id)
+    old = standings.compute(session, competition, greater_is_better=competition.greater_is_better)
+    new = standings.compute(session, competition, greater_is_better=better, round_id=draft.id)
     boards = [_places(old, competition.greater_is_better), _places(new, better)]
     names = session.execute(
         select(Team.id, Team.name, Team.is_baseline).where(Team.competition_id == competition.id)

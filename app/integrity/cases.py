@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session, aliased
 from app.base import events
 from app.base.errors import Conflict, NotFound, Refused
 from app.base.models import Case, Competition, Event, PublicScore, Round, RoundState, Rung, Standing, Team
-from app.competing import leaderboard
+from app.competing import standings
 from app.integrity import inspections
 
 MIN_REASON = 10
@@ -206,7 +206,7 @@ def act(
         case.state = CaseState.ACTED
     session.flush()
     if action in (Action.DISQUALIFY, Action.REINSTATE):
-        leaderboard.refresh(session, team.id)
+        standings.refresh(session, team.id)
         if competition.is_settled(now):
             inspections.ask(session, competition, inspections.Kind.REPORT, by=actor, now=now)
     events.log(session, actor, action, _subject(case_id), now=now, reason=reason, team=team.name)

@@ -32,7 +32,7 @@ from app.base.models import (
     Team,
 )
 from app.base.storage import Storage
-from app.competing import leaderboard
+from app.competing import standings
 from app.operating import audit_log
 
 if TYPE_CHECKING:
@@ -247,7 +247,7 @@ def _quota_adds_up(session: Session, _now: datetime) -> Check:
 def _board_is_its_scores(session: Session, _now: datetime) -> Check:
     wrong = []
     for competition in session.scalars(select(Competition).order_by(Competition.id)):
-        fresh = leaderboard.standings(session, competition, greater_is_better=competition.greater_is_better)
+        fresh = standings.compute(session, competition, greater_is_better=competition.greater_is_better)
         stored = session.scalars(select(Standing).where(Standing.competition_id == competition.id))
         if {_row(s) for s in fresh} != {_row(s) for s in stored}:
             wrong.append(f"the board of {competition.slug} differs from its scores")

@@ -45,7 +45,7 @@ from app.base.models import (
     State,
     Submission,
 )
-from app.competing import competitions, evaluations, leaderboard, rescores, teams
+from app.competing import competitions, evaluations, rescores, standings, teams
 from app.competing.evaluations import MAX_ATTEMPTS
 from app.integrity import inspections
 from app.integrity.inspections import Kind
@@ -265,7 +265,7 @@ def faults(setup: Setup) -> list[str]:
 
     shown = _standings(database)
     with database.begin() as session:
-        leaderboard.refresh_all(session, competitions.by_slug(session, competition.slug))
+        standings.refresh_all(session, competitions.by_slug(session, competition.slug))
     if shown != _standings(database) or len(shown) != 2:
         found.append(f"the board does not follow from the scores: {shown}")
     return found

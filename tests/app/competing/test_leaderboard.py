@@ -11,7 +11,7 @@ from sqlalchemy import event
 
 from app.base.models import Competition, Standing, Team
 from app.base.storage import Blob
-from app.competing import competitions, leaderboard, picks, submissions, teams
+from app.competing import competitions, leaderboard, picks, standings, submissions, teams
 from app.competing.leaderboard import BoardView, Sort
 from app.people import accounts
 from app.people.accounts import Viewer
@@ -190,5 +190,5 @@ def test_refreshed_board_equals_the_stored_board(world: World) -> None:
     add_baseline(world, "Dummy", 0.4)
     kept = board(world)
     with world.database.begin() as session:
-        leaderboard.refresh_all(session, competitions.by_slug(session, world.slug))
+        standings.refresh_all(session, competitions.by_slug(session, world.slug))
     assert board(world) == kept

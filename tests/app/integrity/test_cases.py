@@ -6,7 +6,7 @@ import pytest
 
 from app.base.errors import Conflict, Forbidden, NotFound, Refused
 from app.base.models import Case, Event, Team
-from app.competing import competitions, leaderboard
+from app.competing import competitions, leaderboard, standings
 from app.integrity import cases
 from app.integrity.cases import Action, CaseState, Suspicion
 from tests.app.conftest import NOON, World
@@ -74,7 +74,7 @@ def test_a_disqualified_team_leaves_the_board_sees_the_reason_and_can_be_reinsta
         world.submit("again", by="bob")
     # A score that arrives meanwhile does not bring it back.
     with world.database.begin() as session:
-        leaderboard.refresh_all(session, competitions.by_slug(session, world.slug))
+        standings.refresh_all(session, competitions.by_slug(session, world.slug))
     assert ranked(world) == ["ada"]
     with pytest.raises(Conflict, match="already"):
         act(world, Action.DISQUALIFY, team_id=bob)
