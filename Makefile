@@ -6,8 +6,8 @@ RUN := $(VENV)/.installed
 DEV := $(VENV)/.installed-dev
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 ARGS ?=
-# Of the tests: one more than there are cores, since many wait more than they compute.
-PROCESSES ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
+# Of the tests: two more than there are cores, since many wait more than they compute.
+PROCESSES ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 2)
 # `make check`: imports between rooms, scoring, metrics' vectors, the board, what is shown of scores, pages.
 CHECKED := tests/test_house.py tests/scorer/test_scoring.py tests/scorer/test_metrics.py \
 	tests/app/competing/test_leaderboard.py tests/app/competing/test_score_release.py \

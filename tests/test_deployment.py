@@ -9,8 +9,6 @@ import json
 import re
 from typing import Any
 
-import jsonschema
-import kubernetes_validate
 import pytest
 import yaml
 from sqlalchemy import text
@@ -37,6 +35,8 @@ NOT_OF_KUBERNETES = ("keda.sh/v1alpha1",)
 
 
 def complaints(compose: object) -> list[str]:
+    import jsonschema  # here, since it takes two seconds in every process of the tests
+
     validator = jsonschema.Draft7Validator(SCHEMA)
     return [f"{error.json_path}: {error.message}" for error in validator.iter_errors(compose)]
 
@@ -105,6 +105,8 @@ PODS = [("Job", "migrate"), ("Deployment", "web"), ("Deployment", "worker"), ("D
     "resource", RESOURCES, ids=[f"{r['kind']} {r['metadata']['name']}" for r in RESOURCES]
 )
 def test_every_manifest_matches_the_schema_of_kubernetes(resource: dict[str, Any]) -> None:
+    import kubernetes_validate
+
     if resource["apiVersion"] not in NOT_OF_KUBERNETES:
         kubernetes_validate.validate(resource, "1.35", strict=True)
     if resource["kind"] != "Namespace":
@@ -113,6 +115,8 @@ def test_every_manifest_matches_the_schema_of_kubernetes(resource: dict[str, Any
 
 def test_every_manifest_is_applied_except_the_secrets_template() -> None:
     there = {path.name for path in KUBERNETES.glob("*.yaml")}
+    import kubernetes_validate
+
     assert there - set(KUSTOMIZATION["resources"]) == {"kustomization.yaml", "secret.example.yaml"}
     template = yaml.safe_load((KUBERNETES / "secret.example.yaml").read_text(encoding="utf-8"))
     kubernetes_validate.validate(template, "1.35", strict=True)
