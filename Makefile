@@ -14,6 +14,9 @@ CHECKED := tests/test_house.py tests/scorer/test_scoring.py tests/scorer/test_me
 	tests/web/test_gunicorn_hooks.py tests/web/test_formats.py tests/web/test_pages.py
 LEFT_OUT := -m "not postgres and not storm" --deselect tests/scorer/test_metrics.py::test_the_laws_of_every_metric
 
+# Where it is set, each of the hundreds of starts in the tests would compile the whole program again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help demo check test test-storm lint format bench sbom audit clean
 
