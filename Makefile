@@ -6,8 +6,8 @@ RUN := $(VENV)/.installed
 DEV := $(VENV)/.installed-dev
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 ARGS ?=
-# Of the tests: two more than there are cores, since many wait more than they compute.
-PROCESSES ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 2)
+# Of the tests: one more than there are cores, since many wait more than they compute.
+PROCESSES ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 # `make check`: imports between rooms, scoring, metrics' vectors, the board, what is shown of scores, pages.
 CHECKED := tests/test_house.py tests/scorer/test_scoring.py tests/scorer/test_metrics.py \
 	tests/app/competing/test_leaderboard.py tests/app/competing/test_score_release.py \
@@ -44,7 +44,7 @@ check: lint  ## lint, types and the most telling tests, in under a minute: befor
 test: $(DEV)  ## the tests, without what kills and runs at length
 	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadgroup -m "not storm" $(ARGS)
 
-test-storm: $(DEV)  ## kill storms, crash points, long state machines, hosts cut off
+test-storm: $(DEV)  ## kill storms, crash points, long state machines, hosts cut off, the fuzzed API
 	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadgroup -m storm $(ARGS)
 
 lint: $(DEV)  ## ruff and mypy strict

@@ -41,6 +41,7 @@ def test_every_operation_is_fuzzed() -> None:
     assert len(OPERATIONS) == sum(map(len, DOCUMENT["paths"].values()))
 
 
+@pytest.mark.storm
 @pytest.mark.parametrize("label", OPERATIONS)
 def test_no_described_request_causes_a_server_error(site_with_scores: Site, label: str) -> None:
     operation = OPERATIONS[label]
