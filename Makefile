@@ -7,7 +7,7 @@ DEV := $(VENV)/.installed-dev
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 ARGS ?=
 # Of the tests: one more than there are cores, since many wait more than they compute.
-PROCESSES ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
+PROCESSES ?= $(shell expr $$(nproc) + 1)
 # `make check`: imports between rooms, scoring, metrics' vectors, the board, what is shown of scores, pages.
 CHECKED := tests/test_house.py tests/scorer/test_scoring.py tests/scorer/test_metrics.py \
 	tests/app/competing/test_leaderboard.py tests/app/competing/test_score_release.py \
@@ -18,7 +18,7 @@ LEFT_OUT := -m "not postgres and not storm" --deselect tests/scorer/test_metrics
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check test test-storm lint format bench sbom audit clean
+.PHONY: help install demo check test test-storm lint format bench sbom audit clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -26,7 +26,7 @@ help:  ## list the targets
 # What serving needs; what tests, linters and benchmarks need beside it, in the same environment.
 $(RUN): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Heldout needs Python 3.11 or newer; this is %s (set PYTHON=...)" % sys.version.split()[0])'
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv $(VENV)
 	$(PIP) --require-hashes -r requirements.lock
 	$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
@@ -34,6 +34,8 @@ $(RUN): requirements.lock pyproject.toml
 $(DEV): $(RUN) requirements-dev.lock
 	$(PIP) --require-hashes -r requirements-dev.lock
 	@touch $@
+
+install: $(RUN)  ## what serving needs, in .venv
 
 demo: $(RUN)  ## start everything on this machine with real challenges (ARGS=--once: prove it and stop)
 	$(BIN)/heldout demo $(ARGS)

@@ -14,9 +14,11 @@ def main() -> None:
         from app.cli.main import main as command
     except ModuleNotFoundError as missing:
         name = (missing.name or "").partition(".")[0]
-        if name in ("app", "scorer", "worker"):
+        if name in ("app", "scorer", "worker") or name in sys.stdlib_module_names:
             raise
-        sys.exit(f"heldout: {name} is not installed; the platform needs: pip install 'heldout[server]'")
+        sys.exit(
+            f"heldout: {name} is not installed; the platform needs the extra: pip install '.[server]' in a clone"
+        )
     command()
 
 

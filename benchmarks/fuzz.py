@@ -50,7 +50,9 @@ def main() -> int:
     if given.child:
         return child(*given.child)
     if find_spec("atheris") is None:
-        print("atheris is not on this machine (Linux and Python below 3.14 have it); nothing was fuzzed")
+        print(
+            "atheris is not on this machine (Linux on x86_64 with Python below 3.14 has it); nothing was fuzzed"
+        )
         return 0
     return run(SMOKE_SECONDS if given.smoke else round(given.minutes * 60))
 

@@ -117,7 +117,7 @@ def test_the_command_without_the_extra_names_it(server_packages: set[str], tmp_p
     assert done.returncode == 1
     assert not done.stdout
     [line] = done.stderr.splitlines()
-    assert re.fullmatch(r"heldout: \w+ is not installed; .*: pip install 'heldout\[server\]'", line)
+    assert re.fullmatch(r"heldout: \w+ is not installed; .*: pip install '\.\[server\]' in a clone", line)
 
 
 def test_a_missing_module_of_our_own_is_a_fault_and_shows_its_traceback(tmp_path: Path) -> None:

@@ -26,7 +26,8 @@ OLDER = sorted((Path(__file__).parents[1] / "data/older").glob("*.tar.gz"))
 def older(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Installation]:
     """An installation as an earlier release left it: five submissions and a scan wait for a worker."""
     with tarfile.open(request.param) as archive:
-        archive.extractall(tmp_path / "data", filter="data")
+        archive.extraction_filter = getattr(tarfile, "data_filter", None)  # Python below 3.11.4 has none
+        archive.extractall(tmp_path / "data")
     for name in ("blobs", "vault"):
         (tmp_path / "data" / name).chmod(0o700)
     installation = Installation(Settings(data_dir=tmp_path / "data", lease_seconds=30))
