@@ -16,9 +16,8 @@ def main() -> None:
         name = (missing.name or "").partition(".")[0]
         if name in ("app", "scorer", "worker") or name in sys.stdlib_module_names:
             raise
-        sys.exit(
-            f"heldout: {name} is not installed; the platform needs the extra: pip install '.[server]' in a clone"
-        )
+        advice = "the platform needs the extra: pip install '.[server]' in a clone"
+        sys.exit(f"heldout: {name} is not installed; {advice}")
     command()
 
 

@@ -50,9 +50,7 @@ def main() -> int:
     if given.child:
         return child(*given.child)
     if find_spec("atheris") is None:
-        print(
-            "atheris is not on this machine (Linux on x86_64 with Python below 3.14 has it); nothing was fuzzed"
-        )
+        print("nothing was fuzzed: atheris needs Linux on x86_64 and Python below 3.14")
         return 0
     return run(SMOKE_SECONDS if given.smoke else round(given.minutes * 60))
 
