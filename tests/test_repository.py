@@ -281,15 +281,15 @@ def test_the_ci_script_is_valid_and_uses_make_targets() -> None:
         "make .venv/.installed-dev",
         'make test ARGS="--durations=20"',
         'make test-storm ARGS="--durations=20"',
-        "what_came_of make lint",
-        "make bench ARGS=--smoke",
-        "what_came_of make audit",
+        "await_step make lint",
+        "await_step make bench ARGS=--smoke",
+        "await_step make audit",
     ]
     # A failed step beside the tests prints its output and fails the script.
     parts = re.search(r"^step\(\).*?^trap at_the_end EXIT$", script.read_text(encoding="utf-8"), re.M | re.S)
     assert parts
     lint = (
-        'begin bash -c "echo wrong; exit 3"\nstep lint what_came_of bash -c "echo wrong; exit 3"\necho later'
+        'start_beside bash -c "echo wrong; exit 3"\nstep lint await_step bash -c "echo wrong; exit 3"\necho later'
     )
     code = f"set -euo pipefail\ntook=()\n{parts[0]}\n{lint}"
     ran = subprocess.run(["bash", "-c", code], capture_output=True, text=True, check=False)
