@@ -288,7 +288,8 @@ def test_the_ci_script_is_valid_and_uses_make_targets() -> None:
     # A failed step beside the tests prints its output and fails the script.
     parts = re.search(r"^step\(\).*?^trap at_the_end EXIT$", script.read_text(encoding="utf-8"), re.M | re.S)
     assert parts
-    lint = 'start_beside bash -c "echo wrong; exit 3"\nstep lint await_step bash -c "echo wrong; exit 3"\necho later'
+    wrong = 'bash -c "echo wrong; exit 3"'
+    lint = f"start_beside {wrong}\nstep lint await_step {wrong}\necho later"
     code = f"set -euo pipefail\ntook=()\n{parts[0]}\n{lint}"
     ran = subprocess.run(["bash", "-c", code], capture_output=True, text=True, check=False)
     assert ran.returncode == 3
