@@ -6,29 +6,37 @@ importing it would then hide the function `scorer.check`.
 
 from __future__ import annotations
 
+import csv
+import io
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
+
 from scorer.challenges.challenge import Challenge
 from scorer.challenges.definition import DEFINITION_FILE, SAMPLE_FILE, Example
+from scorer.challenges.solution import FILE as SOLUTION_FILE
 from scorer.challenges.solution import truth_as_predictions
 from scorer.challenges.solution_checks import classes_missing_in_split
-from scorer.custom import MetricFailed
+from scorer.custom import MetricFailed, holds_numbers, is_number
 from scorer.leakage.audit import audit
-from scorer.reading.cells import NUMERIC_KINDS, Cells
+from scorer.reading.cells import Cells
 from scorer.reading.columns import Column, Labels, Lists, Vocabulary
 from scorer.release.benchmark_figures import benchmark_figures
 from scorer.report import Finding, InvalidSubmission, Notice, Problem, ScoringFailed
 from scorer.sandbox import levels, sandbox
 from scorer.scoring import evaluate, score
-from scorer.submission.reader import align, read_submission
+from scorer.submission.reader import align, read_complete, read_submission
 from scorer.submission.sinks import Collected
-from scorer.wording import ID_JOINT
+from scorer.wording import ID_JOINT, show, show_id
 
 _TOLERANCE = 5e-5
 """Of an expected score: what writing it with four decimals leaves open."""
+
+_MISSING = frozenset({"na", "n/a", "#n/a", "nan", "null", "none", "-", "?"})
+"""Words that people write for an unknown number, in small letters."""
 
 Texts = dict[str, list[str]]
 """Prediction columns as they would stand in a file, rows in the solution's order."""
@@ -90,6 +98,11 @@ class _Findings:
     ) -> None:
         self.problems.append(Problem(code, message, line=line, file=file))
 
+    def mistake_accepted(self, what: str) -> None:
+        message = f"A submission with {what} was accepted."
+        if all(problem.message != message for problem in self.problems):
+            self.problem("MISTAKE_ACCEPTED", message)
+
     def notice(self, code: str, message: str) -> None:
         self.notices.append(Notice(code, message))
 
@@ -131,6 +144,7 @@ def check(
     except ScoringFailed as failure:
         log = failure.log.strip() if isinstance(failure, MetricFailed) else ""
         found.problem("METRIC_FAILED", f"{failure}\n{log}".strip())
+    _check_words_among_numbers(challenge, found)
     result = CheckResult(tuple(found.problems), tuple(found.notices), outcomes=tuple(found.outcomes))
     if result.problems:
         return result
@@ -321,8 +335,11 @@ def _self_test(challenge: Challenge, sample: Texts | None, found: _Findings) -> 
                 )
                 found.problem("TRUTH_NOT_BEST", message)
 
+    if task.complete:
+        _expect_refusals_of_complete(challenge, found)
+        return
     texts = perfect if sample is None else sample
-    if texts is None or task.complete:
+    if texts is None:
         return
     values = _score_texts(challenge, texts, found)
     if _score_texts(challenge, texts, found) != values:
@@ -330,13 +347,71 @@ def _self_test(challenge: Challenge, sample: Texts | None, found: _Findings) -> 
     if _score_texts(challenge, texts, found, permute=True) != values:
         found.problem("ORDER_MATTERS", "The order of rows or columns changes the score.")
     for name in challenge.columns:
-        cells = task.cells(name)
-        if not cells.may_be_empty:
-            _expect_refusal(challenge, texts | {name: ["", *texts[name][1:]]}, "a missing value", found)
-        if cells.kind in NUMERIC_KINDS:
-            _expect_refusal(challenge, texts | {name: ["abc", *texts[name][1:]]}, "a word", found)
-            _expect_refusal(challenge, texts | {name: ["NaN", *texts[name][1:]]}, "a NaN", found)
+        for row in _rows_to_spoil(challenge, name):
+            for what, cell in _mistakes(challenge, name):
+                spoilt = [*texts[name][:row], cell, *texts[name][row + 1 :]]
+                _expect_refusal(challenge, texts | {name: spoilt}, what, found)
     _expect_refusal(challenge, texts, "a missing id", found, n_rows=len(challenge.solution.ids) - 1)
+
+
+def _mistakes(challenge: Challenge, name: str) -> list[tuple[str, str]]:
+    """Return the mistakes that must be refused in a column, and a cell with each."""
+    cells = challenge.task.cells(name)
+    found = [] if cells.may_be_empty else [("a missing value", "")]
+    # An own metric's truth is asked again: what is tried must not follow from what is refused.
+    if cells.is_number or holds_numbers(_scored_cells(challenge, name)):
+        found = [("a missing value", ""), ("a word", "abc"), ("a NaN", "NaN")]
+    return found
+
+
+def _rows_to_spoil(challenge: Challenge, name: str) -> list[int]:
+    """Return a row, and with an own metric one without truth, both scored."""
+    rows = np.flatnonzero(challenge.solution.scored).tolist()
+    holes = [row for row, cell in zip(rows, _scored_cells(challenge, name), strict=False) if not cell.strip()]
+    return list(dict.fromkeys([rows[0], *holes[:1]]))
+
+
+def _scored_cells(challenge: Challenge, name: str) -> list[str]:
+    """Return an own metric's true cells of the scored rows."""
+    frame, scored = challenge.solution.frame, challenge.solution.scored
+    return frame[name][scored].tolist() if name in frame else []
+
+
+def _check_words_among_numbers(challenge: Challenge, found: _Findings) -> None:
+    """Report an own metric's columns that words in the truth make text."""
+    scored = np.flatnonzero(challenge.solution.scored).tolist()
+    for name in challenge.columns:
+        cells = [cell.strip() for cell in _scored_cells(challenge, name)]
+        words = {cell: row for row, cell in zip(scored, cells, strict=False) if cell and not is_number(cell)}
+        if not words or not any(map(is_number, cells)):
+            continue
+        word, row = next(iter(words.items()))
+        where = f'Column {show(name)}: "{show(word)}" (id {show_id(challenge.solution.ids.text(row))})'
+        if all(word.lower() in _MISSING for word in words):
+            message = f"{where} stands among numbers; leave the cell empty where the true value is unknown."
+            found.problem("NOT_A_NUMBER", message, file=SOLUTION_FILE)
+        elif not challenge.task.cells(name).is_number:
+            message = f"{where} is no number, so the column is text, and no cell of a submission is checked."
+            found.notice("NOTICE_TEXT_COLUMN", message)
+
+
+def _expect_refusals_of_complete(challenge: Challenge, found: _Findings) -> None:
+    """Try the mistakes where an own metric gets whole files."""
+    path = challenge.folder / SAMPLE_FILE
+    try:
+        texts, _ = read_complete(path, challenge.solution, max_bytes=challenge.max_bytes)
+    except (OSError, InvalidSubmission):
+        return  # reported with the sample submission
+    for name in challenge.columns:
+        for what, cell in _mistakes(challenge, name):
+            spoilt = texts | {name: [cell, *texts[name][1:]]}
+            file = io.StringIO()
+            csv.writer(file).writerows([[*spoilt], *zip(*spoilt.values(), strict=True)])
+            try:
+                score(challenge, file.getvalue().encode(), allow_weak_sandbox=found.allow_weak_sandbox)
+            except InvalidSubmission:
+                continue
+            found.mistake_accepted(what)
 
 
 def _truth_texts(challenge: Challenge, sample: Texts | None) -> Texts | None:
@@ -388,9 +463,7 @@ def _expect_refusal(
         _score_texts(challenge, texts, found, n_rows=n_rows)
     except InvalidSubmission:
         return
-    message = f"A submission with {what} was accepted."
-    if all(problem.message != message for problem in found.problems):
-        found.problem("MISTAKE_ACCEPTED", message)
+    found.mistake_accepted(what)
 
 
 def _is_best(value: float, best: float) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import platform
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -13,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from scorer.challenges.challenge import Challenge
 from scorer.challenges.solution import (
@@ -28,11 +28,11 @@ from scorer.challenges.solution import (
     truth_as_predictions,
 )
 from scorer.challenges.task import Part
-from scorer.custom import CustomMetric, ParticipantRefusal
+from scorer.custom import CustomMetric, ParticipantRefusal, holds_codes, numbers, typed
 from scorer.exact import ExactSum
 from scorer.reading import parsing
-from scorer.reading.cells import NUMBER
 from scorer.reading.columns import Column, FloatArray, Labels, Lists, Rows, Vocabulary, take
+from scorer.reading.ids import canonical_numbers
 from scorer.report import InvalidSubmission, Problem, Report, ScoringFailed
 from scorer.sandbox import sandbox
 from scorer.submission.reader import Received, read_complete, read_submission
@@ -424,14 +424,23 @@ def custom_values(
     `texts` are the submission's columns as texts.
     """
     (id_column,) = solution.id_columns
-    truth = {name: typed(column.tolist()) for name, column in solution.frame.items()}
-    predicted = {name: typed(column) for name, column in texts.items()}
-    if not solution.task.complete:
-        predicted[id_column] = truth[id_column]
-    elif truth[id_column].dtype != predicted[id_column].dtype:
-        # Ids of two types cannot be matched, and one text among a participant's ids makes all of them texts.
-        truth[id_column] = solution.frame[id_column]
-        predicted[id_column] = np.array(texts[id_column], dtype=np.object_)
+    complete, scored = solution.task.complete, solution.scored
+    # Ignored rows decide nothing, not even whether a column is one of numbers.
+    true_texts = {name: column[scored].tolist() for name, column in solution.frame.items()}
+    truth = {name: typed(column) for name, column in true_texts.items()}
+    predicted = {}
+    for name in solution.task.columns:
+        column = texts[name] if complete else np.array(texts[name], dtype=np.object_)[scored].tolist()
+        if holds_codes(true_texts.get(name, ())):
+            predicted[name] = np.array(column, dtype=np.object_)
+        else:
+            predicted[name] = numbers(column) if name in solution.task.numeric else typed(column)
+    # Ids of two types cannot be matched, and one text among a participant's ids makes all of them texts.
+    ids = texts[id_column] if complete else true_texts[id_column]
+    numeric = solution.ids.numeric and (not complete or canonical_numbers(pa.array(ids)) is not None)
+    kind = np.int64 if numeric else np.object_
+    truth[id_column] = np.array(true_texts[id_column], dtype=np.object_).astype(kind)
+    predicted[id_column] = np.array(ids, dtype=np.object_).astype(kind)
     # Kaggle's order of columns: that of the sample submission.
     names = [id_column, *solution.task.columns]
     try:
@@ -439,8 +448,8 @@ def custom_values(
             pd.DataFrame(truth),
             pd.DataFrame({name: predicted[name] for name in names}),
             id_column,
-            {"public": solution.public, "private": solution.private},
-            complete=solution.task.complete,
+            {"public": solution.public[scored], "private": solution.private[scored]},
+            complete=complete,
             allow_weak=allow_weak,
         )
     except ParticipantRefusal as refusal:
@@ -449,28 +458,6 @@ def custom_values(
 
 def _texts_of(columns: Mapping[str, Column]) -> dict[str, list[str]]:
     return {name: column.tolist() for name, column in columns.items() if isinstance(column, np.ndarray)}
-
-
-def typed(texts: Sequence[str]) -> Any:
-    """Return a column as pandas would read it, for own metrics.
-
-    Whole numbers, numbers, or text.
-
-    A number must match the grammar of scorer.reading.cells; an empty cell among numbers is nan. Text is never
-    converted, "NA" included.
-    """
-    filled = [text for text in texts if text]
-    if not filled or not all(NUMBER.fullmatch(text) for text in filled):
-        return np.array(texts, dtype=np.object_)
-    if len(filled) == len(texts) and all(_WHOLE.fullmatch(text) for text in texts):
-        numbers = [int(text) for text in texts]
-        if all(-(2**63) <= number < 2**63 for number in numbers):
-            return np.array(numbers, dtype=np.int64)
-        return np.array(texts, dtype=np.object_)  # as floats, neighbouring ids would become equal
-    return np.array([float(text) if text else math.nan for text in texts])
-
-
-_WHOLE = re.compile(r"-?(?:0|[1-9]\d*)", re.ASCII)
 
 
 @cache

@@ -43,11 +43,11 @@ from scorer.challenges.prepared import save as save_prepared
 from scorer.challenges.publication import PublicFile, describe_public
 from scorer.challenges.solution import FILE as SOLUTION_FILE
 from scorer.challenges.solution import Solution
-from scorer.challenges.solution_reader import prepare_table
+from scorer.challenges.solution_reader import prepare_table, with_sample_numbers
 from scorer.challenges.task import Task
 from scorer.challenges.task_reader import metric_problems, read_tasks
 from scorer.reading.source import UnreadableTable
-from scorer.reading.tables import MIN_UNPACKED_BYTES, Table, open_table
+from scorer.reading.tables import MIN_UNPACKED_BYTES, SPACES, Table, is_blank, open_table
 from scorer.report import InvalidChallenge, Problem
 
 MAX_SOLUTION_BYTES = 4_000_000_000
@@ -236,6 +236,9 @@ def load(folder: Path | str, *, digest: str | None = None, prepared: Path | None
 
     description = folder / "description.md"
     sample = folder / SAMPLE_FILE
+    # Not kept with the prepared arrays: they are of the solution alone.
+    if solution.task.custom is not None and not solution.task.numeric.issuperset(solution.task.columns):
+        solution = with_sample_numbers(solution, _sample_cells(sample, solution.task.columns))
     # Without a sample the solution takes its place: it has a row per id as well.
     typical_bytes = (sample if sample.is_file() else path).stat().st_size
     slug = re.sub(r"[^a-z0-9]+", "-", folder.name.lower()).strip("-") or "challenge"
@@ -328,6 +331,22 @@ def _read_solution(path: Path, tasks: Sequence[Task], form: SubmissionForm, docu
         return _prepare(table, tasks, ids, document)
     except UnreadableTable as error:
         raise InvalidChallenge([_with_file(problem) for problem in error.problems]) from None
+
+
+def _sample_cells(path: Path, names: Sequence[str]) -> dict[str, list[str]]:
+    """Return those columns of the sample submission as text.
+
+    Nothing if it cannot be read; `scorer.check` reports why.
+    """
+    try:
+        records = open_table(path, max_bytes=MAX_SOLUTION_BYTES).records()
+        header = [name.strip(SPACES) for name in next(records)[1]]
+        rows = [[cell.strip(SPACES) for cell in fields] for _, fields in records if not is_blank(fields)]
+    except (OSError, UnreadableTable):
+        return {}
+    if any(len(fields) != len(header) for fields in rows):
+        return {}
+    return {name: [row[header.index(name)] for row in rows] for name in names if name in header}
 
 
 def _prepare(table: Table, tasks: Sequence[Task], ids: Sequence[str] | None, document: Document) -> Solution:

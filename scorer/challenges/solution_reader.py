@@ -18,7 +18,8 @@ from scorer.challenges.solution_checks import (
     undefined_problems,
 )
 from scorer.challenges.task import Part, Task
-from scorer.reading.cells import GRAMMARS, Cells, ColumnBuilder, canonical_label, describe_fault
+from scorer.custom import filled, holds_codes, holds_numbers, is_number
+from scorer.reading.cells import Cells, ColumnBuilder, canonical_label, describe_fault
 from scorer.reading.columnar import NotColumnar, read_columnar
 from scorer.reading.columns import CodeArray, Column, Labels, Lists, Vocabulary, take
 from scorer.reading.ids import DuplicateId, IdIndex
@@ -119,7 +120,7 @@ def prepare(
                 )
             )
     frame = _frame(header, rows) if any(task.custom for task in tasks) else {}
-    tasks = [_with_numeric_columns(task, frame) for task in tasks]
+    tasks = [_with_numeric_columns(task, frame, usage != IGNORED) for task in tasks]
     return _assemble(
         names,
         IdIndex.build(rows.ids),
@@ -453,20 +454,37 @@ def _frame(header: Sequence[str], rows: _Records) -> dict[str, NDArray[np.object
     return {name: np.array(column, dtype=np.object_) for name, column in zip(header, columns, strict=True)}
 
 
-def _with_numeric_columns(task: Task, frame: Mapping[str, NDArray[np.object_]]) -> Task:
+def _with_numeric_columns(task: Task, frame: Mapping[str, NDArray[np.object_]], scored: Mask) -> Task:
     """Return the task with the columns whose predictions must be numbers.
 
-    These are numeric in the solution. An own metric expects numbers there, and an empty cell would be nan.
+    An own metric expects numbers where the truth has them; most metrics skip nan, so a file of empty cells
+    would be perfect. Only filled cells of scored rows decide: a hole in the truth must not end the check.
     """
     if task.custom is None:
         return task
-    is_number = GRAMMARS["number"].fault
-    numeric = {
-        name
-        for name in task.columns
-        if name in frame and not any(is_number(text) for text in frame[name].tolist())
-    }
+    numeric = {name for name in task.columns if name in frame and holds_numbers(frame[name][scored].tolist())}
     return replace(task, numeric=frozenset(numeric))
+
+
+def with_sample_numbers(solution: Solution, sample: Mapping[str, Sequence[str]]) -> Solution:
+    """Return the solution with more columns that must be numbers.
+
+    These are columns of an own metric whose truth, if any, holds no number, if every cell of the sample
+    submission is a number. Where the truth is in words, whole numbers may stand for labels; then one of the
+    sample's must have a fraction.
+    """
+    task, ids = solution.task, solution.id_columns
+    scored = {name: filled(column[solution.scored].tolist()) for name, column in solution.frame.items()}
+    others = [name for name in scored if name not in (*ids, USAGE_COLUMN, *task.columns)]
+    found = set(task.numeric)
+    for name in task.columns:
+        truth, cells = scored.get(name, []), sample.get(name, [])
+        if any(map(is_number, truth)) or not cells or not all(map(is_number, cells)) or holds_codes(cells):
+            continue
+        may_be_words = truth or any(not holds_numbers(scored[other]) for other in others)
+        if not may_be_words or any(float(cell) % 1.0 for cell in cells):
+            found.add(name)
+    return replace(solution, tasks=(replace(task, numeric=frozenset(found)), *solution.tasks[1:]))
 
 
 def _blank(column: Column, rows: Mask) -> Column:

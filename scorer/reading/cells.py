@@ -58,12 +58,17 @@ class Cells:
         return f"{noun}, {self.low:g} or more" if self.low > -LARGEST else noun
 
     @property
+    def is_number(self) -> bool:
+        """Return whether a cell must be a number, kept as such or as text."""
+        return self.kind in NUMERIC_KINDS or self.grammar == "number"
+
+    @property
     def may_be_empty(self) -> bool:
         """Return whether an empty cell is an answer.
 
         An empty list and a mask without pixels are; a missing number is not.
         """
-        return self.kind in ("list", "text")
+        return self.kind in ("list", "text") and not self.is_number
 
     def within(self, other: Cells) -> bool:
         """Return whether `other` allows the same cells with the same meaning."""
@@ -212,9 +217,7 @@ class ColumnBuilder:
         elif cells.kind == "flag" and canonical_label(text) in ("True", "False"):
             value = float(canonical_label(text) == "True")
         else:
-            bare = text.strip(SPACES)
-            not_finite = "NOT_FINITE" if _NOT_FINITE.fullmatch(bare) else "NOT_A_NUMBER"
-            return self._fault(not_finite if bare else "EMPTY_VALUE", row, text)
+            return self._fault(_no_number(text.strip(SPACES)), row, text)
         self._numbers[row] = value
         if cells.low <= value <= cells.high and abs(value) != math.inf:
             if cells.kind != "number" and value != math.floor(value):
@@ -244,10 +247,21 @@ class ColumnBuilder:
     def _put_text(self, row: int, text: str) -> None:
         bare = text.strip(SPACES)
         self._texts[row] = bare
-        if self.cells.grammar:
+        if self.cells.grammar == "number":
+            if _number_fault(bare):
+                self._fault(_no_number(bare), row, text)
+        elif self.cells.grammar:
             words = GRAMMARS[self.cells.grammar].fault(bare)
             if words:
                 self._fault("BAD_FORM", row, text, words)
+
+
+def _no_number(bare: str) -> str:
+    """Return the problem code of a text that is no finite number."""
+    if not bare:
+        return "EMPTY_VALUE"
+    not_finite = _NOT_FINITE.fullmatch(bare) or NUMBER.fullmatch(bare)
+    return "NOT_FINITE" if not_finite else "NOT_A_NUMBER"
 
 
 def split_tokens(text: str, separator: str) -> list[str]:

@@ -6,11 +6,13 @@ What is refused, which role reads which message, and where it runs.
 from __future__ import annotations
 
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import scorer
+from scorer import checkup
 from scorer.custom import MetricFailed
 from scorer.sandbox import levels, sandbox
 from tests.conftest import missing
@@ -260,6 +262,196 @@ def test_a_missing_value_is_refused_where_the_solution_has_numbers(
     (problem,) = refused(challenge, sent([*GUESS[:2], hole, *GUESS[3:]]))
     assert (problem.line, problem.id, problem.column) == (4, "3", "y")
     assert problem.code in ("BAD_FORM", "EMPTY_VALUE", "NOT_FINITE", "NOT_A_NUMBER")
+
+
+# --- what the truth leaves open -------------------------------------------------------------------
+
+PANDAS_MEAN = body("""
+    known = solution["y"].notna()
+    return float((solution.loc[known, "y"] - submission.loc[known, "y"]).abs().mean())
+    """)
+"""As most metrics are written: it leaves out nan on either side."""
+
+SIX = ["Public", "Public", "Public", "Private", "Private", "Ignored"]
+
+
+def holed(
+    write: Write, truth: list[str], *, params: str = "", program: str = PANDAS_MEAN
+) -> scorer.Challenge:
+    yaml = (
+        f"title: Own\nmetric: {{file: metric.py, greater_is_better: false{params}}}\n"
+        "submission: {id: id, columns: [y]}\n"
+    )
+    files = {"private/metric.py": program, "public/sample_submission.csv": sent(["0.5"] * 6, IDS[:6])}
+    return scorer.load(write(yaml, header=("id", "y", "Usage"), columns=(IDS[:6], truth, SIX), files=files))
+
+
+@pytest.mark.parametrize(
+    "truth",
+    [
+        ["1", "2", "", "4", "5", "6"],
+        ["1", "2", " ", "", "5", ""],
+        ["1", "2", "3", "4", "5", ""],
+        ["1", "2", "3", "4", "5", "unknown"],
+        ["1", "02", "3", "4", "5", "6"],
+    ],
+    ids=["a scored hole", "two holes", "an ignored hole", "an ignored word", "a leading zero"],
+)
+@pytest.mark.parametrize("complete", ["", ", complete_submission: true"])
+def test_one_cell_of_the_truth_does_not_end_the_check_of_a_column(
+    write: Write, truth: list[str], complete: str
+) -> None:
+    """Blank predictions passed, and pandas' mean left them out: a perfect score."""
+    challenge = holed(write, truth, params=complete)
+    for row in range(6):
+        for cell, code in {
+            "": "EMPTY_VALUE",
+            " ": "EMPTY_VALUE",
+            "abc": "NOT_A_NUMBER",
+            "1,5": "NOT_A_NUMBER",
+            "NaN": "NOT_FINITE",
+            "-inf": "NOT_FINITE",
+            "1e400": "NOT_FINITE",
+        }.items():
+            values = ["1.5"] * 6
+            values[row] = f'"{cell}"'
+            (problem,) = refused(challenge, sent(values, IDS[:6]))
+            assert (problem.code, problem.line, problem.id) == (code, row + 2, IDS[row])
+            assert problem.column == "y"
+
+
+@pytest.mark.parametrize("ignored", ["6", "", "unknown", "06", "1e400"])
+def test_a_truth_with_holes_scores_the_rows_that_have_one(write: Write, ignored: str) -> None:
+    challenge = holed(write, ["1", "2", "", "4", "5", ignored])
+    report = scorer.score(challenge, sent(["2", "5", "9", "4.5", "5", "0"], IDS[:6]).encode())
+    assert (report.public, report.private) == (2.0, 0.25)
+
+
+def test_a_prediction_beyond_int64_is_a_number(write: Write) -> None:
+    """It made the column text, and the metric failed."""
+    challenge = holed(write, ["1", "2", "3", "4", "5", "6"])
+    report = scorer.score(challenge, sent(["1", "2", "3", "4", "9" * 30, "6"], IDS[:6]).encode())
+    assert (report.public, report.private) == (0.0, 5e29)
+
+
+def test_the_self_test_tries_every_mistake_where_the_truth_has_holes(write: Write) -> None:
+    """With the check of cells switched off, as one hole did."""
+    challenge = holed(write, ["1", "2", "", "4", "", ""])
+    assert scorer.check(challenge).problems == ()
+    lenient = body("return float(pd.to_numeric(submission['y'], errors='coerce').abs().sum())")
+    for complete in ("", ", complete_submission: true"):
+        challenge = holed(write, ["1", "2", "", "4", "", ""], params=complete, program=lenient)
+        task = replace(challenge.task, numeric=frozenset())
+        unchecked = replace(challenge, solution=replace(challenge.solution, tasks=(task,)))
+        assert [problem.message for problem in scorer.check(unchecked).problems] == [
+            f"A submission with {what} was accepted." for what in ("a missing value", "a word", "a NaN")
+        ]
+
+
+def test_the_self_test_spoils_a_row_without_truth_too(write: Write) -> None:
+    challenge = holed(write, ["1", "2", "", "4", "", ""])
+    assert checkup._rows_to_spoil(challenge, "y") == [0, 2]
+
+
+def test_words_among_the_true_numbers_are_reported(write: Write) -> None:
+    program = body("return float(len(submission))")
+    found = scorer.check(holed(write, ["1", "NA", "3", "4", "5", "6"], program=program))
+    (problem,) = found.problems
+    assert (problem.code, problem.file) == ("NOT_A_NUMBER", "private/solution.csv")
+    assert 'Column y: "NA" (id 2)' in problem.message
+    found = scorer.check(holed(write, ["1", "cat", "3", "4", "5", "x"], program=program))
+    assert found.problems == ()
+    assert [notice.message for notice in found.notices if notice.code == "NOTICE_TEXT_COLUMN"] == [
+        'Column y: "cat" (id 2) is no number, so the column is text, and no cell of a submission is checked.'
+    ]
+
+
+@pytest.mark.parametrize(
+    ("truth", "guess", "checked"),
+    [("1", "0", True), ("1", "0.5", True), ("cat", "0", False), ("cat", "0.5", True), ("cat", "dog", False)],
+)
+def test_the_sample_shows_the_numbers_where_the_truth_has_another_name(
+    write: Write, truth: str, guess: str, checked: bool
+) -> None:
+    """A sample of whole numbers may also stand for labels."""
+    program = body("return float((submission['y'].astype(str) == '').sum())")
+    yaml = (
+        "title: Own\nmetric: {file: metric.py, greater_is_better: false}\n"
+        "submission: {id: id, columns: [y]}\n"
+    )
+    files = {"private/metric.py": program, "public/sample_submission.csv": sent([guess] * 5)}
+    home = write(yaml, header=("id", "t", "Usage"), columns=(IDS[:5], [truth] * 5, SPLIT), files=files)
+    spoilt = sent(["", "dog", guess, guess, guess])
+    if checked:
+        codes = [problem.code for problem in refused(scorer.load(home), spoilt)]
+        assert codes == ["EMPTY_VALUE", "NOT_A_NUMBER"]
+    else:
+        assert scorer.score(scorer.load(home), spoilt.encode()).public == 1.0
+
+
+# --- ids and labels that are no numbers -----------------------------------------------------------
+
+MERGED = body("""
+    both = solution.merge(submission, on=row_id_column_name, suffixes=("_true", "_sent"))
+    return float((both["y_true"] - both["y_sent"]).abs().sum())
+    """)
+SEEN = body("""
+    raise ParticipantVisibleError(f"{submission['id'].tolist()} {submission['y'].tolist()}"
+                                  f" {solution['y'].tolist()}")
+    """)
+
+
+def own(write: Write, ids: list[str], truth: list[str], program: str, params: str = "") -> scorer.Challenge:
+    yaml = (
+        f"title: Own\nmetric: {{file: metric.py, greater_is_better: false{params}}}\n"
+        "submission: {id: id, columns: [y]}\n"
+    )
+    files = {"private/metric.py": program, "public/sample_submission.csv": sent(["0"] * 4, ids)}
+    usage = ["Public", "Public", "Private", "Private"]
+    return scorer.load(write(yaml, header=("id", "y", "Usage"), columns=(ids, truth, usage), files=files))
+
+
+@pytest.mark.parametrize(
+    "ids",
+    [
+        ["7", "07", "8", "08"],
+        ["1.1", "1.10", "2.0", "2"],
+        ["12e4", "120e3", "5", "5.0"],
+        ["1e400", "2e400", "+1", "1"],
+        ["-0", "0", "9223372036854775808", "9223372036854775809"],
+    ],
+)
+@pytest.mark.parametrize("complete", ["", ", complete_submission: true"])
+def test_distinct_ids_stay_distinct_in_an_own_metric(write: Write, ids: list[str], complete: str) -> None:
+    """As floats two ids became equal, and the truth scored 10."""
+    challenge = own(write, ids, ["0", "10", "20", "30"], MERGED, complete)
+    report = scorer.score(challenge, sent(["0", "10", "20", "30"], ids).encode())
+    assert (report.public, report.private) == (0.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("ids", "seen"),
+    [
+        (["1", "-2", "30", "9223372036854775807"], "[1, -2]"),
+        (["0101", "0102", "0103", "0104"], "['0101', '0102']"),
+        (["1", "2", "3", "a"], "['1', '2']"),
+        (["1", "2", "3", "4.5"], "['1', '2']"),
+    ],
+)
+def test_ids_are_whole_numbers_or_the_texts_they_are(write: Write, ids: list[str], seen: str) -> None:
+    challenge = own(write, ids, ["5", "6", "7", "8"], SEEN)
+    (problem,) = refused(challenge, sent(["5", "6.5", "7", "8"], ids))
+    assert problem.message == f"{seen} [5.0, 6.5] [5, 6]"
+
+
+@pytest.mark.parametrize(
+    "truth", [["01234", "10115", "01234", "99999"], ["1", "2", "3", "99999999999999999999"]]
+)
+def test_labels_that_look_like_numbers_stay_texts(write: Write, truth: list[str]) -> None:
+    """Also where a file names none with a leading zero."""
+    challenge = own(write, ["1", "2", "3", "4"], truth, SEEN)
+    (problem,) = refused(challenge, sent(["10115"] * 4, ["1", "2", "3", "4"]))
+    assert problem.message == f"[1, 2] ['10115', '10115'] {truth[:2]}"
 
 
 def test_texts_reach_the_function_as_they_are(write: Write) -> None:
