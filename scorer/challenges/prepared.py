@@ -163,7 +163,10 @@ class _Files:
         if isinstance(column, Lists):
             self.array(name, column.codes)
             self.array(f"{name}-offsets", column.offsets)
-            return {"kind": "lists", "name": name}
+            if column.grades is None:
+                return {"kind": "lists", "name": name}
+            self.array(f"{name}-grades", column.grades)
+            return {"kind": "graded lists", "name": name}
         if column.dtype == np.object_:
             texts = pa.table({"text": pa.array(column.tolist(), type=pa.large_string())})
             pyarrow.feather.write_feather(texts, self._folder / f"{name}.arrow", compression="uncompressed")
@@ -177,6 +180,10 @@ class _Files:
             return Labels(self.load(name))
         if kind == "lists":
             return Lists(self.load(name), self.load(f"{name}-offsets"))
+        if kind == "graded lists":
+            return Lists(
+                self.load(name), self.load(f"{name}-offsets"), self.load(f"{name}-grades").astype(np.float64)
+            )
         if kind == "texts":
             table = pyarrow.feather.read_table(self._folder / f"{name}.arrow", memory_map=True)
             return np.array(table["text"].to_pylist(), dtype=np.object_)

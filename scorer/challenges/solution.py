@@ -107,7 +107,12 @@ def concatenate(columns: Sequence[Column]) -> Column:
         lists = [column for column in columns if isinstance(column, Lists)]
         lengths = np.concatenate([column.lengths for column in lists])
         offsets = np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)
-        return Lists(np.concatenate([column.codes for column in lists]), offsets)
+        grades = [column.grades for column in lists if column.grades is not None]
+        return Lists(
+            np.concatenate([column.codes for column in lists]),
+            offsets,
+            np.concatenate(grades) if grades else None,
+        )
     return np.concatenate([column for column in columns if isinstance(column, np.ndarray)])
 
 
@@ -187,8 +192,16 @@ def truth_as_predictions(solution: Solution, task: int = 0) -> dict[str, Column]
             ]
         elif not alike:
             return None
+        truth = [_best_first(column) for column in truth]
         columns.update(zip(part.columns, truth, strict=True))
     return columns if solution.tasks[task].parts else None
+
+
+def _best_first(column: Column) -> Column:
+    """Return graded items by falling grade, without the grades."""
+    if not isinstance(column, Lists) or column.grades is None:
+        return column
+    return Lists(column.codes[np.lexsort((-column.grades, column.rows))], column.offsets)
 
 
 def split_groups(groups: Labels, rows: NDArray[np.intp]) -> list[NDArray[np.intp]]:

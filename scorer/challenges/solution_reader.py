@@ -496,7 +496,11 @@ def _blank(column: Column, rows: Mask) -> Column:
     if isinstance(column, Lists):
         lengths = np.where(rows, 0, column.lengths)
         kept = ~rows[column.rows]
-        return Lists(column.codes[kept], np.concatenate(([0], np.cumsum(lengths))).astype(np.int64))
+        return Lists(
+            column.codes[kept],
+            np.concatenate(([0], np.cumsum(lengths))).astype(np.int64),
+            None if column.grades is None else column.grades[kept],
+        )
     blank = column.copy()
     blank[rows] = "" if column.dtype == np.object_ else np.nan
     return blank

@@ -78,7 +78,11 @@ class Part:
         split, take = self.modifiers.split, self.modifiers.take
         if split is None or cells.kind in NUMERIC_KINDS or cells.grammar:
             return cells
-        return Cells("label", split=split, take=take) if take else Cells("list", split=split)
+        return (
+            Cells("label", split=split, take=take)
+            if take
+            else Cells("list", split=split, graded=cells.graded)
+        )
 
     def transformed(self, value: float) -> float:
         low, high = self.metric.bounds_for(self.parameters)

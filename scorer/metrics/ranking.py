@@ -6,8 +6,6 @@ challenge has a million of them, with a dozen items each.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -15,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from scorer.metrics.registry import LIST, WHOLE, Classes, RowFault, metric, spelt
+from scorer.metrics.registry import GRADED, LIST, WHOLE, RowFault, metric, spelt
 from scorer.reading.columns import FloatArray, Lists
 
 IntArray = NDArray[np.int64]
@@ -259,24 +257,27 @@ def precision_at_k(truth: Lists, predicted: Lists, *, k: _FirstK = None) -> Floa
 
 @metric(
     "ndcg_at_k",
-    version=1,
+    version=2,
     greater_is_better=True,
     bounds=(0.0, 1.0),
     kind="labels",
     cells=LIST,
+    truth=lambda parameters: GRADED if parameters.graded else LIST,
     finish="mean",
     convention=f"""Gains are divided by log2(1 + place), and the sum by that of the best order of the true
     items, of which also only k count. Every true item has grade 1; with graded: true the solution writes
-    item:grade, as in "b:3 a:1", best first, and an item without a grade has 1. The gain is the grade
-    (linear: scikit-learn) or 2^grade - 1 (exponential: Kaggle, LightGBM). The participant gives an order,
-    so there are no ties to break. An item named twice counts once, in the solution with its first grade.
-    {_EMPTY_TRUTH}""",
+    item:grade, as in "b:3 a:0.5 c", in any order. The last colon begins the grade, a finite number of 0 or
+    more in any spelling of numbers; an item without a colon has grade 1, and an item that has a colon itself
+    needs a grade, as in chr1:100:2. Anything else is refused in the solution. A submission has no grades: its
+    items are compared whole, so b:3 there is not b. The gain is the grade (linear: scikit-learn) or 2^grade -
+    1 (exponential: Kaggle, LightGBM; only ratios within a row count, so no grade is too large). The
+    participant gives an order, so there are no ties to break. An item named twice counts once, in the
+    solution with its first grade. A row whose grades are all 0 scores 0. {_EMPTY_TRUTH}""",
 )
 def ndcg_at_k(
     truth: Lists,
     predicted: Lists,
     *,
-    classes: Classes,
     k: _FirstK = None,
     gain: Annotated[
         Literal["linear", "exponential"],
@@ -286,8 +287,8 @@ def ndcg_at_k(
     graded: Annotated[
         bool,
         Field(
-            description="Items are written item:grade, the grade being a number from 0 to below 1000; "
-            "in a submission a grade means nothing."
+            description="The solution writes its items as item:grade, the grade being a number of 0 or more; "
+            "a submission names items only."
         ),
     ] = False,
 ) -> FloatArray:
@@ -295,11 +296,10 @@ def ndcg_at_k(
 
     Higher is better, 1 is perfect.
     """
-    grades = np.ones(len(truth.codes))
-    if graded:
-        truth, predicted, grades = _without_grades(truth, predicted, classes.names)
     hits = _hits(truth, predicted, k)
-    gains = np.exp2(grades) - 1.0 if gain == "exponential" else grades
+    gains = np.ones(len(truth.codes))  # of grade 1, in either form
+    if graded and truth.grades is not None:
+        gains = _gains(truth, truth.grades, gain)
     rows, ideal = truth.rows[hits.distinct], gains[hits.distinct]
     ideal = ideal[np.lexsort((-ideal, rows))]
     places = _numbered(rows, hits.n_true)
@@ -310,24 +310,33 @@ def ndcg_at_k(
     return _ratio(np.bincount(hits.rows, weights=discounted, minlength=len(truth)), best)
 
 
-_GRADED = re.compile(r"(.+):(\d{1,3}(?:\.\d{1,9})?)", re.ASCII)
-"""Below 1000, for 2**1000 is still a number."""
+def _gains(truth: Lists, grades: FloatArray, gain: str) -> FloatArray:
+    """Return the gain of each true token, scaled by a power of two per row.
+
+    Only ratios within a row count. Without the scale 2^1024 and the sum of grades of 1e308 are infinite; it
+    changes no digit of the ratio.
+    """
+    rows = truth.rows
+    largest = np.zeros(len(truth))
+    np.maximum.at(largest, rows, grades)
+    if gain == "exponential":
+        shift = np.where(largest >= _LARGE_GRADE, np.floor(largest), 0.0)[rows]
+        # Near 0 the difference would lose the digits of 2^grade.
+        gains = np.where(
+            grades < 0.5, np.expm1(grades * np.log(2.0)), np.exp2(grades - shift) - np.exp2(-shift)
+        )
+        small = (grades < 0.5) & (shift > 0.0)
+        gains[small] = 0.0  # beside 2^1000 there is no digit of it left
+        largest = np.zeros(len(truth))
+        np.maximum.at(largest, rows, gains)
+    else:
+        gains = grades
+    _, exponents = np.frexp(largest)
+    return np.asarray(np.ldexp(gains, -exponents[rows]), dtype=np.float64)
 
 
-def _without_grades(truth: Lists, predicted: Lists, names: Sequence[str]) -> tuple[Lists, Lists, FloatArray]:
-    """Return both lists by item, and the grade of each true token."""
-    items = np.zeros(len(names), dtype=np.int32)
-    grades = np.ones(len(names))
-    numbers: dict[str, int] = {}
-    for code in np.unique(np.concatenate((truth.codes, predicted.codes))).tolist():
-        found = _GRADED.fullmatch(names[code])
-        items[code] = numbers.setdefault(found[1] if found else names[code], len(numbers))
-        grades[code] = float(found[2]) if found else 1.0
-    return (
-        Lists(items[truth.codes], truth.offsets),
-        Lists(items[predicted.codes], predicted.offsets),
-        grades[truth.codes],
-    )
+_LARGE_GRADE = 1000.0
+"""Below it 2^grade is a number, and so is the sum of any row."""
 
 
 def _order_faults(predicted: Lists, _: Any, *, truth: Lists, **__: Any) -> list[RowFault]:

@@ -39,6 +39,7 @@ PROBABILITY = Cells("number", low=0.0, high=1.0)
 FLAG = Cells("flag", low=0.0, high=1.0)
 LABEL = Cells("label")
 LIST = Cells("list")
+GRADED = Cells("list", graded=True)
 TEXT = Cells("text")
 RLE = Cells("text", grammar="rle")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Literal
 
@@ -39,6 +39,8 @@ class Cells:
     """For labels: the first token of a list is the label."""
     grammar: str = ""
     """For text: the name of one of `GRAMMARS`, which every cell must follow."""
+    graded: bool = False
+    """For lists: every token is item:grade; see `graded_item`."""
 
     @property
     def words(self) -> str:
@@ -46,6 +48,8 @@ class Cells:
         between = "spaces" if self.split == " " else f'"{self.split}"'
         if self.kind == "label":
             return f"labels separated by {between}, best first" if self.take else "a class label (text)"
+        if self.kind == "list" and self.graded:
+            return f"a list of items with grades, item:grade, separated by {between}"
         if self.kind == "list":
             return f"a list of labels separated by {between}"
         if self.kind == "text":
@@ -178,6 +182,7 @@ class ColumnBuilder:
     _texts: np.ndarray[tuple[int], np.dtype[np.object_]] = field(init=False)
     _codes: np.ndarray[tuple[int], np.dtype[np.int32]] = field(init=False)
     _lists: list[list[int]] = field(init=False)
+    _grades: list[list[float]] = field(init=False)
     put: Callable[[int, str], None] = field(init=False)
     """Read one cell into its row."""
 
@@ -191,7 +196,8 @@ class ColumnBuilder:
             self.put = self._put_label
         elif kind == "list":
             self._lists = [[] for _ in range(self.n_rows)]
-            self.put = self._put_list
+            self._grades = [[] for _ in range(self.n_rows)]
+            self.put = self._put_graded if self.cells.graded else self._put_list
         else:
             self._texts = np.full(self.n_rows, "", dtype=np.object_)
             self.put = self._put_text
@@ -202,7 +208,14 @@ class ColumnBuilder:
             return self._numbers
         if kind == "label":
             return Labels(self._codes)
-        return Lists.build(self._lists) if kind == "list" else self._texts
+        if kind != "list":
+            return self._texts
+        lists = Lists.build(self._lists)
+        if not self.cells.graded:
+            return lists
+        return replace(
+            lists, grades=np.array([grade for row in self._grades for grade in row], dtype=np.float64)
+        )
 
     def _fault(self, code: str, row: int, text: str, words: str | None = None) -> None:
         if code in self.faults:
@@ -244,6 +257,21 @@ class ColumnBuilder:
         code = self.vocabulary.code
         self._lists[row] = [code(token) for token in split_tokens(text, self.cells.split)]
 
+    def _put_graded(self, row: int, text: str) -> None:
+        found: list[tuple[str, float]] = []
+        before = ""
+        for token in split_tokens(text, self.cells.split):
+            item = graded_item(token)
+            words = item if isinstance(item, str) else _part_of_a_grade(token, before)
+            if words is not None:
+                return self._fault("BAD_FORM", row, text, words)
+            assert not isinstance(item, str)
+            found.append(item)
+            before = token
+        self._lists[row] = [self.vocabulary.code(name) for name, _ in found]
+        self._grades[row] = [grade for _, grade in found]
+        return None
+
     def _put_text(self, row: int, text: str) -> None:
         bare = text.strip(SPACES)
         self._texts[row] = bare
@@ -271,6 +299,47 @@ def split_tokens(text: str, separator: str) -> list[str]:
     """
     tokens = (canonical_label(token) for token in text.split(separator))
     return [token for token in tokens if token]
+
+
+def graded_item(token: str) -> tuple[str, float] | str:
+    """Return the item and the grade of "item:grade", or what is wrong.
+
+    The last colon begins the grade. A token without a colon has grade 1. The item is in the spelling of
+    labels, as it is where a submission names it.
+    """
+    name, colon, grade = token.rpartition(":")
+    if not colon:
+        return token, 1.0
+    item = canonical_label(name)
+    if not item:
+        return f'has "{show(token)}", a grade without an item'
+    if not grade.strip(SPACES):
+        return f'has "{show(token)}", whose grade is empty; write item:grade'
+    if not NUMBER.fullmatch(grade):
+        hint = _hint(grade.strip(SPACES)) or f"; an item that has a colon needs a grade too, {show(token)}:1"
+        return f'has "{show(token)}", whose grade "{show(grade)}" is not a number{hint}'
+    value = float(grade)
+    if value < 0.0 or value == math.inf:
+        what = "is negative; grades are 0 or more" if value < 0.0 else "is too large for a number"
+        return f'has "{show(token)}", whose grade {what}'
+    return item, value + 0.0  # not -0.0
+
+
+def may_be_part_of_a_grade(token: str) -> bool:
+    """Return whether a token without a grade looks like the rest of one, as in "x:50 %"."""
+    bare = ":" not in token and not any(character.isalnum() for character in token)
+    return bare or NUMBER.fullmatch(token) is not None
+
+
+def _part_of_a_grade(token: str, before: str) -> str | None:
+    """Return what is wrong with a token that seems to belong to the grade before it.
+
+    After "101:3" a bare 102 is an item; after "x:1" a bare 5 is rather the rest of "1,5" or "1 500".
+    """
+    item, colon, _ = before.rpartition(":")
+    if not colon or not may_be_part_of_a_grade(token) or (token.isdecimal() and NUMBER.fullmatch(item)):
+        return None
+    return f'has "{show(token)}" after "{show(before)}"; if it is an item, write {show(token)}:1'
 
 
 def canonical_label(text: str) -> str:

@@ -21,7 +21,15 @@ import pyarrow.compute
 import pyarrow.csv
 from numpy.typing import NDArray
 
-from scorer.reading.cells import GRAMMARS, NUMERIC_KINDS, Cells, canonical_label, split_tokens
+from scorer.reading.cells import (
+    GRAMMARS,
+    NUMERIC_KINDS,
+    Cells,
+    canonical_label,
+    graded_item,
+    may_be_part_of_a_grade,
+    split_tokens,
+)
 from scorer.reading.columns import Column, FloatArray, Labels, Lists, TextArray, Vocabulary
 from scorer.reading.ids import canonical_numbers, string_buffers
 from scorer.reading.parquet import as_text, is_out_of_memory
@@ -471,7 +479,7 @@ def _maker(cells: Cells, vocabulary: Vocabulary | None) -> Callable[[Any], Colum
     if cells.kind == "text":
         return lambda texts: _checked_texts(texts.to_pylist(), cells)
     assert vocabulary is not None
-    return _LabelMaker(cells, vocabulary) if cells.kind == "label" else _ListMaker(vocabulary)
+    return _LabelMaker(cells, vocabulary) if cells.kind == "label" else _ListMaker(cells, vocabulary)
 
 
 class _LabelMaker:
@@ -493,14 +501,29 @@ class _LabelMaker:
 
 
 class _ListMaker:
-    def __init__(self, vocabulary: Vocabulary) -> None:
-        self._vocabulary = vocabulary
+    def __init__(self, cells: Cells, vocabulary: Vocabulary) -> None:
+        self._cells, self._vocabulary = cells, vocabulary
 
     def __call__(self, lists: tuple[pa.DictionaryArray, NDArray[np.int64]]) -> Lists:
         array, offsets = lists
         names = [canonical_label(text) for text in array.dictionary.to_pylist()]
+        graded = [_graded(name) for name in names] if self._cells.graded else []
+        names = [item for item, _ in graded] if graded else names
         by_index = np.array([self._vocabulary.code(name) if name else -1 for name in names], dtype=np.int32)
         codes = by_index[array.indices.to_numpy()]
         kept = codes >= 0
         n_kept = np.concatenate(([0], np.cumsum(kept)))
-        return Lists(codes[kept], n_kept[offsets].astype(np.int64))
+        grades = None
+        if self._cells.graded:
+            by_grade = np.array([grade for _, grade in graded], dtype=np.float64)
+            grades = by_grade[array.indices.to_numpy()][kept]
+        return Lists(codes[kept], n_kept[offsets].astype(np.int64), grades)
+
+
+def _graded(token: str) -> tuple[str, float]:
+    item = graded_item(token)
+    if not token:
+        return "", 0.0
+    if isinstance(item, str) or may_be_part_of_a_grade(token):
+        raise NotColumnar("a token that may be no item with a grade")
+    return item

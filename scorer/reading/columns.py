@@ -77,6 +77,8 @@ class Lists:
     codes: CodeArray
     offsets: NDArray[np.int64]
     """Shape (n_rows + 1,), starting with 0."""
+    grades: FloatArray | None = None
+    """Of each token, shape of `codes`, where the column holds graded items."""
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -100,7 +102,8 @@ class Lists:
         lengths = self.lengths[picked]
         offsets = np.concatenate(([0], np.cumsum(lengths)))
         starts = np.repeat(self.offsets[:-1][picked] - offsets[:-1], lengths)
-        return Lists(self.codes[starts + np.arange(offsets[-1])], offsets)
+        at = starts + np.arange(offsets[-1])
+        return Lists(self.codes[at], offsets, None if self.grades is None else self.grades[at])
 
     def of(self, row: int) -> CodeArray:
         return self.codes[self.offsets[row] : self.offsets[row + 1]]

@@ -30,9 +30,9 @@ NAMED = st.one_of(st.lists(st.one_of(ITEM, st.sampled_from("xyz")), max_size=12)
 LISTS = frames(st.tuples(TRUE, NAMED))
 GRADED = frames(
     st.tuples(
-        st.dictionaries(ITEM, st.sampled_from(["0", "0.5", "1", "2", "3", "3"]), min_size=1, max_size=6).map(
-            lambda grades: [f"{item}:{grade}" for item, grade in {**grades, "i": "1"}.items()]
-        ),
+        st.dictionaries(
+            ITEM, st.sampled_from(["0", ".5", "1e0", "2", "3.0", "3"]), min_size=1, max_size=6
+        ).map(lambda grades: [f"{item}:{grade}" for item, grade in {**grades, "i": "1"}.items()]),
         NAMED,
     )
 )
@@ -94,7 +94,8 @@ def ndcg(truth: list[str], named: list[str | None], k: int = 10**9, *, exponenti
 
 def best_first(solution: pd.DataFrame, submission: pd.DataFrame) -> pd.DataFrame:
     def order(text: str) -> str:
-        return " ".join(sorted(text.split(), key=lambda token: -float(token.partition(":")[2])))
+        tokens = sorted(text.split(), key=lambda token: -float(token.partition(":")[2]))
+        return " ".join(token.partition(":")[0] for token in tokens)  # a submission has no grades
 
     return submission.assign(y=solution["y"].map(order))
 
