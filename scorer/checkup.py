@@ -17,6 +17,7 @@ import numpy as np
 
 from scorer.challenges.challenge import Challenge
 from scorer.challenges.definition import DEFINITION_FILE, SAMPLE_FILE, Example
+from scorer.challenges.size_limit import ordinary_bytes
 from scorer.challenges.solution import FILE as SOLUTION_FILE
 from scorer.challenges.solution import truth_as_predictions
 from scorer.challenges.solution_checks import classes_missing_in_split
@@ -30,7 +31,7 @@ from scorer.sandbox import levels, sandbox
 from scorer.scoring import evaluate, score
 from scorer.submission.reader import align, read_complete, read_submission
 from scorer.submission.sinks import Collected
-from scorer.wording import ID_JOINT, show, show_id
+from scorer.wording import ID_JOINT, megabytes, show, show_id
 
 _TOLERANCE = 5e-5
 """Of an expected score: what writing it with four decimals leaves open."""
@@ -129,6 +130,7 @@ def check(
     step("files")
     _check_files(challenge, found)
     _check_classes(challenge, found)
+    _check_limits(challenge, found)
     if challenge.task.custom is not None:
         step("isolation")
         _check_isolation(found)
@@ -213,6 +215,27 @@ def _check_isolation(found: _Findings) -> None:
         found.notice("NOTICE_ISOLATION", words)
     else:
         found.problem("SANDBOX_TOO_WEAK", levels.too_weak(isolation))
+
+
+def _check_limits(challenge: Challenge, found: _Findings) -> None:
+    """Report a stated limit that an ordinary file would exceed."""
+    sample = challenge.folder / SAMPLE_FILE
+    ordinary = max(
+        ordinary_bytes(challenge.task, challenge.solution.ids),
+        sample.stat().st_size if sample.is_file() else 0,
+    )
+    upload_mb = challenge.competition.max_upload_mb
+    stated = (
+        ("submission.max_bytes", challenge.max_bytes),
+        ("competition.max_upload_mb", None if upload_mb is None else int(upload_mb * 1e6)),
+    )
+    for name, limit in stated:
+        if limit is not None and limit < ordinary:
+            found.notice(
+                "NOTICE_SMALL_LIMIT",
+                f"{name} allows {megabytes(limit)}; a file with every digit of every number has up to "
+                f"{megabytes(ordinary)} and would be refused.",
+            )
 
 
 def _check_classes(challenge: Challenge, found: _Findings) -> None:

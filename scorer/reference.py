@@ -117,6 +117,7 @@ CHALLENGE_CODES: Mapping[str, str] = MappingProxyType(
         "NOTICE_ISOLATION": "How well this machine isolates the organiser's own metric.",
         "NOTICE_TEXT_COLUMN": "An own metric's truth has words among numbers, so it is unchecked text.",
         "NOTICE_TRUTH_NOT_BEST": "The truth itself cannot reach the best score: some true lists are empty.",
+        "NOTICE_SMALL_LIMIT": "The stated limit is below an ordinary file, with every digit of every number.",
         "NOTICE_CLASS_NOT_IN_SPLIT": "A class has rows in one split only, which this metric permits.",
     }
 )

@@ -66,6 +66,9 @@ def publish(
     mine = ChallengeVersion.challenge_id == row.id
     known = session.scalar(select(ChallengeVersion).where(mine, ChallengeVersion.digest == challenge.digest))
     if known is not None:
+        # The default limit follows from the task and the program, which may be newer than the version.
+        submission = {**known.manifest["submission"], "max_bytes": manifest["submission"]["max_bytes"]}
+        known.manifest = {**known.manifest, "submission": submission}
         return Published(known, is_new=False)
     last = session.scalar(select(func.max(ChallengeVersion.number)).where(mine)) or 0
     version = ChallengeVersion(

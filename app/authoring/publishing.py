@@ -110,10 +110,11 @@ def _store_folds(challenge: scorer.Challenge, storage: Storage) -> dict[str, Any
     """Store the folds for out-of-fold predictions, or return why not."""
     # Imported here because it needs pandas and scikit-learn: every command imports this module, and few
     # publish.
-    from scorer.folds import CannotScoreTrain, assign, to_csv, train_solution
+    from scorer.challenges.size_limit import train_file_max_bytes
+    from scorer.folds import TRAIN_FILE, CannotScoreTrain, assign, to_csv, train_solution
 
     try:
-        train_solution(challenge)
+        train = train_solution(challenge)
         folds = assign(challenge)
     except CannotScoreTrain as reason:
         return {"why": str(reason)}
@@ -121,7 +122,16 @@ def _store_folds(challenge: scorer.Challenge, storage: Storage) -> dict[str, Any
     with storage.receive(len(content)) as incoming:
         incoming.write(content)
         blob = incoming.keep()
-    return {"sha256": blob.sha256, "size": blob.size_bytes, "strategy": folds.strategy, "words": folds.words}
+    table_bytes = (challenge.folder / TRAIN_FILE).stat().st_size
+    return {
+        "sha256": blob.sha256,
+        "size": blob.size_bytes,
+        "strategy": folds.strategy,
+        "words": folds.words,
+        "max_bytes": train_file_max_bytes(
+            challenge.max_bytes, train.task, train.ids, table_bytes=table_bytes
+        ),
+    }
 
 
 def _override_reasons(checked: scorer.CheckResult, overrides: Mapping[str, str]) -> dict[str, str]:

@@ -204,6 +204,23 @@ class Competition(Base):
 
     version: Mapped[ChallengeVersion] = relationship(lazy="joined", innerjoin=True)
 
+    @property
+    def upload_limit_bytes(self) -> int:
+        """Return the size above which a file is refused, on arrival or by the scorer.
+
+        The scorer's limit is that of the unpacked file, which no packed file may exceed either.
+        """
+        return self._limited_by("submission")
+
+    @property
+    def train_file_limit_bytes(self) -> int:
+        """Return the same for train files."""
+        return self._limited_by("folds")
+
+    def _limited_by(self, part: str) -> int:
+        unpacked = (self.version.manifest.get(part) or {}).get("max_bytes")
+        return min(self.max_upload_bytes, unpacked or self.max_upload_bytes)
+
     def phase(self, now: datetime) -> Phase:
         if now < self.opens_at:
             return Phase.UPCOMING

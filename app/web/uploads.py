@@ -143,7 +143,7 @@ def take(
         competition = competitions.by_slug(session, slug)
         key = _idempotency_key()
         known = submissions.admit(session, competition, user, received_at=received_at, idempotency_key=key)
-    with _slot(user), receiving(parts().storage, competition.max_upload_bytes) as upload:
+    with _slot(user), receiving(parts().storage, competition.upload_limit_bytes) as upload:
         if check_form is not None:
             check_form()
         if known is not None and known != upload.incoming.sha256:
@@ -204,7 +204,7 @@ def take_train_file(
     with parts().database.read() as session:
         user = identify(session, db.now(session))
         _, competition = _own(session, user, submission_id)
-    with _slot(user), receiving(parts().storage, competition.max_upload_bytes) as upload:
+    with _slot(user), receiving(parts().storage, competition.train_file_limit_bytes) as upload:
         if check_form is not None:
             check_form()
         # Before it is kept: a file refused later stays on the disk, and these files cost no quota.

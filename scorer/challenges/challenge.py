@@ -41,13 +41,14 @@ from scorer.challenges.folder import belonging_files, file_sha256, folder_digest
 from scorer.challenges.prepared import open_ as open_prepared
 from scorer.challenges.prepared import save as save_prepared
 from scorer.challenges.publication import PublicFile, describe_public
+from scorer.challenges.size_limit import max_bytes
 from scorer.challenges.solution import FILE as SOLUTION_FILE
 from scorer.challenges.solution import Solution
 from scorer.challenges.solution_reader import prepare_table, with_sample_numbers
 from scorer.challenges.task import Task
 from scorer.challenges.task_reader import metric_problems, read_tasks
 from scorer.reading.source import UnreadableTable
-from scorer.reading.tables import MIN_UNPACKED_BYTES, SPACES, Table, is_blank, open_table
+from scorer.reading.tables import SPACES, Table, is_blank, open_table
 from scorer.report import InvalidChallenge, Problem
 
 MAX_SOLUTION_BYTES = 4_000_000_000
@@ -250,7 +251,8 @@ def load(folder: Path | str, *, digest: str | None = None, prepared: Path | None
         description=read_text(description) if description.is_file() else "",
         source=definition.source,
         columns=solution.task.columns,
-        max_bytes=definition.submission.max_bytes or max(MIN_UNPACKED_BYTES, 4 * typical_bytes + 1_000_000),
+        max_bytes=definition.submission.max_bytes
+        or max_bytes(solution.task, solution.ids, typical_bytes=typical_bytes),
         competition=definition.competition,
         split=definition.split,
         examples=tuple(definition.examples),

@@ -64,7 +64,7 @@ class SubmissionForm(_Part):
     parquet: bool = False
     """Whether Parquet files are accepted beside CSV."""
     max_bytes: Annotated[int, Field(ge=1000)] | None = None
-    """Of the unpacked file; default: 4 times the sample submission and 1 MB, at least 10 MB."""
+    """Of the unpacked file; default: twice the size of a file with every digit of every number."""
 
 
 class CompetitionDefaults(_Part):

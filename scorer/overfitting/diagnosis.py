@@ -16,9 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scorer.challenges.challenge import Challenge
+from scorer.challenges.size_limit import train_file_max_bytes
 from scorer.challenges.solution import Solution, part_predicted, part_truth
 from scorer.folds import TRAIN_FILE, CannotScoreTrain, Folds, assign, train_solution
 from scorer.reading.columns import FloatArray, Labels, Vocabulary, take
+from scorer.reading.ids import IdIndex
 from scorer.report import InvalidSubmission, Problem
 from scorer.resampling.resampling import standard_error
 from scorer.resampling.units import Aligned, NotResampled, value
@@ -138,15 +140,16 @@ def score_oof(
     """
     folds = assign(challenge) if folds is None else folds
     train = train_solution(challenge, without=folds.train_only)
+    ids = IdIndex.build(folds.ids)
     try:
-        aligned = _read(challenge, train, source)
+        aligned = _read(challenge, train, source, ids)
     except InvalidSubmission as error:
         unknown = any(problem.code in ("UNKNOWN_IDS", "ID_FORMAT") for problem in error.problems)
         if not folds.train_only or not unknown:
             raise
         # The file may also hold rows of fold 0; then it must hold all of them.
         train = train_solution(challenge)
-        aligned = _read(challenge, train, source)
+        aligned = _read(challenge, train, source, ids)
     return _scored(train, aligned, folds, seed)
 
 
@@ -156,7 +159,7 @@ def score_train(challenge: Challenge, source: Path | bytes, *, seed: int = 0) ->
     Raises like `score_oof`.
     """
     train = train_solution(challenge)
-    return _scored(train, _read(challenge, train, source), None, seed)
+    return _scored(train, _read(challenge, train, source, train.ids), None, seed)
 
 
 def share_same(train: OwnRows, oof: OwnRows) -> float:
@@ -182,11 +185,13 @@ def share_same(train: OwnRows, oof: OwnRows) -> float:
     return float(same.mean())
 
 
-def _read(challenge: Challenge, train: Solution, source: Path | bytes) -> Aligned:
+def _read(challenge: Challenge, train: Solution, source: Path | bytes, ids: IdIndex) -> Aligned:
+    """Read a train file; `ids`, all of train.csv, bound its size."""
     kept = Collected(len(train.ids))
     size = (challenge.folder / TRAIN_FILE).stat().st_size
+    limit = train_file_max_bytes(challenge.max_bytes, train.task, ids, table_bytes=size)
     try:
-        read_submission(source, train, kept, max_bytes=max(challenge.max_bytes, 4 * size + 1_000_000))
+        read_submission(source, train, kept, max_bytes=limit)
     except InvalidSubmission as error:
         raise InvalidSubmission([_about_train(problem) for problem in error.problems], error.total) from None
     return Aligned(kept.columns(), kept.vocabulary)

@@ -100,6 +100,11 @@ class IdIndex:
     def __contains__(self, text: str) -> bool:
         return self.get(text) is not None
 
+    @property
+    def longest_bytes(self) -> int:
+        """Return the length of the longest id, in bytes."""
+        return self._keys.longest_bytes() if len(self) else 0
+
     def text(self, row: int) -> str:
         """The id of a row."""
         return self._keys.text(row)
@@ -303,6 +308,9 @@ class _Numbers:
     def __len__(self) -> int:
         return len(self._numbers)
 
+    def longest_bytes(self) -> int:
+        return max(len(str(int(bound))) for bound in (self._numbers.min(), self._numbers.max()))
+
     def text(self, row: int) -> str:
         return str(int(self._numbers[row]))
 
@@ -372,6 +380,9 @@ class _Texts:
         self._key_one = (seed, first, second)
         self._slots = _Slots(arrays["slots"], len(self._starts) - len(arrays["long"]))
         self._long = {self._bytes(row): row for row in arrays["long"].tolist()}
+
+    def longest_bytes(self) -> int:
+        return int((self._records[self._starts] & self._LENGTH).max())
 
     @classmethod
     def build(cls, texts: pa.Array) -> dict[str, NDArray[Any]]:

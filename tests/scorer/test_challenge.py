@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import scorer
+from scorer.reading.ids import IdIndex
 from tests.scorer.conftest import IDS, TRUTH, USAGE, YAML, Write, csv_text
 
 
@@ -372,3 +373,47 @@ def test_a_column_named_like_a_number_keeps_its_name(write: Write) -> None:
     yaml = YAML.replace("[target]", "[1e3, 007]").replace("log_loss", "rmse")
     folder = write(yaml, header=("id", "1e3", "007", "Usage"), columns=(IDS, TRUTH, TRUTH, USAGE))
     assert scorer.load(folder).columns == ("1e3", "007")
+
+
+def ten_classes(folder: Path, n_rows: int, cell: str) -> scorer.Challenge:
+    names = [f"c{i}" for i in range(10)]
+    ids = [str(i) for i in range(n_rows)]
+    for inside in ("public", "private"):
+        (folder / inside).mkdir(parents=True)
+    (folder / "challenge.yaml").write_text(
+        f"metric: log_loss\nsubmission: {{id: id, columns: [{', '.join(names)}]}}\n"
+    )
+    sample = csv_text(("id", *names), ids, *[[cell] * n_rows] * 10)
+    (folder / "public/sample_submission.csv").write_text(sample)
+    solution = csv_text(("id", "label", "Usage"), ids, ["c1"] * n_rows, ["Public", "Private"] * (n_rows // 2))
+    (folder / "private/solution.csv").write_text(solution)
+    return scorer.load(folder)
+
+
+def test_a_file_with_all_digits_is_accepted_however_short_the_sample_is(tmp_path: Path) -> None:
+    # A sample of 0.1 in 60,000 x 10 cells made a limit of 12 MB, and df.to_csv writes 12.3 MB.
+    n = 60_000
+    challenge = ten_classes(tmp_path / "short", n, "0.1")
+    cells = [["0.10000000000000001234"] * n] * 10
+    names = [f"c{i}" for i in range(10)]
+    data = csv_text(("id", *names), [str(i) for i in range(n)], *cells).encode()
+    assert len(data) > 13_000_000
+    assert scorer.score(challenge, data).public == pytest.approx(np.log(10))
+    longer = ten_classes(tmp_path / "long", n, "0.1000000000000000055511151231257827")
+    assert longer.max_bytes == challenge.max_bytes, "how the sample is spelt does not matter"
+
+
+@pytest.mark.parametrize(("ids", "longest"), [(["7", "-123"], 4), (["a", "caf\u00e9" * 20], 100), ([], 0)])
+def test_the_longest_id_is_measured_in_bytes(ids: list[str], longest: int) -> None:
+    assert IdIndex.build(ids).longest_bytes == longest
+
+
+@pytest.mark.parametrize("metric", ["{name: ndcg_at_k, k: 3}", "dice", "accuracy"])
+def test_the_limit_of_cells_that_are_no_numbers_grows_with_the_sample(write: Write, metric: str) -> None:
+    sample = csv_text(("id", "target"), IDS, ["1 2 " * 50_000] * 20)
+    folder = write(YAML.replace("log_loss", metric), files={"public/sample_submission.csv": sample})
+    if metric == "dice":
+        (folder / "private/solution.csv").write_text(
+            csv_text(("id", "target", "Usage"), IDS, ["1 2"] * 20, USAGE)
+        )
+    assert scorer.load(folder).max_bytes >= 4 * len(sample) + 1_000_000

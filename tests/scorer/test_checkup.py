@@ -135,6 +135,26 @@ def test_a_missing_optional_file_is_a_notice(write: Write) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("more", "key"),
+    [
+        ("submission: {id: id, columns: [target], max_bytes: 1000}\n", "submission.max_bytes"),
+        ("competition: {max_upload_mb: 0.0006}\n", "competition.max_upload_mb"),
+    ],
+)
+def test_a_stated_limit_below_an_ordinary_file_is_a_notice(write: Write, more: str, key: str) -> None:
+    ids = [f"patient-{i:07}" for i in range(20)]
+    yaml = YAML.replace("submission: {id: id, columns: [target]}\n", "") if "submission" in more else YAML
+    sample = csv_text(("id", "target"), ids, ["0.5"] * 20)
+    solution = (ids, TRUTH, USAGE)
+    files = {"public/sample_submission.csv": sample}
+    found = scorer.check(scorer.load(write(yaml + more, columns=solution, files=files))).notices
+    [words] = [notice.message for notice in found if notice.code == "NOTICE_SMALL_LIMIT"]
+    assert words.startswith(f"{key} allows ")
+    plain = scorer.check(scorer.load(write(YAML, columns=solution, files=files))).notices
+    assert "NOTICE_SMALL_LIMIT" not in {notice.code for notice in plain}
+
+
 def test_progress_is_reported(write: Write) -> None:
     steps: list[str] = []
     yaml = YAML + "examples:\n  - {file: half.csv, public: 0.6931}\n"

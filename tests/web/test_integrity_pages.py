@@ -403,6 +403,17 @@ def test_only_the_team_itself_uploads_train_files_and_sees_their_scores(site: Si
     assert not list((site.storage.folder / "incoming").iterdir())
 
 
+def test_page_and_upload_name_the_limit_of_the_scorer_for_train_files(site: Site) -> None:
+    audited(site)
+    with site.database.begin() as session:
+        version = session.get_one(ChallengeVersion, 1)
+        version.manifest = version.manifest | {"folds": version.manifest["folds"] | {"max_bytes": 50_000}}
+    submission_id = site.submit("ada")
+    assert "up to 50 kB" in site.browser("ada").get(f"/submissions/{submission_id}").text
+    assert send(site, submission_id, "oof", b"x" * 50_000).status_code == 303
+    assert send(site, submission_id, "train", b"x" * 50_001).status_code == 413
+
+
 def test_the_api_accepts_train_files_and_returns_their_results(site: Site) -> None:
     audited(site)
     submission_id = site.submit("ada")

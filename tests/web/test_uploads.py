@@ -5,16 +5,18 @@ import hashlib
 import io
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from sqlalchemy import text
 from werkzeug.test import TestResponse
 
+from app.authoring import challenges
 from app.base import db, events, failpoints
 from app.base.models import Submission
 from app.base.storage import Incoming, Storage
-from app.competing import receipts
+from app.competing import competitions, receipts
 from tests.web.site import CSV, PRIVATE_CANARY, Site
 
 if TYPE_CHECKING:
@@ -118,6 +120,36 @@ def test_the_largest_allowed_file_is_accepted(site: Site) -> None:
     assert send_raw(site, b"x" * 200_000).status_code == 201
     assert send_form(site, b"y" * 200_000).status_code == 303
     assert send_form(site, b"y" * 200_001).status_code == 413
+
+
+def test_page_api_and_upload_name_the_limit_of_the_scorer_where_it_is_smaller(site: Site) -> None:
+    # The page said 200 kB, and the scorer refused above 100 kB after the upload.
+    with site.database.begin() as session:
+        version = competitions.by_slug(session, site.slug).version
+        manifest = dict(version.manifest)
+        version.manifest = {**manifest, "submission": {**manifest["submission"], "max_bytes": 100_000}}
+    page = site.browser("ada").get("/competitions/biopsy/submit").text
+    assert 'data-max-bytes="100000"' in page
+    assert "up to 100 kB" in page
+    assert "data-may-pack" not in page
+    shown = site.visitor().client.get("/api/v1/competitions/biopsy", headers=site.token("ada")).json
+    assert shown is not None
+    assert shown["limits"]["upload_bytes"] == shown["submission"]["max_bytes"] == 100_000
+    assert send_raw(site, b"x" * 100_000).status_code == 201
+    refused = send_raw(site, b"x" * 100_001)
+    assert refused.status_code == 413
+    assert "larger than the limit of 0.1 MB" in refused.text
+
+
+def test_publishing_the_same_folder_again_renews_its_size_limit(site: Site) -> None:
+    # The limit of a version published by an older program would stay on the page for ever.
+    with site.database.begin() as session:
+        version = competitions.by_slug(session, site.slug).version
+        same: Any = SimpleNamespace(slug=version.challenge.slug, digest=version.digest)
+        manifest = {**version.manifest, "submission": {**version.manifest["submission"], "max_bytes": 70_000}}
+        assert not challenges.publish(session, same, manifest, now=db.now(session)).is_new
+    assert send_raw(site, b"x" * 70_000).status_code == 201
+    assert send_raw(site, b"x" * 70_001).status_code == 413
 
 
 def test_no_file_an_empty_file_and_two_files_are_refused(site: Site) -> None:

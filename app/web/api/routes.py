@@ -73,7 +73,7 @@ def competition_show(slug: str) -> ResponseReturnValue:
             "pending": competition.pending_limit,
             "final_picks": competition.final_picks,
             "team_size": competition.max_team_size,
-            "upload_bytes": competition.max_upload_bytes,
+            "upload_bytes": competition.upload_limit_bytes,
         },
         public_score={"shown": release_rule(competition).value, "step": public_step(competition) or None},
         passport=(competition.version.audit or {}).get("passport", []),

@@ -36,7 +36,8 @@ if (form) {
     chosen.textContent = file ? `${file.name}, ${size(file.size)}` : "";
     if (!file) return true;
     if (file.size > maxBytes) {
-      refuse(`This file has ${size(file.size)}; the limit is ${form.dataset.maxWords}. Try to compress it to .csv.gz.`);
+      const advice = "mayPack" in form.dataset ? "Try to compress it to .csv.gz." : "Compressing does not help: the limit is that of the unpacked file.";
+      refuse(`This file has ${size(file.size)}; the limit is ${form.dataset.maxWords}. ${advice}`);
       return false;
     }
     if (file.size === 0) {
