@@ -45,11 +45,13 @@ from scorer.challenges.size_limit import max_bytes
 from scorer.challenges.solution import FILE as SOLUTION_FILE
 from scorer.challenges.solution import Solution
 from scorer.challenges.solution_reader import prepare_table, with_sample_numbers
+from scorer.challenges.strategies import STRATEGIES, unknown_strategy
 from scorer.challenges.task import Task
 from scorer.challenges.task_reader import metric_problems, read_tasks
 from scorer.reading.source import UnreadableTable
 from scorer.reading.tables import SPACES, Table, is_blank, open_table
 from scorer.report import InvalidChallenge, Problem
+from scorer.wording import show
 
 MAX_SOLUTION_BYTES = 4_000_000_000
 
@@ -217,7 +219,7 @@ def load(folder: Path | str, *, digest: str | None = None, prepared: Path | None
         raise InvalidChallenge(outside)
     definition, document = _read_definition(folder)
     tasks, problems = read_tasks(folder, definition, document)
-    problems.extend(_check_references(folder, document))
+    problems.extend(_check_references(folder, document, published=digest is not None))
     if problems:
         raise InvalidChallenge(problems)
     path = folder / SOLUTION_FILE
@@ -297,10 +299,10 @@ def _read_definition(folder: Path) -> tuple[Definition, Document]:
     return definition, document
 
 
-def _check_references(folder: Path, document: Document) -> list[Problem]:
+def _check_references(folder: Path, document: Document, *, published: bool = False) -> list[Problem]:
     """Return problems with names that contradict each other or the folder.
 
-    Only parts that are valid by themselves are checked.
+    Only parts that are valid by themselves are checked. A published version keeps its split's words.
     """
     problems: list[Problem] = []
     for form in sound_parts(SubmissionForm, document.value.get("submission")).values():
@@ -320,6 +322,11 @@ def _check_references(folder: Path, document: Document) -> list[Problem]:
         problems.extend(
             missing_file(folder, "baselines", baseline.script, document, "baselines", i, "script")
         )
+    if not published:
+        for split in sound_parts(Split, document.value.get("split")).values():
+            if split.strategy is not None and split.strategy not in STRATEGIES:
+                words = unknown_strategy(show(split.strategy))
+                problems.append(document.problem("BAD_VALUE", words, "split", "strategy"))
     if not (folder / SOLUTION_FILE).is_file():
         problems.append(Problem("FILE_MISSING", f"{SOLUTION_FILE} is missing.", file=SOLUTION_FILE))
     return problems

@@ -8,6 +8,8 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
+from scorer.challenges.strategies import strategy_named
+
 DEFINITION_FILE = "challenge.yaml"
 
 
@@ -93,8 +95,11 @@ class Split(BaseModel):
 
     model_config = ConfigDict(extra="allow", strict=True, frozen=True)
 
-    strategy: Text | None = None
-    """random, stratified, grouped or sequential; other words are shown only."""
+    strategy: Annotated[Text, AfterValidator(lambda text: strategy_named(text) or text)] | None = None
+    """random, stratified, grouped or sequential, or a synonym; `strategies` has the words.
+
+    Other words are refused when a folder is read, but not in versions that were published with one.
+    """
     group: Text | None = None
     """Column of train and test whose values must not be in both: a patient, a speaker, a site."""
     time: Text | None = None

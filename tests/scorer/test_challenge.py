@@ -148,6 +148,11 @@ examples:
         ("title: Tiny", "competition: {opens_at: '2026-10-01T09:00:00'}", "BAD_VALUE", "no offset"),
         ("title: Tiny", "competition: {dayly_limit: 1}", "UNKNOWN_KEY", "did you mean daily_limit?"),
         ("title: Tiny", "competition: {daily_limit: 0}", "BAD_VALUE", "greater than or equal to 1"),
+        ("title: Tiny", "split: {strategy: groupd}", "BAD_VALUE", "did you mean grouped?"),
+        ("title: Tiny", "split: {strategy: Chronologic}", "BAD_VALUE", "did you mean sequential?"),
+        ("title: Tiny", "split: {strategy: official}", "BAD_VALUE", "known are random, stratified, grouped"),
+        ("title: Tiny", "split: {strategy: time and group}", "BAD_VALUE", "names more than one strategy"),
+        ("title: Tiny", "split: {strategy: ''}", "BAD_VALUE", "at least 1"),
         (
             "title: Tiny",
             "competition: {opens_at: '2026-10-02T00:00:00Z', closes_at: '2026-10-01T00:00:00Z'}",
@@ -417,3 +422,37 @@ def test_the_limit_of_cells_that_are_no_numbers_grows_with_the_sample(write: Wri
             csv_text(("id", "target", "Usage"), IDS, ["1 2"] * 20, USAGE)
         )
     assert scorer.load(folder).max_bytes >= 4 * len(sample) + 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("strategy", "words"),
+    [
+        ("random", "random Random iid i.i.d. shuffled random_split"),
+        ("stratified", "stratified stratify StratifiedKFold stratified-random"),
+        ("grouped", "grouped group groups by_group GroupKFold group-k-fold StratifiedGroupKFold clustered"),
+        (
+            "sequential",
+            "sequential time Temporal chronological time-based time_series TimeSeriesSplit ordered",
+        ),
+    ],
+)
+def test_synonyms_of_a_strategy_are_read_as_its_name(write: Write, strategy: str, words: str) -> None:
+    for word in words.split():
+        challenge = scorer.load(write(YAML + f"split:\n  strategy: {word}\n"))
+        assert (word, challenge.split.strategy) == (word, strategy)
+        assert challenge.manifest()["split"]["strategy"] == strategy
+
+
+def test_an_unknown_strategy_is_reported_with_its_line_and_other_mistakes(write: Write) -> None:
+    refusal = refuse(write("titel: Tiny\n" + YAML + "split:\n  note: drawn by hand\n  strategy: radnom\n"))
+    assert [(problem.line, problem.code) for problem in refusal.problems] == [
+        (1, "UNKNOWN_KEY"),
+        (8, "BAD_VALUE"),
+    ]
+    assert "did you mean random?" in str(refusal)
+
+
+def test_a_version_published_with_an_unknown_strategy_still_loads(write: Write) -> None:
+    folder = write(YAML + "split: {strategy: by hand}\n")
+    refuse(folder)
+    assert scorer.load(folder, digest="0" * 64).split.strategy == "by hand"
