@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from scorer.report import (
+    NOT_CHECKED,
     Finding,
     HeldoutError,
     InvalidChallenge,
@@ -57,6 +58,7 @@ _HOME = {
 
 __all__ = [
     "METRICS",
+    "NOT_CHECKED",
     "Aligned",
     "Audit",
     "Challenge",

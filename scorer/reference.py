@@ -249,7 +249,8 @@ def findings_page() -> str:
             "(block, warn or info), a scope, the evidence in words and numbers, what to do, and where it "
             "is a test the effect and the corrected p. A check that can block keeps a challenge from "
             "being published unless the organiser gives a reason, which stays in the log. What could not "
-            "be checked is a finding too, `not_checked`, with why."
+            "be checked is a finding too, `not_checked`, with why; it blocks where no label of an own metric "
+            "could be judged."
         ),
         "",
         "| code | looks at | looks for | can block | version | cost |",

@@ -52,6 +52,10 @@ class Notice:
         return asdict(self)
 
 
+NOT_CHECKED = "not_checked"
+"""The code of a finding about what could not be judged; it blocks where no label could be."""
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """What a check reports; severity is block, warn or info."""

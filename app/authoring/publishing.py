@@ -140,8 +140,10 @@ def _override_reasons(checked: scorer.CheckResult, overrides: Mapping[str, str])
     wrong = [f"{code}: {f.evidence} {f.advice}" for code, f in blocking.items() if code not in overrides]
     if wrong:
         listed = "\n".join(f"- {words}" for words in wrong)
+        revealing = set(blocking) - set(overrides) - {scorer.NOT_CHECKED}
+        why = "The data reveals hidden labels" if revealing else "The labels could not be checked"
         raise Refused(
-            f"The data reveals hidden labels, so nothing was published:\n{listed}\n"
+            f"{why}, so nothing was published:\n{listed}\n"
             'Correct it, or give a reason to publish: --override CODE="the reason, which stays in the log".'
         )
     unknown = sorted(set(overrides) - set(blocking))

@@ -60,11 +60,14 @@ def challenge_check(folder: Path, as_json: bool) -> int:
         out.print(f"ok: {line}", markup=False)
     _print_findings(result.findings)
     if result.blockers:
-        count = len(result.blockers)
+        count = sum(finding.code != scorer.NOT_CHECKED for finding in result.blockers)
+        words = (
+            f"{count} finding{'s' if count != 1 else ''} would reveal the labels."
+            if count
+            else "The labels could not be checked."
+        )
         err.print(
-            f"{count} finding{'s' if count != 1 else ''} would reveal the labels. Correct the data, "
-            'or publish with --override CODE="why it is right".',
-            markup=False,
+            f'{words} Correct the data, or publish with --override CODE="why it is right".', markup=False
         )
         return 2
     out.print(f"{folder} is a sound challenge.", markup=False)

@@ -21,12 +21,11 @@ import scorer.leakage.checks as checks_package
 from scorer.challenges.challenge import Challenge
 from scorer.leakage.check import CHECKS, Check, Found
 from scorer.leakage.material import Material, NotApplicable, NotChecked, gather
-from scorer.report import Finding
+from scorer.report import NOT_CHECKED, Finding
 
 log = logging.getLogger(__name__)
 
 _SEVERITIES = ("block", "warn", "info")
-NOT_CHECKED = "not_checked"
 MAX_PER_CHECK = 10
 """Listed findings of one check; the last names how many more there are."""
 
@@ -124,6 +123,7 @@ def audit_material(material: Material, report: Callable[[str], None], began: flo
                 "Write the test table from the solution's ids, or remove the other ids from the solution.",
             )
         )
+    findings += _labels_not_judged(material)
     findings += [
         Finding(
             NOT_CHECKED,
@@ -151,6 +151,34 @@ def audit_material(material: Material, report: Callable[[str], None], began: flo
         "scikit-learn": sklearn.__version__,
     }
     return Audit(tuple(findings), tuple(passport), versions, time.perf_counter() - began)
+
+
+def _labels_not_judged(material: Material) -> Iterator[Finding]:
+    """Report the truth of an own metric that no check can compare.
+
+    Without any label most checks are off. That blocks: silence would look like a sound challenge.
+    """
+    if material.challenge.task.custom is None:
+        return
+    if not material.hidden_targets:
+        yield Finding(
+            NOT_CHECKED,
+            "block",
+            "challenge",
+            "The labels could not be judged, so no check compared the public files with them: "
+            f"{material.why_not('hidden')}.",
+            "Write the truth as numbers or classes into columns of the solution with the names of "
+            "submission.columns. If that is not possible, look for the labels in public/ yourself, and state "
+            "in the override how.",
+        )
+    elif "columns" in material.lacking:
+        yield Finding(
+            NOT_CHECKED,
+            "info",
+            "challenge",
+            f"Not compared with the public files: {material.lacking['columns']}.",
+            "Check that participants may know these columns of the solution, or that public/ lacks them.",
+        )
 
 
 def all_checks() -> dict[str, list[Check]]:

@@ -6,6 +6,7 @@ Checks that do not need every row work on `sampled()` sides and state it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +20,7 @@ from scorer.challenges.definition import SAMPLE_FILE
 from scorer.challenges.folder import challenge_files
 from scorer.challenges.solution import PRIVATE, PUBLIC
 from scorer.leakage.frame import Codes, Feature, Frame, Mask, Rows, Unreadable, codes_of, read_frame
+from scorer.leakage.own_targets import own_targets
 from scorer.leakage.target import Target, hidden_targets_of, target_like
 from scorer.report import HeldoutError
 from scorer.wording import ID_JOINT
@@ -112,8 +114,10 @@ class Material:
     sample_places: Rows | None
     """Of each of its rows, the row of `challenge.solution`; -1 if unknown."""
     lacking: Mapping[str, str] = field(default_factory=dict)
-    """train, test, train_target, hidden, sample -> why there is none, in words."""
+    """train, test, train_target, hidden, columns (of the truth), sample -> why there is none, in words."""
     seed: int = 0
+    own_targets: tuple[Target, ...] = ()
+    """Of an own metric, whose targets depend on the public tables too."""
 
     def __repr__(self) -> str:
         return f"Material({self.challenge.slug}, {self.train}, {self.test})"
@@ -156,7 +160,7 @@ class Material:
     @cached_property
     def hidden_targets(self) -> tuple[Target, ...]:
         """Return targets in the solution's order, nan where not scored."""
-        return hidden_targets_of(self.challenge)
+        return self.own_targets or hidden_targets_of(self.challenge)
 
     @property
     def sides(self) -> Iterator[Side]:
@@ -216,9 +220,6 @@ class Material:
 def gather(challenge: Challenge, *, seed: int = 0) -> Material:
     """Read the public tables and line them up with the labels."""
     lacking: dict[str, str] = {}
-    hidden = hidden_targets_of(challenge)
-    if not hidden:
-        lacking["hidden"] = "the target is not a simple column of classes or numbers"
     tables: dict[str, tuple[str, Frame]] = {}
     for name in ("train", "test"):
         try:
@@ -232,6 +233,12 @@ def gather(challenge: Challenge, *, seed: int = 0) -> Material:
         places = _places(sample, challenge)
     except Unreadable as reason:
         lacking["sample"] = str(reason)
+    hidden = hidden_targets_of(challenge)
+    own: tuple[Target, ...] = ()
+    if challenge.task.custom is not None:
+        hidden = own = _own_targets(challenge, {name: frame for name, (_, frame) in tables.items()}, lacking)
+    if not hidden:
+        lacking.setdefault("hidden", "the target is not a simple column of classes or numbers")
     test = _test_side(*tables["test"], challenge, hidden, lacking) if "test" in tables else None
     train = (
         _train_side(
@@ -242,7 +249,24 @@ def gather(challenge: Challenge, *, seed: int = 0) -> Material:
     )
     if train is None or not train.targets:
         lacking.setdefault("train_target", lacking.get("train", "train has no column like the target"))
-    return Material(challenge, train, test, sample, places, lacking, seed)
+    return Material(challenge, train, test, sample, places, lacking, seed, own)
+
+
+def _own_targets(
+    challenge: Challenge, tables: Mapping[str, Frame], lacking: dict[str, str]
+) -> tuple[Target, ...]:
+    """Return the targets of an own metric, and note what is not judged."""
+    train, test = tables.get("train"), tables.get("test")
+    rows: Rows | None = None
+    if test is not None:
+        with suppress(Unreadable):
+            rows = _places(test, challenge)
+    found = own_targets(challenge, train, test, rows)
+    reasons = "; ".join(f"the solution's column {name} {why}" for name, why in found.left_out.items())
+    if reasons or not found.targets:
+        key = "columns" if found.targets else "hidden"
+        lacking[key] = reasons or "the solution has no column beside its id and Usage"
+    return found.targets
 
 
 def _find(folder: Path, name: str) -> Path:
@@ -269,7 +293,7 @@ def _train_side(
         name for name in frame.names if test is not None and name not in test and name not in id_names
     ]
     for target in hidden:
-        candidates = [target.name] if target.name in frame else _truth_names(challenge, frame) or only_train
+        candidates = [target.name] if target.name in frame else truth_names(challenge, frame) or only_train
         for name in candidates:
             found = target_like(target, frame.feature(name))
             if found is not None:
@@ -305,7 +329,7 @@ def _train_side(
     )
 
 
-def _truth_names(challenge: Challenge, frame: Frame) -> list[str]:
+def truth_names(challenge: Challenge, frame: Frame) -> list[str]:
     """Return the solution's own names for the truth."""
     task = challenge.task
     names: list[str] = []

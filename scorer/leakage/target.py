@@ -12,6 +12,7 @@ import numpy as np
 from scorer.challenges.challenge import Challenge
 from scorer.challenges.solution import truth_as_predictions
 from scorer.leakage.frame import MISSING, Feature, Mask, Rows
+from scorer.reading.cells import canonical_label
 from scorer.reading.columns import FloatArray, Labels
 
 
@@ -52,6 +53,7 @@ class Target:
 
 
 def hidden_targets_of(challenge: Challenge) -> tuple[Target, ...]:
+    """Return the targets of a named metric; see `own_targets` for others."""
     solution = challenge.solution
     columns = truth_as_predictions(solution) if solution.task.custom is None else None
     if columns is None:
@@ -98,7 +100,14 @@ def target_like(hidden: Target, feature: Feature) -> Target | None:
         names = [name.strip() for name in feature.names.to_pylist()]
         places = {name: code for code, name in enumerate(hidden.classes)}
         own = np.array(
-            [places.get(name, places.get(_shortened(name), -1)) for name in names], dtype=np.float64
+            [
+                next(
+                    (places[way] for way in (name, canonical_label(name), _shortened(name)) if way in places),
+                    -1,
+                )
+                for name in names
+            ],
+            dtype=np.float64,
         )
         if hidden.kind == "binary" and (own < 0).all() and feature.n_unique == 2:
             return None
@@ -118,7 +127,7 @@ def target_like(hidden: Target, feature: Feature) -> Target | None:
         values = np.where(values < 0, np.nan, values)
         kind = hidden.kind if not extra else "class"
         return Target(hidden.name, kind, values, (*hidden.classes, *extra))
-    if feature.kind != "number":
+    if feature.kind != "number" and not (feature.kind == "time" and feature.name == hidden.name):
         return None
     return Target(hidden.name, "number", feature.numbers)
 

@@ -7,6 +7,7 @@ import pytest
 import scorer
 from app.authoring import publishing
 from app.base import db
+from app.base.errors import Refused
 from app.base.models import State
 from app.competing import competitions, statuses
 from app.people import accounts
@@ -122,3 +123,20 @@ def test_a_worker_on_a_weak_machine_says_what_is_missing_to_the_organiser(
     assert status.public is None
     assert "needs isolation of level standard; this machine gives basic" in (status.fault or "")
     assert as_participant(own, submission)[0].fault is None
+
+
+@on_sqlite
+def test_labels_that_no_check_can_judge_are_published_only_with_a_reason(own: Platform) -> None:
+    (own.folder / "private/metric.py").write_text(
+        "def score(solution, submission, row_id_column_name):\n"
+        "    return float((solution['target'] == submission['target']).mean())\n"
+    )
+    rows = "".join(f"{n},an answer of {n},{'Public' if n % 2 else 'Private'}\n" for n in range(1, 9))
+    (own.folder / "private/solution.csv").write_text("id,target,Usage\n" + rows)
+    challenge = scorer.load(own.folder)
+    with pytest.raises(Refused, match="could not be checked, so nothing was published") as refusal:
+        publishing.publish(own.installation, challenge, actor="test", rescore=True)
+    assert "column target holds texts that hardly repeat" in str(refusal.value)
+    assert "--override" in str(refusal.value)
+    reasons = {"not_checked": "Every public file was read by two people."}
+    publishing.publish(own.installation, challenge, actor="test", rescore=True, overrides=reasons)

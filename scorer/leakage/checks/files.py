@@ -23,6 +23,7 @@ from scorer.leakage.files.alignment import TRAIN_OR_TEST, Vector, form_of, joine
 from scorer.leakage.files.byte_search import LabelBytes
 from scorer.leakage.files.hidden import Hidden
 from scorer.leakage.files.things import Blob, Column, Table, Unread
+from scorer.leakage.files.verbatim import Verbatim
 from scorer.leakage.files.walk import walk
 from scorer.leakage.frame import Codes, Rows
 from scorer.leakage.material import Material, published_files, table_files
@@ -55,12 +56,13 @@ def labels_in_public_file(material: Material) -> Iterator[Found]:
     judged = table_files(material)
     hidden = Hidden.of(material)
     labels = None if hidden is None else LabelBytes(hidden)
+    verbatim = Verbatim(material)
     unread: list[Unread] = []
     best: dict[str, Found] = {}
     tables: list[Table] = []
     parts: dict[str, list[Table]] = defaultdict(list)
     searched = 0
-    for thing in walk(material.public_folder, names, skip=judged):
+    for thing in walk(material.public_folder, names, skip=judged if hidden is not None else frozenset()):
         if isinstance(thing, Unread):
             unread.append(thing)
         elif isinstance(thing, Blob) and labels is not None:
@@ -74,6 +76,13 @@ def labels_in_public_file(material: Material) -> Iterator[Found]:
                         "was not searched for labels by its bytes, because the files before it used up "
                         "the limit",
                     )
+                )
+        elif isinstance(thing, Table) and hidden is None and thing.n_rows:
+            if (words := verbatim.copy_in(thing)) is not None:
+                _keep(
+                    best,
+                    thing.path,
+                    Found(f"{words}.", _LESS, effect=1.0, severity="block", where=thing.path),
                 )
         elif isinstance(thing, Table) and hidden is not None and thing.n_rows:
             if hidden.may_fit(thing.n_rows):
@@ -96,9 +105,14 @@ def labels_in_public_file(material: Material) -> Iterator[Found]:
                 )
         yield from best.values()
     elif names:
+        yield from best.values()
         yield Found(
             "The hidden target is not a simple column, or its ids are not simple, so the published files "
-            "could only be listed, not compared with it.",
+            + (
+                "were only searched for tables with its cells as they are written."
+                if verbatim.truths
+                else "could only be listed, not compared with it."
+            ),
             "Check them yourself.",
             severity="info",
         )

@@ -48,7 +48,7 @@ def test_too_small(material: Material) -> Iterator[Found]:
     """
     challenge = material.challenge
     solution = challenge.solution
-    _refuse_own(challenge)
+    is_own = challenge.task.custom is not None
     rows = np.flatnonzero(solution.private)
     n = len(rows)
     words, severity = [], None
@@ -63,7 +63,9 @@ def test_too_small(material: Material) -> Iterator[Found]:
     if n < _FEW_ROWS:
         words.append(f"there are {n} private rows")
         severity = "warn"
-    spread = _spread(challenge, material.seed)
+    if is_own and severity is None:
+        _refuse_own(challenge)
+    spread = None if is_own else _spread(challenge, material.seed)
     effect = None
     if spread is not None:
         start, best, error = spread
@@ -138,7 +140,12 @@ def metric_degenerate(material: Material) -> Iterator[Found]:
     """
     challenge = material.challenge
     solution, task = challenge.solution, challenge.task
-    _refuse_own(challenge)
+    if task.custom is not None:
+        constant = list(_constant_targets(material))
+        yield from constant
+        if constant:
+            return
+        _refuse_own(challenge)
     truth = truth_as_predictions(solution)
     if truth is None or set(truth) != set(task.columns):
         raise NotChecked("the truth of this metric is no prediction, so no constant can be tried")
@@ -190,16 +197,21 @@ def metric_degenerate(material: Material) -> Iterator[Found]:
                 where=split,
             )
     if len(material.hidden_targets) > 1:
-        for target in material.hidden_targets:
-            for split, code in (("public", PUBLIC), ("private", PRIVATE)):
-                own_values = target.values[solution.usage == code]
-                own_values = own_values[~np.isnan(own_values)]
-                if len(own_values) and own_values.min() == own_values.max():
-                    yield Found(
-                        f"{target.name} has one value only in all {len(own_values):,} {split} rows.",
-                        "Remove that column from the metric, or draw the split again.",
-                        where=f"{split}, {target.name}",
-                    )
+        yield from _constant_targets(material)
+
+
+def _constant_targets(material: Material) -> Iterator[Found]:
+    usage = material.challenge.solution.usage
+    for target in material.hidden_targets:
+        for split, code in (("public", PUBLIC), ("private", PRIVATE)):
+            own_values = target.values[usage == code]
+            own_values = own_values[~np.isnan(own_values)]
+            if len(own_values) and own_values.min() == own_values.max():
+                yield Found(
+                    f"{target.name} has one value only in all {len(own_values):,} {split} rows.",
+                    "Remove that column from the metric, or draw the split again.",
+                    where=f"{split}, {target.name}",
+                )
 
 
 def _refuse_own(challenge: Challenge) -> None:
