@@ -21,7 +21,7 @@ from scorer.challenges.size_limit import ordinary_bytes
 from scorer.challenges.solution import FILE as SOLUTION_FILE
 from scorer.challenges.solution import truth_as_predictions
 from scorer.challenges.solution_checks import classes_missing_in_split
-from scorer.custom import MetricFailed, holds_numbers, is_number
+from scorer.custom import MISSING_WORDS, MetricFailed, holds_numbers, is_number
 from scorer.leakage.audit import audit
 from scorer.reading.cells import Cells
 from scorer.reading.columns import Column, Labels, Lists, Vocabulary
@@ -35,9 +35,6 @@ from scorer.wording import ID_JOINT, megabytes, show, show_id
 
 _TOLERANCE = 5e-5
 """Of an expected score: what writing it with four decimals leaves open."""
-
-_MISSING = frozenset({"na", "n/a", "#n/a", "nan", "null", "none", "-", "?"})
-"""Words that people write for an unknown number, in small letters."""
 
 Texts = dict[str, list[str]]
 """Prediction columns as they would stand in a file, rows in the solution's order."""
@@ -410,7 +407,7 @@ def _check_words_among_numbers(challenge: Challenge, found: _Findings) -> None:
             continue
         word, row = next(iter(words.items()))
         where = f'Column {show(name)}: "{show(word)}" (id {show_id(challenge.solution.ids.text(row))})'
-        if all(word.lower() in _MISSING for word in words):
+        if all(word.lower() in MISSING_WORDS for word in words):
             message = f"{where} stands among numbers; leave the cell empty where the true value is unknown."
             found.problem("NOT_A_NUMBER", message, file=SOLUTION_FILE)
         elif not challenge.task.cells(name).is_number:

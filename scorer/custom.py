@@ -258,6 +258,8 @@ def _failure(outcome: Outcome) -> str | None:
 # --- columns as the function gets them ------------------------------------------------------------
 
 _WHOLE = re.compile(r"-?(?:0|[1-9]\d*)", re.ASCII)
+MISSING_WORDS = frozenset({"na", "n/a", "#n/a", "nan", "null", "none", "-", "?"})
+"""Words that people write for an unknown number, in small letters."""
 _PADDED = re.compile(r"[+-]?0\d+", re.ASCII)
 
 
@@ -289,6 +291,18 @@ def holds_codes(texts: Iterable[str]) -> bool:
     return any(map(_PADDED.fullmatch, cells)) or (
         all(map(_WHOLE.fullmatch, cells)) and not all(map(_in_int64, cells))
     )
+
+
+def holds_labels(texts: Iterable[str]) -> bool:
+    """Return whether true cells that look like numbers are labels.
+
+    These are codes, or numbers among words. A file of which every label looks like a number must not become
+    one of numbers, which equal no text.
+    """
+    cells = filled(texts)
+    words = [cell for cell in cells if not is_number(cell)]
+    mixed = len(words) < len(cells) and any(word.lower() not in MISSING_WORDS for word in words)
+    return mixed or holds_codes(cells)
 
 
 def typed(texts: Sequence[str]) -> Any:

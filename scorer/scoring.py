@@ -28,7 +28,7 @@ from scorer.challenges.solution import (
     truth_as_predictions,
 )
 from scorer.challenges.task import Part
-from scorer.custom import CustomMetric, ParticipantRefusal, holds_codes, numbers, typed
+from scorer.custom import CustomMetric, ParticipantRefusal, holds_labels, numbers, typed
 from scorer.exact import ExactSum
 from scorer.reading import parsing
 from scorer.reading.columns import Column, FloatArray, Labels, Lists, Rows, Vocabulary, take
@@ -431,7 +431,7 @@ def custom_values(
     predicted = {}
     for name in solution.task.columns:
         column = texts[name] if complete else np.array(texts[name], dtype=np.object_)[scored].tolist()
-        if holds_codes(true_texts.get(name, ())):
+        if holds_labels(true_texts.get(name, ())):
             predicted[name] = np.array(column, dtype=np.object_)
         else:
             predicted[name] = numbers(column) if name in solution.task.numeric else typed(column)

@@ -445,10 +445,15 @@ def test_ids_are_whole_numbers_or_the_texts_they_are(write: Write, ids: list[str
 
 
 @pytest.mark.parametrize(
-    "truth", [["01234", "10115", "01234", "99999"], ["1", "2", "3", "99999999999999999999"]]
+    "truth",
+    [
+        ["01234", "10115", "01234", "99999"],
+        ["1", "2", "3", "99999999999999999999"],
+        ["1", "2", "unclear", "3"],
+    ],
 )
 def test_labels_that_look_like_numbers_stay_texts(write: Write, truth: list[str]) -> None:
-    """Also where a file names none with a leading zero."""
+    """Also where a file names none with a leading zero, and no word."""
     challenge = own(write, ["1", "2", "3", "4"], truth, SEEN)
     (problem,) = refused(challenge, sent(["10115"] * 4, ["1", "2", "3", "4"]))
     assert problem.message == f"[1, 2] ['10115', '10115'] {truth[:2]}"
