@@ -208,7 +208,7 @@ def _coverage(name: str, make: Callable[[int], Board], n: int) -> list[Figure]:
         replicates = drawn.rows[:, N_PUBLIC:] @ weights
         places = board.places(drawn.private, replicates, greater_is_better=drawn.greater_is_better)
         best = int((drawn.truth if drawn.greater_is_better else -drawn.truth).argmax())
-        tied += int(places.tied[best])
+        tied += int(places.tied[best] or places.rank[best] == 1)
         jointly += int(places.may_be_best[best])
         n_tied.append(int(places.tied.sum()))
         n_jointly.append(int(places.may_be_best.sum()))

@@ -27,6 +27,9 @@ IntArray = NDArray[np.intp]
 TOP = 10
 """Places that matter for prizes."""
 
+_TIED_FROM = 0.05
+"""Share of the resamples in which the leader is not ahead, from which a team is tied with it."""
+
 _SURELY_NEAR, _SURELY_FAR = 1.6, 8.0
 """Standard errors of a lead that is chance at 95 % with one competitor, and is not with thousands."""
 
@@ -55,8 +58,8 @@ class Places:
 
     rank: IntArray
     tied: Mask
-    """Tied for first within noise: the one-sided 95 % paired-bootstrap difference to the leader includes
-    0."""
+    """Tied for first within noise: the leader is not ahead of it in 5 % of the resamples or more. The leader
+    itself is tied only if another team is."""
     may_be_best: Mask
     """Cannot be excluded as the truly best at 95 % for the whole board. This allows for the leader being the
     luckiest of all (multiple comparisons with the best; Hsu, Annals of Statistics 1981)."""
@@ -76,7 +79,7 @@ class Places:
             "On other test rows of the same kind the winner would come first again in about "
             f"{_percent(best)} of cases."
         )
-        if n == 1:
+        if n == 0:
             return (
                 f"The first place is clear of noise: no other team's distance to it could be chance. {chance}"
             )
@@ -100,8 +103,10 @@ def places(values: FloatArray, replicates: FloatArray, *, greater_is_better: boo
         drawn = np.round(drawn, int(np.clip(11 - math.floor(math.log10(largest)), -300, 300)))
     rank = ranks(values, greater_is_better=greater_is_better)
     leader = int(points.argmax())
-    tied = np.quantile(drawn[leader] - drawn, 0.05, axis=1) <= 0.0
+    tied = (drawn[leader] <= drawn).mean(axis=1) >= _TIED_FROM
     tied |= rank == 1
+    if tied.sum() == 1:
+        tied[leader] = False
     first = drawn == drawn.max(axis=0)
     spread = ranks(drawn, greater_is_better=True)
     return Places(

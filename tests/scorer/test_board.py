@@ -57,7 +57,33 @@ def test_a_clear_winner_is_not_tied_and_equal_files_are() -> None:
     assert places.rank.tolist() == [6, 5, 4, 3, 1, 1]
     alone = board.places(rows[:5].mean(axis=1), bootstrap(rows[:5]), greater_is_better=True)
     assert "clear of noise" in alone.words
-    assert alone.tied.sum() == 1
+    assert not alone.tied.any()
+    assert alone.may_be_best.tolist() == [False] * 4 + [True]
+
+
+@pytest.mark.parametrize("greater", [True, False])
+@pytest.mark.parametrize(("not_ahead", "is_tied"), [(0, False), (49, False), (50, True), (500, True)])
+def test_a_team_is_tied_from_five_in_a_hundred_resamples_on_and_the_winner_with_it(
+    not_ahead: int, is_tied: bool, greater: bool
+) -> None:
+    sign = 1.0 if greater else -1.0
+    lead = np.ones(1000)
+    lead[:not_ahead] = [0.0, -1.0] * (not_ahead // 2) + [0.0] * (not_ahead % 2)
+    drawn = sign * np.stack([lead, np.zeros(1000), np.full(1000, -9.0)])
+    places = board.places(sign * np.array([1.0, 0.0, -9.0]), drawn, greater_is_better=greater)
+    assert places.tied.tolist() == [is_tied, is_tied, False]
+    assert ("clear of noise" in places.words) != is_tied
+    assert ("2 teams are tied" in places.words) == is_tied
+
+
+def test_the_only_team_is_not_tied() -> None:
+    assert not board.places(np.array([0.5]), np.full((1, 100), 0.5), greater_is_better=True).tied.any()
+
+
+def test_equal_scores_of_different_files_are_tied() -> None:
+    right = np.tile(np.eye(2), 50)
+    places = board.places(right.mean(axis=1), bootstrap(right), greater_is_better=True)
+    assert places.tied.all()
 
 
 def test_teams_that_differ_by_noise_only_are_tied_and_their_ranks_wide() -> None:
@@ -277,7 +303,8 @@ def test_the_report_is_complete_for_every_kind_of_metric(metric: str, write: Wri
         assert rows[file.team_id]["public"] == pytest.approx(expected.public)
     first = report["public"]["board"][0]
     assert first["rank_private"] == 1
-    assert first["tied_with_first"]
+    assert first["tied_with_first"] == (report["public"]["ties"]["tied"] > 1)
+    assert report["public"]["ties"]["tied"] == sum(row["tied_with_first"] for row in rows.values())
     assert first["rank_low"] == 1
     assert first["se_private"] > 0
     assert report["public"]["top"]["test"] == test

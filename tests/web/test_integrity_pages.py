@@ -585,6 +585,19 @@ def board_files(solution: Path, n: int) -> Sequence[BoardFile]:
     ]
 
 
+@pytest.mark.parametrize(("marked", "tags"), [(0, 0), (1, 0), (2, 2)])
+def test_a_clear_winner_is_not_marked_as_tied_on_the_page(site: Site, marked: int, tags: int) -> None:
+    # Reports of earlier versions mark the winner in any case.
+    site.close()
+    made = report(["ada", "bob", "cy"])
+    for place, row in enumerate(made["public"]["board"]):
+        row["tied_with_first"] = place < marked
+    inspected(site, Kind.REPORT, made, after=timedelta(seconds=1))
+    page = site.visitor().get("/competitions/biopsy/report").text
+    assert page.count('<span class="tag">tied</span>') == tags
+    assert ("No team is tied with the first" in page) == (tags == 0)
+
+
 def test_an_empty_report_is_shown(site: Site) -> None:
     site.close()
     empty = {"notes": ["No team has both a public and a final file."], "public": {"board": [], "ties": None}}
