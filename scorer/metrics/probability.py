@@ -36,6 +36,9 @@ _TRUE_SUM_TOLERANCE = 1e-6
 _BLOCK = 2**20
 """Cells ranked at a time, so that sorting every row of a wide file needs little memory."""
 
+_DECIMALS = 15
+"""Of a probability: 0.35 and 0.65 as floats are complements only after rounding."""
+
 _CLIPPED = "Probabilities are clipped to [eps, 1 - eps]."
 SumRule = Annotated[
     Literal["renormalise", "reject"],
@@ -81,7 +84,7 @@ def _wrong_labels(parameters: Any, n_columns: int) -> str | None:
 
 @metric(
     "log_loss",
-    version=2,
+    version=3,
     greater_is_better=False,
     bounds=(0.0, INFINITY),
     kind="probability",
@@ -91,12 +94,15 @@ def _wrong_labels(parameters: Any, n_columns: int) -> str | None:
     finish="mean",
     check=_wrong_labels,
     row_faults=_log_loss_faults,
-    convention="""Natural logarithm, float64, probabilities clipped to [eps, 1 - eps] with eps = 1e-15
-    (Kaggle's legacy metric; scikit-learn clips at 2.2e-16). Class columns are matched by name, never by
-    order. Rows are divided by their sum first (Kaggle's legacy metric), or rows further than 1e-3 from 1
-    are refused (rows: reject) and the others divided as well; a row of zeros is always refused.
-    scikit-learn from 1.5 on does neither, and gives a file of ones a perfect score. With rows: independent
-    each column is a yes/no question of its own and the score is the mean over columns (multilabel).""",
+    convention="""Natural logarithm, float64, the probability of the true class clipped to [eps, 1 - eps] with
+    eps = 1e-15 (Kaggle's legacy metric; scikit-learn clips at 2.2e-16). A single column counts to 15
+    decimals, so that swapping the two labels and sending 1 - p gives the same bits; this changes a row's loss
+    by at most 6e-16 / p, with p the probability of its true class (6e-13 at p = 0.001). Class columns are
+    matched by name, never by order. Rows are divided by their sum first (Kaggle's legacy metric), or rows
+    further than 1e-3 from 1 are refused (rows: reject) and the others divided as well; a row of zeros is
+    always refused. scikit-learn from 1.5 on does neither, and gives a file of ones a perfect score. With
+    rows: independent each column is a yes/no question of its own and the score is the mean over columns
+    (multilabel).""",
 )
 def log_loss(
     truth: FloatArray | CodeArray,
@@ -135,12 +141,15 @@ def log_loss(
     """
     del rows, labels  # what is not refused is treated alike from here on
     if predicted.ndim == 1:
-        p = np.clip(predicted, eps, 1.0 - eps)
-        p = np.where(truth == 1.0, p, 1.0 - p)
+        # A file of the swapped labels can only send 1 - p, which has fewer digits of a small p.
+        of_zero = 1.0 - predicted
+        of_one = 1.0 - of_zero
+        smaller = np.round(np.minimum(of_zero, of_one), _DECIMALS)
+        p = np.where((truth == 1.0) == (of_one <= of_zero), smaller, 1.0 - smaller)
     else:
         p = predicted[np.arange(len(truth)), truth.astype(np.intp)] / predicted.sum(axis=1)
-        p = np.clip(p, eps, 1.0 - eps)
-    loss: FloatArray = -np.log(p)
+    # Clipped last: 1 - eps is rounded, and its complement is another number than eps.
+    loss: FloatArray = -np.log(np.clip(p, eps, 1.0 - eps))
     return loss
 
 

@@ -36,7 +36,7 @@ def test_the_report_names_file_challenge_and_metric(challenge: scorer.Challenge)
     assert provenance["challenge"] == challenge.digest
     assert provenance["solution"] == challenge.solution_digest
     assert provenance["metric"] == "log_loss"
-    assert provenance["metric_version"] == 2
+    assert provenance["metric_version"] == 3
     assert provenance["metric_params"] == {"eps": 1e-15, "rows": "renormalise"}
     assert provenance["metric_digest"] == challenge.metric_digest
     assert provenance["numpy"] == np.__version__
