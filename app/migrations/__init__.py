@@ -9,12 +9,13 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 from sqlalchemy.orm import Session
 
 from app.base import db
 from app.base.db import Database
 from app.base.errors import Misconfigured
+from app.migrations.completeness import refuse_if_incomplete
 
 # Released revisions are never edited and import the column types from their module of that time.
 sys.modules.setdefault("app.db", db)
@@ -32,17 +33,20 @@ def upgrade(database: Database, to: str = "head") -> None:
         if not database.is_sqlite:
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": UPGRADE_LOCK})
         found = MigrationContext.configure(connection).get_current_revision()
-        if found is not None and found not in known():
-            _refuse_unless_fits(found)
-            return
-        config = alembic_config()
-        config.attributes["connection"] = connection
-        command.upgrade(config, to)
+        if found is None or found in known():
+            config = alembic_config()
+            config.attributes["connection"] = connection
+            command.upgrade(config, to)
+            found = MigrationContext.configure(connection).get_current_revision()
+        if to == "head":
+            _refuse_unless_fits(connection, found)
 
 
 def check(database: Database) -> None:
     """Refuse a schema that this program cannot use."""
-    _refuse_unless_fits(current(database))
+    database.ping()
+    with database.engine.connect() as connection:
+        _refuse_unless_fits(connection, MigrationContext.configure(connection).get_current_revision())
 
 
 def current(database: Database) -> str | None:
@@ -68,8 +72,9 @@ def _fits(found: str) -> bool:
     return found == head() or (found not in known() and since[:4] in {name[:4] for name in known()})
 
 
-def _refuse_unless_fits(found: str | None) -> None:
+def _refuse_unless_fits(connection: Connection, found: str | None) -> None:
     if found is not None and _fits(found):
+        refuse_if_incomplete(connection, found, has_our_indexes=found in known())
         return
     if found is not None and found not in known():
         raise Misconfigured(

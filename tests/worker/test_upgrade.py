@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import select
 
 from app import migrations
-from app.base import queue
+from app.base import db, queue
 from app.base.config import Settings
 from app.base.installation import Installation
 from app.base.models import Evaluation, Inspection, InspectionState, Score, State
@@ -31,7 +31,9 @@ def older(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Installati
     for name in ("blobs", "vault"):
         (tmp_path / "data" / name).chmod(0o700)
     installation = Installation(Settings(data_dir=tmp_path / "data", lease_seconds=30))
-    migrations.upgrade(installation.database)
+    outdated = db.open_(installation.settings)
+    migrations.upgrade(outdated)
+    outdated.dispose()
     yield installation
     installation.database.dispose()
 
