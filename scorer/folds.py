@@ -21,6 +21,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scorer.challenges.challenge import MAX_SOLUTION_BYTES, Challenge
+from scorer.challenges.definition import TRAIN_FILE
 from scorer.challenges.solution import FILE as SOLUTION_FILE
 from scorer.challenges.solution import USAGE_COLUMN, Solution
 from scorer.challenges.solution_reader import prepare
@@ -31,7 +32,6 @@ from scorer.reading.tables import Table, is_blank, open_table
 from scorer.report import HeldoutError, InvalidChallenge
 from scorer.wording import ID_JOINT
 
-TRAIN_FILE = "public/train.csv"
 N_FOLDS = 5
 """That are predicted."""
 

@@ -18,8 +18,9 @@ def show(text: str) -> str:
 
 
 def show_id(key: str) -> str:
-    """Return an id for a message, its columns separated by commas."""
-    return show(key.replace(ID_JOINT, ", "))
+    """Return an id for a message; of several columns as (a, b)."""
+    parts = [show(part) for part in key.split(ID_JOINT)]
+    return parts[0] if len(parts) == 1 else f"({', '.join(parts)})"
 
 
 def show_lines(lines: Sequence[int]) -> str:

@@ -110,8 +110,9 @@ def _store_folds(challenge: scorer.Challenge, storage: Storage) -> dict[str, Any
     """Store the folds for out-of-fold predictions, or return why not."""
     # Imported here because it needs pandas and scikit-learn: every command imports this module, and few
     # publish.
+    from scorer.challenges.definition import TRAIN_FILE
     from scorer.challenges.size_limit import train_file_max_bytes
-    from scorer.folds import TRAIN_FILE, CannotScoreTrain, assign, to_csv, train_solution
+    from scorer.folds import CannotScoreTrain, assign, to_csv, train_solution
 
     try:
         train = train_solution(challenge)

@@ -8,7 +8,7 @@ import re
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from scorer.challenges.definition import (
     DEFINITION_FILE,
     SAMPLE_FILE,
+    TRAIN_FILE,
     Baseline,
     CompetitionDefaults,
     Definition,
@@ -242,6 +243,8 @@ def load(folder: Path | str, *, digest: str | None = None, prepared: Path | None
     # Not kept with the prepared arrays: they are of the solution alone.
     if solution.task.custom is not None and not solution.task.numeric.issuperset(solution.task.columns):
         solution = with_sample_numbers(solution, _sample_cells(sample, solution.task.columns))
+    if (folder / TRAIN_FILE).is_file():
+        solution = replace(solution, train_file=folder / TRAIN_FILE)
     # Without a sample the solution takes its place: it has a row per id as well.
     typical_bytes = (sample if sample.is_file() else path).stat().st_size
     slug = re.sub(r"[^a-z0-9]+", "-", folder.name.lower()).strip("-") or "challenge"

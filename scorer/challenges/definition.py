@@ -14,6 +14,7 @@ DEFINITION_FILE = "challenge.yaml"
 
 
 SAMPLE_FILE = "public/sample_submission.csv"
+TRAIN_FILE = "public/train.csv"
 
 
 def _as_text(value: object) -> object:

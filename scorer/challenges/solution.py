@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -64,6 +65,8 @@ class Solution:
     """Of all labels and tokens; readers of submissions extend a copy."""
     frame: Mapping[str, NDArray[np.object_]]
     """The solution as texts by column, for an organiser's own metric; else empty."""
+    train_file: Path | None = None
+    """The public training table, to say that a file has its ids instead of the test set's."""
 
     def __repr__(self) -> str:
         # A traceback or a log must not carry labels.

@@ -105,7 +105,7 @@ def prepare(
                 builder.put(row, text)
         columns[wanted] = builder.column()
         for code, fault in builder.faults.items():
-            line, key = rows.lines[fault.row], show(rows.ids[fault.row])
+            line, key = rows.lines[fault.row], show_id(rows.ids[fault.row])
             words = describe_fault(code, fault, wanted.cells)
             message = f"Column {show(wanted.name)}, line {line} (id {key}): {words}"
             problems.append(
@@ -130,7 +130,7 @@ def prepare(
         columns,
         vocabulary,
         problems,
-        where=lambda row: (rows.lines[row], show(rows.ids[row])),
+        where=lambda row: (rows.lines[row], show_id(rows.ids[row])),
         strict=split_required,
         frame=frame,
     )

@@ -16,9 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scorer.challenges.challenge import Challenge
+from scorer.challenges.definition import TRAIN_FILE
 from scorer.challenges.size_limit import train_file_max_bytes
 from scorer.challenges.solution import Solution, part_predicted, part_truth
-from scorer.folds import TRAIN_FILE, CannotScoreTrain, Folds, assign, train_solution
+from scorer.folds import CannotScoreTrain, Folds, assign, train_solution
 from scorer.reading.columns import FloatArray, Labels, Vocabulary, take
 from scorer.reading.ids import IdIndex
 from scorer.report import InvalidSubmission, Problem

@@ -26,7 +26,7 @@ from scorer.submission.ids import id_problems
 from scorer.submission.notices import Notices
 from scorer.submission.rows import PlacedRows, row_faults, row_problems
 from scorer.submission.sinks import Sink
-from scorer.wording import how_many, show, show_id
+from scorer.wording import ID_JOINT, how_many, show, show_id
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -162,7 +162,8 @@ def read_complete(
         for row, text in enumerate(texts[name]):
             builder.put(row, text)
         for code, fault in builder.faults.items():
-            line, key = lines[fault.row], show(texts[solution.id_column][fault.row])
+            line = lines[fault.row]
+            key = show_id(ID_JOINT.join(texts[name][fault.row] for name in solution.id_columns))
             words = describe_fault(code, fault, builder.cells)
             problems.append(_cell_problem(code, fault, line=line, key=key, column=name, words=words))
     if problems:

@@ -14,6 +14,7 @@ from scorer.reading.columns import Column, Rows, take
 from scorer.reading.source import UnreadableTable
 from scorer.reading.tables import SPACES, is_blank
 from scorer.report import Notice, Problem
+from scorer.submission.ragged import RaggedLines
 from scorer.wording import ID_JOINT, LISTED, how_many, show, show_id, show_lines
 
 MAX_BLANK_ROWS = 1_048_576
@@ -47,10 +48,12 @@ class PlacedRows:
         self.duplicates: dict[int, list[int]] = {}
         """Row -> the later lines with its id."""
         self.unknown: list[tuple[str, int]] = []
-        self.ragged: dict[tuple[int, bool], list[int]] = {}
+        self.ragged: dict[tuple[int, bool], RaggedLines] = {}
         """(Number of values, whether the last is empty) -> lines of that kind."""
         self.repeated_headers: list[int] = []
-        self.without_id: list[int] = []
+        self.without_id: list[tuple[int, int]] = []
+        """Lines, and which of the id columns is empty."""
+        self.n_placed = 0
         self.unplaced = 0
         """Ragged lines whose row is unknown."""
         self.spaced_ids = False
@@ -90,6 +93,15 @@ class PlacedRows:
             self.broken = error.problems
             self.complete = False
 
+    @property
+    def shifted_by_row_names(self) -> bool:
+        """Return whether every line has a row name before its id, which the header does not count."""
+        return (
+            bool(self.ragged)
+            and self.n_placed == 0
+            and all(ragged.are_shifted for ragged in self.ragged.values())
+        )
+
     def _key(self, fields: Sequence[str]) -> str:
         if len(self.id_positions) == 1:
             return fields[self.id_positions[0]]
@@ -97,6 +109,7 @@ class PlacedRows:
 
     def _put(self, row: int, line: int, fields: Sequence[str]) -> None:
         self.lines[row] = line
+        self.n_placed += 1
         for builder, position in zip(self.builders.values(), self.positions, strict=True):
             builder.put(row, fields[position])
 
@@ -107,15 +120,19 @@ class PlacedRows:
         if len(fields) == len(self.names) and [name.strip(SPACES) for name in fields] == self.names:
             self.repeated_headers.append(line)
         elif len(fields) != len(self.names):
-            self.ragged.setdefault((len(fields), not fields[-1].strip(SPACES)), []).append(line)
+            kind = len(fields), not fields[-1].strip(SPACES)
+            ragged = self.ragged.setdefault(kind, RaggedLines(len(self.names)))
+            shifted = len(fields) == len(self.names) + 1 and self.find(self._key(fields[1:])) is not None
+            ragged.add(line, fields, is_shifted=shifted)
             if row is None:
                 self.unplaced += 1
             elif not self.lines[row]:
                 self.lines[row] = line
         elif not key:
-            self.without_id.append(line)
+            self.without_id.append((line, keys.index("")))
         elif row is None:
-            if not self.ignore_unknown:
+            # Where others are ignored, a few still show how the missing ids are misspelt.
+            if not self.ignore_unknown or len(self.unknown) < len(self.lines):
                 self.unknown.append((self._key(fields), line))
         elif self.lines[row]:
             self.duplicates.setdefault(row, []).append(line)
@@ -124,16 +141,10 @@ class PlacedRows:
             self._put(row, line, fields)
 
     def line_problems(self) -> list[Problem]:
-        problems = []
-        for (n_values, ends_empty), lines in list(self.ragged.items())[:LISTED]:
-            where = show_lines(lines)
-            have = "have" if len(lines) > 1 else "has"
-            values = "value" if n_values == 1 else "values"
-            message = f"{where} {have} {n_values} {values}, expected {len(self.names)}"
-            if n_values == len(self.names) + 1:
-                message += " (trailing comma?)" if ends_empty else " (a comma inside a value?)"
-            message += "."
-            problems.append(Problem("FIELD_COUNT", message, line=lines[0], count=len(lines)))
+        problems: list[Problem] = []
+        has_row_names = self.shifted_by_row_names
+        ragged = list(self.ragged.values())[:LISTED]
+        problems.extend(lines.problem(has_row_names=has_row_names) for lines in ragged)
         if self.repeated_headers:
             verb = "repeat" if len(self.repeated_headers) > 1 else "repeats"
             message = f"{show_lines(self.repeated_headers)} {verb} the header; remove it."
@@ -146,17 +157,12 @@ class PlacedRows:
                 )
             )
         if self.without_id:
-            column = self.names[self.id_positions[0]]
-            message = f"Column {show(column)}, line {self.without_id[0]}: the id is empty."
+            line, part = self.without_id[0]
+            column = self.names[self.id_positions[part]]
+            message = f"Column {show(column)}, line {line}: the id is empty."
             message += how_many(len(self.without_id))
             problems.append(
-                Problem(
-                    "EMPTY_VALUE",
-                    message,
-                    line=self.without_id[0],
-                    column=show(column),
-                    count=len(self.without_id),
-                )
+                Problem("EMPTY_VALUE", message, line=line, column=show(column), count=len(self.without_id))
             )
         return problems
 

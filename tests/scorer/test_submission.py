@@ -129,7 +129,7 @@ REFUSED: dict[str, tuple[bytes | str, set[str], str]] = {
     "decimal commas": (
         "id,target\n" + GOOD.partition("\n")[2].replace(".", ","),
         {"FIELD_COUNT"},
-        "expected 2 (a comma inside a value?)",
+        'expected 2 (a comma inside a value? "0,05" with a decimal point is 0.05)',
     ),
     "sep= line": ("sep=,\n" + GOOD, {"NO_HEADER"}, "delete this line"),
     "a comment with bars": ("# mine | best\n" + GOOD, {"NO_HEADER"}, "delete this line"),
@@ -154,7 +154,7 @@ REFUSED: dict[str, tuple[bytes | str, set[str], str]] = {
         {"ID_FORMAT"},
         "Ids look like 0001 where 1 is expected (all 20)",
     ),
-    "no-break space in an id": (edit(2, "1\u00a0,0.5"), {"UNKNOWN_IDS", "MISSING_IDS"}, "U+00A0"),
+    "no-break space in an id": (edit(2, "1\u00a0,0.5"), {"ID_FORMAT"}, "U+00A0"),
     "header only": ("id,target\n", {"MISSING_IDS"}, "no rows; 20 ids are required"),
     "white space only": (" \n\n", {"EMPTY_FILE"}, "empty"),
     "an id is empty": (edit(2, ",0.5"), {"EMPTY_VALUE", "MISSING_IDS"}, "line 2: the id is empty"),

@@ -1,0 +1,366 @@
+"""Pair ids that are not in the test set with required ids that they respell.
+
+Each way of respelling is one cause with its own remedy: 1.0 for 1, img_1.jpg for img_1, 1.23457E+15 for a
+long number that passed through Excel. Only ids take part, which every participant has.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+import unicodedata
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import dataclass
+from decimal import ROUND_HALF_UP, Context, Decimal, InvalidOperation
+
+from scorer.reading.tables import SPACES
+from scorer.wording import ID_JOINT
+
+Key = Callable[[str], Hashable | None]
+Unknown = Sequence[tuple[str, int]]
+"""Ids as received, with their lines."""
+
+_NUMERIC_ID = re.compile(r"([+-]?)(\d+)(?:\.(\d*))?(?:[eE]([+-]?\d{1,6}))?", re.ASCII)
+_LONG_DIGITS = re.compile(r"-?[1-9]\d{11,39}", re.ASCII)
+_SCIENTIFIC = re.compile(r"-?(\d(?:[.,]\d{1,14})?)E\+(\d{2,3})", re.ASCII)
+_EXTENSION = re.compile(r"(?<=.)\.[A-Za-z][A-Za-z0-9]{1,4}(?:\.gz)?$", re.ASCII)
+_EXCEL_DIGITS = 15
+_PROBED = 100
+"""Unknown ids that show whether a way applies at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One way to respell an id."""
+
+    cause: str
+    """A clause for the message, and the remedy."""
+    received: Key
+    expected: Key
+
+
+@dataclass(frozen=True, slots=True)
+class Respelt:
+    """The received ids that one way explains."""
+
+    way: Way
+    pairs: list[tuple[str, int, str]]
+    """(Received, line, expected)."""
+
+
+def match(
+    unknown: Unknown, missing: Sequence[str], columns: Sequence[str]
+) -> tuple[list[Respelt], list[tuple[str, int]], list[str]]:
+    """Return the pairs by way, and the unknown and missing ids that are left.
+
+    Of ids that become equal, as two long numbers in Excel, each is paired with one of those it may stand for.
+    """
+    found = []
+    rest, lost = list(unknown), list(missing)
+    for ways in _ways(rest, lost, columns):
+        if not rest or not lost:
+            break
+        tried = [_pair(way, rest, lost) for way in ways]
+        best = max(tried, key=lambda pairs: len(pairs[0]))
+        pairs, left, remaining = best
+        if pairs:
+            found.append(Respelt(ways[tried.index(best)], pairs))
+            rest[:], lost[:] = left, remaining
+    return found, rest, lost
+
+
+_Paired = tuple[list[tuple[str, int, str]], list[tuple[str, int]], list[str]]
+
+
+def _pair(way: Way, unknown: list[tuple[str, int]], missing: list[str]) -> _Paired:
+    if not any(_key(way.received, received) is not None for received, _ in unknown[:_PROBED]):
+        return [], unknown, missing
+    wanted: dict[Hashable, list[str]] = {}
+    for text in reversed(missing):
+        key = _key(way.expected, text)
+        if key is not None:
+            wanted.setdefault(key, []).append(text)
+    pairs, left = [], []
+    for received, line in unknown:
+        same = wanted.get(_key(way.received, received))
+        if same:
+            pairs.append((received, line, same.pop()))
+        else:
+            left.append((received, line))
+    taken = {expected for _, _, expected in pairs}
+    return pairs, left, [text for text in missing if text not in taken]
+
+
+def _key(key: Key, text: str) -> Hashable | None:
+    if ID_JOINT not in text:
+        return key(text.strip(SPACES))
+    parts = [part.strip(SPACES) for part in text.split(ID_JOINT)]
+    keys = [key(part) for part in parts]
+    if all(each is None for each in keys):
+        return None
+    # A part that the way does not apply to, such as the name of a shop beside a date, stays as it is.
+    return tuple(part if each is None else each for part, each in zip(parts, keys, strict=True))
+
+
+def _ways(unknown: Unknown, missing: Sequence[str], columns: Sequence[str]) -> Iterator[Sequence[Way]]:
+    """Yield the ways in the order they are tried; of several together the best is taken.
+
+    Both lists shrink between two steps by the ids that were paired.
+    """
+    column = _differing(unknown, missing, columns)
+    as_text = f"in pandas read them as text: pd.read_csv(..., dtype={{{column!r}: str}})"
+    in_excel = 'in Excel import this column as type "Text" (Data > From Text/CSV), or do not save in Excel'
+    yield [Way(_number_remedy(unknown, missing, column, as_text), number_key, number_key)]
+    digits = _significant_digits(unknown)
+    shown = "the numbers were rounded when they were displayed"
+    yield [
+        Way(
+            f"{shown}, as Excel does with long ones; {in_excel}",
+            _scientific_key,
+            lambda text: _rounded_key(text, digits),
+        )
+    ]
+    yield [
+        Way(f"Excel keeps {_EXCEL_DIGITS} digits of a number; {in_excel}", _long_key, _cut_key),
+        Way(f"the ids were numbers with 53 bits, which do not hold all digits; {as_text}", _float, _float),
+    ]
+    yield [Way("they differ in blanks or invisible characters", _without_blanks, _without_blanks)]
+    yield [Way("upper and lower case matter", str.casefold, str.casefold)]
+    yield [Way(f"{_extension_words(unknown)} the folder or file extension", _stem, _stem)]
+    form = f"the dates are in another form; in pandas: df[{column!r}].dt.strftime(...); {in_excel}"
+    yield [
+        Way(form, lambda text: _date_key(text, day_first=False), _iso_key),
+        Way(form, lambda text: _date_key(text, day_first=True), _iso_key),
+        Way(form, _date_key, _date_key),
+    ]
+    yield [Way("leave out quotes, brackets and b'...'", _without_quotes, _without_quotes)]
+    yield [Way("the text was read in another encoding than UTF-8", _repaired, _same)]
+    yield [Way(_affix_words(*affix), *_affix_keys(*affix)) for affix in _affixes(unknown, missing)] or [_NONE]
+    yield [Way("punctuation, blanks, case or the extension differ", _letters, _letters)]
+
+
+# --- numbers --------------------------------------------------------------------------------------
+
+
+def number_key(text: str) -> tuple[str, str, int] | None:
+    """Return a number's sign, significant digits and exponent.
+
+    The same for 1, 1.0, 01 and 1e0; exact at any length.
+    """
+    match = _NUMERIC_ID.fullmatch(text)
+    if match is None:
+        return None
+    sign, whole, fraction, exponent = match[1], match[2], match[3] or "", int(match[4] or 0)
+    digits = (whole + fraction).lstrip("0")
+    stripped = digits.rstrip("0")
+    if not stripped:
+        return "", "0", 0
+    return sign.replace("+", ""), stripped, exponent - len(fraction) + len(digits) - len(stripped)
+
+
+def _number_remedy(unknown: Unknown, missing: Sequence[str], column: str, as_text: str) -> str:
+    wanted = {key: text for text in missing if (key := _key(number_key, text)) is not None}
+    for received, _ in unknown:
+        expected = wanted.get(_key(number_key, received))
+        if expected is not None:
+            mine, theirs = next(
+                (a.strip(SPACES), b)
+                for a, b in zip(received.split(ID_JOINT), expected.split(ID_JOINT), strict=False)
+                if a.strip(SPACES) != b or ID_JOINT not in received
+            )
+            if re.fullmatch(r"\d(?:\.\d+)?e\+\d\d", mine):
+                return f"in R: df${column} <- format(df${column}, scientific = FALSE, trim = TRUE)"
+            if theirs.isdecimal() and (theirs == "0" or not theirs.startswith("0")):
+                return f"in pandas: df[{column!r}] = df[{column!r}].astype(int)"
+            if theirs.startswith("0") and theirs.isdecimal() and len(mine) < len(theirs):
+                return f'the leading zeros are lost; {as_text}; in Excel import this column as type "Text"'
+            return as_text
+    return as_text
+
+
+def _significant_digits(unknown: Unknown) -> int:
+    lengths = [
+        len(found[1]) - (not found[1].isdigit())
+        for received, _ in unknown[:1000]
+        for part in received.split(ID_JOINT)
+        if (found := _SCIENTIFIC.fullmatch(part.strip(SPACES)))
+    ]
+    return max(lengths, default=6)
+
+
+def _scientific_key(text: str) -> Decimal | None:
+    return Decimal(text.replace(",", ".")) if _SCIENTIFIC.fullmatch(text) else None
+
+
+def _rounded_key(text: str, digits: int) -> Decimal | None:
+    if not _LONG_DIGITS.fullmatch(text):
+        return None
+    return Context(prec=digits, rounding=ROUND_HALF_UP).create_decimal(text)
+
+
+def _long_key(text: str) -> str | None:
+    return text if _LONG_DIGITS.fullmatch(text) and len(text) > _EXCEL_DIGITS else None
+
+
+def _cut_key(text: str) -> str | None:
+    """Return a long number as Excel keeps it: zeros after 15 digits."""
+    if _long_key(text) is None:
+        return None
+    kept = _EXCEL_DIGITS + text.startswith("-")
+    return text[:kept] + "0" * (len(text) - kept)
+
+
+def _float(text: str) -> float | None:
+    digits = re.sub(r"[.eE].*", "", text)
+    try:
+        return float(text) if _NUMERIC_ID.fullmatch(text) and Decimal(text) >= 10**14 and digits else None
+    except (InvalidOperation, OverflowError):
+        return None
+
+
+# --- texts ----------------------------------------------------------------------------------------
+
+
+def _same(text: str) -> str:
+    return text
+
+
+def _without_blanks(text: str) -> str:
+    return "".join(c for c in text if not c.isspace() and unicodedata.category(c) not in ("Zs", "Cf"))
+
+
+def _stem(text: str) -> str:
+    name = text.replace("\\", "/").rstrip("/").rpartition("/")[2]
+    return _EXTENSION.sub("", name)
+
+
+def _extension_words(unknown: Unknown) -> str:
+    return "leave out" if any(_stem(received) != received for received, _ in unknown[:_PROBED]) else "add"
+
+
+def _without_quotes(text: str) -> str:
+    return re.sub(r"^b(?=['\"])", "", text).strip("'\"`[](){} ")
+
+
+def _repaired(text: str) -> str | None:
+    """Return UTF-8 text that was read as Windows-1252, as it was."""
+    if text.isascii():
+        return None
+    for encoding in ("cp1252", "latin-1"):
+        try:
+            return unicodedata.normalize("NFC", text.encode(encoding).decode())
+        except UnicodeError:
+            continue
+    return None
+
+
+def _letters(text: str) -> str | None:
+    return "".join(c for c in _stem(text).casefold() if c.isalnum()) or None
+
+
+_Affix = tuple[str, str, bool]
+"""A prefix and a suffix, and whether the received ids have them too much (else: lack them)."""
+
+_NONE = Way("", lambda _: None, lambda _: None)
+
+
+def _affixes(unknown: Unknown, missing: Sequence[str]) -> list[_Affix]:
+    """Return what the first unknown id has more or less than some required id."""
+    if not unknown or any(ID_JOINT in text for text in (unknown[0][0], missing[0])):
+        return []
+    mine = unknown[0][0].strip(SPACES)
+    if not mine or len(mine) > 200:
+        return []
+    wanted = set(missing)
+    found: list[_Affix] = [
+        (mine[:start], mine[end:], True)
+        for start in range(len(mine))
+        for end in (len(mine),)
+        if start and mine[start:end] in wanted
+    ]
+    found += [("", mine[end:], True) for end in range(1, len(mine)) if mine[:end] in wanted]
+    for text in missing:
+        if len(found) >= 5:  # each of them is tried on all ids
+            break
+        if len(text) > len(mine) and text.endswith(mine):
+            found.append((text[: -len(mine)], "", False))
+        elif len(text) > len(mine) and text.startswith(mine):
+            found.append(("", text[len(mine) :], False))
+    if len(unknown) == 1:  # 12 for 112 is chance
+        return [affix for affix in found if not (affix[0] + affix[1]).isdigit()]
+    return [affix for affix in found if _fits(affix, unknown, wanted)]
+
+
+def _fits(affix: _Affix, unknown: Unknown, wanted: set[str]) -> bool:
+    """Return whether the affix explains nearly all of the first unknown ids."""
+    key = _affix_keys(*affix)[0]
+    first = unknown[:_PROBED]
+    return sum(key(received.strip(SPACES)) in wanted for received, _ in first) >= 0.9 * len(first)
+
+
+def _affix_keys(prefix: str, suffix: str, too_much: bool) -> tuple[Key, Key]:
+    def received(text: str) -> str | None:
+        if not too_much:
+            return prefix + text + suffix
+        fits = text.startswith(prefix) and text.endswith(suffix) and len(text) > len(prefix) + len(suffix)
+        return text[len(prefix) : len(text) - len(suffix)] if fits else None
+
+    return received, _same
+
+
+def _affix_words(prefix: str, suffix: str, too_much: bool) -> str:
+    where = f'begin with "{prefix}"' if prefix else f'end with "{suffix}"'
+    return f"they {'must not' if too_much else 'must'} {where}"
+
+
+# --- dates ----------------------------------------------------------------------------------------
+
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_CLOCK = r"(?:[T ]+(\d{1,2}):(\d\d)(?::(\d\d)(?:\.0+)?)?(?: ?([AaPp])[Mm])?)?(?:Z|[+]00:?00)?"
+_YEAR_FIRST = re.compile(rf"(\d{{4}})([-/.]?)(\d{{1,2}})\2(\d{{1,2}}){_CLOCK}", re.ASCII)
+_YEAR_LAST = re.compile(rf"(\d{{1,2}})([-/.])(\d{{1,2}})\2(\d{{4}}|\d\d){_CLOCK}", re.ASCII)
+_NAMED = re.compile(rf"(\d{{1,2}})[-. /]+([A-Za-z]{{3}})[a-z]*[-. /]+(\d{{4}}|\d\d){_CLOCK}", re.ASCII)
+_SERIAL = re.compile(r"[2-7]\d{4}", re.ASCII)
+_EXCEL_EPOCH = dt.datetime(1899, 12, 30)  # noqa: DTZ001 - a date without a place
+
+
+def _iso_key(text: str) -> dt.datetime | None:
+    return _date_key(text) if not _YEAR_LAST.fullmatch(text) and not _SERIAL.fullmatch(text) else None
+
+
+def _date_key(text: str, *, day_first: bool = True) -> dt.datetime | None:
+    """Return the moment that a date in a usual form names."""
+    if found := _YEAR_FIRST.fullmatch(text):
+        year, _, month, day, *clock = found.groups()
+    elif found := _YEAR_LAST.fullmatch(text):
+        day, _, month, year, *clock = found.groups()
+        if not day_first:
+            day, month = month, day
+    elif (found := _NAMED.fullmatch(text)) and found[2].lower() in _MONTHS:
+        day, name, year, *clock = found.groups()
+        month = str(_MONTHS.index(name.lower()) + 1)
+    elif _SERIAL.fullmatch(text):  # days since 1899, as Excel stores a date
+        return _EXCEL_EPOCH + dt.timedelta(days=int(text))
+    else:
+        return None
+    hour, minute, second, half = clock
+    hours = int(hour or 0) % 12 + 12 * (half.lower() == "p") if half else int(hour or 0)
+    years = int(year) + (0 if len(year) == 4 else 2000 if int(year) < 70 else 1900)
+    try:
+        return dt.datetime(  # noqa: DTZ001 - a date without a place
+            years, int(month), int(day), hours, int(minute or 0), int(second or 0)
+        )
+    except ValueError:
+        return None
+
+
+def _differing(unknown: Unknown, missing: Sequence[str], columns: Sequence[str]) -> str:
+    """Return the id column in which the first unknown id differs from the required ones."""
+    if len(columns) == 1 or not unknown or not missing:
+        return columns[0]
+    parts = unknown[0][0].split(ID_JOINT)
+    for position, column in enumerate(columns):
+        known = {text.split(ID_JOINT)[position] for text in missing}
+        if position < len(parts) and parts[position].strip(SPACES) not in known:
+            return column
+    return columns[0]

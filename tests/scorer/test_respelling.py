@@ -1,0 +1,178 @@
+"""Ids that are the right ones spelt otherwise: one problem for one cause."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+
+import pytest
+
+import scorer
+from scorer.submission.respelling import match
+from tests.scorer.conftest import Write
+
+LONG = [str(1234567890123456 + 7910 * i) for i in range(20)]
+LONGER = [str(1234567890123456789 + 10**9 * i) for i in range(20)]
+DATES = [(dt.date(2020, 1, 28) + dt.timedelta(days=i)).isoformat() for i in range(20)]
+NAMES = [f"img_{i:03}" for i in range(20)]
+
+
+def excel_date(text: str) -> str:
+    day = dt.date.fromisoformat(text)
+    return f"{day.month}/{day.day}/{day.year}"
+
+
+def german_date(text: str) -> str:
+    return dt.date.fromisoformat(text).strftime("%d.%m.%Y")
+
+
+def excel_serial(text: str) -> str:
+    return str((dt.date.fromisoformat(text) - dt.date(1899, 12, 30)).days)
+
+
+RESPELT: dict[str, tuple[Sequence[str], Sequence[str], str]] = {
+    "floats": ([str(i) for i in range(20)], [f"{i}.0" for i in range(20)], "astype(int)"),
+    "lost zeros": ([f"{i:03}" for i in range(20)], [str(i) for i in range(20)], "leading zeros"),
+    "R's 1e+05": (["100000", "200000"], ["1e+05", "2e+05"], "scientific = FALSE"),
+    "Excel displays": (LONG, [f"{float(text):.5E}" for text in LONG], "Excel"),
+    "Excel displays two digits": (LONG, [f"{float(text):.2E}" for text in LONG], "Excel"),
+    "Excel with a decimal comma": (LONG, [f"{float(t):.5E}".replace(".", ",") for t in LONG], "Excel"),
+    "Excel's 15 digits": (LONG, [text[:15] + "0" for text in LONG], "15 digits"),
+    "Excel's 15 of 19 digits": (LONGER, [text[:15] + "0000" for text in LONGER], "15 digits"),
+    "53 bits": (LONGER, [str(int(float(text))) for text in LONGER], "53 bits"),
+    "53 bits as text": (LONGER, [str(float(text)) for text in LONGER], "53 bits"),
+    "upper case": (NAMES, [name.upper() for name in NAMES], "case"),
+    "blanks inside": (["a b c", "d e"], ["a  b c", "de"], "blanks"),
+    "a no-break space": (NAMES, [name + "\u00a0" for name in NAMES], "U+00A0"),
+    "with an extension": (NAMES, [name + ".jpg" for name in NAMES], "leave out"),
+    "without an extension": ([name + ".jpg" for name in NAMES], NAMES, "add the folder or file extension"),
+    "with a folder": (NAMES, [f"data/test/{name}.png" for name in NAMES], "leave out"),
+    "a Windows folder": (NAMES, [f"C:\\data\\{name}.png" for name in NAMES], "leave out"),
+    "an American date": (DATES, [excel_date(text) for text in DATES], "dates"),
+    "a German date": (DATES, [german_date(text) for text in DATES], "dates"),
+    "midnight": (DATES, [text + " 00:00:00" for text in DATES], "dates"),
+    "midnight in UTC": (DATES, [text + "T00:00:00Z" for text in DATES], "dates"),
+    "compact dates": (DATES, [text.replace("-", "") for text in DATES], "dates"),
+    "days since 1900": (DATES, [excel_serial(text) for text in DATES], "dates"),
+    "29-Jan-20": (["2020-01-29"], ["29-Jan-20"], "dates"),
+    "quotes": (NAMES, [f"'{name}'" for name in NAMES], "quotes"),
+    "Python's bytes": (NAMES, [f"b'{name}'" for name in NAMES], "quotes"),
+    "another encoding": (["café", "münchen"], ["cafÃ©", "mÃ¼nchen"], "encoding"),
+    "a prefix more": (
+        [str(i) for i in range(20)],
+        [f"test_{i}" for i in range(20)],
+        'must not begin with "test_"',
+    ),
+    "a prefix less": (
+        [f"test_{i}" for i in range(20)],
+        [str(i) for i in range(20)],
+        'must begin with "test_"',
+    ),
+    "a suffix less": ([f"{i}_a" for i in range(20)], [str(i) for i in range(20)], 'must end with "_a"'),
+    "other punctuation": (["a_1", "b_2"], ["a-1", "b-2"], "punctuation"),
+    "case and extension": (NAMES, [f"{name.upper()}.JPG" for name in NAMES], "extension"),
+}
+
+
+@pytest.mark.parametrize("name", RESPELT)
+def test_a_respelt_id_is_one_problem_that_names_the_cause(write: Write, name: str) -> None:
+    ids, received, words = RESPELT[name]
+    usage = ["Public", "Private"] * (len(ids) // 2) or ["Public"]
+    ids, received, usage = [*ids, "zz"], [*received, "zz"], [*usage, "Private"]
+    truth = [str(i % 2) for i in range(len(ids))]
+    yaml = "metric: mae\nsubmission: {id: id, columns: [target]}\n"
+    challenge = scorer.load(write(yaml, columns=(ids, truth, usage)))
+    text = "id,target\n" + "".join(f'"{key}",0.5\n' for key in received)
+    with pytest.raises(scorer.InvalidSubmission) as refusal:
+        scorer.score(challenge, text.encode())
+    (problem,) = refusal.value.problems
+    assert (problem.code, problem.count, problem.line) == ("ID_FORMAT", len(ids) - 1, 2)
+    assert words in problem.message
+
+
+@pytest.mark.parametrize("name", ["floats", "Excel's 15 digits", "an American date", "a prefix more"])
+def test_pairs_are_of_the_same_row_wherever_one_id_becomes_one_text(name: str) -> None:
+    ids, received, _ = RESPELT[name]
+    (found,), unknown, missing = match([(text, 2) for text in received], ids, ["id"])
+    assert [(mine, theirs) for mine, _, theirs in found.pairs] == list(zip(received, ids, strict=True))
+    assert (unknown, missing) == ([], [])
+
+
+def test_two_causes_are_two_problems() -> None:
+    found, unknown, missing = match([("1.0", 2), ("IMG_A", 3), ("other", 4)], ["1", "img_a", "lost"], ["id"])
+    assert [respelt.pairs for respelt in found] == [[("1.0", 2, "1")], [("IMG_A", 3, "img_a")]]
+    assert (unknown, missing) == ([("other", 4)], ["lost"])
+
+
+PAIRS = [(str(store), day) for store in (1, 2, 10) for day in ("2020-01-01", "2020-01-02")]
+PAIR_YAML = "metric: mae\nsubmission: {id: [store, date], columns: [y]}\n"
+
+
+def score_pairs(write: Write, pairs: Sequence[tuple[str, str]]) -> Sequence[scorer.Problem]:
+    stores, days = zip(*PAIRS, strict=True)
+    numbers = [str(i) for i in range(len(PAIRS))]
+    folder = write(
+        PAIR_YAML,
+        header=("store", "date", "y", "Usage"),
+        columns=(stores, days, numbers, ["Public", "Private"] * 3),
+    )
+    text = "store,date,y\n" + "".join(f"{store},{day},0\n" for store, day in pairs)
+    try:
+        scorer.score(scorer.load(folder), text.encode())
+    except scorer.InvalidSubmission as refusal:
+        return refusal.problems
+    return ()
+
+
+@pytest.mark.parametrize(
+    ("change", "column", "words"),
+    [
+        (
+            lambda store, day: (f"{store}.0", day),
+            "store",
+            "Ids look like (1.0, 2020-01-01) where (1, 2020-01-01)",
+        ),
+        (lambda store, day: (f"{int(store):03}", day), "store", "astype(int)"),
+        (lambda store, day: (store, excel_date(day)), "date", "Excel"),
+        (lambda store, day: (store, f"{day} 00:00:00"), "date", "dates are in another form"),
+        (lambda store, day: (f"'{store}'", day), "", "quotes"),
+    ],
+)
+def test_one_respelt_column_of_an_id_is_one_problem(write: Write, change, column: str, words: str) -> None:  # type: ignore[no-untyped-def]
+    (problem,) = score_pairs(write, [change(*pair) for pair in PAIRS])
+    assert (problem.code, problem.count) == ("ID_FORMAT", len(PAIRS))
+    assert words in problem.message
+    assert f"'{column}'" in problem.message or not column
+    assert "\\u001f" not in str(problem)
+
+
+def test_ids_of_several_columns_are_listed_in_brackets(write: Write) -> None:
+    unknown, missing = score_pairs(write, [*PAIRS[2:], ("7", "2020-01-01"), ("7", "2020-01-02")])
+    assert "(7, 2020-01-01) (line 6), (7, 2020-01-02) (line 7)" in unknown.message
+    assert "(1, 2020-01-01), (1, 2020-01-02)" in missing.message
+    assert "invisible" not in unknown.message + missing.message
+    assert unknown.id == "(7, 2020-01-01)"
+
+
+def test_the_empty_column_of_an_id_is_named(write: Write) -> None:
+    problem = score_pairs(write, [*PAIRS[:-1], ("10", "")])[0]
+    assert (problem.code, problem.column) == ("EMPTY_VALUE", "date")
+
+
+def test_ids_of_the_training_data_are_one_problem(write: Write) -> None:
+    train = "id,x,target\n" + "".join(f"{1000 + i},0,1\n" for i in range(300))
+    challenge = scorer.load(write(files={"public/train.csv": train}))
+    text = "id,target\n" + "".join(f"{1000 + i},0.5\n" for i in range(300))
+    with pytest.raises(scorer.InvalidSubmission) as refusal:
+        scorer.score(challenge, text.encode())
+    (problem,) = refusal.value.problems
+    assert (problem.code, problem.line) == ("UNKNOWN_IDS", 2)
+    assert "of the training data (public/train.csv)" in problem.message
+    assert "whose ids are 1, 2, 3" in problem.message
+
+
+def test_a_challenge_without_training_ids_names_unknown_ids(challenge: scorer.Challenge) -> None:
+    text = "id,target\n" + "".join(f"x{1000 + i},0.5\n" for i in range(20))
+    with pytest.raises(scorer.InvalidSubmission) as refusal:
+        scorer.score(challenge, text.encode())
+    assert [problem.code for problem in refusal.value.problems] == ["UNKNOWN_IDS", "MISSING_IDS"]
