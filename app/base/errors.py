@@ -19,6 +19,7 @@ A refusal is an answer, not a fault. Any other exception is a bug and is not cau
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import ClassVar
 
 from scorer.report import Problem
@@ -27,16 +28,20 @@ from scorer.report import Problem
 class Refused(Exception):
     """The request is not allowed.
 
-    The message is for the client; `problems` lists details where there are several.
+    The message is for the client; `problems` lists details where there are several. `retry_after` is the
+    time after which the same request can succeed; None: unknown, or never.
     """
 
     status: ClassVar[int] = 422
     exit_code: ClassVar[int] = 2
 
-    def __init__(self, message: str, problems: Sequence[Problem] = ()) -> None:
+    def __init__(
+        self, message: str, problems: Sequence[Problem] = (), *, retry_after: timedelta | None = None
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.problems = tuple(problems)
+        self.retry_after = retry_after
 
 
 class NotFound(Refused):

@@ -13,7 +13,8 @@ from app.base.errors import Conflict, NotFound, Refused
 from app.base.models import ChallengeVersion, Competition, Phase, PublicScore, Round, RoundState, Team
 from app.competing import extensions, score_release
 
-REJECTED_LIMIT = 20  # rejected files of a team in a day: without a limit, free retries would be an oracle
+REJECTED_LIMIT = 20
+"""Rejected files of a team in a day, from which on it is slowed: free retries would be an oracle."""
 
 
 def open_(

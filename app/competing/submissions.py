@@ -31,13 +31,16 @@ from app.base.models import (
     TrainFile,
 )
 from app.base.storage import Blob
-from app.competing import evaluations, extensions, teams
+from app.competing import evaluations, extensions, rejections, teams
+from app.competing.rejections import Rejections
 
 if TYPE_CHECKING:
     from app.people.accounts import Viewer
 
 BEHIND_OTHERS = timedelta(seconds=20)
 """Each waiting file of a team moves its next file back by this much in the queue."""
+CHECKED_SOON = timedelta(seconds=5)
+"""When to look again for a place: a waiting file is usually scored by then."""
 MAX_MESSAGE_LENGTH = 500
 
 
@@ -69,6 +72,7 @@ class Allowance:
     total_used: int
     closes_at: datetime | None
     """For this team, extensions included."""
+    rejected: Rejections
 
     @property
     def remaining(self) -> int:
@@ -121,8 +125,11 @@ def accept(
         raise Refused(
             f"The message is {len(message)} characters long; at most {MAX_MESSAGE_LENGTH} are kept."
         )
-    pending = _refuse_too_many_pending(session, competition, team)
-    _refuse_too_many_rejected(session, competition, team, received_at)
+    rejected = rejections.today(session, competition, team, received_at=received_at, now=now)
+    pending = _refuse_too_many_pending(session, competition, team, rejected)
+    if rejected.is_slowed:
+        rejections.refuse_too_early(competition, rejected, now=now)
+        rejections.refuse_repeated(session, competition, team, blob.sha256, received_at=received_at)
     _refuse_beyond_total(session, limits, team)
     refuse_beyond_room(session, team.id, blob.size_bytes, most_bytes=most_bytes)
     remaining = _charge(session, competition, limits, team, received_at)
@@ -172,8 +179,9 @@ def admit(
     _refuse_disqualified(team)
     limits = extensions.limits(session, competition, team)
     _refuse_out_of_time(competition, limits, received_at=received_at, now=received_at)
-    _refuse_too_many_pending(session, competition, team)
-    _refuse_too_many_rejected(session, competition, team, received_at)
+    rejected = rejections.today(session, competition, team, received_at=received_at, now=received_at)
+    _refuse_too_many_pending(session, competition, team, rejected)
+    rejections.refuse_too_early(competition, rejected, now=received_at)
     _refuse_beyond_total(session, limits, team)
     if allowance(session, competition, team, now=received_at).remaining == 0:
         raise _all_used(competition, limits, received_at)
@@ -216,16 +224,18 @@ def allowance(session: Session, competition: Competition, team: Team, *, now: da
     day = competition.day(now)
     limits = extensions.limits(session, competition, team)
     used = session.scalar(select(Quota.used).where(Quota.team_id == team.id, Quota.day == day)) or 0
+    rejected = rejections.today(session, competition, team, received_at=now, now=now)
     return Allowance(
         limit=limits.daily_limit,
         used=used,
         pending=_pending_count(session, team),
-        pending_limit=competition.pending_limit,
+        pending_limit=1 if rejected.is_slowed else competition.pending_limit,
         resets_at=_midnight_after(competition, now),
         timezone=competition.timezone,
         total_limit=limits.total_limit,
         total_used=0 if limits.total_limit is None else _charged_count(session, team),
         closes_at=limits.closes_at,
+        rejected=rejected,
     )
 
 
@@ -283,14 +293,23 @@ def _is_too_late(competition: Competition, limits: extensions.Limits, now: datet
     return limits.closes_at is not None and now >= limits.closes_at + grace
 
 
-def _refuse_too_many_pending(session: Session, competition: Competition, team: Team) -> int:
+def _refuse_too_many_pending(
+    session: Session, competition: Competition, team: Team, rejected: Rejections
+) -> int:
     """Return how many of the team's files wait; refuse one above the limit."""
     # Counting is safe: the team's row is locked, so its uploads run one after the other.
     pending = _pending_count(session, team)
+    if pending and rejected.is_slowed:
+        raise QuotaExhausted(
+            f"{rejected.count} of your files were rejected today. From {rejected.limit} in a day on, files "
+            "are checked one at a time: send the next when the waiting one has its result.",
+            retry_after=CHECKED_SOON,
+        )
     if pending >= competition.pending_limit:
         raise QuotaExhausted(
             f"{pending} of your submissions are still waiting for a score, and {competition.pending_limit} "
-            "may wait at a time. Please wait for one of them to finish."
+            "may wait at a time. Please wait for one of them to finish.",
+            retry_after=CHECKED_SOON,
         )
     return pending
 
@@ -308,28 +327,6 @@ def _pending_count(session: Session, team: Team) -> int:
         )
     )
     return session.scalar(waiting) or 0
-
-
-def _refuse_too_many_rejected(
-    session: Session, competition: Competition, team: Team, received_at: datetime
-) -> None:
-    rejected = session.scalar(
-        select(func.count())
-        .select_from(Submission)
-        .join(Evaluation, Evaluation.submission_id == Submission.id)
-        .join(Round, Round.id == Evaluation.round_id)
-        .where(
-            Submission.team_id == team.id,
-            Submission.day == competition.day(received_at),
-            Round.state == RoundState.ACTIVE,
-            Evaluation.state == State.REJECTED,
-        )
-    )
-    if (rejected or 0) >= competition.rejected_limit:
-        raise QuotaExhausted(
-            f"{rejected} of your files were rejected today, which is the limit; your submissions page lists "
-            f"every problem of each. The next can be sent {_reset_words(competition, received_at)}."
-        )
 
 
 def _refuse_beyond_total(session: Session, limits: extensions.Limits, team: Team) -> None:
@@ -406,9 +403,13 @@ def _charge(
 
 
 def _all_used(competition: Competition, limits: extensions.Limits, received_at: datetime) -> QuotaExhausted:
+    used = f"All {limits.daily_limit} submissions of today are used."
+    reset_at = _midnight_after(competition, received_at)
+    if limits.closes_at is not None and reset_at >= limits.closes_at:
+        return QuotaExhausted(f"{used} The competition closes before the next day begins.")
     return QuotaExhausted(
-        f"All {limits.daily_limit} submissions of today are used. "
-        f"The next can be sent {_reset_words(competition, received_at)}."
+        f"{used} The next can be sent from {reset_at:%Y-%m-%d %H:%M} {competition.timezone}.",
+        retry_after=reset_at - received_at,
     )
 
 
@@ -457,10 +458,6 @@ def _midnight_after(competition: Competition, moment: datetime) -> datetime:
     from_zone = moment.astimezone(competition.zone)
     tomorrow = (from_zone + timedelta(days=1)).date()
     return datetime(tomorrow.year, tomorrow.month, tomorrow.day, tzinfo=competition.zone)
-
-
-def _reset_words(competition: Competition, moment: datetime) -> str:
-    return f"from {_midnight_after(competition, moment):%Y-%m-%d %H:%M} {competition.timezone}"
 
 
 def _words(competition: Competition, moment: datetime) -> str:

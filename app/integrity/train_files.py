@@ -20,6 +20,7 @@ from app.integrity import inspections
 from app.integrity.inspections import Kind
 
 DAILY_LIMIT = 20
+A_DAY = timedelta(days=1)
 KINDS = {"oof": "out-of-fold predictions", "train": "predictions in sample"}
 
 
@@ -74,18 +75,18 @@ def attach(
 def _refuse_too_many(session: Session, submission: Submission, now: datetime) -> None:
     """Refuse files above the daily limit, which costs no submissions."""
     mine = select(Submission.id).where(Submission.team_id == submission.team_id)
-    sent = session.scalar(
-        select(func.count())
-        .select_from(Inspection)
-        .where(
+    sent, first = session.execute(
+        select(func.count(), func.min(Inspection.created_at)).where(
             Inspection.kind == Kind.TRAIN_FILES,
             Inspection.submission_id.in_(mine),
-            Inspection.created_at > now - timedelta(days=1),
+            Inspection.created_at > now - A_DAY,
         )
-    )
-    if (sent or 0) >= DAILY_LIMIT:
+    ).one()
+    if sent >= DAILY_LIMIT:
         raise QuotaExhausted(
-            f"{sent} train files of your team were scored within a day, which is the limit. Try tomorrow."
+            f"{sent} train files of your team were scored within a day, which is the limit. The next can be "
+            f"sent at {first + A_DAY:%Y-%m-%d %H:%M} UTC.",
+            retry_after=first + A_DAY - now,
         )
 
 

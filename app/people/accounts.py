@@ -83,7 +83,10 @@ def hashing_slot() -> Iterator[None]:
     """Hold one of few slots to hash a password; refuse when all are taken."""
     # A class signs in all at once, and a hash takes a tenth of a second.
     if not _hashing_slots.acquire(timeout=2.0):
-        raise RateLimited("Too many people are signing in now. Please try again in a few seconds.")
+        raise RateLimited(
+            "Too many people are signing in now. Please try again in a few seconds.",
+            retry_after=timedelta(seconds=5),
+        )
     try:
         yield
     finally:

@@ -91,7 +91,8 @@ def refuse(session: Session, limits: Sequence[Limit], *, now: datetime) -> None:
     for limit in limits:
         count, oldest = counted.get(limit.key, (0, now))
         if count >= limit.most:
-            raise RateLimited(f"{limit.words} Please wait {_wait(oldest + limit.within - now)}.")
+            left = oldest + limit.within - now
+            raise RateLimited(f"{limit.words} Please wait {_wait(left)}.", retry_after=left)
 
 
 def count(session: Session, limits: Sequence[Limit], *, now: datetime) -> list[int]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Sequence
+from datetime import timedelta
 from urllib.parse import urlsplit
 
 from flask import Flask, Response, g, jsonify, make_response, redirect, render_template, request, url_for
@@ -47,6 +49,7 @@ WORDS = {
     ),
 }
 
+BRIEFLY = timedelta(seconds=5)
 OTHER_TITLE = "Request refused"
 FOREIGN_FORM = (
     "This form was not sent from our own page, or the page is older than your sign-in. Reload and try again."
@@ -75,8 +78,9 @@ def refused(refusal: Refused) -> ResponseReturnValue:
         here = request.full_path.rstrip("?") if request.method == "GET" else None
         return redirect(url_for("accounts.sign_in", next=here), 303)
     answered = make_response(answer(refusal.status, refusal.message, refusal.problems))
-    if refusal.status == 503:
-        answered.headers["Retry-After"] = "5"
+    wait = refusal.retry_after or (BRIEFLY if refusal.status == 503 else None)
+    if wait is not None:
+        answered.headers["Retry-After"] = str(max(1, math.ceil(wait.total_seconds())))
     return answered
 
 

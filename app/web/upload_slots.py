@@ -6,6 +6,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 
 from app.base.errors import RateLimited, Unavailable
 
@@ -41,7 +42,8 @@ class UploadSlots:
             if self._uploads[user_id] >= SLOTS_PER_USER:
                 raise RateLimited(
                     f"{SLOTS_PER_USER} of your uploads are still arriving, which is the limit. "
-                    "Send the next one when one of them is done."
+                    "Send the next one when one of them is done.",
+                    retry_after=timedelta(seconds=5),
                 )
             if self._uploads.total() >= self._slots:
                 raise Unavailable(

@@ -110,10 +110,14 @@ class World:
         return receipt.id
 
     def reject(
-        self, claim: Claim, problems: Sequence[Problem] = (Problem("MISSING_IDS", "1 id is missing."),)
+        self,
+        claim: Claim,
+        problems: Sequence[Problem] = (Problem("MISSING_IDS", "1 id is missing."),),
+        *,
+        now: datetime = NOON,
     ) -> None:
         with self.database.begin() as session:
-            evaluations.record_rejected(session, claim, problems, len(problems), now=NOON)
+            evaluations.record_rejected(session, claim, problems, len(problems), now=now)
 
     def give_back(self, claim: Claim, *, now: datetime = NOON) -> State:
         with self.database.begin() as session:

@@ -146,25 +146,30 @@ class Life:
             if self.rounds[r] is self.rounds[self.active(slug)] and team in (None, self.uploads[s].team)
         }
 
-    def refusal(self, slug: str, team: str, *, received_at: datetime, now: datetime) -> str | None:
+    def refusal(
+        self, slug: str, team: str, *, received_at: datetime, now: datetime, sha256: str | None = None
+    ) -> str | None:
         run, closes_at = self.runs[slug], self.closes_at(slug, team)
         if team in run.disqualified:
             return "Forbidden"
         if closes_at and (received_at >= closes_at or now >= closes_at + run.grace):
             return "Closed"
         day = received_at.astimezone(ZONE).date()
-        rejected = [
-            s
+        rejected = {
+            s: e
             for s, e in self.counting(slug, team).items()
             if e.state == "rejected" and self.uploads[s].day == day
-        ]
-        if (
-            self.waiting(slug, team) >= run.pending
-            or len(rejected) >= run.rejected
-            or not self.left(slug, team, day)
-        ):
+        }
+        above = len(rejected) - run.rejected
+        last = max((e.finished_at for e in rejected.values() if e.finished_at), default=now)
+        wait = min(2 ** (above - 1), 15) * timedelta(minutes=1) if above > 0 else timedelta()
+        is_full = self.waiting(slug, team) >= (1 if above >= 0 else run.pending)
+        is_early = last <= now + SLACK and last + wait > now
+        if is_full or is_early:
             return "QuotaExhausted"
-        return None
+        if above >= 0 and sha256 in {self.uploads[s].sha256 for s in rejected}:
+            return "Conflict"
+        return None if self.left(slug, team, day) else "QuotaExhausted"
 
     def accept(self, id_: int, upload: Upload, now: datetime) -> None:
         assert id_ not in self.uploads

@@ -246,13 +246,13 @@ class Machine(RuleBasedStateMachine):
         known = next(
             ((i, u) for i, u in self.life.uploads.items() if key and (u.team, u.key) == (team, key)), None
         )
-        refusal = self.life.refusal(slug, team, received_at=received_at, now=self.now)
+        refusal = self.life.refusal(slug, team, received_at=received_at, now=self.now, sha256=sha256)
         if known is not None:
             is_same = (known[1].slug, known[1].sha256) == (slug, sha256)
             refusal = None if is_same else "Conflict"
         elif not lag:
             self._expect(
-                refusal,
+                self.life.refusal(slug, team, received_at=received_at, now=self.now),
                 lambda session, found: submissions.admit(session, found, viewer, received_at=self.now),
                 slug,
             )

@@ -454,3 +454,34 @@ def signed_of(answer: Any, of: int | None = None) -> str | None:
     shown = answer if of is None else next(s for s in answer["submissions"] if s["id"] == of)
     found: str | None = shown["receipt"]
     return found
+
+
+def test_page_and_api_show_the_rejected_files_and_when_the_next_may_be_sent(site: Site) -> None:
+    site.change(rejected_limit=1)
+    for content in (b"one", b"two"):
+        site.reject(site.submit("ada", content))
+    quota = site.visitor().client.get("/api/v1/competitions/biopsy/quota", headers=site.token("ada")).json
+    assert quota is not None
+    assert (quota["remaining"], quota["rejected"], quota["rejected_limit"]) == (5, 2, 1)
+    assert quota["pending_limit"] == 1
+    assert quota["next_at"] is not None
+    page = site.browser("ada").get("/competitions/biopsy/submit").text
+    assert "2 files rejected today" in page
+    assert "upload it from" in page
+    assert 'id="upload"' not in page
+    assert "next upload from" in site.browser("ada").get("/competitions/biopsy/submissions").text
+    refused = send_raw(site)
+    assert refused.status_code == 429
+    assert 50 <= int(refused.headers["Retry-After"]) <= 60
+    assert 50 <= int(send_form(site, headers={"Accept": "application/json"}).headers["Retry-After"]) <= 60
+
+
+def test_refusals_that_end_with_time_have_retry_after(site: Site) -> None:
+    site.change(pending_limit=1)
+    send_raw(site)
+    waiting = send_raw(site, CSV + b"\n")
+    assert (waiting.status_code, waiting.headers["Retry-After"]) == (429, "5")
+    site.change(pending_limit=10, daily_limit=1)
+    used_up = send_raw(site, CSV + b"\n")
+    assert used_up.status_code == 429
+    assert 0 < int(used_up.headers["Retry-After"]) <= 86400

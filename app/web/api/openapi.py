@@ -152,7 +152,13 @@ SCHEMAS: Json = {
             "pending": INTEGER,
             "total_limit": _nullable(INTEGER),
             "total_used": _nullable(INTEGER),
-            "pending_limit": INTEGER,
+            "pending_limit": {**INTEGER, "description": "1 from `rejected_limit` rejected files on."},
+            "rejected": {**INTEGER, "description": "Files of the team that were rejected today."},
+            "rejected_limit": INTEGER,
+            "next_at": {
+                **_nullable(TIME),
+                "description": "When the next file can be sent after a rejected one; null: at once.",
+            },
             "resets_at": TIME,
             "timezone": STRING,
         }

@@ -147,6 +147,9 @@ def quota(slug: str) -> ResponseReturnValue:
         total_limit=allowance.total_limit,
         total_used=allowance.total_used if allowance.total_limit is not None else None,
         pending_limit=allowance.pending_limit,
+        rejected=allowance.rejected.count,
+        rejected_limit=allowance.rejected.limit,
+        next_at=time_text(allowance.rejected.next_at),
         resets_at=time_text(allowance.resets_at),
         timezone=allowance.timezone,
     )

@@ -119,16 +119,6 @@ def test_upload_above_the_pending_limit_is_refused(world: World) -> None:
     assert world.used() == 2
 
 
-def test_upload_above_the_limit_of_rejected_files_is_refused(world: World) -> None:
-    world.change(rejected_limit=2)
-    for n in range(2):
-        claim = world.claim(world.submit(str(n)).id)
-        assert claim
-        world.reject(claim)
-    with pytest.raises(QuotaExhausted, match="rejected today"):
-        world.submit("again")
-
-
 def test_repeated_idempotency_key_returns_the_first_receipt_uncharged(world: World) -> None:
     first = world.submit(idempotency_key="k")
     again = world.submit(idempotency_key="k")
