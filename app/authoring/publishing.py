@@ -16,7 +16,8 @@ from app.base.errors import Refused
 from app.base.installation import Installation
 from app.base.models import Phase
 from app.base.storage import Blob, Storage, files_of
-from app.competing import competitions, rescores
+from app.competing import competitions, rescores, terms
+from app.competing.rescores import Move
 
 MIN_REASON = 10
 
@@ -29,6 +30,10 @@ class Publication:
     is_new: bool
     competitions: Sequence[str]
     rescoring: Sequence[str]
+    waiting: Sequence[str]
+    """Competitions with an earlier rescore under this version, which is neither applied nor discarded."""
+    kept: Mapping[str, Sequence[str]]
+    """By competition, the terms that challenge.yaml changed and it keeps, with how to change them."""
 
 
 def publish(
@@ -64,13 +69,18 @@ def publish(
         existing = competitions.of_challenge(session, published.version)
         # A closed competition keeps its version; only `heldout rescore` changes it.
         running = [competition for competition in existing if competition.phase(now) is not Phase.CLOSED]
-        rescoring = [
-            competition.slug
+        kept = {
+            competition.slug: sentences
             for competition in running
-            if rescores.take_version(
+            if (sentences := terms.kept(competition, published.version.manifest))
+        }
+        moves = {
+            competition.slug: rescores.take_version(
                 session, competition, published.version, rescore=rescore, now=now, applies_itself=auto_apply
             )
-        ]
+            for competition in running
+        }
+        rescoring = [slug for slug, move in moves.items() if move is Move.RESCORING]
         if open_competition and not existing:
             limit = installation.settings.max_upload_mb * 1_000_000
             running = [competitions.open_(session, published.version, now=now, max_upload_bytes=limit)]
@@ -81,6 +91,8 @@ def publish(
             is_new=published.is_new,
             competitions=[competition.slug for competition in running],
             rescoring=rescoring,
+            waiting=[slug for slug, move in moves.items() if move is Move.WAITING],
+            kept=kept,
         )
         for code, reason in reasons.items():
             events.log(

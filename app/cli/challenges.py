@@ -164,6 +164,11 @@ def challenge_publish(
         click.echo(
             f"{slug}: rescoring; its board stays as it is until every submission is scored again, {then}."
         )
+    for slug in published.waiting:
+        click.echo(f"{slug}: a rescore under this version waits already; see: heldout rescore {slug} --diff.")
+    for slug, sentences in published.kept.items():
+        for sentence in sentences:
+            click.echo(f"{slug}: {sentence}")
     for slug in published.competitions:
         click.echo(f"{slug}: open at /competitions/{slug}; {len(posted)} baselines posted")
     return 0

@@ -9,31 +9,26 @@ import click
 
 from app.authoring import challenges
 from app.base import db, events
+from app.base.errors import Refused
 from app.base.installation import Installation
 from app.base.models import Competition
 from app.cli.console import pass_installation, print_rows
-from app.competing import competitions
+from app.competing import competitions, terms
+
+TIME = click.DateTime(["%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M%z"])
 
 
 @click.group("competition")
 def competition_group() -> None:
-    """Open, close and list competitions."""
+    """Open, change, close and list competitions."""
 
 
 @competition_group.command("open")
 @click.argument("challenge")
 @click.option("--slug", help="Name in the URL; default: the challenge's.")
 @click.option("--title", help="Shown on pages; default: the challenge's.")
-@click.option(
-    "--opens-at",
-    type=click.DateTime(["%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M%z"]),
-    help="Opening time with UTC offset, e.g. 2026-12-01T09:00+01:00.",
-)
-@click.option(
-    "--closes-at",
-    type=click.DateTime(["%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M%z"]),
-    help="Closing time with UTC offset.",
-)
+@click.option("--opens-at", type=TIME, help="Opening time with UTC offset, e.g. 2026-12-01T09:00+01:00.")
+@click.option("--closes-at", type=TIME, help="Closing time with UTC offset.")
 @click.option("--daily-limit", type=click.IntRange(1), help="Submissions of a team in a day.")
 @click.option(
     "--total-limit",
@@ -84,6 +79,49 @@ def competition_open(
             session, "command line", "competition opened", competition.slug, now=now, challenge=challenge
         )
     click.echo(f"{competition.slug}: open at /competitions/{competition.slug}")
+
+
+@competition_group.command("change")
+@click.argument("slug")
+@click.option("--title", help="Shown on pages.")
+@click.option("--opens-at", type=TIME, help="Opening time with UTC offset, until it has opened.")
+@click.option("--closes-at", type=TIME, help="Closing time with UTC offset, e.g. 2026-12-01T18:00+01:00.")
+@click.option("--daily-limit", type=click.IntRange(1, 10_000), help="Submissions of a team in a day.")
+@click.option(
+    "--total-limit", type=click.IntRange(1, 1_000_000), help="Submissions of a team in the whole competition."
+)
+@click.option("--no-total-limit", is_flag=True, help="No limit but the daily one.")
+@click.option("--pending-limit", type=click.IntRange(1, 1000), help="Waiting files of a team.")
+@click.option(
+    "--final-picks",
+    type=click.IntRange(1, 100),
+    help="Submissions that a team may pick for the private board.",
+)
+@click.option(
+    "--max-upload-mb", type=click.FloatRange(0, 10_000, min_open=True), help="Largest upload, in MB."
+)
+@pass_installation
+def competition_change(installation: Installation, /, slug: str, no_total_limit: bool, **terms_: Any) -> None:
+    """Change the title, the times or the limits of a competition.
+
+    Publishing a challenge again does not change them.
+    """
+    changes = {name: value for name, value in terms_.items() if value is not None}
+    if no_total_limit:
+        if "total_limit" in changes:
+            raise click.UsageError("Give only one of --total-limit and --no-total-limit.")
+        changes["total_limit"] = None
+    if not changes:
+        raise click.UsageError("Give at least one option with a new value.")
+    most = installation.settings.max_upload_mb
+    if changes.get("max_upload_mb", 0) > most:
+        raise Refused(f"HELDOUT_MAX_UPLOAD_MB allows uploads of up to {most} MB on this installation.")
+    with installation.database.begin() as session:
+        competition = competitions.by_slug(session, slug)
+        competitions.lock(session, competition)
+        done = terms.change(session, competition, changes, by="command line", now=db.now(session))
+    for line in done or ["nothing changes; it has these values already"]:
+        click.echo(f"{slug}: {line}")
 
 
 @competition_group.command("close")

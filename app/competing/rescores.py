@@ -12,6 +12,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import and_, delete, func, insert, literal, or_, select
@@ -33,9 +34,20 @@ from app.base.models import (
     Submission,
     Team,
 )
-from app.competing import competitions, evaluations, score_release, standings
+from app.competing import competitions, evaluations, score_release, standings, statuses
 
 MAX_REPEATS = 9
+
+
+class Move(StrEnum):
+    """What a published version meant for a competition."""
+
+    SHOWN = "shown"
+    """Its texts and files are shown; scores stay as they are."""
+    RESCORING = "rescoring"
+    """A rescore under it began."""
+    WAITING = "waiting"
+    """A rescore under it had begun before and was left as it is."""
 
 
 def take_version(
@@ -46,16 +58,19 @@ def take_version(
     rescore: bool,
     now: datetime,
     applies_itself: bool = False,
-) -> bool:
-    """Move a competition to another version; return True if that began a rescore.
+) -> Move:
+    """Move a competition to another version; return what follows.
 
     Texts and baselines change at once. A change that makes scores incomparable needs an explicit rescore once
-    there are submissions. An unfinished rescore to a third version is discarded.
+    there are submissions. While a rescore to another version waits for a decision, every version is refused:
+    texts of one and scores of the other would be mixed, or hours of computing lost.
     """
     competitions.lock(session, competition)
     draft = competitions.draft_round(session, competition)
-    if draft is not None and draft.version_id != version.id:
-        _discard(session, draft)
+    if draft is not None and draft.version_id == version.id:
+        draft.applies_itself = draft.applies_itself or applies_itself
+        return Move.WAITING
+    _refuse_beside_another(session, competition)
     score_release.refuse_impossible(version, PublicScore(competition.public_score))
     changed = _changes_of_meaning(competition.version, version)
     entries = _submission_count(session, competition)
@@ -73,10 +88,26 @@ def take_version(
             now=now,
             applies_itself=applies_itself,
         )
-        return True
+        return Move.RESCORING
     competitions.active_round(session, competition).version_id = version.id
     _show_version(competition, version)
-    return False
+    return Move.SHOWN
+
+
+def _refuse_beside_another(session: Session, competition: Competition) -> None:
+    """Refuse a second rescore, or another version beside a rescore."""
+    draft = competitions.draft_round(session, competition)
+    if draft is None:
+        return
+    slug, number = competition.slug, session.get_one(ChallengeVersion, draft.version_id).number
+    counts = statuses.state_counts(session, competition, RoundState.DRAFT)
+    done = sum(count for state, count in counts.items() if state.is_final)
+    raise Conflict(
+        f"{slug} has a rescore under version {number} ({draft.reason}; {done} of {sum(counts.values())} "
+        f"submissions are done) that is neither applied nor discarded. See what it changes with "
+        f"`heldout rescore {slug} --diff`, apply it as shown there or discard it with "
+        f"`heldout rescore {slug} --discard`, then do this again."
+    )
 
 
 def _changes_of_meaning(old: ChallengeVersion, new: ChallengeVersion) -> list[str]:
@@ -112,12 +143,13 @@ def begin_rescore(
 
     The board does not change until an organiser has seen the changes and applies them or, with
     `applies_itself`, until the last submission is scored. Each of the `repeats` scores everything once more,
-    to test that scores are the same bit for bit. An unfinished draft is replaced.
+    to test that scores are the same bit for bit. An earlier rescore must be applied or discarded before.
     """
     if not 0 <= repeats <= MAX_REPEATS:
         raise Refused(f"A rescore can be repeated 0 to {MAX_REPEATS} times, not {repeats}.")
     score_release.refuse_impossible(version, PublicScore(competition.public_score))
-    discard_rescore(session, competition)
+    competitions.lock(session, competition)
+    _refuse_beside_another(session, competition)
     draft = _begin_round(session, competition, version, RoundState.DRAFT, reason=reason, now=now)
     draft.applies_itself = applies_itself
     for _ in range(repeats):

@@ -531,6 +531,8 @@ class Machine(RuleBasedStateMachine):
         with self.database.begin() as session:
             found = competitions.by_slug(session, slug)
             its = session.get_one(models.ChallengeVersion, self.versions[version])
+            had_draft = rescores.discard_rescore(session, found)  # else the next is refused
+            assert had_draft == (self.life.draft(slug) is not None)
             count = rescores.begin_rescore(
                 session,
                 found,

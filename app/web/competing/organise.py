@@ -95,8 +95,6 @@ def rescore(slug: str) -> ResponseReturnValue:
         competition = competitions.by_slug(session, slug)
         # Without the lock, another rescore could replace the version before this one begins.
         competitions.lock(session, competition)
-        if competitions.draft_round(session, competition) is not None:
-            raise Conflict("Another rescore is running or waits for a decision. Apply or discard it first.")
         count = rescores.begin_rescore(
             session,
             competition,

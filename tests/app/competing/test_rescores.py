@@ -13,7 +13,7 @@ from app.base.config import Settings
 from app.base.errors import Conflict, Refused
 from app.base.installation import Installation
 from app.base.leases import LeaseLost
-from app.base.models import Evaluation, Round, RoundState, Score
+from app.base.models import ChallengeVersion, Evaluation, Round, RoundState, Score
 from app.cli.rescores import rescore_command
 from app.competing import competitions, evaluations, rescores, statuses
 from app.competing.rescores import Rescore
@@ -215,3 +215,95 @@ def test_command_discards_an_unfinished_rescore_without_seen(world: World, tmp_p
     begin(world)
     assert "discarded" in command(world, tmp_path, "--discard").output
     assert isinstance(command(world, tmp_path, "--discard").exception, Refused)
+
+
+def take(world: World, version_id: int, *, rescore: bool, applies_itself: bool = False) -> rescores.Move:
+    with world.database.begin() as session:
+        return rescores.take_version(
+            session,
+            competitions.by_slug(session, world.slug),
+            session.get_one(ChallengeVersion, version_id),
+            rescore=rescore,
+            now=NOON,
+            applies_itself=applies_itself,
+        )
+
+
+def versions(world: World) -> dict[str, int]:
+    """Add versions with other labels, the same labels as each of these, and new texts only."""
+    with world.database.begin() as session:
+        return {
+            "corrected": add_version(session, 2).id,
+            "corrected again": add_version(session, 3).id,
+            "other texts": add_version(session, 4, labels=1, title="New words").id,
+            "corrected, other texts": add_version(session, 5, labels=2, title="New words").id,
+        }
+
+
+@pytest.mark.parametrize("rescore", [False, True])
+@pytest.mark.parametrize("wished", ["corrected again", "other texts", "corrected, other texts", "first"])
+@pytest.mark.parametrize("is_finished", [False, True])
+def test_no_version_replaces_a_rescore_that_waits(
+    world: World, wished: str, rescore: bool, is_finished: bool
+) -> None:
+    submission = world.score(0.4)
+    first = world.competition().version_id
+    ids = versions(world) | {"first": first}
+    assert take(world, ids["corrected"], rescore=True) is rescores.Move.RESCORING
+    if is_finished:
+        score_all(world, {submission: 0.1})
+    before = look(world)
+    with pytest.raises(Conflict) as refused:
+        take(world, ids[wished], rescore=rescore)
+    done = int(is_finished)
+    assert f"rescore under version 2 (new solution; {done} of 1 submissions are done)" in str(refused.value)
+    assert "heldout rescore biopsy --diff" in str(refused.value)
+    assert "heldout rescore biopsy --discard" in str(refused.value)
+    assert look(world) == before
+    assert world.competition().version_id == first
+
+
+@pytest.mark.parametrize("rescore", [False, True])
+def test_publishing_the_version_of_the_rescore_again_changes_nothing(world: World, rescore: bool) -> None:
+    submission = world.score(0.4)
+    corrected = versions(world)["corrected"]
+    take(world, corrected, rescore=True)
+    score_all(world, {submission: 0.1})
+    before = look(world)
+    assert take(world, corrected, rescore=rescore) is rescores.Move.WAITING
+    assert look(world) == before
+
+
+def test_publishing_the_version_of_the_rescore_again_can_let_it_apply_itself(world: World) -> None:
+    submission = world.score(0.4)
+    corrected = versions(world)["corrected"]
+    take(world, corrected, rescore=True)
+    take(world, corrected, rescore=True, applies_itself=True)
+    score_all(world, {submission: 0.1})
+    with world.database.begin() as session:
+        (draft,) = rescores.due_to_apply(session)
+        assert rescores.activate(session, draft) == "biopsy"
+
+
+def test_a_second_rescore_by_command_is_refused_and_the_first_kept(world: World) -> None:
+    world.score(0.4)
+    begin(world)
+    before = look(world)
+    with pytest.raises(Conflict, match=r"rescore under version 2 \(labels corrected; 0 of 1"):
+        begin_again(world)
+    assert look(world) == before
+
+
+def begin_again(world: World) -> None:
+    with world.database.begin() as session:
+        found = competitions.by_slug(session, world.slug)
+        rescores.begin_rescore(session, found, found.version, reason="anew", now=NOON)
+
+
+def test_after_a_rescore_is_discarded_another_version_is_published(world: World) -> None:
+    world.score(0.4)
+    ids = versions(world)
+    take(world, ids["corrected"], rescore=True)
+    with world.database.begin() as session:
+        rescores.discard_rescore(session, competitions.by_slug(session, world.slug))
+    assert take(world, ids["corrected again"], rescore=True) is rescores.Move.RESCORING

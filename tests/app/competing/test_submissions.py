@@ -418,9 +418,10 @@ def test_changed_solution_with_submissions_needs_an_explicit_rescore(world: Worl
             session, competitions.by_slug(session, "biopsy"), version, rescore=False, now=NOON
         )
     with world.database.begin() as session:
-        assert rescores.take_version(
+        moved = rescores.take_version(
             session, competitions.by_slug(session, "biopsy"), version, rescore=True, now=NOON
         )
+    assert moved is rescores.Move.RESCORING
 
 
 def test_changed_description_takes_effect_at_once(world: World) -> None:
@@ -430,7 +431,7 @@ def test_changed_description_takes_effect_at_once(world: World) -> None:
         again = rescores.take_version(
             session, competitions.by_slug(session, "biopsy"), version, rescore=False, now=NOON
         )
-    assert again is False
+    assert again is rescores.Move.SHOWN
     assert world.competition().version.manifest["title"] == "New words"
 
 
