@@ -8,8 +8,8 @@ import click
 
 from app.base import db, events
 from app.base.installation import Installation
-from app.cli.console import pass_installation
-from app.people import accounts
+from app.cli.console import pass_installation, print_rows
+from app.people import accounts, rate_limits
 
 
 @click.group("user")
@@ -37,6 +37,43 @@ def user_add(installation: Installation, name: str, organiser: bool, password_st
         user = accounts.register(session, name, hashed, now=now, is_organiser=organiser)
         events.log(session, "command line", "user added", user.name, now=now, organiser=organiser)
     click.echo(f"Added {user.name}{' as an organiser' if organiser else ''}.")
+
+
+@user_group.command("limits")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@pass_installation
+def user_limits(installation: Installation, as_json: bool) -> None:
+    """List accounts and addresses with too many failed sign-ins."""
+    with installation.database.read() as session:
+        held = rate_limits.held(session, now=db.now(session))
+    rows = [
+        {
+            "account": one.account,
+            "address": one.address,
+            "attempts": one.attempts,
+            "until": one.until.isoformat(timespec="seconds"),
+        }
+        for one in held
+    ]
+    print_rows(rows, as_json=as_json)
+
+
+@user_group.command("unlock")
+@click.argument("name", required=False)
+@click.option("--address", help="Forget the failed sign-ins from this address, at all accounts.")
+@pass_installation
+def user_unlock(installation: Installation, name: str | None, address: str | None) -> None:
+    """Let an account or an address sign in again.
+
+    Forgets the failed attempts that are counted. The password stays as it is.
+    """
+    if not name and not address:
+        raise click.UsageError("Name an account, or an address with --address.")
+    with installation.database.begin() as session:
+        account = accounts.by_name(session, name) if name else None
+        now = db.now(session)
+        rate_limits.lift(session, account=account, address=address, by="command line", now=now)
+    click.echo(f"{name or address} can sign in again.")
 
 
 @click.command("token")

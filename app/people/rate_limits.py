@@ -1,9 +1,14 @@
 """Limits on attempts to sign in, to sign up and to change a password.
 
-All web processes count attempts in the database before they hash a password. An attempt to sign in is three
-rows: for the account, for the address and for all. A success removes only its own rows, so signing in to an
-own account does not clear guesses from the same address. Password changes have a key of their own, so that an
-attacker who floods an account's sign-in cannot block them.
+All web processes count attempts in the database before they hash a password. A failed attempt to sign in from
+an unknown browser counts for the account from this address, for the account, for the address and for all. The
+first failures cost nothing; each one after them doubles the wait for the same key. So guesses at one account
+delay neither the other accounts behind an address nor the same account elsewhere.
+
+A browser in which the account has signed in before is counted by itself alone, so a flood of guesses does
+not keep the owner out. A success removes only its own rows, so signing in to an own account does not clear
+guesses from the same address. Password changes have a key of their own, so that a flood of sign-ins cannot
+block them.
 """
 
 from __future__ import annotations
@@ -14,15 +19,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import and_, delete, func, or_, select, text
+from sqlalchemy import ColumnElement, and_, delete, func, or_, select, text
 from sqlalchemy.orm import Session
 
+from app.base import events
 from app.base.errors import RateLimited
-from app.base.models import SignInAttempt
+from app.base.models import SignInAttempt, User
 
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
-PER_ACCOUNT, PER_ADDRESS, IN_ALL = 5, 30, 300  # attempts a minute
+PER_PASSWORD_CHANGE = 5  # attempts a minute
+PER_ADDRESS, IN_ALL = 150, 300  # attempts a minute; one address leaves room for the others
+FREE_HERE, FREE_BROWSER, FREE_ACCOUNT = 5, 10, 30  # failures in an hour before the first wait
+SHORTEST_WAIT, LONGEST_WAIT = timedelta(seconds=30), timedelta(minutes=15)
 PURGE_EVERY = 100  # rows
+_KNOWN = "A browser in which you have signed in before is not held up."
+_HELD = "here", "account", "address"
 _LOCK = 0x7472_6965_73  # "tries": PostgreSQL identifies such a lock by a number
 
 
@@ -32,21 +43,63 @@ class Limit:
     most: int
     within: timedelta
     words: str
+    grows: bool = False
+    """Above `most`, wait a time that doubles with each attempt, instead of until the oldest has expired."""
+
+    def wait(self, count: int, oldest: datetime, newest: datetime, now: datetime) -> timedelta:
+        """Return the time until the next attempt; zero or less: now."""
+        if count < self.most:
+            return timedelta()
+        if not self.grows:
+            return oldest + self.within - now
+        factor: int = 2 ** min(count - self.most, 10)
+        return newest + min(SHORTEST_WAIT * factor, LONGEST_WAIT) - now
 
 
-def to_sign_in(name: str, address: str | None) -> list[Limit]:
-    account = name.strip().lower()[:64]
+@dataclass(frozen=True)
+class Held:
+    """A limit that refuses sign-ins now; None for any account or any address."""
+
+    account: str | None
+    address: str | None
+    attempts: int
+    until: datetime
+
+
+def to_sign_in(name: str, address: str | None, browser: str | None = None) -> list[Limit]:
+    """Return the limits of an attempt; `browser` identifies one that this account has used before.
+
+    They are the same for a name without an account.
+    """
+    if browser is not None:
+        words = "Too many failed attempts in this browser."
+        return [Limit(f"browser {browser}", FREE_BROWSER, HOUR, words, grows=True)]
+    account, here = _account(name), network(address)
     return [
-        Limit(f"account {account}", PER_ACCOUNT, MINUTE, "Too many attempts for this account."),
         Limit(
-            f"address {network(address)}", PER_ADDRESS, MINUTE, "Too many failed attempts from your network."
+            f"here {account} {here}",
+            FREE_HERE,
+            HOUR,
+            f"Too many failed attempts for this account. {_KNOWN}",
+            grows=True,
+        ),
+        Limit(
+            f"account {account}",
+            FREE_ACCOUNT,
+            HOUR,
+            f"Too many failed attempts for this account. {_KNOWN}",
+            grows=True,
+        ),
+        Limit(
+            f"address {here}", PER_ADDRESS, MINUTE, f"Too many failed attempts from your network. {_KNOWN}"
         ),
         Limit("all", IN_ALL, MINUTE, "Too many people are signing in now."),
     ]
 
 
 def to_change_password(user_id: int) -> list[Limit]:
-    return [Limit(f"password {user_id}", PER_ACCOUNT, MINUTE, "Too many attempts for this account.")]
+    words = "Too many attempts for this account."
+    return [Limit(f"password {user_id}", PER_PASSWORD_CHANGE, MINUTE, words)]
 
 
 def to_sign_up(address: str | None, per_hour: int) -> list[Limit]:
@@ -83,16 +136,17 @@ def network(address: str | None) -> str:
 
 
 def refuse(session: Session, limits: Sequence[Limit], *, now: datetime) -> None:
-    """Refuse an attempt above a limit; only reads."""
+    """Refuse an attempt above a limit, with the longest wait; only reads."""
     row = SignInAttempt
     recent = or_(*(and_(row.key == limit.key, row.at > now - limit.within) for limit in limits))
-    found = session.execute(select(row.key, func.count(), func.min(row.at)).where(recent).group_by(row.key))
-    counted = {key: (count, oldest) for key, count, oldest in found}
-    for limit in limits:
-        count, oldest = counted.get(limit.key, (0, now))
-        if count >= limit.most:
-            left = oldest + limit.within - now
-            raise RateLimited(f"{limit.words} Please wait {_wait(left)}.", retry_after=left)
+    found = session.execute(
+        select(row.key, func.count(), func.min(row.at), func.max(row.at)).where(recent).group_by(row.key)
+    )
+    counted = {key: (count, oldest, newest) for key, count, oldest, newest in found}
+    waits = [(limit.wait(*counted.get(limit.key, (0, now, now)), now), limit) for limit in limits]
+    left, limit = max(waits, key=lambda one: one[0])
+    if left > timedelta():
+        raise RateLimited(f"{limit.words} Please wait {_wait(left)}.", retry_after=left)
 
 
 def count(session: Session, limits: Sequence[Limit], *, now: datetime) -> list[int]:
@@ -112,6 +166,62 @@ def count(session: Session, limits: Sequence[Limit], *, now: datetime) -> list[i
 def forget(session: Session, ids: Sequence[int]) -> None:
     """Remove an attempt that was successful."""
     session.execute(delete(SignInAttempt).where(SignInAttempt.id.in_(ids)))
+
+
+def held(session: Session, *, now: datetime) -> list[Held]:
+    """Return the limits that refuse sign-ins now, of existing accounts and of addresses.
+
+    Other names are left out: people also type passwords into the field.
+    """
+    row = SignInAttempt
+    found = session.execute(
+        select(row.key, func.count(), func.min(row.at), func.max(row.at))
+        .where(row.at > now - HOUR, or_(*(row.key.startswith(f"{kind} ") for kind in _HELD)))
+        .group_by(row.key)
+        .having(func.count() >= min(FREE_HERE, FREE_ACCOUNT, PER_ADDRESS))
+    ).all()
+    refusing = []
+    for key, count, oldest, newest in found:
+        kind, _, rest = key.partition(" ")
+        account, _, address = rest.rpartition(" ") if kind == "here" else (rest, "", "")
+        if kind == "address":
+            account, address = "", rest
+        limit = next(one for one in to_sign_in(account, address or None) if one.key.startswith(f"{kind} "))
+        if limit.within < HOUR:
+            recent = row.key == key, row.at > now - limit.within
+            count, oldest, newest = session.execute(
+                select(func.count(), func.min(row.at), func.max(row.at)).where(*recent)
+            ).one()
+        left = limit.wait(count, oldest or now, newest or now, now)
+        if left > timedelta():
+            refusing.append(Held(account or None, address or None, count, now + left))
+    names = {one.account for one in refusing if one.account}
+    known = set(session.scalars(select(User.name).where(User.name.in_(names))))
+    kept = [one for one in refusing if one.account is None or one.account in known]
+    return sorted(kept, key=lambda one: (one.account or "", one.address or ""))
+
+
+def lift(
+    session: Session, *, account: User | None = None, address: str | None = None, by: str, now: datetime
+) -> None:
+    """Forget failed attempts of an account, and of an address at all accounts."""
+    row = SignInAttempt
+    which: list[ColumnElement[bool]] = []
+    if account is not None:
+        which += [row.key.in_([f"account {account.name}", f"password {account.id}"])]
+        which += [row.key.startswith(f"here {account.name} ", autoescape=True)]
+        which += [row.key.startswith(f"browser {account.id} ", autoescape=True)]
+    if address is not None:
+        here = address if "/" in address else network(address)  # the list shows an IPv6 network
+        which += [row.key == f"address {here}"]
+        which += [and_(row.key.startswith("here "), row.key.endswith(f" {here}", autoescape=True))]
+    session.execute(delete(row).where(or_(*which)))
+    subject = account.name if account else "sign-in"
+    events.log(session, by, "sign-in limits lifted", subject, now=now, address=address)
+
+
+def _account(name: str) -> str:
+    return name.strip().lower()[:40]
 
 
 def _wait(left: timedelta) -> str:

@@ -69,6 +69,7 @@ ACCESS: dict[str, Access] = {
     "GET doctor.show": Access.ORGANISER,
     "GET operate.show": Access.ORGANISER,
     "POST operate.retry": Access.ORGANISER,
+    "POST operate.lift_sign_in_limits": Access.ORGANISER,
     "GET operate.metrics": Access.ORGANISER,
     "POST organise.pause": Access.ORGANISER,
     "POST organise.close": Access.ORGANISER,

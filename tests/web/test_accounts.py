@@ -4,10 +4,12 @@ import re
 from collections.abc import Callable
 from contextlib import ExitStack
 
+import argon2
 import pytest
+from itsdangerous import URLSafeTimedSerializer
 from sqlalchemy import func, select, update
 
-from app.base import config
+from app.base import config, db
 from app.base.models import SignInAttempt, User
 from app.people import accounts, first_organiser
 from app.web.context import safe_next
@@ -76,8 +78,115 @@ def test_the_sixth_attempt_for_an_account_within_a_minute_is_refused(site: Site)
         assert browser.post("/sign-in", {"name": "ada", "password": "guess guess"}).status_code == 401
     sixth = browser.post("/sign-in", {"name": "ADA ", "password": PASSWORD})
     assert sixth.status_code == 429
-    assert "Too many attempts for this account. Please wait" in sixth.text
+    assert "Too many failed attempts for this account." in sixth.text
+    assert "Please wait 30 seconds" in sixth.text
     assert browser.post("/sign-in", {"name": "bob", "password": PASSWORD}).status_code == 303
+
+
+def test_guesses_at_an_account_do_not_keep_its_owner_out_of_a_known_browser(site: Site) -> None:
+    known, fresh, attacker = site.visitor(), site.visitor(), site.visitor()
+    right = {"name": "ada", "password": PASSWORD}
+    assert known.post("/sign-in", right).status_code == 303
+    known.post("/sign-out")
+    while attacker.post("/sign-in", {"name": "ada", "password": "guess guess"}).status_code == 401:
+        pass
+    assert fresh.post("/sign-in", right).status_code == 429
+    assert attacker.post("/sign-in", {"name": "ada", "password": "guess guess"}).status_code == 429
+    assert known.post("/sign-in", {"name": "ada", "password": "a typo here"}).status_code == 401
+    assert known.post("/sign-in", right).status_code == 303
+
+
+def test_the_wrong_passwords_of_a_class_do_not_lock_their_address(site: Site) -> None:
+    browser = site.visitor()
+    form = {"csrf_token": browser.csrf(), "password": "guess guess"}
+    for n in range(40):
+        answer = browser.client.post("/sign-in", data={**form, "name": f"student{n % 20}"})
+        assert answer.status_code == 401
+    assert site.visitor().post("/sign-in", {"name": "ada", "password": PASSWORD}).status_code == 303
+
+
+@pytest.mark.parametrize("change", ["none", "made up", "of another account", "cut", "of another key"])
+def test_a_cookie_that_no_sign_in_of_the_account_gave_is_no_known_browser(change: str, site: Site) -> None:
+    browser = site.visitor()
+    browser.post(
+        "/sign-in", {"name": "bob" if change == "of another account" else "ada", "password": PASSWORD}
+    )
+    cookie = browser.client.get_cookie("heldout-browser")
+    assert cookie is not None
+    assert cookie.http_only
+    assert cookie.same_site == "Lax"
+    other = URLSafeTimedSerializer("x" * 64, salt="browsers that have signed in").dumps({"1": "own"})
+    changed = {"made up": "e30.x.y", "cut": cookie.value[:-1], "of another key": str(other)}
+    value = changed.get(change, cookie.value)
+    browser.post("/sign-out")
+    attacker = site.visitor()
+    if change != "none":
+        attacker.client.set_cookie("heldout-browser", value)
+    for _ in range(5):
+        assert attacker.post("/sign-in", {"name": "ada", "password": "guess guess"}).status_code == 401
+    assert attacker.post("/sign-in", {"name": "ada", "password": PASSWORD}).status_code == 429
+
+
+def test_a_browser_remembers_the_accounts_of_a_shared_machine(site: Site) -> None:
+    browser = site.visitor()
+    for name in ("ada", "bob", "grace", "ada"):
+        assert browser.post("/sign-in", {"name": name, "password": PASSWORD}).status_code == 303
+    browser.post("/sign-out")
+    attacker = site.visitor()
+    for name in ("ada", "bob", "grace"):
+        while attacker.post("/sign-in", {"name": name, "password": "guess guess"}).status_code == 401:
+            pass
+        assert browser.post("/sign-in", {"name": name, "password": PASSWORD}).status_code == 303
+    cookie = browser.client.get_cookie("heldout-browser")
+    assert cookie is not None
+    assert "ada" not in cookie.value
+
+
+def test_a_known_browser_is_held_up_after_ten_wrong_passwords(site: Site) -> None:
+    browser = site.visitor()
+    browser.post("/sign-in", {"name": "ada", "password": PASSWORD})
+    browser.post("/sign-out")
+    for _ in range(10):
+        assert browser.post("/sign-in", {"name": "ada", "password": "guess guess"}).status_code == 401
+    held = browser.post("/sign-in", {"name": "ada", "password": PASSWORD})
+    assert held.status_code == 429
+    assert "in this browser" in held.text
+
+
+def test_an_unknown_name_costs_one_password_hash_as_a_wrong_password_does(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with site.database.begin() as session:
+        accounts.register(session, "nohash", None, now=db.now(session))
+    browser, hashed = site.visitor(), []
+    check = argon2.PasswordHasher.verify
+
+    def counting(hasher: argon2.PasswordHasher, known: str, password: str) -> bool:
+        hashed.append(str(argon2.extract_parameters(known)))
+        return check(hasher, known, password)
+
+    monkeypatch.setattr(argon2.PasswordHasher, "verify", counting)
+    pages = []
+    for name in ("ada", "nobody", "nohash"):
+        page = browser.post("/sign-in", {"name": name, "password": "not it at all"})
+        text = re.sub(r'name="csrf_token" value="[^"]+"', "", page.text)
+        pages.append((page.status_code, text.replace(name, "NAME")))
+    assert len(hashed) == 3
+    assert len(set(hashed)) == len(set(pages)) == 1
+
+
+def test_an_organiser_sees_held_accounts_and_lifts_the_limit(site: Site) -> None:
+    attacker, grace = site.visitor(), site.browser("grace")
+    assert "No account and no address is held up" in grace.get("/operate").text
+    while attacker.post("/sign-in", {"name": "ada", "password": "guess guess"}).status_code == 401:
+        pass
+    page = grace.get("/operate").text
+    assert 'name="account" value="ada"' in page
+    done = grace.post("/operate/sign-in-limits", {"account": "ada", "address": ""})
+    assert (done.status_code, done.location) == (303, "/operate")
+    assert site.visitor().post("/sign-in", {"name": "ada", "password": PASSWORD}).status_code == 303
+    assert grace.post("/operate/sign-in-limits").status_code == 422
+    assert grace.post("/operate/sign-in-limits", {"account": "nobody"}).status_code == 404
 
 
 def test_a_flood_of_sign_ins_does_not_block_a_password_change(site: Site) -> None:

@@ -10,11 +10,11 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.base import db, events
-from app.base.errors import NotFound
+from app.base.errors import NotFound, Refused
 from app.competing import evaluations, statuses
 from app.operating import health, statistics
-from app.people import accounts
-from app.web.context import organiser, parts
+from app.people import accounts, rate_limits
+from app.web.context import field, organiser, parts
 from app.web.metrics import Snapshot
 
 blueprint = Blueprint("operate", __name__)
@@ -39,7 +39,8 @@ def show() -> ResponseReturnValue:
         if request.args.get("part") == "pulse":
             return render_template("operating/operate/_pulse.html", **page)
         failures = statistics.failures(session)
-    return render_template("operating/operate/show.html", failures=failures, **page)
+        held = rate_limits.held(session, now=now)
+    return render_template("operating/operate/show.html", failures=failures, held=held, **page)
 
 
 @blueprint.post("/operate/retry/<id:submission_id>")
@@ -52,6 +53,21 @@ def retry(submission_id: int) -> ResponseReturnValue:
         events.log(session, me.name, "retry", competition.slug, now=now, submission=submission_id)
     parts().hints.send(submission_id)
     flash(f"Submission {submission_id} is queued again, with three new attempts.")
+    return redirect(url_for("operate.show"), 303)
+
+
+@blueprint.post("/operate/sign-in-limits")
+def lift_sign_in_limits() -> ResponseReturnValue:
+    """Forget the failed sign-ins of an account, of an address, or of both."""
+    name, address = field("account"), field("address")
+    with parts().database.begin() as session:
+        now = db.now(session)
+        me = organiser(session, now)
+        if not name and not address:
+            raise Refused("Name an account or an address.")
+        account = accounts.by_name(session, name) if name else None
+        rate_limits.lift(session, account=account, address=address or None, by=me.name, now=now)
+    flash(f"{name or address} can sign in again.")
     return redirect(url_for("operate.show"), 303)
 
 

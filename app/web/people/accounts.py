@@ -17,6 +17,7 @@ from app.people import accounts, first_organiser, rate_limits
 from app.people.accounts import Viewer
 from app.people.rate_limits import Limit
 from app.web.context import field, parts, safe_next, signed_in, viewer
+from app.web.people import known_browsers
 
 blueprint = Blueprint("accounts", __name__)
 
@@ -26,17 +27,18 @@ def sign_in() -> ResponseReturnValue:
     if request.method == "GET":
         return _form("people/accounts/sign_in.html")
     name = field("name")
+    with parts().database.read() as session:
+        candidate = accounts.candidate(session, name)
+    browser = known_browsers.identify(candidate.id) if candidate else None
     try:
-        with _attempt(rate_limits.to_sign_in(name, request.remote_addr)) as counted:
-            with parts().database.read() as session:
-                candidate = accounts.candidate(session, name)
+        with _attempt(rate_limits.to_sign_in(name, request.remote_addr, browser)) as counted:
             user = accounts.verify(candidate, request.form.get("password", ""))
     except Refused as refusal:
         return _form("people/accounts/sign_in.html", refusal)
     with parts().database.begin() as session:
         rate_limits.forget(session, counted)
         _begin_browser(session, user.id, db.now(session))
-    return redirect(_next(), 303)
+    return known_browsers.remember(redirect(_next(), 303), user.id)
 
 
 @blueprint.route("/sign-up", methods=["GET", "POST"])
@@ -57,7 +59,7 @@ def sign_up() -> ResponseReturnValue:
     except Refused as refusal:
         return _form("people/accounts/sign_up.html", refusal)
     flash(f"Welcome, {user.name}.")
-    return redirect(_next(), 303)
+    return known_browsers.remember(redirect(_next(), 303), user.id)
 
 
 @blueprint.route("/setup", methods=["GET", "POST"])
@@ -83,7 +85,7 @@ def setup() -> ResponseReturnValue:
     except Refused as refusal:
         return _form("people/accounts/setup.html", refusal, token=given)
     flash(f"Welcome, {user.name}. You are the organiser.")
-    return redirect(url_for("competitions.index"), 303)
+    return known_browsers.remember(redirect(url_for("competitions.index"), 303), user.id)
 
 
 @blueprint.post("/sign-out")
@@ -119,7 +121,7 @@ def change_password() -> ResponseReturnValue:
         accounts.set_password(session, me.id, password_hash, now=now)
         _begin_browser(session, me.id, now)
     flash("Your password is changed, and all your other browsers are signed out.")
-    return redirect(url_for("accounts.show"), 303)
+    return known_browsers.remember(redirect(url_for("accounts.show"), 303), me.id)
 
 
 @blueprint.post("/account/browsers/<id:sign_in_id>/revoke")
