@@ -27,6 +27,7 @@ from scorer.challenges.solution import USAGE_COLUMN, Solution
 from scorer.challenges.solution_reader import prepare
 from scorer.reading.cells import NUMBER
 from scorer.reading.columns import Labels
+from scorer.reading.forms import composed
 from scorer.reading.source import UnreadableTable
 from scorer.reading.tables import Table, is_blank, open_table
 from scorer.report import HeldoutError, InvalidChallenge
@@ -163,8 +164,9 @@ def train_solution(challenge: Challenge, *, without: Collection[str] = ()) -> So
         # The header of the hidden file is no secret: a submission's columns and the rules name it.
         solution = open_table(challenge.folder / SOLUTION_FILE, max_bytes=MAX_SOLUTION_BYTES)
         _, hidden = next(solution.records())
+        hidden = list(map(composed, hidden))
         records = _open(challenge).records()
-        _, header = next(records)
+        header = [composed(name) for name in next(records)[1]]
         kept = [name for name in header if name in hidden and name != USAGE_COLUMN]
         missing = [name for name in hidden if name not in header and name != USAGE_COLUMN]
         if missing and not set(kept) - set(names):
@@ -210,7 +212,7 @@ def _read_columns(
     names = challenge.solution.id_columns
     try:
         records = _open(challenge).records()
-        _, header = next(records)
+        header = [composed(name) for name in next(records)[1]]
         lacking = [name for name in names if name not in header]
         if lacking:
             raise CannotScoreTrain(f"{TRAIN_FILE} has no id column {', '.join(lacking)}.")

@@ -15,6 +15,7 @@ from scorer.challenges.task import Task, find_metric, read_part
 from scorer.metrics.registry import Metric
 from scorer.reading.cells import NUMBER, canonical_label
 from scorer.reading.columns import Rows
+from scorer.reading.forms import composed
 from scorer.reading.parquet import as_text
 from scorer.scoring import task_values
 from scorer.submission.reader import align
@@ -67,6 +68,7 @@ def measure(
     metric, given = find_metric(name, {key: _plain(value) for key, value in params.items()})
     solution, submission = (_named(frame) for frame in (solution_frame, submission_frame))
     ids = _id_columns(solution, submission, id)
+    target = target if target is None else composed(target)
     separator = _separator(solution, submission)
     if separator is not None:
         given.setdefault("split", separator)
@@ -98,7 +100,7 @@ def _plain(value: Any) -> Any:
 
 def _named(frame: pd.DataFrame) -> pd.DataFrame:
     """The frame with its columns' names as text."""
-    names = [str(name) for name in frame.columns]
+    names = [composed(str(name)) for name in frame.columns]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise ValueError(f"a frame has the column {', '.join(twice)} twice")
@@ -110,7 +112,7 @@ def _id_columns(
 ) -> tuple[str, ...]:
     if stated is not None:
         named = stated if isinstance(stated, list | tuple) else [stated]
-        return tuple(str(name) for name in named)
+        return tuple(composed(str(name)) for name in named)
     shared = [name for name in solution.columns if name in submission.columns]
     if "id" in solution.columns or not len(solution.columns):
         return ("id",)

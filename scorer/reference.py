@@ -60,6 +60,8 @@ NOTICE_CODES: Mapping[str, str] = MappingProxyType(
     {
         "NOTICE_DECOMPRESSED": "The file was unpacked.",
         "NOTICE_HEADER_SPACES": "Spaces around column names were ignored.",
+        "NOTICE_UNICODE_FORM": "Text in another Unicode form, as macOS writes it, was read in NFC.",
+        "NOTICE_LINE_BREAKS": "Line breaks inside texts, as Windows writes them, were read as \\n.",
         "NOTICE_COLUMN_ORDER": "Columns were matched by name.",
         "NOTICE_ID_SPACES": "Spaces around ids were ignored.",
         "NOTICE_EMPTY_ROWS": "Empty rows were ignored.",
@@ -94,6 +96,7 @@ CHALLENGE_CODES: Mapping[str, str] = MappingProxyType(
         "SANDBOX_TOO_WEAK": "This machine cannot isolate an organiser's own metric well enough to run it.",
         "BAD_ALSO": "A metric under `also` does not fit the predictions or the truth, or is listed twice.",
         "MISSING_COLUMN": "The solution lacks the id, a target column or Usage.",
+        "SAME_LABEL": "Two labels or list items differ in their Unicode form only.",
         "BAD_ID": "An id in the solution is empty or has spaces around it.",
         "BAD_USAGE": "Usage is something other than Public, Private or Ignored.",
         "NO_ROWS": "The solution has no rows.",

@@ -49,6 +49,7 @@ from scorer.challenges.solution_reader import prepare_table, with_sample_numbers
 from scorer.challenges.strategies import STRATEGIES, unknown_strategy
 from scorer.challenges.task import Task
 from scorer.challenges.task_reader import metric_problems, read_tasks
+from scorer.reading.forms import composed
 from scorer.reading.source import UnreadableTable
 from scorer.reading.tables import SPACES, Table, is_blank, open_table
 from scorer.report import InvalidChallenge, Problem
@@ -352,7 +353,7 @@ def _sample_cells(path: Path, names: Sequence[str]) -> dict[str, list[str]]:
     """
     try:
         records = open_table(path, max_bytes=MAX_SOLUTION_BYTES).records()
-        header = [name.strip(SPACES) for name in next(records)[1]]
+        header = [composed(name.strip(SPACES)) for name in next(records)[1]]
         rows = [[cell.strip(SPACES) for cell in fields] for _, fields in records if not is_blank(fields)]
     except (OSError, UnreadableTable):
         return {}

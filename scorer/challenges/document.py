@@ -24,6 +24,7 @@ from scorer.challenges.definition import (
 )
 from scorer.challenges.folder import belonging_files
 from scorer.challenges.solution import USAGE_COLUMN
+from scorer.reading.forms import composed
 from scorer.report import Problem
 from scorer.wording import show
 
@@ -31,6 +32,9 @@ MAX_DEFINITION_BYTES = 1_000_000
 
 
 MAX_NESTING = 20
+
+_NAMES_OF_FILES = ("file", "script")
+"""Keys whose values name files, by the bytes that the disk has; other texts are read in one Unicode form."""
 
 
 PartT = TypeVar("PartT", bound=BaseModel)
@@ -123,7 +127,7 @@ class Document:
                     raise yaml.MarkedYAMLError(
                         problem="a key must be plain text", problem_mark=key_node.start_mark
                     )
-                key = key_node.value
+                key = composed(key_node.value)
                 if key in values:
                     first = self.line(*where, key)
                     message = f"Line {line}: the key {show(key)} appears twice, first on line {first}."
@@ -132,6 +136,8 @@ class Document:
                 self.lines[(*where, key)] = line
                 values[key] = self._plain(loader, child, (*where, key))
             return values
+        if where and where[-1] not in _NAMES_OF_FILES:
+            node.value = composed(node.value)
         self.written[where] = node.value
         return loader.construct_object(node, deep=True)
 

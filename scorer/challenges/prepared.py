@@ -27,7 +27,7 @@ from scorer.challenges.task import Task
 from scorer.reading.columns import Column, Labels, Lists, Vocabulary
 from scorer.reading.ids import IdIndex
 
-FORMAT = 2
+FORMAT = 3
 """Rises when the layout below changes; folders of an older format are not read."""
 
 _SMALL = (np.uint8, np.int8, np.int16, np.int32)

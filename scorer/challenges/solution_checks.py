@@ -22,7 +22,10 @@ from scorer.challenges.solution import (
 )
 from scorer.challenges.task import Part
 from scorer.metrics.registry import Classes
+from scorer.reading.cells import Cells
 from scorer.reading.columns import Labels, Lists, Vocabulary
+from scorer.reading.forms import Forms, composed
+from scorer.reading.tables import SPACES
 from scorer.report import Problem
 from scorer.wording import show
 
@@ -141,3 +144,28 @@ def at_most_five(problems: Sequence[Problem]) -> list[Problem]:
     for code in dict.fromkeys(p.code for p in problems):
         kept.extend([p for p in problems if p.code == code][:5])
     return kept
+
+
+def unicode_problems(
+    name: str, place: int, cells: Cells, texts: Sequence[str | None], lines: Sequence[int], forms: Forms
+) -> list[Problem]:
+    """Return a problem if two labels of a column become one in NFC.
+
+    Which of them was meant, the same class or another, only the organiser knows.
+    """
+    if cells.kind not in ("label", "list") or not any(at == place for _, at in forms.decomposed):
+        return []
+    first: dict[str, tuple[str, int]] = {}
+    for line, text in zip(lines, texts, strict=True):
+        received = forms.decomposed.get((line, place), text) or ""
+        for label in received.split(cells.split) if cells.kind == "list" else [received]:
+            bare = label.strip(SPACES)
+            before, at = first.setdefault(composed(bare), (bare, line))
+            if before != bare:
+                message = (
+                    f'Column {show(name)}: the labels "{show(bare)}" on lines {at} and {line} look the same '
+                    "but differ in their Unicode form, and would be one label (NFC). Write labels in one "
+                    'form: unicodedata.normalize("NFC", text) in Python.'
+                )
+                return [solution_problem("SAME_LABEL", message, line=line, column=show(name))]
+    return []

@@ -16,12 +16,14 @@ from scorer.challenges.solution_checks import (
     solution_problem,
     split_problems,
     undefined_problems,
+    unicode_problems,
 )
 from scorer.challenges.task import Part, Task
 from scorer.custom import filled, holds_codes, holds_numbers, is_number
 from scorer.reading.cells import Cells, ColumnBuilder, canonical_label, describe_fault
 from scorer.reading.columnar import NotColumnar, read_columnar
 from scorer.reading.columns import CodeArray, Column, Labels, Lists, Vocabulary, take
+from scorer.reading.forms import Forms, composed
 from scorer.reading.ids import DuplicateId, IdIndex
 from scorer.reading.tables import SPACES, Table, is_blank
 from scorer.report import InvalidChallenge, Problem
@@ -63,7 +65,7 @@ def prepare_table(
     Raises InvalidChallenge with every problem.
     """
     records = table.records()
-    _, header = next(records)
+    header = [composed(name) for name in next(records)[1]]
     names = tuple(id_columns or header[:1])
     plan = _plan(header, tasks, names, split_required=split_required)
     if len(names) == 1 and not any(task.custom for task in tasks):
@@ -87,6 +89,7 @@ def prepare(
     Raises InvalidChallenge with every problem. `records` yields (line, fields). `split_required=False` allows
     a solution without the column Usage, whose rows are all public, and a split without rows.
     """
+    header = [composed(name) for name in header]
     names = tuple(id_columns or header[:1])
     plan = _plan(header, tasks, names, split_required=split_required)
     rows = _Records(header, names, plan)
@@ -99,6 +102,8 @@ def prepare(
     vocabulary = Vocabulary()
     columns: dict[_Wanted, Column] = {}
     for wanted, texts in rows.texts.items():
+        place = rows.header.index(wanted.name)
+        problems.extend(unicode_problems(wanted.name, place, wanted.cells, texts, rows.lines, rows.forms))
         builder = ColumnBuilder(wanted.cells, len(rows.ids), vocabulary)
         for row, text in enumerate(texts):
             if text is not None:
@@ -296,6 +301,7 @@ class _Records:
         """Whole records, for an organiser's own metric."""
         self.keep_rows = not plan.wanted
         self.problems: list[Problem] = []
+        self.forms = Forms()
         self._id_positions = [self.header.index(name) for name in id_columns]
         self._usage = None if plan.usage is None else self.header.index(plan.usage)
 
@@ -304,7 +310,7 @@ class _Records:
         targets = [
             (texts, self.header.index(wanted.name), wanted.known) for wanted, texts in self.texts.items()
         ]
-        for line, fields in records:
+        for line, fields in self.forms.of(records, keep=True):
             if is_blank(fields):
                 continue
             if len(fields) != len(self.header):
@@ -314,7 +320,14 @@ class _Records:
             key = self._key(line, fields)
             usage = "Public" if self._usage is None else fields[self._usage].strip(SPACES)
             if key in index:
-                message = f"Id {show_id(key)} appears twice (lines {self.lines[index[key]]} and {line})."
+                first = self.lines[index[key]]
+                message = f"Id {show_id(key)} appears twice (lines {first} and {line})."
+                if any(
+                    (at, place) in self.forms.decomposed
+                    for at in (first, line)
+                    for place in self._id_positions
+                ):
+                    message += " The two differ in their Unicode form only and would be one id (NFC)."
                 self.problems.append(solution_problem("DUPLICATE_IDS", message, line=line, id=show_id(key)))
                 continue
             if usage not in USAGES:

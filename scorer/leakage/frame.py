@@ -20,6 +20,7 @@ import pyarrow.parquet
 from numpy.typing import NDArray
 
 from scorer.reading.columns import FloatArray
+from scorer.reading.forms import composed
 from scorer.reading.source import UnreadableTable
 from scorer.reading.tables import open_table, stream_of
 from scorer.report import HeldoutError
@@ -130,7 +131,7 @@ def read_frame(path: Path) -> Frame:
         if path.suffix == ".parquet":
             return _read_parquet(path)
         table = open_table(path, max_bytes=MAX_TABLE_BYTES)
-        header = table.header()
+        header = [composed(name) for name in table.header()]
         if not header:
             raise Unreadable(f"{path.name} could not be read: its first line holds no column names in UTF-8")
         if len(set(header)) < len(header):
@@ -150,7 +151,15 @@ def read_frame(path: Path) -> Frame:
         raise Unreadable(f"{path.name} could not be read: {words}") from None
     if read.num_rows == 0:
         raise Unreadable(f"{path.name} has no rows")
-    return Frame(read.combine_chunks())
+    return Frame(_composed(read).combine_chunks())
+
+
+def _composed(table: pa.Table) -> pa.Table:
+    """Return the table in one Unicode form, as the solution is read."""
+    for place, column in enumerate(table.columns):
+        if not pc.all(pc.string_is_ascii(column)).as_py():
+            table = table.set_column(place, table.column_names[place], pc.utf8_normalize(column, "NFC"))
+    return table
 
 
 def _read_parquet(path: Path) -> Frame:
@@ -165,7 +174,8 @@ def _read_parquet(path: Path) -> Frame:
             )
     if table.num_rows == 0:
         raise Unreadable(f"{path.name} has no rows")
-    return Frame(pa.table(dict(zip(table.column_names, columns, strict=True))).combine_chunks())
+    names = [composed(name) for name in table.column_names]
+    return Frame(_composed(pa.table(dict(zip(names, columns, strict=True)))).combine_chunks())
 
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d)?)?", re.ASCII)

@@ -9,6 +9,7 @@ exactly. Giving up is always right; accepting needs a reason, stated where it is
 from __future__ import annotations
 
 import math
+import unicodedata
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -31,6 +32,7 @@ from scorer.reading.cells import (
     split_tokens,
 )
 from scorer.reading.columns import Column, FloatArray, Labels, Lists, TextArray, Vocabulary
+from scorer.reading.forms import is_one_form
 from scorer.reading.ids import canonical_numbers, string_buffers
 from scorer.reading.parquet import as_text, is_out_of_memory
 from scorer.reading.source import MAX_LINE_BYTES, UnreadableTable
@@ -281,9 +283,12 @@ def _check_bytes(block: bytes, data: NDArray[np.uint8], breaks: NDArray[np.bool_
         raise NotColumnar("a NUL or a second byte order mark")
     if not block.isascii():
         try:
-            block.decode()
+            text = block.decode()
         except UnicodeDecodeError:
             raise NotColumnar("not UTF-8") from None
+        # Of a block as of its cells: no mark combines with a comma, a quote or a line end.
+        if not unicodedata.is_normalized("NFC", text):
+            raise NotColumnar("another Unicode form")
     # In characters a line is never longer than in bytes, and in those the limit is meant.
     start = 0
     while len(block) - start > MAX_LINE_BYTES:
@@ -402,8 +407,11 @@ def _dictionary(column: pa.Array) -> pa.DictionaryArray:
     names = column.dictionary.take(pa.array(used)).cast(pa.string())
     names.validate(full=True)
     offsets, data = string_buffers(names)
-    if names.null_count or (data[offsets[0] : offsets[-1]] == 0).any():
-        raise NotColumnar("a hole or a NUL")
+    used_bytes = data[offsets[0] : offsets[-1]]
+    if names.null_count or (used_bytes == 0).any() or (used_bytes == _CR).any():
+        raise NotColumnar("a hole, a NUL or a carriage return")
+    if (used_bytes >= 0x80).any() and not all(map(is_one_form, names.to_pylist())):
+        raise NotColumnar("another Unicode form")
     return pa.DictionaryArray.from_arrays(pa.array(codes.astype(np.int32)), names)
 
 

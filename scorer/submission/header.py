@@ -7,21 +7,23 @@ from collections.abc import Sequence
 
 from scorer.challenges.solution import Solution
 from scorer.reading.cells import NUMBER
+from scorer.reading.forms import Forms
 from scorer.reading.tables import SPACES, is_blank
 from scorer.report import InvalidSubmission, Notice, Problem
 from scorer.wording import LISTED, show
 
 
 def match_header(
-    header: Sequence[str], expected: Sequence[str], solution: Solution
+    header: Sequence[str], expected: Sequence[str], solution: Solution, forms: Forms
 ) -> tuple[list[str], tuple[Notice, ...]]:
     """Return the column names without spaces around them, and notices.
 
     Raises InvalidSubmission.
     """
-    names = [name.strip(SPACES) for name in header]
+    composed = forms.header(header)
+    names = [name.strip(SPACES) for name in composed]
     notices = []
-    if names != list(header):
+    if names != composed:
         notices.append(Notice("NOTICE_HEADER_SPACES", "Spaces around column names were ignored."))
     if sorted(names) != sorted(expected):
         raise InvalidSubmission(_header_problems(names, expected, solution))

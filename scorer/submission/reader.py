@@ -17,6 +17,7 @@ from scorer.challenges.solution import Solution
 from scorer.reading.cells import ColumnBuilder, Fault, describe_fault
 from scorer.reading.columnar import NotColumnar, read_columnar
 from scorer.reading.columns import Column, Vocabulary, take
+from scorer.reading.forms import Forms
 from scorer.reading.parsing import LockedTable, opened
 from scorer.reading.source import MAX_LINE_BYTES, UnreadableTable
 from scorer.reading.tables import MAX_SHOWN_PROBLEMS, MIN_UNPACKED_BYTES, Table, is_blank
@@ -139,10 +140,11 @@ def read_complete(
         with opened(source, max_bytes=max_bytes, parquet=solution.task.parquet) as table:
             records = table.records()
             _, header = next(records)
-            names, notices = match_header(header, columns, solution)
+            forms = Forms()
+            names, notices = match_header(header, columns, solution, forms)
             lines: list[int] = []
             kept: list[Sequence[str]] = []
-            for line, fields in records:
+            for line, fields in forms.of(records):
                 if is_blank(fields):
                     continue
                 if len(fields) != len(names):
@@ -150,7 +152,8 @@ def read_complete(
                     raise UnreadableTable(Problem("FIELD_COUNT", message, line=line))
                 lines.append(line)
                 kept.append(fields)
-            received = Received((*table.notices, *notices), table.sha256, table.size_bytes)
+            notices = (*table.notices, *notices, *forms.notices())
+            received = Received(notices, table.sha256, table.size_bytes)
     except UnreadableTable as error:
         raise InvalidSubmission(error.problems) from None
     if not kept:
@@ -179,9 +182,10 @@ def align(
     Raises InvalidSubmission like `read_submission`.
     """
     task = solution.task
-    names, notices = match_header(header, (*solution.id_columns, *task.columns), solution)
+    forms = Forms()
+    names, notices = match_header(header, (*solution.id_columns, *task.columns), solution, forms)
     rows = PlacedRows(names, solution)
-    rows.read(records)
+    rows.read(forms.of(records))
     problems = [*rows.broken, *rows.line_problems(), *id_problems(rows, solution)]
     for name, builder in rows.builders.items():
         for code, fault in builder.faults.items():
@@ -199,7 +203,7 @@ def align(
     sink.add(np.arange(len(solution.ids)), columns, rows.vocabulary)
     gathered = Notices(solution)
     gathered.add(columns)
-    return (*notices, *rows.notices(), *gathered.notices())
+    return (*notices, *forms.notices(), *rows.notices(), *gathered.notices())
 
 
 def _cell_problem(code: str, fault: Fault, *, line: int, key: str, column: str, words: str) -> Problem:

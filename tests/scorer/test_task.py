@@ -554,7 +554,7 @@ def test_problems_name_every_part_of_an_id(write: Write) -> None:
         scorer.score(paired(write), data.encode())
     problems = {problem.code: problem for problem in caught.value.problems}
     assert set(problems) == {"NOT_A_NUMBER", "DUPLICATE_IDS", "UNKNOWN_IDS"}
-    assert [problems[code].id for code in sorted(problems)] == ["12, 3", "1, 23", "123, 0"]
+    assert [problems[code].id for code in sorted(problems)] == ["(12, 3)", "(1, 23)", "(123, 0)"]
     assert problems["DUPLICATE_IDS"].column == "user+item"
 
 

@@ -1,0 +1,95 @@
+"""One form of each text: Unicode's NFC, and \\n as the line end.
+
+macOS writes file names in NFD, and Windows writes \\r\\n inside texts. Two texts that look the same would
+differ, so the solution and every submission are read in one form.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+
+from scorer.report import Notice
+
+_LINE_END = re.compile("\\r+\\n?")
+
+
+def composed(text: str) -> str:
+    """Return a text in Unicode's composed form, NFC."""
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
+
+
+def with_newlines(text: str) -> str:
+    """Return a text whose line ends are all \\n.
+
+    What Windows adds in text mode, also twice (\\r\\r\\n), is one line end.
+    """
+    return _LINE_END.sub(_newlines, text) if "\r" in text else text
+
+
+def _newlines(found: re.Match[str]) -> str:
+    ends = found[0]
+    return "\n" if ends.endswith("\n") else "\n" * len(ends)
+
+
+def is_one_form(text: str) -> bool:
+    """Return whether reading leaves a text as it is."""
+    return "\r" not in text and (text.isascii() or unicodedata.is_normalized("NFC", text))
+
+
+class Forms:
+    """Reads records in one form and counts the cells that had another."""
+
+    def __init__(self) -> None:
+        self.decomposed: dict[tuple[int, int], str] = {}
+        """(Line, position) -> the text as received, of cells in another Unicode form; only with `keep`."""
+        self._n_decomposed = self._n_returns = 0
+        self._first_decomposed = self._first_return = 0
+
+    def of(
+        self, records: Iterable[tuple[int, Sequence[str]]], *, keep: bool = False
+    ) -> Iterator[tuple[int, Sequence[str]]]:
+        """Yield the records with each cell in one form."""
+        for line, fields in records:
+            joined = "".join(fields)
+            if "\r" in joined or not (joined.isascii() or unicodedata.is_normalized("NFC", joined)):
+                yield line, [self._cell(line, place, text, keep) for place, text in enumerate(fields)]
+            else:
+                yield line, fields
+
+    def header(self, names: Sequence[str]) -> list[str]:
+        return [self._cell(1, place, name, False) for place, name in enumerate(names)]
+
+    def notices(self) -> list[Notice]:
+        notices = []
+        if self._n_decomposed:
+            words = (
+                f"{_cells(self._n_decomposed, self._first_decomposed)} read in Unicode's form NFC; the "
+                'file has another one, as macOS writes. In Python: unicodedata.normalize("NFC", text).'
+            )
+            notices.append(Notice("NOTICE_UNICODE_FORM", words))
+        if self._n_returns:
+            words = (
+                f"{_cells(self._n_returns, self._first_return)} read with \\n as the line break inside "
+                "texts; the file has \\r, as Windows writes."
+            )
+            notices.append(Notice("NOTICE_LINE_BREAKS", words))
+        return notices
+
+    def _cell(self, line: int, place: int, text: str, keep: bool) -> str:
+        plain = with_newlines(text)
+        if plain != text and text.strip("\r\n") != plain.strip("\n"):
+            self._n_returns += 1
+            self._first_return = self._first_return or line
+        form = composed(plain)
+        if form != plain:
+            self._n_decomposed += 1
+            self._first_decomposed = self._first_decomposed or line
+            if keep:
+                self.decomposed[line, place] = plain
+        return form
+
+
+def _cells(count: int, first: int) -> str:
+    return f"1 cell (line {first}) was" if count == 1 else f"{count} cells (first in line {first}) were"
