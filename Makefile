@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 RUN := $(VENV)/.installed
 DEV := $(VENV)/.installed-dev
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+CLIENTS := $(patsubst tests/clients/%.lock,.venv-clients/%,$(wildcard tests/clients/*.lock))
 ARGS ?=
 # Of the tests: one more than there are cores, since many wait more than they compute.
 PROCESSES ?= $(shell expr $$(nproc) + 1)
@@ -12,13 +13,13 @@ PROCESSES ?= $(shell expr $$(nproc) + 1)
 CHECKED := tests/test_house.py tests/scorer/test_scoring.py tests/scorer/test_metrics.py \
 	tests/app/competing/test_leaderboard.py tests/app/competing/test_score_release.py \
 	tests/web/test_gunicorn_hooks.py tests/web/test_formats.py tests/web/test_pages.py
-LEFT_OUT := -m "not postgres and not storm" --deselect tests/scorer/test_metrics.py::test_the_laws_of_every_metric
+LEFT_OUT := -m "not postgres and not storm and not clients" --deselect tests/scorer/test_metrics.py::test_the_laws_of_every_metric
 
 # Where it is set, each of the hundreds of starts in the tests would compile the whole program again.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo check test test-storm lint format bench sbom audit clean
+.PHONY: help install demo check test test-storm test-clients lint format bench sbom audit clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -44,10 +45,17 @@ check: lint  ## lint, types and the most telling tests, in under a minute: befor
 	$(BIN)/python -m pytest --quiet --numprocesses $(PROCESSES) $(LEFT_OUT) $(CHECKED) $(ARGS)
 
 test: $(DEV)  ## the tests, without what kills and runs at length
-	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadgroup -m "not storm" $(ARGS)
+	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadgroup -m "not storm and not clients" $(ARGS)
 
 test-storm: $(DEV)  ## kill storms, crash points, long state machines, hosts cut off, the fuzzed API
 	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadgroup -m storm $(ARGS)
+
+test-clients: $(DEV) $(CLIENTS)  ## the stock Kaggle clients, each in its own environment, against a real installation
+	$(BIN)/python -m pytest -m clients $(ARGS) tests/clients
+
+$(CLIENTS): .venv-clients/%: tests/clients/%.lock
+	@rm -rf $@ && $(PYTHON) -m venv $@
+	@$@/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $< || { rm -rf $@; exit 1; }
 
 lint: $(DEV)  ## ruff and mypy strict
 	$(BIN)/ruff check .
@@ -68,4 +76,4 @@ audit: $(DEV)  ## look what is locked up among known vulnerabilities
 	$(BIN)/python tools/supply.py audit
 
 clean:  ## remove the virtual environment and caches (not data)
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-clients .pytest_cache .mypy_cache .ruff_cache .hypothesis

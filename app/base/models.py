@@ -384,6 +384,26 @@ class Submission(Base):
     """
 
 
+class UploadTicket(Base):
+    """Permission to send one file first and submit it afterwards; only a hash of its secret is stored."""
+
+    __tablename__ = "upload_ticket"
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    token_hash: Mapped[bytes] = mapped_column(LargeBinary(32), unique=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("user_account.id"), index=True)
+    competition_id: Mapped[int] = mapped_column(ForeignKey("competition.id"))
+    filename: Mapped[str] = mapped_column(String(200))
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
+    """The announced size, which the file must have."""
+    sha256: Mapped[str | None] = mapped_column(String(64))
+    """None until the file has arrived."""
+    received_at: Mapped[datetime | None] = mapped_column(UtcTime)
+    """When the file began to arrive."""
+    created_at: Mapped[datetime] = mapped_column(UtcTime)
+    expires_at: Mapped[datetime] = mapped_column(UtcTime)
+
+
 class Evaluation(Leased, Base):
     """A submission under one round: the outbox row, the lease and the outcome."""
 

@@ -16,7 +16,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app.base import events, failpoints
-from app.base.errors import Closed, Conflict, Forbidden, QuotaExhausted, Refused
+from app.base.errors import Closed, Conflict, Forbidden, QuotaExhausted, Refused, TooLarge
 from app.base.models import (
     Competition,
     Evaluation,
@@ -55,6 +55,10 @@ class Receipt:
     team_id: int
     remaining_today: int
     is_replay: bool = False
+
+    @property
+    def blob(self) -> Blob:
+        return Blob(self.sha256, self.size_bytes)
 
 
 @dataclass(frozen=True)
@@ -233,7 +237,7 @@ def allowance(session: Session, competition: Competition, team: Team, *, now: da
         resets_at=_midnight_after(competition, now),
         timezone=competition.timezone,
         total_limit=limits.total_limit,
-        total_used=0 if limits.total_limit is None else _charged_count(session, team),
+        total_used=0 if limits.total_limit is None else charged_count(session, team),
         closes_at=limits.closes_at,
         rejected=rejected,
     )
@@ -331,11 +335,16 @@ def _pending_count(session: Session, team: Team) -> int:
 
 def _refuse_beyond_total(session: Session, limits: extensions.Limits, team: Team) -> None:
     limit = limits.total_limit
-    if limit is not None and (charged := _charged_count(session, team)) >= limit:
+    if limit is not None and (charged := charged_count(session, team)) >= limit:
         raise QuotaExhausted(
             f"Your team has used all {limit} submissions that a team has for the whole competition"
             f"{f' ({charged} count)' if charged > limit else ''}."
         )
+
+
+def refuse_too_large(competition: Competition, size_bytes: int) -> None:
+    if size_bytes > competition.upload_limit_bytes:
+        raise TooLarge.over(competition.upload_limit_bytes)
 
 
 def refuse_beyond_room(session: Session, team_id: int, adding_bytes: int, *, most_bytes: int) -> None:
@@ -361,7 +370,7 @@ def refuse_beyond_room(session: Session, team_id: int, adding_bytes: int, *, mos
         )
 
 
-def _charged_count(session: Session, team: Team) -> int:
+def charged_count(session: Session, team: Team) -> int:
     """Count the team's charged submissions in the whole competition.
 
     Safe to compare while the team's row is locked.
@@ -399,7 +408,7 @@ def _charge(
         raise _all_used(competition, limits, received_at)
     if limits.total_limit is None:
         return limit - used
-    return min(limit - used, limits.total_limit - _charged_count(session, team) - 1)
+    return min(limit - used, limits.total_limit - charged_count(session, team) - 1)
 
 
 def _all_used(competition: Competition, limits: extensions.Limits, received_at: datetime) -> QuotaExhausted:

@@ -22,6 +22,11 @@ def of(session: Session, competition: Competition, user_id: int) -> Team | None:
     )
 
 
+def of_user(session: Session, user_id: int) -> set[int]:
+    """Return the ids of the competitions that the user has joined."""
+    return set(session.scalars(select(Membership.competition_id).where(Membership.user_id == user_id)))
+
+
 def join(session: Session, competition: Competition, viewer: Viewer, *, now: datetime) -> Team:
     """Join as a team of one, named like the user.
 

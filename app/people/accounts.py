@@ -6,7 +6,7 @@ import hashlib
 import re
 import secrets
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -122,6 +122,12 @@ def by_name(session: Session, name: str) -> User:
     if user is None:
         raise NotFound(f"There is no user {name}; `heldout user add {name}` creates one.")
     return user
+
+
+def names(session: Session, user_ids: Collection[int]) -> dict[int, str]:
+    """Return the names of accounts by id."""
+    found = session.execute(select(User.id, User.name).where(User.id.in_(user_ids)))
+    return {row.id: row.name for row in found}
 
 
 def sign_in(session: Session, user_id: int, *, now: datetime, days: int, browser: str = "") -> str:

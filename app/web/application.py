@@ -24,6 +24,9 @@ from app.web.api import routes
 from app.web.competing import competitions, leaderboard, organise, submissions, teams
 from app.web.context import Parts
 from app.web.integrity import cases, reports, train_files
+from app.web.kaggle import rest as kaggle_rest
+from app.web.kaggle import rpc as kaggle_rpc
+from app.web.kaggle import transfers as kaggle_transfers
 from app.web.metrics import Requests
 from app.web.operating import doctor, operate
 from app.web.page_cache import PageCache
@@ -46,6 +49,9 @@ VIEWS = (
     doctor,
     operate,
     routes,
+    kaggle_rpc,
+    kaggle_rest,
+    kaggle_transfers,
 )
 
 CONTENT_POLICY = {
@@ -92,10 +98,11 @@ def create_app(settings: Settings, *, database: Database | None = None) -> Flask
     request_log.register(app)
     request_checks.register(app)
     csrf = CSRFProtect(app)
-    csrf.exempt(routes.blueprint)  # takes a token in a header, never cookies
+    for takes_tokens in (routes, kaggle_rpc, kaggle_rest, kaggle_transfers):
+        csrf.exempt(takes_tokens.blueprint)  # in a header or the address, never cookies
     for takes_a_file in (submissions.create, train_files.create):
         csrf.exempt(takes_a_file)  # checks the token itself, after the file has gone to storage
-    app.url_map.converters.update(slug=SlugConverter, id=IdConverter)
+    app.url_map.converters.update(slug=SlugConverter, id=IdConverter, service=ServiceConverter)
     for module in VIEWS:
         app.register_blueprint(module.blueprint)
     errors.register(app)
@@ -122,6 +129,12 @@ class IdConverter(IntegerConverter):
 
     def __init__(self, url_map: Map) -> None:
         super().__init__(url_map, max=2**63 - 1)
+
+
+class ServiceConverter(BaseConverter):
+    """Accept only names of services of Kaggle clients, such as `security.OAuthService`."""
+
+    regex = r"[a-z][a-z0-9.]{0,60}\.[A-Za-z]{1,60}Service"
 
 
 def _prepare_templates(app: Flask) -> None:

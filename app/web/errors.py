@@ -6,6 +6,7 @@ import logging
 import math
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import cast
 from urllib.parse import urlsplit
 
 from flask import Flask, Response, g, jsonify, make_response, redirect, render_template, request, url_for
@@ -123,6 +124,9 @@ def fault(error: Exception) -> ResponseReturnValue:
 
 
 def answer(status: int, message: str, problems: Sequence[Problem] = ()) -> ResponseReturnValue:
+    """Return a refusal as a page, a part of one, or JSON; `g.refusal_form` may hold another form."""
+    if form := g.get("refusal_form"):
+        return cast("Response", form(status, message, problems))
     if wants_json():
         return problem_json(status, message, problems), status
     if "HX-Request" in request.headers:

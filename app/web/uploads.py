@@ -138,12 +138,12 @@ def take(
     front of it make it late.
     """
     with parts().database.read() as session:
-        received_at = db.now(session) - _age()
+        received_at = db.now(session) - age()
         user = identify(session, received_at)
         competition = competitions.by_slug(session, slug)
         key = _idempotency_key()
         known = submissions.admit(session, competition, user, received_at=received_at, idempotency_key=key)
-    with _slot(user), receiving(parts().storage, competition.upload_limit_bytes) as upload:
+    with slot(user.id), receiving(parts().storage, competition.upload_limit_bytes) as upload:
         if check_form is not None:
             check_form()
         if known is not None and known != upload.incoming.sha256:
@@ -179,12 +179,12 @@ def take(
     return receipt
 
 
-def _slot(user: Viewer) -> AbstractContextManager[None]:
+def slot(user_id: int) -> AbstractContextManager[None]:
     """Take an upload slot, unless the body has already arrived."""
-    return nullcontext() if request.environ.get(BODY_ARRIVED) else parts().upload_slots.take(user.id)
+    return nullcontext() if request.environ.get(BODY_ARRIVED) else parts().upload_slots.take(user_id)
 
 
-def _age() -> timedelta:
+def age() -> timedelta:
     """Return the time since the head arrived.
 
     Servers other than ours do not set it; then it is zero.
@@ -204,7 +204,7 @@ def take_train_file(
     with parts().database.read() as session:
         user = identify(session, db.now(session))
         _, competition = _own(session, user, submission_id)
-    with _slot(user), receiving(parts().storage, competition.train_file_limit_bytes) as upload:
+    with slot(user.id), receiving(parts().storage, competition.train_file_limit_bytes) as upload:
         if check_form is not None:
             check_form()
         # Before it is kept: a file refused later stays on the disk, and these files cost no quota.

@@ -17,6 +17,8 @@ class Access(StrEnum):
     """Others get 404."""
     TOKEN = "token"
     """The API: a bearer token, never a cookie."""
+    ADDRESS = "secret address"
+    """The address is the permission; an unknown one gets 404."""
     TOKEN_TEAM = "token of the own team"
     """As `token`, and the object is the own team's; organisers may read too."""
 
@@ -94,4 +96,18 @@ ACCESS: dict[str, Access] = {
     "POST api.train_file_create": Access.TOKEN_TEAM,
     "GET api.report": Access.TOKEN,
     "GET api.board": Access.TOKEN,
+    "POST kaggle_rpc.call": Access.TOKEN,  # except one method; see test_kaggle.py
+    "GET kaggle_rest.hello": Access.TOKEN,
+    "GET kaggle_rest.competition_list": Access.TOKEN,
+    "GET kaggle_rest.file_list": Access.TOKEN,
+    "GET kaggle_rest.download_file": Access.TOKEN,
+    "GET kaggle_rest.download_all": Access.TOKEN,
+    "POST kaggle_rest.start_upload": Access.TOKEN,
+    "POST kaggle_rest.start_upload_of_named": Access.TOKEN,
+    "POST kaggle_rest.create_submission": Access.TOKEN,
+    "GET kaggle_rest.submission_list": Access.TOKEN,
+    "GET kaggle_rest.board": Access.TOKEN,
+    "GET kaggle_rest.download_board": Access.TOKEN,
+    "PUT kaggle_transfers.upload": Access.ADDRESS,
+    "GET kaggle_transfers.download": Access.ADDRESS,
 }

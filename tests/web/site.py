@@ -368,6 +368,12 @@ def routes(site: Site, submission_id: int, **ids: Any) -> list[tuple[str, str, s
         "case_id": 1,
         "extension_id": 1,
         "kind": "oof",
+        "service": "competitions.CompetitionApiService",
+        "method": "ListCompetitions",
+        "size_bytes": len(CSV),
+        "_modified": 1,
+        "secret": "x" * 43,
+        "key": "x",
     } | ids
     found = []
     with site.app.test_request_context():

@@ -34,11 +34,7 @@ def kept(world: World, **changes: Any) -> list[str]:
 @pytest.mark.parametrize(
     ("name", "wished", "words"),
     [
-        (
-            "title",
-            "Who's ill?",
-            "heldout competition change biopsy --title 'Who'\"'\"'s ill?'",
-        ),
+        ("title", "Who's ill?", "heldout competition change biopsy --title 'Who'\"'\"'s ill?'"),
         ("daily_limit", 7, "heldout competition change biopsy --daily-limit 7"),
         ("total_limit", 70, "total_limit stays none"),
         ("pending_limit", 1, "heldout competition change biopsy --pending-limit 1"),

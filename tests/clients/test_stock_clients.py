@@ -1,0 +1,192 @@
+"""The stock Kaggle clients, unmodified, each in an environment of its own, against a real installation.
+
+`make test-clients` makes the environments from the lock files beside this module and runs these tests. The
+newer clients know only `http://localhost` and reach an installation elsewhere as their proxy.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import urllib.request
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.servers import ROOT, eventually, heldout, served
+
+pytestmark = pytest.mark.clients
+
+ENVIRONMENTS = ROOT / ".venv-clients"
+PASSWORD = "correct horse battery"
+NEW = ("kaggle-2.2.5", "kaggle-1.8.4")
+OLD = ("kaggle-1.7.4.5", "kaggle-1.6.17")
+CLIENTS = (*NEW, *OLD)
+
+
+@dataclass(frozen=True)
+class Installation:
+    address: str
+    data_dir: Path
+    token: str
+
+    def environment(self, client: str, home: Path) -> dict[str, str]:
+        """Return the variables of the recipe in docs/kaggle-clients.md."""
+        base = {"PATH": os.environ["PATH"], "HOME": str(home), "LANG": "C.UTF-8", "no_proxy": ""}
+        if client == "kaggle-1.6.17":
+            return base | {
+                "KAGGLE_API_ENDPOINT": self.address,
+                "KAGGLE_USERNAME": "ada",
+                "KAGGLE_KEY": self.token,
+            }
+        return base | {
+            "KAGGLE_API_ENVIRONMENT": "LOCALHOST",
+            "http_proxy": self.address,
+            "KAGGLE_API_TOKEN": self.token,
+            "KAGGLE_USERNAME": "ada",
+            "KAGGLE_KEY": self.token,
+        }
+
+    def run(self, client: str, folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+        home = folder / "home"
+        home.mkdir(exist_ok=True)
+        return subprocess.run(
+            [ENVIRONMENTS / client / "bin" / "kaggle", "competitions", *words],
+            env=self.environment(client, home),
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+
+@pytest.fixture(scope="module")
+def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    """Serve the challenge biopsy, which Ada has joined."""
+    missing = [name for name in (*CLIENTS, "kagglehub-1.0.3") if not (ENVIRONMENTS / name).is_dir()]
+    if missing:
+        pytest.fail(f"{', '.join(missing)} not installed; run `make test-clients`")
+    data = tmp_path_factory.mktemp("clients") / "data"
+    with served(data) as server:
+        assert heldout(data, "user", "add", "ada", "--password-stdin", stdin=PASSWORD).returncode == 0
+        published = heldout(data, "challenge", "publish", str(ROOT / "challenges" / "biopsy"))
+        assert published.returncode == 0, published.stderr
+        changed = heldout(data, "competition", "change", "biopsy", "--daily-limit", "50")
+        assert changed.returncode == 0, changed.stderr
+        token = heldout(data, "token", "ada").stdout.split()[-1]
+        here = Installation(server.address, data, token)
+        _join(here)
+        yield here
+
+
+def _join(here: Installation) -> None:
+    address = f"{here.address}/api/v1/competitions/biopsy/join"
+    headers = {"Authorization": f"Bearer {here.token}"}
+    with urllib.request.urlopen(urllib.request.Request(address, b"", headers), timeout=10) as answer:
+        assert answer.status == 200
+
+
+def good(done: subprocess.CompletedProcess[str]) -> str:
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_a_participant_lists_downloads_submits_and_reads_the_score(
+    installation: Installation, tmp_path: Path, client: str
+) -> None:
+    def run(*words: str) -> str:
+        return good(installation.run(client, tmp_path, *words))
+
+    assert "biopsy" in run("list")
+    assert "sample_submission.csv" in run("files", "biopsy")
+    run("download", "biopsy")
+    with zipfile.ZipFile(tmp_path / "biopsy.zip") as archive:
+        assert "train.csv" in archive.namelist()
+        archive.extractall(tmp_path / "all")
+    run("download", "biopsy", "-f", "train.csv")
+    assert (tmp_path / "train.csv").read_bytes() == (tmp_path / "all" / "train.csv").read_bytes()
+
+    message = f"sample by {client}"
+    sample = tmp_path / "all" / "sample_submission.csv"
+    assert "Successfully submitted to" in run("submit", "biopsy", "-f", str(sample), "-m", message)
+    own_file = tmp_path / "other.csv"  # another message, so that it counts as another submission
+    own_file.write_bytes(sample.read_bytes())
+
+    def is_scored() -> bool:
+        (line,) = (line for line in run("submissions", "biopsy").splitlines() if message in line)
+        return "complete" in line.lower()
+
+    eventually(is_scored, 60, what="the score")
+    assert "ada" in run("leaderboard", "biopsy", "--show")
+    (tmp_path / "biopsy.zip").unlink()
+    run("leaderboard", "biopsy", "--download")
+    with zipfile.ZipFile(tmp_path / "biopsy.zip") as archive:
+        assert b",ada," in archive.read(archive.namelist()[0])
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_a_refusal_is_shown_in_our_words(installation: Installation, tmp_path: Path, client: str) -> None:
+    empty = tmp_path / "empty.csv"
+    empty.touch()
+    for words, sentence in (
+        (("files", "nowhere"), "There is no competition nowhere."),
+        (("submit", "biopsy", "-f", str(empty), "-m", "empty"), "The file is empty."),
+    ):
+        done = installation.run(client, tmp_path, *words)
+        assert sentence in done.stdout + done.stderr, done
+
+
+def test_the_newest_client_waits_for_a_score_and_prints_why_a_file_is_refused(
+    installation: Installation, tmp_path: Path
+) -> None:
+    client = NEW[0]
+    good(installation.run(client, tmp_path, "download", "biopsy", "-f", "sample_submission.csv"))
+    waiting = ("--wait", "60", "--poll-interval", "5")
+    submit = ("submit", "biopsy", "-f", "sample_submission.csv", "-m", "waited for", *waiting)
+    assert "Submission scored. Public score: 0." in good(installation.run(client, tmp_path, *submit))
+    limits = good(installation.run(client, tmp_path, "submission-limits", "biopsy"))
+    assert "Remaining today" in limits
+
+    wrong = tmp_path / "wrong.csv"
+    wrong.write_text("id,malignant\nb0005,high\n")
+    done = installation.run(client, tmp_path, "submit", "biopsy", "-f", str(wrong), "-m", "wrong", *waiting)
+    assert done.returncode == 1
+    assert "line 2" in done.stdout + done.stderr
+    assert "malignant" in done.stdout + done.stderr
+
+    listed = good(installation.run(client, tmp_path, "submissions", "biopsy", "--csv"))
+    ref = next(line.split(",")[0] for line in listed.splitlines() if "waited for" in line)
+    assert "COMPLETE" in good(installation.run(client, tmp_path, "submission", ref))
+    (tmp_path / "sample_submission.csv").unlink()
+    good(installation.run(client, tmp_path, "submission-download", ref))
+    assert (tmp_path / "sample_submission.csv").exists()
+
+
+def test_a_wrong_token_is_refused_without_a_traceback(installation: Installation, tmp_path: Path) -> None:
+    wrong = Installation(installation.address, installation.data_dir, "hld_wrong")
+    for client in ("kaggle-2.2.5", "kaggle-1.6.17"):
+        done = wrong.run(client, tmp_path, "files", "biopsy")
+        assert "Traceback" not in done.stderr, client
+        assert "train.csv" not in done.stdout
+
+
+def test_kagglehub_downloads_all_files_and_one(installation: Installation, tmp_path: Path) -> None:
+    script = (
+        "import kagglehub, pathlib\n"
+        "assert kagglehub.whoami()['username'] == 'ada'\n"
+        "one = kagglehub.competition_download('biopsy', path='train.csv')\n"
+        "print(len(pathlib.Path(one).read_text().splitlines()))\n"
+        "print(sorted(p.name for p in pathlib.Path(kagglehub.competition_download('biopsy')).iterdir()))\n"
+    )
+    env = installation.environment("kaggle-2.2.5", tmp_path)
+    python = ENVIRONMENTS / "kagglehub-1.0.3" / "bin" / "python"
+    done = subprocess.run(
+        [python, "-c", script], env=env, cwd=tmp_path, capture_output=True, text=True, timeout=120
+    )
+    assert "sample_submission.csv" in good(done)
