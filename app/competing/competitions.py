@@ -13,6 +13,9 @@ from app.base.errors import Conflict, NotFound, Refused
 from app.base.models import ChallengeVersion, Competition, Phase, PublicScore, Round, RoundState, Team
 from app.competing import extensions, score_release
 
+RESERVED = ("list", "data", "submissions", "submission-url")
+"""Words that stand in addresses of the API where the name of a competition may stand."""
+
 REJECTED_LIMIT = 20
 """Rejected files of a team in a day, from which on it is slowed: free retries would be an oracle."""
 
@@ -31,6 +34,8 @@ def open_(
     `changes` override the challenge's defaults; None keeps the default.
     """
     slug = slug or version.challenge.slug
+    if slug.lower() in RESERVED:
+        raise Refused(f"A competition cannot be named {slug}; choose another name with --slug.")
     if session.scalar(select(Competition.id).where(Competition.slug == slug)) is not None:
         raise Conflict(f"There is already a competition {slug}; choose another with --slug.")
     defaults = dict(version.manifest["competition"])

@@ -18,8 +18,9 @@ from sqlalchemy import update
 from werkzeug.test import TestResponse
 
 from app.base import db
+from app.base.errors import Refused
 from app.base.models import UploadTicket
-from app.competing import upload_tickets
+from app.competing import competitions, upload_tickets
 from app.people import accounts
 from app.web.kaggle.rpc import COMPETITIONS, METHODS
 from tests.web.site import CSV, PRIVATE_CANARY, Site
@@ -388,6 +389,13 @@ def test_version_7_prints_only_messages_of_answers_with_status_200(site: Site) -
 def test_an_unknown_verb_is_refused_in_words(site: Site) -> None:
     assert "does not offer ListCompetitionTopics" in refused(call(site, "ListCompetitionTopics"))
     assert "not notebooks" in refused(call(site, "CreateCodeSubmission"))
+
+
+@pytest.mark.parametrize("slug", competitions.RESERVED)
+def test_words_of_addresses_are_no_names_of_competitions(site: Site, slug: str) -> None:
+    with site.database.begin() as session, pytest.raises(Refused, match="cannot be named"):
+        version = competitions.by_slug(session, "biopsy").version
+        competitions.open_(session, version, now=db.now(session), max_upload_bytes=1000, slug=slug)
 
 
 def test_addresses_for_clients_behind_their_own_proxy_are_plain_http(site: Site) -> None:

@@ -27,6 +27,7 @@ def index() -> ResponseReturnValue:
     return render_template("competing/competitions/index.html", listed=listed, now=now)
 
 
+@blueprint.get("/competitions/<slug:slug>/rules")  # the address to which Kaggle clients send participants
 @blueprint.get("/competitions/<slug:slug>")
 def show(slug: str) -> ResponseReturnValue:
     with parts().database.read() as session:
