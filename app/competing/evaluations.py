@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, and_, func, or_, select, text, update
+from sqlalchemy import ColumnElement, and_, case, func, or_, select, text, update
 from sqlalchemy.orm import Session
 
 from app.base import events, failpoints, leases
@@ -299,6 +299,7 @@ def record_scored(
         digest=events.score_digest(score),
     )
     if counts:
+        charge_again(session, submission)
         standings.refresh(session, submission.team_id)
     failpoints.reach("record.ranked")
 
@@ -396,6 +397,27 @@ def refund(session: Session, submission: Submission) -> None:
         )
 
 
+def charge_again(session: Session, submission: Submission) -> None:
+    """Charge a participant's scored file whose upload was refunded before.
+
+    It failed and was tried again, or a rescore accepts what was rejected. The team may have used the refund
+    meanwhile: the day's limit then follows the count, and no upload of that day is left.
+    """
+    charged = session.execute(
+        update(Submission)
+        .where(Submission.id == submission.id, ~Submission.is_charged, Submission.user_id.is_not(None))
+        .values(is_charged=True)
+        .returning(Submission.team_id, Submission.day)
+    ).one_or_none()
+    if charged is not None:
+        used = Quota.used + 1
+        session.execute(
+            update(Quota)
+            .where(Quota.team_id == charged.team_id, Quota.day == charged.day)
+            .values(used=used, lim=case((used > Quota.lim, used), else_=Quota.lim))
+        )
+
+
 def unfinished(
     session: Session, *, now: datetime, hint_after: timedelta, limit: int = 100, most_workers: int = 0
 ) -> list[int]:
@@ -463,7 +485,10 @@ def expire(session: Session, holder: str, *, now: datetime) -> int:
 
 
 def retry(session: Session, competition: Competition, submission_id: int, *, now: datetime) -> None:
-    """Queue a failed submission again with three new attempts."""
+    """Queue a failed submission again with three new attempts.
+
+    Its upload stays refunded until it is scored.
+    """
     hit = session.scalars(
         update(Evaluation)
         .where(

@@ -256,7 +256,7 @@ def activate(session: Session, draft_id: int, *, accept_losses: bool = False) ->
         return None
     for repeat in repeats_of(session, draft):
         _discard(session, repeat)
-    _give_back_refused(session, draft)
+    _follow_outcomes(session, draft)
     # A run of such an evaluation finds its row missing and writes nothing.
     unfinished = Evaluation.state.in_((State.QUEUED, State.RUNNING))
     session.execute(delete(Evaluation).where(Evaluation.round_id == active.id, unfinished))
@@ -272,19 +272,23 @@ def activate(session: Session, draft_id: int, *, accept_losses: bool = False) ->
     return competition.slug
 
 
-def _give_back_refused(session: Session, draft: Round) -> None:
-    """Refund submissions that the draft rejected or could not score."""
-    refused = (
-        select(Submission)
-        .join(Evaluation, Evaluation.submission_id == Submission.id)
-        .where(
-            Evaluation.round_id == draft.id,
-            Evaluation.state.in_((State.REJECTED, State.FAILED)),
-            Submission.is_charged,
+def _follow_outcomes(session: Session, draft: Round) -> None:
+    """Refund uploads that the draft rejected or could not score, and charge those that it scored."""
+    for states, is_charged, follow in (
+        ((State.REJECTED, State.FAILED), True, evaluations.refund),
+        ((State.SCORED,), False, evaluations.charge_again),
+    ):
+        changed = (
+            select(Submission)
+            .join(Evaluation, Evaluation.submission_id == Submission.id)
+            .where(
+                Evaluation.round_id == draft.id,
+                Evaluation.state.in_(states),
+                Submission.is_charged == is_charged,
+            )
         )
-    )
-    for submission in session.scalars(refused).all():
-        evaluations.refund(session, submission)
+        for submission in session.scalars(changed).all():
+            follow(session, submission)
 
 
 @dataclass(frozen=True)

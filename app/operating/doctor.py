@@ -63,6 +63,7 @@ def check_database(session: Session, *, now: datetime) -> list[Check]:
         _one_evaluation_each,
         _scores_fit_states,
         _quota_adds_up,
+        _charges_follow_outcomes,
         _board_is_its_scores,
         _log_is_whole,
         _processes_run,
@@ -241,6 +242,43 @@ def _quota_adds_up(session: Session, _now: datetime) -> Check:
         [f"{row.name} on {row.day}: {row.used} used, {row.n} files count" for row in wrong],
         "for every team and day",
         "The tables were changed by hand, or this is a bug; please report it.",
+    )
+
+
+def _charges_follow_outcomes(session: Session, _now: datetime) -> Check:
+    """Compute from the events which files count, and compare.
+
+    A participant's file counts from its upload on, unless its last outcome in the active round is rejected or
+    failed. Files from before events were kept go by the state of their evaluation.
+    """
+    submission_of, round_of = Event.detail["submission"].as_integer(), Event.detail["round"].as_integer()
+    outcomes = {f"submission {state}": state for state in State if state.is_final}
+    last: dict[tuple[int, int], State] = {
+        (submission_id, round_id): outcomes[action]
+        for submission_id, round_id, action in session.execute(
+            select(submission_of, round_of, Event.action).where(Event.action.in_(outcomes)).order_by(Event.id)
+        )
+    }
+    rows = session.execute(
+        select(Submission.id, Submission.is_charged, Evaluation.round_id, Evaluation.state, Team.name)
+        .join(Team, Team.id == Submission.team_id)
+        .join(Evaluation, Evaluation.submission_id == Submission.id)
+        .join(Round, and_(Round.id == Evaluation.round_id, Round.state == RoundState.ACTIVE))
+        .where(Submission.user_id.is_not(None))
+        .order_by(Submission.id)
+    )
+    wrong = []
+    for row in rows:
+        outcome = last.get((row.id, row.round_id), State(row.state))
+        if row.is_charged != (outcome not in (State.REJECTED, State.FAILED)):
+            counts = "counts" if row.is_charged else "does not count"
+            wrong.append(f"submission {row.id} of {row.name} {counts} and is {outcome}")
+    return _check(
+        "Uploads count by their outcomes",
+        wrong,
+        "recomputed from the events",
+        "`heldout rescore COMPETITION`, applied, counts each file by its outcome. Earlier versions did not count "
+        "a file that failed, was tried again and scored.",
     )
 
 

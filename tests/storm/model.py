@@ -235,6 +235,12 @@ class Life:
 
     # -- outcomes ----------------------------------------------------------------------------
 
+    def score(self, key: Key, public: float, private: float, now: datetime) -> None:
+        self.evaluations[key].finish("scored", now)
+        self.scores[key] = public, private
+        if self.rounds[key[1]].state == "active":
+            self.uploads[key[0]].is_charged = True
+
     def reject(self, key: Key, now: datetime) -> None:
         self.evaluations[key].finish("rejected", now)
         self.give_back(key)
@@ -346,8 +352,7 @@ class Life:
             return False
         self.discard(*repeats)
         for id_, evaluation in mine.items():
-            if evaluation.state in ("rejected", "failed"):
-                self.uploads[id_].is_charged = False
+            self.uploads[id_].is_charged = evaluation.state == "scored"
         for key in [k for k in self.evaluations if k[1] == active]:
             if self.evaluations[key].state in ("queued", "running"):
                 del self.evaluations[key]

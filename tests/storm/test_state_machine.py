@@ -424,8 +424,7 @@ class Machine(RuleBasedStateMachine):
         ):
             assert key not in self.life.scores
             self.seen["scored"] += 1
-            self.life.evaluations[key].finish("scored", self.now)
-            self.life.scores[key] = public, private
+            self.life.score(key, public, private, self.now)
 
     @rule(claim=claims)
     def reject(self, claim: Claim) -> None:

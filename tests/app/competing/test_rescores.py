@@ -17,6 +17,7 @@ from app.base.models import ChallengeVersion, Evaluation, Round, RoundState, Sco
 from app.cli.rescores import rescore_command
 from app.competing import competitions, evaluations, rescores, statuses
 from app.competing.rescores import Rescore
+from app.operating import doctor
 from tests.app.conftest import NOON, World, add_version
 from worker import sweeper
 
@@ -144,6 +145,21 @@ def test_file_rejected_in_a_rescore_is_refunded_when_applied(world: World) -> No
     assert world.used() == 1
     apply(world)
     assert world.used() == 0
+
+
+def test_rejected_file_that_a_rescore_scores_counts_when_it_is_applied(world: World) -> None:
+    wrong = world.submit("wrong by the old solution").id
+    claim = world.claim()
+    assert claim is not None
+    world.reject(claim)
+    begin(world)
+    score_all(world, {wrong: 0.3})
+    assert world.used() == 0
+    apply(world)
+    assert world.used() == 1
+    with world.database.read() as session:
+        checks = {check.name: check for check in doctor.check_database(session, now=NOON)}
+    assert checks["Uploads count by their outcomes"].is_ok
 
 
 def test_unfinished_evaluations_of_the_old_round_are_dropped(world: World) -> None:

@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from multiprocessing.context import ForkServerContext
 
 import pytest
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from app.base.db import Database
@@ -14,7 +15,8 @@ from app.base.errors import Closed, Conflict, Forbidden, NotFound, QuotaExhauste
 from app.base.leases import LeaseLost
 from app.base.models import Evaluation, Round, RoundState, Score, State, Submission
 from app.competing import competitions, evaluations, picks, rescores, statuses, submissions
-from app.operating import statistics
+from app.competing.evaluations import Claim
+from app.operating import doctor, statistics
 from tests.app.conftest import LEASE, NOON, World, add_version
 
 SECOND = timedelta(seconds=1)
@@ -254,6 +256,63 @@ def test_failed_attempt_is_repeated_twice_then_failed_and_refunded(world: World)
     assert world.state(submission) is State.FAILED
     assert world.used() == 0
     assert world.evaluation(submission).fault == "boom"
+
+
+def fail(world: World, submission: int, now: datetime = NOON) -> None:
+    for attempt in range(3):
+        claim = world.claim(submission, now=now + timedelta(minutes=attempt))
+        assert claim is not None
+        world.give_back(claim, now=now + timedelta(minutes=attempt))
+
+
+def retry(world: World, submission: int) -> Claim:
+    with world.database.begin() as session:
+        evaluations.retry(session, world.competition(), submission, now=NOON)
+    claim = world.claim(submission)
+    assert claim is not None
+    return claim
+
+
+def test_file_that_failed_and_scores_when_tried_again_counts(world: World) -> None:
+    """70 of 70 such files did not count, and teams had 40 scored files under a limit of 25."""
+    submissions = [world.submit(f"file {n}").id for n in range(5)]
+    for submission in submissions:
+        fail(world, submission)
+    assert world.used() == 0
+    for submission in submissions[:3]:
+        world.record(retry(world, submission))
+    assert world.used() == 3
+    world.reject(retry(world, submissions[3]))
+    assert world.used() == 3, "a file that is wrong does not count"
+    with pytest.raises(QuotaExhausted):
+        for n in range(3):
+            world.submit(f"more {n}")
+    assert world.used() == 5
+    world.record(retry(world, submissions[4]))
+    assert world.used() == 6, "one above the limit: the team has used the refund meanwhile"
+    with pytest.raises(QuotaExhausted):
+        world.submit("yet more")
+    assert wrong_charges(world) == []
+
+
+def wrong_charges(world: World) -> list[str]:
+    with world.database.read() as session:
+        checks = {check.name: check for check in doctor.check_database(session, now=NOON)}
+    found = [checks["Uploads count by their outcomes"], checks["Quotas equal the counted files"]]
+    return [check.words for check in found if not check.is_ok]
+
+
+@pytest.mark.parametrize("team_total", [None, 2])
+def test_doctor_names_files_that_count_against_their_outcome(world: World, team_total: int | None) -> None:
+    world.change(total_limit=team_total)
+    scored, failed = world.score(0.4), world.submit("fails").id
+    fail(world, failed)
+    with world.database.engine.begin() as connection:
+        connection.execute(text("UPDATE submission SET is_charged = NOT is_charged"))
+        connection.execute(text("UPDATE quota SET used = 1"))
+    (words,) = wrong_charges(world)
+    assert f"submission {scored} of ada does not count and is scored" in words
+    assert f"submission {failed} of ada counts and is failed" in words
 
 
 def test_only_a_failed_evaluation_can_be_retried(world: World) -> None:
