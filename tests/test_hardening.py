@@ -30,7 +30,6 @@ MAY_CONNECT = {
     "scorer/sandbox/_attacks.py": "attacks, to see that they are stopped",
     "scorer/sandbox/_zygote.py": "a socket pair to the process that started it",
     "scorer/sandbox/sandbox.py": "the other end, and targets for the attacks",
-    "worker/__main__.py": "listens for hints in Redis",
 }
 
 MAY_RUN_TEXT = {"scorer/sandbox/_zygote.py": "runs an organiser's metric, inside the sandbox"}

@@ -14,8 +14,6 @@ from pathlib import Path
 
 import pytest
 
-from app.base import queue
-
 ROOT = Path(__file__).resolve().parents[1]
 HEAVY = ("numpy", "pandas", "pyarrow", "scipy", "sklearn")
 
@@ -51,8 +49,7 @@ NEVER = {
     ),
     "worker": ("app.web", "app.cli", "flask"),
 }
-# Only these may name RQ: the hint's module and the worker that takes it.
-MAY_NAME_RQ = ("app/base/queue.py", "worker/__main__.py")
+MAY_NAME_RQ = ("app/base/queue.py",)
 
 
 def modules(room: str) -> list[Path]:
@@ -166,7 +163,7 @@ def test_a_room_imports_none_of_the_packages_closed_to_it() -> None:
     assert wrong == []
 
 
-def test_only_the_queue_and_the_worker_name_rq() -> None:
+def test_only_the_queue_names_rq() -> None:
     named = {
         path.relative_to(ROOT).as_posix()
         for path in PROGRAM
@@ -174,11 +171,6 @@ def test_only_the_queue_and_the_worker_name_rq() -> None:
         if name.split(".")[0] == "rq"
     }
     assert named == set(MAY_NAME_RQ)
-
-
-def test_the_job_named_by_string_resolves() -> None:
-    module, name = queue.JOB.rsplit(".", 1)
-    assert callable(getattr(importlib.import_module(module), name))
 
 
 @pytest.mark.parametrize(

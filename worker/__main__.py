@@ -1,27 +1,13 @@
-"""`python -m worker`: one worker, which forks a work-horse for each hint."""
+"""`python -m worker`: one worker, which forks a work-horse for what is due."""
 
 from __future__ import annotations
 
 import gc
 import logging
 import os
-import re
-import secrets
 import sys
 import time
-from contextlib import suppress
-from types import FrameType
-from typing import Any
 
-from redis import Redis
-from redis.backoff import NoBackoff
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
-from redis.exceptions import TimeoutError as RedisTimeoutError
-from redis.retry import Retry
-from rq import Queue, Worker
-from rq.exceptions import StopRequested
-from rq.job import Job
 from sqlalchemy.exc import DBAPIError
 
 import scorer
@@ -32,13 +18,11 @@ from app.base.config import Settings
 from app.base.errors import Refused
 from app.operating import startup_wait
 from scorer.sandbox import sandbox
-from worker import inspections as inspecting  # noqa: F401  a job too: imported before the fork
 from worker import jobs, lease_keeper
 from worker.poller import Poller
 from worker.stopping import Stop
 
 HEARTBEAT_SECONDS = 5.0
-REDIS_PATIENCE_SECONDS = 2.0
 
 log = logging.getLogger("worker")
 
@@ -81,53 +65,6 @@ class Pulse:
             return False
 
 
-class ScoringWorker(Worker):
-    """RQ's forking worker with heartbeats in the database.
-
-    Expires leases of a killed work-horse.
-    """
-
-    runner: jobs.Runner
-    pulse: Pulse
-    max_connection_wait_time = 1.0
-    """Seconds. RQ's own minute was measured to leave workers asleep long after Redis was back."""
-    stop: Stop
-    _away_since: float | None = None
-
-    def _install_signal_handlers(self) -> None:
-        super()._install_signal_handlers()  # type: ignore[no-untyped-call]  # RQ has no types here
-        # A signal before RQ listened: RQ reads its own flag only.
-        self._stop_requested = self.stop.is_asked
-
-    def request_stop(self, signum: int, frame: FrameType | None) -> None:
-        self.stop.ask()
-        # RQ sets the flag only while a job runs. Otherwise it raises StopRequested, which is lost when the
-        # signal interrupts a callback of the garbage collector.
-        self._stop_requested = True
-        super().request_stop(signum, frame)  # type: ignore[no-untyped-call]  # RQ has no types here
-
-    def heartbeat(self, timeout: int | None = None, pipeline: Any = None) -> None:
-        self.pulse()
-        try:
-            super().heartbeat(timeout, pipeline)
-        except (RedisConnectionError, RedisTimeoutError):
-            self._away_since = self._away_since or time.monotonic()
-            if not self.horse_pid and time.monotonic() - self._away_since > REDIS_PATIENCE_SECONDS:
-                raise StopRequested from None  # `main` goes on by asking the database
-            raise
-        self._away_since = None
-
-    def handle_work_horse_killed(self, job: Job, retpid: int, ret_val: int, rusage: Any) -> None:
-        """Expire the lease at once.
-
-        The process that held it is dead.
-        """
-        super().handle_work_horse_killed(job, retpid, ret_val, rusage)  # type: ignore[no-untyped-call]  # RQ has no types here
-        with self.runner.database.begin() as session:
-            ended = lease_keeper.expire(session, self.runner.name, now=db.now(session))
-        self.log.warning("a work-horse was killed; %s leases ended", ended)
-
-
 def expire_dead_horses(runner: jobs.Runner) -> None:
     """Expire leases of work-horses killed together with their worker."""
     host = runner.name.split("/")[0]
@@ -146,7 +83,6 @@ def main() -> int:
         startup_checks.refuse_unsafe(settings)
         config.prepare_data_dir(settings)
         database = db.open_(settings, pooled=False)
-        key = config.secret_key(settings)
         runner = jobs.configure(settings, database)
         startup_wait.wait_for_database(lambda: _enter(runner))
     except Refused as refusal:
@@ -154,7 +90,7 @@ def main() -> int:
         return refusal.exit_code
     try:
         with scorer.locked_in() as isolation:
-            _work(settings, key, runner, isolation)
+            _work(settings, runner, isolation)
     except sandbox.SandboxFailed as failure:
         print(f"heldout worker: {failure}", file=sys.stderr)
         return 1
@@ -167,80 +103,19 @@ def _enter(runner: jobs.Runner) -> None:
     expire_dead_horses(runner)
 
 
-def _work(settings: Settings, key: str, runner: jobs.Runner, isolation: str) -> None:
+def _work(settings: Settings, runner: jobs.Runner, isolation: str) -> None:
     if isolation not in ("strong", "standard"):
         log.warning("files of participants are read with isolation %s here; see SECURITY.md", isolation)
-    pulse = Pulse(runner, isolation)
     stop = Stop()
     stop.listen()
-    poller = Poller(runner, pulse, stop, job_seconds=settings.job_seconds)
+    listener = queue.Listener(settings.redis) if settings.uses_redis else None
+    poller = Poller(
+        runner, Pulse(runner, isolation), stop, job_seconds=settings.job_seconds, listener=listener
+    )
     # Without this, the first full collection in every fork copies the pages of all that was imported.
     gc.collect()
     gc.freeze()
-    if not settings.uses_redis:
-        poller.run()
-    else:
-        with suppress(StopRequested):  # RQ's handler, between its end and ours
-            _listen(settings, key, runner, pulse, poller, stop)
-
-
-def _listen(
-    settings: Settings, key: str, runner: jobs.Runner, pulse: Pulse, poller: Poller, stop: Stop
-) -> None:
-    """Take hints from Redis, or poll the database, until `stop`.
-
-    Both read the same `stop`, so that a signal between them is not lost.
-    """
-    ScoringWorker.runner, ScoringWorker.pulse, ScoringWorker.stop = runner, pulse, stop
-    connection = queue.connect(settings.redis)
-    runner.hints = queue.Hints(connection, key, job_seconds=settings.job_seconds)
-    # RQ repeats commands itself. With the client's own ten repeats, the database was polled only after 20 s.
-    connection.set_retry(Retry(NoBackoff(), 1))
-    # A separate connection with short timeouts: a worker that waits for an answer cannot be stopped.
-    probe = Redis.from_url(
-        settings.redis, socket_connect_timeout=2, socket_timeout=2, retry=Retry(NoBackoff(), 0)
-    )
-    while poller.run(until=lambda: _takes_writes(probe)):
-        worker = _scoring_worker(settings, key, runner, connection)
-        try:
-            worker.work(logging_level=None, with_scheduler=False)
-        except RedisError:
-            log.exception("Redis is away; the database is polled until it is back")
-            poller.turn()  # at least once: Redis may take the probe and nothing else
-        finally:
-            stop.listen()  # RQ leaves its own handlers behind
-            listening: Any = worker.pubsub_thread
-            if listening is not None:
-                listening.stop()  # the thread would otherwise try for ever to reach Redis
-
-
-def _takes_writes(connection: Redis) -> bool:
-    """Return whether Redis takes a write.
-
-    A full one answers a ping but carries no hints.
-    """
-    try:
-        return bool(connection.set("heldout:worker:asks", 1, ex=60))
-    except RedisError:
-        return False
-
-
-def _scoring_worker(settings: Settings, key: str, runner: jobs.Runner, connection: Redis) -> ScoringWorker:
-    serializer = queue.signed_json(key)
-    # One queue per worker: with two or more, RQ pops without an intermediate list, and a kill loses the job.
-    worker = ScoringWorker(
-        [Queue(queue.NAME, connection=connection, serializer=serializer)],
-        # A random suffix: a container that restarts has the same host and pid as the killed one.
-        name=f"{re.sub('[^A-Za-z0-9_-]', '-', runner.name)}-{secrets.token_hex(4)}",
-        job_class=queue.Hint,
-        connection=connection,
-        serializer=serializer,
-        worker_ttl=20,  # an idle worker wakes for a heartbeat 15 s before this ends
-        job_monitoring_interval=5,
-        maintenance_interval=60,
-    )
-    worker.log.setLevel(logging.WARNING if settings.log_level == "info" else settings.log_level.upper())
-    return worker
+    poller.run()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The job of an inspection, named by string in app.base.queue.
+"""The work of an inspection.
 
 As scoring it runs in a forked work-horse and holds no connection while it computes; a thread renews the lease
 and writes the progress.

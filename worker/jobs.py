@@ -1,9 +1,8 @@
-"""The job of a submission, named by string in app.base.queue.
+"""The scoring of submissions, in a work-horse.
 
-It runs in a work-horse of RQ. The parent process imports this module, and with it numpy, pandas and
-scikit-learn, but computes nothing: OpenMP and polars hang in a child whose parent has used them. The bytes
-of a file are parsed in another process (scorer/reading/parsing.py), since the work-horse holds labels and a
-connection.
+The parent process imports this module, and with it numpy, pandas and scikit-learn, but computes nothing:
+OpenMP and polars hang in a child whose parent has used them. The bytes of a file are parsed in another
+process (scorer/reading/parsing.py), since the work-horse holds labels and a connection.
 """
 
 from __future__ import annotations
@@ -27,7 +26,6 @@ from app.base.errors import Refused, StorageFull, Unavailable
 from app.base.leases import LeaseLost
 from app.base.models import PublicScore
 from app.base.processes import die_with_parent, this_host
-from app.base.queue import Hints
 from app.competing import evaluations, score_release
 from app.competing.evaluations import Claim
 from app.competing.score_release import ReleaseInputs
@@ -65,15 +63,11 @@ class Runner:
         self.vault = vault.open_(settings)
         self.lease = timedelta(seconds=settings.lease_seconds)
         self.name = f"{this_host()}/{os.getpid()}"
-        self.hints: Hints | None = None
-        """None without a queue."""
 
-    def run(self, *, is_woken: bool = False) -> int:
+    def run(self) -> int:
         """Score what is due for a short while.
 
         Return how many were finished.
-
-        A job that came by a hint (`is_woken`) sends one for what it leaves.
         """
         die_with_parent()
         limit_memory(self.settings.job_memory_mb)
@@ -84,15 +78,8 @@ class Runner:
             self.score(claim)
             finished += 1
             if time.monotonic() >= until:
-                if is_woken:
-                    self._pass_on(claim)
                 break
         return finished
-
-    def _pass_on(self, claim: Claim) -> None:
-        """Replace hints used up while the competition was full."""
-        if self.settings.workers_per_competition and self.hints is not None:
-            self.hints.send(claim.submission_id)
 
     def score(self, claim: Claim) -> None:
         """Score one evaluation; no connection is held while it computes."""
@@ -270,7 +257,7 @@ _runner: Runner | None = None
 
 def configure(settings: Settings, database: Database) -> Runner:
     """Set this process up, before its first fork."""
-    global _runner  # RQ calls the job by name alone, so what it needs lives in the module
+    global _runner  # a work-horse has it from its parent
     _runner = Runner(settings, database)
     return _runner
 
@@ -279,12 +266,3 @@ def runner() -> Runner:
     """Return what `configure` made in the parent."""
     assert _runner is not None, "worker.jobs.configure was not called before the fork"
     return _runner
-
-
-def score_submission(submission_id: int) -> int:
-    """Score what is due.
-
-    The id only says why the job was sent; the database decides what is next.
-    """
-    log.debug("woken for submission %s", submission_id)
-    return runner().run(is_woken=True)

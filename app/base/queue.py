@@ -1,9 +1,10 @@
 """The queue: hints to workers through RQ and Redis.
 
-The only module of the core that imports RQ. A hint may be lost, doubled or late: the database is
-authoritative, and the sweeper repeats hints for unfinished work. The payload is an id in signed JSON: a
-client that can write to Redis could otherwise make a worker run any function (with pickle or with unsigned
-JSON alike).
+The only module that imports RQ. A hint may be lost, doubled or late: the database is authoritative, and the
+sweeper repeats hints for unfinished work. A worker only learns from a hint that there is work, and runs
+nothing of it. Workers of before ran RQ's jobs, and run beside today's programs during an upgrade: for them
+the payload is an id in signed JSON, because a client that can write to Redis could otherwise make them run
+any function (with pickle or with unsigned JSON alike).
 """
 
 from __future__ import annotations
@@ -15,11 +16,14 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
 from redis import Redis
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.retry import Retry
 from rq import Queue
 from rq.job import Job
 from rq.serializers import Serializer
@@ -28,14 +32,16 @@ from app.base import config
 from app.base.config import Settings
 
 NAME = "scoring"
-JOB = "worker.jobs.score_submission"
+JOB = "worker.jobs.score_submission"  # names that workers of before know
 INSPECTION_JOB = "worker.inspections.inspect"
 HINT_LIFE_SECONDS = 60
 
 SILENT_SECONDS = 5.0
-"""Pause after a timeout of Redis, for which every upload would wait."""
+"""Pause after a request that Redis did not answer, for which every upload would wait."""
+ANSWER_SECONDS = 2.0
+"""Longest wait for an answer, however slowly it comes: a hint takes 1 ms."""
 LOCK_SECONDS = 0.5
-"""Longest wait for the lock: a hint takes 1 ms, unless Redis is silent."""
+"""Longest wait for another thread's request."""
 
 T = TypeVar("T")
 
@@ -133,21 +139,64 @@ class Hints:
     def _call(self, request: Callable[[], T]) -> T | None:
         """Return the result of a request to Redis; None if it is silent.
 
-        One thread at a time sends a request. While Redis is silent the others do not wait.
+        One thread at a time sends a request. While Redis is silent the others do not wait. A server that
+        sends a byte now and then ends no timeout of a socket, so the request has a thread of its own, which
+        is left alone after ANSWER_SECONDS and keeps the lock until it ends.
         """
+        if time.monotonic() < self._silent_until:
+            return None
         if not self._lock.acquire(timeout=0 if self._silent_until else LOCK_SECONDS):
             return None
+        outcome: SimpleQueue[T | Exception] = SimpleQueue()
+        threading.Thread(target=self._ask, args=(request, outcome), daemon=True).start()
         try:
-            if time.monotonic() < self._silent_until:
-                return None
-            answer = request()
-            self._silent_until = 0.0
-        except RedisTimeoutError:
+            answer = outcome.get(timeout=ANSWER_SECONDS)
+        except Empty:
+            answer = RedisTimeoutError(f"no answer within {ANSWER_SECONDS:g} s")
+        self._silent_until = 0.0
+        if isinstance(answer, RedisTimeoutError):
             self._silent_until = time.monotonic() + SILENT_SECONDS
-            raise
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def _ask(self, request: Callable[[], T], outcome: SimpleQueue[T | Exception]) -> None:
+        try:
+            outcome.put(request())
+        except RedisError as wrong:
+            outcome.put(wrong)
+        except Exception as nonsense:  # noqa: BLE001  an answer that is no Redis protocol raises anything
+            outcome.put(RedisError(f"{type(nonsense).__name__}: {nonsense}"))
         finally:
             self._lock.release()
-        return answer
+
+
+class Listener:
+    """Takes hints from Redis, for a worker that waits for work."""
+
+    def __init__(self, url: str) -> None:
+        self._redis = Redis.from_url(
+            url,
+            socket_connect_timeout=ANSWER_SECONDS,
+            socket_timeout=ANSWER_SECONDS,
+            retry=Retry(NoBackoff(), 0),
+        )
+        self._queue = Queue(NAME, connection=self._redis)
+
+    def take(self, seconds: int) -> bool:
+        """Wait for a hint; return whether one came.
+
+        Raises what the client raises when Redis is away, hangs, or answers nonsense.
+        """
+        popped: Any = self._redis.blpop([self._queue.key], timeout=seconds)
+        if popped is None:
+            return False
+        self._redis.delete(Job.key_for(popped[1].decode()))
+        return True
+
+    def close(self) -> None:
+        """Drop the connection, whose next answer may belong to an earlier question."""
+        self._redis.connection_pool.disconnect()
 
 
 def open_(settings: Settings) -> Hints:
@@ -158,4 +207,6 @@ def open_(settings: Settings) -> Hints:
 
 def connect(url: str) -> Redis:
     # A server that vanished delays an upload or a sweep no longer than this.
-    return Redis.from_url(url, socket_connect_timeout=2, socket_timeout=5, health_check_interval=30)
+    return Redis.from_url(
+        url, socket_connect_timeout=2, socket_timeout=ANSWER_SECONDS, health_check_interval=30
+    )

@@ -17,7 +17,6 @@ import scorer
 from app.base import db, failpoints
 from app.base.models import Evaluation, Quota, Score, State
 from app.competing import evaluations
-from tests.servers import valkey
 from tests.worker.conftest import Platform
 from worker import jobs, sweeper
 from worker.jobs import Runner
@@ -39,8 +38,7 @@ def run(platform: Platform, submission_id: int | None = None) -> int:
 
 def _run(platform: Platform, submission_id: int | None, answer: SimpleQueue[int]) -> None:
     runner = Runner(platform.installation.settings, platform.database)
-    runner.hints = platform.installation.hints
-    answer.put(runner.run(is_woken=True))
+    answer.put(runner.run())
 
 
 def test_a_good_file_is_scored_with_its_provenance(platform: Platform) -> None:
@@ -204,17 +202,3 @@ def test_a_cap_of_workers_holds_for_claims_polls_and_hints(platform: Platform) -
     assert poller.due() is not None
     assert announced() == {waiting}
     assert runner._claim("host/1/3") is not None
-
-
-@pytest.mark.parametrize(("most", "announced"), [(1, 1), (0, 0)])
-def test_hints_used_up_while_a_competition_is_full_are_replaced(
-    platform: Platform, monkeypatch: pytest.MonkeyPatch, most: int, announced: int
-) -> None:
-    """Workers that were woken while it was full have found nothing, and used up its hints."""
-    monkeypatch.setattr(jobs, "DRAIN_SECONDS", 0.0)
-    with valkey(platform.installation.settings.data_dir) as url:
-        capped = platform.with_settings(workers_per_competition=most, redis_url=url)
-        for n in range(2):
-            platform.submit(platform.sample() + b"\n" * n)
-        assert run(capped) == 1
-        assert capped.installation.hints.depth() == announced
