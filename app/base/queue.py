@@ -71,15 +71,6 @@ def signed_json(key: str) -> Serializer:
     return SignedJson
 
 
-class Hint(Job):
-    """A job without callbacks and webhooks, which are unsigned in Redis."""
-
-    def restore(self, raw_data: Any) -> None:
-        super().restore(raw_data)
-        self._success_callback_name = self._failure_callback_name = self._stopped_callback_name = None
-        self.webhooks = []
-
-
 class Hints:
     """Sends hints to the workers; never raises.
 

@@ -277,8 +277,8 @@ def _charges_follow_outcomes(session: Session, _now: datetime) -> Check:
         "Uploads count by their outcomes",
         wrong,
         "recomputed from the events",
-        "`heldout rescore COMPETITION`, applied, counts each file by its outcome. Earlier versions did not count "
-        "a file that failed, was tried again and scored.",
+        "`heldout rescore COMPETITION`, applied, counts each file by its outcome. Earlier versions did not "
+        "count a file that failed, was tried again and scored.",
     )
 
 
