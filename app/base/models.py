@@ -227,6 +227,11 @@ class Competition(Base):
         return Phase.CLOSED if self.closes_at is not None and now >= self.closes_at else Phase.OPEN
 
     @property
+    def is_extended(self) -> bool:
+        """Return whether a team has a later close than the others."""
+        return self.closes_at is not None and (self.extended_until or self.closes_at) > self.closes_at
+
+    @property
     def settles_at(self) -> datetime | None:
         """Return when uploads are over and private scores may be shown.
 

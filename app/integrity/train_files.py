@@ -14,7 +14,16 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from app.base.errors import Conflict, NotFound, QuotaExhausted, Refused
-from app.base.models import Competition, Inspection, State, Submission, TrainFile
+from app.base.models import (
+    Competition,
+    Evaluation,
+    Inspection,
+    Round,
+    RoundState,
+    State,
+    Submission,
+    TrainFile,
+)
 from app.base.storage import Blob
 from app.integrity import inspections
 from app.integrity.inspections import Kind
@@ -39,6 +48,7 @@ def admit(
 ) -> None:
     """Refuse before the file is received."""
     refuse_impossible(competition, kind)
+    _refuse_rejected(session, submission)
     _refuse_too_many(session, submission, now)
 
 
@@ -70,6 +80,20 @@ def attach(
     return inspections.ask(
         session, competition, Kind.TRAIN_FILES, by=by, now=now, submission_id=submission.id
     )
+
+
+def _refuse_rejected(session: Session, submission: Submission) -> None:
+    """Refuse files beside a rejected submission, whose score they would be compared with."""
+    state = session.scalar(
+        select(Evaluation.state)
+        .join(Round, Round.id == Evaluation.round_id)
+        .where(Evaluation.submission_id == submission.id, Round.state == RoundState.ACTIVE)
+    )
+    if state == State.REJECTED:
+        raise Conflict(
+            f"Submission {submission.id} was rejected and has no score to compare with. Send the file beside "
+            "a submission that is scored or still waits."
+        )
 
 
 def _refuse_too_many(session: Session, submission: Submission, now: datetime) -> None:

@@ -107,6 +107,12 @@ def relative(at: datetime, now: datetime) -> str:
     return f"in {words}" if seconds > 0 else f"{words} ago"
 
 
+def changes_in(now: datetime, *moments: datetime | None) -> int | None:
+    """Return the milliseconds until the first of the moments that is still to come, for page.js."""
+    ahead = [at - now for at in moments if at is not None and at > now]
+    return max(1000, math.ceil(min(ahead).total_seconds() * 1000)) if ahead else None
+
+
 def _span(seconds: float) -> str:
     for unit, length in (("year", 365 * 86400), ("day", 86400), ("hour", 3600), ("minute", 60)):
         # "36 hours" is more precise than "1 day".

@@ -104,11 +104,23 @@ def _idempotency_key() -> str | None:
 def _from_form(sink: Callable[[], Incoming]) -> Upload:
     cast("StreamingRequest", request).file_sink = sink
     files = request.files.getlist("file")
+    if not files:
+        raise Refused(_missing_field())
     if len(files) != 1:
         raise Refused(ONE_FILE)
     if not files[0].filename:
         raise Refused("No file was chosen. Choose a file with predictions.")
     return Upload(cast("Incoming", files[0].stream), files[0].filename, request.form.get("message", ""))
+
+
+def _missing_field() -> str:
+    """Return which fields a form without the file has instead."""
+    way = f"{ONE_FILE} With curl: -F file=@submission.csv"
+    if "file" in request.form:
+        return f"The form field `file` holds a text, not a file. {way}"
+    given = sorted({*request.files, *request.form} - {"csrf_token", "message"})
+    names = ", ".join(f"`{name[:40]}`" for name in given[:5]) or "no other"
+    return f"The form has no field `file`; it has {names}. {way}"
 
 
 def _bare(incoming: Incoming) -> Upload:

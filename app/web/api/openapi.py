@@ -59,6 +59,10 @@ _COMPETITION: Json = {
     "is_paused": BOOLEAN,
     "opens_at": TIME,
     "closes_at": _nullable(TIME),
+    "settles_at": {
+        **_nullable(TIME),
+        "description": "When no upload can arrive any more and private scores are shown.",
+    },
     "timezone": STRING,
     "metric_name": STRING,
     "greater_is_better": BOOLEAN,

@@ -304,6 +304,7 @@ def _competition(competition: Competition, now: datetime) -> dict[str, Any]:
         "is_paused": competition.is_paused,
         "opens_at": time_text(competition.opens_at),
         "closes_at": time_text(competition.closes_at),
+        "settles_at": time_text(competition.settles_at),
         "timezone": competition.timezone,
         "metric_name": manifest["metric"]["name"],
         "greater_is_better": competition.greater_is_better,

@@ -35,6 +35,45 @@ addEventListener("pageshow", (event) => {
   }
 });
 
+// When what the page says becomes wrong (data-changes-in, in milliseconds), load it again. A page with input of
+// the user stays: its live parts are replaced, and forms that the new page no longer has are disabled.
+const typed = (field) =>
+  field.type === "file"
+    ? field.files.length > 0
+    : field.type === "checkbox" || field.type === "radio"
+      ? field.checked !== field.defaultChecked
+      : field.matches("input:not([type=hidden]), textarea") && field.value !== field.defaultValue;
+const isBusy = () =>
+  [...document.querySelectorAll("main form")].some((form) => [...form.elements].some(typed)) ||
+  document.querySelector("[data-sending]:not([hidden])") !== null;
+
+const nextChange = (page) => {
+  const waits = [...page.querySelectorAll("[data-changes-in]")].map((part) => Number(part.dataset.changesIn));
+  // Not all pages at the same moment, which is when the last uploads arrive.
+  return waits.length ? Date.now() + Math.min(...waits) + 200 + 2000 * Math.random() : Infinity;
+};
+let changesAt = nextChange(document);
+
+const renew = async () => {
+  if (document.hidden || Date.now() < changesAt) return;
+  if (!isBusy()) return location.reload();
+  changesAt = Date.now() + 10000; // tried again if the server does not answer
+  const answer = await fetch(location.href);
+  if (!answer.ok) return;
+  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+  for (const part of document.querySelectorAll("[data-live]")) {
+    const renewed = page.getElementById(part.id);
+    if (renewed) part.replaceWith(document.importNode(renewed, true));
+  }
+  for (const form of document.querySelectorAll("main form[id]")) {
+    if (page.getElementById(form.id)) continue;
+    for (const field of form.elements) field.disabled = true;
+  }
+  document.getElementById("announce").textContent = document.getElementById("deadline")?.textContent ?? "";
+  changesAt = nextChange(page);
+};
+setInterval(renew, 500);
+
 // On a phone the tabs scroll: bring the current tab into view.
 const tab = document.querySelector(".tabs [aria-current]");
 if (tab) tab.parentElement.scrollLeft = tab.offsetLeft - tab.parentElement.clientWidth / 2 + tab.offsetWidth / 2;
