@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 
 from scorer.reading.columns import Column, Labels, Lists, Vocabulary
+from scorer.reading.hints import number_hint
 from scorer.reading.tables import SPACES
 from scorer.wording import show
 
@@ -21,7 +22,12 @@ LARGEST = 1e100
 NUMBER = re.compile(r"[ \t\r\n]*[+-]?(?:\d++(?:\.\d*+)?|\.\d++)(?:[eE][+-]?\d++)?[ \t\r\n]*", re.ASCII)
 """The only spelling of a number; possessive, so that a megabyte of digits is refused in one pass."""
 
+_BARE_NUMBER = r"[+-]?(?:\d++(?:\.\d*+)?|\.\d++)(?:[eE][+-]?\d++)?"
+
 _NOT_FINITE = re.compile(r"[+-]?(?:nan|inf|infinity)", re.IGNORECASE | re.ASCII)
+
+_SEEN, _SHORT = 100, 100
+"""Faulty texts that are kept to find their cause, and the letters of each."""
 
 NUMERIC_KINDS = ("number", "integer", "flag")
 
@@ -163,6 +169,10 @@ class Fault:
     words: str | None = None
     """What is wrong, where the code alone does not say it."""
     count: int = 1
+    n_rows: int = 0
+    """Of the column; what is wrong in most of them has another cause than a single slip."""
+    seen: list[str] = field(default_factory=list)
+    """The first texts, which together show a cause."""
 
 
 @dataclass(slots=True)
@@ -218,10 +228,12 @@ class ColumnBuilder:
         )
 
     def _fault(self, code: str, row: int, text: str, words: str | None = None) -> None:
-        if code in self.faults:
-            self.faults[code].count += 1
-        else:
-            self.faults[code] = Fault(row, text, words)
+        fault = self.faults.get(code)
+        if fault is None:
+            fault = self.faults[code] = Fault(row, text, words, 0, self.n_rows)
+        fault.count += 1
+        if len(fault.seen) < _SEEN:
+            fault.seen.append(text.strip(SPACES)[:_SHORT])
 
     def _put_number(self, row: int, text: str) -> None:
         cells = self.cells
@@ -370,12 +382,34 @@ def describe_fault(code: str, fault: Fault, cells: Cells) -> str:
     if code == "VALUE_TOO_LARGE":
         return f"{shown} is too large; numbers up to {LARGEST:g} in size are allowed."
     if code == "OUT_OF_RANGE":
-        return f"{show(text.strip(SPACES))} is outside {_range(cells)}."
+        return f"{show(text.strip(SPACES))} is outside {_range(cells)}{fault_cause(code, fault, cells)[1]}."
     if code == "NOT_WHOLE":
         return f"{shown} is not {cells.words}."
     if cells.kind == "flag":
         return f"{shown} is not {cells.words}."
-    return f"{shown} is not a number{_hint(text.strip(SPACES))}."
+    return f"{shown} is not a number{fault_cause(code, fault, cells)[1]}."
+
+
+def fault_cause(code: str, fault: Fault, cells: Cells) -> tuple[str, str]:
+    """Return the cause that the faulty cells of a column share, and the hint; empty if unclear.
+
+    Columns with the same cause are one problem.
+    """
+    if fault.words or not fault.seen:
+        return "", ""
+    is_probability = (cells.low, cells.high) == (0.0, 1.0)
+    if code == "NOT_A_NUMBER" and cells.kind != "flag":
+        return number_hint(
+            fault.seen, number=_BARE_NUMBER, is_probability=is_probability, n_rows=fault.n_rows
+        )
+    if code == "OUT_OF_RANGE" and is_probability:
+        values = [float(text) for text in fault.seen]
+        # A single 1.2 is rather a slip.
+        many = 2 * fault.count > fault.n_rows or max(values) > 2.0
+        if many and all(1.0 < value <= 100.0 for value in values):
+            value = values[0] / 100
+            return "percent", f"; these seem to be percent: write {value:.12g}, divided by 100"
+    return "", ""
 
 
 def _range(cells: Cells) -> str:
@@ -388,18 +422,4 @@ def _range(cells: Cells) -> str:
 
 def _hint(text: str) -> str:
     """Return how to write what was probably meant, if that is clear."""
-    if text.endswith("%") and NUMBER.fullmatch(text[:-1]) and len(text) <= 40:
-        return f" - write {float(text[:-1]) / 100:.12g}"
-    if re.fullmatch(r"[+-]?\d{1,3}(?:,\d{3})+\.\d+", text, re.ASCII):
-        return " - leave out the thousands separators"
-    if re.fullmatch(r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?", text, re.ASCII):
-        return " - use a decimal point"
-    if text.lower() in ("true", "false"):
-        return " - write 1 for True and 0 for False"
-    if text[:1] in ("\u2212", "\u2013", "\u2014"):
-        return ' - the minus must be the plain "-" of the keyboard'
-    if any(character.isdecimal() and not character.isascii() for character in text):
-        return " - use the digits 0 to 9"
-    if text.lower() in ("na", "n/a", "null", "none", "-", "?"):
-        return " - every row needs a prediction"
-    return ""
+    return number_hint([text[:_SHORT]], number=_BARE_NUMBER, is_probability=False, n_rows=0)[1]

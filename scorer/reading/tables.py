@@ -27,6 +27,7 @@ import pyarrow.parquet
 
 from scorer.reading.packing import BOM, UNPACKING_ERRORS, WHITE, only_member, packing_of, refuse_other_formats
 from scorer.reading.parquet import ParquetFile
+from scorer.reading.separators import separator_problem
 from scorer.reading.source import MAX_LINE_BYTES, Source, UnreadableTable, damaged, long_line, open_source
 from scorer.report import Notice, Problem
 from scorer.wording import megabytes
@@ -139,6 +140,8 @@ class Table:
                     raise UnreadableTable(_unclosed_quote(line)) from None
                 raise UnreadableTable(long_line(line, max_line_bytes)) from None
             except csv.Error as error:
+                if line == 1 and (problem := separator_problem(next(self.blocks(_HEAD_BYTES), b""))):
+                    raise UnreadableTable(problem) from None
                 if "unexpected end of data" in str(error):
                     raise UnreadableTable(_unclosed_quote(line)) from None
                 message = (
@@ -185,10 +188,7 @@ class Table:
             self.packing = "parquet"
             self._parquet = ParquetFile(self._source, self._max_bytes)
             return
-        refuse_other_formats(start)
-        if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\x00" in start[:4]:
-            message = 'The file is UTF-16 (Excel calls it "Unicode text"). Save it as "CSV UTF-8".'
-            raise UnreadableTable(Problem("ENCODING", message))
+        refuse_other_formats(start, self.packing)
 
     def _refuse_other_encodings(self) -> None:
         """Read the whole file once: it must be UTF-8 without NUL."""

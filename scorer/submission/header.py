@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from itertools import islice
 
 from scorer.challenges.solution import Solution
 from scorer.reading.cells import NUMBER
 from scorer.reading.forms import Forms
+from scorer.reading.separators import split_lines, wrong_separator
+from scorer.reading.source import UnreadableTable
 from scorer.reading.tables import SPACES, is_blank
 from scorer.report import InvalidSubmission, Notice, Problem
+from scorer.submission.ragged import split_again, whole_line_words
 from scorer.wording import LISTED, show
 
 
 def match_header(
-    header: Sequence[str], expected: Sequence[str], solution: Solution, forms: Forms
+    header: Sequence[str],
+    expected: Sequence[str],
+    solution: Solution,
+    *,
+    forms: Forms,
+    records: Iterator[tuple[int, Sequence[str]]],
 ) -> tuple[list[str], tuple[Notice, ...]]:
     """Return the column names without spaces around them, and notices.
 
-    Raises InvalidSubmission.
+    Raises InvalidSubmission; only then a few of the following records are read, to recognise the cause.
     """
     composed = forms.header(header)
     names = [name.strip(SPACES) for name in composed]
@@ -26,26 +37,35 @@ def match_header(
     if names != composed:
         notices.append(Notice("NOTICE_HEADER_SPACES", "Spaces around column names were ignored."))
     if sorted(names) != sorted(expected):
-        raise InvalidSubmission(_header_problems(names, expected, solution))
+        raise InvalidSubmission(_header_problems(names, expected, solution, _first_rows(records)))
     if names != list(expected):
         notices.append(Notice("NOTICE_COLUMN_ORDER", "Columns were matched by name."))
     return names, tuple(notices)
 
 
-def _header_problems(names: Sequence[str], expected: Sequence[str], solution: Solution) -> list[Problem]:
+def _first_rows(records: Iterator[tuple[int, Sequence[str]]]) -> list[Sequence[str]]:
+    with suppress(UnreadableTable):  # of this file the header is to be named first
+        return [fields for _, fields in islice(records, 20) if not is_blank(fields)]
+    return []
+
+
+def _header_problems(
+    names: Sequence[str], expected: Sequence[str], solution: Solution, rows: Sequence[Sequence[str]]
+) -> list[Problem]:
     wanted, found = _list_names(expected), _list_names(names)
     present, required = set(names), set(expected)
 
     if len(names) == 1:
-        separators = ((";", '";"'), ("\t", "tabs"), ("|", '"|"')) if not names[0].startswith("#") else ()
-        for separator, word in separators:
-            parts = {part.strip(SPACES + '"') for part in names[0].split(separator)}
-            if len(parts) > 1 and (parts & required or len(parts) == len(expected)):
-                message = (
-                    f'Columns are separated by {word}; use "," between columns and "." in decimals '
-                    f"(in pandas: df.to_csv(path, index=False))."
-                )
-                return [Problem("SEPARATOR", message, line=1)]
+        for separator in (";", "\t", "|", " ") if not names[0].startswith("#") else ():
+            parts = [part.strip(SPACES + '"') for part in names[0].split(separator)]
+            fits = required <= set(parts) if separator == " " else set(parts) & required
+            if len(set(parts)) > 1 and (fits or (separator != " " and len(parts) == len(expected))):
+                # A decimal comma has split the line once more.
+                cells = split_lines([",".join(fields) for fields in rows], separator)
+                return [wrong_separator(separator, parts, cells)]
+        if sorted(name.strip(SPACES) for name in split_again(names[0])) == sorted(expected):
+            message = f"Line 1: the whole line is in quotes, {whole_line_words(names[0])}."
+            return [Problem("BAD_QUOTE", message, line=1)]
 
     if not present & required and _no_header(names, expected, solution):
         if is_blank(names):
@@ -65,11 +85,8 @@ def _header_problems(names: Sequence[str], expected: Sequence[str], solution: So
     missing_names = [name for name in expected if name not in present]
     extra = [name for name in names if name not in required]
     if not missing_names and extra:
-        if names[0] in ("", "Unnamed: 0") and len(extra) == 1:
-            message = (
-                "Line 1: the first column has no name; it is the index pandas adds. "
-                "Write with df.to_csv(path, index=False)."
-            )
+        if names[0] in _INDEX_NAMES and len(extra) == 1:
+            message = f"Line 1: the first column {_index_words(names[0], rows)}."
             problems.append(Problem("INDEX_COLUMN", message, line=1))
         else:
             what = "columns" if len(extra) > 1 else "column"
@@ -89,8 +106,55 @@ def _header_problems(names: Sequence[str], expected: Sequence[str], solution: So
             message += (
                 f"; the first column has no name (in pandas: df.to_csv(path, index_label={expected[0]!r}))"
             )
+        else:
+            message += _renamed_words(missing_names, extra, names, solution)
         problems.append(Problem("COLUMN_NAME", message + ".", line=1, column=show(missing_names[0])))
     return problems
+
+
+_INDEX_NAMES = ("", "Unnamed: 0", "X", "...1", "rownames", "row.names", "index")
+
+
+def _index_words(name: str, rows: Sequence[Sequence[str]]) -> str:
+    """Return what an additional first column is, and the remedy for the program that wrote it."""
+    first = rows[0][0].strip(SPACES) if rows and rows[0] else ""
+    pandas = "it is the index pandas adds. Write with df.to_csv(path, index=False)"
+    r = "it holds the row names R adds. Write with write.csv(df, path, row.names = FALSE)"
+    what = f'"{name}" is not asked for' if name else "has no name"
+    if name in ("X", "...1", "rownames", "row.names") or (not name and first == "1"):
+        return f"{what}; {r}"
+    if name in ("Unnamed: 0", "index") or first == "0":
+        return f"{what}; {pandas}"
+    return f"{what}; {pandas}; in R: write.csv(df, path, row.names = FALSE)"
+
+
+def _renamed_words(
+    missing: Sequence[str], extra: Sequence[str], names: Sequence[str], solution: Solution
+) -> str:
+    """Return how the missing names became the additional ones, if a program did that."""
+    if sorted(map(_r_name, missing)) == sorted(extra):
+        return (
+            " (R changes such names; keep them with data.frame(..., check.names = FALSE) "
+            "or read.csv(..., check.names = FALSE))"
+        )
+    if len(extra) == len(missing) and all(re.fullmatch(r"(?:X|V|\.\.\.)?\d+|x", name) for name in extra):
+        return (
+            " (R and pandas give such names to columns without one; set them before writing: "
+            "names(df) <- c(...) in R, df.columns = [...] in pandas)"
+        )
+    classes = {name for part in solution.task.parts if part.layout == "classes" for name in part.columns}
+    if len(missing) > 1 and len(extra) <= 1 and classes.issuperset(missing) and len(names) <= 2:
+        return (
+            "; this task wants one column with the probability of each class, not one column of classes "
+            "(in scikit-learn: predict_proba)"
+        )
+    return ""
+
+
+def _r_name(name: str) -> str:
+    """Return what make.names of R makes of a column's name."""
+    valid = re.sub(r"[^\w.]", ".", name)
+    return valid if re.match(r"[^\W\d_]|\.(?!\d)", valid) else f"X{valid}"
 
 
 def _no_header(names: Sequence[str], expected: Sequence[str], solution: Solution) -> bool:

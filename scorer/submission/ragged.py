@@ -25,17 +25,18 @@ class RaggedLines:
     expected: int
     lines: list[int] = field(default_factory=list)
     first: Sequence[str] = ()
-    n_shifted: int = 0
-    """With a required id in the place after the one where it belongs."""
+    shifted: set[int] = field(default_factory=set)
+    """Rows whose id stands in the place after the one where it belongs."""
     pieces: list[tuple[str, str]] = field(default_factory=list)
     """Of the first lines: what stands before and after a comma that may be part of a number."""
     n_quoted: int = 0
     """Of the first lines: those that are one value, which holds the right number of values."""
 
-    def add(self, line: int, fields: Sequence[str], *, is_shifted: bool) -> None:
+    def add(self, line: int, fields: Sequence[str], *, shifted_row: int | None) -> None:
         self.lines.append(line)
         self.first = self.first or fields
-        self.n_shifted += is_shifted
+        if shifted_row is not None:
+            self.shifted.add(shifted_row)
         if len(self.lines) <= _LOOKED_AT:
             if len(fields) == 1:
                 self.n_quoted += len(split_again(fields[0])) == self.expected
@@ -44,7 +45,8 @@ class RaggedLines:
 
     @property
     def are_shifted(self) -> bool:
-        return self.n_shifted == len(self.lines)
+        # Each row once: in 1,1,000 and 2,1,234 what follows the id may be an id by chance.
+        return len(self.shifted) == len(self.lines)
 
     def problem(self, *, has_row_names: bool) -> Problem:
         n_values, looked_at = len(self.first), min(len(self.lines), _LOOKED_AT)

@@ -8,13 +8,13 @@ depend on the file, the required ids and the declared form, never on a hidden la
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from scorer.challenges.solution import Solution
-from scorer.reading.cells import ColumnBuilder, Fault, describe_fault
+from scorer.reading.cells import ColumnBuilder, Fault, describe_fault, fault_cause
 from scorer.reading.columnar import NotColumnar, read_columnar
 from scorer.reading.columns import Column, Vocabulary, take
 from scorer.reading.forms import Forms
@@ -27,7 +27,7 @@ from scorer.submission.ids import id_problems
 from scorer.submission.notices import Notices
 from scorer.submission.rows import PlacedRows, row_faults, row_problems
 from scorer.submission.sinks import Sink
-from scorer.wording import ID_JOINT, how_many, show, show_id
+from scorer.wording import ID_JOINT, LISTED, how_many, show, show_id
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -141,7 +141,7 @@ def read_complete(
             records = table.records()
             _, header = next(records)
             forms = Forms()
-            names, notices = match_header(header, columns, solution, forms)
+            names, notices = match_header(header, columns, solution, forms=forms, records=records)
             lines: list[int] = []
             kept: list[Sequence[str]] = []
             for line, fields in forms.of(records):
@@ -183,15 +183,23 @@ def align(
     """
     task = solution.task
     forms = Forms()
-    names, notices = match_header(header, (*solution.id_columns, *task.columns), solution, forms)
+    records = iter(records)
+    names, notices = match_header(
+        header, (*solution.id_columns, *task.columns), solution, forms=forms, records=records
+    )
     rows = PlacedRows(names, solution)
     rows.read(forms.of(records))
     problems = [*rows.broken, *rows.line_problems(), *id_problems(rows, solution)]
+    shared: dict[tuple[str, str], list[Problem]] = {}
+    """By code and cause: one cause in several columns is one problem."""
     for name, builder in rows.builders.items():
         for code, fault in builder.faults.items():
             line, key = int(rows.lines[fault.row]), show_id(solution.ids.text(fault.row))
             words = describe_fault(code, fault, builder.cells)
-            problems.append(_cell_problem(code, fault, line=line, key=key, column=name, words=words))
+            problem = _cell_problem(code, fault, line=line, key=key, column=name, words=words)
+            cause = fault_cause(code, fault, builder.cells)[0]
+            shared.setdefault((code, cause or f"in {name}"), []).append(problem)
+    problems.extend(map(_one_of, shared.values()))
     columns: dict[str, Column] = {}
     if not problems:
         columns = {name: builder.column() for name, builder in rows.builders.items()}
@@ -204,6 +212,18 @@ def align(
     gathered = Notices(solution)
     gathered.add(columns)
     return (*notices, *forms.notices(), *rows.notices(), *gathered.notices())
+
+
+def _one_of(problems: Sequence[Problem]) -> Problem:
+    """Return one problem for those that columns share."""
+    first = problems[0]
+    if len(problems) == 1:
+        return first
+    others = [problem.column or "" for problem in problems[1:]]
+    listed = ", ".join(others[:LISTED]) + (", ..." if len(others) > LISTED else "")
+    noun = "column" if len(others) == 1 else "columns"
+    message = f"{first.message} The same in {len(others)} more {noun}: {listed}."
+    return replace(first, message=message, count=sum(problem.count for problem in problems))
 
 
 def _cell_problem(code: str, fault: Fault, *, line: int, key: str, column: str, words: str) -> Problem:

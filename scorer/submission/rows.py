@@ -122,8 +122,8 @@ class PlacedRows:
         elif len(fields) != len(self.names):
             kind = len(fields), not fields[-1].strip(SPACES)
             ragged = self.ragged.setdefault(kind, RaggedLines(len(self.names)))
-            shifted = len(fields) == len(self.names) + 1 and self.find(self._key(fields[1:])) is not None
-            ragged.add(line, fields, is_shifted=shifted)
+            shifted = self.find(self._key(fields[1:])) if len(fields) == len(self.names) + 1 else None
+            ragged.add(line, fields, shifted_row=shifted)
             if row is None:
                 self.unplaced += 1
             elif not self.lines[row]:

@@ -237,7 +237,7 @@ def test_at_most_twenty_problems_are_shown_and_all_are_counted(write: Write) -> 
     names = [f"y{i}" for i in range(30)]
     yaml = f"metric: mse\nsubmission: {{id: id, columns: [{', '.join(names)}]}}\n"
     folder = write(yaml, header=("id", *names, "Usage"), columns=(IDS, *[TRUTH] * 30, USAGE))
-    text = csv_text(("id", *names), IDS, *[["x"] * 20] * 30)
+    text = csv_text(("id", *names), IDS, *[["0_5"] * 20] * 30)
     refusal = refuse(scorer.load(folder), text)
     assert len(refusal.problems) == 20
     assert refusal.total == 600

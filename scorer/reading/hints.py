@@ -1,0 +1,84 @@
+"""What cells that are no number, or out of range, were probably meant to be.
+
+The cause is told once for a column: 1,234 alone may be 1234 or 1.234, beside 1,234,567 it is 1234.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from scorer.wording import show
+
+_THOUSANDS = re.compile(r"[+-]?\d{1,3}(?:,\d{3})+\.\d+|[+-]?\d{1,3}(?:,\d{3}){2,}", re.ASCII)
+_EITHER = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}", re.ASCII)
+_DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?|[+-]?\d{1,3}(?:\.\d{3})+,\d*", re.ASCII)
+_OTHER_THOUSANDS = re.compile(r"[+-]?\d{1,3}(?:['\u2019 \u00a0\u202f_]\d{3})+(?:[.]\d+)?", re.ASCII)
+_EXCEL_ERROR = re.compile(r"#(?:N/A|VALUE!|DIV/0!|REF!|NAME\?|NUM!|NULL!|#+)", re.IGNORECASE)
+_EXCEL_DATE = re.compile(r"\d{1,2}[-. ](?:[A-Za-z]{3})|[A-Za-z]{3}-\d{2,4}", re.ASCII)
+_WRAPPED = re.compile(
+    r"(?:np\.\w+|tensor|array)?\(?\[*([+-]?[\d.]+(?:[eE][+-]?\d+)?)(?:, ?dtype=[^)]*)?[\])]+", re.ASCII
+)
+
+
+def number_hint(texts: Sequence[str], *, number: str, is_probability: bool, n_rows: int) -> tuple[str, str]:
+    """Return the cause and how to write the first text, both empty if they are unclear.
+
+    Parameters
+    ----------
+    texts
+        The first faulty cells of a column, without spaces around them.
+    number
+        A pattern that a bare number matches.
+    is_probability
+        Whether the column takes numbers from 0 to 1.
+    n_rows
+        How many rows the file must have.
+    """
+    text = texts[0]
+    if text.endswith("%") and re.fullmatch(number, text[:-1], re.ASCII) and len(text) <= 40:
+        return "percent", f" - write {float(text[:-1]) / 100:.12g}"
+    if any(_THOUSANDS.fullmatch(each) for each in texts) and not any(map(_is_decimal_comma, texts)):
+        return "thousands", " - leave out the thousands separators"
+    if all(_EITHER.fullmatch(each) for each in texts):
+        whole, point = text.replace(",", ""), text.replace(",", ".")
+        return "comma", (
+            f" - write {whole} if the comma separates thousands (in Excel: a number format without them; "
+            f'in R: big.mark = ""), or {point} if it is a decimal comma'
+        )
+    if _DECIMAL_COMMA.fullmatch(text):
+        return "decimal comma", " - use a decimal point"
+    if _OTHER_THOUSANDS.fullmatch(text):
+        return "thousands", " - leave out the thousands separators"
+    if text.lower() in ("true", "false"):
+        return "flag", " - write 1 for True and 0 for False"
+    if text[:1] in ("\u2212", "\u2013", "\u2014"):
+        return "minus", ' - the minus must be the plain "-" of the keyboard'
+    if any(character.isdecimal() and not character.isascii() for character in text):
+        return "digits", " - use the digits 0 to 9"
+    if text.lower() in ("na", "n/a", "null", "none", "-", "?"):
+        return "hole", " - every row needs a prediction"
+    if _EXCEL_ERROR.fullmatch(text):
+        return "excel error", " - it is an error of an Excel formula or a column too narrow to display"
+    if _EXCEL_DATE.fullmatch(text):
+        return (
+            "excel date",
+            " - Excel took a number for a date; import it as text, or write CSV without Excel",
+        )
+    if (found := _WRAPPED.fullmatch(text)) and re.fullmatch(number, found[1], re.ASCII):
+        return ("wrapped", f" - write {found[1]}, the number alone (in Python: predictions.ravel())")
+    words = {each for each in texts if each[:1].isalpha()}
+    if len(words) == len(set(texts)) and (len(texts) >= n_rows > 1 or len(words) < len(texts)):
+        if is_probability:
+            return "class", (
+                " - a probability from 0 to 1 is wanted, not a class (in scikit-learn: predict_proba; in R: "
+                'predict(..., type = "prob" or "response"))'
+            )
+        return "class", f" - a number is wanted, not a class such as {show(text)}"
+    return "", ""
+
+
+def _is_decimal_comma(text: str) -> bool:
+    return _DECIMAL_COMMA.fullmatch(text) is not None and not (
+        _EITHER.fullmatch(text) or _THOUSANDS.fullmatch(text)
+    )
