@@ -7,6 +7,7 @@ from typing import Any
 
 from flask import Response, current_app, request, send_file, url_for
 from itsdangerous import BadSignature, URLSafeTimedSerializer
+from werkzeug.exceptions import RequestedRangeNotSatisfiable
 
 from app.base.errors import Closed, NotFound
 from app.base.models import Competition, Phase, Submission, TrainFile
@@ -122,7 +123,17 @@ def _send(sha256: str, download_name: str, cache: str, modified: int | None = No
         download_name=download_name,
         etag=sha256,
         last_modified=modified,
+        conditional=False,
     )
+    # Equal files are one file in the storage, with the time of the last upload of these bytes: neither the
+    # header nor an answer to If-Modified-Since may show that another team has sent them.
+    if modified is None:
+        del response.headers["Last-Modified"]
+    try:
+        response.make_conditional(request, accept_ranges=True, complete_length=response.content_length)
+    except RequestedRangeNotSatisfiable:
+        response.close()
+        raise
     response.headers["Cache-Control"] = cache
     part, sends_files = response.content_range, request.environ.get("wsgi.file_wrapper")
     if response.status_code == 206 and sends_files and part.start is not None:
