@@ -31,7 +31,9 @@ from app.base import config, db
 from app.base.config import Settings
 from app.base.errors import NotFound, Refused
 from app.base.installation import Installation
+from app.base.models import State
 from app.base.processes import die_with_parent
+from app.competing import statuses
 from app.people import accounts
 
 CHALLENGES = Path(__file__).resolve().parents[1] / "challenges"
@@ -62,13 +64,14 @@ def run(settings: Settings, *, port: int | None, data_dir: Path | None, once: bo
             vault_url="",
         )
         with _serving(settings) as (server, address):
-            console.print(f"Heldout is ready on {address}")
             installation = Installation(settings)
-            _publish_all(installation, console)
+            if not once:
+                _print_accounts(installation, console)
+            _publish_all(installation, address, console)
             if once:
                 _participate(installation, address, console)
                 return 0
-            _print_accounts(installation, address, console)
+            console.print(f"Ctrl-C stops everything; the data stays in {settings.data_dir}.")
             return server.wait()
 
 
@@ -103,48 +106,73 @@ def _serving(settings: Settings) -> Iterator[tuple[subprocess.Popen[str], str]]:
         server.wait(60)
 
 
-def _publish_all(installation: Installation, console: Console) -> None:
-    challenges = [scorer.load(CHALLENGES / slug) for slug in SLUGS]
-    total = sum(len(challenge.baselines) for challenge in challenges)
+def _publish_all(installation: Installation, address: str, console: Console) -> None:
+    """Publish the challenges, and announce the server when a board shows scores."""
+    ready = f"Heldout is ready on {address}"
+    if is_ready := _shows_scores(installation):
+        console.print(ready)
+    else:
+        console.print(f"{address} answers; the challenges are being checked and published.")
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        bar = progress.add_task("Running and scoring baselines", total=total)
-        for challenge in challenges:
+        bar = progress.add_task("", total=len(SLUGS))
+        for slug in SLUGS:
+            progress.update(bar, description=f"Checking {slug}")
+            challenge = scorer.load(CHALLENGES / slug)
             published = publishing.publish(installation, challenge, actor="demo")
-            names = publishing.post_baselines(
-                installation, challenge, published.competitions, done=lambda _name: progress.advance(bar)
-            )
-            console.print(f"{published.slug}: published, {len(names)} baselines posted")
+            progress.update(bar, description=f"Running the baselines of {slug}")
+            names = publishing.post_baselines(installation, challenge, published.competitions)
+            console.print(f"{slug}: published, {len(names)} baselines posted")
+            if not is_ready:
+                progress.update(bar, description=f"Scoring the baselines of {slug}")
+                is_ready = _wait_for_first_score(installation)
+                console.print(ready if is_ready else f"{ready}; no score yet")
+            progress.advance(bar)
 
 
-def _print_accounts(installation: Installation, address: str, console: Console) -> None:
+def _shows_scores(installation: Installation) -> bool:
+    with installation.database.read() as session:
+        return statuses.state_counts(session)[State.SCORED] > 0
+
+
+def _wait_for_first_score(installation: Installation) -> bool:
+    until = time.monotonic() + SCORED_WITHIN_SECONDS
+    while time.monotonic() < until:
+        if _shows_scores(installation):
+            return True
+        time.sleep(0.2)
+    return False
+
+
+def _print_accounts(installation: Installation, console: Console) -> None:
+    """Make the demo accounts that are missing, and print all."""
     table = Table("sign in as", "password", "is", box=None, pad_edge=False)
+    known = []
     for name, is_organiser in (("ada", False), ("grace", True)):
-        password = _account(installation, name, is_organiser=is_organiser)
-        table.add_row(name, password, "organiser" if is_organiser else "participant")
+        password = _new_account(installation, name, is_organiser=is_organiser)
+        known += [] if password else [name]
+        table.add_row(name, password or "as before", "organiser" if is_organiser else "participant")
     console.print(table)
-    console.print(
-        f"Open {address} in a browser. Ctrl-C stops everything; "
-        f"the data stays in {installation.settings.data_dir}."
-    )
+    if known:
+        folder = installation.settings.data_dir
+        console.print(f"For a new password: HELDOUT_DATA_DIR={folder} heldout user password {known[0]}")
 
 
-def _account(installation: Installation, name: str, *, is_organiser: bool) -> str:
-    """Make a demo account, or renew its password, and return the password.
+def _new_account(installation: Installation, name: str, *, is_organiser: bool) -> str | None:
+    """Make a demo account and return its password; None if the account exists.
 
-    No account has a default password.
+    No account has a default password, and an existing one keeps its own: it may be a person's.
     """
     password = secrets.token_urlsafe(9)
     hashed = accounts.hash_password(password)
     with installation.database.begin() as session:
-        now = db.now(session)
         try:
-            user = accounts.by_name(session, name)
+            accounts.by_name(session, name)
         except NotFound:
+            now = db.now(session)
             accounts.register(session, name, hashed, now=now, is_organiser=is_organiser)
-        else:
-            accounts.set_password(session, user.id, hashed, now=now)
-    return password
+            return password
+    return None
 
 
 # -- with --once: act as a participant ---------------------------------------------------------
@@ -152,7 +180,7 @@ def _account(installation: Installation, name: str, *, is_organiser: bool) -> st
 
 def _participate(installation: Installation, address: str, console: Console) -> None:
     slug = SLUGS[0]
-    _account(installation, "ada", is_organiser=False)
+    _new_account(installation, "ada", is_organiser=False)
     with installation.database.begin() as session:
         token = accounts.issue_token(
             session, accounts.by_name(session, "ada").id, "demo", now=db.now(session)

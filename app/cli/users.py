@@ -27,16 +27,36 @@ def user_add(installation: Installation, name: str, organiser: bool, password_st
 
     Asks for a password, or reads it from standard input.
     """
-    if password_stdin:
-        password = sys.stdin.readline().rstrip("\n")
-    else:
-        password = click.prompt("Password", hide_input=True, confirmation_prompt=True)
-    hashed = accounts.hash_password(password)
+    hashed = accounts.hash_password(_password(from_stdin=password_stdin))
     with installation.database.begin() as session:
         now = db.now(session)
         user = accounts.register(session, name, hashed, now=now, is_organiser=organiser)
         events.log(session, "command line", "user added", user.name, now=now, organiser=organiser)
     click.echo(f"Added {user.name}{' as an organiser' if organiser else ''}.")
+
+
+@user_group.command("password")
+@click.argument("name")
+@click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
+@pass_installation
+def user_password(installation: Installation, name: str, password_stdin: bool) -> None:
+    """Give a user a new password, and sign out all browsers of the account."""
+    with installation.database.read() as session:
+        accounts.by_name(session, name)  # refuse an unknown name before it asks
+    hashed = accounts.hash_password(_password(from_stdin=password_stdin))
+    with installation.database.begin() as session:
+        now = db.now(session)
+        user = accounts.by_name(session, name)
+        accounts.set_password(session, user.id, hashed, now=now)
+        events.log(session, "command line", "password set", user.name, now=now)
+    click.echo(f"{user.name} has a new password; all browsers of the account are signed out.")
+
+
+def _password(*, from_stdin: bool) -> str:
+    if from_stdin:
+        return sys.stdin.readline().rstrip("\n")
+    password: str = click.prompt("Password", hide_input=True, confirmation_prompt=True)
+    return password
 
 
 @user_group.command("limits")

@@ -89,5 +89,6 @@ def test_demo_once_scores_a_submission_and_leaves_no_process(tmp_path: Path) -> 
     for slug in ("biopsy", "diabetes", "digits"):
         assert f"{slug}: published, 8 baselines posted" in done.stdout
     assert "scored, public score 0.69315" in done.stdout
+    assert done.stdout.index("biopsy: published") < done.stdout.index("Heldout is ready on")
     assert done.stdout.count("(baseline)") == 24
     assert processes_of(tmp_path / "data") == []
