@@ -70,6 +70,8 @@ NOTICE_CODES: Mapping[str, str] = MappingProxyType(
         "NOTICE_RENORMALISED": "Rows of probabilities were divided by their sum.",
         "NOTICE_NO_IMPROVEMENT": "On the ladder: not significantly better than the team's best file so far; "
         "that file's score is shown.",
+        "NOTICE_WORSE_THAN_SHOWN": "The public score is worse than the worst one that is shown, "
+        "which stands for it.",
         "NOTICE_FEW_VALUES": "The predictions take very few distinct values.",
         "NOTICE_SAME_PREDICTIONS": "An earlier file of the team holds the same predictions.",
         "NOTICE_LOOKS_PERMUTED": "The predictions look like an earlier file's in another order of rows.",

@@ -2,8 +2,9 @@
 
 Every value that depends on hidden labels reveals something of them. So the board ranks by the shown score,
 and every page, API and export reads it; only the organiser sees the exact one. Rounded: to a step no finer
-than chance. Ladder: a team sees a new score only if it is better than its last one by more than chance; it
-starts at the challenge's benchmark. `scorer.release.modes` has the reasons and the measured effect of each.
+than chance, and for a metric without a worst value no worse than a limit. Ladder: a team sees a new score
+only if it is better than its last one by more than chance; it starts at the challenge's benchmark.
+`scorer.release.modes` has the reasons and the measured effect of each.
 """
 
 from __future__ import annotations
@@ -30,6 +31,14 @@ def _no_improvement(over: str) -> dict[str, str]:
     return {"code": modes.NO_IMPROVEMENT, "message": words}
 
 
+def _worse_than_shown(limit: float) -> dict[str, str]:
+    words = (
+        f"The public score is worse than {limit:.12g}, which stands for every worse one. Check the unit of "
+        "the predictions, and compare the file with the sample submission."
+    )
+    return {"code": modes.WORSE_THAN_SHOWN, "message": words}
+
+
 @dataclass(frozen=True)
 class ReleaseInputs:
     """What the release rule needs to show one submission's score."""
@@ -37,7 +46,10 @@ class ReleaseInputs:
     mode: PublicScore
     step: float
     """0.0 if nothing is rounded."""
+    limits: modes.Range
+    """The lowest and highest score that is shown rounded."""
     also_steps: dict[str, float]
+    also_limits: dict[str, modes.Range]
     standing_at: float
     """On the ladder: the score shown to the team now, at first the benchmark's."""
     leader_id: int | None
@@ -108,13 +120,20 @@ def release_inputs(session: Session, submission_id: int, round_id: int) -> Relea
     return ReleaseInputs(
         mode=mode,
         step=0.0 if mode is PublicScore.EXACT else step,
+        limits=_limits(benchmark.get("range")),
         also_steps=dict(benchmark.get("also_steps", {})),
+        also_limits={name: _limits(ends) for name, ends in benchmark.get("also_ranges", {}).items()},
         standing_at=rung.shown if rung else float(benchmark.get("public") or 0.0),
         leader_id=rung.submission_id if rung else None,
         leader_sha256=leader.sha256 if leader else None,
         leader_scores=(leader.public, leader.private) if leader else None,
         greater_is_better=bool(version.manifest["metric"]["greater_is_better"]),
     )
+
+
+def _limits(stored: list[float | None] | None) -> modes.Range:
+    low, high = stored or modes.UNLIMITED  # versions published before there were limits have none
+    return low, high
 
 
 def decide(inputs: ReleaseInputs, report: Report, *, se_difference: float | None = None) -> Shown:
@@ -128,12 +147,15 @@ def decide(inputs: ReleaseInputs, report: Report, *, se_difference: float | None
         return Shown(report.public, exact_also)
     # A side metric without its own step would reveal what the ranking metric hides.
     also = {
-        name: modes.rounded(value, step)
+        name: modes.rounded(modes.within(value, inputs.also_limits.get(name, modes.UNLIMITED)), step)
         for name, value in exact_also.items()
         if (step := inputs.also_steps.get(name))
     }
     if inputs.mode is PublicScore.ROUNDED:
-        return Shown(modes.rounded(report.public, inputs.step), also)
+        public = modes.rounded(modes.within(report.public, inputs.limits), inputs.step)
+        # By the rounded score, so that the notice reveals no more than the score.
+        is_limited = modes.rounded(report.public, inputs.step) != public
+        return Shown(public, also, notices=(_worse_than_shown(public),) if is_limited else ())
     climbed = None
     if se_difference is not None:
         climbed = modes.ladder_release(

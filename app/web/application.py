@@ -154,6 +154,7 @@ def _prepare_templates(app: Flask) -> None:
     app.jinja_env.globals.update(
         plural=formats.plural,
         changes_in=formats.changes_in,
+        public_limit=formats.public_limit,
         public_step=formats.public_step,
         release_rule=formats.release_rule,
         settings=app.extensions["heldout"].settings,

@@ -52,6 +52,12 @@ def public_step(competition: Competition, also: str | None = None) -> float:
     return float(found or 0.0)
 
 
+def public_limit(competition: Competition) -> float | None:
+    """Return the worst public score that is shown rounded; None if all are."""
+    ends = (competition.version.benchmark or {}).get("range") or ()
+    return next((end for end in ends if end is not None), None)
+
+
 def release_rule(competition: Competition) -> PublicScore:
     """Return how public scores are shown.
 

@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from figure import Figure, measure  # noqa: E402  it lies beside this file
 
 # The longest first, so that the other process has done the rest when it ends.
-PARTS = ("audit", "fixtures", "oracle", "boosting", "boards", "copies", "probing")
+PARTS = ("audit", "fixtures", "oracle", "sizes", "boosting", "boards", "copies", "probing")
 ALONE = ("cost",)
 
 

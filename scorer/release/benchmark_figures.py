@@ -9,13 +9,18 @@ from typing import Any
 import numpy as np
 
 from scorer.challenges.challenge import Challenge
+from scorer.challenges.solution import Solution, truth_as_predictions
+from scorer.challenges.task import Task
 from scorer.overfitting.views import logit
 from scorer.reading.columns import Column, Labels
 from scorer.release import modes
+from scorer.release.modes import UNLIMITED, Range
 from scorer.release.oracle_budget import costs
+from scorer.report import InvalidSubmission, ScoringFailed
 from scorer.resampling.benchmark import Benchmark, benchmark
 from scorer.resampling.resampling import standard_error
-from scorer.resampling.units import NotResampled
+from scorer.resampling.units import Aligned, NotResampled, value
+from scorer.scoring import custom_values
 
 
 def benchmark_figures(challenge: Challenge, *, allow_weak_sandbox: bool = False) -> dict[str, Any]:
@@ -24,25 +29,37 @@ def benchmark_figures(challenge: Challenge, *, allow_weak_sandbox: bool = False)
     They depend on hidden labels and are for organisers. Stored with the version under these keys:
 
     name, public, private, se_public (None with the reason in `why`), n_public; `step`, to which public scores
-    are rounded; `also_steps`, by side metric (those of unknown noise have none and are not shown); `costs`,
-    what each release rule lets participants find out.
+    are rounded; `range`, the lowest and highest that are shown (see `modes.shown_range`; None where there is
+    no limit); `also_steps` and `also_ranges`, by side metric (those of unknown noise have none and are not
+    shown); `costs`, what each release rule lets participants find out.
     """
     solution = challenge.solution
     n_public = solution.n_rows["public"]
-    figures: dict[str, Any] = {"n_public": n_public, "also_steps": {}}
+    figures: dict[str, Any] = {
+        "n_public": n_public,
+        "range": list(UNLIMITED),
+        "also_steps": {},
+        "also_ranges": {},
+    }
     try:
         found = benchmark(challenge, allow_weak_sandbox=allow_weak_sandbox)
     except NotResampled as reason:
         figures |= {"name": None, "public": None, "private": None, "se_public": None, "why": str(reason)}
         figures["step"] = modes.rounding_step(n_public, None)
     else:
+        best = _best(solution, allow_weak_sandbox=allow_weak_sandbox)
+        chance = _chance(challenge, found)
+        step = modes.rounding_step(
+            n_public, _usual_error(found, best, n_public) if chance is None else chance
+        )
         figures |= {
             "name": found.name,
             "public": found.public,
             "private": found.private,
-            "se_public": (chance := _chance(challenge, found)),
+            "se_public": chance,
             "why": found.why_no_se,
-            "step": modes.rounding_step(n_public, chance),
+            "step": step,
+            "range": list(_range(solution.task, found.public, best, step)),
         }
         if found.se_public is not None:
             for task, given in zip(solution.tasks[1:], solution.given[1:], strict=True):
@@ -51,9 +68,58 @@ def benchmark_figures(challenge: Challenge, *, allow_weak_sandbox: bool = False)
                     spread = standard_error(alone, found.aligned, alone.public, seed=0)
                 except NotResampled:
                     continue
-                figures["also_steps"][task.name] = modes.rounding_step(n_public, spread)
+                step = modes.rounding_step(n_public, spread)
+                public = value(alone, found.aligned, alone.public)
+                figures["also_steps"][task.name] = step
+                figures["also_ranges"][task.name] = list(_range(task, public, _best(alone), step))
     figures["costs"] = _costs(challenge, figures)
     return figures
+
+
+def is_endless(task: Task) -> bool:
+    """Return whether a file can be worse than any bound."""
+    clipped = len(task.parts) == 1 and getattr(task.parts[0].parameters, "eps", None) is not None
+    return math.isinf(task.worst) and not (clipped and task.name == "log_loss")
+
+
+def _range(task: Task, benchmark: float, best: float | None, step: float) -> Range:
+    # Of an own metric nothing is known if even its best value is not.
+    if not is_endless(task) or (task.custom is not None and best is None):
+        return UNLIMITED
+    return modes.shown_range(benchmark, best, step, greater_is_better=task.greater_is_better)
+
+
+def _best(solution: Solution, *, allow_weak_sandbox: bool = False) -> float | None:
+    """Return the best public score; None if unknown.
+
+    The truth's own where the metric has no best value, as with every metric of the organiser.
+    """
+    task = solution.task
+    if math.isfinite(task.best):
+        return task.best
+    try:
+        if task.custom is not None:
+            if task.complete or any(name not in solution.frame for name in task.columns):
+                return None
+            texts = {name: solution.frame[name].tolist() for name in task.columns}
+            best = custom_values(solution, task.custom, texts, allow_weak=allow_weak_sandbox)["public"]
+        else:
+            truth = truth_as_predictions(solution)
+            if truth is None or set(truth) != set(task.columns):
+                return None
+            best = value(solution, Aligned(truth, solution.vocabulary), solution.public)
+    except (InvalidSubmission, ScoringFailed, NotResampled):
+        return None
+    return best if math.isfinite(best) else None
+
+
+def _usual_error(found: Benchmark, best: float | None, n_public: int) -> float | None:
+    """Return what the standard error of a mean of losses usually is.
+
+    For metrics that are not resampled: 1/n alone would be next to no rounding where scores are large. A loss
+    varies from row to row by about its mean.
+    """
+    return None if best is None else abs(found.public - best) / math.sqrt(n_public)
 
 
 def _chance(challenge: Challenge, found: Benchmark) -> float | None:
@@ -107,6 +173,7 @@ def _costs(challenge: Challenge, figures: dict[str, Any]) -> list[dict[str, Any]
         n_public=figures["n_public"],
         step=figures["step"],
         bounds=task.bounds,
+        shown=tuple(figures["range"]),
         greater_is_better=task.greater_is_better,
         own_step=1 / figures["n_public"] if counts_rows else 0.0,
         clip=clip,

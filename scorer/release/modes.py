@@ -20,6 +20,14 @@ Mode = Literal["exact", "rounded", "ladder"]
 NO_IMPROVEMENT = "NOTICE_NO_IMPROVEMENT"
 """Code of the notice beside a score that the ladder did not move."""
 
+WORSE_THAN_SHOWN = "NOTICE_WORSE_THAN_SHOWN"
+"""Code of the notice beside a score that is worse than the worst one that is shown."""
+
+Range = tuple[float | None, float | None]
+"""Lowest and highest score that is shown; None where there is no limit."""
+
+UNLIMITED: Range = (None, None)
+
 LADDER_C = 3.0
 """Standard errors that an improvement on the ladder must exceed. With 1 or 2 a team that sends 500 random
 files gains .019 or .015 of public accuracy over private (n = 4,000), with 3 nothing measurable. The price:
@@ -87,6 +95,37 @@ def rounded(value: float, step: float) -> float:
     unit = Decimal(repr(float(step)))
     multiple = (Decimal(repr(float(value))) / unit).to_integral_value(ROUND_HALF_EVEN)
     return float(multiple * unit) + 0.0  # -0.0 + 0.0 is 0.0
+
+
+def shown_range(benchmark: float, best: float | None, step: float, *, greater_is_better: bool) -> Range:
+    """Return the scores that may be shown of a metric without a worst value.
+
+    Rounding alone does not limit such a metric: predictions of 1e6, 1e9 and 1e12 in three rows make a squared
+    error whose leading digits tell which of them are public, and their labels. So every score that is further
+    from the best one than twice the benchmark's is shown as the score there; at least 16 steps are left (4
+    standard errors). A rounded score then has no more levels than there are steps from it to the best one.
+
+    Parameters
+    ----------
+    benchmark : float
+        Public score of the benchmark.
+    best : float or None
+        Best public score; None if unknown.
+    step : float
+        From `rounding_step`.
+    """
+    distance = 16 * step if best is None else max(16 * step, abs(benchmark - best))
+    if greater_is_better:
+        return rounded(benchmark - distance, step), None
+    return None, rounded(benchmark + distance, step)
+
+
+def within(value: float, limits: Range) -> float:
+    """Return the value, or the limit that it passes."""
+    low, high = limits
+    if low is not None and value < low:
+        return low
+    return high if high is not None and value > high else value
 
 
 def coarse_step(step: float) -> float:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from scorer.release.modes import Mode, require_not_negative, require_rows
+from scorer.release.modes import UNLIMITED, Mode, Range, require_not_negative, require_rows
 
 Formula = Literal["code", "comparison", "levels", "transcripts"]
 
@@ -68,6 +68,7 @@ def oracle_budget(
     step: float,
     bounds: tuple[float, float],
     greater_is_better: bool,
+    shown: Range = UNLIMITED,
     clip: float | None = None,
     benchmark: float | None = None,
     daily_limit: int | None = None,
@@ -86,8 +87,9 @@ def oracle_budget(
     2^j, so the steps of the score encode their labels (Whitehill 2017). Exact: `CODE_BITS`. If m is below 1,
     one label a file: for any step some file lies so near a rounding border that one row decides.
 
-    Any other metric, exact or rounded: log2(range / step + 1) bits, the capacity of its levels and more than
-    known attacks read; `FLOAT_BITS` if it has no bounds or no step.
+    Any other metric, exact or rounded: log2(range / step + 1) bits, the capacity of its levels, which no
+    attack can exceed; `FLOAT_BITS` if it has no bounds or no step. Of a metric without bounds, shown exactly,
+    an attack comes near: rows with predictions of very different size (benchmarks/integrity/sizes.py).
 
     Ladder: bits of single answers are no bound, since "no" is a free answer. But k answers are a walk of at
     most R whole steps from the benchmark to the best value, so there are at most C(k + R, R) of them (Blum
@@ -103,6 +105,8 @@ def oracle_budget(
         The rounding step; for exact the metric's own, 1/n_public for accuracy, or 0 if it has none.
     bounds : (float, float)
         Lowest and highest value of the metric; either may be infinite.
+    shown : (float or None, float or None)
+        Lowest and highest score that is shown rounded, from `modes.shown_range`.
     clip : float or None
         The eps of log-loss, from 0 to a half, both excluded; None for any other metric.
     benchmark : float or None
@@ -136,7 +140,13 @@ def oracle_budget(
         math.inf if daily_limit is None or days is None else daily_limit * days,
         math.inf if total_limit is None else total_limit,
     )
-    level_bits = _level_bits(high - low, step)
+    ends = (low, high)
+    if mode == "rounded":
+        ends = (
+            low if shown[0] is None else max(low, shown[0]),
+            high if shown[1] is None else min(high, shown[1]),
+        )
+    level_bits = _level_bits(ends[1] - ends[0], step)
     fewest: float = math.ceil(n_public / level_bits)
     formula: Formula
     if mode == "ladder":
@@ -178,6 +188,7 @@ def costs(
     step: float,
     bounds: tuple[float, float],
     greater_is_better: bool,
+    shown: Range = UNLIMITED,
     own_step: float = 0.0,
     clip: float | None = None,
     benchmark: float | None = None,
@@ -199,6 +210,7 @@ def costs(
             step=own_step if mode == "exact" else step,
             bounds=bounds,
             greater_is_better=greater_is_better,
+            shown=shown,
             clip=clip,
             benchmark=benchmark,
             daily_limit=daily_limit,
@@ -243,8 +255,6 @@ def _smallest(enough: Callable[[int], bool]) -> float:
     """Return the smallest whole number that is enough.
 
     From 1 on; inf beyond 2^60. Every larger number must be enough too.
-
-    inf beyond 2^60. Every larger number must be enough too.
     """
     high = 1
     while not enough(high):
@@ -287,6 +297,8 @@ def _sentence(
         words = f"{shown}, {metric} answers one yes/no question a file: {labels} after {files}; {bound}."
     elif formula == "levels":
         words = f"{shown}, {metric} can hold {bits:.1f} bits a file: {labels} take {files} or more."
+        if mode == "exact" and bits == FLOAT_BITS:
+            words += " One file also tells which of some 25 rows are public."
     elif math.isinf(submissions):
         words = f"{shown}, there are so few levels that {labels} take more files than can be sent."
     else:

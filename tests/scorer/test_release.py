@@ -322,7 +322,7 @@ def test_the_web_process_may_import_it_without_a_numeric_library() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def _steps(folder: Path, metric: str, y: NDArray[np.int64]) -> tuple[float, float]:
+def _figures_of(folder: Path, metric: str, y: NDArray[np.int64]) -> dict[str, Any]:
     (folder / "private").mkdir(parents=True)
     rows = pd.DataFrame(
         {"id": range(len(y)), "y": y, "Usage": np.where(np.arange(len(y)) % 2, "Public", "Private")}
@@ -331,12 +331,11 @@ def _steps(folder: Path, metric: str, y: NDArray[np.int64]) -> tuple[float, floa
     (folder / "public").mkdir()
     rows[["id"]].assign(y=0.5).to_csv(folder / "public/sample_submission.csv", index=False)
     (folder / "challenge.yaml").write_text(f"metric: {metric}\nsubmission: {{id: id, columns: [y]}}\n")
-    figures = benchmark_figures(scorer.load(folder))
-    return figures["se_public"], figures["step"]
+    return benchmark_figures(scorer.load(folder))
 
 
 @pytest.mark.parametrize("metric", ["log_loss", "roc_auc"])
 def test_a_benchmark_without_spread_does_not_make_the_step_one_row(tmp_path: Path, metric: str) -> None:
-    se, step = _steps(tmp_path / "even", metric, np.arange(2000) // 2 % 2)
-    assert se > 0.005
-    assert step >= 0.002
+    figures = _figures_of(tmp_path / "even", metric, np.arange(2000) // 2 % 2)
+    assert figures["se_public"] > 0.005
+    assert figures["step"] >= 0.002

@@ -275,6 +275,18 @@ def test_rounded_scores_are_shown_with_their_step_and_nothing_exact_before_the_c
     assert "0.312345678" in site.browser("ada").get(f"/submissions/{submission_id}").text
 
 
+@pytest.mark.parametrize("mode", ["exact", "rounded", "ladder"])
+def test_the_worst_score_that_is_shown_is_named_where_scores_are_rounded(mode: str, site: Site) -> None:
+    audited(site, mode=mode)
+    words = "Scores worse than 1.310 are shown as it."
+    assert words not in site.browser("ada").get("/competitions/biopsy").text
+    with site.database.begin() as session:
+        version = session.query(ChallengeVersion).order_by(ChallengeVersion.id.desc()).first()
+        assert version is not None
+        version.benchmark = {**(version.benchmark or {}), "range": [None, 1.31]}
+    assert (words in site.browser("bob").get("/competitions/biopsy").text) == (mode == "rounded")
+
+
 @pytest.mark.parametrize(
     ("mode", "overview", "caption"),
     [

@@ -15,7 +15,7 @@ from scorer.leakage.check import Found, Severity, check
 from scorer.leakage.frame import Rows
 from scorer.leakage.material import Material, NotChecked
 from scorer.reading.columns import Column, FloatArray, Labels, Lists, take
-from scorer.release.modes import rounding_step
+from scorer.release.benchmark_figures import benchmark_figures, is_endless
 from scorer.release.oracle_budget import OracleBudget, oracle_budget
 from scorer.report import HeldoutError, InvalidSubmission
 from scorer.resampling.benchmark import benchmark
@@ -109,19 +109,17 @@ def oracle_budget_check(material: Material) -> Iterator[Found]:
         length = datetime.fromisoformat(run.closes_at) - datetime.fromisoformat(run.opens_at)
         days = max(1, math.ceil(length.total_seconds() / 86_400))
     n = challenge.solution.n_rows["public"]
-    budget = _budget(challenge, days, material.seed)
+    budget = _budget(challenge, days)
     if budget.share < 1:
         return
     real = budget.formula in ("code", "comparison") or (
-        budget.mode == "exact" and math.isfinite(budget.allowed) and budget.allowed >= n
+        budget.mode == "exact"
+        and (is_endless(challenge.task) or (math.isfinite(budget.allowed) and budget.allowed >= n))
     )
     in_a_day = real and budget.submissions <= run.daily_limit
     severity: Severity = "warn" if real and (math.isfinite(budget.allowed) or in_a_day) else "info"
-    if severity == "info" and (
-        budget.formula == "transcripts"
-        or (not all(map(math.isfinite, challenge.task.bounds)) and budget.formula == "levels")
-    ):
-        return  # bounds from counting, far beyond known attacks
+    if severity == "info" and budget.formula == "transcripts":
+        return  # a bound from counting, far beyond known attacks
     yield Found(
         budget.sentence,
         "Show public scores rounded or by the ladder, set total_limit beside the daily limit, or give the "
@@ -294,21 +292,16 @@ def _tied(error: float, gap: float, seed: int) -> int:
     return round(float((seen > seen.max(axis=1, keepdims=True) - 1.645 * error).sum(axis=1).mean()))
 
 
-def _budget(challenge: Challenge, days: int | None, seed: int) -> OracleBudget:
+def _budget(challenge: Challenge, days: int | None) -> OracleBudget:
     solution, task, run = challenge.solution, challenge.task, challenge.competition
     n = solution.n_rows["public"]
-    start, error = None, None
-    try:
-        found = benchmark(challenge, seed=seed)
-        start, error = found.public, found.se_public
-    except HeldoutError:
-        pass
+    figures = benchmark_figures(challenge)
+    start, step = figures["public"], figures["step"]
     part = task.parts[0]
     clip = getattr(part.parameters, "eps", None) if part.metric.name == "log_loss" else None
     if len(task.parts) > 1:
         clip = None
     low, high = (0.0, math.log((1 - clip) / clip)) if clip else task.bounds
-    step = rounding_step(n, error)
     if run.public_score == "exact":
         step = 1.0 / n if task.kind == "label" and part.metric.name == "accuracy" else 0.0
     return oracle_budget(
@@ -317,6 +310,7 @@ def _budget(challenge: Challenge, days: int | None, seed: int) -> OracleBudget:
         n_public=n,
         step=step,
         bounds=task.bounds,
+        shown=tuple(figures["range"]),
         greater_is_better=task.greater_is_better,
         clip=clip,
         benchmark=start if start is not None and low <= start <= high else None,

@@ -89,6 +89,23 @@ def test_side_metric_is_rounded_or_hidden_without_a_step(measured: World) -> Non
     assert found.public_also == {"accuracy": 0.88}
 
 
+def test_scores_worse_than_the_limit_are_shown_as_it_with_a_notice(measured: World) -> None:
+    with measured.database.begin() as session:
+        limits = {"range": [None, 1.4], "also_ranges": {"accuracy": [0.5, None]}}
+        session.query(ChallengeVersion).one().benchmark = BENCHMARK | limits
+    show(measured, PublicScore.ROUNDED)
+    hostile = [record(measured, value, by="bob", accuracy=0.1) for value in (1e12, 1e24 + 1e20, 1.4101)]
+    near = record(measured, 1.4001, accuracy=0.61)
+    shown = [status(measured, number) for number in (*hostile, near)]
+    assert [one.public for one in shown] == [1.4] * 4
+    assert [one.public_also for one in shown] == [{"accuracy": 0.5}] * 3 + [{"accuracy": 0.61}]
+    codes = [[notice["code"] for notice in one.notices] for one in shown]
+    assert codes == [["NOTICE_WORSE_THAN_SHOWN"]] * 3 + [[]]
+    assert "1.4" in shown[0].notices[0]["message"]
+    assert status(measured, hostile[0], for_organiser=True).public_exact == 1e12
+    assert sorted(board(measured)) == [(1, "ada", 1.4), (1, "bob", 1.4)]
+
+
 def test_ladder_shows_a_new_score_only_for_a_significant_improvement(measured: World) -> None:
     show(measured, PublicScore.LADDER)
     first = record(measured, 0.5012, se=0.02)
