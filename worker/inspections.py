@@ -191,7 +191,14 @@ def _report(runner: Runner, claim: Claim, progress: Progress) -> Finish:
     def finish(session: Session) -> dict[str, Any]:
         competition = session.get_one(Competition, claim.competition_id)
         events.log(session, "report", "report finished", competition.slug, now=db.now(session))
-        return report.as_dict()
+        found = report.as_dict()
+        scanned = inspections.latest(session, competition, Kind.SCAN, is_done=True)
+        found["organiser"]["not_judged"] = (
+            ["No scan has been finished: copies, probing, exact matches and too good scores were not judged."]
+            if scanned is None
+            else list((scanned.result or {}).get("not_judged", ()))
+        )
+        return found
 
     return finish
 

@@ -190,17 +190,17 @@ def _unfinished_evaluations(session: Session, competition: Competition) -> bool:
     return session.scalar(waiting.limit(1)) is not None
 
 
-def latest(session: Session, competition: Competition, kind: Kind) -> Inspection | None:
-    """Return the newest inspection of a kind, in any state.
+def latest(
+    session: Session, competition: Competition, kind: Kind, *, is_done: bool = False
+) -> Inspection | None:
+    """Return the newest inspection of a kind, in any state or of the finished ones.
 
     None if there is none.
     """
-    return session.scalar(
-        select(Inspection)
-        .where(Inspection.competition_id == competition.id, Inspection.kind == kind)
-        .order_by(Inspection.id.desc())
-        .limit(1)
-    )
+    found = select(Inspection).where(Inspection.competition_id == competition.id, Inspection.kind == kind)
+    if is_done:
+        found = found.where(Inspection.state == InspectionState.DONE)
+    return session.scalar(found.order_by(Inspection.id.desc()).limit(1))
 
 
 # -- the worker's side -------------------------------------------------------------------------

@@ -52,6 +52,7 @@ def figures(*, smoke: bool = False) -> list[Figure]:
     for name in ("breast_cancer",) if smoke else ("digits", "breast_cancer", "wine"):
         models = pool(name, size, FRESH)
         found += _honest(name, models, n_teams, 2 if smoke else 10)
+        found += _small(name, models, 1 if smoke else 10)
         if name == "wine":  # Not used before the line was fixed; here for its false pairs.
             continue
         found += _disguised(name, models, n_teams, n_boards)
@@ -74,6 +75,32 @@ def _honest(name: str, models: FloatArray, n_teams: int, n_boards: int) -> list[
             boards = [_pairs(models[_draw(100 + b, len(models), small)]) for b in range(count)]
             wrong = sum(len(board) > 0 for board in boards)
             found.append(Figure(f"{name}: honest boards of {small} with a false pair", f"{wrong} of {count}"))
+    return found
+
+
+def _small(name: str, models: FloatArray, n_boards: int) -> list[Figure]:
+    """Return false pairs and copies found on boards of a class, by the exact test of pairs."""
+    found = []
+    for n_teams in (8, 15):
+        honest = [_pairs(models[_draw(200 + board, len(models), n_teams)]) for board in range(4 * n_boards)]
+        wrong = sum(len(board) > 0 for board in honest)
+        found.append(
+            Figure(
+                f"{name}: honest boards of {n_teams} with a false pair",
+                f"{wrong} of {len(honest)}",
+                "5 % or fewer",
+                wrong <= 0.05 * len(honest),
+            )
+        )
+        for disguise, make in DISGUISES.items():
+            hits = 0
+            for board in range(n_boards):
+                rng = np.random.default_rng([board, n_teams, 4])
+                order = rng.permutation(len(models))[: n_teams + 1]
+                teams = models[order[:n_teams]].copy()
+                teams[-1] = make(teams[0], models[order[n_teams]], rng)
+                hits += (0, n_teams - 1) in _pairs(teams)
+            found.append(Figure(f"{name}: found among {n_teams}, {disguise}", f"{hits} of {n_boards}"))
     return found
 
 

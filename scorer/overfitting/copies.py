@@ -22,12 +22,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from scorer.overfitting import small_boards
+from scorer.overfitting.small_boards import Nearest
 from scorer.overfitting.views import normal_scores
 from scorer.reading.columns import FloatArray
 
 MIN_TEAMS = 20
-"""With fewer teams the board does not show what is usual, and only equal files are reported. At 20 the line
-is rough: 3 of the 120 honest boards of 20 on which it was set had a false pair."""
+"""With fewer teams the board does not show what is usual, and pairs are tested one by one (see
+`scorer.overfitting.small_boards`). At 20 the line is rough: 3 of the 120 honest boards of 20 on which it was
+set had a false pair."""
 
 MIN_ROWS = 50
 MIN_DEVIATING_ROWS = 10.0
@@ -46,6 +49,10 @@ _CAP = 6.0
 """Logits beyond are overconfidence only; uncut they dominate every correlation."""
 _SAME_AS_BASELINE = 5e-3
 """Share of a file's variance. A smaller residual is mostly a rescaled baseline, which all its users share."""
+_ADVICE = (
+    "Compare when, from where and with which client both were sent, and ask both for code. A public "
+    "notebook both used explains it too: register its file as a baseline and run this again."
+)
 _NAMES = ("residual", "residual_rank", "partial", "partial_rank")
 
 Square = NDArray[np.float64]
@@ -58,7 +65,7 @@ class Pair:
     first: int
     second: int
     statistics: dict[str, float]
-    """Correlations: residual, residual_rank, partial, partial_rank."""
+    """Correlations: residual, residual_rank, partial, partial_rank; on small boards share, rows, p."""
     strength: float
     """Excess of the strongest statistic over the neighbours, in units of the board's tail."""
     threshold: float
@@ -76,9 +83,9 @@ class Copies:
     pairs: tuple[Pair, ...]
     """Equal files first, then by falling strength; only those with a verdict."""
     judged: bool
-    """Whether resemblance could be judged. If not, `pairs` holds equal files only, and `reason` the
-    reason."""
+    """Whether resemblance could be judged. If not, `pairs` holds equal files only."""
     reason: str
+    """Why it could not, or which part could not; empty if all was judged."""
     threshold: float
     """In the unit of `Pair.strength`; 0 where nothing was judged."""
     on_baselines: tuple[int, ...]
@@ -117,11 +124,7 @@ def copies(
     on_baselines = _on_baselines(finals, known)
     equal = _equal(finals, skipped=set(on_baselines))
     if n_teams < MIN_TEAMS or n_rows < MIN_ROWS:
-        reason = (
-            f"{n_teams} teams and {n_rows} rows: resemblance can be judged from {MIN_TEAMS} teams and "
-            f"{MIN_ROWS} rows on; only equal files were searched for."
-        )
-        return Copies(tuple(equal), False, reason, 0.0, on_baselines)
+        return _on_small_board(finals, known, equal, on_baselines)
 
     correlations, usable = _correlations(finals, known, on_baselines)
     strengths, line = _strengths(correlations, usable, threshold)
@@ -139,6 +142,41 @@ def copies(
     return Copies((*equal, *pairs), True, "", line, on_baselines)
 
 
+def _on_small_board(
+    finals: FloatArray, known: FloatArray, equal: list[Pair], on_baselines: tuple[int, ...]
+) -> Copies:
+    n_teams, n_rows, _ = finals.shape
+    needed = small_boards.rows_needed(n_teams)
+    if n_teams < small_boards.MIN_TEAMS or n_rows < needed:
+        reason = (
+            f"{n_teams} teams and {n_rows} rows: resemblance can be judged from {small_boards.MIN_TEAMS} "
+            f"teams and, with as many teams as here, {needed} rows on; only equal files were searched for."
+        )
+        return Copies(tuple(equal), False, reason, 0.0, on_baselines)
+    board = small_boards.nearest_pairs(finals, known, skipped=on_baselines)
+    taken = {(pair.first, pair.second) for pair in equal}
+    pairs = [_nearest(pair) for pair in board.pairs if (pair.first, pair.second) not in taken]
+    reason = ""
+    if board.n_undecidable:
+        reason = (
+            f"{board.n_undecidable} of {board.n_pairs} pairs of teams: their files differ from others in "
+            f"fewer than {needed} rows, too few to tell a copy from a like model."
+        )
+    return Copies((*equal, *pairs), board.n_undecidable < board.n_pairs, reason, 1.0, on_baselines)
+
+
+def _nearest(pair: Nearest) -> Pair:
+    evidence = (
+        f"The two files are nearer to each other than to any other team's or baseline's in {pair.share:.0%} "
+        f"or more of the rows that decide it ({pair.n_rows}); chance and like models stay below "
+        f"{small_boards.NEARER:.0%} (p = {pair.p:.1g}, corrected for all pairs of the board)."
+    )
+    # Above 1 is beyond the line, as on large boards.
+    strength = math.log(max(pair.p, 1e-300)) / math.log(small_boards.ALPHA)
+    statistics = {"share": pair.share, "rows": float(pair.n_rows), "p": pair.p}
+    return Pair(pair.first, pair.second, statistics, strength, 1.0, True, False, evidence, _ADVICE)
+
+
 def _pair(first: int, second: int, values: dict[str, float], strength: float, line: float) -> Pair:
     best = max(values, key=lambda name: values[name])
     evidence = (
@@ -146,11 +184,7 @@ def _pair(first: int, second: int, values: dict[str, float], strength: float, li
         f"({_words_of(best)}); that exceeds each one's other neighbours by {strength:.1f} units of the "
         f"board's own tail, and {line:.1f} is the line for a board of this size."
     )
-    advice = (
-        "Compare when, from where and with which client both were sent, and ask both for code. A public "
-        "notebook both used explains it too: register its file as a baseline and run this again."
-    )
-    return Pair(first, second, values, strength, line, True, False, evidence, advice)
+    return Pair(first, second, values, strength, line, True, False, evidence, _ADVICE)
 
 
 def _words_of(name: str) -> str:

@@ -126,6 +126,7 @@ class _Board:
         self.known: list[FloatArray] = []
         self.scores: list[_Scored | None] = []
         self.best_baseline: _Scored | None = None
+        self.baseline_match: too_good.Verdict | None = None
 
     # -- reading --
 
@@ -141,6 +142,7 @@ class _Board:
                 best = self.best_baseline
                 if best is None or better(scored.file.private, best.file.private) == scored.file.private:
                     self.best_baseline = scored
+                    self.baseline_match = self._match(aligned)
         for number, team in enumerate(self.competitors):
             done(number / len(self.competitors))
             aligned = self._aligned(team.final)
@@ -194,13 +196,18 @@ class _Board:
 
     def _match(self, aligned: Aligned) -> too_good.Verdict | None:
         truth = truth_as_predictions(self.solution)
-        if truth is None or len(truth) != 1:
-            return None
-        ((name, true),) = truth.items()
-        predicted = aligned.columns[name]
-        if isinstance(predicted, Lists) or (
-            isinstance(predicted, np.ndarray) and predicted.dtype == np.object_
+        name, true = next(iter(truth.items())) if truth is not None and len(truth) == 1 else ("", None)
+        predicted = aligned.columns.get(name)
+        if (
+            true is None
+            or predicted is None
+            or isinstance(predicted, Lists)
+            or (isinstance(predicted, np.ndarray) and predicted.dtype == np.object_)
         ):
+            self.not_judged.append(
+                "Exact matches: they are judged for one predicted column of numbers or labels with one truth "
+                "each."
+            )
             return None
         return too_good.exact_match(predicted, true, self.solution.public, self.solution.private)
 
@@ -210,6 +217,7 @@ class _Board:
         found = self._same_uploads()
         held = [number for number, one in enumerate(self.finals) if one is not None]
         if len(held) < 2:
+            self.not_judged.append(f"Copies: {len(held)} team{'s' if len(held) != 1 else ''} to compare.")
             return found
         stack = np.stack([one for one in self.finals if one is not None])
         known = np.stack(self.known) if self.known else None
@@ -218,8 +226,13 @@ class _Board:
             stack = standardised(stack, crowd)
             known = None if known is None else standardised(known, crowd)
         result = copying.copies(stack, known)
-        if not result.judged:
+        if result.reason:
             self.not_judged.append(f"Copies: {result.reason}")
+        if result.on_baselines:
+            n = len(result.on_baselines)
+            self.not_judged.append(
+                f"Copies: {n} team{'s' if n > 1 else ''} whose file is a registered baseline's, or nearly so."
+            )
         reported = {frozenset((one.team_id, one.other_team_id)) for one in found}
         for pair in result.pairs:
             first, second = (self.competitors[held[place]] for place in (pair.first, pair.second))
@@ -251,7 +264,9 @@ class _Board:
         shared: dict[tuple[int, int], int] = {}
         for sent in senders.values():
             if len(sent) > max(3, _COMMON * len(self.competitors)):
-                continue  # a file that many teams send comes from a tutorial
+                # A file that many teams send comes from a tutorial.
+                self.not_judged.append(f"Equal files: {len(sent)} teams sent one and the same file.")
+                continue
             for place, first in enumerate(sent):
                 for second in sent[place + 1 :]:
                     key = (min(first.id, second.id), max(first.id, second.id))
@@ -278,6 +293,15 @@ class _Board:
     def probed(self, done: Callable[[float], None]) -> list[Suspicion]:
         held = [number for number, one in enumerate(self.finals) if one is not None]
         many = [number for number in held if len(self.competitors[number].files) >= probing.MIN_FILES]
+        few = len(held) - len(many)
+        if many and few:
+            self.not_judged.append(
+                f"Probing: {few} of {len(held)} teams have sent fewer than {probing.MIN_FILES} files."
+            )
+        if long := sum(len(self.competitors[number].files) > MAX_FILES for number in many):
+            self.not_judged.append(
+                f"Probing: only the latest {MAX_FILES} files of {long} team{'s' if long > 1 else ''}."
+            )
         if not many:
             self.not_judged.append(f"Probing: no team has sent {probing.MIN_FILES} files or more.")
             return []
@@ -337,9 +361,7 @@ class _Board:
             for team, scored in zip(self.competitors, self.scores, strict=True)
             if scored is not None and {"public", "private"} <= set(scored.errors)
         ]
-        for team, scored in judged:
-            if scored.match is not None and scored.match.verdict:
-                found.append(_of_verdict("exact_match", team, scored.match, 10.0))
+        found += self._matched(judged)
         if len(judged) >= _MIN_TEAMS:
             public, private = (
                 np.array([getattr(s.file, name) for _, s in judged]) for name in ("public", "private")
@@ -380,6 +402,36 @@ class _Board:
                 for (team, _), verdict in zip(compared, verdicts, strict=True)
                 if verdict.verdict
             ]
+        else:
+            self.not_judged.append(
+                f"Too good to be true: {len(compared)} teams; the rest of a board shows what is usual from "
+                f"{_MIN_TEAMS} teams on."
+            )
+        return found
+
+    def _matched(self, judged: Sequence[tuple[Team, _Scored]]) -> list[Suspicion]:
+        """Return the files that are right in every row.
+
+        With few private rows a good model may be, too; the others show how likely that is.
+        """
+        n_private = int(self.solution.private.sum())
+        matches = [(team, scored.match) for team, scored in judged if scored.match is not None]
+        shares = [match.statistic for _, match in matches]
+        if self.baseline_match is not None:
+            shares.append(self.baseline_match.statistic)
+        least = too_good.judgeable_rate(n_private)
+        usual = too_good.usual_rate([share for share in shares if share < 1.0], n_private)
+        found = []
+        for team, match in matches:
+            judgement = too_good.judged_by_others(match, n_private, usual)
+            if judgement.verdict:
+                found.append(_of_verdict("exact_match", team, judgement, 10.0))
+        if matches and n_private < too_good.MIN_ROWS_TO_MATCH and not usual < least:
+            self.not_judged.append(
+                f"Exact matches: with {n_private} private rows, fewer than {too_good.MIN_ROWS_TO_MATCH}, a "
+                "file that is right in all of them is judged only where every other file is surely right in "
+                f"fewer than {least:.0%} of them."
+            )
         return found
 
 

@@ -10,10 +10,12 @@ more.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
 
 from scorer.reading.columns import Column, FloatArray, Labels
 
@@ -24,7 +26,10 @@ MAX_GAP_Z = 4.0
 """Of a public-private gap against the board's own median; 1 in 30,000 by chance, one board of 200 in 150."""
 
 MIN_ROWS_TO_MATCH = 100
-"""On fewer private rows a model can be right in all of them."""
+"""On fewer private rows a model can be right in all of them; then the other files show how likely that is."""
+
+_CHANCE = 1e-6
+"""Of an ordinary file to be right in every row, below which the labels are taken to be known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,13 +153,45 @@ def exact_match(
         f"truth: {where}."
     )
     advice = (
-        "Look for the labels in public sources and in the challenge's own files before you ask the team."
+        _LEAKED
         if leaked
         else "Rank by private rows only and look at the team's earlier files for probes."
         if probed
         else _NOTHING
     )
     return Verdict("exact_match", share, 1.0, leaked or probed, evidence, advice)
+
+
+def judgeable_rate(n_private: int) -> float:
+    """Return the rate of right rows below which a full match is no chance."""
+    return math.exp(math.log(_CHANCE) / n_private)
+
+
+def usual_rate(shares: Sequence[float], n_private: int) -> float:
+    """Return what the best of other files is surely right in, at most.
+
+    The upper end of the exact one-sided 99 % interval (Clopper and Pearson) of the best share; 1 without
+    other files.
+    """
+    if not shares:
+        return 1.0
+    right = round(max(shares) * n_private)
+    return 1.0 if right >= n_private else float(stats.beta.ppf(0.99, right + 1, n_private - right))
+
+
+def judged_by_others(match: Verdict, n_private: int, usual: float) -> Verdict:
+    """Return the verdict of `exact_match`, also on few private rows.
+
+    A file that is right in all of n_private rows is positive if one that is right at the rate `usual` would
+    be less often than once in a million.
+    """
+    if match.verdict or match.statistic < 1.0 or not usual < judgeable_rate(n_private):
+        return match
+    evidence = (
+        f"All of {n_private} private rows match the truth, where the best of all other files is right in at "
+        f"most {usual:.0%} at 99 % confidence: the labels themselves were found."
+    )
+    return replace(match, verdict=True, evidence=evidence, advice=_LEAKED)
 
 
 def public_gap(
@@ -196,6 +233,7 @@ def public_gap(
 
 
 _NOTHING = "Nothing to do."
+_LEAKED = "Look for the labels in public sources and in the challenge's own files before you ask the team."
 
 
 def _times(ratio: float) -> str:

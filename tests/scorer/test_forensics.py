@@ -13,7 +13,8 @@ import pytest
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from scorer.overfitting.copies import MIN_TEAMS, copies
+from scorer.overfitting import small_boards
+from scorer.overfitting.copies import copies
 from scorer.overfitting.notices import fingerprint, notices
 from scorer.overfitting.probing import MIN_FILES, neighbourhood, neighbourhoods, probing
 from scorer.overfitting.too_good import exact_match, public_gap, too_good
@@ -198,13 +199,13 @@ def test_only_the_disguised_copy_is_found(disguise: str) -> None:
     assert found.pairs[0].strength > found.pairs[0].threshold == found.threshold
 
 
-def test_equal_files_are_reported_apart_even_on_a_small_board() -> None:
-    teams = models(MIN_TEAMS - 1)
-    teams[5] = teams[2]
+def test_equal_files_are_reported_apart_even_on_a_very_small_board() -> None:
+    teams = models(small_boards.MIN_TEAMS - 1)
+    teams[3] = teams[2]
     found = copies(stacked(teams))
     assert not found.judged
-    assert str(MIN_TEAMS) in found.reason
-    assert [(pair.first, pair.second, pair.equal) for pair in found.pairs] == [(2, 5, True)]
+    assert str(small_boards.MIN_TEAMS) in found.reason
+    assert [(pair.first, pair.second, pair.equal) for pair in found.pairs] == [(2, 3, True)]
 
 
 @pytest.mark.parametrize(

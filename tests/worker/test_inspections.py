@@ -166,6 +166,24 @@ def test_a_scan_finds_two_teams_with_the_same_uploads_and_lists_what_it_could_no
     assert any("Probing" in words for words in result["not_judged"])
 
 
+def test_the_report_lists_for_organisers_what_the_scan_could_not_judge(platform: Platform) -> None:
+    rng = np.random.default_rng(6)
+    for name in people(platform, 3):
+        send(platform, model_file(platform, rng, noise=1.0), by=name)
+    in_a_child(platform)
+    before = ask(platform, Kind.REPORT)
+    assert in_a_child(platform, before) == 1
+    told = (row(platform, before).result or {})["organiser"]["not_judged"]
+    assert [words for words in told if "No scan has been finished" in words]
+    scan = ask(platform, Kind.SCAN)
+    assert in_a_child(platform, scan) == 1
+    after = ask(platform, Kind.REPORT)
+    assert in_a_child(platform, after) == 1
+    told = (row(platform, after).result or {})["organiser"]["not_judged"]
+    assert told == (row(platform, scan).result or {})["not_judged"]
+    assert any("Copies: 3 teams" in words for words in told)
+
+
 def test_the_report_at_the_close_counts_every_team_and_is_seen_only_then(platform: Platform) -> None:
     rng = np.random.default_rng(2)
     names = people(platform, 6)

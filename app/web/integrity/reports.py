@@ -32,7 +32,8 @@ def show(slug: str) -> ResponseReturnValue:
     result = inspection.result or {}
     public = result.get("public") or {}
     board = public.get("board") or []
-    gaps = ((result.get("organiser") or {}).get("gaps") or {}) if is_organiser else {}
+    organisers = (result.get("organiser") or {}) if is_organiser else {}
+    gaps = organisers.get("gaps") or {}
     return render_template(
         "integrity/reports/show.html",
         competition=competition,
@@ -46,6 +47,7 @@ def show(slug: str) -> ResponseReturnValue:
         is_organiser=is_organiser,
         gaps=gaps,
         gap_rows=(gaps.get("teams") or [])[:GAPS],
+        not_judged=organisers.get("not_judged") or [],
         open_count=open_count,
     )
 
