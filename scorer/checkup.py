@@ -19,10 +19,11 @@ from scorer.challenges.challenge import Challenge
 from scorer.challenges.definition import DEFINITION_FILE, SAMPLE_FILE, Example
 from scorer.challenges.size_limit import ordinary_bytes
 from scorer.challenges.solution import FILE as SOLUTION_FILE
-from scorer.challenges.solution import truth_as_predictions
-from scorer.challenges.solution_checks import classes_missing_in_split
+from scorer.challenges.solution import known_cells, truth_as_predictions
+from scorer.challenges.solution_checks import classes_missing_in_split, left_out
 from scorer.custom import MISSING_WORDS, MetricFailed, holds_numbers, is_number
 from scorer.leakage.audit import audit
+from scorer.public_ids import rows_without_truth, sample_problem
 from scorer.reading.cells import Cells
 from scorer.reading.columns import Column, Labels, Lists, Vocabulary
 from scorer.release.benchmark_figures import benchmark_figures
@@ -128,6 +129,7 @@ def check(
     _check_files(challenge, found)
     _check_classes(challenge, found)
     _check_limits(challenge, found)
+    found.problems.extend(rows_without_truth(challenge))
     if challenge.task.custom is not None:
         step("isolation")
         _check_isolation(found)
@@ -236,6 +238,8 @@ def _check_limits(challenge: Challenge, found: _Findings) -> None:
 
 
 def _check_classes(challenge: Challenge, found: _Findings) -> None:
+    for sentence in left_out(challenge.solution):
+        found.notice("NOTICE_LEFT_OUT", sentence)
     for problem in classes_missing_in_split(challenge.solution):
         # Accuracy means the same without a rare class; a split without positives is no test of probabilities.
         if challenge.task.kind == "label":
@@ -316,16 +320,8 @@ def _check_sample(challenge: Challenge, found: _Findings) -> Texts | None:
             challenge.solution, columns, kept.vocabulary, allow_weak_sandbox=found.allow_weak_sandbox
         )
     except InvalidSubmission as error:
-        found.problems.extend(
-            Problem(
-                p.code,
-                f"The sample submission is refused. {p.message}",
-                line=p.line,
-                count=p.count,
-                file=SAMPLE_FILE,
-            )
-            for p in error.problems
-        )
+        problems = (sample_problem(problem, challenge) for problem in error.problems)
+        found.problems.extend(problem for problem in problems if problem is not None)
         return None
     if any(_is_best(value, challenge.task.best) for value in values.values()):
         message = "The sample submission has the best possible score; it must not hold the true values."
@@ -385,9 +381,11 @@ def _mistakes(challenge: Challenge, name: str) -> list[tuple[str, str]]:
 
 
 def _rows_to_spoil(challenge: Challenge, name: str) -> list[int]:
-    """Return a row, and with an own metric one without truth, both scored."""
+    """Return a scored row and, if there is one, a scored row without truth."""
     rows = np.flatnonzero(challenge.solution.scored).tolist()
     holes = [row for row, cell in zip(rows, _scored_cells(challenge, name), strict=False) if not cell.strip()]
+    if challenge.task.custom is None and name in (known := known_cells(challenge.solution)):
+        holes = np.flatnonzero(challenge.solution.scored & ~known[name]).tolist()
     return list(dict.fromkeys([rows[0], *holes[:1]]))
 
 

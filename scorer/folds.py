@@ -263,7 +263,7 @@ def _strata(train: Solution) -> NDArray[np.intp]:
     values, codes = np.unique(truth, return_inverse=True)
     if len(values) <= 2 * _STRATA:
         return codes.reshape(-1)
-    edges = np.quantile(truth, np.linspace(0.0, 1.0, _STRATA + 1)[1:-1])
+    edges = np.nanquantile(truth, np.linspace(0.0, 1.0, _STRATA + 1)[1:-1])
     return np.searchsorted(edges, truth, side="right")
 
 

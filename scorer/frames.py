@@ -11,7 +11,7 @@ import pandas as pd
 
 from scorer.challenges.solution import USAGE_COLUMN
 from scorer.challenges.solution_reader import prepare
-from scorer.challenges.task import Task, find_metric, read_part
+from scorer.challenges.task import Task, find_metric, one_against_rest, read_part
 from scorer.metrics.registry import Metric
 from scorer.reading.cells import NUMBER, canonical_label
 from scorer.reading.columns import Rows
@@ -148,7 +148,7 @@ def _find_columns(
     if metric.truth_roles or metric.n_truth is not None:
         return _in_some_order(metric, received, candidates)
     shared = [name for name in candidates if name in received]
-    if _layout(metric, given) == "classes" and not shared:
+    if _names_classes(metric, given, len(received)) and not shared:
         labels = _label_column(given, candidates, received, solution)
         if labels is not None:
             given["truth"] = labels
@@ -213,8 +213,10 @@ def _label_column(
     return found[0] if len(found) == 1 else None
 
 
-def _layout(metric: Metric, given: Mapping[str, Any]) -> str:
-    return metric.layout(metric.read_parameters(_own(metric, given)))
+def _names_classes(metric: Metric, given: Mapping[str, Any], n_columns: int) -> bool:
+    """Return whether one column of the solution may hold each row's class."""
+    parameters = metric.read_parameters(_own(metric, given))
+    return metric.layout(parameters) == "classes" or one_against_rest(metric, parameters, n_columns)
 
 
 def _own(metric: Metric, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 
 from scorer.challenges.challenge import Challenge
 from scorer.challenges.solution import (
@@ -21,18 +20,20 @@ from scorer.challenges.solution import (
     Given,
     Mask,
     Solution,
+    known_truth,
     part_predicted,
     part_sides,
     part_truth,
     split_groups,
     truth_as_predictions,
+    why_undefined,
 )
 from scorer.challenges.task import Part
-from scorer.custom import CustomMetric, ParticipantRefusal, holds_labels, numbers, typed
+from scorer.custom import CustomMetric
+from scorer.custom_values import custom_values, texts_of
 from scorer.exact import ExactSum
 from scorer.reading import parsing
 from scorer.reading.columns import Column, FloatArray, Labels, Lists, Rows, Vocabulary, take
-from scorer.reading.ids import canonical_numbers
 from scorer.report import InvalidSubmission, Problem, Report, ScoringFailed
 from scorer.sandbox import sandbox
 from scorer.submission.reader import Received, read_complete, read_submission
@@ -135,7 +136,7 @@ def evaluate(
     """
     metric = solution.tasks[task].custom
     if metric is not None:
-        return custom_values(solution, metric, _texts_of(columns), allow_weak=allow_weak_sandbox)
+        return custom_values(solution, metric, texts_of(columns), allow_weak=allow_weak_sandbox)
     splits = {"public": solution.public, "private": solution.private}
     return task_values(solution, task, columns, vocabulary, splits)
 
@@ -196,7 +197,8 @@ def part_value(
     if given.weights is not None:
         rows = rows[given.weights[rows] > 0.0]  # a row of weight 0 is left out
     if given.groups is None:
-        return part.over_columns(_column_values(part, given, columns, rows, solution, vocabulary))
+        value = part.over_columns(_column_values(part, given, columns, rows, solution, vocabulary))
+        return math.nan if value is None else value
     return part.over_groups(
         [
             part.over_columns(_column_values(part, given, columns, own, solution, vocabulary))
@@ -212,9 +214,15 @@ def _column_values(
     rows: Rows,
     solution: Solution,
     vocabulary: Vocabulary,
-) -> list[float]:
+) -> list[float | None]:
+    """Return each column's value; None for a column that is left out."""
+    reasons: list[str | None] | None = None
+    if part.modifiers.undefined == "skip":
+        reasons = why_undefined(part, given, rows, solution.classes(given, vocabulary))
+        if all(reasons):
+            return [None] * len(reasons)
     if part.metric.decomposable:
-        sums = _PartSums(part, weighted=given.weights is not None)
+        sums = _PartSums(part, weighted=_weighted(part, given))
         for start in range(0, len(rows), _PIECE):
             piece = rows[start : start + _PIECE]
             own = [take(column, piece) for column in columns]
@@ -222,10 +230,13 @@ def _column_values(
                 row_terms(part, given, own, piece, solution, vocabulary)
             ):
                 sums.add(number, terms, weights)
-        return sums.column_values()
+        values: list[float | None] = [*sums.column_values()]
+        return [None if why else v for why, v in zip(reasons, values, strict=True)] if reasons else values
     truth = part_truth(part, given, rows)
     predicted = part_predicted(part, [take(column, rows) for column in columns])
-    return [float(value) for value in _calls(part, given, truth, predicted, rows, solution, vocabulary)]
+    known = known_truth(part, given, rows)
+    calls = _calls(part, given, truth, predicted, rows, solution, vocabulary, known=known, left_out=reasons)
+    return [None if value is None else float(value) for value in calls]
 
 
 def row_terms(
@@ -238,14 +249,23 @@ def row_terms(
 ) -> Iterator[tuple[list[FloatArray], FloatArray | None]]:
     """Yield the terms of rows and their weights, by scored column.
 
-    m terms of each row, already weighted; pooled columns come together.
+    m terms of each row, already weighted; pooled columns come together. A row without truth has terms and a
+    weight of 0.
     """
     truth = part_truth(part, given, rows)
     weights = _weights(part, given, rows)
-    for value in _calls(part, given, truth, part_predicted(part, columns), rows, solution, vocabulary):
+    known = known_truth(part, given, rows)
+    calls = _calls(part, given, truth, part_predicted(part, columns), rows, solution, vocabulary)
+    for number, value in enumerate(calls):
         by_row = np.asarray(value, dtype=np.float64)
         terms = [by_row] if by_row.ndim == 1 else list(by_row.T)
-        yield (terms if weights is None else [term * weights for term in terms]), weights
+        terms = terms if weights is None else [term * weights for term in terms]
+        if known is None:
+            yield terms, weights
+        else:
+            here = known[number]
+            kept = here.astype(np.float64) if weights is None else np.where(here, weights, 0.0)
+            yield [np.where(here, term, 0.0) for term in terms], kept
 
 
 def _calls(
@@ -256,12 +276,32 @@ def _calls(
     rows: Rows,
     solution: Solution,
     vocabulary: Vocabulary,
+    *,
+    known: Sequence[Mask] | None = None,
+    left_out: Sequence[str | None] | None = None,
 ) -> Iterator[Any]:
+    """Yield what the metric returns for each call.
+
+    With `known`, of those rows alone. None for the calls that are `left_out`.
+    """
     classes = solution.classes(given, vocabulary)
     sides = part_sides(part, given, rows)
     weights = _weights(part, given, rows)
-    for t, p in zip(truth, predicted, strict=True):
-        yield part.metric.call(t, p, part.parameters, weights=weights, classes=classes, sides=sides)
+    for number, (t, p) in enumerate(zip(truth, predicted, strict=True)):
+        if left_out is not None and left_out[number]:
+            yield None
+            continue
+        w, own = weights, sides
+        if known is not None:
+            mask = known[number]
+            t, p = take(t, mask), take(p, mask)
+            w = None if weights is None else weights[mask]
+            own = {role: None if side is None else take(side, mask) for role, side in sides.items()}
+        yield part.metric.call(t, p, part.parameters, weights=w, classes=classes, sides=own)
+
+
+def _weighted(part: Part, given: Given) -> bool:
+    return given.weights is not None or part.modifiers.truth_missing == "skip"
 
 
 def _weights(part: Part, given: Given, rows: Rows) -> FloatArray | None:
@@ -308,6 +348,10 @@ class _PartSums:
                 values.append(finish(sums, weight, self.part.parameters) if finite else math.nan)
         return values
 
+    def value(self) -> float:
+        value = self.part.over_columns(self.column_values())
+        return math.nan if value is None else value
+
 
 class _Sums:
     """Sums of decomposable metrics while the file is read.
@@ -323,7 +367,7 @@ class _Sums:
         self._sums = [
             {
                 split: [
-                    _PartSums(part, weighted=given.weights is not None)
+                    _PartSums(part, weighted=_weighted(part, given))
                     for part, given in zip(task.parts, givens, strict=True)
                 ]
                 for split in _SPLITS
@@ -356,7 +400,7 @@ class _Sums:
     def values(self, task: int) -> dict[str, float]:
         parts = self._solution.tasks[task].parts
         return {
-            split: sum_of_parts(parts, [own.part.over_columns(own.column_values()) for own in sums])
+            split: sum_of_parts(parts, [own.value() for own in sums])
             for split, sums in self._sums[task].items()
         }
 
@@ -401,7 +445,12 @@ def _refuse_unless_finite(
     raise InvalidSubmission([Problem("VALUE_TOO_LARGE", message)])
 
 
-# --- an organiser's own function ------------------------------------------------------------------
+@cache
+def _own_version() -> str:
+    try:
+        return version("heldout")
+    except PackageNotFoundError:
+        return "not installed"
 
 
 def _score_custom(
@@ -412,57 +461,5 @@ def _score_custom(
     else:
         kept = Collected(len(solution.ids))
         received = read_submission(source, solution, kept, max_bytes=max_bytes)
-        texts = _texts_of(kept.columns())
+        texts = texts_of(kept.columns())
     return [custom_values(solution, metric, texts, allow_weak=allow_weak)], received
-
-
-def custom_values(
-    solution: Solution, metric: CustomMetric, texts: Mapping[str, Sequence[str]], *, allow_weak: bool = False
-) -> dict[str, float]:
-    """Return an own metric's values on both splits.
-
-    `texts` are the submission's columns as texts.
-    """
-    (id_column,) = solution.id_columns
-    complete, scored = solution.task.complete, solution.scored
-    # Ignored rows decide nothing, not even whether a column is one of numbers.
-    true_texts = {name: column[scored].tolist() for name, column in solution.frame.items()}
-    truth = {name: typed(column) for name, column in true_texts.items()}
-    predicted = {}
-    for name in solution.task.columns:
-        column = texts[name] if complete else np.array(texts[name], dtype=np.object_)[scored].tolist()
-        if holds_labels(true_texts.get(name, ())):
-            predicted[name] = np.array(column, dtype=np.object_)
-        else:
-            predicted[name] = numbers(column) if name in solution.task.numeric else typed(column)
-    # Ids of two types cannot be matched, and one text among a participant's ids makes all of them texts.
-    ids = texts[id_column] if complete else true_texts[id_column]
-    numeric = solution.ids.numeric and (not complete or canonical_numbers(pa.array(ids)) is not None)
-    kind = np.int64 if numeric else np.object_
-    truth[id_column] = np.array(true_texts[id_column], dtype=np.object_).astype(kind)
-    predicted[id_column] = np.array(ids, dtype=np.object_).astype(kind)
-    # Kaggle's order of columns: that of the sample submission.
-    names = [id_column, *solution.task.columns]
-    try:
-        return metric.evaluate(
-            pd.DataFrame(truth),
-            pd.DataFrame({name: predicted[name] for name in names}),
-            id_column,
-            {"public": solution.public[scored], "private": solution.private[scored]},
-            complete=complete,
-            allow_weak=allow_weak,
-        )
-    except ParticipantRefusal as refusal:
-        raise InvalidSubmission([Problem("METRIC_REFUSED", refusal.text)]) from None
-
-
-def _texts_of(columns: Mapping[str, Column]) -> dict[str, list[str]]:
-    return {name: column.tolist() for name, column in columns.items() if isinstance(column, np.ndarray)}
-
-
-@cache
-def _own_version() -> str:
-    try:
-        return version("heldout")
-    except PackageNotFoundError:
-        return "not installed"

@@ -45,7 +45,7 @@ from scorer.challenges.publication import PublicFile, describe_public
 from scorer.challenges.size_limit import max_bytes
 from scorer.challenges.solution import FILE as SOLUTION_FILE
 from scorer.challenges.solution import Solution
-from scorer.challenges.solution_reader import prepare_table, with_sample_numbers
+from scorer.challenges.solution_reader import form_problems, prepare_table, with_sample_numbers
 from scorer.challenges.strategies import STRATEGIES, unknown_strategy
 from scorer.challenges.task import Task
 from scorer.challenges.task_reader import metric_problems, read_tasks
@@ -219,11 +219,14 @@ def load(folder: Path | str, *, digest: str | None = None, prepared: Path | None
     outside = outside_links(folder)
     if outside:
         raise InvalidChallenge(outside)
-    definition, document = _read_definition(folder)
+    try:
+        definition, document = _read_definition(folder)
+    except InvalidChallenge as error:
+        raise InvalidChallenge([*error.problems, *_form_problems(folder, None)]) from None
     tasks, problems = read_tasks(folder, definition, document)
     problems.extend(_check_references(folder, document, published=digest is not None))
     if problems:
-        raise InvalidChallenge(problems)
+        raise InvalidChallenge([*problems, *_form_problems(folder, definition.submission)])
     path = folder / SOLUTION_FILE
     digest = digest or folder_digest(folder)
     solution_digest = file_sha256(path)
@@ -344,6 +347,18 @@ def _read_solution(path: Path, tasks: Sequence[Task], form: SubmissionForm, docu
         return _prepare(table, tasks, ids, document)
     except UnreadableTable as error:
         raise InvalidChallenge([_with_file(problem) for problem in error.problems]) from None
+
+
+def _form_problems(folder: Path, form: SubmissionForm | None) -> list[Problem]:
+    """Return the problems of a solution whose metric cannot be read, so that all are reported at once."""
+    path = folder / SOLUTION_FILE
+    if not path.is_file():
+        return []  # reported with the references
+    ids = None if form is None else [form.id] if isinstance(form.id, str) else form.id
+    try:
+        return form_problems(open_table(path, max_bytes=MAX_SOLUTION_BYTES), ids, first=form is not None)
+    except UnreadableTable as error:
+        return [_with_file(problem) for problem in error.problems]
 
 
 def _sample_cells(path: Path, names: Sequence[str]) -> dict[str, list[str]]:

@@ -1,4 +1,4 @@
-"""Modifiers of a metric in challenge.yaml: columns, groups, weights, list cells, transforms."""
+"""Modifiers of a metric in challenge.yaml: columns, groups, weights, list cells, transforms, truth."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 
 from scorer.metrics.registry import Metric, Parameters
+from scorer.reading.cells import NUMERIC_KINDS, canonical_label
 
 LOG_FLOOR = 1e-9
 """Lower bound of a score before the logarithm, as Kaggle's champs-scalar-coupling has for a perfect file."""
@@ -24,6 +25,19 @@ TRANSFORMS: Mapping[str, Callable[[float], float]] = MappingProxyType(
     }
 )
 
+
+def _text_keys(value: object) -> object:
+    return {str(key): number for key, number in value.items()} if isinstance(value, dict) else value
+
+
+_Numbers = Annotated[
+    dict[
+        Annotated[str, AfterValidator(canonical_label), Field(min_length=1)],
+        Annotated[float, Field(allow_inf_nan=False)],
+    ],
+    BeforeValidator(_text_keys),
+    Field(min_length=1),
+]
 _Names = Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1)]
 
 
@@ -77,6 +91,27 @@ class Modifiers(Parameters):
         str | _Names | None,
         Field(description="The solution's columns with the truth, where not named like the submission's."),
     ] = None
+    truth_values: Annotated[
+        _Numbers | None,
+        Field(
+            description="The numbers that words of the truth stand for, such as {yes: 1, no: 0}. Every true "
+            "value is then one of the words; predictions are numbers."
+        ),
+    ] = None
+    truth_missing: Annotated[
+        Literal["refuse", "skip"],
+        Field(
+            description="Empty or NA cells of the truth in scored rows: refuse the solution, or leave each "
+            "such cell out of its column's score. Every cell must be predicted all the same."
+        ),
+    ] = "refuse"
+    undefined: Annotated[
+        Literal["refuse", "skip"],
+        Field(
+            description="A column or group for which the metric has no value, such as an AUC of one class: "
+            "refuse the solution, or average over the others. It depends on the truth alone, not on a file."
+        ),
+    ] = "refuse"
     targets: Annotated[
         _Names | None, Field(description="Which of the submission's columns are scored; default: all.")
     ] = None
@@ -106,4 +141,24 @@ def modifier_faults(metric: Metric, modifiers: Modifiers) -> list[tuple[str | No
     if modifiers.transform in ("log", "sqrt") and low < 0.0:
         words = f"transform: {modifiers.transform} needs a floor of 0 or more, as scores may be negative"
         faults.append(("transform", words))
+    return faults
+
+
+def truth_faults(metric: Metric, parameters: BaseModel, modifiers: Modifiers) -> list[tuple[str | None, str]]:
+    """Return what is wrong with the modifiers of the truth's cells."""
+    faults: list[tuple[str | None, str]] = []
+    cells = metric.truth_cells(parameters)
+    if modifiers.truth_missing == "skip" and cells.kind not in (*NUMERIC_KINDS, "label"):
+        words = f"an empty cell is an answer of {metric.name}, {cells.words}; mark such rows Ignored"
+        faults.append(("truth_missing", words))
+    if modifiers.truth_values is None:
+        return faults
+    if cells.kind not in NUMERIC_KINDS:
+        words = f"{metric.name} compares {cells.words} and no numbers, so truth_values means nothing"
+        return [*faults, ("truth_values", words)]
+    faults.extend(
+        ("truth_values", f"{word}: {number:g} is not {cells.words}")
+        for word, number in modifiers.truth_values.items()
+        if not cells.low <= number <= cells.high or (cells.kind != "number" and number != math.floor(number))
+    )
     return faults

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from scorer.challenges.task import Part, Task
 from scorer.metrics.registry import Classes
-from scorer.reading.cells import NUMERIC_KINDS
+from scorer.reading.cells import NUMERIC_KINDS, Cells
 from scorer.reading.columns import CodeArray, Column, FloatArray, Labels, Lists, Rows, Vocabulary, take
 from scorer.reading.ids import IdIndex
 
@@ -133,6 +133,50 @@ def part_truth(part: Part, given: Given, rows: Rows | None = None) -> list[Any]:
     return [widened(column) for column in columns]
 
 
+def known_truth(part: Part, given: Given, rows: Rows | None = None) -> list[Mask] | None:
+    """Return where the truth is known, one mask for each of `part_truth`'s entries.
+
+    None where every cell is: holes are refused unless the challenge states truth_missing: skip.
+    """
+    if part.modifiers.truth_missing != "skip":
+        return None
+    masks = [_known(column if rows is None else take(column, rows)) for column in given.truth]
+    if part.layout == "matrix":
+        return [np.logical_and.reduce(masks)]
+    if part.layout == "columns" and part.modifiers.columns == "pooled":
+        return [np.concatenate(masks)]
+    return masks
+
+
+def _known(column: Column) -> Mask:
+    if isinstance(column, Labels):
+        return np.asarray(column.codes >= 0)
+    if isinstance(column, np.ndarray) and column.dtype.kind == "f":
+        return ~np.isnan(column)
+    return np.ones(len(column), dtype=np.bool_)
+
+
+def why_undefined(part: Part, given: Given, rows: Rows, classes: Classes) -> list[str | None]:
+    """Return why the metric has no value on these rows, one entry for each of `part_truth`'s.
+
+    It depends on the truth alone.
+    """
+    known = known_truth(part, given, rows)
+    if part.metric.undefined is None and known is None:
+        apart = part.layout == "columns" and part.modifiers.columns != "pooled"
+        return [None] * (len(given.truth) if apart else 1)
+    reasons = []
+    for number, truth in enumerate(part_truth(part, given, rows)):
+        if known is not None:
+            truth = take(truth, known[number])
+        words = part.metric.why_undefined(truth, part.parameters, classes) if len(truth) else _NOTHING_KNOWN
+        reasons.append(words)
+    return reasons
+
+
+_NOTHING_KNOWN = "no true value is known"
+
+
 def part_sides(part: Part, given: Given, rows: Rows) -> dict[str, Column | None]:
     """Return the solution's side columns of these rows.
 
@@ -168,8 +212,8 @@ def widened(column: Column) -> Column:
 def truth_as_predictions(solution: Solution, task: int = 0) -> dict[str, Column] | None:
     """Return the truth in the form of a submission.
 
-    Ignored rows hold some allowed value. None if the truth cannot be a prediction, as where a risk is
-    predicted and the truth is a time.
+    Ignored rows and cells without truth hold some allowed value. None if the truth cannot be a prediction,
+    as where a risk is predicted and the truth is a time.
     """
     columns: dict[str, Column] = {}
     first = int(np.flatnonzero(solution.scored)[0])
@@ -179,7 +223,9 @@ def truth_as_predictions(solution: Solution, task: int = 0) -> dict[str, Column]
         alike = predicted.kind == true.kind or {predicted.kind, true.kind} <= {*NUMERIC_KINDS}
         if part.metric.truth_roles or predicted.grammar != true.grammar:
             return None
-        truth: Sequence[Column] = [widened(take(column, rows)) for column in given.truth]
+        truth: Sequence[Column] = [
+            _filled(widened(take(column, rows)), true, given.class_codes) for column in given.truth
+        ]
         if part.layout == "classes":
             (labels,) = truth
             assert isinstance(labels, Labels)
@@ -198,6 +244,30 @@ def truth_as_predictions(solution: Solution, task: int = 0) -> dict[str, Column]
         truth = [_best_first(column) for column in truth]
         columns.update(zip(part.columns, truth, strict=True))
     return columns if solution.tasks[task].parts else None
+
+
+def known_cells(solution: Solution, task: int = 0) -> dict[str, Mask]:
+    """Return for each predicted column of `truth_as_predictions` the scored rows with a known truth."""
+    found = {}
+    for part, given in zip(solution.tasks[task].parts, solution.given[task], strict=True):
+        masks = [_known(column) for column in given.truth]
+        if len(masks) != len(part.columns):
+            masks = [np.logical_and.reduce(masks)] * len(part.columns)
+        found.update({name: solution.scored & mask for name, mask in zip(part.columns, masks, strict=True)})
+    return found
+
+
+def _filled(column: Column, cells: Cells, class_codes: CodeArray) -> Column:
+    """Return a truth with some allowed value where it is unknown."""
+    known = _known(column)
+    if known.all():
+        return column
+    if isinstance(column, Labels):
+        code = column.codes[known][0] if known.any() else np.append(class_codes, np.int32(0))[0]
+        return Labels(np.where(known, column.codes, code))
+    assert isinstance(column, np.ndarray)
+    value = column[known][0] if known.any() else min(max(0.0, cells.low), cells.high)
+    return np.where(known, column, value)
 
 
 def _best_first(column: Column) -> Column:

@@ -19,15 +19,15 @@ from scorer.challenges.solution import (
     Solution,
     part_truth,
     split_groups,
+    why_undefined,
 )
 from scorer.challenges.task import Part
-from scorer.metrics.registry import Classes
 from scorer.reading.cells import Cells
 from scorer.reading.columns import Labels, Lists, Vocabulary
 from scorer.reading.forms import Forms, composed
 from scorer.reading.tables import SPACES
 from scorer.report import Problem
-from scorer.wording import show
+from scorer.wording import LISTED, show
 
 
 def split_problems(usage: NDArray[np.uint8], *, split_required: bool) -> list[Problem]:
@@ -53,37 +53,123 @@ def undefined_problems(solution: Solution, *, strict: bool) -> list[Problem]:
     for number, (task, givens) in enumerate(zip(solution.tasks, solution.given, strict=True)):
         for part, given in zip(task.parts, givens, strict=True):
             for split, mask in splits.items():
-                problems.extend(_undefined_part(part, given, split, mask, solution.classes(given)))
+                problems.extend(_undefined_part(part, given, split, mask, solution))
         if strict and number == 0 and not problems and any(p.metric.needs_every_class for p in task.parts):
             problems = _missing_classes(solution, splits)
     return problems
 
 
-def _undefined_part(part: Part, given: Given, split: str, mask: Mask, classes: Classes) -> list[Problem]:
+def _undefined_part(part: Part, given: Given, split: str, mask: Mask, solution: Solution) -> list[Problem]:
     where = f"{part.metric.name} on the {split} rows" if split else part.metric.name
-    weighed = mask if given.weights is None else mask & (given.weights > 0.0)
-    rows = np.flatnonzero(mask)
-    groups = [("", rows)]
-    if given.groups is not None:
-        groups = [(f", group {i + 1}", own) for i, own in enumerate(split_groups(given.groups, rows))]
-    for label, own in groups:
-        if len(own) and not weighed[own].any():
-            message = f"{where}{label}: the weights in {show(part.modifiers.weight or '')} are all 0."
-            return [solution_problem("METRIC_UNDEFINED", message, column=show(part.modifiers.weight or ""))]
-    if part.metric.undefined is None or not mask.any():
+    if not mask.any():
         return []
-    problems = []
-    names = part.columns if part.layout == "columns" and part.modifiers.columns != "pooled" else ("",)
+    groups = _groups_of(given, np.flatnonzero(mask), solution.vocabulary)
+    skips = part.modifiers.undefined == "skip"
+    weightless = [label for label, own in groups if len(own) and not _weighed(given, own).size]
+    if weightless and (not skips or len(weightless) == len(groups)):
+        column = show(part.modifiers.weight or "")
+        label = f", group {weightless[0]}" if weightless[0] else ""
+        message = f"{where}{label}: the weights in {column} are all 0."
+        return [solution_problem("METRIC_UNDEFINED", message, column=column, count=len(weightless))]
+    n_scored, reasons = 0, _Reasons()
     for label, own in groups:
-        for name, truth in zip(names, part_truth(part, given, own[weighed[own]]), strict=True):
-            why = part.metric.why_undefined(truth, part.parameters, classes)
+        for name, why in _columns_undefined(part, given, own, solution):
+            n_scored += not why
             if why:
-                column = f", column {show(name)}" if name else ""
-                message = f"{where}{label}{column}: {why}."
-                problems.append(
-                    solution_problem("METRIC_UNDEFINED", message, column=show(name) if name else None)
-                )
+                reasons.add(why, label, name)
+    if n_scored and skips:
+        return []
+    several = n_scored or len(part.columns) > 1 or given.groups is not None
+    problems = []
+    for why, places in reasons.places.items():
+        (label, name), count = places[0], len(places)
+        at = _place_words(places, len(groups))
+        message = f"{where}{at}: {why}."
+        if several and not skips:
+            more = ", ..." if part.modifiers.model_dump(exclude_defaults=True) else ""
+            option = f"metric: {{name: {part.metric.name}, undefined: skip{more}}}"
+            message += f" To average over the others, write {option}."
+        problems.append(
+            solution_problem("METRIC_UNDEFINED", message, column=show(name) if name else None, count=count)
+        )
     return problems
+
+
+class _Reasons:
+    """Reasons why a metric has no value, with the groups and columns that have them."""
+
+    def __init__(self) -> None:
+        self.places: dict[str, list[tuple[str, str]]] = {}
+
+    def add(self, why: str, label: str, name: str) -> None:
+        self.places.setdefault(why, []).append((label, name))
+
+
+def _place_words(places: Sequence[tuple[str, str]], n_groups: int) -> str:
+    """Return where a metric has no value: ', group "a", column x', or how many and the first."""
+    label, name = places[0]
+    if len(places) == 1:
+        return (f", group {label}" if label else "") + (f", column {show(name)}" if name else "")
+    labels = list(dict.fromkeys(label for label, _ in places if label))
+    names = list(dict.fromkeys(name for _, name in places if name))
+    words = ""
+    if labels:
+        listed = ", ".join(labels[:LISTED]) + (", ..." if len(labels) > LISTED else "")
+        words += f", {len(labels)} of {n_groups} groups ({listed})"
+    if names:
+        listed = ", ".join(map(show, names[:LISTED])) + (", ..." if len(names) > LISTED else "")
+        words += f", columns {listed}" if len(names) > 1 else f", column {listed}"
+    return words
+
+
+def _groups_of(
+    given: Given, rows: NDArray[np.intp], vocabulary: Vocabulary
+) -> list[tuple[str, NDArray[np.intp]]]:
+    """Return the quoted name and the rows of each group; all rows without a name where there are none."""
+    if given.groups is None:
+        return [("", rows)]
+    groups = given.groups
+    return [(f'"{show(vocabulary.names[groups.codes[own[0]]])}"', own) for own in split_groups(groups, rows)]
+
+
+def _weighed(given: Given, rows: NDArray[np.intp]) -> NDArray[np.intp]:
+    return rows if given.weights is None else rows[given.weights[rows] > 0.0]
+
+
+def _columns_undefined(
+    part: Part, given: Given, rows: NDArray[np.intp], solution: Solution
+) -> Iterator[tuple[str, str | None]]:
+    """Yield each scored column and why it has no value, if so; a column of weight 0 counts nothing."""
+    names = part.columns if part.layout == "columns" and part.modifiers.columns != "pooled" else ("",)
+    reasons = why_undefined(part, given, _weighed(given, rows), solution.classes(given))
+    weights = part.modifiers.column_weights or [1.0] * len(names)
+    for name, why, weight in zip(names, reasons, weights, strict=True):
+        if weight or why:
+            yield name, why
+
+
+def left_out(solution: Solution) -> list[str]:
+    """Return a sentence for each metric and split of which columns or groups are left out.
+
+    As the challenge states with undefined: skip.
+    """
+    sentences = []
+    for part, given in zip(solution.task.parts, solution.given[0], strict=True):
+        if part.modifiers.undefined != "skip":
+            continue
+        for split, mask in {"Public": solution.public, "Private": solution.private}.items():
+            groups = _groups_of(given, np.flatnonzero(mask), solution.vocabulary)
+            places = [
+                (label, name)
+                for label, own in groups
+                for name, why in _columns_undefined(part, given, own, solution)
+                if why
+            ]
+            if places:
+                at = _place_words(places, len(groups)).removeprefix(", ")
+                words = f"{part.metric.name} has no value on the {split} rows for {at}, and leaves this out."
+                sentences.append(words)
+    return sentences
 
 
 def classes_missing_in_split(solution: Solution) -> list[Problem]:
@@ -94,8 +180,8 @@ def classes_missing_in_split(solution: Solution) -> list[Problem]:
 def _missing_classes(solution: Solution, splits: Mapping[str, Mask]) -> list[Problem]:
     problems: dict[tuple[str, str], None] = {}
     for part, given in zip(solution.task.parts, solution.given[0], strict=True):
-        if part.metric.kind not in ("probability", "label", "score"):
-            continue
+        if part.metric.kind not in ("probability", "label", "score") or part.modifiers.undefined == "skip":
+            continue  # what lacks a class is left out; `left_out` reports it
         for split, mask in splits.items():
             for name in _absent(part, given, solution.vocabulary, mask):
                 problems[(split, name)] = None

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from scorer.challenges.solution import IGNORED, USAGE_COLUMN, USAGES, Given, Mask, Solution, concatenate
+from scorer.challenges.solution_cells import NumberedWords, numbered, read_cells
 from scorer.challenges.solution_checks import (
     at_most_five,
     solution_problem,
@@ -18,43 +18,26 @@ from scorer.challenges.solution_checks import (
     undefined_problems,
     unicode_problems,
 )
+from scorer.challenges.solution_plan import (
+    GROUP,
+    WEIGHT,
+    PartColumns,
+    Plan,
+    Wanted,
+    bare_names,
+    plan_columns,
+    truth_wanted,
+)
+from scorer.challenges.solution_records import Records
 from scorer.challenges.task import Part, Task
 from scorer.custom import filled, holds_codes, holds_numbers, is_number
-from scorer.reading.cells import Cells, ColumnBuilder, canonical_label, describe_fault
+from scorer.reading.cells import Cells, canonical_label
 from scorer.reading.columnar import NotColumnar, read_columnar
 from scorer.reading.columns import CodeArray, Column, Labels, Lists, Vocabulary, take
-from scorer.reading.forms import Forms, composed
 from scorer.reading.ids import DuplicateId, IdIndex
-from scorer.reading.tables import SPACES, Table, is_blank
+from scorer.reading.tables import Table
 from scorer.report import InvalidChallenge, Problem
-from scorer.wording import ID_JOINT, show, show_id
-
-_WEIGHT = Cells("number", low=0.0, high=1e15)
-
-
-_GROUP = Cells("label")
-
-
-@dataclass(frozen=True, slots=True)
-class _Wanted:
-    """One column of the solution and the cells it must hold."""
-
-    name: str
-    cells: Cells
-    known: bool = False
-    """Whether participants know it, as the size of an image. Then the cells of ignored rows are kept too:
-    leaving them out would reveal which rows these are."""
-
-
-@dataclass(frozen=True, slots=True)
-class _PartColumns:
-    """The solution's columns that one part needs."""
-
-    truth: tuple[str, ...]
-    one_label: bool
-    """Layout classes with a single column that names the class of each row."""
-    sides: Mapping[str, str]
-    """Role -> column."""
+from scorer.wording import show, show_id
 
 
 def prepare_table(
@@ -65,15 +48,32 @@ def prepare_table(
     Raises InvalidChallenge with every problem.
     """
     records = table.records()
-    header = [composed(name) for name in next(records)[1]]
+    _, header = next(records)
+    header = bare_names(header)
     names = tuple(id_columns or header[:1])
-    plan = _plan(header, tasks, names, split_required=split_required)
-    if len(names) == 1 and not any(task.custom for task in tasks):
+    plan = plan_columns(header, tasks, names, split_required=split_required)
+    if len(names) == 1 and not plan.problems and not any(task.custom for task in tasks):
         try:
             return _prepare_columnar(table, header, plan, tasks, names)
         except (NotColumnar, DuplicateId):
             pass  # the exact reading below accepts it, or reports the reason
     return prepare(header, records, tasks, id_columns=names, split_required=split_required)
+
+
+def form_problems(table: Table, id_columns: Sequence[str] | None, *, first: bool = True) -> list[Problem]:
+    """Return the problems of a solution whose metric is not known.
+
+    With its header, ids, usages and the number of values in each line. Without `id_columns` the first column
+    has the ids, or unless `first` none is known.
+    """
+    records = table.records()
+    _, header = next(records)
+    header = bare_names(header)
+    plan = plan_columns(header, (), id_columns or (header[:1] if first else ()), split_required=True)
+    rows = Records(header, plan, keep_rows=False)
+    if plan.readable:
+        rows.read(records)
+    return at_most_five([*plan.problems, *rows.problems])
 
 
 def prepare(
@@ -86,44 +86,30 @@ def prepare(
 ) -> Solution:
     """Type and check a solution from its records.
 
-    Raises InvalidChallenge with every problem. `records` yields (line, fields). `split_required=False` allows
-    a solution without the column Usage, whose rows are all public, and a split without rows.
+    Raises InvalidChallenge with every problem: of the header, the rows and the cells together. `records`
+    yields (line, fields). `split_required=False` allows a solution without the column Usage, whose rows are
+    all public, and a split without rows.
     """
-    header = [composed(name) for name in header]
+    header = bare_names(header)
     names = tuple(id_columns or header[:1])
-    plan = _plan(header, tasks, names, split_required=split_required)
-    rows = _Records(header, names, plan)
-    rows.read(records)
-    if rows.problems:
-        raise InvalidChallenge(at_most_five(rows.problems))
+    plan = plan_columns(header, tasks, names, split_required=split_required)
+    rows = Records(header, plan, keep_rows=any(task.custom for task in tasks))
+    if plan.readable:
+        rows.read(records)
+    problems = [*plan.problems, *rows.problems]
     usage = np.array([USAGES.index(usage) for usage in rows.usages], dtype=np.uint8)
-    problems = split_problems(usage, split_required=split_required)
-
+    if not problems:
+        problems.extend(split_problems(usage, split_required=split_required))
     vocabulary = Vocabulary()
-    columns: dict[_Wanted, Column] = {}
+    columns: dict[Wanted, Column] = {}
     for wanted, texts in rows.texts.items():
         place = rows.header.index(wanted.name)
         problems.extend(unicode_problems(wanted.name, place, wanted.cells, texts, rows.lines, rows.forms))
-        builder = ColumnBuilder(wanted.cells, len(rows.ids), vocabulary)
-        for row, text in enumerate(texts):
-            if text is not None:
-                builder.put(row, text)
-        columns[wanted] = builder.column()
-        for code, fault in builder.faults.items():
-            line, key = rows.lines[fault.row], show_id(rows.ids[fault.row])
-            words = describe_fault(code, fault, wanted.cells)
-            message = f"Column {show(wanted.name)}, line {line} (id {key}): {words}"
-            problems.append(
-                solution_problem(
-                    code,
-                    message,
-                    line=line,
-                    id=key,
-                    column=show(wanted.name),
-                    value=show(fault.text),
-                    count=fault.count,
-                )
-            )
+        column, faults = read_cells(wanted, texts, rows, vocabulary)
+        columns[wanted] = column
+        problems.extend(faults)
+    if plan.problems or rows.problems:
+        raise InvalidChallenge(at_most_five(problems))
     frame = _frame(header, rows) if any(task.custom for task in tasks) else {}
     tasks = [_with_numeric_columns(task, frame, usage != IGNORED) for task in tasks]
     return _assemble(
@@ -142,7 +128,7 @@ def prepare(
 
 
 def _prepare_columnar(
-    table: Table, header: Sequence[str], plan: _Plan, tasks: Sequence[Task], names: tuple[str, ...]
+    table: Table, header: Sequence[str], plan: Plan, tasks: Sequence[Task], names: tuple[str, ...]
 ) -> Solution:
     """Prepare the table by columns; NotColumnar for unusual files."""
     named = {wanted.name for wanted in plan.wanted}
@@ -150,15 +136,17 @@ def _prepare_columnar(
         raise NotColumnar("a column is read in two ways, or there is no Usage")
     vocabulary, usage_names = Vocabulary(), Vocabulary(USAGES)
     wanted = {w.name: w.cells for w in plan.wanted} | {USAGE_COLUMN: Cells("label")}
-    vocabularies = dict.fromkeys(wanted, vocabulary) | {USAGE_COLUMN: usage_names}
+    words = {w.name: Vocabulary() for w in plan.wanted if w.values}
+    vocabularies = dict.fromkeys(wanted, vocabulary) | words | {USAGE_COLUMN: usage_names}
     try:
         blocks = list(
             read_columnar(table, header, wanted, vocabularies, id_column=names[0], numeric_ids=True)
         )
         ids = IdIndex.build(np.concatenate([block.ids for block in blocks]) if blocks else [])
     except NotColumnar:
-        vocabulary = Vocabulary()
-        vocabularies = dict.fromkeys(wanted, vocabulary) | {USAGE_COLUMN: usage_names}
+        vocabulary, usage_names = Vocabulary(), Vocabulary(USAGES)
+        words = {w.name: Vocabulary() for w in plan.wanted if w.values}
+        vocabularies = dict.fromkeys(wanted, vocabulary) | words | {USAGE_COLUMN: usage_names}
         blocks = list(
             read_columnar(table, header, wanted, vocabularies, id_column=names[0], numeric_ids=False)
         )
@@ -169,9 +157,16 @@ def _prepare_columnar(
     usages = merged.pop(USAGE_COLUMN)
     assert isinstance(usages, Labels)
     usage = usages.codes.astype(np.uint8)
-    columns = {
-        w: merged[w.name] if w.known else _blank(merged[w.name], usage == IGNORED) for w in plan.wanted
-    }
+    columns = {}
+    for w in plan.wanted:
+        column = merged[w.name] if w.known else _blank(merged[w.name], usage == IGNORED)
+        if w.values:
+            assert isinstance(column, Labels)
+            try:
+                column = numbered(column, vocabularies[w.name], w)
+            except NumberedWords:
+                raise NotColumnar("a word that stands for no number") from None
+        columns[w] = column
     try:
         return _assemble(
             names,
@@ -190,188 +185,13 @@ def _prepare_columnar(
         raise NotColumnar("blank lines are not counted here, so the lines to name are not known") from None
 
 
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    """The columns of a solution to read, by part."""
-
-    wanted: tuple[_Wanted, ...]
-    parts: tuple[tuple[_PartColumns, ...], ...]
-    usage: str | None
-
-
-def _plan(header: Sequence[str], tasks: Sequence[Task], ids: Sequence[str], *, split_required: bool) -> _Plan:
-    problems = [
-        solution_problem("DUPLICATE_COLUMN", f"Line 1: column {show(name)} appears twice.", line=1)
-        for name, times in Counter(header).items()
-        if times > 1
-    ]
-    listed = show(", ".join(header))
-    for name in ids:
-        if name not in header:
-            message = f"The id column {show(name)} is missing; the columns are {listed}."
-            problems.append(solution_problem("MISSING_COLUMN", message, line=1, column=show(name)))
-    if USAGE_COLUMN in ids:
-        message = f"{USAGE_COLUMN} cannot be the id; state submission: {{id: ...}} or put the id first."
-        problems.append(solution_problem("MISSING_COLUMN", message, line=1, column=USAGE_COLUMN))
-    for name in sorted({name for task in tasks for name in task.columns} & set(ids)):
-        message = f"The column {show(name)} is the id, and submission.columns names it too."
-        problems.append(solution_problem("DUPLICATE_COLUMN", message, line=1, column=show(name)))
-    if split_required and USAGE_COLUMN not in header:
-        message = f"The column {USAGE_COLUMN} is missing; it says of each row Public, Private or Ignored."
-        problems.append(solution_problem("MISSING_COLUMN", message, line=1, column=USAGE_COLUMN))
-    wanted: dict[_Wanted, None] = {}
-    found = []
-    for task in tasks:
-        parts = []
-        for part in task.parts:
-            own = _part_columns(header, part, tuple(ids), problems)
-            parts.append(own)
-            truth = Cells("label") if own.one_label else part.truth_cells
-            known = part.metric.faults_need_truth
-            wanted.update(dict.fromkeys(_Wanted(name, truth, known) for name in own.truth))
-            for role, name in own.sides.items():
-                what = part.metric.side_roles.get(role)
-                if what is None:
-                    wanted[_Wanted(name, _WEIGHT if role == "weight" else _GROUP)] = None
-                else:
-                    wanted[_Wanted(name, what.cells, True)] = None
-        found.append(tuple(parts))
-    if problems:
-        raise InvalidChallenge(at_most_five(problems))
-    usage = USAGE_COLUMN if USAGE_COLUMN in header else None
-    return _Plan(tuple(wanted), tuple(found), usage)
-
-
-def _part_columns(
-    header: Sequence[str], part: Part, ids: tuple[str, ...], problems: list[Problem]
-) -> _PartColumns:
-    metric, modifiers = part.metric, part.modifiers
-    stated_sides = {"weight": modifiers.weight, "group_by": modifiers.group_by}
-    sides = {role: name for role, name in stated_sides.items() if name is not None}
-    for role, what in metric.side_roles.items():
-        name = getattr(part.parameters, role)
-        if name in header or not what.optional:
-            sides[role] = name
-
-    stated = modifiers.truth
-    others = [name for name in header if name not in (*ids, USAGE_COLUMN, *sides.values())]
-    one_label = False
-    if stated is not None:
-        truth = [stated] if isinstance(stated, str) else list(stated)
-        one_label = part.layout == "classes" and len(truth) == 1
-    elif metric.truth_roles:
-        truth = [getattr(part.parameters, role) for role in metric.truth_roles]
-    elif metric.n_truth == 1 and len(part.columns) > 1:
-        named = [name for name in part.columns if name in header]
-        truth = named[:1] or (others if len(others) == 1 else [part.columns[0]])
-    else:
-        truth = list(part.columns)
-        if part.layout == "classes" and not set(truth) & set(header) and len(others) == 1:
-            truth, one_label = others, True
-    n_truth = 1 if one_label else metric.n_truth or len(part.columns)
-    if len(truth) != n_truth:
-        message = (
-            f"{metric.name} needs {n_truth} truth columns, {len(truth)} are named: {show(', '.join(truth))}."
-        )
-        problems.append(solution_problem("MISSING_COLUMN", message, line=1))
-    for name in [*truth, *sides.values()]:
-        if name == USAGE_COLUMN:
-            message = f"{metric.name} cannot use {USAGE_COLUMN}, which says what a row is for."
-            problems.append(solution_problem("MISSING_COLUMN", message, line=1, column=USAGE_COLUMN))
-        elif name not in header:
-            message = f"The target column {show(name)} is missing; the columns are {show(', '.join(header))}."
-            if name in sides.values():
-                message = f"The column {show(name)}, which {metric.name} asks for, is missing."
-            elif part.layout == "classes":
-                message += " Give one 0/1 column per class, or a single column with the class of each row."
-            problems.append(solution_problem("MISSING_COLUMN", message, line=1, column=show(name)))
-    return _PartColumns(tuple(truth), one_label, sides)
-
-
-class _Records:
-    """The texts of a solution by column, None in ignored rows."""
-
-    def __init__(self, header: Sequence[str], id_columns: Sequence[str], plan: _Plan) -> None:
-        self.header = list(header)
-        self.ids: list[str] = []
-        self.lines: list[int] = []
-        self.usages: list[str] = []
-        self.texts: dict[_Wanted, list[str | None]] = {wanted: [] for wanted in plan.wanted}
-        self.rows: list[Sequence[str]] = []
-        """Whole records, for an organiser's own metric."""
-        self.keep_rows = not plan.wanted
-        self.problems: list[Problem] = []
-        self.forms = Forms()
-        self._id_positions = [self.header.index(name) for name in id_columns]
-        self._usage = None if plan.usage is None else self.header.index(plan.usage)
-
-    def read(self, records: Iterable[tuple[int, Sequence[str]]]) -> None:
-        index: dict[str, int] = {}
-        targets = [
-            (texts, self.header.index(wanted.name), wanted.known) for wanted, texts in self.texts.items()
-        ]
-        for line, fields in self.forms.of(records, keep=True):
-            if is_blank(fields):
-                continue
-            if len(fields) != len(self.header):
-                message = f"Line {line} has {len(fields)} values, expected {len(self.header)}."
-                self.problems.append(solution_problem("FIELD_COUNT", message, line=line))
-                continue
-            key = self._key(line, fields)
-            usage = "Public" if self._usage is None else fields[self._usage].strip(SPACES)
-            if key in index:
-                first = self.lines[index[key]]
-                message = f"Id {show_id(key)} appears twice (lines {first} and {line})."
-                if any(
-                    (at, place) in self.forms.decomposed
-                    for at in (first, line)
-                    for place in self._id_positions
-                ):
-                    message += " The two differ in their Unicode form only and would be one id (NFC)."
-                self.problems.append(solution_problem("DUPLICATE_IDS", message, line=line, id=show_id(key)))
-                continue
-            if usage not in USAGES:
-                message = (
-                    f'Line {line}: {USAGE_COLUMN} is "{show(usage)}"; allowed are Public, Private, Ignored.'
-                )
-                self.problems.append(
-                    solution_problem("BAD_USAGE", message, line=line, column=USAGE_COLUMN, value=show(usage))
-                )
-            index[key] = len(self.ids)
-            self.ids.append(key)
-            self.lines.append(line)
-            self.usages.append(usage)
-            for column, position, known in targets:
-                kept = usage != "Ignored" or (known and fields[position].strip(SPACES))
-                column.append(fields[position] if kept else None)
-            if self.keep_rows:
-                self.rows.append(fields)
-        if not self.ids and not self.problems:
-            self.problems.append(solution_problem("NO_ROWS", "The solution has a header but no rows."))
-
-    def _key(self, line: int, fields: Sequence[str]) -> str:
-        keys = [fields[position] for position in self._id_positions]
-        for key, position in zip(keys, self._id_positions, strict=True):
-            if not key or key != key.strip(SPACES) or ID_JOINT in key:
-                words = (
-                    "is empty"
-                    if not key.strip(SPACES)
-                    else "has spaces or a control character around or in it"
-                )
-                name = show(self.header[position])
-                self.problems.append(
-                    solution_problem("BAD_ID", f"Line {line}: the id {words}.", line=line, column=name)
-                )
-        return keys[0] if len(keys) == 1 else ID_JOINT.join(keys)
-
-
 def _assemble(
     id_columns: tuple[str, ...],
     ids: IdIndex,
     usage: NDArray[np.uint8],
     tasks: Sequence[Task],
-    plan: _Plan,
-    columns: Mapping[_Wanted, Column],
+    plan: Plan,
+    columns: Mapping[Wanted, Column],
     vocabulary: Vocabulary,
     problems: list[Problem],
     *,
@@ -384,18 +204,17 @@ def _assemble(
     for task, places in zip(tasks, plan.parts, strict=True):
         found = []
         for part, place in zip(task.parts, places, strict=True):
-            cells = Cells("label") if place.one_label else part.truth_cells
-            known = part.metric.faults_need_truth
-            truth = tuple(columns[_Wanted(name, cells, known)] for name in place.truth)
-            if part.layout == "classes" and not problems:
-                truth = _true_class(part, place, truth, scored, vocabulary, where, problems)
+            truth = tuple(columns[truth_wanted(part, place, name)] for name in place.truth)
+            if (place.one_label or part.layout == "classes") and not problems:
+                (classes,) = _true_class(part, place, truth, scored, vocabulary, where, problems)
+                truth = (classes,) if part.layout == "classes" else _one_against_rest(classes, part)
             sides: dict[str, Column | None] = {
-                role: columns[_Wanted(place.sides[role], what.cells, True)] if role in place.sides else None
+                role: columns[Wanted(place.sides[role], what.cells, True)] if role in place.sides else None
                 for role, what in part.metric.side_roles.items()
             }
             weight, group = place.sides.get("weight"), place.sides.get("group_by")
-            weights = None if weight is None else np.asarray(columns[_Wanted(weight, _WEIGHT)])
-            groups = None if group is None else columns[_Wanted(group, _GROUP)]
+            weights = None if weight is None else np.asarray(columns[Wanted(weight, WEIGHT)])
+            groups = None if group is None else columns[Wanted(group, GROUP)]
             assert groups is None or isinstance(groups, Labels)
             found.append(Given(truth, sides, weights, groups, _class_codes(truth, scored)))
         given.append(tuple(found))
@@ -415,16 +234,16 @@ def _class_codes(truth: Sequence[Column], scored: Mask) -> CodeArray:
 
 def _true_class(
     part: Part,
-    place: _PartColumns,
+    place: PartColumns,
     truth: tuple[Column, ...],
     scored: Mask,
     vocabulary: Vocabulary,
     where: Callable[[int], tuple[int, str]],
     problems: list[Problem],
-) -> tuple[Column, ...]:
+) -> tuple[Labels]:
     """Return the prediction column of each row's true class.
 
-    -1 in ignored rows.
+    -1 in ignored rows, and where the class is unknown.
     """
     if place.one_label:
         (labels,) = truth
@@ -453,6 +272,8 @@ def _true_class(
         return (Labels(found),)
     flags = np.column_stack([np.asarray(column, dtype=np.float64) for column in truth])
     sums = np.sum(flags, axis=1)
+    if part.modifiers.truth_missing == "skip":
+        scored = scored & ~np.isnan(sums)
     wrong = np.flatnonzero(scored & (sums != 1.0))
     if len(wrong):
         line, key = where(int(wrong[0]))
@@ -462,7 +283,16 @@ def _true_class(
     return (Labels(found),)
 
 
-def _frame(header: Sequence[str], rows: _Records) -> dict[str, NDArray[np.object_]]:
+def _one_against_rest(classes: Labels, part: Part) -> tuple[Column, ...]:
+    """Return a 0/1 column for each predicted class, nan where the class is unknown."""
+    known = classes.codes >= 0
+    return tuple(
+        np.where(known, (classes.codes == code).astype(np.float64), np.nan)
+        for code in range(len(part.columns))
+    )
+
+
+def _frame(header: Sequence[str], rows: Records) -> dict[str, NDArray[np.object_]]:
     columns = zip(*rows.rows, strict=True)
     return {name: np.array(column, dtype=np.object_) for name, column in zip(header, columns, strict=True)}
 

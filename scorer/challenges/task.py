@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ValidationError
 
-from scorer.challenges.modifiers import TRANSFORMS, Modifiers, modifier_faults
+from scorer.challenges.modifiers import TRANSFORMS, Modifiers, modifier_faults, truth_faults
 from scorer.custom import CustomMetric
 from scorer.metrics import METRICS
 from scorer.metrics.registry import BadParameters, Layout, Metric, parameter_faults
@@ -47,6 +47,16 @@ class Part:
         return "columns" if layout == "classes" and len(self.columns) == 1 else layout
 
     @property
+    def columns_are_classes(self) -> bool:
+        """Whether the solution may name each row's class in one column."""
+        return self.layout == "classes" or one_against_rest(self.metric, self.parameters, len(self.columns))
+
+    @property
+    def leaves_out(self) -> bool:
+        """Whether cells, columns or groups may be left out of the score."""
+        return self.modifiers.truth_missing == "skip" or self.modifiers.undefined == "skip"
+
+    @property
     def greater_is_better(self) -> bool:
         return self.metric.greater_is_better != (self.modifiers.transform == "1-x")
 
@@ -61,7 +71,11 @@ class Part:
     @property
     def streams(self) -> bool:
         """Whether rows can be scored in pieces."""
-        return self.metric.decomposable and self.modifiers.group_by is None
+        return (
+            self.metric.decomposable
+            and self.modifiers.group_by is None
+            and self.modifiers.undefined == "refuse"
+        )
 
     @property
     def predicted_cells(self) -> Cells:
@@ -93,17 +107,22 @@ class Part:
             value = max(value, self.modifiers.floor)
         return TRANSFORMS[self.modifiers.transform](value) if self.modifiers.transform else value
 
-    def over_columns(self, values: Sequence[float]) -> float:
-        """Combine the columns' values."""
-        each = [self.transformed(value) for value in values]
-        if len(each) == 1:
-            return each[0]
-        weights = self.modifiers.column_weights
-        if weights is None:
-            return math.fsum(each) / len(each)
-        return math.fsum(w * v for w, v in zip(weights, each, strict=True)) / math.fsum(weights)
+    def over_columns(self, values: Sequence[float | None]) -> float | None:
+        """Combine the columns' values; None for what is left out."""
+        weights = self.modifiers.column_weights or [1.0] * len(values)
+        kept = [(w, self.transformed(v)) for w, v in zip(weights, values, strict=True) if v is not None]
+        if len(kept) == 1 == len(values):
+            return kept[0][1]
+        if self.modifiers.column_weights is None:
+            return math.fsum(v for _, v in kept) / len(kept) if kept else None
+        total = math.fsum(w for w, _ in kept)
+        return math.fsum(w * v for w, v in kept) / total if total > 0.0 else None
 
-    def over_groups(self, values: Sequence[float]) -> float:
+    def over_groups(self, groups: Sequence[float | None]) -> float:
+        """Combine the groups' values; nan if all are left out."""
+        values = [value for value in groups if value is not None]
+        if not values:
+            return math.nan
         mean = math.fsum(values) / len(values)
         if self.modifiers.group_aggregate == "mean":
             return mean
@@ -282,6 +301,12 @@ def find_metric(name: str, given: Mapping[str, Any]) -> tuple[Metric, dict[str, 
     raise ValueError(f'there is no metric "{name}"; {hint} {", ".join(sorted(METRICS))}')
 
 
+def one_against_rest(metric: Metric, parameters: BaseModel, n_columns: int) -> bool:
+    """Whether each column asks of its own class yes or no, so that a row's class answers all of them."""
+    apart = metric.layout(parameters) == "columns" and metric.n_truth is None and n_columns > 1
+    return apart and metric.truth_cells(parameters).kind == "flag"
+
+
 def read_part(
     metric: Metric,
     given: Mapping[str, Any],
@@ -315,6 +340,7 @@ def read_part(
         if for_challenge and getattr(parameters, name) is None
     )
     faults.extend(modifier_faults(metric, modifiers))
+    faults.extend(truth_faults(metric, parameters, modifiers))
     scored = tuple(columns or ())
     if columns is not None:
         targets = modifiers.targets or []

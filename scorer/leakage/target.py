@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 from scorer.challenges.challenge import Challenge
-from scorer.challenges.solution import truth_as_predictions
+from scorer.challenges.solution import known_cells, truth_as_predictions
 from scorer.leakage.frame import MISSING, Feature, Mask, Rows
 from scorer.reading.cells import canonical_label
 from scorer.reading.columns import FloatArray, Labels
@@ -58,7 +58,7 @@ def hidden_targets_of(challenge: Challenge) -> tuple[Target, ...]:
     columns = truth_as_predictions(solution) if solution.task.custom is None else None
     if columns is None:
         return ()
-    scored = solution.scored
+    known = known_cells(solution)
     arrays = {
         name: column
         for name, column in columns.items()
@@ -67,10 +67,12 @@ def hidden_targets_of(challenge: Challenge) -> tuple[Target, ...]:
     if len(arrays) == len(columns) > 1:
         matrix = np.column_stack(list(arrays.values()))
         if np.isin(matrix, (0.0, 1.0)).all() and (matrix.sum(axis=1) == 1).all():
+            scored = np.logical_and.reduce(list(known.values()))
             values = np.where(scored, matrix.argmax(axis=1).astype(np.float64), np.nan)
             return (Target("class", "class" if len(arrays) > 2 else "binary", values, tuple(arrays)),)
     found = []
     for name, column in list(columns.items())[:5]:
+        scored = known[name]
         if isinstance(column, Labels):
             codes = np.where(scored, column.codes, -1)
             used, dense = np.unique(codes[scored], return_inverse=True)

@@ -41,11 +41,14 @@ class _Boxes:
         return (c[:, 2] < c[:, 0]) | (c[:, 3] < c[:, 1])
 
     @classmethod
-    def read(cls, texts: TextArray, box_format: str, labels: Vocabulary, *, n_values: int) -> _Boxes:
-        """Read boxes of `n_values` values from the images' cells.
+    def read(
+        cls, texts: TextArray, box_format: str, labels: Vocabulary, *, confident: bool, labelled: bool
+    ) -> _Boxes:
+        """Read boxes from the images' cells.
 
-        A box is its label, of 6 values the confidence, and four numbers.
+        A box is its label, unless they have none, its confidence, if `confident`, and four numbers.
         """
+        n_values = 4 + labelled + confident
         values: list[str] = []
         n_boxes = []
         for text in texts:
@@ -53,15 +56,15 @@ class _Boxes:
             values += parts
             n_boxes.append(len(parts) // n_values)
         table = np.array(values, dtype=np.object_).reshape(-1, n_values)
-        codes = [labels.code(canonical_label(name)) for name in table[:, 0]]
-        numbers = table[:, 1:].astype(np.float64)
+        codes = [labels.code(canonical_label(name) if labelled else "") for name in table[:, 0]]
+        numbers = table[:, int(labelled) :].astype(np.float64)
         corners = numbers[:, -4:]
         if box_format == "xywh":
             corners = np.hstack((corners[:, :2], corners[:, :2] + corners[:, 2:]))
         return cls(
             np.repeat(np.arange(len(texts)), n_boxes),
             np.array(codes, dtype=np.int32),
-            numbers[:, 0] if n_values == 6 else np.ones(len(numbers)),
+            numbers[:, 0] if confident else np.ones(len(numbers)),
             corners,
         )
 
@@ -74,13 +77,17 @@ _WHAT_CORNERS_ARE = {
 
 
 def _box_faults(predicted: TextArray, parameters: Any, **_: Any) -> list[RowFault]:
-    boxes = _Boxes.read(predicted, parameters.box_format, Vocabulary(), n_values=6)
+    boxes = _Boxes.read(
+        predicted, parameters.box_format, Vocabulary(), confident=True, labelled=parameters.labelled
+    )
     words = _WHAT_CORNERS_ARE[parameters.box_format]
     return [RowFault("NOT_A_BOX", int(image), words) for image in np.unique(boxes.images[boxes.inverted])]
 
 
 def _no_true_boxes(truth: TextArray, parameters: Any) -> str | None:
-    boxes = _Boxes.read(truth, parameters.box_format, Vocabulary(), n_values=5)
+    boxes = _Boxes.read(
+        truth, parameters.box_format, Vocabulary(), confident=False, labelled=parameters.labelled
+    )
     if not len(boxes):
         return "no image has a true box"
     if np.any(boxes.inverted):
@@ -94,21 +101,23 @@ def _no_true_boxes(truth: TextArray, parameters: Any) -> str | None:
     greater_is_better=True,
     bounds=(0.0, 1.0),
     kind="boxes",
-    cells=Cells("text", grammar="boxes"),
-    truth=Cells("text", grammar="true_boxes"),
+    cells=lambda parameters: Cells("text", grammar="boxes" if parameters.labelled else "bare_boxes"),
+    truth=lambda parameters: Cells(
+        "text", grammar="true_boxes" if parameters.labelled else "bare_true_boxes"
+    ),
     row_faults=_box_faults,
     undefined=_no_true_boxes,
     attainable=False,
     convention="""The solution's cells hold "label x y x y" and the submission's "label confidence x y x y",
-    over and over. Per class the area under precision over recall of the detections of all images, then the
-    mean over the classes that have true boxes, then over the thresholds. In each image the most confident
-    detection chooses first, equals in the order of the cell; it is right if it overlaps a free true box by
-    the threshold or more, and each true box is found once. voc2010 takes the whole area and voc2007 the
-    mean precision at 11 recalls, and a detection may only choose the true box it overlaps most (VOC
-    devkit); coco takes the mean at 101 recalls, and a detection may choose any free one (pycocotools,
-    without crowds and, unless max_detections says so, without a limit of 100). Detections of equal
-    confidence enter the curve together, so the order of rows cannot matter. Areas are continuous: the VOC
-    devkit's one pixel more per side is not added.""",
+    over and over; with labelled: false neither has the label, and all boxes are of one class. Per class the
+    area under precision over recall of the detections of all images, then the mean over the classes that have
+    true boxes, then over the thresholds. In each image the most confident detection chooses first, equals in
+    the order of the cell; it is right if it overlaps a free true box by the threshold or more, and each true
+    box is found once. voc2010 takes the whole area and voc2007 the mean precision at 11 recalls, and a
+    detection may only choose the true box it overlaps most (VOC devkit); coco takes the mean at 101 recalls,
+    and a detection may choose any free one (pycocotools, without crowds and, unless max_detections says so,
+    without a limit of 100). Detections of equal confidence enter the curve together, so the order of rows
+    cannot matter. Areas are continuous: the VOC devkit's one pixel more per side is not added.""",
 )
 def detection_mean_average_precision(
     truth: TextArray,
@@ -131,15 +140,18 @@ def detection_mean_average_precision(
         ),
         WHOLE,
     ] = None,
+    labelled: Annotated[
+        bool, Field(description="Whether each box begins with its label; if not, there is one class.")
+    ] = True,
 ) -> float:
     """Mean average precision of detected boxes.
 
     Higher is better, 1 is perfect.
     """
     labels = Vocabulary()
-    true = _Boxes.read(truth, box_format, labels, n_values=5)
+    true = _Boxes.read(truth, box_format, labels, confident=False, labelled=labelled)
     n_classes = len(labels)
-    found = _Boxes.read(predicted, box_format, labels, n_values=6)
+    found = _Boxes.read(predicted, box_format, labels, confident=True, labelled=labelled)
     if not n_classes:
         return 0.0 if len(found) else 1.0
     w = np.ones(len(truth)) if weights is None else weights

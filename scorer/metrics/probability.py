@@ -290,11 +290,14 @@ _Share = Annotated[float, Field(ge=0, le=1)]
     check=_wrong_bands,
     undefined=_one_class,
     needs_every_class=True,
-    convention="""Any finite number may be predicted, only the order counts; ties count one half (as
-    scikit-learn). A split with one class only is an error of the challenge. Several columns: mean of the
-    columns' areas (Kaggle's mean columnwise AUC). max_fpr: the area up to there, standardised so that
-    chance is 0.5 (McClish, as scikit-learn). tpr_thresholds: the area right of the curve between each two
-    true positive rates, weighted by tpr_weights and divided by the most there can be (Kaggle's ALASKA2,
+    convention="""Any finite number may be predicted, only the order counts; ties count one half (as scikit-
+    learn). A split with one class only is an error of the challenge. Several columns: mean of the columns'
+    areas (Kaggle's mean columnwise AUC). Where the columns are classes, and the solution has a 0/1 column for
+    each or one column with each row's class, this is the area of each class against the rest, averaged over
+    the classes (scikit-learn's multi_class="ovr" with average="macro"); rows need not sum to 1. undefined:
+    skip leaves out columns of one class (Kaggle's BirdCLEF). max_fpr: the area up to there, standardised so
+    that chance is 0.5 (McClish, as scikit-learn). tpr_thresholds: the area right of the curve between each
+    two true positive rates, weighted by tpr_weights and divided by the most there can be (Kaggle's ALASKA2,
     with the curve interpolated at the thresholds; its widely copied notebook drops the pieces there).""",
 )
 def roc_auc_score(
@@ -313,6 +316,11 @@ def roc_auc_score(
         list[Annotated[float, Field(ge=0, le=1e6)]] | None,
         Field(description="How much each band's area counts, such as [2, 1]."),
     ] = None,
+    multi_class: Annotated[
+        Literal["ovr"] | None,
+        # Columns are always scored each by itself, so this decides nothing.
+        Field(exclude=True, description="ovr: several columns are classes, each against the rest."),
+    ] = None,
 ) -> float:
     """Area under the ROC curve, the chance that a random 1 is ranked above a random 0.
 
@@ -320,6 +328,7 @@ def roc_auc_score(
 
     `truth` holds 0 and 1, both at least once; both arrays have shape (n_rows,).
     """
+    del multi_class
     if tpr_thresholds is not None and tpr_weights is not None:
         return _banded_area(truth, predicted, weights, tpr_thresholds, tpr_weights)
     if max_fpr is not None and max_fpr < 1.0:

@@ -285,6 +285,7 @@ def _pair_test(solution: Solution) -> str:
     if alone and part.metric.name in ("accuracy", "classification_error") and is_plain_mean(solution):
         return "McNemar"
     plain = given.weights is None and given.groups is None and part.modifiers.transform is None
+    plain = plain and not part.leaves_out
     stated = part.parameters.model_dump(exclude_none=True)
     if alone and part.metric.name == "roc_auc" and plain and not stated:
         positive = part_truth(part, given, np.flatnonzero(solution.private))[0] == 1.0

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scorer.challenges.challenge import Challenge
 from scorer.challenges.definition import TRAIN_FILE
 from scorer.challenges.size_limit import train_file_max_bytes
-from scorer.challenges.solution import Solution, part_predicted, part_truth
+from scorer.challenges.solution import Solution, known_truth, part_predicted, part_truth
 from scorer.folds import CannotScoreTrain, Folds, assign, train_solution
 from scorer.reading.columns import FloatArray, Labels, Vocabulary, take
 from scorer.reading.ids import IdIndex
@@ -236,6 +236,9 @@ def _picture(train: Solution, aligned: Aligned, rows: NDArray[np.intp]) -> dict[
     part, given = train.task.parts[0], train.given[0][0]
     if part.metric.truth_roles or part.metric.kind in ("labels", "text", "mask", "boxes"):
         return {"kind": "none"}
+    known = known_truth(part, given, rows)
+    if known is not None and part.modifiers.columns != "pooled":
+        rows = rows[known[0]]
     truth = part_truth(part, given, rows)[0]
     predicted = part_predicted(part, [take(aligned.columns[name], rows) for name in part.columns])[0]
     if part.layout == "classes":

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from scorer.challenges.challenge import Challenge
-from scorer.challenges.solution import truth_as_predictions
+from scorer.challenges.solution import known_cells, truth_as_predictions
 from scorer.overfitting import copies as copying
 from scorer.overfitting import probing, too_good
 from scorer.overfitting.views import NotComparable, is_hard, kind_of, sample_rows, standardised, view
@@ -209,7 +209,10 @@ class _Board:
                 "each."
             )
             return None
-        return too_good.exact_match(predicted, true, self.solution.public, self.solution.private)
+        known = known_cells(self.solution)[name]
+        return too_good.exact_match(
+            predicted, true, self.solution.public & known, self.solution.private & known
+        )
 
     # -- detectors --
 

@@ -129,15 +129,15 @@ def _number_fault(text: str) -> str | None:
     return None if NUMBER.fullmatch(text) and math.isfinite(float(text)) else "is not a finite number"
 
 
-def _box_fault(values: int, words: str) -> Callable[[str], str | None]:
-    """Return a check of boxes, each of a label and `values` - 1 numbers."""
+def _box_fault(values: int, words: str, *, labelled: bool = True) -> Callable[[str], str | None]:
+    """Return a check of boxes, each of `values` numbers, of which a label may be the first."""
 
     def fault(text: str) -> str | None:
         parts = text.split()
         if len(parts) % values:
             return f"has {len(parts)} values; every {words}"
         for at in range(0, len(parts), values):
-            for number in parts[at + 1 : at + values]:
+            for number in parts[at + labelled : at + values]:
                 if not NUMBER.fullmatch(number) or abs(float(number)) > LARGEST:
                     return f'has "{show(number)}" where a number is expected'
         return None
@@ -148,6 +148,11 @@ def _box_fault(values: int, words: str) -> Callable[[str], str | None]:
 _detection_fault = _box_fault(6, "detection takes 6: label, confidence, and four numbers of the box")
 _true_box_fault = _box_fault(5, "object takes 5: label and four numbers of the box")
 
+_bare_detection_fault = _box_fault(
+    5, "detection takes 5: confidence and four numbers of the box", labelled=False
+)
+_bare_box_fault = _box_fault(4, "object takes 4: the numbers of the box", labelled=False)
+
 _WHOLE = re.compile(r"[1-9]\d{0,14}", re.ASCII)
 
 GRAMMARS: Mapping[str, Grammar] = MappingProxyType(
@@ -156,6 +161,8 @@ GRAMMARS: Mapping[str, Grammar] = MappingProxyType(
         "number": Grammar("a number", _number_fault),
         "boxes": Grammar('detections "label confidence x y x y ...", empty for none', _detection_fault),
         "true_boxes": Grammar('objects "label x y x y ...", empty for none', _true_box_fault),
+        "bare_boxes": Grammar('detections "confidence x y x y ...", empty for none', _bare_detection_fault),
+        "bare_true_boxes": Grammar('objects "x y x y ...", empty for none', _bare_box_fault),
     }
 )
 

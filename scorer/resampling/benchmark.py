@@ -119,7 +119,8 @@ def _constants(train: Solution, statistic: str) -> dict[str, float | str] | None
             assert isinstance(labels, Labels)
             if statistic != "mean":
                 return None
-            shares = np.bincount(labels.codes, minlength=len(part.columns)) / len(labels)
+            codes = labels.codes[labels.codes >= 0]
+            shares = np.bincount(codes, minlength=len(part.columns)) / len(codes)
             found.update(zip(part.columns, shares.tolist(), strict=True))
             continue
         if len(given.truth) != len(part.columns):
@@ -128,14 +129,16 @@ def _constants(train: Solution, statistic: str) -> dict[str, float | str] | None
             if isinstance(column, Labels) and cells.kind == "label":
                 if statistic != "most frequent":
                     return None
-                found[name] = train.vocabulary.names[int(np.bincount(column.codes).argmax())]
+                codes = column.codes[column.codes >= 0]
+                found[name] = train.vocabulary.names[int(np.bincount(codes).argmax())]
             elif (
                 isinstance(column, np.ndarray)
                 and column.dtype != np.object_
                 and cells.kind in ("number", "integer", "flag")
             ):
+                numbers = np.asarray(column, dtype=np.float64)
                 found[name] = _middle(
-                    np.asarray(column, dtype=np.float64),
+                    numbers[~np.isnan(numbers)],
                     statistic,
                     low=cells.low,
                     high=cells.high,

@@ -100,8 +100,10 @@ def needs_blocks(solution: Solution) -> bool:
     Their influences are then found by leaving out one block of rows after another.
     """
     for part, given in zip(solution.task.parts, solution.given[0], strict=True):
+        if part.modifiers.undefined == "skip":
+            return True
         countable = part.metric.takes_weights and part.metric.kind == "label" and len(given.class_codes) <= 30
-        plain_area = part.metric.name == "roc_auc" and given.weights is None
+        plain_area = part.metric.name == "roc_auc" and given.weights is None and not part.leaves_out
         if not part.metric.decomposable and not countable and not plain_area and given.groups is None:
             return True
     return False
@@ -160,11 +162,13 @@ class _File:
 
 
 def _engine(file: _File, *, first_order: bool) -> _Engine:
+    # Which columns and groups are left out depends on the rows that are drawn.
+    fixed = file.part.modifiers.undefined == "refuse"
     if file.given.groups is not None:
-        return _Grouped.of(file) or _Repeated(file)
-    if file.part.metric.decomposable:
+        return (_Grouped.of(file) if fixed else None) or _Repeated(file)
+    if file.part.metric.decomposable and fixed:
         return _Summed.of(file)
-    cells = _Cells.of(file)
+    cells = _Cells.of(file) if fixed else None
     if first_order:
         area = _area(file)
         if area is not None:
@@ -215,7 +219,8 @@ class _Summed:
                     else math.nan
                     for finish, own in zip(self.finishes, by_column, strict=True)
                 ]
-                found[i] = self.part.over_columns(each)
+                value = self.part.over_columns(each)
+                found[i] = math.nan if value is None else value
         return found
 
 
@@ -369,7 +374,7 @@ def _area(file: _File) -> _Summed | None:
     plain = part.metric.name == "roc_auc" and not any(
         getattr(parameters, name, None) is not None for name in ("max_fpr", "tpr_thresholds")
     )
-    if not plain or given.weights is not None or part.modifiers.columns == "pooled":
+    if not plain or part.leaves_out or given.weights is not None or part.modifiers.columns == "pooled":
         return None
     pieces, finishes = [], []
     for truth, predicted in zip(part_truth(part, given, what.rows), file.columns, strict=True):

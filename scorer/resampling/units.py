@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scorer.challenges.solution import Solution, part_truth
+from scorer.challenges.solution import Solution
+from scorer.challenges.solution import why_undefined as why_undefined_part
 from scorer.metrics.registry import FINISHES
 from scorer.reading.columns import Column, FloatArray, Rows, Vocabulary, take
 from scorer.report import HeldoutError
@@ -146,7 +147,7 @@ def is_plain_mean(solution: Solution) -> bool:
     (part,), (given,) = task.parts, solution.given[0]
     plain = part.metric.finish is FINISHES["mean"] or part.metric.finish is FINISHES["sum"]
     linear = part.modifiers.transform in (None, "1-x", "2x-1") and part.modifiers.floor is None
-    return plain and linear and given.weights is None and given.groups is None
+    return plain and linear and not part.leaves_out and given.weights is None and given.groups is None
 
 
 def units(
@@ -219,18 +220,21 @@ def why_undefined(solution: Solution, rows: IntArray) -> str:
             own = rows[given.weights[rows] > 0.0]
             if not len(own):
                 return "the weights of these rows are all 0"
-        if part.metric.undefined is None or given.groups is not None:
+        if given.groups is not None:
             continue  # groups are drawn whole, and each was checked when the solution was read
-        for truth in part_truth(part, given, own):
-            why = part.metric.why_undefined(truth, part.parameters, solution.classes(given))
-            if why:
-                return why
+        reasons = why_undefined_part(part, given, own, solution.classes(given))
+        left = [why for why in reasons if why]
+        if left and (part.modifiers.undefined == "refuse" or len(left) == len(reasons)):
+            return left[0]
     return ""
 
 
 def _can_be_undefined(solution: Solution) -> bool:
     pairs = zip(solution.task.parts, solution.given[0], strict=True)
-    return any(part.metric.undefined is not None or given.weights is not None for part, given in pairs)
+    return any(
+        part.metric.undefined is not None or part.leaves_out or given.weights is not None
+        for part, given in pairs
+    )
 
 
 def _present(what: Units, drawn: NDArray[np.int32]) -> IntArray:

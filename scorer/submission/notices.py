@@ -38,7 +38,7 @@ class Notices:
             if self._hard and self._cells[name].kind in NUMERIC_KINDS and isinstance(column, np.ndarray):
                 self._hard = bool(((column == 0.0) | (column == 1.0)).all())
         for part in self._parts:
-            if part.layout == "classes":
+            if part.layout == "classes" and part.metric.kind == "probability":
                 sums = np.sum(part_predicted(part, [columns[name] for name in part.columns])[0], axis=1)
                 self._n_off += int(np.sum(np.abs(sums - 1.0) > 1e-3))
 

@@ -194,7 +194,6 @@ def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
         (("key", "target", "Usage"), (IDS, TRUTH, USAGE), "MISSING_COLUMN", 1),
         (("id", "target", "target", "Usage"), (IDS, TRUTH, TRUTH, USAGE), "DUPLICATE_COLUMN", 1),
         (("id", "target", "Usage"), (["1", *IDS[:-1]], TRUTH, USAGE), "DUPLICATE_IDS", 3),
-        (("id", "target", "Usage"), ([" 1", *IDS[1:]], TRUTH, USAGE), "BAD_ID", 2),
         (("id", "target", "Usage"), (["", *IDS[1:]], TRUTH, USAGE), "BAD_ID", 2),
         (("id", "target", "Usage"), (IDS, TRUTH, ["public", *USAGE[1:]]), "BAD_USAGE", 2),
         (("id", "target", "Usage"), (IDS, TRUTH, ["Public"] * 20), "EMPTY_SPLIT", None),

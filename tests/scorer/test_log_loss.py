@@ -19,7 +19,7 @@ decimals = st.integers(0, 15).flatmap(
 tiny = st.floats(0, 1) | st.sampled_from([0.0, 1.0, 0.5, 1e-15, 1e-16, 1e-300, 1 - 1e-16, 0.1, 0.35])
 
 
-def loss(truth: list[int], predicted: list[str], **options: object) -> float:
+def loss(truth: list[int], predicted: list[str], **options: float) -> float:
     ids = list(range(len(truth)))
     solution = pd.DataFrame({"id": ids, "y": truth})
     return scorer.measure("log_loss", solution, pd.DataFrame({"id": ids, "y": predicted}), **options)

@@ -494,7 +494,7 @@ def test_a_group_without_a_score_is_found_when_the_challenge_loads(write: Write)
     flags = np.where(np.arange(20) < 14, FLAGS, 1)
     (problem,) = refusal(write, "{name: roc_auc, group_by: g}", {"a": flags, "g": groups}, columns="a")
     assert problem.code == "METRIC_UNDEFINED"
-    assert "roc_auc on the Private rows, group 2, column a:" in problem.message
+    assert 'roc_auc on the Private rows, group "y", column a:' in problem.message
     assert challenge(write, "roc_auc", {"a": flags}, columns="a")
 
 

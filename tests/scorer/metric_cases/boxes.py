@@ -161,9 +161,34 @@ def case(params: dict[str, Any], score: Callable[[pd.DataFrame, pd.DataFrame], f
 
 COCO = tuple(percent / 100 for percent in range(50, 100, 5))
 
+
+def without_labels(frames: Frames) -> Frames:
+    def bare(text: str, n_values: int) -> str:
+        parts = text.split()
+        return " ".join(part for at, part in enumerate(parts) if at % n_values)
+
+    solution, submission = frames
+    return (
+        solution.assign(boxes=[bare(text, 5) for text in solution["boxes"]]),
+        submission.assign(boxes=[bare(text, 6) for text in submission["boxes"]]),
+    )
+
+
+def of_one_label(solution: pd.DataFrame, submission: pd.DataFrame) -> float:
+    def labelled(text: str, n_values: int) -> str:
+        parts = text.split()
+        return " ".join(" ".join(["x", *parts[at : at + n_values]]) for at in range(0, len(parts), n_values))
+
+    return reference()(
+        solution.assign(boxes=[labelled(text, 4) for text in solution["boxes"]]),
+        submission.assign(boxes=[labelled(text, 5) for text in submission["boxes"]]),
+    )
+
+
 CASES: dict[str, list[MetricCase]] = {
     "detection_map": [
         case({}, reference()),
+        MetricCase(images().map(without_labels), {"labelled": False}, of_one_label),
         case({"interpolation": "voc2007", "iou": 0.6}, reference("voc2007", (0.6,))),
         case({"interpolation": "coco", "iou": "0.5:0.05:0.95"}, reference("coco", COCO)),
         case(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -216,6 +217,39 @@ def averaged(name: str, function: Callable[..., Any], **options: Any) -> list[Me
     ]
 
 
+@st.composite
+def class_scores(draw: st.DrawFn) -> Frames:
+    """Rows of a class out of three, each class at least once, with scores that may be tied."""
+    drawn = st.integers(-2, 2).map(float) | st.floats(-1e300, 1e300)
+    rows = draw(st.lists(st.tuples(st.sampled_from("abc"), drawn, drawn, drawn), min_size=1, max_size=20))
+    rows += [(name, draw(drawn), draw(drawn), draw(drawn)) for name in "abc"]
+    ids = [f"r{i}" for i in range(len(rows))]
+    scores = {name: [row[at] for row in rows] for at, name in enumerate("abc", start=1)}
+    return pd.DataFrame({"id": ids, "class": [row[0] for row in rows]}), pd.DataFrame({"id": ids, **scores})
+
+
+def one_hot(solution: pd.DataFrame, submission: pd.DataFrame) -> pd.DataFrame:
+    return submission.assign(**{name: (solution["class"] == name).astype(float) for name in "abc"})
+
+
+def among_highest(k: int) -> Reference:
+    """Return the mean chance of the true class to be among the first k, over all orders of tied classes."""
+
+    def reference(solution: pd.DataFrame, submission: pd.DataFrame) -> float:
+        hits = []
+        for row, true in enumerate(solution["class"]):
+            scores = {name: submission[name].iloc[row] for name in "abc"}
+            orders = [
+                order
+                for order in itertools.permutations("abc")
+                if all(scores[a] >= scores[b] for a, b in itertools.pairwise(order))
+            ]
+            hits.append(sum(true in order[:k] for order in orders) / len(orders))
+        return sum(hits) / len(hits)
+
+    return reference
+
+
 CASES: dict[str, list[MetricCase]] = {
     "accuracy": [
         MetricCase(one_label, {}, of_columns(sklearn.metrics.accuracy_score)),
@@ -238,6 +272,8 @@ CASES: dict[str, list[MetricCase]] = {
     "top_k_accuracy": [
         MetricCase(frames(labels, more_tokens), {"k": 2}, within_first(2)),
         MetricCase(frames(labels, more_tokens), {}, within_first(5)),
+        MetricCase(class_scores(), {"k": 1, "predictions": "scores"}, among_highest(1), one_hot),
+        MetricCase(class_scores(), {"k": 2, "predictions": "scores"}, among_highest(2), one_hot),
     ],
     "balanced_accuracy": [
         MetricCase(one_label, {}, over_true_classes(sklearn.metrics.recall_score, average="macro")),

@@ -12,7 +12,8 @@ import sklearn.metrics
 from hypothesis import strategies as st
 
 from tests.scorer.metric_cases import Frames, MetricCase
-from tests.scorer.metric_cases.classification import Reference, bits, frames, of_columns
+from tests.scorer.metric_cases.classification import Reference, bits, class_scores, frames, of_columns
+from tests.scorer.metric_cases.classification import one_hot as best_of_classes
 
 CLASSES = ["dog", "10", "2"]
 
@@ -118,6 +119,12 @@ summed = frames(hot, shares, names=CLASSES)
 ranks: st.SearchStrategy[Frames] = frames(several_bits, several_scores, names=CLASSES, always=[(0, 1, 1)])
 BANDS: dict[str, Any] = {"tpr_thresholds": [0, 0.4, 1], "tpr_weights": [2, 1]}
 
+
+def each_class(solution: pd.DataFrame, submission: pd.DataFrame) -> float:
+    areas = [sklearn.metrics.roc_auc_score(solution["class"] == name, submission[name]) for name in "abc"]
+    return float(np.mean(areas))
+
+
 CASES: dict[str, list[MetricCase]] = {
     "log_loss": [
         MetricCase(frames(bits, inner), {}, of_columns(sklearn.metrics.log_loss, labels=[0, 1])),
@@ -178,6 +185,7 @@ CASES: dict[str, list[MetricCase]] = {
             {},
             each_column(sklearn.metrics.roc_auc_score),
         ),
+        MetricCase(class_scores(), {"multi_class": "ovr"}, each_class, best_of_classes),
     ],
     "average_precision": [MetricCase(scored, {}, of_columns(sklearn.metrics.average_precision_score))],
     "lrap": [MetricCase(ranks, {}, ranked(by_label=False))],

@@ -1,0 +1,64 @@
+"""Score with an organiser's own metric."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from scorer.challenges.solution import Solution
+from scorer.custom import CustomMetric, ParticipantRefusal, holds_labels, numbers, typed
+from scorer.reading.columns import Column
+from scorer.reading.ids import canonical_numbers
+from scorer.report import InvalidSubmission, Problem
+
+
+def custom_values(
+    solution: Solution, metric: CustomMetric, texts: Mapping[str, Sequence[str]], *, allow_weak: bool = False
+) -> dict[str, float]:
+    """Return an own metric's values on both splits.
+
+    `texts` are the submission's columns as texts.
+    """
+    (id_column,) = solution.id_columns
+    complete, scored = solution.task.complete, solution.scored
+    # Ignored rows decide nothing, not even whether a column is one of numbers.
+    true_texts = {name: column[scored].tolist() for name, column in solution.frame.items()}
+    truth = {name: typed(column) for name, column in true_texts.items()}
+    predicted = {}
+    for name in solution.task.columns:
+        column = texts[name] if complete else np.array(texts[name], dtype=np.object_)[scored].tolist()
+        if holds_labels(true_texts.get(name, ())):
+            predicted[name] = np.array(column, dtype=np.object_)
+        else:
+            predicted[name] = numbers(column) if name in solution.task.numeric else typed(column)
+    # Ids of two types cannot be matched, and one text among a participant's ids makes all of them texts.
+    ids = texts[id_column] if complete else true_texts[id_column]
+    numeric = solution.ids.numeric
+    if complete:
+        # The solution may repeat ids too, and its index then holds more than the ids themselves.
+        both = [*solution.frame[id_column].tolist(), *ids]
+        numeric = canonical_numbers(pa.array(both)) is not None
+    kind = np.int64 if numeric else np.object_
+    truth[id_column] = np.array(true_texts[id_column], dtype=np.object_).astype(kind)
+    predicted[id_column] = np.array(ids, dtype=np.object_).astype(kind)
+    # Kaggle's order of columns: that of the sample submission.
+    names = [id_column, *solution.task.columns]
+    try:
+        return metric.evaluate(
+            pd.DataFrame(truth),
+            pd.DataFrame({name: predicted[name] for name in names}),
+            id_column,
+            {"public": solution.public[scored], "private": solution.private[scored]},
+            complete=complete,
+            allow_weak=allow_weak,
+        )
+    except ParticipantRefusal as refusal:
+        raise InvalidSubmission([Problem("METRIC_REFUSED", refusal.text)]) from None
+
+
+def texts_of(columns: Mapping[str, Column]) -> dict[str, list[str]]:
+    """Return the columns that are texts, as an own metric gets them."""
+    return {name: column.tolist() for name, column in columns.items() if isinstance(column, np.ndarray)}
