@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import shlex
 import stat
 from collections.abc import Iterator
 from urllib.parse import parse_qs, urlsplit
@@ -30,6 +31,23 @@ def refuse_unsafe(settings: Settings, *, listens: bool = False) -> None:
         problems += _plain_http(settings)
     if problems:
         raise Misconfigured("; ".join(problems), [Problem("UNSAFE_SETTING", p) for p in problems])
+
+
+def wide_modes(settings: Settings) -> list[str]:
+    """Return folders that other users of the machine may enter, each with the command that closes it.
+
+    New folders are made with mode 0700; one that existed before, or was copied, keeps its own.
+    """
+    folders = {folder.resolve() for folder in (settings.data_dir, settings.vault, settings.storage)}
+    # Access for the group is allowed: a volume that is mounted in a container belongs to one.
+    return [
+        f"{folder} has mode {mode:04o}, so every user of this machine may read what is readable in it: "
+        f"chmod o-rwx {shlex.quote(str(folder))}"
+        for folder in sorted(folders)
+        if folder.is_dir()
+        and (mode := stat.S_IMODE(folder.stat().st_mode)) & stat.S_IRWXO
+        and all(parent.stat().st_mode & stat.S_IXOTH for parent in folder.parents)
+    ]
 
 
 def is_loopback(host: str) -> bool:

@@ -165,6 +165,7 @@ def doctor_command(
             if no_scores
             else doctor.sample(session, seed=seed, share=1.0 if everything else doctor.SHARE_RECOMPUTED)
         )
+    checks.append(doctor.modes(installation.settings))
     checks.append(doctor.files(installation.storage, files))
     if not no_scores:
         checks.append(doctor.solutions(installation.vault, digests))

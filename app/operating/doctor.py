@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 from sqlalchemy import and_, func, literal, or_, select, union_all
 from sqlalchemy.orm import Session
 
-from app.base import heartbeats
+from app.base import heartbeats, startup_checks
+from app.base.config import Settings
 from app.base.errors import NotFound
 from app.base.models import (
     ChallengeVersion,
@@ -115,6 +116,16 @@ def files(storage: Storage, names: Iterable[str]) -> Check:
         wrong,
         f"{count} files read and hashed",
         "Restore it from a backup (`heldout restore`); scores that were computed from it stay as they are.",
+    )
+
+
+def modes(settings: Settings) -> Check:
+    """Check that no other user of the machine may enter the folders of this installation."""
+    return _check(
+        "Only this user may enter the folders",
+        startup_checks.wide_modes(settings),
+        "data, vault and storage",
+        "Run the commands named above.",
     )
 
 

@@ -151,6 +151,8 @@ class Supervisor:
         settings = self.settings
         startup_checks.refuse_unsafe(settings, listens=True)
         config.prepare_data_dir(settings)
+        for words in startup_checks.wide_modes(settings):
+            log.warning("%s", words)
         was_clean = self._take_lock()
         config.secret_key(settings)
         storage.open_(settings).remove_broken_uploads(older_than_seconds=24 * 3600)

@@ -70,7 +70,8 @@ def create_app(settings: Settings, *, database: Database | None = None) -> Flask
     app.request_class = uploads.StreamingRequest
     app.config.update(
         SECRET_KEY=config.secret_key(settings),
-        SESSION_COOKIE_NAME="heldout",
+        # A browser takes a cookie of this prefix only over TLS, for the whole host and from no subdomain.
+        SESSION_COOKIE_NAME="__Host-heldout" if settings.cookie_secure else "heldout",
         SESSION_COOKIE_HTTPONLY=True,
         SESSION_COOKIE_SAMESITE="Lax",
         SESSION_COOKIE_SECURE=settings.cookie_secure,

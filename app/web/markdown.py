@@ -38,6 +38,7 @@ def render(text: str) -> Markup:
         attributes=ATTRIBUTES,
         link_rel="nofollow noopener",
         url_schemes={"http", "https", "mailto"},
+        attribute_filter=_own_path_or_scheme,
     )
     # Blocks that scroll sideways must be reachable by keyboard. In cleaned HTML these strings are tags.
     html = html.replace("<pre>", '<pre tabindex="0">').replace("</table>", "</table></div>")
@@ -45,3 +46,14 @@ def render(text: str) -> Markup:
         "<table>", '<div class="scroll" tabindex="0" role="region" aria-label="Table"><table>'
     )
     return Markup(html)  # noqa: S704  (reduced to the allow-list just above)
+
+
+def _own_path_or_scheme(_tag: str, name: str, value: str) -> str | None:
+    """Drop an address that looks like a path of this site and leads to another.
+
+    Browsers read `//host` as another site, a backslash as a slash, and drop tabs and line ends.
+    """
+    if name != "href":
+        return value
+    read = "".join(c for c in value if c > " ").replace("\\", "/")
+    return None if read.startswith("//") else value

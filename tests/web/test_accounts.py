@@ -337,6 +337,10 @@ def test_the_cookie_is_httponly_samesite_and_secure(site: Site) -> None:
     assert "HttpOnly" in header
     assert "SameSite=Lax" in header
     assert "Secure" in header
+    # A browser refuses the prefix with a Domain or another path, and a subdomain cannot plant such a cookie.
+    assert header.startswith("__Host-heldout=")
+    assert "Path=/;" in f"{header};"
+    assert "Domain" not in header
 
 
 def without_organiser(site: Site) -> str:

@@ -25,7 +25,7 @@ from app.base.models import Competition, Phase, Team
 from app.competing import competitions, leaderboard, statuses, submissions, teams, upload_tickets
 from app.people import accounts
 from app.people.accounts import Viewer
-from app.web import downloads
+from app.web import downloads, formats
 from app.web.context import parts
 from app.web.kaggle import wire
 
@@ -322,7 +322,14 @@ def _board_csv(rows: Sequence[leaderboard.Row]) -> str:
     table.writerow(["Rank", "TeamId", "TeamName", "LastSubmissionDate", "Score", "SubmissionCount"])
     for row in rows:
         table.writerow(
-            [row.rank, row.team_id, row.team, wire.moment(row.last_at), wire.score(row.score), row.entries]
+            [
+                row.rank,
+                row.team_id,
+                formats.csv_cell(row.team),
+                wire.moment(row.last_at),
+                wire.score(row.score),
+                row.entries,
+            ]
         )
     return text.getvalue()
 

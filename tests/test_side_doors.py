@@ -1,0 +1,95 @@
+"""Attacks through what is handed on: links, cells of a CSV file, folders."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.base.config import Settings
+from app.base.startup_checks import wide_modes
+from app.operating import doctor
+from app.web import markdown
+from app.web.formats import csv_cell
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "//evil.example/x",
+        "///evil.example",
+        "/\\evil.example",
+        "\\\\evil.example",
+        "\\/evil.example",
+        "/%09/evil.example\t",
+        "&#47;&#47;evil.example",
+        "javascript:ran()",
+        "file:///etc/passwd",
+        "ftp://evil.example",
+        "tel:+1900",
+        "blob:https://evil.example/1",
+        "intent://evil.example#Intent;end",
+    ],
+)
+def test_a_link_of_a_description_never_leaves_the_site_unseen(address: str) -> None:
+    for text in (f"[x]({address})", f"[x](<{address}>)", f"[x][1]\n\n[1]: {address}", f"<{address}>"):
+        for href in re.findall(r'href="([^"]*)"', markdown.render(text)):
+            assert not re.match(r"[/\\]{2}|(?!https?:|mailto:)[a-z]+:", href), href
+
+
+@pytest.mark.parametrize(
+    "address", ["https://a.example/", "http://a.example", "/competitions", "#top", "a/b"]
+)
+def test_links_that_show_where_they_lead_remain(address: str) -> None:
+    assert f'href="{address}"' in markdown.render(f"[x]({address})")
+
+
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "\n", " =", "\uff1d", "\uff20"])
+def test_a_text_that_begins_like_a_formula_is_written_as_text(start: str) -> None:
+    assert csv_cell(f"{start}HYPERLINK(1)") == f"'{start}HYPERLINK(1)"
+
+
+@given(st.floats(allow_nan=False) | st.integers())
+def test_numbers_stay_numbers_in_a_csv_file(value: float) -> None:
+    assert csv_cell(value) == value
+    assert csv_cell(repr(value)) == repr(value)
+
+
+@given(st.text(max_size=20))
+def test_no_cell_begins_a_formula(text: str) -> None:
+    cell = str(csv_cell(text))
+    assert not re.match(r" *[=+@-]", cell) or float(cell) is not None
+    assert cell.removeprefix("'") == text.removeprefix("'")
+
+
+@pytest.fixture
+def shared() -> Iterator[Path]:
+    """A data folder that every user of the machine may enter."""
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder)
+
+
+def test_a_folder_that_others_may_enter_is_named_with_the_command(shared: Path) -> None:
+    settings = Settings(data_dir=shared)
+    (words,) = wide_modes(settings)
+    assert f"{shared} has mode 0755" in words
+    assert words.endswith(f"chmod o-rwx {shared}")
+    assert not doctor.modes(settings).is_ok
+    shared.chmod(0o750)
+    assert wide_modes(settings) == []
+    assert doctor.modes(settings).is_ok
+
+
+def test_a_folder_below_one_that_is_closed_is_not_named(shared: Path) -> None:
+    (shared / "data").mkdir(mode=0o755)
+    (shared / "data").chmod(0o755)
+    shared.chmod(0o700)
+    assert wide_modes(Settings(data_dir=shared / "data")) == []
