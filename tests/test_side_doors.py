@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import re
 import shutil
+import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
+from app.base import queue
 from app.base.config import Settings
 from app.base.startup_checks import wide_modes
-from app.operating import doctor
+from app.operating import doctor, serve
 from app.web import markdown
 from app.web.formats import csv_cell
 
@@ -93,3 +97,63 @@ def test_a_folder_below_one_that_is_closed_is_not_named(shared: Path) -> None:
     (shared / "data").chmod(0o755)
     shared.chmod(0o700)
     assert wide_modes(Settings(data_dir=shared / "data")) == []
+
+
+@pytest.fixture(scope="module")
+def queue_of_serve() -> Iterator[Settings]:
+    """The embedded Valkey, started as `heldout serve` does."""
+    folder = Path(tempfile.mkdtemp())
+    settings = Settings(data_dir=folder)
+    settings.run_dir.mkdir()
+    with subprocess.Popen(serve.valkey_command(settings)) as valkey:
+        client = queue.connect(settings.redis)
+        until = time.monotonic() + 30
+        while True:
+            try:
+                client.ping()
+                break
+            except RedisError:
+                assert time.monotonic() < until, "Valkey did not start"
+                time.sleep(0.05)
+        client.close()
+        yield settings
+        valkey.terminate()
+    assert valkey.returncode == 0
+    shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "SHUTDOWN NOSAVE",
+        "CONFIG SET dir /tmp",
+        "CONFIG GET *",
+        "DEBUG SLEEP 60",
+        "FLUSHALL",
+        "FLUSHDB",
+        "MODULE LOAD /x.so",
+        "REPLICAOF 192.0.2.1 6379",
+        "SLAVEOF 192.0.2.1 6379",
+        "SCRIPT FLUSH",
+        "EVAL return 0",
+        "FUNCTION FLUSH",
+        "ACL SETUSER default allcommands",
+        "PUBLISH rq:pubsub:worker shutdown",
+        "SUBSCRIBE rq:pubsub:worker",
+        "MONITOR",
+        "KEYS *",
+        "SAVE",
+        "SWAPDB 0 1",
+        "MIGRATE 192.0.2.1 6379 rq:x 0 1",
+        "CLIENT KILL TYPE normal",
+        "SET another:key 1",
+    ],
+)
+def test_a_client_of_the_embedded_queue_can_neither_stop_nor_change_it(
+    queue_of_serve: Settings, command: str
+) -> None:
+    client = queue.connect(queue_of_serve.redis)
+    with pytest.raises((NoPermissionError, ResponseError)):
+        client.execute_command(*command.split())
+    client.close()
+    assert queue.open_(queue_of_serve).send(7), "hints still work"

@@ -50,6 +50,17 @@ WEB_MEMORY = {"MALLOC_MMAP_THRESHOLD_": "1048576", "MALLOC_ARENA_MAX": "2"}
 log = logging.getLogger("heldout.serve")
 
 
+VALKEY_RIGHTS = (
+    "on", "nopass", "~rq:*", "resetchannels",
+    "+@all", "-@admin", "-@dangerous", "-@scripting", "-@pubsub", "+info",
+)  # fmt: skip
+"""Of every client of the embedded Valkey: the entries of the queue and INFO.
+
+No process of ours needs more, so none that is taken over can stop or reconfigure Valkey, load a module, empty
+it, or send commands to workers on RQ's channels.
+"""
+
+
 @dataclass
 class Child:
     """One supervised process and its restarts."""
@@ -353,6 +364,7 @@ def valkey_command(settings: Settings) -> list[str]:
     return [
         str(get_binary_path()),
         *(word for name, value in options.items() for word in (f"--{name}", value)),
+        *("--user", "default", *VALKEY_RIGHTS),
     ]
 
 
