@@ -11,6 +11,7 @@ import numpy as np
 from scorer.challenges.challenge import Challenge
 from scorer.challenges.solution import Solution, truth_as_predictions
 from scorer.challenges.task import Task
+from scorer.custom_values import custom_values
 from scorer.overfitting.views import logit
 from scorer.reading.columns import Column, Labels
 from scorer.release import modes
@@ -20,7 +21,6 @@ from scorer.report import InvalidSubmission, ScoringFailed
 from scorer.resampling.benchmark import Benchmark, benchmark
 from scorer.resampling.resampling import standard_error
 from scorer.resampling.units import Aligned, NotResampled, value
-from scorer.scoring import custom_values
 
 
 def benchmark_figures(challenge: Challenge, *, allow_weak_sandbox: bool = False) -> dict[str, Any]:
