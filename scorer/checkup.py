@@ -28,7 +28,7 @@ from scorer.reading.cells import Cells
 from scorer.reading.columns import Column, Labels, Lists, Vocabulary
 from scorer.release.benchmark_figures import benchmark_figures
 from scorer.report import Finding, InvalidSubmission, Notice, Problem, ScoringFailed
-from scorer.sandbox import levels, sandbox
+from scorer.sandbox import baselines, levels, sandbox
 from scorer.scoring import evaluate, score
 from scorer.submission.reader import align, read_complete, read_submission
 from scorer.submission.sinks import Collected
@@ -130,6 +130,7 @@ def check(
     _check_classes(challenge, found)
     _check_limits(challenge, found)
     found.problems.extend(rows_without_truth(challenge))
+    _check_baselines(challenge, found)
     if challenge.task.custom is not None:
         step("isolation")
         _check_isolation(found)
@@ -214,6 +215,15 @@ def _check_isolation(found: _Findings) -> None:
         found.notice("NOTICE_ISOLATION", words)
     else:
         found.problem("SANDBOX_TOO_WEAK", levels.too_weak(isolation))
+
+
+def _check_baselines(challenge: Challenge, found: _Findings) -> None:
+    """Report which scripts publishing runs, and how this machine isolates them."""
+    scripts = [baseline.script for baseline in challenge.baselines]
+    if scripts:
+        allow_weak = found.allow_weak_sandbox
+        words = baselines.plan(sandbox.isolation(), scripts, allow_weak=allow_weak)
+        found.notice("NOTICE_BASELINES", words)
 
 
 def _check_limits(challenge: Challenge, found: _Findings) -> None:

@@ -85,6 +85,7 @@ def test_every_service_is_confined(name: str) -> None:
     assert service["cap_drop"] == ["ALL"]
     assert "cap_add" not in service
     assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["pids_limit"] == 1024
     # Our services get their user from the image, the others from this file; none is root.
     assert name in OURS or service["user"] not in ("root", "0")
 

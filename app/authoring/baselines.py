@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy.orm import Session
 
+from app.base.config import Settings
 from app.base.errors import Refused
 from app.base.models import Competition
-from app.base.processes import die_with_parent
 from app.base.storage import Blob
 from app.competing import submissions, teams
 
@@ -29,38 +24,51 @@ if TYPE_CHECKING:
 class BaselineFile:
     name: str
     filename: str
-    file: Path
+    content: bytes
 
 
-def run(challenge: scorer.Challenge) -> Iterator[BaselineFile]:
-    """Run the challenge's baseline scripts; yield their files.
+class CannotRun(Refused):
+    """This machine's sandbox is too weak for the scripts of an organiser."""
 
-    A file may exist only until the next one is requested. The scripts are the organiser's own code and run
-    with the publisher's rights, but without the installation's settings and secrets in their environment.
-    """
+
+def run(challenge: scorer.Challenge, settings: Settings) -> Iterator[BaselineFile]:
+    """Run the challenge's baseline scripts in the sandbox; yield their files."""
+    # Imported here because it needs pandas: every command imports this module, and few publish.
+    from scorer.sandbox import baselines
+
     names = {baseline.script: baseline.name or baseline.script for baseline in challenge.baselines}
     if not names:
         return
+    refuse_unless_runnable(challenge, settings)
     failed: list[str] = []
-    with tempfile.TemporaryDirectory(prefix="heldout-baselines-") as out:
-        command = [sys.executable, "-m", "scorer.sandbox.baselines", str(challenge.folder), out, *names]
-        with subprocess.Popen(
-            command, env=_bare_environment(), stdout=subprocess.PIPE, text=True, preexec_fn=die_with_parent
-        ) as runner:
-            assert runner.stdout is not None
-            for line in runner.stdout:
-                ended = json.loads(line)
-                script = ended["script"]
-                if ended["error"] is not None:
-                    failed.append(f"The baseline {script} failed: {ended['error']}")
-                    continue
-                yield BaselineFile(
-                    names[script][:60], f"{Path(script).stem}.csv", Path(out) / f"{script}.csv"
-                )
-        if runner.returncode != 0:
-            failed.append("The baselines could not be run; see the message above.")
+    for made in baselines.run(
+        challenge.folder,
+        list(names),
+        max_bytes=challenge.max_bytes,
+        memory_mb=settings.job_memory_mb,
+        allow_weak=settings.allow_weak_sandbox,
+    ):
+        if made.error is not None:
+            failed.append(f"The baseline {made.script} failed: {made.error}")
+            continue
+        yield BaselineFile(names[made.script][:60], f"{Path(made.script).stem}.csv", made.content)
     if failed:
-        raise Refused(" ".join(failed))
+        raise Refused("\n".join(failed))
+
+
+def refuse_unless_runnable(challenge: scorer.Challenge, settings: Settings) -> None:
+    """Refuse where the scripts would run in a sandbox that is too weak."""
+    from scorer.sandbox import sandbox
+
+    if not challenge.baselines:
+        return
+    try:
+        sandbox.enough_isolation("A baseline", allow_weak=settings.allow_weak_sandbox)
+    except sandbox.SandboxTooWeak as weak:
+        raise CannotRun(
+            f"{weak} Publish on another machine or with --no-baselines, or allow it with "
+            "HELDOUT_ALLOW_WEAK_SANDBOX=true."
+        ) from weak
 
 
 def post(
@@ -71,15 +79,3 @@ def post(
     return submissions.post_baseline(
         session, competition, team, blob, filename=made.filename, message="baseline", now=now
     )
-
-
-def _bare_environment() -> dict[str, str]:
-    """Return an environment without secrets, for one thread."""
-    root = str(Path(__file__).resolve().parents[2])
-    kept = {k: v for k, v in os.environ.items() if k in ("PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV")}
-    return kept | {
-        "OMP_NUM_THREADS": "1",
-        "OPENBLAS_NUM_THREADS": "1",
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "PYTHONPATH": root,
-    }

@@ -194,8 +194,10 @@ def post_baselines(
 ) -> list[str]:
     """Run the baselines and post their files; return their names."""
     names = []
-    for made in baselines.run(challenge):
-        blob = installation.storage.put_file(made.file)
+    for made in baselines.run(challenge, installation.settings):
+        with installation.storage.receive(len(made.content)) as incoming:
+            incoming.write(made.content)
+            blob = incoming.keep()
         for slug in slugs:
             with installation.database.begin() as session:
                 competition = competitions.by_slug(session, slug)

@@ -10,7 +10,7 @@ import click
 from rich.progress import Progress
 
 import scorer
-from app.authoring import challenges, publishing
+from app.authoring import baselines, challenges, publishing
 from app.base import config
 from app.base.errors import Refused
 from app.base.installation import Installation
@@ -137,6 +137,9 @@ def challenge_publish(
         print_problems(result.problems)
         return 2
     challenge = scorer.load(folder)
+    runs_baselines = not (no_baselines or no_open)
+    if runs_baselines:
+        baselines.refuse_unless_runnable(challenge, installation.settings)
     published = publishing.publish(
         installation,
         challenge,
@@ -148,7 +151,7 @@ def challenge_publish(
         open_competition=not no_open,
     )
     posted = []
-    if not (no_baselines or no_open):
+    if runs_baselines:
         with Progress(console=err, transient=True, disable=as_json or not err.is_terminal) as progress:
             bar = progress.add_task("Running baselines", total=len(challenge.baselines))
             posted = publishing.post_baselines(

@@ -58,17 +58,31 @@ def belonging_files(folder: Path) -> list[str]:
 def outside_links(folder: Path) -> list[Problem]:
     """Return a problem for each link out of the folder.
 
-    It would publish, or depend on, a file that is not part of the challenge.
+    It would publish, or depend on, a file that is not part of the challenge. What participants or baselines
+    read must not be a link to what they may not read, such as private/.
     """
     problems = []
     for root, folders, files in os.walk(folder):
         for name in (*folders, *files):
             path = Path(root, name)
-            if path.is_symlink() and not path.resolve().is_relative_to(folder):
+            if path.is_symlink() and (where := _leads(path, folder)):
                 relative = path.relative_to(folder).as_posix()
-                message = f"{relative} is a link out of the challenge's folder; put the file itself there."
+                message = f"{relative} is a link {where}; put the file itself there."
                 problems.append(Problem("OUTSIDE_FOLDER", message, file=relative))
     return problems
+
+
+def _leads(link: Path, folder: Path) -> str | None:
+    """Return where a link leads that it must not, in words."""
+    target = Path(os.path.realpath(link))  # Path.resolve raises for a loop of links
+    part, *below = link.relative_to(folder).parts
+    if not target.is_relative_to(folder):
+        return "out of the challenge's folder"
+    if part in ("public", "baselines") and not target.is_relative_to(folder / part):
+        return f"out of {part}/"
+    if not below and target.is_relative_to(folder / "private"):
+        return "into private/"
+    return None
 
 
 def read_text(path: Path) -> str:

@@ -6,8 +6,9 @@ nothing of this project by itself: its starter names the modules that a fork nee
 before it reads a line of untrusted code or a byte of an untrusted file:
 
     namespaces   no network device, no shared System V memory; where the machine lets users have them
-    rlimits      processor time, memory, open files; no file may grow, no core is dumped
-    landlock     opening files: the interpreter's own libraries for reading, nothing else
+    rlimits      processor time, memory, threads, open files; no file may grow, no core is dumped
+    landlock     opening files: the interpreter's own libraries for reading, nothing else; for a baseline
+                 also the challenge's public/ and baselines/
     seccomp      system calls: no socket, process, program, signal to others, renamed files or changed rights
 
 The control socket carries requests only; answers go over a socket of their own, so that all forks of the
@@ -29,6 +30,7 @@ import resource
 import selectors
 import signal
 import socket
+import stat
 import struct
 import sys
 import sysconfig
@@ -40,6 +42,11 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 MAX_FDS = 16
+MAX_THREADS = 64
+"""Of one run. A run can start no process, so this is the number of its tasks."""
+WATCH_SECONDS = 0.05
+TOO_MANY_THREADS = b"threads"
+OWN_MAPS = Path("/proc/self/maps")
 MAX_TEXT = 2000
 MAX_TRACEBACK = 10_000
 SETUP_FAILED = 70
@@ -188,7 +195,7 @@ def landlock_abi() -> int:
 
 
 def landlock_ruleset(abi: int, readable: Sequence[Path]) -> int:
-    """Return a ruleset's descriptor: only these folders can be read.
+    """Return a ruleset's descriptor: only these folders and files can be read.
 
     Everything else that this ABI can handle is refused.
     """
@@ -197,9 +204,10 @@ def landlock_ruleset(abi: int, readable: Sequence[Path]) -> int:
     scopes = 0b11 if abi >= 6 else 0  # abstract unix sockets and signals, beyond this process
     attributes = struct.pack("=QQQ", files, tcp, scopes)[: 24 if abi >= 6 else 16 if abi >= 4 else 8]
     ruleset = call(libc.syscall, LANDLOCK_CREATE, attributes, len(attributes), 0)
-    for folder in readable:
-        fd = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        rule = struct.pack("=Qi", READ_FILE | READ_DIR, fd)
+    for path in readable:
+        fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
+        rights = READ_FILE | READ_DIR if stat.S_ISDIR(os.fstat(fd).st_mode) else READ_FILE
+        rule = struct.pack("=Qi", rights, fd)
         call(libc.syscall, LANDLOCK_ADD_RULE, ruleset, 1, rule, 0)
         os.close(fd)
     return ruleset
@@ -225,20 +233,22 @@ def prctl(option: int, first: int, second: bytes | None = None) -> None:
     call(libc.prctl, option, ctypes.c_ulong(first), second, None, None)
 
 
-def put_on_rlimits(cpu_seconds: int, memory_bytes: int) -> None:
+def put_on_rlimits(cpu_seconds: int, memory_bytes: int, output_bytes: int, *, counts_tasks: bool) -> None:
     """Limit the run's resources.
 
     Memory counts on top of what this process has mapped already: its imports cost gigabytes of address space
-    and no memory. Processes need no limit of their own, since none can be started.
+    and no memory. Tasks are counted for a user in a namespace, so the limit is put on only in a namespace of
+    this run's own: elsewhere all processes of the user count. It never binds root, and the zygote counts too.
     """
     mapped = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()
     for name, (soft, hard) in {
         # The soft limit sends a signal with its reason, the hard one a plain SIGKILL.
         resource.RLIMIT_CPU: (cpu_seconds, cpu_seconds + 1),
         resource.RLIMIT_AS: (mapped + memory_bytes, mapped + memory_bytes),
-        resource.RLIMIT_FSIZE: (0, 0),
+        resource.RLIMIT_FSIZE: (output_bytes, output_bytes),
         resource.RLIMIT_NOFILE: (64, 64),
         resource.RLIMIT_CORE: (0, 0),
+        **({resource.RLIMIT_NPROC: (MAX_THREADS, MAX_THREADS)} if counts_tasks else {}),
     }.items():
         highest = resource.getrlimit(name)[1]
         if highest != resource.RLIM_INFINITY:
@@ -246,9 +256,12 @@ def put_on_rlimits(cpu_seconds: int, memory_bytes: int) -> None:
         resource.setrlimit(name, (soft, hard))
 
 
-def lock_in(job: Mapping[str, Any], zygote: int, ruleset: int | None) -> list[str]:
+def lock_in(job: Mapping[str, Any], zygote: int, readable: Sequence[Path]) -> list[str]:
     """Give up this process's powers; return the layers applied, in order."""
     layers = []
+    abi = landlock_abi()
+    # Before the powers of root are gone, which may be what opens a folder above them.
+    ruleset = landlock_ruleset(abi, readable) if abi else None
     with contextlib.suppress(OSError):
         # The kernel's choice when memory runs out should be this process.
         Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
@@ -261,7 +274,12 @@ def lock_in(job: Mapping[str, Any], zygote: int, ruleset: int | None) -> list[st
     if os.getppid() != zygote:
         os._exit(SETUP_FAILED)
     prctl(PR_SET_NO_NEW_PRIVS, 1)
-    put_on_rlimits(job["cpu_seconds"], job["memory_bytes"])
+    put_on_rlimits(
+        job["cpu_seconds"],
+        job["memory_bytes"],
+        job.get("output_bytes", 0),
+        counts_tasks="namespaces" in layers,
+    )
     layers.append("rlimits")
     if ruleset is not None:
         call(libc.syscall, LANDLOCK_RESTRICT, ruleset, 0)
@@ -277,17 +295,18 @@ def lock_in(job: Mapping[str, Any], zygote: int, ruleset: int | None) -> list[st
 # --- a run ----------------------------------------------------------------------------------------
 
 
-def run(fds: Sequence[int], zygote: int, ruleset: int | None) -> None:
+def run(fds: Sequence[int], zygote: int, libraries: Sequence[Path]) -> None:
     """Lock in, run the program and write one line of JSON.
 
     This is the fork: it never returns to the loop. With an entry instead of a program the line reports only
-    that it is locked in; what follows is the entry's.
+    that it is locked in; what follows is the entry's. With a script the first descriptor is its output, and
+    the others are the folders it may read.
     """
     job_fd, result_fd, log_fd, *frame_fds = fds
     os.setpgid(0, 0)  # to be killed with all that it starts; of a terminal the whole session has none
     os.dup2(log_fd, 1)
     os.dup2(log_fd, 2)
-    kept = {0, 1, 2, job_fd, result_fd, *frame_fds, *([] if ruleset is None else [ruleset])}
+    kept = {0, 1, 2, job_fd, result_fd, *frame_fds}
     for fd in range(max(kept) + 1):
         if fd not in kept:
             with contextlib.suppress(OSError):
@@ -298,7 +317,15 @@ def run(fds: Sequence[int], zygote: int, ruleset: int | None) -> None:
         source = file.read()
     report: dict[str, Any] = {}
     try:
-        report["layers"] = lock_in(job, zygote, ruleset)
+        readable = list(libraries)
+        if "script" in job:
+            os.chdir(job["folder"])
+            readable += [Path(f"/proc/self/fd/{fd}") for fd in frame_fds[1:]]
+            # scikit-learn finds its libraries there to limit their threads. The open file keeps the kernel
+            # from making another inode of that name, for which the rule would not hold.
+            os.open(OWN_MAPS, os.O_PATH)
+            readable.append(OWN_MAPS)
+        report["layers"] = lock_in(job, zygote, readable)
     except OSError as error:
         report["unfit"] = str(error)
     missing = set(job["layers"]) - set(report.get("layers", ()))
@@ -323,7 +350,7 @@ def write_all(file: io.RawIOBase, data: bytes) -> None:
 def outcome(job: Mapping[str, Any], source: bytes, frame_fds: Sequence[int]) -> dict[str, Any]:
     """Return the function's value or what it raised; tracebacks are logged."""
     try:
-        value = program_value(job, source, frame_fds)
+        value = (script_value if "script" in job else program_value)(job, source, frame_fds)
         result = {"value": json.loads(json.dumps(value, default=plain_number))}
     except BaseException as error:  # noqa: BLE001 - foreign code may raise SystemExit or what it likes
         with contextlib.suppress(Exception):
@@ -339,23 +366,43 @@ def outcome(job: Mapping[str, Any], source: bytes, frame_fds: Sequence[int]) -> 
 
 
 def program_value(job: Mapping[str, Any], source: bytes, frame_fds: Sequence[int]) -> Any:
+    frames = [read_frame(fd) for fd in frame_fds]
+    name = job["file"]
+    sys.argv[:] = [name]
+    module = types.ModuleType(Path(name).stem)
+    execute(module, source, name)
+    return getattr(module, job["function"])(*frames, *job["positional"], **job["keywords"])
+
+
+def script_value(job: Mapping[str, Any], source: bytes, fds: Sequence[int]) -> None:
+    """Run a script as `python SCRIPT OUTPUT` would."""
+    name = job["script"]
+    sys.argv[:] = [name, f"/proc/self/fd/{fds[0]}"]
+    sys.path.insert(0, str(Path(name).parent))
+    module = types.ModuleType("__main__")
+    module.__file__ = name
+    try:
+        execute(module, source, name)
+    except SystemExit as left:
+        if left.code not in (None, 0):
+            raise
+    finally:
+        module.__dict__.clear()  # closes the files that it left open
+
+
+def execute(module: types.ModuleType, source: bytes, name: str) -> None:
     import linecache
 
     import numpy as np
 
-    frames = [read_frame(fd) for fd in frame_fds]
     # A program that draws at random gives the same answer for the same file.
     random.seed(0)
     np.random.seed(0)
-    name = job["file"]
-    sys.argv[:] = [name]
     # So that a traceback in the log shows the lines.
     lines = source.decode("utf-8", "replace").splitlines(keepends=True)
     linecache.cache[name] = (len(source), None, lines, name)
-    module = types.ModuleType(Path(name).stem)
     sys.modules[module.__name__] = module
     exec(compile(source, name, "exec"), module.__dict__)  # noqa: S102 - what this process is for
-    return getattr(module, job["function"])(*frames, *job["positional"], **job["keywords"])
 
 
 def read_frame(fd: int) -> Any:
@@ -404,6 +451,8 @@ def preload(modules: Sequence[str], shims: Sequence[str], absent: Sequence[str])
     # Threads of a library would not survive the fork, but locks that they hold would.
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "ARROW_NUM_THREADS"):
         os.environ[name] = "1"
+    # joblib would ask files of the system for the number of processors, and start processes.
+    os.environ["JOBLIB_MULTIPROCESSING"] = "0"
     os.environ["JE_ARROW_MALLOC_CONF"] = "background_thread:false"
     # Arrow's other allocators reserve a gigabyte of address space at a time, and fail if they may not.
     os.environ["ARROW_DEFAULT_MEMORY_POOL"] = "system"
@@ -425,17 +474,18 @@ def preload(modules: Sequence[str], shims: Sequence[str], absent: Sequence[str])
     gc.freeze()
 
 
-def serve(control: socket.socket, ruleset: int | None) -> NoReturn:
+def serve(control: socket.socket, libraries: Sequence[Path]) -> NoReturn:
     """Fork for each request; report its wait status, or kill it.
 
-    A child is killed when its socket is closed. Only this process reaps, so a pid that it kills is still the
-    child's.
+    A child is killed when its socket is closed, or when it has too many threads. Only this process reaps, so
+    a pid that it kills is still the child's.
     """
     me = os.getpid()
     ready = selectors.DefaultSelector()
     ready.register(control, selectors.EVENT_READ)
+    reasons: dict[int, bytes] = {}  # of every child that runs
     while True:
-        for key, _ in ready.select():
+        for key, _ in ready.select(WATCH_SECONDS if reasons else None):
             if key.fileobj is control:
                 message, fds, _, _ = socket.recv_fds(control, 1, MAX_FDS)
                 if not message:
@@ -446,7 +496,7 @@ def serve(control: socket.socket, ruleset: int | None) -> NoReturn:
                 if pid == 0:
                     status = SETUP_FAILED
                     try:
-                        run(fds[1:], me, ruleset)
+                        run(fds[1:], me, libraries)
                         status = 0
                     except BaseException:  # noqa: BLE001 - this fork must never come back into the loop
                         traceback.print_exc()
@@ -454,6 +504,7 @@ def serve(control: socket.socket, ruleset: int | None) -> NoReturn:
                         os._exit(status)
                 for fd in fds[1:]:
                     os.close(fd)
+                reasons[pid] = b""
                 ended = os.pidfd_open(pid)
                 ready.register(answer, selectors.EVENT_READ, (pid, ended, answer))
                 ready.register(ended, selectors.EVENT_READ, (pid, ended, answer))
@@ -461,18 +512,31 @@ def serve(control: socket.socket, ruleset: int | None) -> NoReturn:
             pid, ended, answer = key.data
             if key.fileobj is answer and answer.fileno() >= 0:
                 ready.unregister(answer)
-                for kill in (os.kill, os.killpg):
-                    with contextlib.suppress(ProcessLookupError, PermissionError):
-                        kill(pid, signal.SIGKILL)
+                kill_all_of(pid)
             elif key.fileobj == ended:
                 status = os.waitpid(pid, 0)[1]
                 with contextlib.suppress(OSError):
-                    answer.send(str(status).encode())
+                    answer.send(b"%d %s" % (status, reasons.pop(pid)))
                 with contextlib.suppress(KeyError):
                     ready.unregister(answer)
                 ready.unregister(ended)
                 os.close(ended)
                 answer.close()
+        for pid, reason in reasons.items():
+            if not reason and n_threads(pid) > MAX_THREADS:
+                reasons[pid] = TOO_MANY_THREADS
+                kill_all_of(pid)
+
+
+def kill_all_of(pid: int) -> None:
+    for kill in (os.kill, os.killpg):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            kill(pid, signal.SIGKILL)
+
+
+def n_threads(pid: int) -> int:
+    """Return the number of a child's threads, which the kernel shows as links of a folder."""
+    return os.stat(f"/proc/{pid}/task").st_nlink - 2  # noqa: PTH116 - twenty times a second for every child
 
 
 def keep_niceness() -> None:
@@ -499,15 +563,14 @@ def main() -> NoReturn:
     sys.path.extend([*settings["packages"], *settings["path"]])
     try:
         preload(settings["modules"], settings["shims"], settings["absent"])
-        abi = landlock_abi()
-        ruleset = landlock_ruleset(abi, library_folders(settings["packages"])) if abi else None
-        hello: dict[str, Any] = {"landlock_abi": abi}
+        libraries = library_folders(settings["packages"])
+        hello: dict[str, Any] = {"landlock_abi": landlock_abi()}
     except Exception as error:  # noqa: BLE001 - reported to the starter, which can log it
         hello = {"error": f"{type(error).__name__}: {error}"}
     control.send(json.dumps(hello).encode())
     if "error" in hello:
         os._exit(SETUP_FAILED)
-    serve(control, ruleset)
+    serve(control, libraries)
 
 
 if __name__ == "__main__":

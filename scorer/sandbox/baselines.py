@@ -1,109 +1,126 @@
-"""Run a challenge's baseline scripts, two at a time.
+"""Run a challenge's baseline scripts in the sandbox, two at a time.
 
-`python -m scorer.sandbox.baselines FOLDER OUT SCRIPT...`
-
-Each script runs as `python SCRIPT OUT.csv` would, in the challenge's folder, but in a fork of this process,
-which has imported the usual libraries once: importing them takes a plain run several times as long as fitting
-a small model. This process imports and never computes, as OpenMP requires before a fork. One line of JSON is
-written for every script that ends: {"script", "error"}.
+A script runs as `python SCRIPT OUT.csv` would in the challenge's folder. It may read the libraries of Python,
+`public/` and `baselines/`, and write the one file it is given, which is memory of this process. What it
+prints last is its error.
 """
 
 from __future__ import annotations
 
-import json
 import os
-import runpy
-import signal
-import sys
-import time
-from contextlib import suppress
-from importlib import import_module
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+
+from scorer.sandbox import sandbox
+from scorer.sandbox.levels import Isolation, too_weak
+from scorer.sandbox.sandbox import Limits, Outcome
+from scorer.wording import megabytes
 
 AT_ONCE = 2
 LIMIT_SECONDS = 600.0
-USUAL = (
-    "pandas",
-    "sklearn.ensemble",
-    "sklearn.linear_model",
-    "sklearn.neighbors",
-    "sklearn.neural_network",
-    "sklearn.pipeline",
-    "sklearn.preprocessing",
-    "sklearn.svm",
-    "sklearn.tree",
-)
+READABLE = ("public", "baselines")
+"""Folders of the challenge."""
+MAY = "a baseline may read public/ and baselines/ and write the file it is given, nothing else"
+MAX_ERROR = 500
 
 
-def run(folder: Path, out: Path, scripts: list[str]) -> None:
-    """Run `baselines/SCRIPT` of the folder, each writing OUT/SCRIPT.csv."""
-    for name in USUAL:
-        import_module(name)
-    waiting = list(scripts)
-    running: dict[int, tuple[str, float]] = {}
-    while waiting or running:
-        while waiting and len(running) < AT_ONCE:
-            script = waiting.pop(0)
-            running[_start(folder, out, script)] = script, time.monotonic()
-        pid, status = os.waitpid(-1, os.WNOHANG)
-        if pid in running:
-            script, _ = running.pop(pid)
-            error = _error(out, script) if status or not _csv(out, script).is_file() else None
-            sys.stdout.write(json.dumps({"script": script, "error": error}) + "\n")
-            sys.stdout.flush()
-            continue
-        for pid, (_, began) in running.items():
-            if time.monotonic() - began > LIMIT_SECONDS:
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-        time.sleep(0.02)
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What one script made: the content of its file, unless `error`."""
+
+    script: str
+    content: bytes = b""
+    error: str | None = None
 
 
-def _start(folder: Path, out: Path, script: str) -> int:
-    pid = os.fork()
-    if pid == 0:
-        _become(folder, out, script)
-    return pid
+def run(
+    folder: Path, scripts: Sequence[str], *, max_bytes: int, memory_mb: int, allow_weak: bool = False
+) -> Iterator[Made]:
+    """Run `baselines/SCRIPT` of the folder; yield each result when the script ends.
+
+    Parameters
+    ----------
+    max_bytes
+        Of the file that a script writes.
+    memory_mb
+        Of each script, on top of Python and its libraries.
+    allow_weak
+        Run even where the isolation is below standard, in what there is.
+
+    Raises
+    ------
+    SandboxTooWeak
+        If the machine gives less than standard, without `allow_weak`.
+    SandboxFailed
+        If the sandbox could not do its work, whatever the scripts are.
+    """
+    given = sandbox.enough_isolation("A baseline", allow_weak=allow_weak)
+    # One more: a file that reaches it was cut.
+    limits = Limits(LIMIT_SECONDS, memory_mb, output_bytes=max_bytes + 1)
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        try:
+            runs = [pool.submit(_run, folder, script, limits, given) for script in scripts]
+            for each in as_completed(runs):
+                yield each.result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+            sandbox.stop("baseline")
 
 
-def _become(folder: Path, out: Path, script: str) -> NoReturn:
-    """Become the script in the child; its output goes to a log."""
-    log = os.open(_log(out, script), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    for stream in (1, 2):
-        os.dup2(log, stream)
+def plan(given: Isolation, scripts: Sequence[str], *, allow_weak: bool = False) -> str:
+    """Return in words what publishing does with the scripts on this machine."""
+    listed = ", ".join(f"baselines/{script}" for script in scripts)
+    if not given.is_enough and not (allow_weak and given.layers):
+        return (
+            f"Publishing will not run {listed}. {too_weak(given, 'A baseline')} Publish with --no-baselines."
+        )
+    weak = "" if given.is_enough else " only, which its settings allow: here a script can read other files"
+    return (
+        f"Publishing runs {listed} in a sandbox, each for at most {LIMIT_SECONDS / 60:g} minutes; {MAY}. "
+        f"This machine isolates them at level {given.level}{weak}."
+    )
+
+
+def _run(folder: Path, script: str, limits: Limits, given: Isolation) -> Made:
     path = folder / "baselines" / script
-    os.chdir(folder)
-    sys.argv = [str(path), str(_csv(out, script))]
-    sys.path[0] = str(path.parent)
-    code = 1
-    try:
-        runpy.run_path(str(path), run_name="__main__")
-        code = 0
-    except SystemExit as left:
-        code = 0 if left.code in (None, 0) else 1
-        if isinstance(left.code, str):
-            sys.stderr.write(left.code)
-    except BaseException:  # noqa: BLE001  printed as Python prints what a script raises
-        sys.excepthook(*sys.exc_info())
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
+    with ExitStack() as stack:
+        output = os.memfd_create("output", os.MFD_CLOEXEC)
+        stack.callback(os.close, output)
+        inputs = [output]
+        for name in READABLE:
+            if (folder / name).is_dir():
+                way = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+                inputs.append(os.open(folder / name, way))
+                stack.callback(os.close, inputs[-1])
+        request = {"script": str(path), "folder": str(folder)}
+        outcome, _ = sandbox.execute("baseline", path.read_bytes(), request, inputs, limits, given.layers)
+        size = os.fstat(output).st_size
+        error = _error(outcome)
+        if error is None and not size:
+            error = "it wrote nothing into the file that its first argument names"
+        elif error is None and size >= limits.output_bytes:
+            error = f"it wrote more than the {megabytes(limits.output_bytes - 1)} that a submission may have"
+        return Made(script, error=error) if error is not None else Made(script, _content(output))
 
 
-def _error(out: Path, script: str) -> str:
-    lines = _log(out, script).read_text(errors="replace").strip().splitlines()
-    return lines[-1][:500] if lines else "it wrote no file"
+def _content(fd: int) -> bytes:
+    os.lseek(fd, 0, os.SEEK_SET)
+    with open(fd, "rb", closefd=False) as file:
+        return file.read()
 
 
-def _csv(out: Path, script: str) -> Path:
-    return out / f"{script}.csv"
-
-
-def _log(out: Path, script: str) -> Path:
-    return out / f"{script}.log"
-
-
-if __name__ == "__main__":
-    run(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:])
+def _error(outcome: Outcome) -> str | None:
+    if outcome.stopped is not None:
+        return f"it {outcome.stopped}"
+    if outcome.raised is None:
+        return None
+    if outcome.raised == "SystemExit":
+        return outcome.message[:MAX_ERROR] or "it ended with an exit code"
+    words = f"{outcome.raised}: {outcome.message}"[:MAX_ERROR]
+    place = next((line.strip() for line in reversed(outcome.log.splitlines()) if "/baselines/" in line), "")
+    where = place.rpartition(", line ")[2].partition(",")[0]
+    words += f" (line {where})" if where.isdigit() else ""
+    return f"{words}; {MAY}" if outcome.raised == "PermissionError" else words

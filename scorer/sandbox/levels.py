@@ -76,12 +76,12 @@ def level_of(details: Mapping[str, str], layers: Sequence[str]) -> Level:
     return "strong" if "namespaces" in layers else "standard"
 
 
-def too_weak(given: Isolation) -> str:
-    """Return the message that this machine isolates too little."""
+def too_weak(given: Isolation, what: str = "An organiser's own metric") -> str:
+    """Return the message that this machine isolates too little for `what`."""
     if sys.platform != "linux":
-        return "An organiser's own metric runs on Linux only, where it can be locked in; use a container."
+        return f"{what} runs on Linux only, where it can be locked in; use a container."
     open_ways = ", ".join(name for name, state in given.details.items() if state == "open") or "none"
     return (
-        f"An organiser's own metric needs isolation of level standard; this machine gives {given.level} "
+        f"{what} needs isolation of level standard; this machine gives {given.level} "
         f"({given.kernel}, Landlock version {given.landlock_abi}, ways left open: {open_ways})."
     )

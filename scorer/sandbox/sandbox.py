@@ -1,4 +1,4 @@
-"""Run untrusted code (own metrics, the file reader) in isolation.
+"""Run untrusted code (own metrics, baselines, the file reader) in isolation.
 
 `isolation` measures what this machine's kernel stops: it runs a table of attacks once. The levels:
 
@@ -42,19 +42,32 @@ import pandas as pd
 import pyarrow as pa
 
 from scorer.report import HeldoutError
+from scorer.sandbox._zygote import MAX_THREADS
 from scorer.sandbox.levels import Isolation, level_of, too_weak
 
 MAX_OUTPUT_BYTES = 64 * 1024
 """Of the answer, and of what is printed. A run that writes more is stopped."""
 MAX_MESSAGE = 2000
+TOO_MANY_THREADS = f"had more than {MAX_THREADS} threads"
 START_SECONDS = 60.0
 GRACE_SECONDS = 10.0
 
-Kind = Literal["metric", "reader"]
-"""What runs are for, and so what is imported before them: all that a metric may want, or the reader alone."""
+Kind = Literal["metric", "baseline", "reader"]
+"""What runs are for, and so what is imported before them: what most of them want, or the reader alone."""
 
 _IMPORTS: Mapping[Kind, Sequence[str]] = {
     "metric": ("numpy", "pandas", "pyarrow.compute", "pyarrow.ipc", "scipy.stats", "sklearn.metrics"),
+    "baseline": (
+        "pandas",
+        "sklearn.ensemble",
+        "sklearn.linear_model",
+        "sklearn.neighbors",
+        "sklearn.neural_network",
+        "sklearn.pipeline",
+        "sklearn.preprocessing",
+        "sklearn.svm",
+        "sklearn.tree",
+    ),
     "reader": ("scorer.reading._reader",),
 }
 
@@ -82,11 +95,17 @@ class Limits:
     """On top of Python and its libraries."""
     cpu_seconds: int | None = None
     """Of all its threads; None leaves it to the wall clock."""
+    output_bytes: int = 0
+    """Of a file that it writes; 0: it writes none."""
 
     def as_job(self) -> dict[str, int]:
         # Without a limit of its own: in case the wall clock fails; threads use several processors at once.
         spare = math.ceil(self.wall_seconds) * (os.cpu_count() or 1) + 1
-        return {"cpu_seconds": self.cpu_seconds or spare, "memory_bytes": self.memory_mb << 20}
+        return {
+            "cpu_seconds": self.cpu_seconds or spare,
+            "memory_bytes": self.memory_mb << 20,
+            "output_bytes": self.output_bytes,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,16 +156,24 @@ def run(
     ValueError
         If a frame cannot be sent.
     """
-    given = isolation()
-    if not given.is_enough and not (allow_weak and given.layers):
-        raise SandboxTooWeak(too_weak(given))
+    given = enough_isolation("An organiser's own metric", allow_weak=allow_weak)
     request = {
         "function": function,
         "positional": list(positional),
         "keywords": dict(keywords or {}),
         "file": file,
     }
-    return _run("metric", program, request, frames, limits or Limits(), given.layers)[0]
+    with ExitStack() as stack:
+        inputs = [sealed(stack, _arrow(frame)) for frame in frames]
+        return execute("metric", program, request, inputs, limits or Limits(), given.layers)[0]
+
+
+def enough_isolation(what: str, *, allow_weak: bool) -> Isolation:
+    """Return what this machine stops; refuse `what` where that is too little."""
+    given = isolation()
+    if not given.is_enough and not (allow_weak and given.layers):
+        raise SandboxTooWeak(too_weak(given, what))
+    return given
 
 
 @cache
@@ -175,7 +202,7 @@ def isolation() -> Isolation:
             "file": "attacks.py",
         }
         program = Path(__file__).with_name("_attacks.py").read_bytes()
-        outcome, layers = _run("reader", program, request, (), Limits(wall_seconds=30), ())
+        outcome, layers = execute("reader", program, request, (), Limits(wall_seconds=30), ())
     if not isinstance(outcome.value, dict):
         raise SandboxFailed(f"The attacks of the sandbox on itself gave no answer: {outcome}")
     details = {name: "open" if is_open else "stopped" for name, is_open in outcome.value.items()}
@@ -192,6 +219,14 @@ def start(kind: Kind) -> None:
     if zygote is not None and zygote.starter == os.getpid() and zygote.process.poll() is not None:
         _drop(kind, zygote)
     _zygote(kind)
+
+
+def stop(kind: Kind) -> None:
+    """End the process that runs are forked from, and its runs, which fail."""
+    zygote = _running.get(kind)
+    if zygote is not None:
+        _drop(kind, zygote)
+        zygote.close()
 
 
 # --- the zygote, from outside -----------------------------------------------------------------------
@@ -302,17 +337,17 @@ def _ask(kind: Kind, fds: Sequence[int]) -> None:
 # --- one run ----------------------------------------------------------------------------------------
 
 
-def _run(
+def execute(
     kind: Kind,
     program: bytes,
     request: Mapping[str, Any],
-    frames: Sequence[pd.DataFrame],
+    inputs: Sequence[int],
     limits: Limits,
     layers: Sequence[str],
 ) -> tuple[Outcome, tuple[str, ...]]:
     """Return the outcome and the layers that were applied.
 
-    At least those of `layers`.
+    At least those of `layers`. `inputs` are descriptors that the run gets.
     """
     job = {**request, "layers": list(layers), **limits.as_job()}
     with ExitStack() as kept, ExitStack() as given:
@@ -321,17 +356,20 @@ def _run(
         given.enter_context(child_end)
         result, result_in = _pipe(kept, given)
         log, log_in = _pipe(kept, given)
-        head = json.dumps(job).encode() + b"\n"
-        inputs = [sealed(given, head + program), *(sealed(given, _arrow(frame)) for frame in frames)]
-        _ask(kind, [child_end.fileno(), inputs[0], result_in, log_in, *inputs[1:]])
+        head = sealed(given, json.dumps(job).encode() + b"\n" + program)
+        _ask(kind, [child_end.fileno(), head, result_in, log_in, *inputs])
         # Without the copies here the pipes end when the child does.
         given.close()
         printed, answer = bytearray(), bytearray()
         deadline = time.monotonic() + limits.wall_seconds
-        status, stopped = _watch(channel, {log: printed, result: answer}, deadline)
+        # A baseline may print how it goes for as long as it runs; the end of it says how it ended.
+        tail = log if kind == "baseline" else None
+        status, stopped = _watch(channel, {log: printed, result: answer}, deadline, tail=tail)
     text = bytes(printed[:MAX_OUTPUT_BYTES]).decode("utf-8", "replace")
     if stopped == "time":
         stopped = f"took longer than {limits.wall_seconds:g} seconds"
+    elif stopped == "threads":
+        stopped = TOO_MANY_THREADS
     elif stopped == "output":
         stopped = f"gave out more than {MAX_OUTPUT_BYTES // 1024} KiB"
     elif not answer:
@@ -352,11 +390,12 @@ def _run(
 
 
 def _watch(
-    channel: socket.socket, outputs: Mapping[int, bytearray], deadline: float
+    channel: socket.socket, outputs: Mapping[int, bytearray], deadline: float, *, tail: int | None
 ) -> tuple[int, str | None]:
     """Collect output until the child ends; return its wait status.
 
-    Beside it "time" or "output" if the child was killed for that.
+    Beside it "time", "output" or "threads" if the child was killed for that. Of the output `tail` only the
+    end is kept.
     """
     stopped: str | None = None
     status: int | None = None
@@ -375,13 +414,16 @@ def _watch(
                     message = channel.recv(64)
                     if not message:
                         raise SandboxFailed("The sandbox's process was killed during a run.")
-                    status = int(message)
+                    status, killed_for = _ended(message)
+                    stopped = stopped or killed_for
                     ready.unregister(channel)
                     continue
                 fd = key.fd
                 chunk = os.read(fd, MAX_OUTPUT_BYTES)
                 if not chunk:
                     ready.unregister(fd)
+                elif fd == tail:
+                    outputs[fd][:] = (outputs[fd] + chunk)[-MAX_OUTPUT_BYTES:]
                 elif len(outputs[fd]) + len(chunk) <= MAX_OUTPUT_BYTES:
                     outputs[fd] += chunk
                 elif stopped is None:
@@ -469,7 +511,7 @@ class Session:
             self._wait(self._ready)
             n_read = os.readv(self._answers, [rest])
             if not n_read:
-                raise Ended(self._status(), self._printed())
+                raise Ended(*self._status(), self._printed())
             rest = rest[n_read:]
         return content
 
@@ -493,7 +535,7 @@ class Session:
         except BlockingIOError:
             return ""
 
-    def _status(self) -> int:
+    def _status(self) -> tuple[int, str | None]:
         _hang_up(self._channel)  # it may have closed its end and live on
         self._channel.settimeout(GRACE_SECONDS)
         try:
@@ -502,15 +544,22 @@ class Session:
             message = b""
         if not message:
             raise SandboxFailed("The sandbox's process was killed during a run.")
-        return int(message)
+        return _ended(message)
 
 
 class Ended(SandboxFailed):
     """A session's process has ended; `.signal` is 0 without a signal."""
 
-    def __init__(self, status: int, printed: str) -> None:
+    def __init__(self, status: int, killed_for: str | None, printed: str) -> None:
         self.signal = max(0, -os.waitstatus_to_exitcode(status))
-        super().__init__(f"The sandbox {_ending(status)}.\n{printed}".strip())
+        ending = TOO_MANY_THREADS if killed_for == "threads" else _ending(status)
+        super().__init__(f"The sandbox {ending}.\n{printed}".strip())
+
+
+def _ended(message: bytes) -> tuple[int, str | None]:
+    """Return the wait status in the zygote's message, and what it killed the child for."""
+    status, _, reason = message.decode("ascii").partition(" ")
+    return int(status), reason or None
 
 
 def _hang_up(channel: socket.socket) -> float:

@@ -271,9 +271,43 @@ def test_a_link_out_of_the_folder_is_refused(write: Write, tmp_path: Path) -> No
     assert (problem.code, problem.file) == ("OUTSIDE_FOLDER", "public/link.txt")
 
 
-def test_a_link_inside_the_folder_is_fine(write: Write) -> None:
+@pytest.mark.parametrize(
+    ("link", "target", "words"),
+    [
+        ("public/answers.csv", "../private/solution.csv", "out of public/"),
+        ("public/deep/answers.csv", "../../private/solution.csv", "out of public/"),
+        ("public/all", "../private", "out of public/"),
+        ("public/again", "hop", "out of public/"),
+        ("public/here", "/proc/self/cwd", "out of the challenge's folder"),
+        ("public/environ", "/proc/self/environ", "out of the challenge's folder"),
+        ("baselines", "private", "out of baselines/"),
+        ("baselines/labels.csv", "../private/solution.csv", "out of baselines/"),
+        ("description.md", "private/solution.csv", "into private/"),
+        ("examples", "private", "into private/"),
+        ("private/other.csv", "/etc/passwd", "out of the challenge's folder"),
+    ],
+)
+def test_a_link_to_what_its_readers_may_not_read_is_refused(
+    link: str, target: str, words: str, write: Write
+) -> None:
+    folder = write()
+    (folder / "public/deep").mkdir()
+    (folder / "public/hop").symlink_to("../private/solution.csv")
+    path = folder / link
+    path.parent.mkdir(exist_ok=True)
+    path.unlink(missing_ok=True)
+    path.symlink_to(target)
+    found = {problem.file: problem for problem in refuse(folder).problems}
+    assert found[link].code == "OUTSIDE_FOLDER"
+    assert found[link].message.startswith(f"{link} is a link {words}")
+
+
+def test_a_link_within_its_part_of_the_folder_is_fine(write: Write) -> None:
     folder = write()
     (folder / "public/again.csv").symlink_to(folder / "public/sample_submission.csv")
+    (folder / "public/loop").symlink_to("loop")
+    (folder / "examples").mkdir(exist_ok=True)
+    (folder / "examples/best.csv").symlink_to("../private/solution.csv")
     assert scorer.load(folder).title == "Tiny"
 
 

@@ -172,7 +172,9 @@ def test_the_starter_is_sound_and_complete(tmp_path: Path) -> None:
     challenge = scorer.load(folder)
     result = scorer.check(challenge)
     assert result.problems == ()
-    assert result.notices == ()
+    (notice,) = result.notices
+    assert notice.code == "NOTICE_BASELINES"
+    assert "baselines/constant.py, baselines/logistic_regression.py" in notice.message
     assert challenge.title == 'Say "when": a test'
     assert challenge.solution.n_rows == {"public": 30, "private": 70, "ignored": 0}
     assert len(result.outcomes) == 3

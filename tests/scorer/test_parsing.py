@@ -396,7 +396,7 @@ class Impostor:
         content = self.answers.getvalue()[self._at : self._at + n_bytes]
         self._at += n_bytes
         if len(content) < n_bytes:
-            raise sandbox.Ended(0, "")
+            raise sandbox.Ended(0, None, "")
         return bytearray(content)
 
     def close(self) -> None:

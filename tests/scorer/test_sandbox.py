@@ -27,6 +27,7 @@ SET_BY_LIBRARIES = (
     "KMP_INIT_AT_FORK",
     "JE_ARROW_MALLOC_CONF",
     "ARROW_DEFAULT_MEMORY_POOL",
+    "JOBLIB_MULTIPROCESSING",
 )
 
 
@@ -345,7 +346,79 @@ def test_many_threads_cannot_take_more_memory_than_the_limit() -> None:
     for _ in range(10_000):
         threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
     """
-    assert run(body).raised in ("RuntimeError", "MemoryError")
+    outcome = run(body)
+    assert outcome.raised in ("RuntimeError", "MemoryError") or outcome.stopped == sandbox.TOO_MANY_THREADS
+
+
+BOMBS = (Path(__file__).with_name("bombs.py")).read_text(encoding="utf-8")
+
+
+def test_a_metric_that_starts_threads_without_end_is_stopped() -> None:
+    """Threads of 16 KB stay far below the limit of memory. Root has no limit of tasks: the zygote counts."""
+    program = BOMBS + "\ndef main(): threads(None)"
+    outcome = sandbox.run(program.encode(), "main", limits=Limits(wall_seconds=20))
+    no_more = outcome.stopped == "ended itself without an answer (exit code 7)"
+    assert outcome.stopped == sandbox.TOO_MANY_THREADS or no_more
+    assert ("no more threads" in outcome.log) == no_more
+
+
+def test_a_metric_may_have_some_threads() -> None:
+    body = """
+    threading.stack_size(65536)
+    for _ in range(40):
+        threading.Thread(target=time.sleep, args=(1,), daemon=True).start()
+    time.sleep(0.5)
+    return threading.active_count()
+    """
+    assert run(body).value == 41
+
+
+@pytest.mark.parametrize("bomb", ["os.fork()", "os.forkpty()", "os.posix_spawn('/bin/true', ['true'], {})"])
+def test_a_metric_that_forks_without_end_starts_no_process(bomb: str) -> None:
+    assert run(f"while True: {bomb}").raised == "PermissionError"
+
+
+@pytest.mark.parametrize(
+    ("bomb", "words"),
+    [("threads", "(had more than 64 threads|exit code 7)"), ("forks", "Operation not permitted")],
+)
+def test_a_reader_that_multiplies_is_ended_with_the_reason(
+    bomb: str, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sandbox._IMPORTS, "reader", ("tests.scorer.bombs",))  # type: ignore[call-overload]
+    layers = sandbox.isolation().layers
+    sandbox.stop("reader")
+    try:
+        session = sandbox.Session(
+            "reader", f"tests.scorer.bombs:{bomb}", [], limits=Limits(wall_seconds=20), layers=layers
+        )
+        with pytest.raises(sandbox.Ended, match=words):
+            session.read(1)
+        session.close()
+    finally:
+        sandbox.stop("reader")
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
+@pytest.mark.parametrize(("user", "is_bound"), [(0, False), (65534, True)])
+def test_the_limit_of_tasks_binds_every_user_but_root(user: int, is_bound: bool) -> None:
+    """The reason for counting threads from outside as well."""
+    body = f"""
+import os, resource, sys, threading, time
+from scorer.sandbox import _zygote
+os.setresgid({user}, {user}, {user}); os.setresuid({user}, {user}, {user})
+if _zygote.libc.unshare(_zygote.CLONE_NEWUSER) != 0: sys.exit("no namespaces")
+_zygote.put_on_rlimits(60, 1 << 30, 0, counts_tasks=True)
+threading.stack_size(65536)
+try:
+    for _ in range(200): threading.Thread(target=time.sleep, args=(9,), daemon=True).start()
+except RuntimeError: os._exit(1)
+os._exit(0)
+"""
+    done = subprocess.run([sys.executable, "-c", body], cwd=ROOT, capture_output=True, text=True)
+    if "no namespaces" in done.stderr:
+        missing("A user namespace", done.stderr)
+    assert done.returncode == int(is_bound), done.stderr
 
 
 @pytest.mark.parametrize("body", ["sys.exit(0)", "raise KeyboardInterrupt", "raise BaseException"])
