@@ -47,6 +47,11 @@ MANY_ROWS = 200_000
 than a second.
 """
 
+SLOW_SECONDS, SLOW_CELLS = 0.5, 100_000
+"""A file is slow that takes more processor time to read than this, and a second for each so many cells: twice
+what the exact reader takes for short ones. It is not read again for notices on the files after it.
+"""
+
 AWAY = (Unavailable, StorageFull, OSError)
 """Faults of storage, vault or machine, which may be over soon."""
 
@@ -93,15 +98,18 @@ class Runner:
         try:
             with self._keep(claim) as keeper:
                 challenge = self.vault.load(claim.digest)
+                before = parsing.seconds_spent()
                 collected = None if challenge.task.custom else Collected(len(challenge.solution.ids))
                 outcome = self._measure(challenge, claim, collected)
+                seconds = round(parsing.seconds_spent() - before, 2)
+                facts = {"worker": self.name, "reading_seconds": seconds}
                 if isinstance(outcome, scorer.Report) and collected is not None:
                     outcome = self._add_notices(challenge, claim, outcome, collected)
                 failpoints.reach("score.measured")
                 # Inside the lease: a database that is away for a while may be waited for without losing it.
                 keeper.is_writing = True
                 if isinstance(outcome, scorer.Report):
-                    report = replace(outcome, provenance={**outcome.provenance, "worker": self.name})
+                    report = replace(outcome, provenance={**outcome.provenance, **facts})
                     write_outcome(lambda: self._record(challenge, claim, report, collected))
                 else:
                     refusal = outcome
@@ -169,8 +177,14 @@ class Runner:
         No label is used.
         """
         n_rows = len(challenge.solution.ids)
+        n_cells = n_rows * (1 + len(challenge.columns))
         with self.database.read() as session:
-            earlier = evaluations.earlier_files(session, claim, limit=3 if n_rows <= MANY_ROWS else 1)
+            earlier = evaluations.earlier_files(
+                session,
+                claim,
+                limit=3 if n_rows <= MANY_ROWS else 1,
+                most_seconds=SLOW_SECONDS + n_cells / SLOW_CELLS,
+            )
         try:
             files = [self.storage.path(sha256) for sha256 in earlier]
             with parsing.in_one_run(files, max_bytes=challenge.max_bytes):

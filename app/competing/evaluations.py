@@ -231,16 +231,17 @@ def renew(session: Session, claim: Claim, *, lease: timedelta, now: datetime) ->
     failpoints.reach("renew.renewed")
 
 
-def earlier_files(session: Session, claim: Claim, *, limit: int) -> list[str]:
+def earlier_files(session: Session, claim: Claim, *, limit: int, most_seconds: float) -> list[str]:
     """Return the sha256 of the team's earlier files, newest first.
 
-    Of those scored in the claim's round.
+    Of those scored in the claim's round, without those that took more processor time to read.
     """
+    seconds = func.coalesce(Score.provenance["reading_seconds"].as_float(), 0.0)
     team_id = select(Submission.team_id).where(Submission.id == claim.submission_id).scalar_subquery()
     found = (
         select(Submission.sha256)
         .join(Score, and_(Score.submission_id == Submission.id, Score.round_id == claim.round_id))
-        .where(Submission.team_id == team_id, Submission.id < claim.submission_id)
+        .where(Submission.team_id == team_id, Submission.id < claim.submission_id, seconds <= most_seconds)
         .order_by(Submission.id.desc())
         .limit(limit)
     )

@@ -10,6 +10,8 @@ the answers are messages, each with its kind and length before it:
     {"do": "records"}    any number of "records", then "end"; each a line and its fields, or, of blank lines,
                          the first and how many
 
+"end" holds the processor time of this process.
+
 Any of them may end with "refused" instead, which holds all problems, or with "out_of_memory".
 """
 
@@ -19,8 +21,9 @@ import io
 import json
 import os
 import struct
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -111,6 +114,7 @@ class _Reader:
     out: _Out
     files: Sequence[Descriptor]
     table: Table | None = None
+    began: float = field(default_factory=time.process_time)
 
     def answer(self, command: Mapping[str, Any]) -> None:
         try:
@@ -151,7 +155,7 @@ class _Reader:
             self.out.send("block", int(raw.n_blank))
             for array in arrays:
                 self.out.send_array(array)
-        self.out.send("end")
+        self._end()
 
     def _records(self, command: Mapping[str, Any]) -> None:
         waiting: list[tuple[int, list[str] | int]] = []
@@ -171,7 +175,10 @@ class _Reader:
             # Records before a fault are part of its report.
             if waiting:
                 self.out.send("records", waiting)
-        self.out.send("end")
+        self._end()
+
+    def _end(self) -> None:
+        self.out.send("end", time.process_time() - self.began)
 
     def _opened(self) -> Table:
         assert self.table is not None

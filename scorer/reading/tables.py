@@ -12,13 +12,11 @@ from __future__ import annotations
 
 import codecs
 import csv
-import gzip
 import hashlib
 import io
 import os
-import zipfile
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from functools import cached_property
 from typing import IO, Any
 
@@ -29,6 +27,7 @@ from scorer.reading.packing import BOM, UNPACKING_ERRORS, WHITE, only_member, pa
 from scorer.reading.parquet import ParquetFile
 from scorer.reading.separators import separator_problem
 from scorer.reading.source import MAX_LINE_BYTES, Source, UnreadableTable, damaged, long_line, open_source
+from scorer.reading.unpacking import gunzipped, opened_zip, unzipped
 from scorer.report import Notice, Problem
 from scorer.wording import megabytes
 
@@ -157,20 +156,20 @@ class Table:
     @contextmanager
     def _unpacked(self) -> Iterator[IO[bytes]]:
         with self._received() as received:
-            unpacked: AbstractContextManager[Any] = nullcontext(received)
             if self.packing == "gzip":
-                unpacked = gzip.GzipFile(fileobj=received)
+                with gunzipped(received) as stream:
+                    yield stream
             elif self.packing == "zip":
-                archive = zipfile.ZipFile(received)
-                unpacked = archive.open(only_member(archive)[0])
-            with unpacked as stream:
-                yield stream
+                with opened_zip(received) as archive, unzipped(archive) as stream:
+                    yield stream
+            else:
+                yield received
 
     def _inspect(self, *, parquet: bool) -> None:
         """Check everything that the first bytes tell; raises UnreadableTable."""
         if self.packing == "zip":
             try:
-                with self._received() as received, zipfile.ZipFile(received) as archive:
+                with self._received() as received, opened_zip(received) as archive:
                     words = only_member(archive)[1]
             except UNPACKING_ERRORS:
                 raise UnreadableTable(damaged("zip")) from None
