@@ -24,6 +24,7 @@ COPY --from=build /opt/heldout /opt/heldout
 ENV PATH=/opt/heldout/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONSAFEPATH=1 \
     HELDOUT_DATA_DIR=/data \
     HELDOUT_HOST=0.0.0.0
 WORKDIR /data

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 
 def main() -> None:
@@ -22,4 +23,8 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    # `python -m` puts the current folder first, whose modules are not ours unless it is the clone.
+    here = Path.cwd()
+    if not sys.flags.safe_path and Path(__file__).resolve().parents[1] != here.resolve():
+        sys.path[:] = [folder for folder in sys.path if folder not in ("", str(here))]
     main()

@@ -79,14 +79,14 @@ def run(settings: Settings, *, port: int | None, data_dir: Path | None, once: bo
 def _serving(settings: Settings) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """Run `heldout serve` as a child process during the block."""
     config.prepare_data_dir(settings)
-    kept = {k: v for k, v in os.environ.items() if k.removeprefix("HELDOUT_").lower() not in NOT_EMBEDDED}
     env = (
         {"HELDOUT_LOG_LEVEL": "warning"}
-        | kept
+        | dict(os.environ)
+        | {f"HELDOUT_{name.upper()}": "" for name in NOT_EMBEDDED}  # the settings file may hold them
         | {"HELDOUT_DATA_DIR": str(settings.data_dir.resolve()), "HELDOUT_PORT": str(settings.port)}
     )
     server = subprocess.Popen(
-        [sys.executable, "-m", "app", "serve"],
+        [sys.executable, "-P", "-m", "app", "serve"],
         env=env,
         stdout=subprocess.PIPE,
         text=True,

@@ -1,8 +1,9 @@
 """Settings of an installation: type, default, unit and help text.
 
-They are read once, where a process starts. A value comes from the environment (`HELDOUT_PORT`), else from
-`heldout.toml` in the current folder (`port = 7777`), else from the default here. `heldout config` prints them
-all.
+They are read once, where a process starts. A value comes from the environment (`HELDOUT_PORT`), else from a
+file (`port = 7777`), else from the default here. The file is the one that HELDOUT_CONFIG names, else
+`heldout.toml` in the data folder; never one of the current folder, which may be somebody else's challenge.
+`heldout config` prints them all.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
+import stat
 import tempfile
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -170,14 +172,32 @@ class Settings:
         return self.data_dir.resolve() / "run"
 
 
-def load(env: Mapping[str, str] | None = None, file: Path = Path("heldout.toml")) -> Settings:
+CONFIG_VARIABLE, FILE_NAME = "HELDOUT_CONFIG", "heldout.toml"
+
+
+def settings_file(env: Mapping[str, str]) -> Path:
+    """Return the path of the settings file, whether or not it exists."""
+    if named := env.get(CONFIG_VARIABLE):
+        return Path(named)
+    return Path(env.get("HELDOUT_DATA_DIR", Settings.data_dir)) / FILE_NAME
+
+
+def load(env: Mapping[str, str] | None = None, file: Path | None = None) -> Settings:
     """Read the settings; refuse with all problems at once.
 
-    The environment comes before heldout.toml, and that before the defaults.
+    The environment comes before the settings file, and that before the defaults.
     """
     env = os.environ if env is None else env
     problems: list[Problem] = []
+    if file is None:
+        file = settings_file(env)
+        if env.get(CONFIG_VARIABLE) and not file.is_file():
+            problems.append(Problem("BAD_SETTING", f"{CONFIG_VARIABLE}: there is no file {file}."))
     from_file = _read_toml(file, problems)
+    folder = Path(from_file.get("data_dir", file.parent))
+    if not env.get(CONFIG_VARIABLE) and folder.resolve() != file.parent.resolve():
+        words = f"{file}: data_dir names another folder; set HELDOUT_DATA_DIR, or give the file as --config."
+        problems.append(Problem("BAD_SETTING", words))
     known = {f.name: f for f in fields(Settings)}
     problems += [
         Problem("UNKNOWN_SETTING", f"{file}: there is no setting {key}.")
@@ -186,7 +206,9 @@ def load(env: Mapping[str, str] | None = None, file: Path = Path("heldout.toml")
     problems += [
         Problem("UNKNOWN_SETTING", f"{name}: there is no such setting; `heldout config` lists all.")
         for name in env
-        if name.startswith("HELDOUT_") and name.removeprefix("HELDOUT_").lower() not in known
+        if name.startswith("HELDOUT_")
+        and name != CONFIG_VARIABLE
+        and name.removeprefix("HELDOUT_").lower() not in known
     ]
     values: dict[str, Any] = {}
     for name, spec in known.items():
@@ -209,6 +231,11 @@ def load(env: Mapping[str, str] | None = None, file: Path = Path("heldout.toml")
 
 def _read_toml(file: Path, problems: list[Problem]) -> dict[str, Any]:
     if not file.is_file():
+        return {}
+    status = file.stat()
+    if status.st_uid not in (0, os.getuid()) or status.st_mode & stat.S_IWOTH:
+        words = f"{file}: other users can change this file; `chown` it to yourself and `chmod go-w` it."
+        problems.append(Problem("BAD_SETTING", words))
         return {}
     try:
         return tomllib.loads(file.read_text(encoding="utf-8"))

@@ -20,7 +20,7 @@ from app.cli.console import pass_installation, print_json
 def config_command(installation: Installation, as_json: bool) -> None:
     """Print every setting with its value, default and meaning.
 
-    Set one as HELDOUT_NAME in the environment or in heldout.toml.
+    Set one as HELDOUT_NAME in the environment or in heldout.toml in the data folder.
     """
     rows = [
         {

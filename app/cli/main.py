@@ -6,7 +6,9 @@ Exit codes: 0 done, 1 our fault, 2 the input is wrong (every problem is listed),
 
 from __future__ import annotations
 
+import os
 import sys
+from pathlib import Path
 
 import click
 
@@ -31,14 +33,27 @@ from app.cli.console import err, print_problems
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="heldout")
+@click.option(
+    "--config",
+    "file",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Settings file (default: heldout.toml in the data folder).",
+)
 @click.pass_context
-def cli(context: click.Context) -> None:
+def cli(context: click.Context, file: Path | None) -> None:
     """Run competitions with hidden labels on your own machines.
 
     `heldout demo` shows everything on this one.
     """
     if context.resilient_parsing:
         return
+    named = file or os.environ.get(config.CONFIG_VARIABLE)
+    if named:  # for the processes that this one starts, wherever they run
+        os.environ[config.CONFIG_VARIABLE] = str(Path(named).absolute())
+    used, here = config.settings_file(os.environ), Path(config.FILE_NAME)
+    if here.is_file() and not (used.is_file() and used.samefile(here)):
+        words = f"heldout: {here.absolute()} is not read; move it to {used}, or give it with --config."
+        err.print(words, markup=False)
     context.obj = Installation(config.load())
 
 

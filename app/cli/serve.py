@@ -62,7 +62,8 @@ def demo_command(installation: Installation, port: int | None, data_dir: Path | 
 
 def _replace_process(module: str) -> None:
     """Replace this process, so that signals reach the module directly."""
-    os.execv(sys.executable, [sys.executable, "-m", module])  # noqa: S606  no shell is wanted
+    # -P: a module of the current folder, such as rq.py, must not stand for an installed one.
+    os.execv(sys.executable, [sys.executable, "-P", "-m", module])  # noqa: S606  no shell is wanted
 
 
 @click.command("web")

@@ -203,10 +203,11 @@ class Supervisor:
     def _start_all(self) -> None:
         settings = self.settings
         assert self._listener is not None
-        env = dict(os.environ)
+        # As -P: modules of the current folder are not ours. For what the children start.
+        env = dict(os.environ) | {"PYTHONSAFEPATH": "1"}
         env |= {f"HELDOUT_{name.upper()}": value for name, value in _for_children(settings).items()}
-        bare = env | dict.fromkeys(VAULT_KEYS, "")  # set but empty: heldout.toml may hold them too
-        python = [sys.executable, "-m"]
+        bare = env | dict.fromkeys(VAULT_KEYS, "")  # set but empty: the settings file may hold them too
+        python = [sys.executable, "-P", "-m"]
         if settings.embedded_redis:
             valkey = Child(
                 "valkey", valkey_command(settings), bare, on_quick_death=self._distrust_valkey_data

@@ -17,6 +17,8 @@ import scorer
 from app.base import db, failpoints
 from app.base.models import Evaluation, Quota, Score, State
 from app.competing import evaluations
+from scorer.reading import parsing
+from tests.conftest import missing
 from tests.worker.conftest import Platform
 from worker import jobs, sweeper
 from worker.jobs import Runner
@@ -170,6 +172,29 @@ def test_notices_compare_a_file_with_the_teams_earlier_ones(platform: Platform) 
     assert send(np.clip(useful + rng.normal(size=len(ids)) * 0.1, 0, 1)) == []
     assert send(useful) == ["NOTICE_SAME_PREDICTIONS"]
     assert send(1 - useful) == ["NOTICE_LOOKS_INVERTED"]
+
+
+def test_a_file_that_was_slow_is_not_read_again_for_notices(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A slow file cost its time again with each later file of its team."""
+    monkeypatch.setattr(jobs, "SLOW_SECONDS", 0.15)
+    rng = np.random.default_rng(0)
+    ids = [line.split(",")[0] for line in platform.sample().decode().splitlines()[1:]]
+    plain = "id,target\n" + "".join(f"{key},{rng.random():.6f}\n" for key in ids)
+    with scorer.locked_in():
+        if parsing.level() == "none":
+            missing("A sandbox", "only a reader in the sandbox reports its time")
+        codes = []
+        for content in (plain + ",\n" * 400_000, plain, plain):
+            submission = platform.submit(content.encode())
+            run(platform, submission)
+            codes.append([notice["code"] for notice in platform.status(submission).notices])
+    assert "NOTICE_SAME_PREDICTIONS" not in codes[1]
+    assert "NOTICE_SAME_PREDICTIONS" in codes[2]
+    with platform.database.read() as session:
+        seconds = [score.provenance["reading_seconds"] for score in session.query(Score).all()]
+    assert seconds[0] > 0.15 > max(seconds[1:])
 
 
 def test_a_cap_of_workers_holds_for_claims_polls_and_hints(platform: Platform) -> None:

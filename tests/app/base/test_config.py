@@ -27,6 +27,42 @@ def test_environment_overrides_file_and_file_overrides_default(tmp_path: Path) -
     )
 
 
+def test_the_settings_file_is_in_the_data_folder_or_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder, port in ((".", 1), ("data", 2), ("elsewhere", 3), ("named", 4)):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        (tmp_path / folder / "heldout.toml").write_text(f"port = {port}\n")
+    (tmp_path / ".env").write_text("HELDOUT_PORT=5\n")
+    monkeypatch.chdir(tmp_path)
+    elsewhere, named = str(tmp_path / "elsewhere"), str(tmp_path / "named/heldout.toml")
+    assert config.load({}).port == 2
+    assert config.load({"HELDOUT_DATA_DIR": elsewhere}).port == 3
+    assert config.load({"HELDOUT_DATA_DIR": elsewhere, "HELDOUT_CONFIG": named}).port == 4
+    assert config.load({"HELDOUT_DATA_DIR": str(tmp_path / "none")}).port == 7777
+
+
+@pytest.mark.parametrize(
+    ("content", "mode", "words"),
+    [
+        ("port = 1\n", 0o666, "other users can change this file"),
+        ("data_dir = 'other'\n", 0o600, "data_dir names another folder"),
+    ],
+)
+def test_a_settings_file_that_cannot_be_trusted_is_refused(
+    content: str, mode: int, words: str, tmp_path: Path
+) -> None:
+    (tmp_path / "heldout.toml").write_text(content)
+    (tmp_path / "heldout.toml").chmod(mode)
+    with pytest.raises(Misconfigured, match=words):
+        config.load({"HELDOUT_DATA_DIR": str(tmp_path)})
+
+
+def test_a_named_settings_file_that_is_missing_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(Misconfigured, match="HELDOUT_CONFIG: there is no file"):
+        config.load({"HELDOUT_CONFIG": str(tmp_path / "heldout.toml")})
+
+
 def test_all_mistakes_are_reported_at_once(tmp_path: Path) -> None:
     file = tmp_path / "heldout.toml"
     file.write_text("prot = 8000\n")
