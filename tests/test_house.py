@@ -188,6 +188,14 @@ def test_what_must_stay_light_loads_no_numeric_library(start: str) -> None:
     assert done.stdout.strip() == "[]"
 
 
+def test_worker_starts_without_what_only_upgrades_and_inspections_need() -> None:
+    """They were half of the CPU time of its start."""
+    late = ("alembic", "scipy.stats", "sklearn", "worker.inspections", "scorer.overfitting.close_report")
+    code = f"import worker.__main__, sys\nprint([m for m in {late!r} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.strip() == "[]"
+
+
 def programs_in_strings(path: Path) -> Iterator[tuple[str, str]]:
     """Every string that is not a docstring as `place, text`."""
     tree = parsed(path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import os
 import sys
@@ -19,10 +18,11 @@ from app.base.errors import Refused
 from app.operating import startup_wait
 from scorer.sandbox import sandbox
 from worker import jobs, lease_keeper
-from worker.poller import Poller
+from worker.poller import Poller, freeze
 from worker.stopping import Stop
 
 HEARTBEAT_SECONDS = 5.0
+SANDBOX_STARTS = 3
 
 log = logging.getLogger("worker")
 
@@ -89,6 +89,7 @@ def main() -> int:
         print(f"heldout worker: {refusal.message}", file=sys.stderr)
         return refusal.exit_code
     try:
+        _start_sandbox()
         with scorer.locked_in() as isolation:
             _work(settings, runner, isolation)
     except sandbox.SandboxFailed as failure:
@@ -103,6 +104,20 @@ def _enter(runner: jobs.Runner) -> None:
     expire_dead_horses(runner)
 
 
+def _start_sandbox() -> None:
+    """Start the sandbox, again if it dies meanwhile: a new worker would pay for all its imports again."""
+    for attempt in range(1, SANDBOX_STARTS + 1):
+        try:
+            sandbox.isolation()
+        except sandbox.SandboxFailed:
+            if attempt == SANDBOX_STARTS:
+                raise
+            log.exception("the sandbox did not start; attempt %s of %s follows", attempt + 1, SANDBOX_STARTS)
+            time.sleep(attempt)
+        else:
+            return
+
+
 def _work(settings: Settings, runner: jobs.Runner, isolation: str) -> None:
     if isolation not in ("strong", "standard"):
         log.warning("files of participants are read with isolation %s here; see SECURITY.md", isolation)
@@ -112,9 +127,7 @@ def _work(settings: Settings, runner: jobs.Runner, isolation: str) -> None:
     poller = Poller(
         runner, Pulse(runner, isolation), stop, job_seconds=settings.job_seconds, listener=listener
     )
-    # Without this, the first full collection in every fork copies the pages of all that was imported.
-    gc.collect()
-    gc.freeze()
+    freeze()
     poller.run()
 
 

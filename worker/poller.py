@@ -5,6 +5,7 @@ Between two looks it waits for a hint. Without a queue, and while it is away, it
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import signal
@@ -20,7 +21,6 @@ from app.base import db
 from app.base.queue import Listener
 from app.competing import evaluations
 from app.integrity import inspections
-from worker import inspections as inspecting
 from worker import lease_keeper
 from worker.jobs import Runner
 from worker.stopping import Stop
@@ -72,6 +72,7 @@ class Poller:
         """Without a listener there is no queue."""
         self._runner, self._beat, self._stop, self._job_seconds = runner, beat, stop, job_seconds
         self._listener = listener
+        self._has_preloaded = False
         self._silent_until = 0.0
         """End of the time in which the queue is left alone; 0 if it answers."""
 
@@ -92,10 +93,24 @@ class Poller:
             # The worker must survive a restart of the database.
             log.exception("the database does not answer; polled again after a pause")
         else:
-            if work is None and self._listener is not None:
-                self._wait_for_hint(self._listener)
-                return
+            if work is None:
+                self._preload()
+                if self._listener is not None:
+                    self._wait_for_hint(self._listener)
+                    return
         self._stop.wait(PAUSE_SECONDS)
+
+    def _preload(self) -> None:
+        """Import what only inspections need, once there is nothing to score.
+
+        It is a third of what a worker imports, and after kills a restarted worker has files to score first. A
+        work-horse that inspects before this imports it for itself.
+        """
+        if not self._has_preloaded:
+            self._has_preloaded = True
+            import worker.inspections  # noqa: F401
+
+            freeze()
 
     def _wait_for_hint(self, listener: Listener) -> None:
         """Wait until a hint, a stop, or the next look.
@@ -135,7 +150,7 @@ class Poller:
             if evaluations.is_any_due(session, now=now, most_workers=most):
                 return Work(self._runner.run, self._job_seconds)
             if inspections.is_any_due(session, now=now):
-                return Work(lambda: inspecting.inspect(None), 3 * self._job_seconds)
+                return Work(_inspect, 3 * self._job_seconds)
         return None
 
     def work(self, work: Work) -> bool:
@@ -172,6 +187,18 @@ class Poller:
                 ended = lease_keeper.expire(session, holder, now=db.now(session))
             log.warning("a work-horse was killed; %s leases ended", ended)
         return status == 0
+
+
+def _inspect() -> int:
+    from worker import inspections
+
+    return inspections.inspect(None)
+
+
+def freeze() -> None:
+    """Keep the collector from what was imported: a full collection in a fork would copy its pages."""
+    gc.collect()
+    gc.freeze()
 
 
 @contextmanager

@@ -342,8 +342,21 @@ def _vault_problems(settings: Settings) -> Iterator[str]:
         )
 
 
-def prepare_data_dir(settings: Settings) -> None:
-    """Make the folders this installation writes to, or refuse."""
+RESTORING = "restoring"
+"""The file in a data folder that is there while a backup is restored into it."""
+
+
+def prepare_data_dir(settings: Settings, *, restores: bool = False) -> None:
+    """Make the folders this installation writes to, or refuse.
+
+    A folder that a killed restore left is refused, except to the restore that goes on with it: it would
+    look like an installation without data.
+    """
+    if not restores and (settings.data_dir / RESTORING).exists():
+        raise Misconfigured(
+            f"A restore into {settings.data_dir} was not finished: repeat the same `heldout restore`, which "
+            "goes on with it, or delete the folder."
+        )
     # Password hashes, uploads and hidden labels: only the owner may read what this process writes.
     os.umask(0o077)
     try:

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 import scorer
-from app.base import db, storage
+from app.base import config, db, storage
 from app.base.errors import Refused
 from app.base.installation import Installation
 from app.cli.console import pass_installation
@@ -124,11 +124,11 @@ def restore_command(
 ) -> None:
     """Restore a backup into an empty installation.
 
-    Its database may be SQLite or PostgreSQL.
+    Its database may be SQLite or PostgreSQL. Repeated after a kill, it goes on.
     """
     settings = installation.settings
     if into is not None:
-        if into.exists() and any(into.iterdir()):
+        if into.exists() and any(into.iterdir()) and not (into / config.RESTORING).exists():
             raise Refused(f"The folder {into} is not empty; restore into a new one.")
         settings = replace(settings, data_dir=into)
     _print_summary(file, backup.restore(settings, file, passphrase=_passphrase(passphrase_file)))

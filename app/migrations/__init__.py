@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, inspect, text
 from sqlalchemy.orm import Session
 
 from app.base import db
@@ -17,9 +16,13 @@ from app.base.db import Database
 from app.base.errors import Misconfigured
 from app.migrations.completeness import refuse_if_incomplete
 
+if TYPE_CHECKING:
+    from alembic.config import Config  # a worker starts without Alembic: it only compares versions
+
 # Released revisions are never edited and import the column types from their module of that time.
 sys.modules.setdefault("app.db", db)
 
+_NAME = re.compile(r'^(revision|down_revision) = (?:"(.+)"|None)$', re.MULTILINE)
 UPGRADE_LOCK = 0x48454C44  # any fixed number: one host at a time upgrades a PostgreSQL
 
 
@@ -32,12 +35,14 @@ def upgrade(database: Database, to: str = "head") -> None:
     with database.engine.begin() as connection:
         if not database.is_sqlite:
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": UPGRADE_LOCK})
-        found = MigrationContext.configure(connection).get_current_revision()
+        found = _version(connection)
         if found is None or found in known():
+            from alembic import command
+
             config = alembic_config()
             config.attributes["connection"] = connection
             command.upgrade(config, to)
-            found = MigrationContext.configure(connection).get_current_revision()
+            found = _version(connection)
         if to == "head":
             _refuse_unless_fits(connection, found)
 
@@ -46,14 +51,14 @@ def check(database: Database) -> None:
     """Refuse a schema that this program cannot use."""
     database.ping()
     with database.engine.connect() as connection:
-        _refuse_unless_fits(connection, MigrationContext.configure(connection).get_current_revision())
+        _refuse_unless_fits(connection, _version(connection))
 
 
 def current(database: Database) -> str | None:
     """Return the schema's version; None for an empty database."""
     database.ping()
     with database.engine.connect() as connection:
-        return MigrationContext.configure(connection).get_current_revision()
+        return _version(connection)
 
 
 def is_usable(session: Session) -> bool:
@@ -85,21 +90,40 @@ def _refuse_unless_fits(connection: Connection, found: str | None) -> None:
     raise Misconfigured(f"The database {has}, this program needs {head()}: run `heldout db upgrade`.")
 
 
+def _version(connection: Connection) -> str | None:
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    return connection.scalar(text("SELECT version_num FROM alembic_version"))
+
+
 @lru_cache(maxsize=1)
 def known() -> frozenset[str]:
     """Return all versions that this program can upgrade to."""
-    return frozenset(s.revision for s in ScriptDirectory.from_config(alembic_config()).walk_revisions())
+    return frozenset(_before())
 
 
 @lru_cache(maxsize=1)
 def head() -> str:
     """Return the newest version that this program knows."""
-    found = ScriptDirectory.from_config(alembic_config()).get_current_head()
-    assert found is not None, "there is a first version"
+    (found,) = known() - set(_before().values())
+    return found
+
+
+@lru_cache(maxsize=1)
+def _before() -> dict[str, str | None]:
+    """Return each revision's predecessor, from the text of the files."""
+    found = {}
+    for path in (Path(__file__).parent / "versions").glob("[0-9]*.py"):
+        names = dict(
+            re.findall(r'^(revision|down_revision) = (?:"(.+)"|None)$', path.read_text(), re.MULTILINE)
+        )
+        found[names["revision"]] = names["down_revision"] or None
     return found
 
 
 def alembic_config() -> Config:
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", "app:migrations")
     config.set_main_option("path_separator", "os")

@@ -9,6 +9,7 @@ passphrase the archive is encrypted (see app.base.encryption).
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import io
 import json
@@ -17,6 +18,7 @@ import shutil
 import tarfile
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
@@ -40,6 +42,9 @@ FORMAT = 1
 TRANSIENT = {Heartbeat.__tablename__, SignInAttempt.__tablename__}
 """Tables that are not part of a backup."""
 BATCH = 500
+UNFINISHED = ".heldout-backup"
+"""The end of the name of a backup that is being written."""
+_SOLUTIONS = ".restored-"
 TRUNCATED = "The archive is cut short or damaged; nothing was restored."
 
 
@@ -69,12 +74,14 @@ def write(
 ) -> Summary:
     """Write the archive with mode 0600 and rename it when complete.
 
-    The installation may be running.
+    The installation may be running. What killed backups left in the same folder is deleted.
     """
-    temporary = file.with_name(f".{file.name}.{os.getpid()}")
+    temporary = file.with_name(f".{file.name}.{os.getpid()}{UNFINISHED}")
     try:
+        _remove_unfinished(file.parent)
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "wb") as raw:
+            fcntl.flock(raw, fcntl.LOCK_EX)
             if passphrase is None:
                 summary = _write(settings, database, kept, raw, with_solutions=with_solutions, with_key=False)
             else:
@@ -91,6 +98,17 @@ def write(
     finally:
         temporary.unlink(missing_ok=True)
     return summary
+
+
+def _remove_unfinished(folder: Path) -> None:
+    """Delete the hidden copies of backups that were killed; the lock of a live one is held."""
+    for left in folder.glob(f".*{UNFINISHED}"):
+        with left.open("rb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            left.unlink(missing_ok=True)
 
 
 def _write(
@@ -229,61 +247,118 @@ def _restore(settings: Settings, members: _Members) -> Summary:
     name, content = next(reading, ("", io.BytesIO()))
     if name != "head.json":
         raise Refused("This file is not a backup of Heldout.")
-    schema = json.loads(content.read())["schema"]
+    head = content.read().decode()
+    schema = json.loads(head)["schema"]
     if schema not in migrations.known():
         raise Refused(
             f"The archive's schema is {schema}, which this program, at {migrations.head()}, does not know: "
             "restore it with the program of that version."
         )
-    config.prepare_data_dir(settings)
     database = db.open_(settings)
-    summary = Summary()
     try:
-        if migrations.current(database) not in (None, schema):
-            raise Refused(
-                f"The database is at version {migrations.current(database)} and the archive at {schema}: "
-                "restore it into a database without tables."
-            )
-        migrations.upgrade(database, to=schema)
-        kept, hidden = storage.open_(settings), vault.open_(settings)
-        solutions = tempfile.TemporaryDirectory(prefix=".restored-", dir=settings.vault)
-        with solutions, database.begin(pauses=True) as session:
-            _refuse_unless_empty(session)
-            manifest = None
-            for name, content in reading:
-                kind, _, rest = name.partition("/")
-                if name == "manifest.json":
-                    manifest = json.loads(content.read())
-                elif kind == "tables":
-                    table = Base.metadata.tables[rest.removesuffix(".jsonl")]
-                    summary.rows[table.name] = _insert(session, table, content)
-                    summary.checksums[table.name] = members.hashes[name]
-                elif kind == "files":
-                    store_upload(kept, rest, content)
-                    summary.files += 1
-                elif kind == "vault":
-                    _write_file(Path(solutions.name) / rest, content)
-                elif name == "secret_key":
-                    if not settings.secret_key:
-                        _write_file(settings.data_dir / "secret_key", content)
-                else:
-                    raise Refused(f"The archive has an unknown member: {name[:80]!r}.")
-            _refuse_unless_whole(manifest, members.hashes)
-            for folder in sorted(Path(solutions.name).iterdir()):
-                hidden.receive(folder.name, folder)
-                summary.solutions += 1
-            _set_sequences(session, summary.rows)
-        migrations.upgrade(database)  # rows of an older version are upgraded after the restore
+        with _unfinished(settings, database, head) as is_complete:
+            # Complete: killed after the commit, which follows the check of every hash.
+            summary = Summary() if is_complete else _fill(settings, database, members, reading, schema)
+            migrations.upgrade(database)  # rows of an older version are upgraded after the restore
     finally:
         database.dispose()
     return summary
 
 
-def _refuse_unless_empty(session: Session) -> None:
+@contextmanager
+def _unfinished(settings: Settings, database: Database, head: str) -> Iterator[bool]:
+    """Mark the data folder while the block restores into it; yield whether all rows are there.
+
+    The mark holds the archive's head. After a kill it lets the same command go on, and no other start.
+    """
+    mark = settings.data_dir / config.RESTORING
+    is_new = mark.exists() or not settings.data_dir.exists() or not any(settings.data_dir.iterdir())
+    config.prepare_data_dir(settings, restores=True)
+    if not mark.exists():
+        with database.read() as session:
+            _refuse_unless_empty(session)
+    with mark.open("a+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Refused(f"Another restore into {settings.data_dir} is running.") from None
+        file.seek(0)
+        is_same = file.read() == head
+        with database.read() as session:
+            is_complete = is_same and _has_data(session)
+            if not is_complete:
+                _refuse_unless_empty(session)
+        if not is_complete:
+            file.truncate(0)
+            file.write(head)
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            yield is_complete
+        except BaseException:
+            if not is_new:  # a folder of an installation without data, which may start without it
+                mark.unlink()
+            raise
+        mark.unlink()
+
+
+def _fill(
+    settings: Settings,
+    database: Database,
+    members: _Members,
+    reading: Iterator[tuple[str, IO[bytes]]],
+    schema: str,
+) -> Summary:
+    """Restore the members of the archive in one transaction."""
+    summary = Summary()
+    if migrations.current(database) not in (None, schema):
+        raise Refused(
+            f"The database is at version {migrations.current(database)} and the archive at {schema}: "
+            "restore it into a database without tables."
+        )
+    migrations.upgrade(database, to=schema)
+    kept, hidden = storage.open_(settings), vault.open_(settings)
+    for left in settings.vault.glob(f"{_SOLUTIONS}*"):
+        shutil.rmtree(left)
+    solutions = tempfile.TemporaryDirectory(prefix=_SOLUTIONS, dir=settings.vault)
+    with solutions, database.begin(pauses=True) as session:
+        _refuse_unless_empty(session)
+        manifest = None
+        for name, content in reading:
+            kind, _, rest = name.partition("/")
+            if name == "manifest.json":
+                manifest = json.loads(content.read())
+            elif kind == "tables":
+                table = Base.metadata.tables[rest.removesuffix(".jsonl")]
+                summary.rows[table.name] = _insert(session, table, content)
+                summary.checksums[table.name] = members.hashes[name]
+            elif kind == "files":
+                store_upload(kept, rest, content)
+                summary.files += 1
+            elif kind == "vault":
+                _write_file(Path(solutions.name) / rest, content)
+            elif name == "secret_key":
+                if not settings.secret_key:
+                    _write_file(settings.data_dir / "secret_key", content)
+            else:
+                raise Refused(f"The archive has an unknown member: {name[:80]!r}.")
+        _refuse_unless_whole(manifest, members.hashes)
+        for folder in sorted(Path(solutions.name).iterdir()):
+            hidden.receive(folder.name, folder)
+            summary.solutions += 1
+        _set_sequences(session, summary.rows)
+    return summary
+
+
+def _has_data(session: Session) -> bool:
     there = set(inspect(session.connection()).get_table_names())
-    for table in tables():
-        if table.name in there and session.scalar(select(func.count()).select_from(table)):
-            raise Refused("This installation has data already; restore into an empty one.")
+    count = func.count()
+    return any(table.name in there and session.scalar(select(count).select_from(table)) for table in tables())
+
+
+def _refuse_unless_empty(session: Session) -> None:
+    if _has_data(session):
+        raise Refused("This installation has data already; restore into an empty one.")
 
 
 def _refuse_unless_whole(manifest: Mapping[str, Any] | None, hashes: Mapping[str, str]) -> None:

@@ -13,9 +13,9 @@ import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from scipy.stats import rankdata
 
 from scorer.overfitting.views import sample_rows
+from scorer.ranks import average_ranks
 from scorer.reading.columns import Column, FloatArray, Labels, Lists
 from scorer.report import Notice
 
@@ -225,7 +225,7 @@ def _ranks(columns: Mapping[str, Column]) -> FloatArray:
     if not arrays:
         return np.empty((0, 0))
     rows = sample_rows(len(arrays[0]), MAX_ROWS)
-    ranked = np.array([rankdata(array[rows]) for array in arrays])
+    ranked = np.array([average_ranks(array[rows]) for array in arrays])
     ranked -= ranked.mean(axis=1, keepdims=True)
     lengths = np.sqrt(np.sum(ranked**2, axis=1, keepdims=True))
     unit: FloatArray = ranked / np.where(lengths > 0.0, lengths, 1.0)

@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
-from scipy.stats import rankdata
 
 from scorer.challenges.task import Part
+from scorer.ranks import average_ranks
 from scorer.reading.columns import Column, FloatArray, Labels, Lists
 from scorer.report import HeldoutError
 
@@ -129,7 +129,7 @@ def normal_scores(values: FloatArray) -> FloatArray:
 
     Along axis 0; strictly rising changes of scale have no effect.
     """
-    ranks = rankdata(values, axis=0)
+    ranks = average_ranks(values)
     scores: FloatArray = ndtri((ranks - 0.5) / len(values))
     return scores
 

@@ -9,11 +9,11 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from scorer.challenges.solution import Given, Solution, part_truth
 from scorer.challenges.task import Part
 from scorer.metrics.registry import Finish
+from scorer.ranks import average_ranks
 from scorer.reading.columns import Column, FloatArray, Labels, Lists, Vocabulary, take
 from scorer.resampling.units import BLOCK_ROWS, Aligned, IntArray, Units, refuse_own, why_undefined
 from scorer.scoring import part_value, row_terms
@@ -408,10 +408,10 @@ def placements(scores: FloatArray, positive: NDArray[np.bool_]) -> tuple[FloatAr
 
     Their means are both the area under the ROC curve.
     """
-    ranks = stats.rankdata(scores)
+    ranks = average_ranks(scores)
     ones, zeros = scores[positive], scores[~positive]
-    beaten = (ranks[positive] - stats.rankdata(ones)) / len(zeros)
-    beating = 1.0 - (ranks[~positive] - stats.rankdata(zeros)) / len(ones)
+    beaten = (ranks[positive] - average_ranks(ones)) / len(zeros)
+    beating = 1.0 - (ranks[~positive] - average_ranks(zeros)) / len(ones)
     return np.asarray(beaten), np.asarray(beating)
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import io
 import json
+import multiprocessing
 import os
 import shutil
+import signal
 import tarfile
 import threading
 import time
@@ -17,10 +20,10 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from app import migrations
-from app.base import db
+from app.base import config, db
 from app.base.config import Settings
 from app.base.db import Database
-from app.base.errors import Refused
+from app.base.errors import Misconfigured, Refused
 from app.base.installation import Installation
 from app.operating import backup
 from app.people import accounts
@@ -209,7 +212,7 @@ def as_of_0002(archive: Path, target: Path) -> None:
         for entry in new:
             content = new.extractfile(entry).read()  # type: ignore[union-attr]  # all are regular files
             table = entry.name.removeprefix("tables/").removesuffix(".jsonl")
-            if table == "extension":
+            if table in ("extension", "upload_ticket"):
                 continue
             if entry.name == "head.json":
                 content = json.dumps(json.loads(content) | {"schema": "0002"}).encode()
@@ -235,7 +238,7 @@ def test_an_archive_of_an_older_version_is_restored_and_upgraded(
     migrations.check(restored.database)
     assert restored.status(submission).sha256 == hashlib.sha256(platform.sample()).hexdigest()
     assert restored.submit(platform.sample() + b"\n") == submission + 1
-    with pytest.raises(Refused, match="into a database without tables"):
+    with pytest.raises(Refused, match="has data already"):
         backup.restore(empty, tmp_path / "old.tar", passphrase=None)
     restored.database.dispose()
 
@@ -247,3 +250,76 @@ def test_an_older_program_refuses_an_incomplete_backup(platform: Platform, tmp_p
     with pytest.raises(Refused, match="Back up with the program of that version"):
         write(platform, tmp_path / "b.tar")
     assert not (tmp_path / "b.tar").exists()
+
+
+def test_backup_deletes_what_killed_ones_left_and_not_a_live_ones_copy(
+    platform: Platform, tmp_path: Path
+) -> None:
+    killed = tmp_path / f".older.tar.4711{backup.UNFINISHED}"
+    live = tmp_path / f".other.tar.4712{backup.UNFINISHED}"
+    killed.write_bytes(b"half an archive with hidden labels")
+    with live.open("wb") as written:
+        fcntl.flock(written, fcntl.LOCK_EX)
+        write(platform, tmp_path / "new.tar")
+        assert live.exists()
+    assert not killed.exists()
+
+
+def killed_restore(settings: Settings, file: Path, at: str) -> None:
+    """Restore in a process that is killed when it calls a function of the module."""
+
+    def run() -> None:
+        setattr(backup, at, lambda *_words, **_named: os.kill(os.getpid(), signal.SIGKILL))
+        backup.restore(settings, file, passphrase=None)
+
+    child = multiprocessing.get_context("fork").Process(target=run)
+    child.start()
+    child.join(60)
+    assert child.exitcode == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("at", ["_insert", "store_upload", "_refuse_unless_whole", "_set_sequences"])
+def test_restore_that_was_killed_goes_on_when_repeated(
+    platform: Platform, tmp_path: Path, empty: Settings, at: str
+) -> None:
+    """It used to refuse its own folder as not empty."""
+    platform.submit(platform.sample())
+    file = write(platform, tmp_path / "b.tar", solutions=True)
+    platform.database.dispose()
+    killed_restore(empty, file, at)
+    with pytest.raises(Misconfigured, match="was not finished: repeat the same `heldout restore`"):
+        config.prepare_data_dir(empty)
+    backup.restore(empty, file, passphrase=None)
+    restored = Installation(empty)
+    assert backup.checksums(restored.database) == backup.checksums(platform.database)
+    assert [path.name for path in empty.vault.glob(".restored-*")] == []
+    restored.database.dispose()
+
+
+def test_restore_killed_after_its_commit_is_completed_by_the_same_archive_only(
+    platform: Platform, tmp_path: Path
+) -> None:
+    settings = Settings(data_dir=tmp_path / "new")
+    first = write(platform, tmp_path / "first.tar")
+    platform.submit(platform.sample())
+    second = write(platform, tmp_path / "second.tar")
+    platform.database.dispose()
+    backup.restore(settings, first, passphrase=None)
+    with tarfile.open(first) as archive:
+        head = archive.extractfile("head.json")
+        assert head is not None
+        (settings.data_dir / config.RESTORING).write_bytes(head.read())
+    with pytest.raises(Refused, match="has data already"):
+        backup.restore(settings, second, passphrase=None)
+    backup.restore(settings, first, passphrase=None)
+    assert Installation(settings).database
+
+
+def test_refused_archive_blocks_no_start_of_the_default_folder(platform: Platform, tmp_path: Path) -> None:
+    file = write(platform, tmp_path / "b.tar")
+    file.write_bytes(file.read_bytes()[:5000])
+    settings = Settings(data_dir=tmp_path / "used")
+    config.prepare_data_dir(settings)
+    with pytest.raises(Refused, match="cut short or damaged"):
+        backup.restore(settings, file, passphrase=None)
+    config.prepare_data_dir(settings)

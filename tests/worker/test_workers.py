@@ -20,7 +20,7 @@ from redis import Redis
 from app.base import config, db, heartbeats, queue
 from app.base.models import Evaluation, Score, State
 from app.base.queue import Hints
-from tests.servers import ROOT, Forked, environment, eventually, valkey, work_horses_of
+from tests.servers import ROOT, Forked, environment, eventually, parent_of, pids_of, valkey, work_horses_of
 from tests.worker.conftest import Platform
 from worker.sweeper import ENOUGH_HINTS, sweep
 
@@ -128,6 +128,24 @@ def test_a_worker_that_waits_for_hints_is_one_thread_and_exits_when_stopped(
         assert len(list(Path(f"/proc/{worker.pid}/task").iterdir())) == 1
         worker.terminate()
         assert worker.wait(15) == 0
+
+
+@on_sqlite
+def test_a_worker_whose_sandbox_is_killed_while_it_starts_starts_it_again(
+    platform: Platform, tmp_path: Path
+) -> None:
+    log = tmp_path / "worker.log"
+    submission = platform.submit(platform.sample())
+    with process(platform, "worker", log=log, HELDOUT_REDIS_URL="none") as worker:
+        for _ in range(2):
+            sandboxes = eventually(
+                lambda: [pid for pid in pids_of("_zygote.py") if parent_of(pid) == worker.pid],
+                what="its sandbox",
+            )
+            _kill(sandboxes[0])
+            eventually(lambda: sandboxes[0] not in pids_of("_zygote.py"), what="its death")  # noqa: B023
+        eventually(lambda: done(platform, submission), 60, what="the score")
+    assert "the sandbox did not start; attempt 2 of 3 follows" in log.read_text()
 
 
 @pytest.mark.parametrize(
