@@ -93,7 +93,8 @@ def _refuse_unless_fits(connection: Connection, found: str | None) -> None:
 def _version(connection: Connection) -> str | None:
     if not inspect(connection).has_table("alembic_version"):
         return None
-    return connection.scalar(text("SELECT version_num FROM alembic_version"))
+    found: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
+    return found
 
 
 @lru_cache(maxsize=1)
