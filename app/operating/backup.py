@@ -27,7 +27,7 @@ from typing import IO, Any, BinaryIO
 from sqlalchemy import Date, LargeBinary, Table, func, insert, inspect, select, text
 from sqlalchemy import column as sa_column
 from sqlalchemy import table as sa_table
-from sqlalchemy.exc import DataError, IntegrityError
+from sqlalchemy.exc import DataError, IntegrityError, OperationalError
 from sqlalchemy.orm import Session
 
 from app import migrations
@@ -216,6 +216,14 @@ def restore(settings: Settings, file: Path, *, passphrase: str | None) -> Summar
                 return _restore(settings, _Members(archive))
         except (tarfile.TarError, EOFError, ValueError, KeyError, IntegrityError, DataError) as broken:
             raise Refused(TRUNCATED) from broken
+        except (OSError, OperationalError) as wrong:
+            if not isinstance(wrong, OSError) and not db.is_full(wrong):
+                raise
+            reason = wrong.strerror if isinstance(wrong, OSError) else "the database's disk is full"
+            raise Refused(
+                f"The archive {file} cannot be restored into {settings.data_dir}: {reason} (there or in "
+                f"{tempfile.gettempdir()}). No row is kept; make room and repeat the same command."
+            ) from wrong
 
 
 class _Members:

@@ -10,6 +10,7 @@ import multiprocessing
 import os
 import shutil
 import signal
+import subprocess
 import tarfile
 import threading
 import time
@@ -20,13 +21,14 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from app import migrations
-from app.base import config, db
+from app.base import config, db, events
 from app.base.config import Settings
 from app.base.db import Database
 from app.base.errors import Misconfigured, Refused
 from app.base.installation import Installation
 from app.operating import backup
 from app.people import accounts
+from tests.servers import heldout
 from tests.worker.conftest import Platform
 from worker import jobs
 
@@ -323,3 +325,37 @@ def test_refused_archive_blocks_no_start_of_the_default_folder(platform: Platfor
     with pytest.raises(Refused, match="cut short or damaged"):
         backup.restore(settings, file, passphrase=None)
     config.prepare_data_dir(settings)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts a small file system")
+@pytest.mark.parametrize("place", ["data", "spool"])
+def test_restore_onto_a_full_disk_is_refused_and_goes_on_when_there_is_room(
+    sqlite_template: Path, tmp_path: Path, place: str
+) -> None:
+    """It ended in a traceback."""
+    (tmp_path / "old").mkdir()
+    shutil.copy(sqlite_template, tmp_path / "old/heldout.db")
+    old = Installation(Settings(data_dir=tmp_path / "old"))
+    with old.database.begin() as session:
+        for number in range(600):
+            events.log(session, "a", "b", f"c {number}", now=db.now(session), long="x" * 4000)
+    file, small = tmp_path / "b.tar", tmp_path / "small"
+    backup.write(old.settings, old.database, old.storage, file, with_solutions=False, passphrase=None)
+    old.database.dispose()
+    small.mkdir()
+    try:
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(small)], check=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("this machine mounts nothing")
+    try:
+        into = small / "new" if place == "data" else tmp_path / "new"
+        words = ("restore", str(file), "--into", str(into))
+        refused = heldout(tmp_path / "old", *words, **({"TMPDIR": str(small)} if place == "spool" else {}))
+        assert refused.returncode == 2, refused.stderr
+        assert "make room and repeat the same command" in refused.stderr
+        assert "Traceback" not in refused.stderr
+        subprocess.run(["mount", "-o", "remount,size=60m", str(small)], check=True)
+        done = heldout(tmp_path / "old", *words)
+        assert (done.returncode, "event: 600 rows" in done.stdout) == (0, True), done.stderr
+    finally:
+        subprocess.run(["umount", str(small)], check=True)
