@@ -42,7 +42,7 @@ def challenge_check(folder: Path, as_json: bool) -> int:
 
     Scores every example, runs the self-test and the data audit.
     """
-    result = _check(folder, quiet=as_json)
+    result = _check(folder)
     if as_json:
         print_json(
             {
@@ -87,13 +87,14 @@ def _print_findings(findings: Sequence[scorer.Finding]) -> None:
         out.print(f"    {finding.evidence}\n    {finding.advice}", markup=False)
 
 
-def _check(folder: Path, *, quiet: bool) -> scorer.CheckResult:
+def _check(folder: Path) -> scorer.CheckResult:
+    """Check a folder, with progress on stderr where that is a terminal."""
     try:
         challenge = scorer.load(folder)
     except scorer.InvalidChallenge as refusal:
         return scorer.CheckResult(problems=refusal.problems)
     weak = config.load().allow_weak_sandbox
-    if quiet or not err.is_terminal:
+    if not err.is_terminal:
         return scorer.check(challenge, allow_weak_sandbox=weak)
     with err.status("") as status:
         return scorer.check(challenge, progress=lambda step: status.update(step), allow_weak_sandbox=weak)
@@ -132,7 +133,7 @@ def challenge_publish(
     """
     installation.database.ping()  # refuse a wrong database before the long check
     reasons = dict(_override(text) for text in overrides)
-    result = _check(folder, quiet=as_json)
+    result = _check(folder)
     if result.problems:
         print_problems(result.problems)
         return 2

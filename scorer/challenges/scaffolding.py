@@ -19,7 +19,7 @@ from scorer.report import InvalidChallenge, Problem
 _N_TRAIN, _N_TEST = 200, 100
 _PUBLIC_FRACTION = 0.3
 _SEED = 20_261_001
-_FEATURES = ("dose", "age", "pressure")
+FEATURES = ("dose", "age", "pressure")
 
 
 def scaffold(folder: Path | str, *, title: str | None = None) -> Path:
@@ -34,7 +34,7 @@ def scaffold(folder: Path | str, *, title: str | None = None) -> Path:
     title = title or folder.resolve().name.replace("-", " ").replace("_", " ").capitalize()
 
     random = np.random.default_rng(_SEED)
-    features = random.normal(size=(_N_TRAIN + _N_TEST, len(_FEATURES))).round(3)
+    features = random.normal(size=(_N_TRAIN + _N_TEST, len(FEATURES))).round(3)
     chance = 1.0 / (1.0 + np.exp(-(features @ np.array([1.6, -1.1, 0.7]) + 0.2)))
     target = (random.random(len(features)) < chance).astype(int)
     ids = np.arange(1, len(features) + 1)
@@ -48,12 +48,12 @@ def scaffold(folder: Path | str, *, title: str | None = None) -> Path:
     feature_rows = features.tolist()
     _write(
         folder / "public/train.csv",
-        ("id", *_FEATURES, "target"),
+        ("id", *FEATURES, "target"),
         ([i, *x, y] for i, x, y in zip(ids[train], feature_rows[train], target[train], strict=True)),
     )
     _write(
         folder / "public/test.csv",
-        ("id", *_FEATURES),
+        ("id", *FEATURES),
         ([i, *x] for i, x in zip(ids[test], feature_rows[test], strict=True)),
     )
     _write(folder / "public/sample_submission.csv", ("id", "target"), ([i, 0.5] for i in ids[test]))

@@ -66,8 +66,9 @@ def audit_material(material: Material, report: Callable[[str], None], began: flo
     findings: list[Finding] = []
     passport: list[dict[str, Any]] = []
     skipped: dict[str, list[str]] = {}
-    for code, checks in all_checks().items():
-        report(code.replace("_", " "))
+    every = all_checks()
+    for number, (code, checks) in enumerate(every.items(), start=1):
+        report(f"check {number} of {len(every)}: {code.replace('_', ' ')}")
         own: list[Finding] = []
         reasons: list[str] = []
         not_applicable = 0

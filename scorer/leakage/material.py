@@ -187,12 +187,11 @@ class Material:
     @cached_property
     def is_sequential(self) -> bool:
         """Return whether test is declared to come after train."""
-        words = (self.challenge.split.strategy or "").lower()
-        return any(word in words for word in ("sequential", "temporal", "time", "chronolog", "forecast"))
+        return self.challenge.split.strategy == "sequential"  # synonyms are read as it
 
     @cached_property
     def is_grouped(self) -> bool:
-        return "group" in (self.challenge.split.strategy or "").lower() or self.group is not None
+        return self.challenge.split.strategy == "grouped" or self.group is not None
 
     def has(self, need: str) -> bool:
         if need == "public_files":

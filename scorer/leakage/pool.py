@@ -17,7 +17,7 @@ from scipy import stats
 
 from scorer.leakage.frame import Codes, Feature, Mask, Rows
 from scorer.leakage.material import Material, NotChecked, Side
-from scorer.leakage.statistics import correlation_of_known
+from scorer.leakage.statistics import correlation_of_known, variance_by_group
 from scorer.leakage.target import Target
 from scorer.reading.columns import FloatArray
 
@@ -220,11 +220,8 @@ def _alike_in_groups(target: Target, groups: Codes) -> float:
         else [hot.astype(np.float64) for _, hot in target.hot]
     )
     largest = 0.0
-    typical = (n - float((sizes**2).sum()) / n) / (k - 1)
     for values in levels[:30]:
-        means = np.bincount(groups, weights=values) / sizes
-        between = float((sizes * (means - values.mean()) ** 2).sum()) / (k - 1)
-        within = float(((values - means[groups]) ** 2).sum()) / (n - k)
+        between, within, typical = variance_by_group(values, groups)
         total = between + (typical - 1) * within
         largest = max(largest, (between - within) / total if total > 0 else 0.0)
     return largest

@@ -141,7 +141,8 @@ def order_finding(
 ) -> Found:
     """Return a finding about an order of rows.
 
-    It is only "info" if a public column has the same order and explains it.
+    It is only "info" if a public column has the same order and explains it, or if the order of train is that
+    of a split declared sequential, whose rows and ids must stay in their order.
     """
     sorting = _sorted_by(material, side, order)
     picture = _picture(side, target, order, words)
@@ -166,6 +167,23 @@ def order_finding(
             auc,
             log10p,
             "info",
+            place,
+            picture,
+        )
+    if material.is_sequential:
+        is_train = side.name == "train"
+        return Found(
+            f"{words} The split is declared sequential, so an order is expected.",
+            "Keep the order. "
+            + (
+                "State it in the description; the folds that are served follow it."
+                if is_train
+                else "If it would be unknown at the time of prediction, choose a target or a moment of "
+                "prediction that it does not give away; otherwise state it in the description."
+            ),
+            auc,
+            log10p,
+            "info" if is_train else "warn",
             place,
             picture,
         )

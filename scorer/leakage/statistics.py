@@ -324,3 +324,17 @@ def log10p_of_count(k: float, expected: float) -> float:
     if not math.isfinite(p):  # its leading term
         p = k * math.log(expected) - expected - float(special.gammaln(k + 1))
     return min(0.0, p / math.log(10))
+
+
+def variance_by_group(values: FloatArray, groups: Codes) -> tuple[float, float, float]:
+    """Return the mean squares between and within groups, and the typical size of a group.
+
+    One-way analysis of variance; groups are 0 to k - 1, each with rows, and fewer than rows. The intraclass
+    correlation is (between - within) / (between + (size - 1) within).
+    """
+    sizes = np.bincount(groups).astype(np.float64)
+    n, k = float(sizes.sum()), len(sizes)
+    means = np.bincount(groups, weights=values) / sizes
+    between = float((sizes * (means - values.mean()) ** 2).sum()) / (k - 1)
+    within = float(((values - means[groups]) ** 2).sum()) / (n - k)
+    return between, within, (n - float((sizes**2).sum()) / n) / (k - 1)

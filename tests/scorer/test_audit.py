@@ -49,6 +49,7 @@ CODES = [
     "metric_degenerate",
     "constant_column",
     "new_categories",
+    "template_texts",
 ]
 
 

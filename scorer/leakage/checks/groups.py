@@ -15,7 +15,7 @@ from scorer.leakage.check import ALARM, Found, check
 from scorer.leakage.frame import Codes, Feature, Frame, joint_codes
 from scorer.leakage.material import Material, NotApplicable, NotChecked, Side, column_of, declared_column
 from scorer.leakage.sampled import sampled
-from scorer.leakage.statistics import corrected, log10p_of_z
+from scorer.leakage.statistics import corrected, log10p_of_z, variance_by_group
 from scorer.leakage.target import Target
 from scorer.reading.columns import FloatArray
 
@@ -314,16 +314,13 @@ def _likeness(order: Codes, target: Target) -> _Likeness:
 
 def _intraclass(codes: Codes, target: Target) -> float:
     """Return the ICC of one-way variance analysis, classes by variance."""
-    within = between = 0.0
-    counts = np.bincount(codes).astype(np.float64)
-    n, k = float(counts.sum()), len(counts)
+    within = between = typical = 0.0
+    n, k = len(codes), int(codes.max(initial=-1)) + 1
     if k < 2 or n <= k:
         return 1.0 if k < 2 else 0.0
-    typical = (n - float((counts**2).sum()) / n) / (k - 1)
     for values in _levels(target):
         y = np.where(np.isnan(values), np.nanmean(values), values)
-        means = np.bincount(codes, weights=y) / counts
-        between += float((counts * (means - y.mean()) ** 2).sum()) / (k - 1)
-        within += float(((y - means[codes]) ** 2).sum()) / (n - k)
+        of_level, inside, typical = variance_by_group(y, codes)
+        between, within = between + of_level, within + inside
     total = between + (typical - 1) * within
     return (between - within) / total if total > 0 else 0.0
