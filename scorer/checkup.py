@@ -17,6 +17,7 @@ import numpy as np
 
 from scorer.challenges.challenge import Challenge
 from scorer.challenges.definition import DEFINITION_FILE, SAMPLE_FILE, Example
+from scorer.challenges.label_checks import label_notices, label_problems, sample_notices
 from scorer.challenges.size_limit import ordinary_bytes
 from scorer.challenges.solution import FILE as SOLUTION_FILE
 from scorer.challenges.solution import known_cells, truth_as_predictions
@@ -128,6 +129,8 @@ def check(
     step("files")
     _check_files(challenge, found)
     _check_classes(challenge, found)
+    found.problems.extend(label_problems(challenge))
+    found.notices.extend(label_notices(challenge))
     _check_limits(challenge, found)
     found.problems.extend(rows_without_truth(challenge))
     _check_baselines(challenge, found)
@@ -324,7 +327,8 @@ def _check_sample(challenge: Challenge, found: _Findings) -> Texts | None:
         if challenge.task.complete:
             score(challenge, path, allow_weak_sandbox=found.allow_weak_sandbox)
             return None
-        read_submission(path, challenge.solution, kept, max_bytes=challenge.max_bytes)
+        received = read_submission(path, challenge.solution, kept, max_bytes=challenge.max_bytes)
+        found.notices.extend(sample_notices(received.notices))
         columns = kept.columns()
         values = evaluate(
             challenge.solution, columns, kept.vocabulary, allow_weak_sandbox=found.allow_weak_sandbox

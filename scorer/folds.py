@@ -25,6 +25,7 @@ from scorer.challenges.definition import TRAIN_FILE
 from scorer.challenges.solution import FILE as SOLUTION_FILE
 from scorer.challenges.solution import USAGE_COLUMN, Solution
 from scorer.challenges.solution_reader import prepare
+from scorer.challenges.spellings import with_spellings
 from scorer.reading.cells import NUMBER
 from scorer.reading.columns import Labels
 from scorer.reading.forms import composed
@@ -186,7 +187,9 @@ def train_solution(challenge: Challenge, *, without: Collection[str] = ()) -> So
                 if not left_out or ID_JOINT.join(fields[key] for key in keys) not in left_out:
                     yield line, [fields[place] for place in places]
 
-        return prepare(kept, rows(), [challenge.solution.task], id_columns=names, split_required=False)
+        return with_spellings(
+            prepare(kept, rows(), [challenge.solution.task], id_columns=names, split_required=False)
+        )
     except (UnreadableTable, InvalidChallenge) as error:
         first = error.problems[0].message
         raise CannotScoreTrain(f"{TRAIN_FILE} cannot be scored: {first}") from None

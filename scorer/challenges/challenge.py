@@ -41,11 +41,13 @@ from scorer.challenges.document import (
 from scorer.challenges.folder import belonging_files, file_sha256, folder_digest, outside_links, read_text
 from scorer.challenges.prepared import open_ as open_prepared
 from scorer.challenges.prepared import save as save_prepared
+from scorer.challenges.public_labels import public_labels
 from scorer.challenges.publication import PublicFile, describe_public
 from scorer.challenges.size_limit import max_bytes
 from scorer.challenges.solution import FILE as SOLUTION_FILE
 from scorer.challenges.solution import Solution
 from scorer.challenges.solution_reader import form_problems, prepare_table, with_sample_numbers
+from scorer.challenges.spellings import with_spellings
 from scorer.challenges.strategies import STRATEGIES, unknown_strategy
 from scorer.challenges.task import Task
 from scorer.challenges.task_reader import metric_problems, read_tasks
@@ -237,6 +239,7 @@ def load(folder: Path | str, *, digest: str | None = None, prepared: Path | None
     solution = None if prepared is None else open_prepared(prepared / key, tasks)
     if solution is None:
         solution = _read_solution(path, tasks, definition.submission, document)
+        solution = with_spellings(solution, public_labels(folder, solution))
         if prepared is not None:
             with suppress(OSError):  # a read-only vault or a full disk: the same, only slower
                 save_prepared(solution, prepared / key)

@@ -26,8 +26,9 @@ from scorer.challenges.solution import Given, Solution
 from scorer.challenges.task import Task
 from scorer.reading.columns import Column, Labels, Lists, Vocabulary
 from scorer.reading.ids import IdIndex
+from scorer.reading.spelling import Spelling
 
-FORMAT = 3
+FORMAT = 4
 """Rises when the layout below changes; folders of an older format are not read."""
 
 _SMALL = (np.uint8, np.int8, np.int16, np.int32)
@@ -80,6 +81,7 @@ def open_(folder: Path, tasks: Sequence[Task]) -> Solution | None:
             tuple(tuple(files.load_given(part) for part in parts) for parts in meta["given"]),
             Vocabulary(meta["vocabulary"]),
             {name: files.load_column(entry) for name, entry in meta["frame"].items()},
+            spellings={name: Spelling.from_dict(entry) for name, entry in meta["spellings"].items()},
         )
     except _DAMAGED:
         return None
@@ -96,6 +98,7 @@ def _write(solution: Solution, folder: Path) -> None:
         "given": [[files.given(part) for part in parts] for parts in solution.given],
         "numeric": sorted(solution.task.numeric),
         "frame": {name: files.column(column) for name, column in solution.frame.items()},
+        "spellings": {name: spelling.as_dict() for name, spelling in solution.spellings.items()},
     }
     meta["sizes"] = {path.relative_to(folder).as_posix(): path.stat().st_size for path in folder.rglob("*.*")}
     (folder / "solution.json").write_text(json.dumps(meta), encoding="utf-8")

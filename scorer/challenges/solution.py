@@ -8,7 +8,7 @@ that jobs share one copy.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from scorer.metrics.registry import Classes
 from scorer.reading.cells import NUMERIC_KINDS, Cells
 from scorer.reading.columns import CodeArray, Column, FloatArray, Labels, Lists, Rows, Vocabulary, take
 from scorer.reading.ids import IdIndex
+from scorer.reading.spelling import Spelling
 
 USAGE_COLUMN = "Usage"
 USAGES = ("Ignored", "Public", "Private")
@@ -67,6 +68,8 @@ class Solution:
     """The solution as texts by column, for an organiser's own metric; else empty."""
     train_file: Path | None = None
     """The public training table, to say that a file has its ids instead of the test set's."""
+    spellings: Mapping[str, Spelling] = field(default_factory=dict)
+    """Of prediction columns with labels: what a message about an unknown one may use."""
 
     def __repr__(self) -> str:
         # A traceback or a log must not carry labels.

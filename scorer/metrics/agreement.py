@@ -43,7 +43,7 @@ def _of_others(side: FloatArray) -> FloatArray:
 
 @metric(
     "mcc",
-    version=1,
+    version=2,
     greater_is_better=True,
     bounds=(-1.0, 1.0),
     kind="label",
@@ -152,7 +152,7 @@ def _kappa_check(parameters: Any, n_columns: int) -> str | None:
 
 @metric(
     "cohen_kappa",
-    version=1,
+    version=2,
     greater_is_better=True,
     bounds=(-1.0, 1.0),
     kind="label",

@@ -11,8 +11,9 @@ from pydantic import Field
 from scorer.metrics.registry import ANY_FINITE, FLAG, LABEL, LIST, WHOLE, metric
 from scorer.reading.columns import CodeArray, FloatArray, Labels, Lists
 
-_SPELLING = """Labels are compared as text after one canonical spelling: 1, 1.0 and "1" are the same label, so
-are True and true; everything else must match exactly, also in case."""
+_SPELLING = """Labels are compared as text after one canonical spelling: True and true are the same label,
+and so are 1, 1.0, +1, 01 and 1e0 where the true labels are numbers; everything else must match exactly, also
+in case."""
 
 
 def _as_numbers(flags: NDArray[np.bool_]) -> FloatArray:
@@ -21,7 +22,7 @@ def _as_numbers(flags: NDArray[np.bool_]) -> FloatArray:
 
 @metric(
     "accuracy",
-    version=2,
+    version=3,
     greater_is_better=True,
     bounds=(0.0, 1.0),
     kind="label",
@@ -39,7 +40,7 @@ def accuracy_score(truth: Labels, predicted: Labels) -> FloatArray:
 
 @metric(
     "classification_error",
-    version=1,
+    version=2,
     greater_is_better=False,
     bounds=(0.0, 1.0),
     kind="label",
@@ -86,7 +87,7 @@ def _too_few_classes(parameters: Any, n_columns: int) -> str | None:
 
 @metric(
     "top_k_accuracy",
-    version=1,
+    version=2,
     greater_is_better=True,
     bounds=(0.0, 1.0),
     kind="labels",

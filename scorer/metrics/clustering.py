@@ -48,6 +48,7 @@ def _information(shared: FloatArray, true: FloatArray, called: FloatArray) -> tu
     bounds=(-0.5, 1.0),
     kind="label",
     cells=LABEL,
+    compares_names=False,
     convention=f"""Adjusted for chance (Hubert and Arabie, as scikit-learn): 0 is what random clusters get
     on average. 0/0, where both sides are one cluster or both all single rows, is 1. It counts pairs of rows
     and so takes no weights. {_NAMES_DO_NOT_MATTER}""",
@@ -78,6 +79,7 @@ def adjusted_rand_index(truth: Labels, predicted: Labels) -> float:
     bounds=(0.0, 1.0),
     kind="label",
     cells=LABEL,
+    compares_names=False,
     convention=f"""Mutual information divided by the mean of the two entropies, arithmetic unless stated (as
     scikit-learn); not adjusted for chance. If both sides are one cluster, 0/0 is 1; if only one is, the
     value is 0. {_NAMES_DO_NOT_MATTER}""",
@@ -115,6 +117,7 @@ def normalized_mutual_information(
     bounds=(0.0, 1.0),
     kind="label",
     cells=LABEL,
+    compares_names=False,
     convention=f"""Harmonic mean of homogeneity (clusters hold one class each) and completeness (classes lie
     in one cluster each), both 1 where their entropy is 0; beta above 1 favours completeness (Rosenberg and
     Hirschberg, as scikit-learn). With beta 1 it equals nmi. {_NAMES_DO_NOT_MATTER}""",

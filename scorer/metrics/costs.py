@@ -63,7 +63,7 @@ _UNNAMED = "A predicted label that is not among labels counts as the worst answe
 
 @metric(
     "expected_cost",
-    version=1,
+    version=2,
     greater_is_better=False,
     bounds=(0.0, INFINITY),
     kind="label",
@@ -89,7 +89,7 @@ def expected_cost(
 
 @metric(
     "utility",
-    version=1,
+    version=2,
     greater_is_better=True,
     bounds=(-INFINITY, INFINITY),
     kind="label",

@@ -67,7 +67,7 @@ def _distinct(keys: NDArray[np.int64]) -> NDArray[np.int64]:
 
 @metric(
     "balanced_accuracy",
-    version=2,
+    version=3,
     greater_is_better=True,
     bounds=(-1.0, 1.0),
     kind="label",
@@ -278,7 +278,7 @@ def _fbeta_truth(parameters: Any) -> Cells:
 
 @metric(
     "fbeta",
-    version=1,
+    version=2,
     greater_is_better=True,
     bounds=(0.0, 1.0),
     kind="label",
@@ -331,7 +331,7 @@ def fbeta_score(
 
 @metric(
     "f1",
-    version=2,
+    version=3,
     greater_is_better=True,
     bounds=(0.0, 1.0),
     kind="label",
@@ -376,7 +376,7 @@ def f1_score(
 
 @metric(
     "precision",
-    version=1,
+    version=2,
     greater_is_better=True,
     bounds=(0.0, 1.0),
     kind="label",
@@ -418,7 +418,7 @@ def precision_score(
 
 @metric(
     "recall",
-    version=1,
+    version=2,
     greater_is_better=True,
     bounds=(0.0, 1.0),
     kind="label",
@@ -460,7 +460,7 @@ def recall_score(
 
 @metric(
     "f1_sets",
-    version=1,
+    version=2,
     greater_is_better=True,
     bounds=(0.0, 1.0),
     kind="labels",

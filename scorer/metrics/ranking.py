@@ -158,7 +158,7 @@ def _out_of(n_true: IntArray, k: int | None, denominator: str) -> IntArray:
 
 @metric(
     "map_at_k",
-    version=1,
+    version=2,
     greater_is_better=True,
     bounds=(0.0, 1.0),
     kind="labels",
@@ -187,7 +187,7 @@ def mean_average_precision_at_k(
 
 @metric(
     "mrr",
-    version=1,
+    version=2,
     greater_is_better=True,
     bounds=(0.0, 1.0),
     kind="labels",
@@ -210,7 +210,7 @@ def mean_reciprocal_rank(truth: Lists, predicted: Lists, *, k: _FirstK = None) -
 
 @metric(
     "recall_at_k",
-    version=1,
+    version=2,
     greater_is_better=True,
     bounds=(0.0, 1.0),
     kind="labels",
@@ -235,7 +235,7 @@ def recall_at_k(
 
 @metric(
     "precision_at_k",
-    version=1,
+    version=2,
     greater_is_better=True,
     bounds=(0.0, 1.0),
     kind="labels",
@@ -257,7 +257,7 @@ def precision_at_k(truth: Lists, predicted: Lists, *, k: _FirstK = None) -> Floa
 
 @metric(
     "ndcg_at_k",
-    version=2,
+    version=3,
     greater_is_better=True,
     bounds=(0.0, 1.0),
     kind="labels",
@@ -379,7 +379,7 @@ def _tau(sums: FloatArray, _: float, __: Any) -> float:
 
 @metric(
     "kendall_tau",
-    version=1,
+    version=2,
     greater_is_better=True,
     bounds=(-1.0, 1.0),
     kind="labels",

@@ -159,6 +159,8 @@ class Metric:
     """Whether the truth itself, sent in, scores `best`."""
     faults_need_truth: bool
     """Whether `row_faults` takes the truth."""
+    compares_names: bool
+    """Whether predicted labels are compared with true ones by name; clusters may have any."""
     _asks: frozenset[str] = field(repr=False)
 
     @property
@@ -314,6 +316,7 @@ def metric(
     needs_every_class: bool = False,
     lists: bool = False,
     attainable: bool = True,
+    compares_names: bool = True,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Register the function below as a metric.
 
@@ -350,7 +353,8 @@ def metric(
     return words or None. `row_faults(predicted, parameters, **sides)`, with truth= if it takes it, returns
     faults of whole rows, which must depend on nothing that is secret. Nothing may be nan for an acceptable
     file: say what 0/0 is. `lists=True`: where the challenge states `split`, the function gets Lists instead
-    of Labels or texts. `attainable=False`: the truth itself cannot score `best`.
+    of Labels or texts. `attainable=False`: the truth itself cannot score `best`. `compares_names=False`:
+    predicted labels may have any names.
     """
 
     def register(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -401,6 +405,7 @@ def metric(
             lists=lists,
             attainable=attainable,
             faults_need_truth=row_faults is not None and "truth" in inspect.signature(row_faults).parameters,
+            compares_names=compares_names,
             _asks=frozenset(asks),
         )
         return function

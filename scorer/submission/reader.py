@@ -24,6 +24,7 @@ from scorer.reading.tables import MAX_SHOWN_PROBLEMS, MIN_UNPACKED_BYTES, Table,
 from scorer.report import InvalidSubmission, Notice, Problem
 from scorer.submission.header import match_header
 from scorer.submission.ids import id_problems
+from scorer.submission.labels import LabelReader
 from scorer.submission.notices import Notices
 from scorer.submission.rows import PlacedRows, row_faults, row_problems
 from scorer.submission.sinks import Sink
@@ -83,6 +84,7 @@ def _read_columnar(
         return None
     wanted = {name: task.cells(name) for name in task.columns}
     vocabulary = solution.vocabulary.copy()
+    labels = LabelReader(solution, vocabulary)
     seen = np.zeros(len(solution.ids), dtype=np.uint8)
     n_received = 0
     sink.restart()
@@ -116,7 +118,8 @@ def _read_columnar(
             if n_received > len(seen):
                 return None
             seen[found] = 1
-            if row_faults(columns, found, solution):
+            columns = labels.read(columns)
+            if labels.irregular or row_faults(columns, found, solution):
                 return None
             gathered.add(columns)
             sink.add(found, columns, vocabulary)
@@ -125,7 +128,8 @@ def _read_columnar(
     if n_received != len(seen) or not seen.all():
         return None
     ordered = header == [solution.id_column, *task.columns]
-    return () if ordered else (Notice("NOTICE_COLUMN_ORDER", "Columns were matched by name."),)
+    matched = () if ordered else (Notice("NOTICE_COLUMN_ORDER", "Columns were matched by name."),)
+    return (*matched, *labels.notices())
 
 
 def read_complete(
@@ -200,9 +204,15 @@ def align(
             cause = fault_cause(code, fault, builder.cells)[0]
             shared.setdefault((code, cause or f"in {name}"), []).append(problem)
     problems.extend(map(_one_of, shared.values()))
+    sent = {name: rows.builders[name].column() for name in solution.spellings}
+    labels = LabelReader(solution, rows.vocabulary)
+    read = labels.read(sent)
+    label_problems, label_notices = labels.report(sent, rows.lines, solution)
+    problems.extend(label_problems)
     columns: dict[str, Column] = {}
     if not problems:
-        columns = {name: builder.column() for name, builder in rows.builders.items()}
+        columns = {name: builder.column() for name, builder in rows.builders.items() if name not in read}
+        columns = {name: (columns | read)[name] for name in rows.builders}
         problems.extend(row_problems(columns, rows.lines, solution))
     if problems:
         total = sum(problem.count for problem in problems)
@@ -211,7 +221,8 @@ def align(
     sink.add(np.arange(len(solution.ids)), columns, rows.vocabulary)
     gathered = Notices(solution)
     gathered.add(columns)
-    return (*notices, *forms.notices(), *rows.notices(), *gathered.notices())
+    about_labels = [*labels.notices(), *label_notices]
+    return (*notices, *forms.notices(), *rows.notices(), *about_labels, *gathered.notices())
 
 
 def _one_of(problems: Sequence[Problem]) -> Problem:

@@ -18,6 +18,7 @@ WHOLE = [100 + (i * 37) % 150 for i in range(20)]
 GUESSES = [f"{0.03 + (i * 7) % 20 / 21:.4f}" for i in range(20)]
 OTHERS = [f"{(11 * i) % 20 / 3:.3f}" for i in range(20)]
 LISTS = ["a b", "b", "c a", "b c"] * 5
+CATALOGUE = [f"item{i}" for i in range(20)]
 TEXTS = ["the cat sat", "a dog", "Zürich", "one two three"] * 5
 MASKS = ["1 3", "2 2 8 1", "", "5 4"] * 5
 BOXES = ["car 0 0 4 4", "", "car 0 0 4 4 bus 5 5 9 9", "bus 1 1 3 3"] * 5
@@ -38,6 +39,8 @@ class Kind:
     """Of `submission:` in challenge.yaml."""
     after: str = ""
     ids: Sequence[str] = tuple(IDS)
+    exact: bool = False
+    """Whether only the exact reader takes the file, since it has something to notice."""
 
     def yaml(self) -> str:
         columns = ", ".join(self.sent)
@@ -73,11 +76,21 @@ KINDS: dict[str, Kind] = {
     ),
     "labels": Kind("{name: f1, average: macro}", {"y": NAMES, "Usage": IGNORED}, {"y": ["bee", *NAMES[:-1]]}),
     "labels of two columns": Kind(
-        "accuracy", {"y": NAMES, "z": FLAGS}, {"y": [*NAMES[1:], "elk"], "z": ["1"] * 20}
+        "accuracy", {"y": NAMES, "z": FLAGS}, {"y": [*NAMES[1:], "cow"], "z": ["1"] * 20}
     ),
+    "unknown labels": Kind(
+        "accuracy", {"y": NAMES, "z": FLAGS}, {"y": [*NAMES[1:], "elk"], "z": ["1"] * 20}, exact=True
+    ),
+    "labels spelt otherwise": Kind("accuracy", {"y": FLAGS}, {"y": ["True", "0e0", "1", "+1"] * 5}),
     "ratings": Kind("{name: qwk, min_rating: 1, max_rating: 4}", {"y": WEIGHTS}, {"y": [2, 1, 3, 3] * 5}),
     "lists": Kind(
-        "{name: map_at_k, k: 3}", {"y": LISTS, "Usage": IGNORED}, {"y": ["b a", "", "c d", "a"] * 5}
+        "{name: map_at_k, k: 3}", {"y": LISTS, "Usage": IGNORED}, {"y": ["b a", "", "c b", "a"] * 5}
+    ),
+    "lists with unknown items": Kind(
+        "{name: map_at_k, k: 3}", {"y": LISTS}, {"y": ["b a", "", "c d", "a"] * 5}, exact=True
+    ),
+    "lists of a catalogue": Kind(
+        "{name: map_at_k, k: 3}", {"y": CATALOGUE}, {"y": [f"{item} n{item}" for item in CATALOGUE[::-1]]}
     ),
     "texts": Kind("{name: levenshtein, normalize: max_len}", {"y": TEXTS}, {"y": [*TEXTS[1:], "café"]}),
     "masks": Kind("dice", {"y": MASKS}, {"y": ["2 3", "", "4 1", "5 4"] * 5}),

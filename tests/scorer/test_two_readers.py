@@ -130,6 +130,8 @@ def test_the_columnar_reader_is_really_used(write: Write, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(scorer.submission.reader, "align", never)
     for name, kind in KINDS.items():
+        if kind.exact:
+            continue
         challenge = scorer.load(kind.folder(write))
         for variant in ("as it is", "shuffled rows", "swapped columns", "CRLF", "gzip", "everything quoted"):
             assert outcome(challenge, files(kind)[variant])[0] == "scored", (name, variant)

@@ -1,0 +1,286 @@
+"""How the labels of a column are spelt, and what is wrong with a label of another form.
+
+A Spelling holds what a message may use: the labels that count as public knowledge, and the form that all
+labels of the truth share. `scorer.challenges.spellings` decides what is public.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from difflib import get_close_matches
+from enum import IntEnum
+from functools import cached_property
+from typing import Any, Literal
+
+from scorer.reading.cells import NUMBER
+
+_CANONICAL = re.compile(r"0|-?[1-9]\d*|-?(?:0|[1-9]\d*)\.\d*[1-9]", re.ASCII)
+_WHOLE = re.compile(r"0|-?[1-9]\d*", re.ASCII)
+_MARKED = re.compile(r"""[^\w.:+\-/]""")
+_OPENING, _CLOSING, _QUOTES, _SEPARATORS = "[({", "])}", "'\"`", ",;|\t "
+_WRITTEN_BYTES = re.compile(r"""(?<!['"\w])b(?=['"])""")
+_CALL = re.compile(
+    r"\b(?:np\.|numpy\.|torch\.)?(?:array|list|tuple|tensor|str_|int64|float64)(?=\()|dtype=\w+"
+)
+_BETWEEN = re.compile(r"""[\s,;|\[\](){}'"`]+""")
+_MOST_DIGITS = 30
+_FEW_TO_COMPARE = 1000
+
+
+class Status(IntEnum):
+    """What a label of a submission is."""
+
+    UNSEEN = 0
+    FINE = 1
+    RESPELT = 2
+    """The same value as another label, which is read instead."""
+    UNKNOWN = 3
+    BAD_FORM = 4
+    """Of list items: part of a list in another form."""
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What all labels of a column have in common."""
+
+    numeric: Literal["none", "whole", "decimal", "code"]
+    """The labels that are numbers: none, whole ones, with decimals too, or texts such as 01234."""
+    only_numeric: bool
+    width: int = 0
+    """Of codes that all have the same number of digits; else 0."""
+    case: Literal["lower", "upper", "any"] = "any"
+    marks: frozenset[str] = frozenset()
+    """What occurs in a label: bracket, quote, and the characters that separate items."""
+    colons: int = 0
+    """The most that one label has."""
+
+    @classmethod
+    def of(cls, labels: Iterable[str], split: str) -> Form:
+        names = set(labels)
+        numbers = [name for name in names if NUMBER.fullmatch(name)]
+        numeric: Literal["none", "whole", "decimal", "code"] = "none"
+        width = 0
+        if numbers:
+            whole = all(map(_WHOLE.fullmatch, numbers))
+            numeric = "whole" if whole else "decimal" if all(map(_CANONICAL.fullmatch, numbers)) else "code"
+        if numeric == "code" and all(name.isdecimal() for name in numbers):
+            widths = set(map(len, numbers))
+            width = widths.pop() if len(widths) == 1 else 0
+        lower = all(name == name.lower() for name in names)
+        upper = all(name == name.upper() for name in names)
+        return cls(
+            numeric,
+            len(numbers) == len(names),
+            width,
+            "any" if lower == upper else "lower" if lower else "upper",
+            frozenset().union(*(marks_of(name, split) for name in names)),
+            max((name.count(":") for name in names), default=0),
+        )
+
+    def fits(self, name: str, split: str) -> bool:
+        """Return whether a label has this form.
+
+        Every label that the form was made of has it, so this does not tell which labels there are.
+        """
+        is_number = NUMBER.fullmatch(name) is not None
+        if is_number != self.only_numeric and (self.only_numeric or self.numeric == "none"):
+            return False
+        if is_number and self.numeric == "whole" and not _WHOLE.fullmatch(name):
+            return False
+        if is_number and self.width and len(name) != self.width:
+            return False
+        if self.case != "any" and name != (name.lower() if self.case == "lower" else name.upper()):
+            return False
+        return not {"bracket", "quote"} & (marks_of(name, split) - self.marks)
+
+
+@dataclass(frozen=True)
+class Spelling:
+    """What messages about the labels of one prediction column may use."""
+
+    form: Form
+    """Of the truth's labels and those of the public files."""
+    split: str
+    """Between the items of a list."""
+    is_list: bool
+    known: frozenset[str] | None = None
+    """The labels that there are, where these are public knowledge."""
+    from_public_files: bool = False
+    """Whether `known` holds the public files' labels alone."""
+    placeholders: frozenset[str] = frozenset()
+    """Labels of the sample submission that are none; a file may hold them."""
+    truths: Literal["", "0/1", "True/False"] = ""
+    """The labels, where there are no others."""
+
+    def judge(self, name: str) -> tuple[Status, str]:
+        """Return what a label is, and the label to read instead."""
+        read = self.read_as(name)
+        if self.knows(read):
+            return (Status.FINE if read == name else Status.RESPELT), read
+        if self.is_list and self.list_fault(name):
+            return Status.BAD_FORM, name
+        if self.known is None and self.form.fits(read, self.split):
+            return (Status.FINE if read == name else Status.RESPELT), read
+        return Status.UNKNOWN, read
+
+    def knows(self, name: str) -> bool:
+        return name in self.placeholders or (self.known is not None and name in self.known)
+
+    def read_as(self, name: str) -> str:
+        """Return the label that is the same value in the challenge's spelling.
+
+        1.0e+00, +1 and 01 are 1 where labels are numbers, but not where one of them is spelt like 01234.
+        """
+        if self.knows(name):
+            return name
+        if self.truths == "0/1" and name in ("True", "False"):
+            return "1" if name == "True" else "0"
+        if self.truths == "True/False" and canonical_number(name) in ("0", "1"):
+            return "True" if canonical_number(name) == "1" else "False"
+        if self.form.numeric in ("whole", "decimal"):
+            return canonical_number(name) or name
+        return name
+
+    def list_fault(self, name: str) -> Literal["", "list", "separator", "grade", "zeros"]:
+        """Return what shows that an item is a piece of a list in another form, if anything."""
+        marks = marks_of(name, self.split) - self.form.marks
+        if marks & {"bracket", "quote"}:
+            return "list"
+        if marks:
+            return "separator"
+        item, colon, grade = name.rpartition(":")
+        if colon and item and name.count(":") > self.form.colons and NUMBER.fullmatch(grade):
+            return "grade"
+        if self.form.width and name.isdecimal() and len(name) < self.form.width:
+            return "zeros"
+        return ""
+
+    @cached_property
+    def listed(self) -> list[str]:
+        """The known labels, in an order that tells nothing."""
+        return sorted(self.known or (), key=lambda name: (len(name), name))
+
+    def nearest(self, name: str) -> str:
+        """Return the known label that was probably meant, or ''.
+
+        Where no label is known to the public, it is the text in the form of labels.
+        """
+        if self.known is None:
+            alone = without_marks(name)
+            if self.form.width and alone.isdecimal():
+                alone = alone.zfill(self.form.width)
+            alone = {"lower": alone.lower(), "upper": alone.upper()}.get(self.form.case, alone)
+            return alone if alone and alone != name and self.form.fits(alone, self.split) else ""
+        if alike := self._by_folded.get(folded(name)):
+            return alike
+        if self.is_list or len(self.listed) > _FEW_TO_COMPARE:
+            return ""  # any two items of a catalogue are similar
+        return next(iter(get_close_matches(name, self.listed, n=1, cutoff=0.75)), "")
+
+    @cached_property
+    def _by_folded(self) -> Mapping[str, str]:
+        return {folded(name): name for name in reversed(self.listed)}
+
+    def is_alike(self, name: str) -> bool:
+        """Return whether a label seems to be another spelling of a known one."""
+        return folded(name) in self._by_folded
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "form": [
+                self.form.numeric,
+                self.form.only_numeric,
+                self.form.width,
+                self.form.case,
+                sorted(self.form.marks),
+                self.form.colons,
+            ],
+            "split": self.split,
+            "is_list": self.is_list,
+            "known": None if self.known is None else self.listed,
+            "from_public_files": self.from_public_files,
+            "placeholders": sorted(self.placeholders),
+            "truths": self.truths,
+        }
+
+    @classmethod
+    def from_dict(cls, entry: Mapping[str, Any]) -> Spelling:
+        numeric, only_numeric, width, case, marks, colons = entry["form"]
+        known = None if entry["known"] is None else frozenset(entry["known"])
+        return cls(
+            Form(numeric, only_numeric, width, case, frozenset(marks), colons),
+            entry["split"],
+            entry["is_list"],
+            known,
+            entry["from_public_files"],
+            frozenset(entry["placeholders"]),
+            entry["truths"],
+        )
+
+
+def canonical_number(text: str) -> str | None:
+    """Return the shortest spelling of a number, exactly, or None.
+
+    None too for numbers of more than some thirty digits, which are no labels.
+    """
+    if _CANONICAL.fullmatch(text):
+        return text
+    if len(text) > 2 * _MOST_DIGITS or not NUMBER.fullmatch(text):
+        return None
+    value = Decimal(text)
+    if not value:
+        return "0"
+    if abs(value.adjusted()) > _MOST_DIGITS:
+        return None
+    plain = format(value, "f")
+    return plain.rstrip("0").rstrip(".") if "." in plain else plain
+
+
+def is_fraction(text: str) -> bool:
+    """Return whether a label is a number that is not whole."""
+    number = canonical_number(text)
+    return number is not None and not _WHOLE.fullmatch(number)
+
+
+def marks_of(name: str, split: str) -> frozenset[str]:
+    """Return the signs of a list in another form: bracket, quote, separators.
+
+    A bracket or quote within a name is none, as in foo(bar) and don't.
+    """
+    if not _MARKED.search(name):
+        return frozenset()
+    found = {mark for mark in _SEPARATORS if mark in name and mark not in split}
+    bare = name.strip(_SEPARATORS)
+    opened = sum(map(bare.count, _OPENING)) - sum(map(bare.count, _CLOSING))
+    if opened or bare[:1] in (*_OPENING,):
+        found.add("bracket")
+    inner = bare.strip(_OPENING + _CLOSING)
+    if inner[:1] in (*_QUOTES,) or inner[-1:] in (*_QUOTES,) or _WRITTEN_BYTES.match(inner):
+        found.add("quote")
+    return frozenset(found)
+
+
+def without_marks(name: str) -> str:
+    """Return a label without brackets and quotes around it."""
+    before, bare = "", name
+    while before != bare:
+        before = bare
+        bare = _CALL.sub("", bare).strip(_OPENING + _CLOSING + _SEPARATORS)
+        bare = _WRITTEN_BYTES.sub("", bare).strip(_QUOTES)
+    return bare
+
+
+def items_of(text: str, split: str) -> str:
+    """Return a list that a program wrote as a list cell."""
+    bare = _WRITTEN_BYTES.sub("", _CALL.sub(" ", text))
+    return split.join(item for item in _BETWEEN.split(bare) if item)
+
+
+def folded(name: str) -> str:
+    """Return a key that spellings of one label share: without marks, case and leading zeros."""
+    bare = " ".join(without_marks(name).casefold().replace("_", " ").replace("-", " ").split())
+    number = canonical_number(without_marks(name))
+    return (number or bare.lstrip("0") or bare) if bare else name
