@@ -211,8 +211,9 @@ def align(
     problems.extend(label_problems)
     columns: dict[str, Column] = {}
     if not problems:
-        columns = {name: builder.column() for name, builder in rows.builders.items() if name not in read}
-        columns = {name: (columns | read)[name] for name in rows.builders}
+        columns = {
+            name: read[name] if name in read else builder.column() for name, builder in rows.builders.items()
+        }
         problems.extend(row_problems(columns, rows.lines, solution))
     if problems:
         total = sum(problem.count for problem in problems)
