@@ -242,6 +242,7 @@ def test_make_demo_installs_only_what_serving_needs() -> None:
     assert needs.pop("check") == ["lint"]
     assert not needs.pop("help")
     assert not needs.pop("clean")
+    assert needs.pop("test-clients") == ["$(DEV)", "$(CLIENTS)"]
     assert set(map(tuple, needs.values())) == {("$(DEV)",)}
 
 
