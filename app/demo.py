@@ -34,7 +34,7 @@ from app.base.installation import Installation
 from app.base.models import State
 from app.base.processes import die_with_parent
 from app.competing import statuses
-from app.people import accounts
+from app.people import accounts, tokens
 
 CHALLENGES = Path(__file__).resolve().parents[1] / "challenges"
 SLUGS = ("biopsy", "diabetes", "digits")
@@ -186,9 +186,7 @@ def _participate(installation: Installation, address: str, console: Console) -> 
     slug = SLUGS[0]
     _new_account(installation, "ada", is_organiser=False)
     with installation.database.begin() as session:
-        token = accounts.issue_token(
-            session, accounts.by_name(session, "ada").id, "demo", now=db.now(session)
-        )
+        token = tokens.issue(session, accounts.by_name(session, "ada").id, "demo", now=db.now(session))
     api = _Api(address, token)
     api.call("POST", f"competitions/{slug}/join")
     sample = api.fetch(f"competitions/{slug}/files/sample_submission.csv")

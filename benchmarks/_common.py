@@ -32,7 +32,7 @@ from app.base.installation import Installation
 from app.base.models import Heartbeat, State
 from app.base.processes import die_with_parent
 from app.competing import competitions, statuses, teams
-from app.people import accounts
+from app.people import accounts, tokens
 from app.people.accounts import Viewer
 
 READY = "Heldout is ready on "
@@ -320,7 +320,7 @@ def add_user(
         viewer = Viewer(user.id, user.name, user.is_organiser)
         if slug:
             teams.join(session, competitions.by_slug(session, slug), viewer, now=now)
-        return viewer, accounts.issue_token(session, user.id, "benchmark", now=now)
+        return viewer, tokens.issue(session, user.id, "benchmark", now=now)
 
 
 class Api:

@@ -4,6 +4,7 @@
     ├── NotFound             404  exit 2   missing, or not visible to this account: the answer is the same
     ├── NotSignedIn          401  exit 4
     ├── Forbidden            403  exit 4
+    │   └── InsufficientScope     exit 4   the token may do less than the account
     ├── Conflict             409  exit 2   the name is taken, the version has submissions
     ├── Closed               403  exit 3   not open yet, closed, or paused
     ├── QuotaExhausted       429  exit 3
@@ -56,6 +57,13 @@ class NotSignedIn(Refused):
 class Forbidden(Refused):
     status = 403
     exit_code = 4
+
+
+class InsufficientScope(Forbidden):
+    def __init__(self, message: str, scope: str) -> None:
+        super().__init__(message)
+        self.scope = scope
+        """The scope that is needed."""
 
 
 class Conflict(Refused):

@@ -95,6 +95,8 @@ class User(Base):
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)
     name: Mapped[str] = mapped_column(String(40), unique=True)
+    skeleton: Mapped[str | None] = mapped_column(String(200), index=True)
+    """What the name is compared by; None until it is computed, see app.people.names."""
     password_hash: Mapped[str | None] = mapped_column(String(200))
     is_organiser: Mapped[bool] = mapped_column(default=False)
     created_at: Mapped[datetime] = mapped_column(UtcTime)
@@ -124,8 +126,17 @@ class Token(Base):
     label: Mapped[str] = mapped_column(String(60))
     token_hash: Mapped[bytes] = mapped_column(LargeBinary(32), unique=True)
     hint: Mapped[str] = mapped_column(String(12))
+    scope: Mapped[str] = mapped_column(String(10), server_default="organise")
+    """See app.people.tokens.Scope."""
     created_at: Mapped[datetime] = mapped_column(UtcTime)
+    expires_at: Mapped[datetime | None] = mapped_column(UtcTime)
+    """None only for tokens that were made before tokens expired."""
+    last_used_at: Mapped[datetime | None] = mapped_column(UtcTime)
+    """Noted at most once a minute."""
     revoked_at: Mapped[datetime | None] = mapped_column(UtcTime)
+
+    def is_live(self, now: datetime) -> bool:
+        return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
 
 
 class Challenge(Base):
@@ -305,6 +316,10 @@ class Team(Base):
     id: Mapped[int] = mapped_column(Id, primary_key=True)
     competition_id: Mapped[int] = mapped_column(ForeignKey("competition.id"))
     name: Mapped[str] = mapped_column(String(60))
+    skeleton: Mapped[str | None] = mapped_column(String(200), index=True)
+    """What the name is compared by, without case; None until it is computed, see app.people.names."""
+    look: Mapped[str | None] = mapped_column(String(200), index=True)
+    """The same of the name as it is displayed."""
     is_baseline: Mapped[bool] = mapped_column(default=False)
     has_coarse_feedback: Mapped[bool] = mapped_column(default=False, server_default=false())
     """An organiser coarsened its public scores; the team sees no reason."""

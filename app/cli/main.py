@@ -25,6 +25,7 @@ from app.cli import (
     rescores,
     serve,
     storage,
+    teams,
     users,
     verification,
 )
@@ -71,6 +72,7 @@ for command in (
     challenges.score_command,
     competitions.competition_group,
     extensions.extension_group,
+    teams.team_group,
     rescores.rescore_command,
     verification.verify_command,
     verification.receipt_group,

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import sys
+from datetime import datetime
 
 import click
 
 from app.base import db, events
 from app.base.installation import Installation
 from app.cli.console import pass_installation, print_rows
-from app.people import accounts, rate_limits
+from app.people import accounts, rate_limits, tokens
+from app.people.tokens import Scope
 
 
 @click.group("user")
@@ -40,7 +42,7 @@ def user_add(installation: Installation, name: str, organiser: bool, password_st
 @click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
 @pass_installation
 def user_password(installation: Installation, name: str, password_stdin: bool) -> None:
-    """Give a user a new password, and sign out all browsers of the account."""
+    """Give a user a new password, sign out all browsers of the account and revoke its tokens."""
     with installation.database.read() as session:
         accounts.by_name(session, name)  # refuse an unknown name before it asks
     hashed = accounts.hash_password(_password(from_stdin=password_stdin))
@@ -49,7 +51,9 @@ def user_password(installation: Installation, name: str, password_stdin: bool) -
         user = accounts.by_name(session, name)
         accounts.set_password(session, user.id, hashed, now=now)
         events.log(session, "command line", "password set", user.name, now=now)
-    click.echo(f"{user.name} has a new password; all browsers of the account are signed out.")
+    click.echo(
+        f"{user.name} has a new password; all browsers of the account are signed out, and its tokens are revoked."
+    )
 
 
 def _password(*, from_stdin: bool) -> str:
@@ -57,6 +61,21 @@ def _password(*, from_stdin: bool) -> str:
         return sys.stdin.readline().rstrip("\n")
     password: str = click.prompt("Password", hide_input=True, confirmation_prompt=True)
     return password
+
+
+@user_group.command("rename")
+@click.argument("name")
+@click.argument("new_name")
+@pass_installation
+def user_rename(installation: Installation, name: str, new_name: str) -> None:
+    """Rename an account; the user signs in with the new name.
+
+    Its teams keep their names: `heldout team rename` changes one.
+    """
+    with installation.database.begin() as session:
+        user = accounts.by_name(session, name)
+        accounts.rename(session, user, new_name, by="command line", now=db.now(session))
+    click.echo(f"{name} is now called {user.name}.")
 
 
 @user_group.command("limits")
@@ -96,17 +115,65 @@ def user_unlock(installation: Installation, name: str | None, address: str | Non
     click.echo(f"{name or address} can sign in again.")
 
 
+@user_group.command("tokens")
+@click.argument("name")
+@click.option("--revoke", type=int, metavar="ID", help="Revoke this token first.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@pass_installation
+def user_tokens(installation: Installation, name: str, revoke: int | None, as_json: bool) -> None:
+    """List the API tokens of a user, without their secrets."""
+    if revoke is not None:
+        with installation.database.begin() as session:
+            now = db.now(session)
+            tokens.revoke(session, accounts.by_name(session, name).id, revoke, now=now)
+            events.log(session, "command line", "token revoked", name, now=now, token=revoke)
+    with installation.database.read() as session:
+        now = db.now(session)
+        rows = [
+            {
+                "id": token.id,
+                "label": token.label,
+                "begins": token.hint,
+                "scope": token.scope,
+                "state": "valid" if token.is_live(now) else "expired",
+                "created": _time(token.created_at),
+                "expires": _time(token.expires_at),
+                "last used": _time(token.last_used_at),
+            }
+            for token in tokens.listed(session, accounts.by_name(session, name).id)
+        ]
+    print_rows(rows, as_json=as_json)
+
+
 @click.command("token")
 @click.argument("name")
 @click.option("--label", default="command line", help="Purpose of the token, shown on the account page.")
+@click.option(
+    "--scope",
+    type=click.Choice([scope.value for scope in Scope]),
+    default=tokens.DEFAULT_SCOPE.value,
+    show_default=True,
+    help="What the token may do; organise, for organisers only, includes submit, which includes read.",
+)
+@click.option(
+    "--days",
+    type=click.IntRange(1, tokens.MOST_DAYS),
+    default=tokens.DEFAULT_DAYS,
+    show_default=True,
+    help="Days until the token expires.",
+)
 @pass_installation
-def token_command(installation: Installation, name: str, label: str) -> None:
+def token_command(installation: Installation, name: str, label: str, scope: str, days: int) -> None:
     """Make an API token for a user.
 
     The token is the last line printed. It cannot be shown again.
     """
     with installation.database.begin() as session:
         user = accounts.by_name(session, name)
-        token = accounts.issue_token(session, user.id, label, now=db.now(session))
-    click.echo(f"API token of {user.name}; it cannot be shown again:", err=True)
+        token = tokens.issue(session, user.id, label, now=db.now(session), scope=scope, days=days)
+    click.echo(f"API token of {user.name}, scope {scope}, {days} days; it cannot be shown again:", err=True)
     click.echo(token)
+
+
+def _time(at: datetime | None) -> str | None:
+    return at.isoformat(timespec="seconds") if at else None

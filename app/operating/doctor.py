@@ -35,6 +35,7 @@ from app.base.models import (
 from app.base.storage import Storage
 from app.competing import standings
 from app.operating import audit_log
+from app.people import names
 
 if TYPE_CHECKING:
     from app.base.vault import Vault
@@ -69,6 +70,7 @@ def check_database(session: Session, *, now: datetime) -> list[Check]:
         _log_is_whole,
         _processes_run,
         _clock_was_not_set,
+        _names_differ,
     )
     return [check(session, now) for check in every]
 
@@ -340,6 +342,16 @@ def _processes_run(session: Session, now: datetime) -> Check:
         missing,
         f"{kinds.count('worker')} workers, {kinds.count('sweeper')} sweepers",
         "`heldout serve` runs all processes; or start `heldout worker` and `heldout sweep` separately.",
+    )
+
+
+def _names_differ(session: Session, _now: datetime) -> Check:
+    return _check(
+        "Names of different people do not look alike",
+        names.collisions(session),
+        "no two accounts or teams of different people",
+        "They were given before names were compared. Change one with `heldout user rename` or "
+        "`heldout team rename`.",
     )
 
 

@@ -1,4 +1,4 @@
-"""Accounts: names and passwords, browser sign-ins, API tokens."""
+"""Accounts: names and passwords, browser sign-ins."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from app.base import events
 from app.base.errors import Conflict, NotFound, NotSignedIn, RateLimited, Refused
 from app.base.models import SignIn, Token, User
+from app.people.names import canonical, refuse_reserved, refuse_taken, stored
 
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,38}[a-z0-9])?")
 MIN_PASSWORD_LENGTH = 8
@@ -62,20 +64,42 @@ def hash_password(password: str) -> str:
 def register(
     session: Session, name: str, password_hash: str | None, *, now: datetime, is_organiser: bool = False
 ) -> User:
-    """Create an account with a lower-case name."""
-    name = name.strip().lower()
-    if not NAME.fullmatch(name):
-        raise Refused(
-            f"{name[:40]!r} is not a valid name: use 1 to 40 letters a-z, digits, dots, dashes and "
-            "underscores, beginning and ending with a letter or digit."
-        )
-    user = User(name=name, password_hash=password_hash, is_organiser=is_organiser, created_at=now)
+    """Create an account with a lower-case name that looks like no other."""
+    name = _valid(session, name, is_organiser=is_organiser)
+    user = User(
+        name=name,
+        skeleton=stored(name)[0],
+        password_hash=password_hash,
+        is_organiser=is_organiser,
+        created_at=now,
+    )
     try:
         with session.begin_nested():
             session.add(user)
     except IntegrityError:
         raise Conflict(f"The name {name} is taken; choose another.") from None
     return user
+
+
+def rename(session: Session, user: User, name: str, *, by: str, now: datetime) -> None:
+    """Give an account another name; for organisers, since the audit log names actors by their accounts."""
+    before = user.name
+    user.name = _valid(session, name, is_organiser=user.is_organiser, own=[user.id])
+    user.skeleton = stored(user.name)[0]
+    session.flush()
+    events.log(session, by, "user renamed", user.name, now=now, user=user.id, before=before)
+
+
+def _valid(session: Session, name: str, *, is_organiser: bool, own: Collection[int] = ()) -> str:
+    name = canonical(name)
+    if not NAME.fullmatch(name):
+        raise Refused(
+            f"{name[:40]!r} is not a valid name: use 1 to 40 letters a-z, digits, dots, dashes and "
+            "underscores, beginning and ending with a letter or digit."
+        )
+    refuse_reserved(name, is_organiser=is_organiser)
+    refuse_taken(session, name, own=own)
+    return name
 
 
 @contextmanager
@@ -98,7 +122,7 @@ def candidate(session: Session, name: str) -> User | None:
 
     No session is open while a password is hashed.
     """
-    return session.scalar(select(User).where(User.name == name.strip().lower()))
+    return session.scalar(select(User).where(User.name == canonical(name)))
 
 
 def verify(user: User | None, password: str) -> User:
@@ -118,7 +142,7 @@ def verify(user: User | None, password: str) -> User:
 
 
 def by_name(session: Session, name: str) -> User:
-    user = session.scalar(select(User).where(User.name == name.strip().lower()))
+    user = session.scalar(select(User).where(User.name == canonical(name)))
     if user is None:
         raise NotFound(f"There is no user {name}; `heldout user add {name}` creates one.")
     return user
@@ -177,47 +201,14 @@ def revoke_sign_in(session: Session, user_id: int, sign_in_id: int, *, now: date
         raise NotFound("There is no such sign-in of yours.")
 
 
-def set_password(session: Session, user_id: int, password_hash: str, *, now: datetime) -> None:
-    """Change the password and sign out every browser."""
+def set_password(
+    session: Session, user_id: int, password_hash: str, *, now: datetime, keep_tokens: bool = False
+) -> None:
+    """Change the password, sign out every browser and revoke the tokens unless they are kept."""
     session.execute(update(User).where(User.id == user_id).values(password_hash=password_hash))
-    session.execute(
-        update(SignIn).where(SignIn.user_id == user_id, SignIn.revoked_at.is_(None)).values(revoked_at=now)
-    )
-
-
-def issue_token(session: Session, user_id: int, label: str, *, now: datetime) -> str:
-    """Create an API token; return its text, which is not stored."""
-    secret = "hld_" + secrets.token_urlsafe(32)
-    session.add(
-        Token(
-            user_id=user_id,
-            label=label.strip()[:60] or "token",
-            token_hash=_digest(secret),
-            hint=secret[:8],
-            created_at=now,
-        )
-    )
-    return secret
-
-
-def by_token(session: Session, secret: str) -> Viewer | None:
-    found = session.execute(
-        select(User.id, User.name, User.is_organiser)
-        .join(Token, Token.user_id == User.id)
-        .where(Token.token_hash == _digest(secret), Token.revoked_at.is_(None))
-    ).one_or_none()
-    return Viewer(*found) if found else None
-
-
-def tokens(session: Session, user_id: int) -> list[Token]:
-    live = select(Token).where(Token.user_id == user_id, Token.revoked_at.is_(None))
-    return list(session.scalars(live.order_by(Token.id.desc())))
-
-
-def revoke_token(session: Session, user_id: int, token_id: int, *, now: datetime) -> None:
-    mine = Token.id == token_id, Token.user_id == user_id
-    if not session.execute(update(Token).where(*mine).values(revoked_at=now).returning(Token.id)).first():
-        raise NotFound("There is no such token of yours.")
+    for secret in (SignIn,) if keep_tokens else (SignIn, Token):
+        live = secret.user_id == user_id, secret.revoked_at.is_(None)
+        session.execute(update(secret).where(*live).values(revoked_at=now))
 
 
 def _digest(secret: str) -> bytes:

@@ -25,6 +25,7 @@ from sqlalchemy.orm import Session
 from app.base import events
 from app.base.errors import RateLimited
 from app.base.models import SignInAttempt, User
+from app.people import names
 
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 PER_PASSWORD_CHANGE = 5  # attempts a minute
@@ -221,7 +222,7 @@ def lift(
 
 
 def _account(name: str) -> str:
-    return name.strip().lower()[:40]
+    return names.canonical(name)[:40]
 
 
 def _wait(left: timedelta) -> str:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from datetime import datetime
 
-from flask import current_app, g, request
+from flask import Response, current_app, g, request
 from flask import session as cookie
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from app.base import db
 from app.base.config import Settings
 from app.base.db import Database
 from app.base.errors import NotFound, NotSignedIn
@@ -16,11 +19,14 @@ from app.base.queue import Hints
 from app.base.storage import Storage
 from app.competing.receipts import Signer
 from app.operating.statistics import Totals
-from app.people import accounts
+from app.people import accounts, tokens
 from app.people.accounts import Viewer
+from app.people.tokens import Grant, Scope
 from app.web.metrics import Requests
 from app.web.page_cache import PageCache
 from app.web.upload_slots import UploadSlots
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -70,19 +76,37 @@ def organiser(session: Session, now: datetime) -> Viewer:
     return found
 
 
-def bearer(session: Session) -> Viewer:
-    """Return the owner of the request's API token.
+def bearer(session: Session, now: datetime, scope: Scope = Scope.READ) -> Viewer:
+    """Return the owner of the request's API token, which must have this scope.
 
     Cookies are ignored here, so another site cannot use a visitor's browser to call the API.
     """
     kind, _, secret = request.headers.get("Authorization", "").partition(" ")
-    found = accounts.by_token(session, secret.strip()) if kind.lower() == "bearer" else None
-    if found is None:
+    if kind.lower() != "bearer":
         raise NotSignedIn(
             "Send a token in the header `Authorization: Bearer hld_...`; make one on your account page."
         )
-    g.user_id = found.id
-    return found
+    grant = tokens.check(session, secret.strip(), now=now)
+    g.grant = grant
+    g.user_id = grant.viewer.id
+    grant.require(scope)
+    return grant.viewer
+
+
+def note_token_use(response: Response) -> Response:
+    """Note that the request's token was used; the answer does not depend on it."""
+    grant: Grant | None = g.pop("grant", None)
+    if grant is None:
+        return response
+    try:
+        with parts().database.read() as session:
+            is_due = grant.is_use_due(db.now(session))
+        if is_due:
+            with parts().database.begin() as session:
+                tokens.note_use(session, grant.token_id, now=db.now(session))
+    except SQLAlchemyError as wrong:
+        log.warning("the use of token %s was not noted: %s", grant.token_id, type(wrong).__name__)
+    return response
 
 
 def field(name: str) -> str:

@@ -17,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import BadHost, HTTPException
 
 from app.base import db
-from app.base.errors import NotSignedIn, Refused, StorageFull, Unavailable
+from app.base.errors import InsufficientScope, NotSignedIn, Refused, StorageFull, Unavailable
 from app.base.storage import FULL
 from app.web.context import parts, safe_next, viewer
 from app.web.request_log import request_id
@@ -79,10 +79,16 @@ def refused(refusal: Refused) -> ResponseReturnValue:
         here = request.full_path.rstrip("?") if request.method == "GET" else None
         return redirect(url_for("accounts.sign_in", next=here), 303)
     answered = make_response(answer(refusal.status, refusal.message, refusal.problems))
-    wait = refusal.retry_after or (BRIEFLY if refusal.status == 503 else None)
-    if wait is not None:
-        answered.headers["Retry-After"] = str(max(1, math.ceil(wait.total_seconds())))
+    answered.headers.update(retry_after(refusal))
+    if isinstance(refusal, InsufficientScope):
+        words = f'Bearer error="insufficient_scope", scope="{refusal.scope}"'
+        answered.headers["WWW-Authenticate"] = words
     return answered
+
+
+def retry_after(refusal: Refused) -> dict[str, str]:
+    wait = refusal.retry_after or (BRIEFLY if refusal.status == 503 else None)
+    return {"Retry-After": str(max(1, math.ceil(wait.total_seconds())))} if wait is not None else {}
 
 
 def bad_chunks(_error: ParseException) -> ResponseReturnValue:

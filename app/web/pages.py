@@ -15,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from app.base import db
 from app.base.models import Competition
 from app.operating import health
+from app.people import names
 from app.web.context import parts, viewer
 
 blueprint = Blueprint("pages", __name__)
@@ -55,4 +56,12 @@ def _packages() -> list[dict[str, Any]]:
     for package in packages:
         name = next(n for n in package["files"] if n.startswith("LICENSE"))
         package["licence_text"] = (VENDOR / package["folder"] / name).read_text(encoding="utf-8")
-    return list(packages)
+    unicode_data = {
+        "npm": "Unicode",
+        "version": "16.0",
+        "purpose": "The table of characters that look alike, by which names are compared.",
+        "licence": "Unicode-3.0",
+        "files": {},
+        "licence_text": names.TABLE.with_name("confusables.LICENSE.txt").read_text(encoding="utf-8"),
+    }
+    return [*packages, unicode_data]

@@ -367,7 +367,7 @@ def _make_template(
         for name in ("ada", "bob"):
             user = accounts.register(session, name, None, now=now)
             teams.join(session, competition, Viewer(user.id, user.name, False), now=now)
-            tokens[name] = accounts.issue_token(session, user.id, "crash", now=now)
+            tokens[name] = tokens.issue(session, user.id, "crash", now=now)
     installation.database.dispose()
     return Setup(settings, tokens, (challenge_folder / "public/sample_submission.csv").read_bytes())
 

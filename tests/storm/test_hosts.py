@@ -34,7 +34,7 @@ from app import migrations
 from app.base import db
 from app.base.db import Database
 from app.competing import competitions, teams
-from app.people import accounts
+from app.people import accounts, tokens
 from app.people.accounts import Viewer
 from tests import postgres
 from tests.servers import ROOT, environment, eventually
@@ -313,7 +313,7 @@ def start(site: Site, queue_password: str) -> None:
         competition = competitions.by_slug(session, "coins")
         competition.daily_limit = competition.pending_limit = 1000
         teams.join(session, competition, Viewer(user.id, user.name, user.is_organiser), now=now)
-        site.token = accounts.issue_token(session, user.id, "test", now=now)
+        site.token = tokens.issue(session, user.id, "test", now=now)
     database.dispose()
     for web in WEBS:
         eventually(lambda web=web: site.get(web, "/readyz")[0] == 200, what=f"{web}'s pages")  # type: ignore[misc]

@@ -66,6 +66,7 @@ ACCESS: dict[str, Access] = {
     "GET organise.rescore_show": Access.ORGANISER,
     "POST organise.rescore_apply": Access.ORGANISER,
     "POST organise.rescore_discard": Access.ORGANISER,
+    "POST organise.team_rename": Access.ORGANISER,
     "POST organise.extension_grant": Access.ORGANISER,
     "POST organise.extension_revoke": Access.ORGANISER,
     "GET doctor.show": Access.ORGANISER,

@@ -7,7 +7,7 @@ import hashlib
 import re
 import shutil
 import tempfile
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -23,10 +23,12 @@ from werkzeug.test import TestResponse
 from app.base import db
 from app.base.config import Settings
 from app.base.db import Database
+from app.base.errors import NotSignedIn
 from app.base.models import Challenge, ChallengeVersion, Competition
 from app.base.storage import Storage
 from app.competing import competitions, evaluations, submissions, teams
-from app.people import accounts
+from app.people import accounts, tokens
+from app.people.tokens import Scope
 from app.web.application import create_app
 from scorer.report import Notice, Problem, Report
 from tests.claiming import claim_of
@@ -98,6 +100,7 @@ class Site:
     storage: Storage
     settings: Settings
     slug: str = "biopsy"
+    tokens: dict[tuple[str, Scope], str] = field(default_factory=dict)
 
     def with_settings(self, **changes: Any) -> Site:
         settings = replace(self.settings, **changes)
@@ -126,10 +129,17 @@ class Site:
         client.open = partial(client.open, buffered=True)  # type: ignore[method-assign]  # closes files
         return client
 
-    def token(self, name: str) -> dict[str, str]:
+    def token(self, name: str, scope: Scope = Scope.SUBMIT) -> dict[str, str]:
+        """Return the header with a valid token, the same one while it is valid."""
         with self.database.begin() as session:
-            user = accounts.by_name(session, name)
-            secret = accounts.issue_token(session, user.id, "test", now=db.now(session))
+            now = db.now(session)
+            secret = self.tokens.get((name, scope), "")
+            try:
+                tokens.check(session, secret, now=now)
+            except NotSignedIn:
+                user = accounts.by_name(session, name)
+                secret = tokens.issue(session, user.id, "test", now=now, scope=scope)
+                self.tokens[name, scope] = secret
         return {"Authorization": f"Bearer {secret}"}
 
     def viewer(self, name: str) -> accounts.Viewer:

@@ -10,6 +10,7 @@ import pytest
 from werkzeug.test import TestResponse
 
 from app.integrity.inspections import Kind
+from app.people.tokens import Scope
 from tests.web.access_rules import ACCESS, SAFE, Access
 from tests.web.integrity_records import OOF, audited, inspected, own_rows, report, suspected
 from tests.web.site import CSV, Browser, Site, routes
@@ -158,6 +159,19 @@ def test_the_api_accepts_only_a_token(full: Site) -> None:
     assert closed == ["api.description", "kaggle_transfers.upload", "kaggle_transfers.download"]
 
 
+def test_a_token_to_read_may_only_read(full: Site) -> None:
+    for name in ("ada", "grace"):
+        client, token = full.visitor(), full.token(name, Scope.READ)
+        for method, endpoint, address in of(full, Access.TOKEN, Access.TOKEN_TEAM):
+            answer = ask(client, method, address, headers=token)
+            if method in SAFE:
+                assert answer.status_code not in (401, 403) or "scope" not in answer.text, endpoint
+                continue
+            assert answer.status_code == 403, (method, endpoint)
+            assert "has the scope read; this needs submit" in answer.json["detail"]
+            assert 'error="insufficient_scope", scope="submit"' in answer.headers["WWW-Authenticate"]
+
+
 def test_a_revoked_token_or_sign_in_gives_no_access(full: Site) -> None:
     ada, token = full.browser("ada"), full.token("ada")
     csrf = {"csrf_token": ada.csrf()}
@@ -199,7 +213,10 @@ def test_a_safe_method_changes_nothing(full: Site) -> None:
             names = connection.exec_driver_sql(
                 "SELECT name FROM sqlite_master WHERE type = 'table'"
             ).scalars()
-            return {n: list(connection.exec_driver_sql(f'SELECT * FROM "{n}"')) for n in names}
+            # A token's row holds the time of its last use.
+            return {
+                n: list(connection.exec_driver_sql(f'SELECT * FROM "{n}"')) for n in names if n != "token"
+            }
 
     people = [(full.browser(name), full.token(name)) for name in ("ada", "bob", "grace")]
     before = rows()

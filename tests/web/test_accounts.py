@@ -293,7 +293,9 @@ def test_a_token_is_shown_once_works_and_can_be_revoked(site: Site) -> None:
     (secret,) = re.findall(r"hld_[\w-]{20,}", page)
     assert "my notebook" in page
     headers = {"Authorization": f"Bearer {secret}"}
-    assert browser.client.get("/api/v1/me", headers=headers).json == {"name": "ada", "is_organiser": False}
+    me = browser.client.get("/api/v1/me", headers=headers).json
+    assert (me["name"], me["is_organiser"]) == ("ada", False)
+    assert (me["token"]["label"], me["token"]["scope"]) == ("my notebook", "submit")
     later = browser.get("/account").text
     assert secret not in later
     assert "my notebook" in later
@@ -302,6 +304,46 @@ def test_a_token_is_shown_once_works_and_can_be_revoked(site: Site) -> None:
     (revoke,) = re.findall(r'action="(/account/tokens/\d+/revoke)"', later)
     browser.post(revoke)
     assert browser.client.get("/api/v1/me", headers=headers).status_code == 401
+
+
+def test_a_tokens_scope_expiry_and_last_use_are_on_the_account_page(site: Site) -> None:
+    browser = site.browser("ada")
+    page = browser.post("/account/tokens", {"label": "notebook", "scope": "read", "days": "7"}).text
+    (secret,) = re.findall(r"hld_[\w-]{20,}", page)
+    row = page[page.index("<b>notebook</b>") :].partition("</li>")[0]
+    assert '<span class="tag">read</span>' in row
+    assert "in 7 days" in row
+    assert "never used" in row
+    browser.client.get("/api/v1/me", headers={"Authorization": f"Bearer {secret}"})
+    assert "last used" in browser.get("/account").text
+    assert "organise" not in page[page.index('id="scope"') :].partition("</select>")[0]
+    refused = browser.post("/account/tokens", {"label": "x", "scope": "organise"})
+    assert refused.status_code == 403
+
+
+def test_a_password_change_revokes_tokens_unless_the_box_is_ticked(site: Site) -> None:
+    browser, token = site.browser("ada"), site.token("ada")
+    change = {"current": PASSWORD, "password": "a new long one", "keep_tokens": "yes"}
+    assert browser.post("/account/password", change).status_code == 303
+    assert "Your tokens are kept." in browser.get("/account").text
+    assert browser.client.get("/api/v1/me", headers=token).status_code == 200
+    again = {"current": "a new long one", "password": PASSWORD}
+    assert browser.post("/account/password", again).status_code == 303
+    assert "Your tokens are revoked." in browser.get("/account").text
+    answer = browser.client.get("/api/v1/me", headers=token)
+    assert answer.status_code == 401
+    assert "was revoked on" in answer.json["detail"]
+
+
+def test_a_request_notes_the_use_of_its_token_once_a_minute(
+    site: Site, statements: Callable[[], list[str]]
+) -> None:
+    token, client = site.token("ada"), site.visitor().client
+    statements()
+    client.get("/api/v1/me", headers=token)
+    assert any(s.startswith("UPDATE token") for s in statements())
+    client.get("/api/v1/me", headers=token)
+    assert not any(s.startswith("UPDATE") for s in statements())
 
 
 @pytest.mark.parametrize(

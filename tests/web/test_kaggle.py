@@ -21,7 +21,7 @@ from app.base import db
 from app.base.errors import Refused
 from app.base.models import UploadTicket
 from app.competing import competitions, upload_tickets
-from app.people import accounts
+from app.people import accounts, tokens
 from app.web.kaggle.rpc import COMPETITIONS, METHODS
 from tests.web.site import CSV, PRIVATE_CANARY, Site
 
@@ -147,8 +147,8 @@ def test_a_token_is_introspected_without_credentials(site: Site) -> None:
     assert call(site, "IntrospectToken", {"token": "nonsense"}, None).json == {"active": False}
     with site.database.begin() as session:
         ada = accounts.by_name(session, "ada").id
-        for one in accounts.tokens(session, ada):
-            accounts.revoke_token(session, ada, one.id, now=db.now(session))
+        for one in tokens.listed(session, ada):
+            tokens.revoke(session, ada, one.id, now=db.now(session))
     assert call(site, "IntrospectToken", {"token": token}, None).json == {"active": False}
 
 

@@ -138,7 +138,8 @@ def busy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
             user = accounts.by_name(session, f"team-{i}")
             team = teams.of(session, competition, user.id)
             assert team is not None
-            teams.rename(session, team, piece)
+            now = db.now(session)
+            teams.rename(session, competition, team, piece, by="grace", now=now, is_organiser=True)
         site.score(site.submit(f"team-{i}", f"id,target\n{i},1\n".encode()), 0.2 + i / 100)
     assert (
         site.browser("ada").post("/competitions/biopsy/team", {"name": fitting[1][:50] + "x"}).status_code

@@ -10,7 +10,7 @@ from app.base import db
 from app.base.errors import Refused
 from app.base.models import State
 from app.competing import competitions, statuses
-from app.people import accounts
+from app.people import accounts, tokens
 from app.web.application import create_app
 from scorer.sandbox import levels, sandbox
 from tests.conftest import missing
@@ -72,7 +72,7 @@ def as_participant(platform: Platform, submission_id: int) -> tuple[statuses.Sta
         now = db.now(session)
         competition = competitions.by_slug(session, "coins")
         (status,) = statuses.statuses(session, competition, now=now, submission_id=submission_id)
-        token = accounts.issue_token(session, accounts.by_name(session, "ada").id, "test", now=now)
+        token = tokens.issue(session, accounts.by_name(session, "ada").id, "test", now=now)
     client = create_app(platform.installation.settings, database=platform.database).test_client()
     answer = client.get(f"/api/v1/submissions/{submission_id}", headers={"Authorization": f"Bearer {token}"})
     assert answer.status_code == 200

@@ -11,6 +11,7 @@ from typing import Any
 from app.base.models import Phase, PublicScore, State
 from app.competing.leaderboard import MAX_PAGE_SIZE, PAGE_SIZE, Sort
 from app.integrity.train_files import KINDS
+from app.people.tokens import Scope
 from app.web.uploads import MAX_KEY_LENGTH
 
 Json = dict[str, Any]
@@ -79,7 +80,23 @@ _LATER_RECEIPT: Json = {
 }
 
 SCHEMAS: Json = {
-    "Me": _object({"name": STRING, "is_organiser": BOOLEAN}),
+    "Me": _object(
+        {
+            "name": STRING,
+            "is_organiser": BOOLEAN,
+            "token": {
+                **_object(
+                    {
+                        "label": STRING,
+                        "scope": {"type": "string", "enum": list(Scope)},
+                        "expires_at": _nullable(TIME),
+                        "last_used_at": _nullable(TIME),
+                    }
+                ),
+                "description": "The token of this request. Its last use is noted at most once a minute.",
+            },
+        }
+    ),
     "Problem": _object(
         {
             "code": {**STRING, "description": "A stable name, such as MISSING_IDS."},
@@ -511,12 +528,18 @@ PATHS: Json = {
         "post": _operation(
             "send_train_file",
             "Upload predictions for the training rows.",
-            _answers("201", "The file", _json(_ref("TrainFile")), 404, 409, 413, 422, 429, headers=_LOCATION),
+            _answers(
+                "201", "The file", _json(_ref("TrainFile")), 403, 404, 409, 413, 422, 429, headers=_LOCATION
+            ),
             (_ID, _KIND),
             _UPLOAD,
         )
     },
 }
+
+for path in PATHS.values():
+    if "post" in path:
+        path["post"]["security"] = [{"bearer": [Scope.SUBMIT.value]}]
 
 DOCUMENT: Json = {
     "openapi": "3.1.0",
@@ -531,7 +554,15 @@ DOCUMENT: Json = {
     "paths": PATHS,
     "components": {
         "securitySchemes": {
-            "bearer": {"type": "http", "scheme": "bearer", "description": "A token from your account page."}
+            "bearer": {
+                "type": "http",
+                "scheme": "bearer",
+                "description": (
+                    "A token from your account page. Its scope is `read`, `submit` or `organise`; each one "
+                    "includes those before it. An unknown, revoked or expired token is answered 401, one "
+                    "with too narrow a scope 403."
+                ),
+            }
         },
         "parameters": {
             "slug": {

@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from flask import Blueprint, jsonify, request, url_for
+from flask import Blueprint, g, jsonify, request, url_for
 from flask.typing import ResponseReturnValue
 from sqlalchemy.orm import Session
 
@@ -20,6 +20,7 @@ from app.competing.leaderboard import PAGE_SIZE, Row, Sort
 from app.competing.statuses import Status
 from app.integrity import inspections, train_files
 from app.people.accounts import Viewer
+from app.people.tokens import Grant, Scope
 from app.web import downloads, uploads
 from app.web.api import openapi
 from app.web.context import bearer, number_argument, parts
@@ -38,15 +39,25 @@ def description() -> ResponseReturnValue:
 @blueprint.get("/me")
 def me() -> ResponseReturnValue:
     with parts().database.read() as session:
-        user = bearer(session)
-    return jsonify(name=user.name, is_organiser=user.is_organiser)
+        user = bearer(session, db.now(session))
+    grant: Grant = g.grant
+    return jsonify(
+        name=user.name,
+        is_organiser=user.is_organiser,
+        token={
+            "label": grant.label,
+            "scope": grant.scope.value,
+            "expires_at": time_text(grant.expires_at),
+            "last_used_at": time_text(grant.last_used_at),
+        },
+    )
 
 
 @blueprint.get("/competitions")
 def competition_index() -> ResponseReturnValue:
     with parts().database.read() as session:
         now = db.now(session)
-        bearer(session)
+        bearer(session, now)
         listed = competitions.listed(session)
     return jsonify(competitions=[{**_competition(c, now), "teams": count} for c, count in listed])
 
@@ -55,7 +66,7 @@ def competition_index() -> ResponseReturnValue:
 def competition_show(slug: str) -> ResponseReturnValue:
     with parts().database.read() as session:
         now = db.now(session)
-        user = bearer(session)
+        user = bearer(session, now)
         competition = competitions.by_slug(session, slug)
         team = teams.of(session, competition, user.id)
     manifest = competition.version.manifest
@@ -86,7 +97,7 @@ def competition_show(slug: str) -> ResponseReturnValue:
 def file_index(slug: str) -> ResponseReturnValue:
     with parts().database.read() as session:
         now = db.now(session)
-        user = bearer(session)
+        user = bearer(session, now)
         competition = competitions.by_slug(session, slug)
         downloads.refuse_before_opening(competition, user, now)
     files = [
@@ -107,7 +118,7 @@ def file_index(slug: str) -> ResponseReturnValue:
 def file_show(slug: str, name: str) -> ResponseReturnValue:
     with parts().database.read() as session:
         now = db.now(session)
-        user = bearer(session)
+        user = bearer(session, now)
         competition = competitions.by_slug(session, slug)
         downloads.refuse_before_opening(competition, user, now)
     return downloads.send_public(competition, name)
@@ -117,7 +128,7 @@ def file_show(slug: str, name: str) -> ResponseReturnValue:
 def folds(slug: str) -> ResponseReturnValue:
     with parts().database.read() as session:
         now = db.now(session)
-        user = bearer(session)
+        user = bearer(session, now)
         competition = competitions.by_slug(session, slug)
         downloads.refuse_before_opening(competition, user, now)
     return downloads.send_folds(competition)
@@ -127,7 +138,7 @@ def folds(slug: str) -> ResponseReturnValue:
 def join(slug: str) -> ResponseReturnValue:
     with parts().database.begin() as session:
         now = db.now(session)
-        user = bearer(session)
+        user = bearer(session, now, Scope.SUBMIT)
         competition = competitions.by_slug(session, slug)
         team = teams.join(session, competition, user, now=now)
     return jsonify(competition=slug, team=team.name)
@@ -137,7 +148,7 @@ def join(slug: str) -> ResponseReturnValue:
 def quota(slug: str) -> ResponseReturnValue:
     with parts().database.read() as session:
         now = db.now(session)
-        competition, team = _entered(session, slug, bearer(session))
+        competition, team = _entered(session, slug, bearer(session, now))
         allowance = submissions.allowance(session, competition, team, now=now)
     return jsonify(
         limit=allowance.limit,
@@ -157,7 +168,7 @@ def quota(slug: str) -> ResponseReturnValue:
 
 @blueprint.post("/competitions/<slug:slug>/submissions")
 def submission_create(slug: str) -> ResponseReturnValue:
-    receipt = uploads.take(slug, lambda session, _now: bearer(session))
+    receipt = uploads.take(slug, _sender)
     headers = {"Location": url_for("api.submission_show", submission_id=receipt.id)}
     return jsonify(receipt_json(receipt, slug)), 201, headers
 
@@ -170,7 +181,7 @@ def submission_index(slug: str) -> ResponseReturnValue:
     """
     with parts().database.read() as session:
         now = db.now(session)
-        competition, team = _entered(session, slug, bearer(session))
+        competition, team = _entered(session, slug, bearer(session, now))
         entries = statuses.statuses(
             session,
             competition,
@@ -190,7 +201,7 @@ def submission_index(slug: str) -> ResponseReturnValue:
 def submission_show(submission_id: int) -> ResponseReturnValue:
     with parts().database.read() as session:
         now = db.now(session)
-        user = bearer(session)
+        user = bearer(session, now)
         _, competition = statuses.visible(session, user, submission_id)
         found = statuses.statuses(
             session, competition, now=now, submission_id=submission_id, for_organiser=user.is_organiser
@@ -205,7 +216,7 @@ def submission_show(submission_id: int) -> ResponseReturnValue:
 @blueprint.get("/submissions/<id:submission_id>/file")
 def submission_file(submission_id: int) -> ResponseReturnValue:
     with parts().database.read() as session:
-        submission, _ = statuses.visible(session, bearer(session), submission_id)
+        submission, _ = statuses.visible(session, bearer(session, db.now(session)), submission_id)
     return downloads.send_upload(submission)
 
 
@@ -213,14 +224,14 @@ def submission_file(submission_id: int) -> ResponseReturnValue:
 def train_file_index(submission_id: int) -> ResponseReturnValue:
     """List a submission's train files; organisers may see any team's."""
     with parts().database.read() as session:
-        statuses.visible(session, bearer(session), submission_id)
+        statuses.visible(session, bearer(session, db.now(session)), submission_id)
         files = train_files.of(session, submission_id)
     return jsonify(train_files=[train_file_json(files[kind]) for kind in sorted(files)])
 
 
 @blueprint.post("/submissions/<id:submission_id>/train-files/<any(oof, train):kind>")
 def train_file_create(submission_id: int, kind: str) -> ResponseReturnValue:
-    file = uploads.take_train_file(submission_id, kind, lambda session, _now: bearer(session))
+    file = uploads.take_train_file(submission_id, kind, _sender)
     headers = {"Location": url_for("api.train_file_index", submission_id=submission_id)}
     return jsonify(train_file_json(file)), 201, headers
 
@@ -230,7 +241,7 @@ def report(slug: str) -> ResponseReturnValue:
     """Return the public part of the close report."""
     with parts().database.read() as session:
         now = db.now(session)
-        bearer(session)
+        bearer(session, now)
         competition = competitions.by_slug(session, slug)
         inspection = inspections.report(session, competition, for_organiser=False, now=now)
     result = inspection.result or {}
@@ -254,7 +265,7 @@ def board(slug: str) -> ResponseReturnValue:
     sort, descending = _order()
     with parts().database.read() as session:
         now = db.now(session)
-        user = bearer(session)
+        user = bearer(session, now)
         competition = competitions.by_slug(session, slug)
         view = leaderboard.board(
             session,
@@ -276,6 +287,10 @@ def board(slug: str) -> ResponseReturnValue:
         rows=[_row(row) for row in view.rows],
         mine=_row(view.mine) if view.mine else None,
     )
+
+
+def _sender(session: Session, now: datetime) -> Viewer:
+    return bearer(session, now, Scope.SUBMIT)
 
 
 def _entered(session: Session, slug: str, user: Viewer) -> tuple[Competition, Team]:

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from app.base import db, events, heartbeats
 from app.base.errors import Conflict, Refused
 from app.base.models import Competition, RoundState, State
-from app.competing import competitions, evaluations, extensions, rescores, statuses
+from app.competing import competitions, evaluations, extensions, rescores, statuses, teams
 from app.integrity import cases
 from app.web.context import field, number_argument, organiser, parts
 
@@ -213,6 +213,17 @@ def _count(name: str) -> int:
             f"{text[:40]!r} is not a number of uploads. Write a number from 0 to {extensions.MOST_EXTRA}."
         )
     return int(text)
+
+
+@blueprint.post("/competitions/<slug:slug>/organise/team")
+def team_rename(slug: str) -> ResponseReturnValue:
+    with parts().database.begin() as session:
+        now = db.now(session)
+        me = organiser(session, now)
+        competition = competitions.by_slug(session, slug)
+        team = teams.by_name(session, competition, field("team"))
+        teams.rename(session, competition, team, field("name"), by=me.name, now=now, is_organiser=True)
+    return _back(slug, f"The team {field('team')} is now called {team.name}.")
 
 
 @blueprint.post("/competitions/<slug:slug>/organise/pause")

@@ -27,11 +27,12 @@ def join(slug: str) -> ResponseReturnValue:
 @blueprint.post("/competitions/<slug:slug>/team")
 def rename(slug: str) -> ResponseReturnValue:
     with parts().database.begin() as session:
-        me = signed_in(session, db.now(session))
+        now = db.now(session)
+        me = signed_in(session, now)
         competition = competitions.by_slug(session, slug)
         team = teams.of(session, competition, me.id)
         if team is None:
             raise Forbidden(f"Join {competition.title} first.")
-        teams.rename(session, team, field("name"))
+        teams.rename(session, competition, team, field("name"), by=me.name, now=now)
     flash(f"Your team is now called {team.name}.")
     return redirect(url_for("submissions.index", slug=slug), 303)

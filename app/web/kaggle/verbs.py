@@ -23,8 +23,10 @@ from app.base import db, failpoints
 from app.base.errors import Forbidden, NotFound, NotSignedIn, Refused
 from app.base.models import Competition, Phase, Team
 from app.competing import competitions, leaderboard, statuses, submissions, teams, upload_tickets
-from app.people import accounts
+from app.people import accounts, tokens
 from app.people.accounts import Viewer
+from app.people.names import canonical
+from app.people.tokens import Scope
 from app.web import downloads, formats
 from app.web.context import parts
 from app.web.kaggle import wire
@@ -37,8 +39,11 @@ SEND_CREDENTIALS = (
 )
 
 
-def viewer(session: Session) -> Viewer:
-    """Return the owner of the request's token, sent as Bearer or as the password of Basic."""
+def viewer(session: Session, scope: Scope = Scope.READ) -> Viewer:
+    """Return the owner of the request's token, sent as Bearer or as the password of Basic.
+
+    The token must have this scope.
+    """
     kind, _, value = request.headers.get("Authorization", "").partition(" ")
     secret, name = value.strip(), None
     if kind.lower() == "basic":
@@ -46,18 +51,23 @@ def viewer(session: Session) -> Viewer:
             name, _, secret = base64.b64decode(secret, validate=True).decode().partition(":")
         except (binascii.Error, UnicodeDecodeError):
             raise NotSignedIn(SEND_CREDENTIALS) from None
-    found = accounts.by_token(session, secret) if kind.lower() in ("bearer", "basic") else None
-    if found is None or (name is not None and name.strip().lower() != found.name):
+    if kind.lower() not in ("bearer", "basic"):
         raise NotSignedIn(SEND_CREDENTIALS)
-    g.user_id = found.id
-    return found
+    grant = tokens.check(session, secret, now=db.now(session))
+    if name is not None and canonical(name) != grant.viewer.name:
+        raise NotSignedIn(SEND_CREDENTIALS)
+    g.grant = grant
+    g.user_id = grant.viewer.id
+    grant.require(scope)
+    return grant.viewer
 
 
 def introspect(token: str) -> dict[str, Any]:
     with parts().database.read() as session:
-        found = accounts.by_token(session, token)
-    if found is None:
-        return {"active": False}
+        try:
+            found = tokens.check(session, token, now=db.now(session)).viewer
+        except NotSignedIn:
+            return {"active": False}
     return {"active": True, "username": found.name, "userId": found.id}
 
 
@@ -121,7 +131,7 @@ def download_all(slug: str) -> BaseResponse:
 def start_upload(slug: str, *, filename: str, size_bytes: int) -> dict[str, Any]:
     """Return a ticket for one file, or refuse what would be refused at the end."""
     with parts().database.begin() as session:
-        me = viewer(session)
+        me = viewer(session, Scope.SUBMIT)
         secret = upload_tickets.issue(
             session,
             competitions.by_slug(session, slug),
@@ -137,7 +147,7 @@ def start_upload(slug: str, *, filename: str, size_bytes: int) -> dict[str, Any]
 def create_submission(slug: str, *, token: str, message: str) -> dict[str, Any]:
     """Submit an uploaded file; only this charges it."""
     with parts().database.begin() as session:
-        me = viewer(session)
+        me = viewer(session, Scope.SUBMIT)
         competition = competitions.by_slug(session, slug)
         receipt = upload_tickets.submit(
             session,

@@ -10,11 +10,11 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.base import db, events
-from app.base.errors import NotFound, Refused
+from app.base.errors import NotFound, NotSignedIn, Refused
 from app.competing import evaluations, statuses
 from app.operating import health, statistics
 from app.people import accounts, rate_limits
-from app.web.context import field, organiser, parts
+from app.web.context import bearer, field, organiser, parts
 from app.web.metrics import Snapshot
 
 blueprint = Blueprint("operate", __name__)
@@ -102,9 +102,12 @@ def _knows_the_token(token: str) -> bool:
 
 def _refuse_others() -> None:
     with parts().database.read() as session:
-        if secret := _bearer():
-            user = accounts.by_token(session, secret)
-            if user is None or not user.is_organiser:
-                raise NotFound("There is no such page.")
-        else:
+        if not _bearer():
             organiser(session, db.now(session))
+            return
+        try:
+            is_organiser = bearer(session, db.now(session)).is_organiser
+        except NotSignedIn:
+            is_organiser = False
+        if not is_organiser:
+            raise NotFound("There is no such page.")

@@ -13,10 +13,12 @@ from sqlalchemy.orm import Session
 
 from app.base import config, db
 from app.base.errors import NotFound, NotSignedIn, Refused
-from app.people import accounts, first_organiser, rate_limits
+from app.people import accounts, first_organiser, rate_limits, tokens
 from app.people.accounts import Viewer
 from app.people.rate_limits import Limit
+from app.people.tokens import Scope
 from app.web.context import field, parts, safe_next, signed_in, viewer
+from app.web.errors import retry_after
 from app.web.people import known_browsers
 
 blueprint = Blueprint("accounts", __name__)
@@ -118,9 +120,11 @@ def change_password() -> ResponseReturnValue:
     with parts().database.begin() as session:
         now = db.now(session)
         rate_limits.forget(session, counted)
-        accounts.set_password(session, me.id, password_hash, now=now)
+        keep_tokens = "keep_tokens" in request.form
+        accounts.set_password(session, me.id, password_hash, now=now, keep_tokens=keep_tokens)
         _begin_browser(session, me.id, now)
-    flash("Your password is changed, and all your other browsers are signed out.")
+    kept = "Your tokens are kept." if keep_tokens else "Your tokens are revoked."
+    flash(f"Your password is changed, and all your other browsers are signed out. {kept}")
     return known_browsers.remember(redirect(url_for("accounts.show"), 303), me.id)
 
 
@@ -142,7 +146,14 @@ def create_token() -> ResponseReturnValue:
     with parts().database.begin() as session:
         now = db.now(session)
         me = signed_in(session, now)
-        secret = accounts.issue_token(session, me.id, field("label"), now=now)
+        secret = tokens.issue(
+            session,
+            me.id,
+            field("label"),
+            now=now,
+            scope=field("scope") or tokens.DEFAULT_SCOPE,
+            days=request.form.get("days", tokens.DEFAULT_DAYS, type=int),
+        )
         session.flush()
         return _account(session, me, now, new_token=secret)
 
@@ -151,7 +162,7 @@ def create_token() -> ResponseReturnValue:
 def revoke_token(token_id: int) -> ResponseReturnValue:
     with parts().database.begin() as session:
         now = db.now(session)
-        accounts.revoke_token(session, signed_in(session, now).id, token_id, now=now)
+        tokens.revoke(session, signed_in(session, now).id, token_id, now=now)
     flash("The token is revoked.")
     return redirect(url_for("accounts.show"), 303)
 
@@ -193,7 +204,13 @@ def _account(session: Session, me: Viewer, now: datetime, new_token: str | None 
         now=now,
         sign_ins=accounts.sign_ins(session, me.id, now=now),
         is_this_browser=lambda row: accounts.is_this_browser(row, cookie["sign_in"]),
-        tokens=accounts.tokens(session, me.id),
+        tokens=tokens.listed(session, me.id),
+        scopes={
+            Scope.READ: "read",
+            Scope.SUBMIT: "read and submit",
+            **({Scope.ORGANISE: "everything, as organiser"} if me.is_organiser else {}),
+        },
+        most_tokens=tokens.MOST_TOKENS,
         new_token=new_token,
     )
 
@@ -204,7 +221,9 @@ def _form(template: str, refusal: Refused | None = None, **more: str) -> Respons
     page = render_template(
         template, refusal=refusal, name=field("name"), next=request.values.get("next", ""), **more
     )
-    return page, refusal.status if refusal else 200
+    if refusal is None:
+        return page
+    return page, refusal.status, retry_after(refusal)
 
 
 def _next() -> str:

@@ -1,0 +1,32 @@
+"""`heldout team`."""
+
+from __future__ import annotations
+
+import click
+
+from app.base import db
+from app.base.installation import Installation
+from app.cli.console import pass_installation
+from app.competing import competitions, teams
+
+
+@click.group("team")
+def team_group() -> None:
+    """Manage the teams of a competition."""
+
+
+@team_group.command("rename")
+@click.argument("competition")
+@click.argument("team")
+@click.argument("name")
+@pass_installation
+def team_rename(installation: Installation, competition: str, team: str, name: str) -> None:
+    """Rename a team, also after the close.
+
+    The audit log keeps both names.
+    """
+    with installation.database.begin() as session:
+        found = competitions.by_slug(session, competition)
+        its = teams.by_name(session, found, team)
+        teams.rename(session, found, its, name, by="command line", now=db.now(session), is_organiser=True)
+    click.echo(f"The team {team} is now called {its.name}.")
