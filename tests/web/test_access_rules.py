@@ -164,11 +164,11 @@ def test_a_token_to_read_may_only_read(full: Site) -> None:
         client, token = full.visitor(), full.token(name, Scope.READ)
         for method, endpoint, address in of(full, Access.TOKEN, Access.TOKEN_TEAM):
             answer = ask(client, method, address, headers=token)
-            if method in SAFE:
+            if method in SAFE or not endpoint.startswith("api."):  # for the others see test_kaggle.py
                 assert answer.status_code not in (401, 403) or "scope" not in answer.text, endpoint
                 continue
             assert answer.status_code == 403, (method, endpoint)
-            assert "has the scope read; this needs submit" in answer.json["detail"]
+            assert "has the scope read; this needs submit" in answer.text
             assert 'error="insufficient_scope", scope="submit"' in answer.headers["WWW-Authenticate"]
 
 

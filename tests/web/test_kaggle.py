@@ -22,6 +22,7 @@ from app.base.errors import Refused
 from app.base.models import UploadTicket
 from app.competing import competitions, upload_tickets
 from app.people import accounts, tokens
+from app.people.tokens import Scope
 from app.web.kaggle.rpc import COMPETITIONS, METHODS
 from tests.web.site import CSV, PRIVATE_CANARY, Site
 
@@ -449,3 +450,17 @@ def test_no_body_makes_a_call_fail(site: Site, method: str, body: Any) -> None:
     if answer.status_code >= 400:
         assert answer.json is not None
         assert isinstance(answer.json["message"], str)
+
+
+def test_a_token_to_read_lists_but_does_not_submit(site: Site) -> None:
+    client, headers = site.visitor().client, site.token("ada", Scope.READ)
+    upload = {"competitionName": "biopsy", "contentLength": len(CSV), "fileName": "sub.csv"}
+    submission = {"competitionName": "biopsy", "blobFileTokens": "x", "submissionDescription": "x"}
+    for method, body, status in (  # these clients print messages of 400 only
+        ("ListCompetitions", {}, 200),
+        ("StartSubmissionUpload", upload, 400),
+        ("CreateSubmission", submission, 400),
+    ):
+        answer = client.post(f"/api/v1/{COMPETITIONS}/{method}", json=body, headers=headers)
+        assert answer.status_code == status, (method, answer.text)
+        assert (status == 200) or "has the scope read; this needs submit" in answer.text
