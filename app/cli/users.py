@@ -51,9 +51,7 @@ def user_password(installation: Installation, name: str, password_stdin: bool) -
         user = accounts.by_name(session, name)
         accounts.set_password(session, user.id, hashed, now=now)
         events.log(session, "command line", "password set", user.name, now=now)
-    click.echo(
-        f"{user.name} has a new password; all browsers of the account are signed out, and its tokens are revoked."
-    )
+    click.echo(f"{user.name} has a new password; all browsers are signed out and all tokens revoked.")
 
 
 def _password(*, from_stdin: bool) -> str:

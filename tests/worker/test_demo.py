@@ -49,7 +49,7 @@ def test_a_lost_password_is_replaced_by_command(platform: Platform) -> None:
     ran = CliRunner().invoke(
         user_password, ["ada", "--password-stdin"], input="a new long one\n", obj=platform.installation
     )
-    assert ran.output == "ada has a new password; all browsers of the account are signed out.\n"
+    assert ran.output == "ada has a new password; all browsers are signed out and all tokens revoked.\n"
     with platform.database.read() as session:
         assert accounts.verify(accounts.by_name(session, "ada"), "a new long one").name == "ada"
 
