@@ -139,7 +139,11 @@ class Hints:
         if not self._lock.acquire(timeout=0 if self._silent_until else LOCK_SECONDS):
             return None
         outcome: SimpleQueue[T | Exception] = SimpleQueue()
-        threading.Thread(target=self._ask, args=(request, outcome), daemon=True).start()
+        try:
+            threading.Thread(target=self._ask, args=(request, outcome), daemon=True).start()
+        except (RuntimeError, MemoryError) as wrong:  # a limit of threads or memory; `_ask` never ran
+            self._lock.release()
+            raise RedisError(f"no thread for the request: {wrong}") from wrong
         try:
             answer = outcome.get(timeout=ANSWER_SECONDS)
         except Empty:

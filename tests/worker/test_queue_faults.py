@@ -109,6 +109,21 @@ def test_hints_to_a_queue_that_is_not_there_are_not_waited_for(tmp_path: Path) -
     assert time.monotonic() - began < 2 * queue.ANSWER_SECONDS
 
 
+def test_a_hint_for_which_no_thread_starts_is_not_sent_and_the_next_one_is(tmp_path: Path) -> None:
+    with valkey(tmp_path) as url:
+        hints = Hints(queue.connect(url), "k", job_seconds=10)
+        before = threading.stack_size(1 << 46)  # more than a process may map
+        try:
+            with pytest.raises(RuntimeError):
+                threading.Thread(target=str).start()
+            for number in range(3):
+                sent = hints.send(number), hints.send_inspection(number)
+                assert (*sent, hints.depth()) == (False, False, None)
+        finally:
+            threading.stack_size(before)
+        assert (hints.send(1), hints.depth()) == (True, 1)
+
+
 @contextmanager
 def dead(redis: Redis, _pid: int, stack: ExitStack, restart: Callable[[], object]) -> Iterator[None]:
     redis.shutdown(nosave=True)
