@@ -60,7 +60,7 @@ class Pulse:
             with self._runner.database.begin() as session:
                 heartbeats.beat(session, name, "worker", now=db.now(session), detail=detail)
                 return challenges.any_with_own_metric(session)
-        except DBAPIError:
+        except (DBAPIError, OSError):  # either would end the wait for a work-horse
             log.exception("the heartbeat was not written")
             return False
 

@@ -89,15 +89,17 @@ class Poller:
             # After a failed work-horse there is a pause: the cause may still be there.
             if work is not None and self.work(work):
                 return
-        except DBAPIError:
-            # The worker must survive a restart of the database.
-            log.exception("the database does not answer; polled again after a pause")
-        else:
             if work is None:
                 self._preload()
                 if self._listener is not None:
                     self._wait_for_hint(self._listener)
                     return
+        except DBAPIError:
+            # The worker must survive a restart of the database.
+            log.exception("the database does not answer; polled again after a pause")
+        except OSError:
+            # As it must a time without processes, descriptors or memory.
+            log.exception("the machine gave no process, descriptor or memory; tried again after a pause")
         self._stop.wait(PAUSE_SECONDS)
 
     def _preload(self) -> None:

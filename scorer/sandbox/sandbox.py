@@ -254,26 +254,29 @@ class _Zygote:
             "shims": [str(here.with_name("kaggle_metric_utilities.py"))] if kind == "metric" else [],
         }
         self.starter = os.getpid()
-        self.socket, child_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with child_end:
-            self.process = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-I",
-                    "-S",
-                    "-u",
-                    here / "_zygote.py",
-                    str(child_end.fileno()),
-                    json.dumps(settings),
-                ],
-                env={},
-                cwd="/",
-                pass_fds=[child_end.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                start_new_session=True,
-            )
+        with ExitStack() as failed:
+            self.socket, child_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            failed.enter_context(self.socket)
+            with child_end:
+                self.process = subprocess.Popen(
+                    [
+                        sys.executable,
+                        "-I",
+                        "-S",
+                        "-u",
+                        here / "_zygote.py",
+                        str(child_end.fileno()),
+                        json.dumps(settings),
+                    ],
+                    env={},
+                    cwd="/",
+                    pass_fds=[child_end.fileno()],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    start_new_session=True,
+                )
+            failed.pop_all()
         self.socket.settimeout(START_SECONDS)
         try:
             hello = json.loads(self.socket.recv(MAX_OUTPUT_BYTES) or b'{"error": "it ended at once"}')
@@ -299,7 +302,10 @@ _running: dict[Kind, _Zygote] = {}
 def _zygote(kind: Kind) -> _Zygote:
     with _lock:
         if kind not in _running:
-            _running[kind] = _Zygote(kind)
+            try:
+                _running[kind] = _Zygote(kind)
+            except OSError as error:  # no process, descriptor or memory
+                raise SandboxFailed(f"The sandbox's process did not start: {error}.") from error
         return _running[kind]
 
 
@@ -442,9 +448,15 @@ def _watch(
 class Session:
     """A run that answers commands until it is closed.
 
-        Parameters ---------- entry "module:function" of what its kind has imported; called with a file to
-        answer into, the descriptor that commands come from, and `inputs`. inputs Descriptors it may read.
-        layers What it must put on; see `Isolation.layers`.
+    Parameters
+    ----------
+    entry
+        "module:function" of what its kind has imported; called with a file to answer into, the descriptor
+        that commands come from, and `inputs`.
+    inputs
+        Descriptors it may read.
+    layers
+        What it must put on; see `Isolation.layers`.
 
     Raises
     ------
