@@ -24,6 +24,7 @@ from app.web.api import routes
 from app.web.competing import competitions, leaderboard, organise, submissions, teams
 from app.web.context import Parts
 from app.web.integrity import cases, reports, train_files
+from app.web.kaggle import recipe as kaggle_recipe
 from app.web.kaggle import rest as kaggle_rest
 from app.web.kaggle import rpc as kaggle_rpc
 from app.web.kaggle import transfers as kaggle_transfers
@@ -49,6 +50,7 @@ VIEWS = (
     doctor,
     operate,
     routes,
+    kaggle_recipe,
     kaggle_rpc,
     kaggle_rest,
     kaggle_transfers,

@@ -97,6 +97,8 @@ ACCESS: dict[str, Access] = {
     "POST api.train_file_create": Access.TOKEN_TEAM,
     "GET api.report": Access.TOKEN,
     "GET api.board": Access.TOKEN,
+    "GET kaggle_recipe.show": Access.SIGNED_IN,
+    "POST kaggle_recipe.create_token": Access.SIGNED_IN,
     "POST kaggle_rpc.call": Access.TOKEN,  # except one method; see test_kaggle.py
     "GET kaggle_rest.hello": Access.TOKEN,
     "GET kaggle_rest.competition_list": Access.TOKEN,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 import zipfile
 from datetime import timedelta
 from typing import Any
@@ -414,6 +415,18 @@ def test_addresses_for_clients_behind_their_own_proxy_are_plain_http(site: Site)
         )
         assert answer.json is not None
         assert answer.json["createUrl"].startswith(expected)
+
+
+def test_the_page_shows_the_lines_with_a_fresh_token(site: Site) -> None:
+    browser = site.browser("ada")
+    before = browser.get("/kaggle-client").text
+    assert "http_proxy=http://localhost" in before
+    assert "KAGGLE_API_TOKEN=hld_... " in before
+    made = browser.post("/kaggle-client").text
+    found = re.search(r"KAGGLE_API_TOKEN=(hld_[\w-]{43}) ", made)
+    assert found
+    assert call(site, "IntrospectToken", {"token": found[1]}, None).json["active"] is True  # type: ignore[index]
+    assert "Kaggle client" in browser.get("/account").text
 
 
 JUNK = st.recursive(

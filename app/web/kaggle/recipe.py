@@ -1,0 +1,41 @@
+"""The page "Use your Kaggle client": the exact lines for this installation, with a fresh token."""
+
+from __future__ import annotations
+
+from flask import Blueprint, render_template, request
+from flask.typing import ResponseReturnValue
+
+from app.base import db
+from app.people import tokens
+from app.web.context import parts, signed_in
+
+blueprint = Blueprint("kaggle_recipe", __name__)
+
+LABEL = "Kaggle client"
+PLACEHOLDER = "hld_..."
+
+
+@blueprint.get("/kaggle-client")
+def show() -> ResponseReturnValue:
+    with parts().database.read() as session:
+        signed_in(session, db.now(session))
+    return _page(PLACEHOLDER)
+
+
+@blueprint.post("/kaggle-client")
+def create_token() -> ResponseReturnValue:
+    """Show the lines with a new token, which is shown only now."""
+    with parts().database.begin() as session:
+        now = db.now(session)
+        me = signed_in(session, now)
+        secret = tokens.issue(session, me.id, LABEL, now=now)
+    return _page(secret)
+
+
+def _page(token: str) -> ResponseReturnValue:
+    return render_template(
+        "kaggle/recipe.html",
+        token=token,
+        is_new=token != PLACEHOLDER,
+        address=f"{request.scheme}://{request.host}",
+    )
