@@ -148,6 +148,11 @@ class Settings:
         return not self.redis_url
 
     @property
+    def team_bytes(self) -> int:
+        """Return the room for a team's files in one competition; 0 for no limit."""
+        return self.team_mb * 1_000_000
+
+    @property
     def uses_redis(self) -> bool:
         return self.redis_url != "none"
 

@@ -419,7 +419,8 @@ class UploadTicket(Base):
     sha256: Mapped[str | None] = mapped_column(String(64))
     """None until the file has arrived."""
     received_at: Mapped[datetime | None] = mapped_column(UtcTime)
-    """When the file began to arrive."""
+    """When the file began to arrive; from then on the address takes no other."""
+    submitted_at: Mapped[datetime | None] = mapped_column(UtcTime)
     created_at: Mapped[datetime] = mapped_column(UtcTime)
     expires_at: Mapped[datetime] = mapped_column(UtcTime)
 

@@ -443,8 +443,8 @@ def _insert(
         user_id=user_id,
         received_at=received_at,
         day=competition.day(received_at),
-        filename=_safe_filename(filename),
-        message=" ".join("".join(c if c.isprintable() else " " for c in message).split()),
+        filename=safe_filename(filename),
+        message=one_line(message),
         sha256=blob.sha256,
         size_bytes=blob.size_bytes,
         idempotency_key=idempotency_key,
@@ -456,7 +456,12 @@ def _insert(
     return submission
 
 
-def _safe_filename(name: str) -> str:
+def one_line(message: str) -> str:
+    """Return a message as it is stored: one line, single blanks, printable characters."""
+    return " ".join("".join(c if c.isprintable() else " " for c in message).split())
+
+
+def safe_filename(name: str) -> str:
     """Return the given name without path and control characters, for display."""
     name = name.replace("\\", "/").rsplit("/", 1)[-1]
     name = "".join(c for c in name if c.isprintable()).strip()

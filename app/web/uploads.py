@@ -182,7 +182,7 @@ def take(
             received_at=received_at,
             now=db.now(session),
             idempotency_key=key,
-            most_bytes=parts().settings.team_mb * 1_000_000,
+            most_bytes=parts().settings.team_bytes,
         )
         parts().storage.refuse_unless_stored(blob)
     failpoints.reach("upload.accepted")
@@ -251,7 +251,7 @@ def _refuse_beyond_room(competition: Competition, user: Viewer, upload: Upload) 
         team = teams.of(session, competition, user.id)
         if team is not None:  # without a team, the caller refuses the file next
             submissions.refuse_beyond_room(
-                session, team.id, upload.incoming.size_bytes, most_bytes=parts().settings.team_mb * 1_000_000
+                session, team.id, upload.incoming.size_bytes, most_bytes=parts().settings.team_bytes
             )
 
 

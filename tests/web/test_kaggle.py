@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import update
+from sqlalchemy import select, update
 from werkzeug.test import TestResponse
 
 from app.base import db
@@ -210,13 +210,101 @@ def test_a_ticket_belongs_to_its_account_and_ends_after_an_hour(site: Site) -> N
 
 
 def test_unsubmitted_uploads_of_an_account_are_limited(site: Site) -> None:
-    for _ in range(upload_tickets.MOST_OPEN):
-        start(site)
+    site.change(daily_limit=50, pending_limit=50)
+    for n in range(upload_tickets.MOST_UNSUBMITTED):
+        submit(site, message=f"file {n}")  # submitted ones do not count
+    begun = [start(site) for _ in range(upload_tickets.MOST_UNSUBMITTED)]
+    put(site, begun[0]["createUrl"])
     body = {"competitionName": "biopsy", "contentLength": len(CSV), "fileName": "sub.csv"}
     assert "without submitting them" in refused(call(site, "StartSubmissionUpload", body))
+    later(site, hours=1)
+    for _ in range(upload_tickets.MOST_UNSUBMITTED - 1):  # the one with a stored file still counts
+        start(site)
+    assert "without submitting them" in refused(call(site, "StartSubmissionUpload", body))
+
+
+def later(site: Site, **since: float) -> None:
+    """Make every ticket older."""
+    by = timedelta(**since)
     with site.database.begin() as session:
-        session.execute(update(UploadTicket).values(expires_at=db.now(session) - timedelta(seconds=1)))
-    start(site)  # expired ones are deleted and do not count
+        for ticket in session.scalars(select(UploadTicket)):
+            ticket.created_at -= by
+            ticket.expires_at -= by
+            ticket.received_at = ticket.received_at and ticket.received_at - by
+
+
+def test_files_that_wait_to_be_submitted_count_against_the_room_of_the_team(site: Site) -> None:
+    small = site.with_settings(team_mb=1)
+    small.change(max_upload_bytes=900_000)
+    body = {"competitionName": "biopsy", "contentLength": 600_000, "fileName": "sub.csv"}
+    assert call(small, "StartSubmissionUpload", body).status_code == 200
+    assert "has no room" in refused(call(small, "StartSubmissionUpload", body))
+
+
+def test_an_address_takes_no_second_file_while_the_first_arrives(site: Site) -> None:
+    begun = start(site)
+    secret = begun["token"]
+    with site.database.begin() as session:
+        upload_tickets.begin(session, secret, now=db.now(session))
+    assert "begin a new upload" in refused(put(site, begun["createUrl"]))
+
+
+def test_a_file_sent_yesterday_counts_for_the_day_of_its_submission(site: Site) -> None:
+    site.change(daily_limit=1)
+    begun = start(site)
+    put(site, begun["createUrl"])
+    with site.database.begin() as session:
+        ticket = session.scalars(select(UploadTicket)).one()
+        ticket.received_at = db.now(session) - timedelta(days=1)
+    assert create(site, begun["token"]).status_code == 200
+    limits = call(site, "GetSubmissionLimits", {"competitionName": "biopsy"}).json
+    assert limits is not None
+    assert (limits["numToday"], limits["numAllowedNow"]) == (1, 0)
+
+
+def test_a_file_that_began_to_arrive_before_the_close_is_in_time_within_the_grace(site: Site) -> None:
+    for seconds_late, is_in_time in ((60, True), (-60, False)):
+        begun = start(site)
+        put(site, begun["createUrl"])
+        with site.database.read() as session:
+            now = db.now(session)
+        with site.database.begin() as session:
+            ticket = session.scalars(select(UploadTicket).order_by(UploadTicket.id.desc())).first()
+            assert ticket is not None
+            ticket.received_at = now - timedelta(seconds=60 + seconds_late)
+        site.change(closes_at=now - timedelta(seconds=60))
+        answer = create(site, begun["token"], message=f"{seconds_late} s")
+        assert (answer.status_code == 200) is is_in_time, answer.json
+        site.change(closes_at=now + timedelta(days=1))
+
+
+def test_a_failed_file_is_sent_again_and_blanks_of_a_message_do_not_matter(site: Site) -> None:
+    first = submit(site, message="one  try ")
+    assert submit(site, message="one try") == first
+    site.reject(first)
+    site.change(rejected_limit=50)
+    assert submit(site, b"id,target\n1,0.5\n2,0.5\n", message="one try") != first
+    second = submit(site, message="another")
+    site.fail(second)
+    assert submit(site, message="another") != second
+
+
+def test_odd_requests_are_refused_and_not_faults(site: Site) -> None:
+    client = site.visitor().client
+    deep = client.post(f"/api/v1/{COMPETITIONS}/ListCompetitions", data=b"[" * 60_000)
+    assert deep.status_code == 401
+    body = {"competitionName": "biopsy", "pageToken": "9" * 5000}
+    for method in ("ListSubmissions", "ListDataFiles", "GetLeaderboard", "ListCompetitions"):
+        assert call(site, method, body).status_code == 200, method
+    body = {"competitionName": "biopsy", "contentLength": len(CSV), "fileName": "../" + "n" * 255 + ".csv"}
+    begun = call(site, "StartSubmissionUpload", body).json
+    assert begun is not None
+    put(site, begun["createUrl"])
+    ref = create(site, begun["token"]).json
+    assert ref is not None
+    one = call(site, "GetSubmission", {"ref": ref["ref"]}).json
+    assert one is not None
+    assert one["fileName"] == "n" * 200
 
 
 def test_what_would_be_refused_at_the_end_is_refused_at_the_start(site: Site) -> None:

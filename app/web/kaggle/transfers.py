@@ -18,19 +18,26 @@ blueprint = wire.blueprint("kaggle_transfers")
 @blueprint.put("/uploads/<string(length=43):secret>")
 def upload(secret: str) -> ResponseReturnValue:
     """Take the file of a ticket; the address is the permission."""
-    with parts().database.read() as session:
-        received_at = db.now(session) - uploads.age()
-        ticket = upload_tickets.waiting(session, secret, now=received_at)
-    with uploads.slot(ticket.user_id), uploads.receiving(parts().storage, ticket.size_bytes) as arrived:
-        if arrived.incoming.size_bytes != ticket.size_bytes:
-            raise Refused(
-                f"{arrived.incoming.size_bytes} bytes arrived and {ticket.size_bytes} were announced. "
-                "Nothing was stored; begin a new upload."
-            )
-        blob = arrived.incoming.keep()
-    failpoints.reach("upload.kept")
     with parts().database.begin() as session:
-        upload_tickets.fill(session, ticket.id, blob, received_at=received_at)
+        ticket = upload_tickets.begin(session, secret, now=db.now(session) - uploads.age())
+        ticket_id, user_id, size_bytes = ticket.id, ticket.user_id, ticket.size_bytes
+    is_kept = False
+    try:
+        with uploads.slot(user_id), uploads.receiving(parts().storage, size_bytes) as arrived:
+            if arrived.incoming.size_bytes != size_bytes:
+                raise Refused(
+                    f"{arrived.incoming.size_bytes} bytes arrived and {size_bytes} were announced. "
+                    "Nothing was stored; begin a new upload."
+                )
+            blob = arrived.incoming.keep()
+        failpoints.reach("upload.kept")
+        with parts().database.begin() as session:
+            upload_tickets.fill(session, ticket_id, blob)
+        is_kept = True
+    finally:
+        if not is_kept:
+            with parts().database.begin() as session:
+                upload_tickets.abandon(session, ticket_id)
     return jsonify({})
 
 

@@ -138,7 +138,7 @@ def start_upload(slug: str, *, filename: str, size_bytes: int) -> dict[str, Any]
             me,
             filename=filename,
             size_bytes=size_bytes,
-            most_bytes=parts().settings.team_mb * 1_000_000,
+            most_bytes=parts().settings.team_bytes,
             now=db.now(session),
         )
     return {"token": secret, "createUrl": _reachable(url_for("kaggle_transfers.upload", secret=secret))}
@@ -155,7 +155,7 @@ def create_submission(slug: str, *, token: str, message: str) -> dict[str, Any]:
             me,
             token,
             message=message,
-            most_bytes=parts().settings.team_mb * 1_000_000,
+            most_bytes=parts().settings.team_bytes,
             now=db.now(session),
         )
         parts().storage.refuse_unless_stored(receipt.blob)
@@ -168,14 +168,14 @@ def create_submission(slug: str, *, token: str, message: str) -> dict[str, Any]:
 def submission_list(slug: str, *, page_token: str, page_size: int) -> tuple[list[dict[str, Any]], str]:
     with parts().database.read() as session:
         me, competition, team = _entered(session, slug)
-        before = int(page_token) if page_token.isascii() and page_token.isdigit() else None
+        before = wire.number_of(page_token, 0)
         entries = statuses.statuses(
             session,
             competition,
             now=db.now(session),
             team_id=team.id,
             limit=page_size + 1,
-            before_id=before if before is None or before < 2**63 else None,
+            before_id=before or None,
         )
         names = accounts.names(session, {entry.user_id for entry in entries if entry.user_id is not None})
     listed = [wire.submission_json(e, names.get(e.user_id or 0, me.name)) for e in entries[:page_size]]
@@ -217,7 +217,7 @@ def limits(slug: str) -> dict[str, Any]:
 
 def board(slug: str, *, page_token: str) -> tuple[list[dict[str, Any]], str]:
     """Return a page of ranked teams; baselines have no rank and are left out."""
-    page = int(page_token) if page_token.isascii() and page_token.isdigit() and len(page_token) < 7 else 1
+    page = min(wire.number_of(page_token, 1), 1_000_000)
     with parts().database.read() as session:
         viewer(session)
         competition = competitions.by_slug(session, slug)

@@ -161,9 +161,14 @@ def _without_empty(fields: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not None}
 
 
+def number_of(token: str, default: int) -> int:
+    """Return a page token as a number; the default for one that is not ours."""
+    return int(token) if token.isascii() and token.isdigit() and len(token) < 19 else default
+
+
 def page_of(items: Iterable[Any], token: str, size: int) -> tuple[list[Any], str]:
     """Return one page of a list and the token of the next, "" if none."""
     listed = list(items)
-    begin = int(token) if token.isascii() and token.isdigit() and len(token) < 10 else 0
+    begin = number_of(token, 0)
     end = begin + size
     return listed[begin:end], str(end) if end < len(listed) else ""
