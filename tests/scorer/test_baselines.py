@@ -17,6 +17,8 @@ from scorer.sandbox import baselines, levels, sandbox
 from scorer.sandbox.baselines import Made
 from tests.conftest import missing
 
+pytestmark = pytest.mark.xdist_group("baselines")  # one process runs the attacks, once
+
 LABEL = "hidden-label-4711"
 SECRET = "secret-key-of-the-installation-0815"
 MAX_BYTES = 1_000_000
