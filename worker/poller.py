@@ -27,6 +27,7 @@ from worker.stopping import Stop
 
 PAUSE_SECONDS = 1.0
 LOOK_SECONDS = 0.05
+"""Between two looks at a work-horse, and after a hint of work that is done."""
 HINTED_SECONDS = 5.0
 """Between two looks while the queue answers: a lost hint delays a file no longer."""
 HINT_SECONDS = 1
@@ -75,6 +76,8 @@ class Poller:
         self._has_preloaded = False
         self._silent_until = 0.0
         """End of the time in which the queue is left alone; 0 if it answers."""
+        self._is_hinted = False
+        """A hint came, and its work is not found yet."""
 
     def run(self) -> None:
         """Work until a stop, which lets the work-horse finish."""
@@ -86,13 +89,17 @@ class Poller:
         try:
             self._beat()
             work = self.due()
-            # After a failed work-horse there is a pause: the cause may still be there.
-            if work is not None and self.work(work):
-                return
-            if work is None:
+            if work is not None:
+                self._is_hinted = False
+                # After a failed work-horse there is a pause: the cause may still be there.
+                if self.work(work):
+                    return
+            else:
                 self._preload()
                 if self._listener is not None:
-                    self._wait_for_hint(self._listener)
+                    if self._is_hinted:  # hints of work that is done, without end, must not make this spin
+                        self._stop.wait(LOOK_SECONDS)
+                    self._is_hinted = self._wait_for_hint(self._listener)
                     return
         except DBAPIError:
             # The worker must survive a restart of the database.
@@ -114,8 +121,8 @@ class Poller:
 
             freeze()
 
-    def _wait_for_hint(self, listener: Listener) -> None:
-        """Wait until a hint, a stop, or the next look.
+    def _wait_for_hint(self, listener: Listener) -> bool:
+        """Wait until a hint, a stop, or the next look; return whether a hint came.
 
         The queue only shortens the wait: dead, hung, full or answering nonsense, it delays no look at the
         database by more than LIMIT_SECONDS.
@@ -124,10 +131,14 @@ class Poller:
         while not self._stop.is_asked and time.monotonic() < until:
             if time.monotonic() < self._silent_until:
                 self._stop.wait(PAUSE_SECONDS)
-                return
+                return False
+            asked = time.monotonic()
             try:
                 with _time_limit(LIMIT_SECONDS, NoAnswer, again=1.0):
                     is_hinted = listener.take(HINT_SECONDS)
+                waited = time.monotonic() - asked
+                if not is_hinted and waited < HINT_SECONDS / 2:
+                    raise NoAnswer(f"no hint after {waited:.3f} s of {HINT_SECONDS} s")
             except Exception as wrong:  # noqa: BLE001  a server that is no Redis may send what raises anything
                 if not self._silent_until:
                     log.warning(
@@ -142,7 +153,8 @@ class Poller:
                 log.warning("the queue is back")
                 self._silent_until = 0.0
             if is_hinted:
-                return
+                return True
+        return False
 
     def due(self) -> Work | None:
         """Return what is due, evaluations first; None if nothing is."""

@@ -16,10 +16,13 @@ import pytest
 from redis import Redis
 
 from app.base import queue
-from app.base.queue import Hints
+from app.base.queue import Hints, Listener
 from tests.servers import eventually, valkey
 from tests.worker.conftest import Platform
 from tests.worker.test_workers import done, on_sqlite, process, redis_url
+from worker.jobs import Runner
+from worker.poller import LOOK_SECONDS, Poller
+from worker.stopping import Stop
 
 __all__ = ["redis_url"]  # a fixture
 
@@ -107,6 +110,35 @@ def test_hints_to_a_queue_that_is_not_there_are_not_waited_for(tmp_path: Path) -
     for url in (f"unix://{tmp_path}/none.sock", "redis://127.0.0.1:1"):
         assert Hints(queue.connect(url), "k", job_seconds=10).send(1) is False
     assert time.monotonic() - began < 2 * queue.ANSWER_SECONDS
+
+
+NIL, HINT = b"*-1\r\n", b"*2\r\n$1\r\nq\r\n$1\r\n7\r\n"
+
+
+@on_sqlite
+@pytest.mark.parametrize("popped", [NIL, HINT], ids=["nothing", "a hint"])
+def test_a_queue_that_answers_at_once_makes_no_worker_spin(platform: Platform, popped: bytes) -> None:
+    asked: list[bytes] = []
+
+    def talk(connection: socket.socket) -> None:
+        with closing(connection), suppress(OSError):
+            while said := connection.recv(65536):
+                for each in said.split(b"\r\n*"):
+                    asked.extend([each] if b"BLPOP" in each else [])
+                    hello = b"%1\r\n+proto\r\n:3\r\n" if b"HELLO" in each else b"+OK\r\n"
+                    connection.sendall(popped if b"BLPOP" in each else hello)
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        threading.Thread(target=lambda: talk(listening.accept()[0]), daemon=True).start()
+        listener = Listener(f"redis://127.0.0.1:{listening.getsockname()[1]}")
+        runner, stop = Runner(platform.installation.settings, platform.database), Stop()
+        poller = Poller(runner, lambda: None, stop, job_seconds=10, listener=listener)
+        poller.turn()
+        until = time.monotonic() + 2
+        while time.monotonic() < until:
+            poller.turn()
+        listener.close()
+    assert 1 <= len(asked) <= 3 / LOOK_SECONDS, len(asked)
 
 
 def test_a_hint_for_which_no_thread_starts_is_not_sent_and_the_next_one_is(tmp_path: Path) -> None:
