@@ -107,7 +107,7 @@ def measured(server: Server, times: int) -> Iterator[list[str]]:
 def settled(server: Server, parts: Sequence[str]) -> list[float]:
     """Return CPU seconds once the worker rests.
 
-    Hints that came too late still cost a fork each.
+    A hint that came too late costs another look into the database.
     """
     before = [cpu_seconds(server, part) for part in parts]
     while True:

@@ -115,9 +115,7 @@ def _before() -> dict[str, str | None]:
     """Return each revision's predecessor, from the text of the files."""
     found = {}
     for path in (Path(__file__).parent / "versions").glob("[0-9]*.py"):
-        names = dict(
-            re.findall(r'^(revision|down_revision) = (?:"(.+)"|None)$', path.read_text(), re.MULTILINE)
-        )
+        names = dict(_NAME.findall(path.read_text()))
         found[names["revision"]] = names["down_revision"] or None
     return found
 
