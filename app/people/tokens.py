@@ -32,7 +32,7 @@ class Scope(StrEnum):
     SUBMIT = "submit"
     """Also join, upload and pick."""
     ORGANISE = "organise"
-    """Also all that an organiser may do."""
+    """Also all that an organiser may do; without it an organiser's token acts as a participant's."""
 
     def includes(self, other: Scope) -> bool:
         order = list(Scope)
@@ -44,10 +44,15 @@ DEFAULT_SCOPE = Scope.SUBMIT
 
 @dataclass(frozen=True)
 class Grant:
-    """A valid token: its account, and what it may do."""
+    """A valid token: its account, and what it may do.
+
+    The viewer is an organiser only with the scope organise, so that every rule holds for the token;
+    `is_organisers` is whether the account is one.
+    """
 
     token_id: int
     viewer: Viewer
+    is_organisers: bool
     scope: Scope
     label: str
     hint: str
@@ -116,10 +121,12 @@ def check(session: Session, secret: str, *, now: datetime) -> Grant:
         raise NotSignedIn(f"{named} was revoked on {_time(token.revoked_at)}. Make one on your account page.")
     if token.expires_at is not None and not token.is_live(now):
         raise NotSignedIn(f"{named} expired on {_time(token.expires_at)}. Make one on your account page.")
+    scope = Scope(token.scope)
     return Grant(
         token_id=token.id,
-        viewer=Viewer(user.id, user.name, user.is_organiser),
-        scope=Scope(token.scope),
+        viewer=Viewer(user.id, user.name, user.is_organiser and scope.includes(Scope.ORGANISE)),
+        is_organisers=user.is_organiser,
+        scope=scope,
         label=token.label,
         hint=token.hint,
         expires_at=token.expires_at,

@@ -79,6 +79,7 @@ def organiser(session: Session, now: datetime) -> Viewer:
 def bearer(session: Session, now: datetime, scope: Scope = Scope.READ) -> Viewer:
     """Return the owner of the request's API token, which must have this scope.
 
+    The owner is an organiser only if the token has the scope organise.
     Cookies are ignored here, so another site cannot use a visitor's browser to call the API.
     """
     kind, _, secret = request.headers.get("Authorization", "").partition(" ")

@@ -38,12 +38,13 @@ def description() -> ResponseReturnValue:
 
 @blueprint.get("/me")
 def me() -> ResponseReturnValue:
+    """Return the account, an organiser's with any scope, and the token."""
     with parts().database.read() as session:
         user = bearer(session, db.now(session))
     grant: Grant = g.grant
     return jsonify(
         name=user.name,
-        is_organiser=user.is_organiser,
+        is_organiser=grant.is_organisers,
         token={
             "label": grant.label,
             "scope": grant.scope.value,

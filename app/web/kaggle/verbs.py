@@ -42,7 +42,7 @@ SEND_CREDENTIALS = (
 def viewer(session: Session, scope: Scope = Scope.READ) -> Viewer:
     """Return the owner of the request's token, sent as Bearer or as the password of Basic.
 
-    The token must have this scope.
+    The token must have this scope; the owner is an organiser only with the scope organise.
     """
     kind, _, value = request.headers.get("Authorization", "").partition(" ")
     secret, name = value.strip(), None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 
-from flask import Blueprint, Response, flash, redirect, render_template, request, url_for
+from flask import Blueprint, Response, flash, g, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from sqlalchemy.exc import SQLAlchemyError
@@ -14,6 +14,7 @@ from app.base.errors import NotFound, NotSignedIn, Refused
 from app.competing import evaluations, statuses
 from app.operating import health, statistics
 from app.people import accounts, rate_limits
+from app.people.tokens import Grant, Scope
 from app.web.context import bearer, field, organiser, parts
 from app.web.metrics import Snapshot
 
@@ -106,8 +107,10 @@ def _refuse_others() -> None:
             organiser(session, db.now(session))
             return
         try:
-            is_organiser = bearer(session, db.now(session)).is_organiser
+            bearer(session, db.now(session))
         except NotSignedIn:
-            is_organiser = False
-        if not is_organiser:
+            raise NotFound("There is no such page.") from None
+        grant: Grant = g.grant
+        if not grant.is_organisers:
             raise NotFound("There is no such page.")
+        grant.require(Scope.ORGANISE)
