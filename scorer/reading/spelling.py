@@ -16,14 +16,16 @@ from functools import cached_property
 from typing import Any, Literal
 
 from scorer.reading.cells import NUMBER
+from scorer.reading.tables import SPACES
 
 _CANONICAL = re.compile(r"0|-?[1-9]\d*|-?(?:0|[1-9]\d*)\.\d*[1-9]", re.ASCII)
 _WHOLE = re.compile(r"0|-?[1-9]\d*", re.ASCII)
 _MARKED = re.compile(r"""[^\w.:+\-/]""")
-_OPENING, _CLOSING, _QUOTES, _SEPARATORS = "[({", "])}", "'\"`", ",;|\t "
+_OPENING, _CLOSING, _QUOTES, _SEPARATORS = "[({", "])}", "'\"`", ",;|\t\n\u00a0 "
 _WRITTEN_BYTES = re.compile(r"""(?<!['"\w])b(?=['"])""")
 _CALL = re.compile(
-    r"\b(?:np\.|numpy\.|torch\.)?(?:array|list|tuple|tensor|str_|int64|float64)(?=\()|dtype=\w+"
+    r"\b(?:(?:np\.|numpy\.|torch\.)?(?:array|list|tuple|tensor|str_|int64|float64)|(?<![\w.])c)(?=\()"
+    r"""|\bdtype=(?:'[^']*'|"[^"]*"|[\w.]+)"""
 )
 _BETWEEN = re.compile(r"""[\s,;|\[\](){}'"`]+""")
 _MOST_DIGITS = 30
@@ -39,7 +41,7 @@ class Status(IntEnum):
     """The same value as another label, which is read instead."""
     UNKNOWN = 3
     BAD_FORM = 4
-    """Of list items: part of a list in another form."""
+    """Of list items: perhaps part of a list in another form; the whole file shows whether it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +147,10 @@ class Spelling:
         return name
 
     def list_fault(self, name: str) -> Literal["", "list", "separator", "grade", "zeros"]:
-        """Return what shows that an item is a piece of a list in another form, if anything."""
+        """Return what suggests that an item is a piece of a list in another form, if anything.
+
+        One such item may be right as it is, as The Good, the Bad and the Ugly.
+        """
         marks = marks_of(name, self.split) - self.form.marks
         if marks & {"bracket", "quote"}:
             return "list"
@@ -157,6 +162,19 @@ class Spelling:
         if self.form.width and name.isdecimal() and len(name) < self.form.width:
             return "zeros"
         return ""
+
+    def separated(self, cell: str) -> dict[str, bool]:
+        """Return the separators other than the right one that alone divide a cell.
+
+        True for those between known labels.
+        """
+        found = {}
+        for mark in _SEPARATORS:
+            if mark in cell and mark not in self.split and mark not in self.form.marks:
+                pieces = pieces_of(cell, mark)
+                if not any(self.split in piece for piece in pieces):
+                    found[mark] = self.known is not None and all(map(self.knows, map(self.read_as, pieces)))
+        return found
 
     @cached_property
     def listed(self) -> list[str]:
@@ -254,6 +272,8 @@ def marks_of(name: str, split: str) -> frozenset[str]:
         return frozenset()
     found = {mark for mark in _SEPARATORS if mark in name and mark not in split}
     bare = name.strip(_SEPARATORS)
+    if _CALL.match(bare):
+        found.add("bracket")
     opened = sum(map(bare.count, _OPENING)) - sum(map(bare.count, _CLOSING))
     if opened or bare[:1] in (*_OPENING,):
         found.add("bracket")
@@ -271,6 +291,21 @@ def without_marks(name: str) -> str:
         bare = _CALL.sub("", bare).strip(_OPENING + _CLOSING + _SEPARATORS)
         bare = _WRITTEN_BYTES.sub("", bare).strip(_QUOTES)
     return bare
+
+
+def is_enclosed(cell: str) -> bool:
+    """Return whether a cell as a whole is in brackets or quotes, as a program prints a list."""
+    bare = _WRITTEN_BYTES.sub("", cell.strip(_SEPARATORS))
+    call = _CALL.match(bare)
+    bare = bare[call.end() :] if call else bare
+    first, last = bare[:1], bare[-1:]
+    in_brackets = first in (*_OPENING,) and last in (*_CLOSING,)
+    return in_brackets or (len(bare) > 1 and first in (*_QUOTES,) and last in (*_QUOTES,))
+
+
+def pieces_of(cell: str, separator: str) -> list[str]:
+    """Return the texts between separators, without blanks around them."""
+    return [bare for piece in cell.split(separator) if (bare := piece.strip(SPACES))]
 
 
 def items_of(text: str, split: str) -> str:

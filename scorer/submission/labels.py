@@ -8,20 +8,34 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scorer.challenges.solution import Solution
 from scorer.challenges.spellings import solution_codes
+from scorer.custom import MISSING_WORDS
+from scorer.reading.cells import split_tokens
 from scorer.reading.columns import CodeArray, Column, Labels, Lists, Vocabulary
-from scorer.reading.spelling import Spelling, Status, is_fraction, items_of, without_marks
+from scorer.reading.spelling import (
+    Spelling,
+    Status,
+    is_enclosed,
+    is_fraction,
+    items_of,
+    marks_of,
+    pieces_of,
+    without_marks,
+)
 from scorer.report import Notice, Problem
 from scorer.wording import how_many, show, show_id
 
 _ALMOST_NONE = 0.1
 """A file is refused if fewer than this share of its labels is known."""
 
+_HALF = 0.5
+_NAMED = {"\u00a0": "a no-break space (U+00A0)", "\n": "a line break", "\t": "a tab"}
 _LISTED = 10
 _PAIRS = 3
 
@@ -125,8 +139,10 @@ class LabelReader:
             column = columns.get(name)
             if isinstance(column, Labels | Lists) and len(column.codes):
                 found = _Sent(name, column, judged, lines, solution, self._names)
-                wrong = found.form_problems() or found.unknown_problems()
+                wrong, noticed = found.form_faults()
+                wrong = wrong or found.unknown_problems()
                 problems.extend(wrong)
+                notices.extend(noticed)
                 if found.n_unknown and not wrong:
                     notices.append(found.notice())
         return problems, notices
@@ -161,7 +177,11 @@ class _Sent:
         self.rows = np.arange(len(column)) if isinstance(column, Labels) else column.rows
         self.statuses = judged.statuses(column.codes)
         self.n = int(np.count_nonzero(column.codes >= 0))
-        self.n_unknown = int(np.count_nonzero(self.statuses >= Status.UNKNOWN))
+        is_unknown = self.statuses == Status.UNKNOWN
+        if self.spelling.known is not None:
+            is_unknown |= self.statuses == Status.BAD_FORM
+        self.unknown = np.flatnonzero(is_unknown)
+        self.n_unknown = len(self.unknown)
         self.noun = "item" if isinstance(column, Lists) else "label"
 
     def _first(self, among: NDArray[np.intp]) -> tuple[int, int, str]:
@@ -179,22 +199,78 @@ class _Sent:
 
     # --- lists in another form --------------------------------------------------------------------
 
-    def form_problems(self) -> list[Problem]:
-        """Return a problem for each form in which lists were written, other than the right one."""
-        by_kind: dict[str, list[int]] = {}
-        bad = np.flatnonzero(self.statuses == Status.BAD_FORM)
-        for at in bad.tolist():
-            by_kind.setdefault(self.spelling.list_fault(self._label(at)), []).append(at)
-        if "list" in by_kind:  # its commas are part of the same form
-            by_kind["list"] += by_kind.pop("separator", [])
-        problems = []
-        for kind, places in by_kind.items():
-            row, line, label = self._first(np.array(places))
-            count = len(np.unique(self.rows[places]))
-            words = self._form_words(kind, row, label) + how_many(count)
-            text = self._cell(row)
-            problems.append(self._problem("BAD_FORM", words, row=row, line=line, value=text, count=count))
-        return problems
+    def form_faults(self) -> tuple[list[Problem], list[Notice]]:
+        """Return what is wrong with a file that writes its lists in another form.
+
+        A problem for a form that nearly all of the cells have, which no item of its own explains, and a
+        notice for one that fewer have.
+        """
+        problems, notices = [], []
+        for (kind, mark), rows in self._other_forms().items():
+            row = rows[int(np.argmin(self.lines[rows]))]
+            line, count = int(self.lines[row]), len(rows)
+            words = self._form_words(kind, row, mark)
+            if self._is_form_of_file(kind, mark, rows):
+                text = self._cell(row)
+                words += how_many(count)
+                problems.append(self._problem("BAD_FORM", words, row=row, line=line, value=text, count=count))
+            elif self.spelling.known is None and count >= _ALMOST_NONE * self.n_filled:
+                of = f"Column {show(self.name)}: {count} of {self.n_filled} lists may have another form"
+                words = f"{of}, the first in line {line}: {words} Each item was read as it is."
+                notices.append(Notice("NOTICE_UNKNOWN_LABELS", words))
+        return problems[:1], [] if problems else notices[:1]
+
+    def _other_forms(self) -> dict[tuple[str, str], list[int]]:
+        """Return the rows by form and separator, the most telling form first."""
+        found: dict[tuple[str, str], list[int]] = {}
+        if not isinstance(self.column, Lists):
+            return found
+        bad = self.statuses == Status.BAD_FORM
+        self._between_known: dict[str, int] = {}
+        for row in np.unique(self.rows[bad]).tolist():
+            faults = list(map(self.spelling.list_fault, self._items(row)))
+            cell = self._cell(row)
+            if "list" in faults and is_enclosed(cell):
+                found.setdefault(("list", ""), []).append(row)
+                continue
+            if "separator" in faults:
+                for mark, known in self.spelling.separated(cell).items():
+                    found.setdefault(("separator", mark), []).append(row)
+                    self._between_known[mark] = self._between_known.get(mark, 0) + known
+            if all(fault == "grade" for fault in faults):
+                found.setdefault(("grade", ""), []).append(row)
+            if "zeros" in faults:
+                found.setdefault(("zeros", ""), []).append(row)
+        order = ("list", "separator", "grade", "zeros")
+        return dict(sorted(found.items(), key=lambda form: (order.index(form[0][0]), -len(form[1]))))
+
+    @cached_property
+    def n_filled(self) -> int:
+        """How many lists have items, words for a missing value aside."""
+        assert isinstance(self.column, Lists)
+        sizes = np.diff(self.column.offsets)
+        single = np.flatnonzero(sizes == 1)
+        codes = self.column.codes[self.column.offsets[:-1][single]]
+        missing = [code for code in np.unique(codes).tolist() if self.names[code].casefold() in MISSING_WORDS]
+        return int(np.count_nonzero(sizes)) - int(np.count_nonzero(np.isin(codes, missing)))
+
+    def _is_form_of_file(self, kind: str, mark: str, rows: list[int]) -> bool:
+        """Return whether a file's lists are meant in this form.
+
+        Lists with another separator may have one item each, so those of several items decide; a title with a
+        blank or comma in it is no list.
+        """
+        assert isinstance(self.column, Lists)
+        nearly, n = 1 - _ALMOST_NONE, len(rows)
+        if kind != "separator":
+            return n >= nearly * self.n_filled
+        several = np.diff(self.column.offsets) > 1
+        several[rows] = True
+        if n < nearly * np.count_nonzero(several):
+            return False
+        if self._between_known[mark] >= nearly * n:
+            return True
+        return n >= (nearly if mark == " " else _HALF) * self.n_filled
 
     def _label(self, at: int) -> str:
         return str(self.names[self.column.codes[at]])
@@ -206,27 +282,31 @@ class _Sent:
     def _cell(self, row: int) -> str:
         return self.spelling.split.join(self._items(row))
 
-    def _form_words(self, kind: str, row: int, label: str) -> str:
+    def _form_words(self, kind: str, row: int, mark: str) -> str:
         split = self.spelling.split
-        between = "spaces" if split == " " else f'"{split}"'
-        cell = self._cell(row)
+        cell, items = self._cell(row), self._items(row)
         if kind == "grade":
-            alone = split.join(self._without_grade(item) for item in self._items(row))
+            alone = split.join(map(self._without_grade, items))
             return (
-                f'"{show(label)}" is an item with a grade or score; write the items alone, best first: '
+                f'"{show(items[0])}" is an item with a grade or score; write the items alone, best first: '
                 f"{show(alone)}."
             )
         if kind == "zeros":
             width = self.spelling.form.width
-            padded = label.zfill(width)
+            label = next(item for item in items if self.spelling.list_fault(item) == "zeros")
             return (
                 f'"{show(label)}" has lost its leading zeros; the items here have {width} digits, so write '
-                f"{show(padded)} (in pandas read them as text, with dtype=str)."
+                f"{show(label.zfill(width))} (in pandas read them as text, with dtype=str)."
             )
-        right = f"write the items alone, separated by {between}: {show(items_of(cell, split))}."
-        if kind == "list":
-            return f'"{show(cell)}" is a list as a program prints it; {right}'
-        return f'"{show(label)}" is more than one item; {right}'
+        between = "spaces" if split == " " else f'"{split}"'
+        right = items_of(cell, split) if kind == "list" else split.join(pieces_of(cell, mark))
+        shown = f": {show(right)}" if all(map(self._fits, split_tokens(right, split))) else ""
+        what = "a list as a program prints it" if kind == "list" else "more than one item"
+        named = f" separated by {_NAMED[mark]}" if mark in _NAMED else ""
+        return f'"{show(cell)}" is {what}{named}; write the items alone, separated by {between}{shown}.'
+
+    def _fits(self, item: str) -> bool:
+        return bool(marks_of(item, self.spelling.split) <= self.spelling.form.marks and "=" not in item)
 
     def _without_grade(self, item: str) -> str:
         return item.rpartition(":")[0] if self.spelling.list_fault(item) == "grade" else item
@@ -237,7 +317,7 @@ class _Sent:
         """Return the problem of a file with almost no known label, or with probabilities for labels."""
         if not self.n_unknown:
             return []
-        unknown = np.flatnonzero(self.statuses == Status.UNKNOWN)
+        unknown = self.unknown
         closed = self.spelling.known is not None and self.spelling.form.only_numeric
         whole = closed and self.spelling.form.numeric == "whole"
         if whole and isinstance(self.column, Labels):
@@ -268,8 +348,7 @@ class _Sent:
 
     def notice(self) -> Notice:
         """Return the notice about some unknown labels among known ones."""
-        unknown = np.flatnonzero(self.statuses == Status.UNKNOWN)
-        _, line, label = self._first(unknown)
+        _, line, label = self._first(self.unknown)
         verb = "is" if self.n_unknown == 1 else "are"
         words = (
             f"Column {show(self.name)}: {self.n_unknown} of {self.n} {self.noun}s {verb} not known, the "
@@ -283,6 +362,8 @@ class _Sent:
         form = spelling.form
         if meant:
             alone = without_marks(label)
+            if "\u00a0" in label:
+                return f" - write {show(meant)}, without the no-break space (U+00A0)"
             if alone == meant != label:
                 return f" - write {show(meant)}, without brackets, quotes or other signs around it"
             if alone.isdecimal() and meant == alone.zfill(len(meant)):
@@ -292,7 +373,7 @@ class _Sent:
                 )
             if alone.casefold() == meant.casefold():
                 return f" - write {show(meant)}: small and capital letters are different"
-            return f" - did you mean {show(meant)}?"
+            return f" - probably {show(meant)} is meant"
         if form.only_numeric and is_fraction(label) and form.numeric == "whole":
             return f": this metric takes {self.noun}s, not probabilities"
         if form.only_numeric and form.numeric in ("whole", "decimal"):

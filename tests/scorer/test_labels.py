@@ -55,7 +55,7 @@ def make(tmp_path: Path) -> Make:
 def table(header: Sequence[str], *columns: Sequence[str]) -> str:
     """Return CSV text with every cell quoted that needs it."""
     quoted = [
-        ['"' + cell.replace('"', '""') + '"' if set(cell) & set(',"') else cell for cell in column]
+        ['"' + cell.replace('"', '""') + '"' if set(cell) & set(',"\n') else cell for cell in column]
         for column in columns
     ]
     return csv_text(header, *quoted)
@@ -246,6 +246,8 @@ OTHER_LISTS = {
     "a tuple": ["('a', 'b')", "('c',)", "('d',)", "('e', 'f')"],
     "a set": ["{'a', 'b'}", "{'c'}", "{'d'}", "{'e', 'f'}"],
     "an array": ["array(['a', 'b'], dtype=object)", "array(['c'])", "array(['d'])", "array(['e', 'f'])"],
+    "an array of texts": ["array(['a', 'b'], dtype='<U1')", *["array(['c'], dtype='<U1')"] * 3],
+    "R": ['c("a", "b")', 'c("c")', 'c("d")', 'c("e", "f")'],
     "brackets alone": ["[a b]", "[c]", "[d]", "[e f]"],
     "bytes": ["[b'a', b'b']", "[b'c']", "[b'd']", "[b'e', b'f']"],
     "commas": ["a,b", "c", "d", "e,f"],
@@ -267,9 +269,80 @@ def test_every_metric_of_lists_refuses_another_form(make: Make, metric: str) -> 
     refusal(make(ITEMS, metric=metric), OTHER_LISTS["JSON"], "BAD_FORM")
 
 
-def test_one_cell_in_another_form_is_refused_too(make: Make) -> None:
-    problem = refusal(make(ITEMS, metric="{name: map_at_k, k: 3}"), ["a b", "c", "d", "e,f"], "BAD_FORM")
-    assert (problem.line, problem.count) == (5, 1)
+@pytest.mark.parametrize("cell", ["e,f", "e;f", "[e f]", "'e', 'f'"])
+def test_one_list_in_another_form_is_a_notice(make: Make, cell: str) -> None:
+    score, messages = outcome(make(ITEMS, metric="{name: map_at_k, k: 3}"), ["a b", "c", "d", cell])
+    assert (score, [code for code, _ in messages]) == (1.0, ["NOTICE_UNKNOWN_LABELS"])
+    assert f'1 of 4 lists may have another form, the first in line 5: "{cell}"' in messages[0][1]
+
+
+FILMS = ["Alien|Heat", "Jaws|Psycho", "Brazil", "Fargo"]
+
+ODD_TITLES = [
+    "Alien|Good, Bad and Ugly",
+    "Good, Bad and Ugly",
+    "Alien|(500) Days of Summer",
+    "Alien|[REC]",
+    "[REC]",
+    "Alien|Area: 51",
+    "Alien|gene:7",
+    "gene:7",
+    "Alien|'Round Midnight",
+    "Alien|Dr; No",
+    "Star Wars",
+    "Alien|Pulp Fiction",
+]
+
+
+@pytest.mark.parametrize("cell", ODD_TITLES)
+@pytest.mark.parametrize(
+    "others", [FILMS[1:], ["x|y", "Pulp Fiction|Star Wars", "Up|M"], ["x", "y|z", "nan"]]
+)
+def test_one_title_with_a_sign_of_another_form_leaves_the_file_accepted(
+    make: Make, cell: str, others: list[str]
+) -> None:
+    challenge = make(FILMS, metric='{name: map_at_k, k: 3, split: "|"}')
+    score, codes = score_of(challenge, [cell, *others])
+    assert score is not None
+    assert set(codes) <= {"NOTICE_UNKNOWN_LABELS"}
+
+
+@pytest.mark.parametrize(
+    ("truth", "cells"),
+    [
+        (ITEMS, ["a gene:7", "c", "d", "e f"]),
+        (ITEMS, ["a x,y", "c", "d", "e f"]),
+        (["0123 4567", "0004", "7777", "1234"], ["0123 9", "0004", "7777", "1234"]),
+    ],
+)
+def test_one_item_in_no_item_s_form_is_a_wrong_guess(make: Make, truth: list[str], cells: list[str]) -> None:
+    assert score_of(make(truth, metric="{name: map_at_k, k: 3}"), cells)[0] is not None
+
+
+@pytest.mark.parametrize("mark", [",", ";", " ", "\t", ", ", "; "])
+def test_titles_with_another_separator_in_nearly_every_list_are_refused(make: Make, mark: str) -> None:
+    challenge = make(FILMS * 5, metric='{name: map_at_k, k: 3, split: "|"}')
+    cells = ["x|y", *[f"x{mark}y{mark}z"] * 19]
+    problem = refusal(challenge, cells, "BAD_FORM")
+    assert 'separated by "|": x|y|z.' in problem.message
+    assert (problem.line, problem.count) == (3, 19)
+
+
+def test_a_few_cells_that_are_no_printed_list_do_not_hide_the_others(make: Make) -> None:
+    challenge = make(ITEMS * 5, metric="{name: map_at_k, k: 3}")
+    cells = ["nan", "None", "a", *["['a', 'b']"] * 17]
+    assert refusal(challenge, cells, "BAD_FORM").count == 17
+
+
+@pytest.mark.parametrize("mark", ["\n", "\u00a0"])
+def test_a_separator_that_does_not_show_is_named(make: Make, mark: str) -> None:
+    problem = refusal(make(ITEMS, metric="{name: map_at_k, k: 3}"), [f"a{mark}b"] * 4, "BAD_FORM")
+    assert {"\n": "a line break", "\u00a0": "a no-break space (U+00A0)"}[mark] in problem.message
+
+
+def test_a_no_break_space_in_a_label_is_named_in_one_sentence(make: Make) -> None:
+    problem = refusal(make(ZERO_ONE), ["0\u00a0", "1\u00a0"] * 2, "UNKNOWN_LABELS")
+    assert "write 0, without the no-break space (U+00A0). The labels are" in problem.message
 
 
 def test_items_may_hold_what_items_of_the_truth_hold(make: Make) -> None:
@@ -288,12 +361,12 @@ def test_lists_separated_by_commas_are_refused_with_spaces(make: Make) -> None:
 def test_a_graded_prediction_is_refused(make: Make) -> None:
     challenge = make(["a:3 b:1", "c", "d:2", "e:1 f:0.5"], metric="{name: ndcg_at_k, graded: true}")
     assert score_of(challenge, ["a b", "c", "d", "e f"]) == (1.0, [])
-    for cells in (["a:3 b:1", "c", "d:2", "e f"], ["a:0.9 b:.1", "c:1", "d:1e-3", "e:1 f:1"]):
+    for cells in (["a:3 b:1", "c:2", "d:2", "e:1"], ["a:0.9 b:.1", "c:1", "d:1e-3", "e:1 f:1"]):
         problem = refusal(challenge, cells, "BAD_FORM")
         assert "grade or score; write the items alone, best first: a b." in problem.message
     items = make(["chr1:100:3 chr2:7:1", *["chr1:5:1"] * 3], metric="{name: ndcg_at_k, graded: true}")
     assert score_of(items, ["chr1:100 chr2:7", *["chr1:5"] * 3]) == (1.0, [])
-    assert score_of(items, ["chr1:100:3", *["chr1:5"] * 3]) == (None, ["BAD_FORM"])
+    assert score_of(items, ["chr1:100:3", *["chr1:5:1"] * 3]) == (None, ["BAD_FORM"])
 
 
 def test_items_that_lost_their_leading_zeros_are_refused(make: Make) -> None:
