@@ -98,19 +98,20 @@ def user_limits(installation: Installation, as_json: bool) -> None:
 @user_group.command("unlock")
 @click.argument("name", required=False)
 @click.option("--address", help="Forget the failed sign-ins from this address, at all accounts.")
+@click.option("--all", "of_all", is_flag=True, help="Forget the count of all failed sign-ins together.")
 @pass_installation
-def user_unlock(installation: Installation, name: str | None, address: str | None) -> None:
+def user_unlock(installation: Installation, name: str | None, address: str | None, of_all: bool) -> None:
     """Let an account or an address sign in again.
 
     Forgets the failed attempts that are counted. The password stays as it is.
     """
-    if not name and not address:
-        raise click.UsageError("Name an account, or an address with --address.")
+    if not name and not address and not of_all:
+        raise click.UsageError("Name an account, an address with --address, or --all.")
     with installation.database.begin() as session:
         account = accounts.by_name(session, name) if name else None
         now = db.now(session)
-        rate_limits.lift(session, account=account, address=address, by="command line", now=now)
-    click.echo(f"{name or address} can sign in again.")
+        rate_limits.lift(session, account=account, address=address, of_all=of_all, by="command line", now=now)
+    click.echo(f"{name or address or 'Everyone'} can sign in again.")
 
 
 @user_group.command("tokens")

@@ -29,12 +29,12 @@ from app.people import names
 
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 PER_PASSWORD_CHANGE = 5  # attempts a minute
-PER_ADDRESS, IN_ALL = 150, 300  # attempts a minute; one address leaves room for the others
+PER_ADDRESS, IN_ALL = 120, 300  # attempts a minute; two addresses leave room for the others
 FREE_HERE, FREE_BROWSER, FREE_ACCOUNT = 5, 10, 30  # failures in an hour before the first wait
 SHORTEST_WAIT, LONGEST_WAIT = timedelta(seconds=30), timedelta(minutes=15)
 PURGE_EVERY = 100  # rows
 _KNOWN = "A browser in which you have signed in before is not held up."
-_HELD = "here", "account", "address"
+_HELD = "here", "account", "address"  # and "all", which has no further word
 _LOCK = 0x7472_6965_73  # "tries": PostgreSQL identifies such a lock by a number
 
 
@@ -59,7 +59,7 @@ class Limit:
 
 @dataclass(frozen=True)
 class Held:
-    """A limit that refuses sign-ins now; None for any account or any address."""
+    """A limit that refuses sign-ins now; None for any account or any address, both for the limit of all."""
 
     account: str | None
     address: str | None
@@ -170,14 +170,16 @@ def forget(session: Session, ids: Sequence[int]) -> None:
 
 
 def held(session: Session, *, now: datetime) -> list[Held]:
-    """Return the limits that refuse sign-ins now, of existing accounts and of addresses.
+    """Return the limits that refuse sign-ins now, of existing accounts, of addresses and of all.
 
     Other names are left out: people also type passwords into the field.
     """
     row = SignInAttempt
     found = session.execute(
         select(row.key, func.count(), func.min(row.at), func.max(row.at))
-        .where(row.at > now - HOUR, or_(*(row.key.startswith(f"{kind} ") for kind in _HELD)))
+        .where(
+            row.at > now - HOUR, or_(row.key == "all", *(row.key.startswith(f"{kind} ") for kind in _HELD))
+        )
         .group_by(row.key)
         .having(func.count() >= min(FREE_HERE, FREE_ACCOUNT, PER_ADDRESS))
     ).all()
@@ -187,7 +189,7 @@ def held(session: Session, *, now: datetime) -> list[Held]:
         account, _, address = rest.rpartition(" ") if kind == "here" else (rest, "", "")
         if kind == "address":
             account, address = "", rest
-        limit = next(one for one in to_sign_in(account, address or None) if one.key.startswith(f"{kind} "))
+        limit = next(one for one in to_sign_in(account, address or None) if one.key.partition(" ")[0] == kind)
         if limit.within < HOUR:
             recent = row.key == key, row.at > now - limit.within
             count, oldest, newest = session.execute(
@@ -203,9 +205,15 @@ def held(session: Session, *, now: datetime) -> list[Held]:
 
 
 def lift(
-    session: Session, *, account: User | None = None, address: str | None = None, by: str, now: datetime
+    session: Session,
+    *,
+    account: User | None = None,
+    address: str | None = None,
+    of_all: bool = False,
+    by: str,
+    now: datetime,
 ) -> None:
-    """Forget failed attempts of an account, and of an address at all accounts."""
+    """Forget failed attempts of an account, of an address at all accounts, and the count of all attempts."""
     row = SignInAttempt
     which: list[ColumnElement[bool]] = []
     if account is not None:
@@ -216,9 +224,11 @@ def lift(
         here = address if "/" in address else network(address)  # the list shows an IPv6 network
         which += [row.key == f"address {here}"]
         which += [and_(row.key.startswith("here "), row.key.endswith(f" {here}", autoescape=True))]
+    if of_all:
+        which += [row.key == "all"]
     session.execute(delete(row).where(or_(*which)))
     subject = account.name if account else "sign-in"
-    events.log(session, by, "sign-in limits lifted", subject, now=now, address=address)
+    events.log(session, by, "sign-in limits lifted", subject, now=now, address="all" if of_all else address)
 
 
 def _account(name: str) -> str:

@@ -59,16 +59,18 @@ def retry(submission_id: int) -> ResponseReturnValue:
 
 @blueprint.post("/operate/sign-in-limits")
 def lift_sign_in_limits() -> ResponseReturnValue:
-    """Forget the failed sign-ins of an account, of an address, or of both."""
-    name, address = field("account"), field("address")
+    """Forget the failed sign-ins of an account, of an address, of both, or the count of all."""
+    name, address, of_all = field("account"), field("address"), bool(field("of_all"))
     with parts().database.begin() as session:
         now = db.now(session)
         me = organiser(session, now)
-        if not name and not address:
+        if not name and not address and not of_all:
             raise Refused("Name an account or an address.")
         account = accounts.by_name(session, name) if name else None
-        rate_limits.lift(session, account=account, address=address or None, by=me.name, now=now)
-    flash(f"{name or address} can sign in again.")
+        rate_limits.lift(
+            session, account=account, address=address or None, of_all=of_all, by=me.name, now=now
+        )
+    flash(f"{name or address or 'Everyone'} can sign in again.")
     return redirect(url_for("operate.show"), 303)
 
 

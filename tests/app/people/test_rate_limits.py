@@ -118,7 +118,7 @@ def test_held_accounts_and_addresses_are_listed_and_can_be_lifted(world: World) 
     for n in range(5):
         attempt(database, rate_limits.to_sign_in("ada", "192.0.2.1"), NOON + n * SECOND)
         attempt(database, rate_limits.to_sign_in("my password", "192.0.2.1"))
-    for n in range(150):
+    for n in range(rate_limits.PER_ADDRESS):
         attempt(database, rate_limits.to_sign_in(f"user{n}", "2001:db8:1:2::1"))
     with database.begin() as session:
         now = NOON + 10 * SECOND
@@ -147,7 +147,7 @@ def test_lifting_an_address_lets_every_account_sign_in_there(world: World) -> No
 
 
 def test_one_address_has_a_limit_below_that_of_all(database: Database) -> None:
-    for n in range(150):
+    for n in range(rate_limits.PER_ADDRESS):
         attempt(database, rate_limits.to_sign_in(f"user{n}", f"2001:db8:1:2::{n:x}"))
     with pytest.raises(RateLimited, match="from your network"):
         attempt(database, rate_limits.to_sign_in("ada", "2001:db8:1:2:ffff::1"))
@@ -163,6 +163,28 @@ def test_all_addresses_together_have_three_hundred_attempts_a_minute(
         attempt(database, rate_limits.to_sign_in(f"user{n}", f"192.0.2.{n}"))
     with pytest.raises(RateLimited, match="Too many people"):
         attempt(database, rate_limits.to_sign_in("ada", "198.51.100.1"))
+
+
+def test_two_addresses_do_not_hold_up_all(database: Database) -> None:
+    assert 2 * rate_limits.PER_ADDRESS < rate_limits.IN_ALL
+    with database.begin() as session:
+        for address in ("192.0.2.1", "198.51.100.1"):
+            for n in range(rate_limits.PER_ADDRESS):
+                limits = rate_limits.to_sign_in(f"user{n}", address)
+                session.add_all(SignInAttempt(key=limit.key, at=NOON) for limit in limits)
+    attempt(database, rate_limits.to_sign_in("ada", "203.0.113.1"))
+
+
+def test_the_limit_of_all_is_listed_and_can_be_lifted(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rate_limits, "IN_ALL", 6)
+    for n in range(6):
+        attempt(world.database, rate_limits.to_sign_in(f"user{n}", f"192.0.2.{n}"))
+    with world.database.begin() as session:
+        (held,) = rate_limits.held(session, now=NOON)
+        assert (held.account, held.address, held.attempts) == (None, None, 6)
+        rate_limits.lift(session, of_all=True, by="grace", now=NOON)
+        assert rate_limits.held(session, now=NOON) == []
+    attempt(world.database, rate_limits.to_sign_in("ada", "198.51.100.1"))
 
 
 def test_a_success_removes_only_its_own_rows(database: Database) -> None:
