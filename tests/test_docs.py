@@ -358,3 +358,9 @@ def test_how_it_works_names_every_state() -> None:
 def test_numbers_in_pages_are_those_of_the_code(module: str, name: str, value: float) -> None:
     found = getattr(import_module(module), name)
     assert found == value, f"{name} changed: correct docs/, then this test"
+
+
+def test_every_threat_has_a_number_of_its_own() -> None:
+    rows = re.findall(r"^\| (\d+) ", (ROOT / "docs" / "threats.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert len(rows) > 20
+    assert sorted(rows, key=int) == sorted(set(rows), key=int)
