@@ -35,6 +35,7 @@ from scorer.reading.tables import SPACES
 from scorer.report import HeldoutError, ScoringFailed
 from scorer.sandbox import sandbox
 from scorer.sandbox.sandbox import Limits, Outcome
+from scorer.wording import printable
 
 MAX_FILE_BYTES = 256 * 1024
 MAX_PARTICIPANT_TEXT = 280
@@ -246,7 +247,7 @@ def _failure(outcome: Outcome) -> str | None:
     if outcome.raised == "MemoryError":
         return "needed more memory than it may have"
     if outcome.raised:
-        return f"raised {outcome.raised[:100]}: {outcome.message or 'without a text'}"
+        return printable(f"raised {outcome.raised[:100]}: {outcome.message or 'without a text'}")
     if isinstance(value, bool) or not isinstance(value, int | float):
         return f"returned {str(value)[:40]!r}, which is not a number"
     try:

@@ -17,6 +17,11 @@ def show(text: str) -> str:
     return "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in cut)
 
 
+def printable(text: str) -> str:
+    """Return foreign text without what a terminal obeys; line ends stay."""
+    return "".join(c for c in text.expandtabs() if c.isprintable() or c == "\n")
+
+
 def show_id(key: str) -> str:
     """Return an id for a message; of several columns as (a, b)."""
     parts = [show(part) for part in key.split(ID_JOINT)]

@@ -298,9 +298,9 @@ def lock_in(job: Mapping[str, Any], zygote: int, readable: Sequence[Path]) -> li
 def run(fds: Sequence[int], zygote: int, libraries: Sequence[Path]) -> None:
     """Lock in, run the program and write one line of JSON.
 
-    This is the fork: it never returns to the loop. With an entry instead of a program the line reports only
-    that it is locked in; what follows is the entry's. With a script the first descriptor is its output, and
-    the others are the folders it may read.
+    This is the fork: it never returns to the loop. A line before, which no foreign code can forge, reports
+    whether it is locked in; with an entry instead of a program, what follows is the entry's. With a script
+    the first descriptor is its output, and the others are the folders it may read.
     """
     job_fd, result_fd, log_fd, *frame_fds = fds
     os.setpgid(0, 0)  # to be killed with all that it starts; of a terminal the whole session has none
@@ -332,11 +332,13 @@ def run(fds: Sequence[int], zygote: int, libraries: Sequence[Path]) -> None:
     if missing:
         report.setdefault("unfit", f"this time without {', '.join(sorted(missing))}")
     entry = job.get("entry")
-    if "unfit" not in report and entry is None:
-        report |= outcome(job, source, frame_fds)
     with open(result_fd, "wb", buffering=0) as file:  # noqa: PTH123 - a descriptor, not a path
         write_all(file, json.dumps(report).encode() + b"\n")
-        if "unfit" not in report and entry is not None:
+        if "unfit" in report:
+            return
+        if entry is None:
+            write_all(file, json.dumps(outcome(job, source, frame_fds)).encode() + b"\n")
+        else:
             module, _, function = entry.partition(":")
             getattr(sys.modules[module], function)(file, *frame_fds)
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from scorer.sandbox import sandbox
 from scorer.sandbox.levels import Isolation, too_weak
 from scorer.sandbox.sandbox import Limits, Outcome
-from scorer.wording import megabytes
+from scorer.wording import megabytes, printable
 
 AT_ONCE = 2
 LIMIT_SECONDS = 600.0
@@ -86,6 +86,9 @@ def plan(given: Isolation, scripts: Sequence[str], *, allow_weak: bool = False) 
 
 def _run(folder: Path, script: str, limits: Limits, given: Isolation) -> Made:
     path = folder / "baselines" / script
+    for name in READABLE:
+        if (folder / name).is_symlink():
+            return Made(script, error=f"{name} is a link; put the folder itself there")
     with ExitStack() as stack:
         output = os.memfd_create("output", os.MFD_CLOEXEC)
         stack.callback(os.close, output)
@@ -118,8 +121,8 @@ def _error(outcome: Outcome) -> str | None:
     if outcome.raised is None:
         return None
     if outcome.raised == "SystemExit":
-        return outcome.message[:MAX_ERROR] or "it ended with an exit code"
-    words = f"{outcome.raised}: {outcome.message}"[:MAX_ERROR]
+        return printable(outcome.message)[:MAX_ERROR] or "it ended with an exit code"
+    words = printable(f"{outcome.raised}: {outcome.message}")[:MAX_ERROR]
     place = next((line.strip() for line in reversed(outcome.log.splitlines()) if "/baselines/" in line), "")
     where = place.rpartition(", line ")[2].partition(",")[0]
     words += f" (line {where})" if where.isdigit() else ""

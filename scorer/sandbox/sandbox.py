@@ -44,6 +44,7 @@ import pyarrow as pa
 from scorer.report import HeldoutError
 from scorer.sandbox._zygote import MAX_THREADS
 from scorer.sandbox.levels import Isolation, level_of, too_weak
+from scorer.wording import printable
 
 MAX_OUTPUT_BYTES = 64 * 1024
 """Of the answer, and of what is printed. A run that writes more is stopped."""
@@ -121,7 +122,7 @@ class Outcome:
     stopped: str | None = None
     """Why the process ended before it answered, as the end of a sentence: "took longer than 2 seconds"."""
     log: str = ""
-    """What it printed and the traceback; at most MAX_OUTPUT_BYTES."""
+    """What it printed and the traceback, printable; at most MAX_OUTPUT_BYTES."""
 
 
 def run(
@@ -371,28 +372,33 @@ def execute(
         # A baseline may print how it goes for as long as it runs; the end of it says how it ended.
         tail = log if kind == "baseline" else None
         status, stopped = _watch(channel, {log: printed, result: answer}, deadline, tail=tail)
-    text = bytes(printed[:MAX_OUTPUT_BYTES]).decode("utf-8", "replace")
+    text = printable(bytes(printed[:MAX_OUTPUT_BYTES]).decode("utf-8", "replace"))
+    # The first line is written before foreign code runs, the rest may be written by it.
+    first, _, rest = bytes(answer).partition(b"\n")
+    hello = json.loads(first) if first else {}
+    if "unfit" in hello:
+        raise SandboxFailed(f"The sandbox could not be put on: {hello['unfit']}.")
     if stopped == "time":
         stopped = f"took longer than {limits.wall_seconds:g} seconds"
     elif stopped == "threads":
         stopped = TOO_MANY_THREADS
     elif stopped == "output":
         stopped = f"gave out more than {MAX_OUTPUT_BYTES // 1024} KiB"
-    elif not answer:
+    elif not rest:
         stopped = _ending(status)
     if stopped:
         return Outcome(stopped=stopped, log=text), ()
     try:
-        report = json.loads(answer)
-        put_on = tuple(report.get("layers", ()))
-    except (ValueError, TypeError, AttributeError, RecursionError):
+        report = json.loads(rest)
+    except (ValueError, RecursionError):
+        report = None
+    if not isinstance(report, dict) or not report.keys() & {"raised", "value"}:
         return Outcome(stopped="answered in a form of its own", log=text), ()
-    if "unfit" in report:
-        raise SandboxFailed(f"The sandbox could not be put on: {report['unfit']}.")
+    put_on = tuple(hello["layers"])
     if "raised" in report:
         message = str(report.get("text", ""))[:MAX_MESSAGE]
         return Outcome(raised=str(report["raised"]), message=message, log=text), put_on
-    return Outcome(value=report.get("value"), log=text), put_on
+    return Outcome(value=report["value"], log=text), put_on
 
 
 def _watch(
@@ -543,7 +549,8 @@ class Session:
 
     def _printed(self) -> str:
         try:
-            return os.read(self._log, MAX_OUTPUT_BYTES)[-MAX_MESSAGE:].decode("utf-8", "replace")
+            said = os.read(self._log, MAX_OUTPUT_BYTES)[-MAX_MESSAGE:]
+            return printable(said.decode("utf-8", "replace"))
         except BlockingIOError:
             return ""
 

@@ -279,6 +279,41 @@ def test_a_script_that_never_ends_is_ended(quick: Path, monkeypatch: pytest.Monk
     assert [each.error for each in made] == ["it took longer than 2 seconds"] * 2
 
 
+def test_the_last_words_of_a_baseline_hold_nothing_that_a_terminal_obeys(quick: Path) -> None:
+    words = r"\x1b]0;owned\x07\x1b[2J published:\tok\r\u202e\nyes"
+    (quick / "baselines/exits.py").write_text(f'import sys; sys.exit("{words}")')
+    (quick / "baselines/raises.py").write_text(f'raise type("E\\x1b[2J", (Exception,), {{}})("{words}")')
+    made = baselines.run(quick, ["exits.py", "raises.py"], max_bytes=10, memory_mb=100)
+    errors = {each.script: str(each.error) for each in made}
+    assert all(c.isprintable() or c == "\n" for error in errors.values() for c in error)
+    assert errors["exits.py"].startswith("]0;owned[2J published:")
+    assert errors["raises.py"].startswith("E[2J: ]0;owned[2J published:")
+
+
+def test_a_baseline_cannot_say_that_the_sandbox_failed(quick: Path) -> None:
+    forge = """
+import os, stat
+for fd in range(3, 64):
+    try:
+        if stat.S_ISFIFO(os.fstat(fd).st_mode): os.write(fd, b'{"unfit": "forged"}\\n')
+    except OSError: pass
+os._exit(0)
+"""
+    (quick / "baselines/forges.py").write_text(forge)
+    (made,) = baselines.run(quick, ["forges.py"], max_bytes=10, memory_mb=100)
+    assert made.error == "it answered in a form of its own"
+
+
+@pytest.mark.parametrize("name", ["public", "baselines"])
+@pytest.mark.parametrize("to", ["elsewhere", "missing"])
+def test_a_folder_that_is_a_link_is_refused_in_words(quick: Path, name: str, to: str) -> None:
+    (quick / "public").mkdir()
+    (quick / name).rename(quick / "elsewhere")
+    (quick / name).symlink_to(to)
+    (made,) = baselines.run(quick, ["quick.py"], max_bytes=10, memory_mb=100)
+    assert made.error == f"{name} is a link; put the folder itself there"
+
+
 def test_a_machine_that_isolates_too_little_runs_no_baseline(
     quick: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -150,6 +150,10 @@ def test_what_is_printed_is_the_log() -> None:
     assert outcome.log == "to out\nto err\nraw\ufffd"
 
 
+def test_the_log_holds_nothing_that_a_terminal_obeys() -> None:
+    assert run("print('\\x1b]0;owned\\x07a\\x1b[2J'); print('b'); return 1").log == "]0;owneda[2J\nb\n"
+
+
 def test_a_traceback_in_the_log_shows_the_line() -> None:
     outcome = run("raise KeyError('gone')  # here")
     assert (outcome.raised, outcome.message) == ("KeyError", "'gone'")
@@ -321,7 +325,8 @@ def test_the_end_of_a_program_is_described(body: str, ending: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "answer", [b"[1, 2]", b"{", b"null", b"\xff", b"9" * 5000, b"[" * 60_000, b'{"layers": 1}']
+    "answer",
+    [b"[1, 2]", b"{", b"null", b"\xff", b"9" * 5000, b"[" * 60_000, b'{"layers": 1}', b'{"unfit": "forged"}'],
 )
 def test_an_answer_that_the_program_forges_is_only_data(answer: bytes) -> None:
     body = f"""
