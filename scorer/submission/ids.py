@@ -20,12 +20,14 @@ def id_problems(rows: PlacedRows, solution: Solution) -> list[Problem]:
     if rows.shifted_by_row_names:  # one cause, which a line problem names
         return []
     missing = [solution.ids.text(row) for row in np.flatnonzero(rows.lines == 0).tolist()]
+    # Ids of the training data may look like respelt ids of the test set, so they are asked for first.
+    wrong = rows.unknown if not rows.ignore_unknown or not rows.lines.any() else []
+    if training := _training_ids(wrong, missing, solution):
+        return [*_duplicate_ids(rows, solution), training]
     respelt, unknown, missing = match(rows.unknown, missing, solution.id_columns)
     if rows.ignore_unknown:
         unknown = []
     problems = [*_duplicate_ids(rows, solution), *_respelt_ids(respelt, len(rows.lines), solution)]
-    if training := _training_ids(unknown, missing, solution):
-        return [*problems, training]
     return [
         *problems,
         *_unknown_ids(unknown, missing, solution),
@@ -81,7 +83,7 @@ def _respelt_ids(respelt: Sequence[Respelt], n_rows: int, solution: Solution) ->
         n_alike = f"all {n}" if n == n_rows else f"{n} {noun}"
         message = (
             f"Ids look like {show_id(received)} where {show_id(expected)} is expected ({n_alike}). "
-            f"Write ids exactly as in the test set - {found.way.cause}."
+            f"Write ids exactly as in the test set - {found.cause}."
         )
         if invisible := _invisible(received):
             message += f" Line {line}: id {show_id(received)} contains an invisible character ({invisible})."

@@ -12,9 +12,10 @@ import unicodedata
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Context, Decimal, InvalidOperation
+from functools import partial
 
 from scorer.reading.tables import SPACES
-from scorer.wording import ID_JOINT
+from scorer.wording import ID_JOINT, show
 
 Key = Callable[[str], Hashable | None]
 Unknown = Sequence[tuple[str, int]]
@@ -25,25 +26,30 @@ _LONG_DIGITS = re.compile(r"-?[1-9]\d{11,39}", re.ASCII)
 _SCIENTIFIC = re.compile(r"-?(\d(?:[.,]\d{1,14})?)E\+(\d{2,3})", re.ASCII)
 _EXTENSION = re.compile(r"(?<=.)\.[A-Za-z][A-Za-z0-9]{1,4}(?:\.gz)?$", re.ASCII)
 _EXCEL_DIGITS = 15
+_PLAIN_DIGITS = 40
 _PROBED = 100
-"""Unknown ids that show whether a way applies at all."""
+"""Unknown ids that show whether an affix applies."""
+_SAMPLED = 1000
+"""Ids that show whether a way applies; a way is tried on all ids only if it explains a tenth of these."""
 
 
 @dataclass(frozen=True, slots=True)
 class Way:
     """One way to respell an id."""
 
-    cause: str
-    """A clause for the message, and the remedy."""
+    cause: str | Callable[[str, str], str]
+    """A clause for the message, and the remedy; may depend on the first id as received and as expected."""
     received: Key
     expected: Key
+    share: float = 0.0
+    """Of the unknown ids that must be explained, else the pairs are chance."""
 
 
 @dataclass(frozen=True, slots=True)
 class Respelt:
     """The received ids that one way explains."""
 
-    way: Way
+    cause: str
     pairs: list[tuple[str, int, str]]
     """(Received, line, expected)."""
 
@@ -64,8 +70,12 @@ def match(
         best = max(tried, key=lambda pairs: len(pairs[0]))
         pairs, left, remaining = best
         if pairs:
-            found.append(Respelt(ways[tried.index(best)], pairs))
+            cause = ways[tried.index(best)].cause
+            first, _, expected = pairs[0]
+            found.append(Respelt(cause if isinstance(cause, str) else cause(first, expected), pairs))
             rest[:], lost[:] = left, remaining
+            if len(pairs) >= 0.9 * len(unknown):
+                break
     return found, rest, lost
 
 
@@ -73,11 +83,22 @@ _Paired = tuple[list[tuple[str, int, str]], list[tuple[str, int]], list[str]]
 
 
 def _pair(way: Way, unknown: list[tuple[str, int]], missing: list[str]) -> _Paired:
-    if not any(_key(way.received, received) is not None for received, _ in unknown[:_PROBED]):
-        return [], unknown, missing
+    nothing: _Paired = ([], unknown, missing)
+    sample = [text for text, _ in unknown[:: _step(len(unknown))]]
+    keys = [_key(way.received, text) for text in sample]
+    if all(key is None for key in keys):
+        return nothing
+    # Unknown ids are not required: where the way changes neither side, nothing becomes equal.
+    if not _changes(way.received, sample) and not _changes(way.expected, missing[:: _step(len(missing))]):
+        return nothing
+    theirs = [_key(way.expected, text) for text in missing]
+    known = set(theirs) - {None}
+    share = max(way.share, 0.1 if len(unknown) > _SAMPLED else 0.0)
+    n_explained = sum(key in known for key in keys)
+    if not n_explained or n_explained < share * len(sample):
+        return nothing
     wanted: dict[Hashable, list[str]] = {}
-    for text in reversed(missing):
-        key = _key(way.expected, text)
+    for key, text in zip(reversed(theirs), reversed(missing), strict=True):
         if key is not None:
             wanted.setdefault(key, []).append(text)
     pairs, left = [], []
@@ -89,6 +110,15 @@ def _pair(way: Way, unknown: list[tuple[str, int]], missing: list[str]) -> _Pair
             left.append((received, line))
     taken = {expected for _, _, expected in pairs}
     return pairs, left, [text for text in missing if text not in taken]
+
+
+def _step(n: int) -> int:
+    """Return the step that takes about `_SAMPLED` of n ids, all of a few."""
+    return max(1, n // _SAMPLED)
+
+
+def _changes(key: Key, texts: Sequence[str]) -> bool:
+    return any((changed := _key(key, text)) is not None and changed != _key(_same, text) for text in texts)
 
 
 def _key(key: Key, text: str) -> Hashable | None:
@@ -110,7 +140,7 @@ def _ways(unknown: Unknown, missing: Sequence[str], columns: Sequence[str]) -> I
     column = _differing(unknown, missing, columns)
     as_text = f"in pandas read them as text: pd.read_csv(..., dtype={{{column!r}: str}})"
     in_excel = 'in Excel import this column as type "Text" (Data > From Text/CSV), or do not save in Excel'
-    yield [Way(_number_remedy(unknown, missing, column, as_text), number_key, number_key)]
+    yield [Way(lambda mine, theirs: _number_remedy(mine, theirs, column, as_text), _plain_key, _plain_key)]
     digits = _significant_digits(unknown)
     shown = "the numbers were rounded when they were displayed"
     yield [
@@ -126,13 +156,14 @@ def _ways(unknown: Unknown, missing: Sequence[str], columns: Sequence[str]) -> I
     ]
     yield [Way("they differ in blanks or invisible characters", _without_blanks, _without_blanks)]
     yield [Way("upper and lower case matter", str.casefold, str.casefold)]
-    yield [Way(f"{_extension_words(unknown)} the folder or file extension", _stem, _stem)]
+    yield [Way(_path_remedy, _stem, _stem)]
     form = f"the dates are in another form; in pandas: df[{column!r}].dt.strftime(...); {in_excel}"
-    yield [
-        Way(form, lambda text: _date_key(text, day_first=False), _iso_key),
-        Way(form, lambda text: _date_key(text, day_first=True), _iso_key),
-        Way(form, _date_key, _date_key),
-    ]
+    us = partial(_date_key, day_first=False)
+    # A serial number looks like any number of five digits; beside a date with separators it is one.
+    us_apart, apart = partial(_separated_key, day_first=False), _separated_key
+    pairs = [(us, _iso_key), (_date_key, _iso_key), (_date_key, _date_key)]
+    pairs += [(_serial_key, apart), (_serial_key, us_apart), (us_apart, _serial_key), (apart, _serial_key)]
+    yield [Way(form, mine, theirs, share=0.5) for mine, theirs in pairs]
     yield [Way("leave out quotes, brackets and b'...'", _without_quotes, _without_quotes)]
     yield [Way("the text was read in another encoding than UTF-8", _repaired, _same)]
     yield [Way(_affix_words(*affix), *_affix_keys(*affix)) for affix in _affixes(unknown, missing)] or [_NONE]
@@ -158,24 +189,34 @@ def number_key(text: str) -> tuple[str, str, int] | None:
     return sign.replace("+", ""), stripped, exponent - len(fraction) + len(digits) - len(stripped)
 
 
-def _number_remedy(unknown: Unknown, missing: Sequence[str], column: str, as_text: str) -> str:
-    wanted = {key: text for text in missing if (key := _key(number_key, text)) is not None}
-    for received, _ in unknown:
-        expected = wanted.get(_key(number_key, received))
-        if expected is not None:
-            mine, theirs = next(
-                (a.strip(SPACES), b)
-                for a, b in zip(received.split(ID_JOINT), expected.split(ID_JOINT), strict=False)
-                if a.strip(SPACES) != b or ID_JOINT not in received
-            )
-            if re.fullmatch(r"\d(?:\.\d+)?e\+\d\d", mine):
-                return f"in R: df${column} <- format(df${column}, scientific = FALSE, trim = TRUE)"
-            if theirs.isdecimal() and (theirs == "0" or not theirs.startswith("0")):
-                return f"in pandas: df[{column!r}] = df[{column!r}].astype(int)"
-            if theirs.startswith("0") and theirs.isdecimal() and len(mine) < len(theirs):
-                return f'the leading zeros are lost; {as_text}; in Excel import this column as type "Text"'
-            return as_text
+def _plain_key(text: str) -> Hashable | None:
+    """Return a number as a short whole number is written; else as `number_key` does."""
+    if text.isascii() and text.isdecimal() and text[0] != "0" and len(text) <= _PLAIN_DIGITS:
+        return text
+    key = number_key(text)
+    if key is None:
+        return None
+    sign, digits, exponent = key
+    whole = 0 <= exponent <= _PLAIN_DIGITS - len(digits)
+    return sign + digits + "0" * exponent if whole else key
+
+
+def _number_remedy(received: str, expected: str, column: str, as_text: str) -> str:
+    mine, theirs = _different_parts(received, expected)
+    if re.fullmatch(r"\d(?:\.\d+)?e\+\d\d", mine):
+        return f"in R: df${column} <- format(df${column}, scientific = FALSE, trim = TRUE)"
+    if theirs.isdecimal() and (theirs == "0" or not theirs.startswith("0")):
+        return f"in pandas: df[{column!r}] = df[{column!r}].astype(int)"
+    if theirs.startswith("0") and theirs.isdecimal() and len(mine) < len(theirs):
+        return f'the leading zeros are lost; {as_text}; in Excel import this column as type "Text"'
     return as_text
+
+
+def _different_parts(received: str, expected: str) -> tuple[str, str]:
+    """Return the first parts of two ids that differ."""
+    parts = zip(received.split(ID_JOINT), expected.split(ID_JOINT), strict=False)
+    bare = [(mine.strip(SPACES), theirs.strip(SPACES)) for mine, theirs in parts]
+    return next((pair for pair in bare if pair[0] != pair[1]), bare[0])
 
 
 def _significant_digits(unknown: Unknown) -> int:
@@ -234,8 +275,28 @@ def _stem(text: str) -> str:
     return _EXTENSION.sub("", name)
 
 
-def _extension_words(unknown: Unknown) -> str:
-    return "leave out" if any(_stem(received) != received for received, _ in unknown[:_PROBED]) else "add"
+def _path_remedy(received: str, expected: str) -> str:
+    """Return what to do with the folder and with the extension of an id."""
+    mine, theirs = _different_parts(received, expected)
+    path, wanted = mine.replace("\\", "/").rstrip("/"), theirs.replace("\\", "/").rstrip("/")
+    steps = []
+    for noun, has, should in (
+        ("folder", path.rpartition("/")[0], wanted.rpartition("/")[0]),
+        ("file extension", _extension(path), _extension(wanted)),
+    ):
+        if has and should and has != should:
+            steps.append(f'replace the {noun} "{show(has)}" with "{show(should)}"')
+        elif has != should:
+            verb = "leave out" if has else "add"
+            steps.append(f'{verb} the {noun} "{show(has or should)}"')
+    if not steps:
+        steps.append("write slashes and backslashes as in the test set")
+    return " and ".join(steps)
+
+
+def _extension(path: str) -> str:
+    found = _EXTENSION.search(path.rpartition("/")[2])
+    return found[0] if found else ""
 
 
 def _without_quotes(text: str) -> str:
@@ -317,7 +378,8 @@ def _affix_words(prefix: str, suffix: str, too_much: bool) -> str:
 
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _CLOCK = r"(?:[T ]+(\d{1,2}):(\d\d)(?::(\d\d)(?:\.0+)?)?(?: ?([AaPp])[Mm])?)?(?:Z|[+]00:?00)?"
-_YEAR_FIRST = re.compile(rf"(\d{{4}})([-/.]?)(\d{{1,2}})\2(\d{{1,2}}){_CLOCK}", re.ASCII)
+_COMPACT = re.compile(rf"(\d{{4}})()(\d\d)(\d\d){_CLOCK}", re.ASCII)
+_YEAR_FIRST = re.compile(rf"(\d{{4}})([-/.])(\d{{1,2}})\2(\d{{1,2}}){_CLOCK}", re.ASCII)
 _YEAR_LAST = re.compile(rf"(\d{{1,2}})([-/.])(\d{{1,2}})\2(\d{{4}}|\d\d){_CLOCK}", re.ASCII)
 _NAMED = re.compile(rf"(\d{{1,2}})[-. /]+([A-Za-z]{{3}})[a-z]*[-. /]+(\d{{4}}|\d\d){_CLOCK}", re.ASCII)
 _SERIAL = re.compile(r"[2-7]\d{4}", re.ASCII)
@@ -325,12 +387,21 @@ _EXCEL_EPOCH = dt.datetime(1899, 12, 30)  # noqa: DTZ001 - a date without a plac
 
 
 def _iso_key(text: str) -> dt.datetime | None:
-    return _date_key(text) if not _YEAR_LAST.fullmatch(text) and not _SERIAL.fullmatch(text) else None
+    return _date_key(text) if not _YEAR_LAST.fullmatch(text) else None
+
+
+def _separated_key(text: str, *, day_first: bool = True) -> dt.datetime | None:
+    return _date_key(text, day_first=day_first) if not _COMPACT.fullmatch(text) else None
+
+
+def _serial_key(text: str) -> dt.datetime | None:
+    """Return the moment of the days since 1899, as Excel stores a date."""
+    return _EXCEL_EPOCH + dt.timedelta(days=int(text)) if _SERIAL.fullmatch(text) else None
 
 
 def _date_key(text: str, *, day_first: bool = True) -> dt.datetime | None:
     """Return the moment that a date in a usual form names."""
-    if found := _YEAR_FIRST.fullmatch(text):
+    if found := _YEAR_FIRST.fullmatch(text) or _COMPACT.fullmatch(text):
         year, _, month, day, *clock = found.groups()
     elif found := _YEAR_LAST.fullmatch(text):
         day, _, month, year, *clock = found.groups()
@@ -339,8 +410,6 @@ def _date_key(text: str, *, day_first: bool = True) -> dt.datetime | None:
     elif (found := _NAMED.fullmatch(text)) and found[2].lower() in _MONTHS:
         day, name, year, *clock = found.groups()
         month = str(_MONTHS.index(name.lower()) + 1)
-    elif _SERIAL.fullmatch(text):  # days since 1899, as Excel stores a date
-        return _EXCEL_EPOCH + dt.timedelta(days=int(text))
     else:
         return None
     hour, minute, second, half = clock

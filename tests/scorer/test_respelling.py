@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 import scorer
+from scorer.submission import respelling
 from scorer.submission.respelling import match
 from tests.scorer.conftest import Write
 
@@ -45,7 +46,22 @@ RESPELT: dict[str, tuple[Sequence[str], Sequence[str], str]] = {
     "blanks inside": (["a b c", "d e"], ["a  b c", "de"], "blanks"),
     "a no-break space": (NAMES, [name + "\u00a0" for name in NAMES], "U+00A0"),
     "with an extension": (NAMES, [name + ".jpg" for name in NAMES], "leave out"),
-    "without an extension": ([name + ".jpg" for name in NAMES], NAMES, "add the folder or file extension"),
+    "without an extension": ([name + ".jpg" for name in NAMES], NAMES, '- add the file extension ".jpg".'),
+    "another extension": (
+        [name + ".jpg" for name in NAMES],
+        [name + ".png" for name in NAMES],
+        '- replace the file extension ".png" with ".jpg".',
+    ),
+    "a folder instead of an extension": (
+        [name + ".jpg" for name in NAMES],
+        [f"test/{name}" for name in NAMES],
+        '- leave out the folder "test" and add the file extension ".jpg".',
+    ),
+    "another folder": (
+        [f"test/{name}.jpg" for name in NAMES],
+        [f"images/{name}.jpg" for name in NAMES],
+        '- replace the folder "images" with "test".',
+    ),
     "with a folder": (NAMES, [f"data/test/{name}.png" for name in NAMES], "leave out"),
     "a Windows folder": (NAMES, [f"C:\\data\\{name}.png" for name in NAMES], "leave out"),
     "an American date": (DATES, [excel_date(text) for text in DATES], "dates"),
@@ -54,6 +70,7 @@ RESPELT: dict[str, tuple[Sequence[str], Sequence[str], str]] = {
     "midnight in UTC": (DATES, [text + "T00:00:00Z" for text in DATES], "dates"),
     "compact dates": (DATES, [text.replace("-", "") for text in DATES], "dates"),
     "days since 1900": (DATES, [excel_serial(text) for text in DATES], "dates"),
+    "dates for days since 1900": ([excel_serial(text) for text in DATES], DATES, "dates"),
     "29-Jan-20": (["2020-01-29"], ["29-Jan-20"], "dates"),
     "quotes": (NAMES, [f"'{name}'" for name in NAMES], "quotes"),
     "Python's bytes": (NAMES, [f"b'{name}'" for name in NAMES], "quotes"),
@@ -102,6 +119,44 @@ def test_two_causes_are_two_problems() -> None:
     found, unknown, missing = match([("1.0", 2), ("IMG_A", 3), ("other", 4)], ["1", "img_a", "lost"], ["id"])
     assert [respelt.pairs for respelt in found] == [[("1.0", 2, "1")], [("IMG_A", 3, "img_a")]]
     assert (unknown, missing) == ([("other", 4)], ["lost"])
+
+
+@pytest.mark.parametrize(
+    ("ids", "received"),
+    [
+        (range(43831, 43835), range(202011, 202015)),
+        (range(43831, 43835), range(20200101, 20200105)),
+        (range(20200101, 20200105), range(43831, 43835)),
+        (range(202011, 202015), range(43831, 43835)),
+        (range(20200101, 20200105), range(2020011, 2020015)),
+    ],
+)
+def test_whole_numbers_are_no_dates_of_each_other(ids: range, received: range) -> None:
+    assert match([(str(key), 2) for key in received], list(map(str, ids)), ["id"])[0] == []
+
+
+def test_a_tenth_of_many_unknown_ids_must_be_explained() -> None:
+    ids = [f"img_{i}" for i in range(2000)]
+    few = [f"IMG_{i}" if i % 50 == 0 else f"x{i}" for i in range(2000)]
+    many = [f"IMG_{i}" if i % 5 == 0 else f"x{i}" for i in range(2000)]
+    assert match([(text, 2) for text in few], ids, ["id"])[0] == []
+    (found,), unknown, _ = match([(text, 2) for text in many], ids, ["id"])
+    assert (len(found.pairs), len(unknown)) == (400, 1600)
+
+
+def test_wrong_ids_need_few_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = 0
+    computed = respelling._key
+
+    def counted(key: respelling.Key, text: str) -> object:
+        nonlocal calls
+        calls += 1
+        return computed(key, text)
+
+    monkeypatch.setattr(respelling, "_key", counted)
+    n = 20_000
+    assert match([(str(i), 2) for i in range(n, 2 * n)], list(map(str, range(n))), ["id"])[0] == []
+    assert calls < 5 * n  # two per id and way would be more than 25
 
 
 PAIRS = [(str(store), day) for store in (1, 2, 10) for day in ("2020-01-01", "2020-01-02")]
@@ -169,6 +224,29 @@ def test_ids_of_the_training_data_are_one_problem(write: Write) -> None:
     assert (problem.code, problem.line) == ("UNKNOWN_IDS", 2)
     assert "of the training data (public/train.csv)" in problem.message
     assert "whose ids are 1, 2, 3" in problem.message
+
+
+@pytest.mark.parametrize(
+    ("test", "train"),
+    [
+        ([f"test/{i}.png" for i in range(1, 21)], [f"train/{i}.png" for i in range(1, 91)]),
+        ([str(i) for i in range(110, 200)], [str(i) for i in range(10, 100)]),
+        ([f"test_{i}" for i in range(20)], [f"TEST-{i}" for i in range(20)]),
+    ],
+)
+def test_ids_of_the_training_data_are_not_taken_for_respelt_ids(
+    write: Write, test: Sequence[str], train: Sequence[str]
+) -> None:
+    yaml = "metric: mae\nsubmission: {id: id, columns: [target]}\n"
+    usage = ["Public", "Private"] * (len(test) // 2)
+    table = "id,x,target\n" + "".join(f"{key},0,1\n" for key in train)
+    folder = write(yaml, columns=(test, ["1"] * len(test), usage), files={"public/train.csv": table})
+    text = "id,target\n" + "".join(f"{key},0.5\n" for key in train)
+    with pytest.raises(scorer.InvalidSubmission) as refusal:
+        scorer.score(scorer.load(folder), text.encode())
+    (problem,) = refusal.value.problems
+    assert (problem.code, problem.count) == ("UNKNOWN_IDS", len(train))
+    assert "of the training data (public/train.csv)" in problem.message
 
 
 def test_a_challenge_without_training_ids_names_unknown_ids(challenge: scorer.Challenge) -> None:
