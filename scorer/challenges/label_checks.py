@@ -13,30 +13,39 @@ from scorer.challenges.definition import SAMPLE_FILE
 from scorer.challenges.solution import FILE
 from scorer.challenges.solution_checks import solution_problem
 from scorer.challenges.spellings import label_columns, true_codes
-from scorer.reading.cells import split_tokens
+from scorer.custom import MISSING_WORDS
+from scorer.reading.cells import graded_item, split_tokens
+from scorer.reading.columns import Lists
 from scorer.reading.forms import composed, with_newlines
 from scorer.reading.spelling import Spelling, folded, items_of, marks_of, without_marks
 from scorer.reading.tables import SPACES, is_blank, open_table
 from scorer.report import Notice, Problem
 from scorer.wording import how_many, show
 
-_PRINTED_LIST = re.compile(r"""(?:\w+\()?(?:[\[{][^\[\]{}]*[\]}]|\([^()]*['",][^()]*\)).*""", re.DOTALL)
+_PRINTED_LIST = re.compile(
+    r"""c\([^()]*['",:][^()]*\)|(?:\w+\()?(?:[\[{][^\[\]{}]*[\]}]|\([^()]*['",][^()]*\)).*""", re.DOTALL
+)
+_MOST = 0.5
+_AFTER_GRADE = re.compile(r":[ \t]*[+-]?[\d.]+(?:[eE][+-]?\d+)?[ \t]*[,;|/\s]", re.ASCII)
+"""A separator after a grade; U+00A0 is replaced by a blank before."""
 _PRINTED_LABEL = re.compile(
     r"""(?:\w+\()?\[.*\]\)?|b?(['"]).*\1|(?:\w+\.)?\w+\((['"]?)[\w.]*\2\)""", re.DOTALL
 )
 
 
 def label_problems(challenge: Challenge) -> list[Problem]:
-    """Return a problem for each column of the truth whose every cell is what a program prints of an object.
+    """Return a problem for each column of the truth whose cells are what a program prints of an object.
 
-    Such as ['a', 'b'] in a column of lists, and [0] or b'0' in one of labels: no ordinary file can equal it.
+    Every label or most lists, such as ['a', 'b'] in a column of lists,
+    and [0] or b'0' in one of labels: no ordinary file can equal it.
     """
-    problems = []
+    problems = _grade_problems(challenge)
     for name, spelling in challenge.solution.spellings.items():
         if _marked(challenge, name, spelling):
-            cells = list(_cells(challenge, name))
+            filled = [cell for cell in _cells(challenge, name) if cell[1].casefold() not in MISSING_WORDS]
             printed = _PRINTED_LIST if spelling.is_list else _PRINTED_LABEL
-            if cells and all(printed.fullmatch(text) for _, text in cells):
+            cells = [cell for cell in filled if printed.fullmatch(cell[1])]
+            if cells and (len(cells) == len(filled) or _are_printed(cells, filled, spelling)):
                 line, text = cells[0]
                 right = items_of(text, spelling.split) if spelling.is_list else without_marks(text)
                 what = "a list" if spelling.is_list else "a label"
@@ -48,6 +57,66 @@ def label_problems(challenge: Challenge) -> list[Problem]:
                     )
                 )
     return problems
+
+
+def _are_printed(
+    printed: Sequence[tuple[int, str]], filled: Sequence[tuple[int, str]], spelling: Spelling
+) -> bool:
+    """Return whether most lists are printed ones; R prints those of one item without c(...)."""
+    if not spelling.is_list:
+        return False
+    if any(text.startswith("c(") for _, text in printed):
+        filled = [cell for cell in filled if cell in printed or spelling.split in cell[1]]
+    return len(printed) > _MOST * len(filled)
+
+
+def _grade_problems(challenge: Challenge) -> list[Problem]:
+    """Return problems of graded lists that have no grades or another separator.
+
+    Both load, as items of which each has one grade.
+    """
+    problems = []
+    for name, spelling in challenge.solution.spellings.items():
+        if not _is_graded(challenge, name):
+            continue
+        tokens = list(_tokens(challenge, name, spelling))
+        joined = [
+            (line, token) for line, token in tokens if _AFTER_GRADE.search(token.replace("\u00a0", " "))
+        ]
+        if joined:
+            (line, token), count = joined[0], len({line for line, _ in joined})
+            between = "spaces" if spelling.split == " " else f'"{spelling.split}"'
+            words = f'"{show(token)}" has more than one grade; separate the items by {between}, as in '
+            words += f"a:3{spelling.split}b:1.{how_many(count)}"
+        elif tokens and not any(":" in token for _, token in tokens):
+            (line, token), count = tokens[0], len({line for line, _ in tokens})
+            words = (
+                f'no item has a grade, the first is "{show(token)}"; write item:grade, as in a:3, or leave '
+                "out graded: true, then every item has grade 1."
+            )
+        else:
+            continue
+        problems.append(
+            solution_problem(
+                "BAD_FORM",
+                f"Column {show(name)}, line {line}: {words}",
+                line=line,
+                column=show(name),
+                value=show(token),
+                count=count,
+            )
+        )
+    return problems
+
+
+def _is_graded(challenge: Challenge, name: str) -> bool:
+    parts = zip(challenge.task.parts, challenge.solution.given[0], strict=True)
+    return any(
+        isinstance(column, Lists) and column.grades is not None
+        for part, given in parts
+        if name in part.columns
+        for column in given.truth
+    )
 
 
 def label_notices(challenge: Challenge) -> list[Notice]:
@@ -125,6 +194,13 @@ def _cells(challenge: Challenge, name: str) -> Iterator[tuple[int, str]]:
 
 
 def _labels(challenge: Challenge, name: str, spelling: Spelling) -> Iterator[tuple[int, str]]:
+    graded = _is_graded(challenge, name)
+    for line, token in _tokens(challenge, name, spelling):
+        item = graded_item(token) if graded else token
+        yield line, item if isinstance(item, str) else item[0]
+
+
+def _tokens(challenge: Challenge, name: str, spelling: Spelling) -> Iterator[tuple[int, str]]:
     for line, text in _cells(challenge, name):
         yield from (
             (line, label) for label in split_tokens(text, spelling.split if spelling.is_list else "\0")

@@ -559,6 +559,50 @@ def test_a_truth_of_printed_lists_is_a_problem(make: Make, form: str) -> None:
     assert "write a b. 4 lines have this problem." in problems["BAD_FORM"]
 
 
+@pytest.mark.parametrize(
+    "truth",
+    [
+        ["['a', 'b']", "nan", "['d']"],
+        ["['a', 'b']", "c", "['d']"],
+        ['c("a", "b")', "c", "d", 'c("e", "f")'],
+        ["array(['a', 'b'], dtype='<U1')", "array(['c'], dtype='<U1')", "None"],
+    ],
+)
+def test_a_truth_of_mostly_printed_lists_is_a_problem(make: Make, truth: list[str]) -> None:
+    problems, _ = labels_checked(make([*truth, *truth], metric="{name: map_at_k, k: 3}"))
+    assert "write a b." in problems["BAD_FORM"]
+
+
+@pytest.mark.parametrize("mark", ["\n", "\u00a0"])
+def test_a_truth_with_a_separator_that_does_not_show_is_noticed(make: Make, mark: str) -> None:
+    _, notices = labels_checked(make([f"a{mark}b", "c"] * 4, metric="{name: map_at_k, k: 3}"))
+    assert "line 2" in notices["NOTICE_ODD_LABELS"]
+
+
+@pytest.mark.parametrize(
+    ("cell", "words"),
+    [
+        ("x:3;y:2", '"x:3;y:2" has more than one grade'),
+        ("x:3,y:2", '"x:3,y:2" has more than one grade'),
+        ("x:3|y:2", '"x:3|y:2" has more than one grade'),
+        ("x:3\u00a0y:2", "has more than one grade"),
+        ("x=3 y=2", 'no item has a grade, the first is "x=3"'),
+        ("x y", 'no item has a grade, the first is "x"'),
+    ],
+)
+def test_graded_lists_without_grades_that_can_be_read_are_a_problem(
+    make: Make, cell: str, words: str
+) -> None:
+    problems, _ = labels_checked(make([cell] * 4, metric="{name: ndcg_at_k, graded: true}"))
+    assert problems["BAD_FORM"].startswith("Column y, line 2: ")
+    assert words in problems["BAD_FORM"]
+
+
+def test_graded_lists_with_colons_in_items_are_no_problem(make: Make) -> None:
+    truth = ["chr1:100:3 chr2:7:1", "x", "a/b:2", "y:0.5"] * 2
+    assert labels_checked(make(truth, metric="{name: ndcg_at_k, graded: true}"))[0] == {}
+
+
 @pytest.mark.parametrize("form", ["commas", "semicolons", "bars", "commas and spaces"])
 def test_a_truth_with_other_separators_is_noticed_with_line_and_item(make: Make, form: str) -> None:
     challenge = make(OTHER_LISTS[form], metric="{name: map_at_k, k: 3}", files=sample_of(["x"] * 4))
