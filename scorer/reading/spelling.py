@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from difflib import get_close_matches
 from enum import IntEnum
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Literal
 
 from scorer.reading.cells import NUMBER
@@ -239,6 +239,7 @@ class Spelling:
         )
 
 
+@lru_cache(maxsize=1 << 12)
 def canonical_number(text: str) -> str | None:
     """Return the shortest spelling of a number, exactly, or None.
 
