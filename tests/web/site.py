@@ -382,7 +382,7 @@ def routes(site: Site, submission_id: int, **ids: Any) -> list[tuple[str, str, s
         "service": "competitions.CompetitionApiService",
         "method": "ListCompetitions",
         "size_bytes": len(CSV),
-        "_modified": 1,
+        "_modified": 23,
         "secret": "x" * 43,
         "key": "x",
     } | ids
