@@ -18,11 +18,12 @@ import numpy as np
 from scorer.challenges.challenge import Challenge
 from scorer.challenges.definition import DEFINITION_FILE, SAMPLE_FILE, Example
 from scorer.challenges.label_checks import label_notices, label_problems, sample_notices
+from scorer.challenges.number_checks import words_among_numbers
 from scorer.challenges.size_limit import ordinary_bytes
-from scorer.challenges.solution import FILE as SOLUTION_FILE
 from scorer.challenges.solution import known_cells, truth_as_predictions
 from scorer.challenges.solution_checks import classes_missing_in_split, left_out
-from scorer.custom import MISSING_WORDS, MetricFailed, holds_numbers, is_number
+from scorer.custom import MetricFailed
+from scorer.custom_cells import holds_numbers, true_cells
 from scorer.leakage.audit import audit
 from scorer.public_ids import rows_without_truth, sample_problem
 from scorer.reading.cells import Cells
@@ -33,7 +34,7 @@ from scorer.sandbox import baselines, levels, sandbox
 from scorer.scoring import evaluate, score
 from scorer.submission.reader import align, read_complete, read_submission
 from scorer.submission.sinks import Collected
-from scorer.wording import ID_JOINT, megabytes, show, show_id
+from scorer.wording import ID_JOINT, megabytes
 
 _TOLERANCE = 5e-5
 """Of an expected score: what writing it with four decimals leaves open."""
@@ -149,7 +150,9 @@ def check(
     except ScoringFailed as failure:
         log = failure.log.strip() if isinstance(failure, MetricFailed) else ""
         found.problem("METRIC_FAILED", f"{failure}\n{log}".strip())
-    _check_words_among_numbers(challenge, found)
+    problems, notices = words_among_numbers(challenge)
+    found.problems.extend(problems)
+    found.notices.extend(notices)
     result = CheckResult(tuple(found.problems), tuple(found.notices), outcomes=tuple(found.outcomes))
     if result.problems:
         return result
@@ -404,27 +407,9 @@ def _rows_to_spoil(challenge: Challenge, name: str) -> list[int]:
 
 
 def _scored_cells(challenge: Challenge, name: str) -> list[str]:
-    """Return an own metric's true cells of the scored rows."""
+    """Return an own metric's true cells of the scored rows, empty where the number is unknown."""
     frame, scored = challenge.solution.frame, challenge.solution.scored
-    return frame[name][scored].tolist() if name in frame else []
-
-
-def _check_words_among_numbers(challenge: Challenge, found: _Findings) -> None:
-    """Report an own metric's columns that words in the truth make text."""
-    scored = np.flatnonzero(challenge.solution.scored).tolist()
-    for name in challenge.columns:
-        cells = [cell.strip() for cell in _scored_cells(challenge, name)]
-        words = {cell: row for row, cell in zip(scored, cells, strict=False) if cell and not is_number(cell)}
-        if not words or not any(map(is_number, cells)):
-            continue
-        word, row = next(iter(words.items()))
-        where = f'Column {show(name)}: "{show(word)}" (id {show_id(challenge.solution.ids.text(row))})'
-        if all(word.lower() in MISSING_WORDS for word in words):
-            message = f"{where} stands among numbers; leave the cell empty where the true value is unknown."
-            found.problem("NOT_A_NUMBER", message, file=SOLUTION_FILE)
-        elif not challenge.task.cells(name).is_number:
-            message = f"{where} is no number, so the column is text, and no cell of a submission is checked."
-            found.notice("NOTICE_TEXT_COLUMN", message)
+    return true_cells(frame[name][scored].tolist()) if name in frame else []
 
 
 def _expect_refusals_of_complete(challenge: Challenge, found: _Findings) -> None:

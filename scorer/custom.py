@@ -19,9 +19,8 @@ import ast
 import hashlib
 import inspect
 import math
-import re
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,8 +29,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from scorer.reading.cells import NUMBER
-from scorer.reading.tables import SPACES
 from scorer.report import HeldoutError, ScoringFailed
 from scorer.sandbox import sandbox
 from scorer.sandbox.sandbox import Limits, Outcome
@@ -254,80 +251,6 @@ def _failure(outcome: Outcome) -> str | None:
         return None if math.isfinite(value) else f"returned {value}, which is not finite"
     except OverflowError:
         return "returned a whole number too large for a float"
-
-
-# --- columns as the function gets them ------------------------------------------------------------
-
-_WHOLE = re.compile(r"-?(?:0|[1-9]\d*)", re.ASCII)
-MISSING_WORDS = frozenset({"na", "n/a", "#n/a", "nan", "null", "none", "-", "?"})
-"""Words that people write for an unknown number, in small letters."""
-_PADDED = re.compile(r"[+-]?0\d+", re.ASCII)
-
-
-def is_number(text: str) -> bool:
-    """Return whether a cell is a finite number in any spelling."""
-    return NUMBER.fullmatch(text) is not None and math.isfinite(float(text))
-
-
-def filled(texts: Iterable[str]) -> list[str]:
-    """Return the cells that are not empty, without outer spaces."""
-    return [bare for text in texts if (bare := text.strip(SPACES))]
-
-
-def holds_numbers(texts: Iterable[str]) -> bool:
-    """Return whether the filled cells are numbers; at least one is filled."""
-    cells = filled(texts)
-    return bool(cells) and all(map(is_number, cells))
-
-
-def holds_codes(texts: Iterable[str]) -> bool:
-    """Return whether the cells are numbers that must stay text.
-
-    These are whole numbers with leading zeros, such as 01234, and whole numbers of which one is beyond int64:
-    as floats neighbouring ones would become equal.
-    """
-    cells = filled(texts)
-    if not holds_numbers(cells):
-        return False
-    return any(map(_PADDED.fullmatch, cells)) or (
-        all(map(_WHOLE.fullmatch, cells)) and not all(map(_in_int64, cells))
-    )
-
-
-def holds_labels(texts: Iterable[str]) -> bool:
-    """Return whether true cells that look like numbers are labels.
-
-    These are codes, or numbers among words. A file of which every label looks like a number must not become
-    one of numbers, which equal no text.
-    """
-    cells = filled(texts)
-    words = [cell for cell in cells if not is_number(cell)]
-    mixed = len(words) < len(cells) and any(word.lower() not in MISSING_WORDS for word in words)
-    return mixed or holds_codes(cells)
-
-
-def typed(texts: Sequence[str]) -> Any:
-    """Return a column as pandas would read it.
-
-    Whole numbers, numbers, or text. An empty cell among numbers is nan. Text is never converted, "NA"
-    included, nor are codes such as 01234.
-    """
-    if not holds_numbers(texts) or holds_codes(texts):
-        return np.array(texts, dtype=np.object_)
-    return numbers(texts)
-
-
-def numbers(texts: Sequence[str]) -> Any:
-    """Return cells that are numbers or empty as int64, else as float64."""
-    cells = [text.strip(SPACES) for text in texts]
-    if all(_WHOLE.fullmatch(cell) and _in_int64(cell) for cell in cells):
-        return np.array([int(cell) for cell in cells], dtype=np.int64)
-    return np.array([float(cell) if cell else math.nan for cell in cells], dtype=np.float64)
-
-
-def _in_int64(cell: str) -> bool:
-    # Python refuses to read whole numbers of thousands of digits.
-    return len(cell) <= 20 and -(2**63) <= int(cell) < 2**63
 
 
 # --- reading the file -----------------------------------------------------------------------------

@@ -9,7 +9,8 @@ import pandas as pd
 import pyarrow as pa
 
 from scorer.challenges.solution import Solution
-from scorer.custom import CustomMetric, ParticipantRefusal, holds_labels, numbers, typed
+from scorer.custom import CustomMetric, ParticipantRefusal
+from scorer.custom_cells import holds_labels, numbers, true_cells, typed
 from scorer.reading.columns import Column
 from scorer.reading.ids import canonical_numbers
 from scorer.report import InvalidSubmission, Problem
@@ -26,7 +27,7 @@ def custom_values(
     complete, scored = solution.task.complete, solution.scored
     # Ignored rows decide nothing, not even whether a column is one of numbers.
     true_texts = {name: column[scored].tolist() for name, column in solution.frame.items()}
-    truth = {name: typed(column) for name, column in true_texts.items()}
+    truth = {name: typed(true_cells(column)) for name, column in true_texts.items()}
     predicted = {}
     for name in solution.task.columns:
         column = texts[name] if complete else np.array(texts[name], dtype=np.object_)[scored].tolist()

@@ -127,6 +127,7 @@ CHALLENGE_CODES: Mapping[str, str] = MappingProxyType(
         "NOTICE_UNUSED_EXAMPLE": "A file in examples/ is not listed.",
         "NOTICE_ISOLATION": "How well this machine isolates the organiser's own metric.",
         "NOTICE_TEXT_COLUMN": "An own metric's truth has words among numbers, so it is unchecked text.",
+        "NOTICE_UNKNOWN_NUMBER": "An own metric's truth has NA or the like among numbers, read as nan.",
         "NOTICE_ODD_LABELS": "A label or item of the truth holds a bracket, a quote or a separator.",
         "NOTICE_SIMILAR_LABELS": "Two labels of the truth differ in spelling only, such as Cat and cat.",
         "NOTICE_SAMPLE_LABELS": "A label of the sample submission is none of the challenge's.",

@@ -13,7 +13,7 @@ from scorer.challenges.definition import SAMPLE_FILE
 from scorer.challenges.solution import FILE
 from scorer.challenges.solution_checks import solution_problem
 from scorer.challenges.spellings import label_columns, true_codes
-from scorer.custom import MISSING_WORDS
+from scorer.custom_cells import MISSING_WORDS
 from scorer.reading.cells import graded_item, split_tokens
 from scorer.reading.columns import Lists
 from scorer.reading.forms import composed, with_newlines

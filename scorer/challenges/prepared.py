@@ -28,8 +28,8 @@ from scorer.reading.columns import Column, Labels, Lists, Vocabulary
 from scorer.reading.ids import IdIndex
 from scorer.reading.spelling import Spelling
 
-FORMAT = 4
-"""Rises when the layout below changes; folders of an older format are not read."""
+FORMAT = 5
+"""Rises when the layout or the meaning of what is below changes; folders of an older format are not read."""
 
 _SMALL = (np.uint8, np.int8, np.int16, np.int32)
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from scorer.challenges.solution_checks import solution_problem
 from scorer.challenges.solution_plan import GROUP, WEIGHT, Wanted
-from scorer.custom import MISSING_WORDS
+from scorer.custom_cells import MISSING_WORDS
 from scorer.reading.cells import NUMBER, NUMERIC_KINDS, ColumnBuilder, canonical_label, describe_fault
 from scorer.reading.columns import Column, Labels, Vocabulary
 from scorer.reading.tables import SPACES

@@ -30,7 +30,7 @@ from scorer.challenges.solution_plan import (
 )
 from scorer.challenges.solution_records import Records
 from scorer.challenges.task import Part, Task
-from scorer.custom import filled, holds_codes, holds_numbers, is_number
+from scorer.custom_cells import filled, holds_codes, holds_numbers, is_number, true_cells
 from scorer.reading.cells import Cells, canonical_label
 from scorer.reading.columnar import NotColumnar, read_columnar
 from scorer.reading.columns import CodeArray, Column, Labels, Lists, Vocabulary, take
@@ -301,11 +301,13 @@ def _with_numeric_columns(task: Task, frame: Mapping[str, NDArray[np.object_]], 
     """Return the task with the columns whose predictions must be numbers.
 
     An own metric expects numbers where the truth has them; most metrics skip nan, so a file of empty cells
-    would be perfect. Only filled cells of scored rows decide: a hole in the truth must not end the check.
+    would be perfect. Only filled cells of scored rows decide: a hole or NA in the truth must not end the
+    check.
     """
     if task.custom is None:
         return task
-    numeric = {name for name in task.columns if name in frame and holds_numbers(frame[name][scored].tolist())}
+    truth = {name: true_cells(frame[name][scored].tolist()) for name in task.columns if name in frame}
+    numeric = {name for name, cells in truth.items() if holds_numbers(cells)}
     return replace(task, numeric=frozenset(numeric))
 
 
@@ -317,7 +319,8 @@ def with_sample_numbers(solution: Solution, sample: Mapping[str, Sequence[str]])
     sample's must have a fraction.
     """
     task, ids = solution.task, solution.id_columns
-    scored = {name: filled(column[solution.scored].tolist()) for name, column in solution.frame.items()}
+    frame = solution.frame.items()
+    scored = {name: filled(true_cells(column[solution.scored].tolist())) for name, column in frame}
     others = [name for name in scored if name not in (*ids, USAGE_COLUMN, *task.columns)]
     found = set(task.numeric)
     for name in task.columns:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from scorer.challenges.solution import Solution
 from scorer.challenges.spellings import solution_codes
-from scorer.custom import MISSING_WORDS
+from scorer.custom_cells import MISSING_WORDS
 from scorer.reading.cells import split_tokens
 from scorer.reading.columns import CodeArray, Column, Labels, Lists, Vocabulary
 from scorer.reading.spelling import (

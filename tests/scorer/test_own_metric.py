@@ -14,6 +14,7 @@ import pytest
 import scorer
 from scorer import checkup
 from scorer.custom import MetricFailed
+from scorer.custom_cells import MISSING_WORDS
 from scorer.sandbox import levels, sandbox
 from tests.conftest import missing
 from tests.scorer.conftest import IDS, USAGE, Write, csv_text
@@ -353,16 +354,60 @@ def test_the_self_test_spoils_a_row_without_truth_too(write: Write) -> None:
     assert checkup._rows_to_spoil(challenge, "y") == [0, 2]
 
 
+COERCING = body("""
+    known = pd.to_numeric(solution["y"], errors="coerce")
+    return float((known - pd.to_numeric(submission["y"], errors="coerce")).abs().mean())
+    """)
+"""A metric that turns words into nan and leaves them out."""
+
+
+@pytest.mark.parametrize("complete", ["", ", complete_submission: true"])
+def test_a_word_for_an_unknown_number_does_not_end_the_check_of_a_column(write: Write, complete: str) -> None:
+    """Words passed as predictions, and the metric left them out: a perfect score."""
+    for word in (*sorted(MISSING_WORDS), "NA", "NaN", "NULL", "None", "<NA>", " NA "):
+        challenge = holed(write, ["1", word, word, "4.5", "", "x"], program=COERCING, params=complete)
+        assert challenge.task.numeric == {"y"}
+        for cell in ("", "abc", "nan", word):
+            (problem,) = refused(challenge, sent(["1", f'"{cell}"', "3", "4", "5", "6"], IDS[:6]))
+            assert problem.code in ("EMPTY_VALUE", "NOT_A_NUMBER", "NOT_FINITE")
+            assert (problem.line, problem.id, problem.column) == (3, "2", "y")
+    if not complete:
+        report = scorer.score(challenge, sent(["2", "0", "0", "5", "9", "0"], IDS[:6]).encode())
+        assert (report.public, report.private) == (1.0, 0.5)
+
+
+def test_labels_keep_na_as_a_word(write: Write) -> None:
+    program = body('return float((solution["y"] == submission["y"]).mean())')
+    challenge = own(write, IDS[:4], ["cat", "NA", "dog", "NA"], program)
+    report = scorer.score(challenge, sent(["cat", "NA", "cat", "NA"], IDS[:4]).encode())
+    assert (report.public, report.private) == (1.0, 0.5)
+
+
 def test_words_among_the_true_numbers_are_reported(write: Write) -> None:
+    found = scorer.check(holed(write, ["1", "NA", "3", "4", "null", "6"]))
+    assert found.problems == ()
+    (message,) = [each.message for each in found.notices if each.code == "NOTICE_UNKNOWN_NUMBER"]
+    assert message.startswith('private/solution.csv, line 3: column y holds "NA" among numbers; it is')
     program = body("return float(len(submission))")
-    found = scorer.check(holed(write, ["1", "NA", "3", "4", "5", "6"], program=program))
-    (problem,) = found.problems
-    assert (problem.code, problem.file) == ("NOT_A_NUMBER", "private/solution.csv")
-    assert 'Column y: "NA" (id 2)' in problem.message
     found = scorer.check(holed(write, ["1", "cat", "3", "4", "5", "x"], program=program))
     assert found.problems == ()
-    assert [notice.message for notice in found.notices if notice.code == "NOTICE_TEXT_COLUMN"] == [
-        'Column y: "cat" (id 2) is no number, so the column is text, and no cell of a submission is checked.'
+    (message,) = [each.message for each in found.notices if each.code == "NOTICE_TEXT_COLUMN"]
+    assert message.startswith('private/solution.csv, line 3: column y holds "cat" among numbers, so')
+
+
+@pytest.mark.parametrize("word", ["unknown", "missing", ".", "5%", "<0.1", "1e400"])
+def test_a_rare_word_among_true_numbers_is_refused_by_the_check(write: Write, word: str) -> None:
+    yaml = (
+        "title: Own\nmetric: {file: metric.py, greater_is_better: false}\n"
+        "submission: {id: id, columns: [y]}\n"
+    )
+    ids, truth = [str(i) for i in range(20)], [str(i) for i in range(19)] + [word]
+    files = {"private/metric.py": COERCING, "public/sample_submission.csv": sent(["0.5"] * 20, ids)}
+    usage = ["Public"] * 10 + ["Private"] * 10
+    home = write(yaml, header=("id", "y", "Usage"), columns=(ids, truth, usage), files=files)
+    found = [problem for problem in scorer.check(scorer.load(home)).problems if problem.column]
+    assert [(each.code, each.line, each.column, each.value) for each in found] == [
+        ("NOT_A_NUMBER", 21, "y", word)
     ]
 
 
@@ -461,8 +506,8 @@ def test_labels_that_look_like_numbers_stay_texts(write: Write, truth: list[str]
 
 def test_texts_reach_the_function_as_they_are(write: Write) -> None:
     program = body('return float((solution["y"] == submission["y"]).sum())')
-    challenge = scorer.load(folder(write, program, truth=["NA", "", "007", "1e3", "x"]))
-    report = scorer.score(challenge, sent(["NA", "", "7", "1e3", "x"]).encode())
+    challenge = scorer.load(folder(write, program, truth=["NA", "", "cat", "1e3", "x"]))
+    report = scorer.score(challenge, sent(["NA", "", "dog", "1e3", "x"]).encode())
     assert (report.public, report.private) == (2.0, 1.0)
 
 

@@ -1,0 +1,100 @@
+"""Decide what the columns of an own metric hold, and convert their cells."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from scorer.reading.cells import NUMBER
+from scorer.reading.tables import SPACES
+
+_WHOLE = re.compile(r"-?(?:0|[1-9]\d*)", re.ASCII)
+_PADDED = re.compile(r"[+-]?0\d+", re.ASCII)
+MISSING_WORDS = frozenset(
+    ["na", "n/a", "#n/a", "#n/a n/a", "#na", "<na>", "nan", "-nan", "null", "none", "-", "?", "1.#ind"]
+) | {"-1.#ind", "1.#qnan", "-1.#qnan"}
+"""Words that people write for an unknown number, and those that pandas reads as one, in small letters."""
+
+_NAN = MISSING_WORDS | {""}
+
+
+def is_number(text: str) -> bool:
+    """Return whether a cell is a finite number in any spelling."""
+    return NUMBER.fullmatch(text) is not None and math.isfinite(float(text))
+
+
+def filled(texts: Iterable[str]) -> list[str]:
+    """Return the cells that are not empty, without outer spaces."""
+    return [bare for text in texts if (bare := text.strip(SPACES))]
+
+
+def true_cells(texts: Sequence[str]) -> list[str]:
+    """Return the cells of a truth, empty where a word says that the number is unknown.
+
+    Such words are emptied only where every other filled cell is a number, and there is one: among words, NA
+    may be a class.
+    """
+    emptied = ["" if text.strip(SPACES).lower() in MISSING_WORDS else text for text in texts]
+    return emptied if holds_numbers(emptied) else list(texts)
+
+
+def holds_numbers(texts: Iterable[str]) -> bool:
+    """Return whether the filled cells are numbers; at least one is filled."""
+    cells = filled(texts)
+    return bool(cells) and all(map(is_number, cells))
+
+
+def holds_codes(texts: Iterable[str]) -> bool:
+    """Return whether the cells are numbers that must stay text.
+
+    These are whole numbers with leading zeros, such as 01234, and whole numbers of which one is beyond int64:
+    as floats neighbouring ones would become equal.
+    """
+    cells = filled(texts)
+    if not holds_numbers(cells):
+        return False
+    return any(map(_PADDED.fullmatch, cells)) or (
+        all(map(_WHOLE.fullmatch, cells)) and not all(map(_in_int64, cells))
+    )
+
+
+def holds_labels(texts: Sequence[str]) -> bool:
+    """Return whether true cells that look like numbers are labels.
+
+    These are codes, or numbers among words. A file of which every label looks like a number must not become
+    one of numbers, which equal no text.
+    """
+    cells = filled(true_cells(texts))
+    n_numbers = sum(map(is_number, cells))
+    return 0 < n_numbers < len(cells) or holds_codes(cells)
+
+
+def typed(texts: Sequence[str]) -> Any:
+    """Return a column as pandas would read it.
+
+    Whole numbers, numbers, or text. An empty cell among numbers is nan. Text is never converted, nor are
+    codes such as 01234; `true_cells` empties the words for unknown numbers.
+    """
+    if not holds_numbers(texts) or holds_codes(texts):
+        return np.array(texts, dtype=np.object_)
+    return numbers(texts)
+
+
+def numbers(texts: Sequence[str]) -> Any:
+    """Return cells as int64 if all are whole numbers, else as float64.
+
+    Empty cells and words for unknown numbers are nan; those of a submission are refused before.
+    """
+    cells = [text.strip(SPACES) for text in texts]
+    if all(_WHOLE.fullmatch(cell) and _in_int64(cell) for cell in cells):
+        return np.array([int(cell) for cell in cells], dtype=np.int64)
+    return np.array([math.nan if cell.lower() in _NAN else float(cell) for cell in cells], dtype=np.float64)
+
+
+def _in_int64(cell: str) -> bool:
+    # Python refuses to read whole numbers of thousands of digits.
+    return len(cell) <= 20 and -(2**63) <= int(cell) < 2**63
