@@ -161,7 +161,7 @@ def _ways(unknown: Unknown, missing: Sequence[str], columns: Sequence[str]) -> I
     us = partial(_date_key, day_first=False)
     # A serial number looks like any number of five digits; beside a date with separators it is one.
     us_apart, apart = partial(_separated_key, day_first=False), _separated_key
-    pairs = [(us, _iso_key), (_date_key, _iso_key), (_date_key, _date_key)]
+    pairs: list[tuple[Key, Key]] = [(us, _iso_key), (_date_key, _iso_key), (_date_key, _date_key)]
     pairs += [(_serial_key, apart), (_serial_key, us_apart), (us_apart, _serial_key), (apart, _serial_key)]
     yield [Way(form, mine, theirs, share=0.5) for mine, theirs in pairs]
     yield [Way("leave out quotes, brackets and b'...'", _without_quotes, _without_quotes)]

@@ -34,7 +34,7 @@ def create_token() -> ResponseReturnValue:
 
 def _page(token: str) -> ResponseReturnValue:
     return render_template(
-        "kaggle/recipe.html",
+        "kaggle/recipe/show.html",
         token=token,
         is_new=token != PLACEHOLDER,
         address=f"{request.scheme}://{request.host}",
