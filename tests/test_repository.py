@@ -284,7 +284,6 @@ def test_the_ci_script_is_valid_and_uses_make_targets() -> None:
         'make test ARGS="--durations=20"',
         'make test-storm ARGS="--durations=20"',
         "await_step make lint",
-        "await_step make test-clients",
         "await_step make bench ARGS=--smoke",
         "await_step make audit",
     ]

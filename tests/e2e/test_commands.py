@@ -72,7 +72,7 @@ def test_every_mistake_in_challenge_yaml_has_its_file_and_line(tmp_path: Path) -
 
 def test_rejected_file_exits_with_2_and_its_problems(tmp_path: Path) -> None:
     bad = tmp_path / "bad.csv"
-    bad.write_text("id,malignant\nb0001,2\n")
+    bad.write_text("id,malignant\nb0005,2\n")
     done = heldout(tmp_path / "data", "score", str(CHALLENGES / "biopsy"), str(bad), "--json")
     assert done.returncode == 2
     assert {p["code"] for p in json.loads(done.stdout)["problems"]} >= {"MISSING_IDS"}

@@ -136,8 +136,8 @@ def test_idempotency_key_of_another_file_is_refused(world: World) -> None:
 
 
 def test_file_name_is_stored_without_path_and_control_characters(world: World) -> None:
-    assert submissions._safe_filename("..\\..\\etc/pass\x00wd\r\n.csv") == "passwd.csv"
-    assert submissions._safe_filename("///") == "submission.csv"
+    assert submissions.safe_filename("..\\..\\etc/pass\x00wd\r\n.csv") == "passwd.csv"
+    assert submissions.safe_filename("///") == "submission.csv"
 
 
 def test_storage_limit_counts_for_each_team_alone(world: World) -> None:
