@@ -363,13 +363,13 @@ def _make_template(
     with installation.database.begin() as session:
         now = db.now(session)
         competition = competitions.by_slug(session, "coins")
-        tokens = {}
+        secrets_by_name = {}
         for name in ("ada", "bob"):
             user = accounts.register(session, name, None, now=now)
             teams.join(session, competition, Viewer(user.id, user.name, False), now=now)
-            tokens[name] = tokens.issue(session, user.id, "crash", now=now)
+            secrets_by_name[name] = tokens.issue(session, user.id, "crash", now=now)
     installation.database.dispose()
-    return Setup(settings, tokens, (challenge_folder / "public/sample_submission.csv").read_bytes())
+    return Setup(settings, secrets_by_name, (challenge_folder / "public/sample_submission.csv").read_bytes())
 
 
 def passages(setup: Setup) -> Counter[str]:

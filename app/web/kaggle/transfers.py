@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import jsonify
 from flask.typing import ResponseReturnValue
 
-from app.base import db, failpoints
+from app.base import db
 from app.base.errors import Refused
 from app.competing import upload_tickets
 from app.web import downloads, uploads
@@ -30,7 +30,6 @@ def upload(secret: str) -> ResponseReturnValue:
                     "Nothing was stored; begin a new upload."
                 )
             blob = arrived.incoming.keep()
-        failpoints.reach("upload.kept")
         with parts().database.begin() as session:
             upload_tickets.fill(session, ticket_id, blob)
         is_kept = True

@@ -19,7 +19,7 @@ from flask import Response, g, redirect, request, url_for
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response as BaseResponse
 
-from app.base import db, failpoints
+from app.base import db
 from app.base.errors import Forbidden, NotFound, NotSignedIn, Refused
 from app.base.models import Competition, Phase, Team
 from app.competing import competitions, leaderboard, statuses, submissions, teams, upload_tickets
@@ -159,7 +159,6 @@ def create_submission(slug: str, *, token: str, message: str) -> dict[str, Any]:
             now=db.now(session),
         )
         parts().storage.refuse_unless_stored(receipt.blob)
-    failpoints.reach("upload.accepted")
     parts().hints.send(receipt.id)
     again = "; this file had arrived before and counts once" if receipt.is_replay else ""
     return {"message": f"Successfully submitted to {competition.title}{again}", "ref": receipt.id}
