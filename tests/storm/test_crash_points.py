@@ -49,7 +49,7 @@ from app.competing import competitions, evaluations, rescores, standings, teams
 from app.competing.evaluations import MAX_ATTEMPTS
 from app.integrity import inspections
 from app.integrity.inspections import Kind
-from app.people import accounts
+from app.people import accounts, tokens
 from app.people.accounts import Viewer
 from app.web.application import create_app
 from tests.conftest import copy_database
