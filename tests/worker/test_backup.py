@@ -204,6 +204,9 @@ LATER = {  # columns that 0003 added to 0002
     "competition": {"extended_until"},
     "round": {"repeat_of", "applies_itself", "served_at"},
     "event": {"seq", "hash"},
+    "user_account": {"skeleton"},
+    "team": {"skeleton", "look"},
+    "token": {"scope", "expires_at", "last_used_at"},
 }
 
 
