@@ -22,9 +22,15 @@ def niceness(pid: int) -> set[int]:
 
 
 def holders_of(secret: bytes, data_dir: Path) -> set[str]:
-    """Return the commands of processes whose environment holds the secret."""
+    """Return the commands of processes whose environment holds the secret, without -P."""
     return {
-        Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode().partition(" ")[2].strip()
+        Path(f"/proc/{pid}/cmdline")
+        .read_bytes()
+        .replace(b"\0", b" ")
+        .decode()
+        .partition(" ")[2]
+        .strip()
+        .removeprefix("-P ")
         for pid in processes_of(data_dir)
         if secret in Path(f"/proc/{pid}/environ").read_bytes()
     }
