@@ -22,6 +22,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
+from redis import Redis
+
 from app.base import queue
 from app.base.config import Settings, prepare_data_dir
 from app.operating import serve
@@ -142,6 +144,12 @@ def valkey(data_dir: Path) -> Iterator[str]:
         client.close()
         server.kill()
         server.wait()
+
+
+def drop_hints(redis: Redis) -> None:
+    """Delete every hint; the embedded Valkey refuses FLUSHALL."""
+    for key in redis.scan_iter("rq:*"):
+        redis.delete(key)
 
 
 def _pings(client: object) -> bool:

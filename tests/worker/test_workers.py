@@ -20,7 +20,17 @@ from redis import Redis
 from app.base import config, db, heartbeats, queue
 from app.base.models import Evaluation, Score, State
 from app.base.queue import Hints
-from tests.servers import ROOT, Forked, environment, eventually, parent_of, pids_of, valkey, work_horses_of
+from tests.servers import (
+    ROOT,
+    Forked,
+    drop_hints,
+    environment,
+    eventually,
+    parent_of,
+    pids_of,
+    valkey,
+    work_horses_of,
+)
 from tests.worker.conftest import Platform
 from worker.sweeper import ENOUGH_HINTS, sweep
 
@@ -90,7 +100,7 @@ def test_a_flushed_redis_loses_nothing(platform: Platform, redis_url: str) -> No
     for submission in submissions:
         platform.installation.hints.send(submission)
     with Redis.from_url(redis_url) as redis:
-        redis.flushall()
+        drop_hints(redis)
     with process(platform, "worker"), process(platform, "worker.sweeper"):
         eventually(lambda: done(platform, *submissions), what="the scores")
 
@@ -248,7 +258,7 @@ def test_the_sweeper_sends_no_flood_of_hints(platform: Platform, redis_url: str)
         hints.send(ids[0])
     assert sweep(platform.database, hints, hint_after=timedelta(0)) == 0
     with Redis.from_url(redis_url) as redis:
-        redis.flushall()
+        drop_hints(redis)
     assert sweep(platform.database, hints, hint_after=timedelta(0)) == 3
 
 
