@@ -138,8 +138,8 @@ def test_a_saved_solution_gives_the_function_the_same_frames(write: Write, tmp_p
     messages = []
     for _ in range(2):
         challenge = scorer.load(home, prepared=tmp_path / "kept")
-        messages.append(refused(challenge, sent(["a", "", "007", "1e3", "x"]))[0].message)
-    messages.append(refused(scorer.load(home), sent(["a", "", "007", "1e3", "x"]))[0].message)
+        messages.append(refused(challenge, sent(["1", "2.5", "007", "1e3", "5"]))[0].message)
+    messages.append(refused(scorer.load(home), sent(["1", "2.5", "007", "1e3", "5"]))[0].message)
     assert len(set(messages)) == 1
     assert '"id":{"0":' in messages[0]
 
