@@ -248,12 +248,12 @@ def faults(setup: Setup) -> list[str]:
         for e in evaluations
         if scores[e.submission_id, e.round_id] != (e.state == State.SCORED)
     ]
-    first = {e.submission_id: e.state for e in sorted(evaluations, key=lambda e: -e.round_id)}
     for submission in kept.values():
-        refunded = first[submission.id] in (State.REJECTED, State.FAILED)
+        # A rescore that is applied also charges files that failed before and are scored now.
+        refunded = ended[submission.id] in (State.REJECTED, State.FAILED)
         if submission.is_charged == refunded:
             found.append(
-                f"submission {submission.id} is {first[submission.id]}, charged: {submission.is_charged}"
+                f"submission {submission.id} is {ended[submission.id]}, charged: {submission.is_charged}"
             )
         if FILES[submission.idempotency_key] == "wrong" and ended[submission.id] != State.REJECTED:
             found.append(f"the wrong file is {ended[submission.id]}")
