@@ -26,6 +26,9 @@ _BARE_NUMBER = r"[+-]?(?:\d++(?:\.\d*+)?|\.\d++)(?:[eE][+-]?\d++)?"
 
 _NOT_FINITE = re.compile(r"[+-]?(?:nan|inf|infinity)", re.IGNORECASE | re.ASCII)
 
+_SURELY_PERCENT = 20.0
+"""Scores before a sigmoid or softmax are hardly larger."""
+
 _SEEN, _SHORT = 100, 100
 """Faulty texts that are kept to find their cause, and the letters of each."""
 
@@ -409,13 +412,22 @@ def fault_cause(code: str, fault: Fault, cells: Cells) -> tuple[str, str]:
         return number_hint(
             fault.seen, number=_BARE_NUMBER, is_probability=is_probability, n_rows=fault.n_rows
         )
-    if code == "OUT_OF_RANGE" and is_probability:
+    if code == "OUT_OF_RANGE":
         values = [float(text) for text in fault.seen]
         # A single 1.2 is rather a slip.
-        many = 2 * fault.count > fault.n_rows or max(values) > 2.0
+        many = is_probability and (2 * fault.count > fault.n_rows or max(values) > 2.0)
         if many and all(1.0 < value <= 100.0 for value in values):
             value = values[0] / 100
-            return "percent", f"; these seem to be percent: write {value:.12g}, divided by 100"
+            if max(values) > _SURELY_PERCENT:
+                return "percent", f"; these seem to be percent: write {value:.12g}, divided by 100"
+            return "percent or scores", (
+                "; divide by 100 if these are percent; if they are scores of a model before the sigmoid or "
+                "softmax (logits), apply it"
+            )
+        side = "below" if max(values) < cells.low else "above" if min(values) > cells.high else "outside"
+        return f"{side} {_range(cells)}", ""
+    if code in ("EMPTY_VALUE", "NOT_FINITE", "VALUE_TOO_LARGE"):
+        return code, ""
     return "", ""
 
 

@@ -16,9 +16,12 @@ _DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?|[+-]?\d{1,3}(?:\.\d{
 _OTHER_THOUSANDS = re.compile(r"[+-]?\d{1,3}(?:['\u2019 \u00a0\u202f_]\d{3})+(?:[.]\d+)?", re.ASCII)
 _EXCEL_ERROR = re.compile(r"#(?:N/A|VALUE!|DIV/0!|REF!|NAME\?|NUM!|NULL!|#+)", re.IGNORECASE)
 _EXCEL_DATE = re.compile(r"\d{1,2}[-. ](?:[A-Za-z]{3})|[A-Za-z]{3}-\d{2,4}", re.ASCII)
-_WRAPPED = re.compile(
-    r"(?:np\.\w+|tensor|array)?\(?\[*([+-]?[\d.]+(?:[eE][+-]?\d+)?)(?:, ?dtype=[^)]*)?[\])]+", re.ASCII
-)
+_CALL = r"(?:(?:(?:np|numpy|tf|torch|jnp)\.\w+|[Tt]ensor|[Aa]rray|Decimal)\()?\(?"
+_PYTHON_NUMBER = r"[+-]?[\d.]+(?:[eE][+-]?\d+)?"
+_OPTIONS = r"\]*(?:, ?[a-z_]+=.*)?"
+"""The end of a tensor, such as `, device='cuda:0'`."""
+_WRAPPED = re.compile(rf"{_CALL}\[*'?({_PYTHON_NUMBER})'?{_OPTIONS}[\])]+", re.ASCII)
+_SEVERAL = re.compile(rf"{_CALL}[\[(]+{_PYTHON_NUMBER}(?:[,; ]+{_PYTHON_NUMBER})+{_OPTIONS}[\])]+", re.ASCII)
 
 
 def number_hint(texts: Sequence[str], *, number: str, is_probability: bool, n_rows: int) -> tuple[str, str]:
@@ -39,7 +42,7 @@ def number_hint(texts: Sequence[str], *, number: str, is_probability: bool, n_ro
     if text.endswith("%") and re.fullmatch(number, text[:-1], re.ASCII) and len(text) <= 40:
         return "percent", f" - write {float(text[:-1]) / 100:.12g}"
     if any(_THOUSANDS.fullmatch(each) for each in texts) and not any(map(_is_decimal_comma, texts)):
-        return "thousands", " - leave out the thousands separators"
+        return "thousands", f" - leave out the thousands separators{_write(text, ',', number)}"
     if all(_EITHER.fullmatch(each) for each in texts):
         whole, point = text.replace(",", ""), text.replace(",", ".")
         return "comma", (
@@ -47,9 +50,11 @@ def number_hint(texts: Sequence[str], *, number: str, is_probability: bool, n_ro
             f'in R: big.mark = ""), or {point} if it is a decimal comma'
         )
     if _DECIMAL_COMMA.fullmatch(text):
-        return "decimal comma", " - use a decimal point"
+        plain = text.replace(".", "").replace(",", ".")
+        return "decimal comma", f" - use a decimal point{_write(plain, '', number)}"
     if _OTHER_THOUSANDS.fullmatch(text):
-        return "thousands", " - leave out the thousands separators"
+        separators = "'\u2019 \u00a0\u202f_"
+        return "thousands", f" - leave out the thousands separators{_write(text, separators, number)}"
     if text.lower() in ("true", "false"):
         return "flag", " - write 1 for True and 0 for False"
     if text[:1] in ("\u2212", "\u2013", "\u2014"):
@@ -67,6 +72,9 @@ def number_hint(texts: Sequence[str], *, number: str, is_probability: bool, n_ro
         )
     if (found := _WRAPPED.fullmatch(text)) and re.fullmatch(number, found[1], re.ASCII):
         return ("wrapped", f" - write {found[1]}, the number alone (in Python: predictions.ravel())")
+    if _SEVERAL.fullmatch(text):
+        of_two = "of two classes, in scikit-learn: predict_proba(X)[:, 1]"
+        return "several", f" - it is a list of several numbers; write one number in each cell ({of_two})"
     words = {each for each in texts if each[:1].isalpha()}
     if len(words) == len(set(texts)) and (len(texts) >= n_rows > 1 or len(words) < len(texts)):
         if is_probability:
@@ -76,6 +84,12 @@ def number_hint(texts: Sequence[str], *, number: str, is_probability: bool, n_ro
             )
         return "class", f" - a number is wanted, not a class such as {show(text)}"
     return "", ""
+
+
+def _write(text: str, separators: str, number: str) -> str:
+    """Return ': write 1234.5' for a number without its separators; empty if it is none."""
+    plain = "".join(character for character in text if character not in separators).removesuffix(".")
+    return f": write {plain}" if len(plain) <= 40 and re.fullmatch(number, plain, re.ASCII) else ""
 
 
 def _is_decimal_comma(text: str) -> bool:

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from scorer.challenges.solution import Solution
-from scorer.reading.cells import ColumnBuilder, Fault, describe_fault, fault_cause
+from scorer.reading.cells import Cells, ColumnBuilder, Fault, describe_fault, fault_cause
 from scorer.reading.columnar import NotColumnar, read_columnar
 from scorer.reading.columns import Column, Vocabulary, take
 from scorer.reading.forms import Forms
@@ -163,7 +163,7 @@ def read_complete(
     if not kept:
         raise InvalidSubmission([Problem("MISSING_IDS", "The file has no rows.")])
     texts = dict(zip(names, map(list, zip(*kept, strict=True)), strict=True))
-    problems = []
+    shared: dict[tuple[str, str], list[Problem]] = {}
     for name in solution.task.columns:
         builder = ColumnBuilder(solution.task.cells(name), len(kept), Vocabulary())
         for row, text in enumerate(texts[name]):
@@ -172,9 +172,10 @@ def read_complete(
             line = lines[fault.row]
             key = show_id(ID_JOINT.join(texts[name][fault.row] for name in solution.id_columns))
             words = describe_fault(code, fault, builder.cells)
-            problems.append(_cell_problem(code, fault, line=line, key=key, column=name, words=words))
-    if problems:
-        raise InvalidSubmission(problems)
+            problem = _cell_problem(code, fault, line=line, key=key, column=name, words=words)
+            shared.setdefault(_cause(code, fault, builder.cells, name), []).append(problem)
+    if shared:
+        raise InvalidSubmission([_one_of(problems) for problems in shared.values()])
     return texts, received
 
 
@@ -201,8 +202,7 @@ def align(
             line, key = int(rows.lines[fault.row]), show_id(solution.ids.text(fault.row))
             words = describe_fault(code, fault, builder.cells)
             problem = _cell_problem(code, fault, line=line, key=key, column=name, words=words)
-            cause = fault_cause(code, fault, builder.cells)[0]
-            shared.setdefault((code, cause or f"in {name}"), []).append(problem)
+            shared.setdefault(_cause(code, fault, builder.cells, name), []).append(problem)
     problems.extend(map(_one_of, shared.values()))
     sent = {name: rows.builders[name].column() for name in solution.spellings}
     labels = LabelReader(solution, rows.vocabulary)
@@ -224,6 +224,11 @@ def align(
     gathered.add(columns)
     about_labels = [*labels.notices(), *label_notices]
     return (*notices, *forms.notices(), *rows.notices(), *about_labels, *gathered.notices())
+
+
+def _cause(code: str, fault: Fault, cells: Cells, name: str) -> tuple[str, str]:
+    """Return the code and the cause; a cause that is unclear is of its column alone."""
+    return code, fault_cause(code, fault, cells)[0] or f"in {name}"
 
 
 def _one_of(problems: Sequence[Problem]) -> Problem:

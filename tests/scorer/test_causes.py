@@ -130,6 +130,58 @@ CAUSES: dict[str, tuple[str, bytes, str, Sequence[str]]] = {
         "COLUMN_NAME",
         ["probability of each class"],
     ),
+    "German thousands": (
+        NUMBER,
+        lines("id,y", "1.234,50", '{id},"{cell}"'),
+        "NOT_A_NUMBER",
+        ["decimal point: write 1234.50"],
+    ),
+    "logits": (PROBABILITY, lines("id,y", ["2.3", "1.5", "3"] * 4), "OUT_OF_RANGE", ["percent", "logits"]),
+    "a tensor of a device": (
+        NUMBER,
+        lines("id,y", "tensor(1234.5, device='cuda:0')", '{id},"{cell}"'),
+        "NOT_A_NUMBER",
+        ["write 1234.5,"],
+    ),
+    "a tensor with a gradient": (
+        NUMBER,
+        lines("id,y", "tensor([0.5], grad_fn=<SigmoidBackward0>)", '{id},"{cell}"'),
+        "NOT_A_NUMBER",
+        ["write 0.5,"],
+    ),
+    "a tensor of TensorFlow": (
+        NUMBER,
+        lines("id,y", "tf.Tensor(0.5, shape=(), dtype=float32)", '{id},"{cell}"'),
+        "NOT_A_NUMBER",
+        ["write 0.5,"],
+    ),
+    "a list of two numbers": (
+        PROBABILITY,
+        lines("id,y", "[0.1, 0.9]", '{id},"{cell}"'),
+        "NOT_A_NUMBER",
+        ["several numbers", "[:, 1]"],
+    ),
+    "numpy's two numbers": (PROBABILITY, lines("id,y", "[0.1 0.9]"), "NOT_A_NUMBER", ["several numbers"]),
+    "a tensor of two numbers": (
+        PROBABILITY,
+        lines("id,y", "tensor([0.1, 0.9], device='cuda:0')", '{id},"{cell}"'),
+        "NOT_A_NUMBER",
+        ["several numbers"],
+    ),
+    **{
+        f"{cell or 'nothing'} in all columns": (
+            CLASSES,
+            lines("id,0,1,2", ",".join([cell] * 3)),
+            code,
+            ["The same in 2 more columns: 1, 2."],
+        )
+        for cell, code in (
+            ("", "EMPTY_VALUE"),
+            ("nan", "NOT_FINITE"),
+            ("-inf", "NOT_FINITE"),
+            ("-0.5", "OUT_OF_RANGE"),
+        )
+    },
     "numpy's brackets": (NUMBER, lines("id,y", "[0.5]"), "NOT_A_NUMBER", ["write 0.5", "ravel"]),
     "a tensor": (NUMBER, lines("id,y", "tensor(0.5)"), "NOT_A_NUMBER", ["write 0.5"]),
     "a numpy scalar": (NUMBER, lines("id,y", "np.float64(0.5)"), "NOT_A_NUMBER", ["write 0.5"]),
