@@ -34,7 +34,7 @@ def _edits_divided(sums: FloatArray, weight: float, _: Any) -> float:
     finish=_edits_divided,
     lists=True,
     convention="""Insertions, deletions and replacements each cost 1. Counted in characters (Unicode code
-    points, as they were written: neither case nor accents nor inner spaces are evened out), or with split
+    points of Unicode's form NFC; neither case nor accents nor inner spaces are evened out), or with split
     in tokens. Mean over rows of the edits (none), or of the edits divided by the longer of the two texts, 0
     where both are empty (max_length), or all edits divided by the length of all true texts, which can
     exceed 1 (total_truth_length: Kaggle's gesture challenge); if those are all empty, by the number of

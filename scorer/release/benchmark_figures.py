@@ -11,6 +11,7 @@ import numpy as np
 from scorer.challenges.challenge import Challenge
 from scorer.challenges.solution import Solution, truth_as_predictions
 from scorer.challenges.task import Task
+from scorer.custom_cells import holds_numbers, true_cells
 from scorer.custom_values import custom_values
 from scorer.overfitting.views import logit
 from scorer.reading.columns import Column, Labels
@@ -102,6 +103,8 @@ def _best(solution: Solution, *, allow_weak_sandbox: bool = False) -> float | No
             if task.complete or any(name not in solution.frame for name in task.columns):
                 return None
             texts = {name: solution.frame[name].tolist() for name in task.columns}
+            if not all(map(holds_numbers, map(true_cells, (texts[name] for name in task.numeric)))):
+                return None  # predictions are numbers, and the truth is in words
             best = custom_values(solution, task.custom, texts, allow_weak=allow_weak_sandbox)["public"]
         else:
             truth = truth_as_predictions(solution)

@@ -181,7 +181,7 @@ def test_rows_without_truth_may_be_declared_as_decoys(write: Write, declared: st
 
 
 def test_a_sample_with_ids_of_neither_names_the_sample(write: Write) -> None:
-    more = [*IDS[1:], "x1"]
+    more = [*IDS[1:], "99"]
     files = {
         "public/sample_submission.csv": csv_text(("id", "target"), more, ["0.5"] * 20),
         "public/test.csv": csv_text(("id", "x"), IDS, [str(i) for i in range(20)]),
