@@ -49,6 +49,12 @@ NAMES = (
     # an inspection
     "inspection.taken",
     "inspection.finished",
+    # a team's picks and train files, and the close
+    "pick.written",
+    "train_file.attached",
+    "train_file.recorded",
+    "close.revoked",
+    "close.written",
 )
 
 listener: Callable[[str], None] | None = None

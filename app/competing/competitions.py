@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session, aliased
 
+from app.base import failpoints
 from app.base.errors import Conflict, NotFound, Refused
 from app.base.models import ChallengeVersion, Competition, Phase, PublicScore, Round, RoundState, Team
 from app.competing import extensions, score_release
@@ -119,10 +120,12 @@ def close(session: Session, competition: Competition, *, by: str, now: datetime)
         )
     for extension in later:
         extensions.revoke(session, competition, extension.id, by=by, now=now)
+        failpoints.reach("close.revoked")
     if competition.phase(now) is not Phase.CLOSED:
         competition.closes_at = now
     competition.grace_seconds = 0
     session.flush()
+    failpoints.reach("close.written")
     return len(later)
 
 

@@ -10,6 +10,7 @@ from datetime import datetime
 from sqlalchemy import and_, func, select
 from sqlalchemy.orm import Session
 
+from app.base import failpoints
 from app.base.errors import Closed, Conflict, NotFound
 from app.base.models import Competition, FinalPick, Phase, Round, RoundState, Score, Submission, Team
 from app.competing import evaluations, extensions, standings
@@ -31,6 +32,7 @@ def pick_final(
         _refuse_pick(session, competition, team, submission_id)
         session.add(FinalPick(team_id=team.id, submission_id=submission_id, picked_at=now))
     session.flush()
+    failpoints.reach("pick.written")
     standings.refresh(session, team.id)
 
 

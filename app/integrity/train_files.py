@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
+from app.base import failpoints
 from app.base.errors import Conflict, NotFound, QuotaExhausted, Refused
 from app.base.models import (
     Competition,
@@ -77,6 +78,7 @@ def attach(
     present.sha256, present.size_bytes, present.received_at = blob.sha256, blob.size_bytes, now
     present.state, present.result, present.problems = State.QUEUED, None, None
     session.flush()
+    failpoints.reach("train_file.attached")
     return inspections.ask(
         session, competition, Kind.TRAIN_FILES, by=by, now=now, submission_id=submission.id
     )
@@ -152,3 +154,4 @@ def record(
         .where(TrainFile.submission_id == submission_id, TrainFile.kind == kind, TrainFile.sha256 == sha256)
         .values(state=state, result=result, problems=problems)
     )
+    failpoints.reach("train_file.recorded")

@@ -35,8 +35,10 @@ from app.base.db import Database
 from app.base.installation import Installation
 from app.base.models import (
     Evaluation,
+    FinalPick,
     Inspection,
     InspectionState,
+    Phase,
     Quota,
     Round,
     RoundState,
@@ -44,16 +46,19 @@ from app.base.models import (
     Standing,
     State,
     Submission,
+    Team,
+    TrainFile,
 )
-from app.competing import competitions, evaluations, rescores, standings, teams
+from app.competing import competitions, evaluations, extensions, picks, rescores, standings, teams
 from app.competing.evaluations import MAX_ATTEMPTS
-from app.integrity import inspections
+from app.integrity import inspections, train_files
 from app.integrity.inspections import Kind
 from app.people import accounts, tokens
 from app.people.accounts import Viewer
 from app.web.application import create_app
 from tests.conftest import copy_database
 from tests.servers import ROOT, drop_hints, valkey
+from worker import inspections as worker_inspections
 from worker.__main__ import expire_dead_horses
 from worker.jobs import Runner
 from worker.sweeper import sweep
@@ -79,6 +84,8 @@ class Setup:
     settings: Settings
     tokens: dict[str, str]
     sample: bytes
+    out_of_fold: bytes
+    """Predictions for the training rows."""
 
     @property
     def acknowledged(self) -> Path:
@@ -177,17 +184,69 @@ class Life:
             draft = competitions.draft_round(session, competitions.by_slug(session, "coins"))
             if draft is not None:
                 rescores.activate(session, draft.id, accept_losses=True)
+        self._pick_and_diagnose()
         with self.database.begin() as session:
             now = db.now(session)
             competition = competitions.by_slug(session, "coins")
             inspections.ask(session, competition, Kind.SCAN, by="grace", now=now)
-        for _ in range(MAX_ATTEMPTS + 1):
+        self._inspect()
+        self._close()
+        self.sweep()
+        self._inspect()
+
+    def _pick_and_diagnose(self) -> None:
+        """Let ada pick her first file and send predictions for the training rows beside it."""
+        first = self.setup.receipts()["ada-1"]["id"]
+        with self.database.begin() as session:
+            competition = competitions.by_slug(session, "coins")
+            now = db.now(session)
+            if competition.phase(now) is Phase.CLOSED:
+                return  # a run before the kill came as far
+            team = session.get_one(Team, session.get_one(Submission, first).team_id)
+            picks.pick_final(session, competition, team, first, picked=True, now=now)
+        with self.installation.storage.receive(len(self.setup.out_of_fold)) as incoming:
+            incoming.write(self.setup.out_of_fold)
+            blob = incoming.keep()
+        with self.database.begin() as session:
+            sent = train_files.of(session, first).get("oof")
+            if sent is not None:
+                return
+            competition = competitions.by_slug(session, "coins")
+            submission = session.get_one(Submission, first)
+            now = db.now(session)
+            train_files.attach(session, competition, submission, "oof", blob, by="ada", now=now)
+
+    def _inspect(self) -> None:
+        for _ in range(2 * MAX_ATTEMPTS + 2):
+            horse = f"{self.runner.name}/{os.getpid()}"
             with self.database.begin() as session:
-                work = inspections.claim(session, "host/1/1", lease=-SECOND, now=db.now(session))
-            if work is None:
+                claim = inspections.claim(session, horse, lease=60 * SECOND, now=db.now(session))
+            if claim is None:
                 break
+            if claim.kind is Kind.TRAIN_FILES:
+                assert worker_inspections._carry_out(self.runner, claim) == 1
+                continue
             with self.database.begin() as session:
-                inspections.finish(session, work, {}, now=db.now(session))
+                inspections.finish(session, claim, {}, now=db.now(session))
+
+    def _close(self) -> None:
+        """Give bob a later close, and end the competition for everybody."""
+        for _ in range(2):
+            with self.database.begin() as session:
+                competition = competitions.by_slug(session, "coins")
+                competitions.lock(session, competition)
+                now = db.now(session)
+                if competition.phase(now) is Phase.CLOSED:
+                    return
+                if competition.closes_at is None:
+                    competition.closes_at = now + timedelta(hours=1)
+                    session.flush()
+                    later = now + timedelta(hours=2)
+                    extensions.grant(
+                        session, competition, "bob", reason="he was ill", by="grace", now=now, closes_at=later
+                    )
+                    continue
+                competitions.close(session, competition, by="grace", now=now)
 
     def _claim(self, lease: timedelta, *, renew: bool = False) -> None:
         """Claim an evaluation for a work-horse that does not exist."""
@@ -221,8 +280,18 @@ def faults(setup: Setup) -> list[str]:
         scores = Counter((s.submission_id, s.round_id) for s in session.scalars(select(Score)))
         used = {(q.team_id, q.day): q.used for q in session.scalars(select(Quota)) if q.used}
         stages = set(session.scalars(select(Inspection.state)))
+        picked = set(session.scalars(select(FinalPick.submission_id)))
+        train = [(f.submission_id, f.kind, f.state) for f in session.scalars(select(TrainFile))]
+        now = db.now(session)
+        is_closed = competition.phase(now) is Phase.CLOSED
+        is_closed_for_all = is_closed and not extensions.later_closes(session, competition, now=now)
 
     receipts = setup.receipts()
+    first = receipts["ada-1"]["id"]
+    if picked != {first} or train != [(first, "oof", State.SCORED)]:
+        found.append(f"picked are {picked}, train files {train}")
+    if not is_closed_for_all:
+        found.append("the competition is not closed for every team")
     if receipts.keys() != FILES.keys():
         found.append(f"receipts of {sorted(receipts)}")
     keys = Counter(s.idempotency_key for s in kept.values())
@@ -369,7 +438,10 @@ def _make_template(
             teams.join(session, competition, Viewer(user.id, user.name, False), now=now)
             secrets_by_name[name] = tokens.issue(session, user.id, "crash", now=now)
     installation.database.dispose()
-    return Setup(settings, secrets_by_name, (challenge_folder / "public/sample_submission.csv").read_bytes())
+    public = challenge_folder / "public"
+    ids = [line.split(",")[0] for line in (public / "train.csv").read_text().splitlines()[1:]]
+    out_of_fold = "".join(["id,target\n", *(f"{each},0.5\n" for each in ids)]).encode()
+    return Setup(settings, secrets_by_name, (public / "sample_submission.csv").read_bytes(), out_of_fold)
 
 
 def passages(setup: Setup) -> Counter[str]:
