@@ -23,7 +23,7 @@ from scorer.challenges.size_limit import ordinary_bytes
 from scorer.challenges.solution import known_cells, truth_as_predictions
 from scorer.challenges.solution_checks import classes_missing_in_split, left_out
 from scorer.custom import MetricFailed
-from scorer.custom_cells import holds_numbers, true_cells
+from scorer.custom_cells import holds_flags, holds_numbers, true_cells
 from scorer.leakage.audit import audit
 from scorer.public_ids import rows_without_truth, sample_problem
 from scorer.reading.cells import Cells
@@ -392,7 +392,8 @@ def _mistakes(challenge: Challenge, name: str) -> list[tuple[str, str]]:
     cells = challenge.task.cells(name)
     found = [] if cells.may_be_empty else [("a missing value", "")]
     # An own metric's truth is asked again: what is tried must not follow from what is refused.
-    if cells.is_number or holds_numbers(_scored_cells(challenge, name)):
+    truth = _scored_cells(challenge, name)
+    if cells.is_number or holds_numbers(truth) or holds_flags(truth):
         found = [("a missing value", ""), ("a word", "abc"), ("a NaN", "NaN")]
     return found
 

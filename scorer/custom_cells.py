@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from scorer.reading.cells import NUMBER
+from scorer.reading.cells import NUMBER, truth_value
 from scorer.reading.tables import SPACES
 
 _WHOLE = re.compile(r"-?(?:0|[1-9]\d*)", re.ASCII)
@@ -27,25 +27,36 @@ def is_number(text: str) -> bool:
     return NUMBER.fullmatch(text) is not None and math.isfinite(float(text))
 
 
+def is_flag(text: str) -> bool:
+    """Return whether a cell is the word true or false, in small or capital letters."""
+    return text.strip(SPACES).lower() in ("true", "false")
+
+
 def filled(texts: Iterable[str]) -> list[str]:
     """Return the cells that are not empty, without outer spaces."""
     return [bare for text in texts if (bare := text.strip(SPACES))]
 
 
 def true_cells(texts: Sequence[str]) -> list[str]:
-    """Return the cells of a truth, empty where a word says that the number is unknown.
+    """Return the cells of a truth, empty where a word says that the value is unknown.
 
-    Such words are emptied only where every other filled cell is a number, and there is one: among words, NA
-    may be a class.
+    Such words are emptied only where all other filled cells are numbers, or all are true or false, and there
+    is one: among other words, NA may be a class.
     """
     emptied = ["" if text.strip(SPACES).lower() in MISSING_WORDS else text for text in texts]
-    return emptied if holds_numbers(emptied) else list(texts)
+    return emptied if holds_numbers(emptied) or holds_flags(emptied) else list(texts)
 
 
 def holds_numbers(texts: Iterable[str]) -> bool:
     """Return whether the filled cells are numbers; at least one is filled."""
     cells = filled(texts)
     return bool(cells) and all(map(is_number, cells))
+
+
+def holds_flags(texts: Iterable[str]) -> bool:
+    """Return whether the filled cells are true or false; at least one is filled."""
+    cells = filled(texts)
+    return bool(cells) and all(map(is_flag, cells))
 
 
 def holds_codes(texts: Iterable[str]) -> bool:
@@ -63,22 +74,25 @@ def holds_codes(texts: Iterable[str]) -> bool:
 
 
 def holds_labels(texts: Sequence[str]) -> bool:
-    """Return whether true cells that look like numbers are labels.
+    """Return whether true cells that look like numbers or flags are labels.
 
-    These are codes, or numbers among words. A file of which every label looks like a number must not become
-    one of numbers, which equal no text.
+    These are codes, or numbers and flags among words. A file of which every label looks like a number must
+    not become one of numbers, which equal no text.
     """
     cells = filled(true_cells(texts))
-    n_numbers = sum(map(is_number, cells))
-    return 0 < n_numbers < len(cells) or holds_codes(cells)
+    n_numbers, n_flags = sum(map(is_number, cells)), sum(map(is_flag, cells))
+    among_words = n_numbers + n_flags > 0 and max(n_numbers, n_flags) < len(cells)
+    return among_words or holds_codes(cells)
 
 
 def typed(texts: Sequence[str]) -> Any:
     """Return a column as pandas would read it.
 
-    Whole numbers, numbers, or text. An empty cell among numbers is nan. Text is never converted, nor are
-    codes such as 01234; `true_cells` empties the words for unknown numbers.
+    Whole numbers, numbers, true and false, or text. An empty cell among numbers is nan. Other text is never
+    converted, nor are codes such as 01234; `true_cells` empties the words for unknown values.
     """
+    if holds_flags(texts):
+        return flags(texts)
     if not holds_numbers(texts) or holds_codes(texts):
         return np.array(texts, dtype=np.object_)
     return numbers(texts)
@@ -93,6 +107,15 @@ def numbers(texts: Sequence[str]) -> Any:
     if all(_WHOLE.fullmatch(cell) and _in_int64(cell) for cell in cells):
         return np.array([int(cell) for cell in cells], dtype=np.int64)
     return np.array([math.nan if cell.lower() in _NAN else float(cell) for cell in cells], dtype=np.float64)
+
+
+def flags(texts: Sequence[str]) -> Any:
+    """Return cells as bool, in a column of objects with None if some are empty.
+
+    1 and 0, in any spelling of numbers, are true and false too.
+    """
+    values = [truth_value(text) for text in texts]
+    return np.array(values, dtype=np.object_ if None in values else np.bool_)
 
 
 def _in_int64(cell: str) -> bool:

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from scorer.challenges.solution import Solution
 from scorer.custom import CustomMetric, ParticipantRefusal
-from scorer.custom_cells import holds_labels, numbers, true_cells, typed
+from scorer.custom_cells import flags, holds_labels, numbers, true_cells, typed
 from scorer.reading.columns import Column
 from scorer.reading.ids import canonical_numbers
 from scorer.report import InvalidSubmission, Problem
@@ -33,6 +33,8 @@ def custom_values(
         column = texts[name] if complete else np.array(texts[name], dtype=np.object_)[scored].tolist()
         if holds_labels(true_texts.get(name, ())):
             predicted[name] = np.array(column, dtype=np.object_)
+        elif name in solution.task.flags:
+            predicted[name] = flags(column)
         else:
             predicted[name] = numbers(column) if name in solution.task.numeric else typed(column)
     # Ids of two types cannot be matched, and one text among a participant's ids makes all of them texts.

@@ -46,7 +46,7 @@ from scorer.challenges.publication import PublicFile, describe_public
 from scorer.challenges.size_limit import max_bytes
 from scorer.challenges.solution import FILE as SOLUTION_FILE
 from scorer.challenges.solution import Solution
-from scorer.challenges.solution_reader import form_problems, prepare_table, with_sample_numbers
+from scorer.challenges.solution_reader import form_problems, prepare_table, with_sample_kinds
 from scorer.challenges.spellings import with_spellings
 from scorer.challenges.strategies import STRATEGIES, unknown_strategy
 from scorer.challenges.task import Task
@@ -249,7 +249,7 @@ def load(folder: Path | str, *, digest: str | None = None, prepared: Path | None
     sample = folder / SAMPLE_FILE
     # Not kept with the prepared arrays: they are of the solution alone.
     if solution.task.custom is not None and not solution.task.numeric.issuperset(solution.task.columns):
-        solution = with_sample_numbers(solution, _sample_cells(sample, solution.task.columns))
+        solution = with_sample_kinds(solution, _sample_cells(sample, solution.task.columns))
     if (folder / TRAIN_FILE).is_file():
         solution = replace(solution, train_file=folder / TRAIN_FILE)
     # Without a sample the solution takes its place: it has a row per id as well.

@@ -1,11 +1,11 @@
-"""Check an own metric's truth for words among its numbers."""
+"""Check an own metric's truth for words among its numbers or flags."""
 
 from __future__ import annotations
 
 from scorer.challenges.challenge import MAX_SOLUTION_BYTES, Challenge
 from scorer.challenges.solution import FILE, IGNORED, USAGE_COLUMN, USAGES
 from scorer.challenges.solution_checks import solution_problem
-from scorer.custom_cells import MISSING_WORDS, is_number
+from scorer.custom_cells import MISSING_WORDS, is_flag, is_number
 from scorer.reading.forms import composed
 from scorer.reading.tables import SPACES, is_blank, open_table
 from scorer.report import Notice, Problem
@@ -16,29 +16,41 @@ _FEW = 0.1
 
 
 def words_among_numbers(challenge: Challenge) -> tuple[list[Problem], list[Notice]]:
-    """Return what words among the true numbers of an own metric's columns do.
+    """Return what words among the true numbers or flags of an own metric's columns do.
 
     A few words are a problem: they make the column text, of which no cell of a submission is checked. Where
-    they are many, the column may hold labels. NA and its kind are unknown numbers.
+    they are many, the column may hold labels. NA and its kind are unknown values.
     """
     problems: list[Problem] = []
     notices: list[Notice] = []
     for name in challenge.columns if challenge.task.custom is not None else ():
         cells = _cells(challenge, name)
-        n_numbers = sum(is_number(text) for _, text in cells)
-        words = [(line, text) for line, text in cells if not is_number(text)]
-        if not n_numbers or not words:
+        n_numbers, n_flags = (sum(is_one(text) for _, text in cells) for is_one in (is_number, is_flag))
+        flags = n_flags > n_numbers
+        among, is_one = ("True and False", is_flag) if flags else ("numbers", is_number)
+        n_values = max(n_numbers, n_flags)
+        words = [(line, text) for line, text in cells if not is_one(text)]
+        if name in challenge.task.flags:
+            message = (
+                f"Column {show(name)} of {FILE} holds True and False, so each cell of a submission must be "
+                "true or false (or 1 or 0). If probabilities are wanted, write a fraction such as 0.5 into "
+                "the sample submission."
+            )
+            notices.append(Notice("NOTICE_FLAG_COLUMN", message))
+        if not n_values or not words:
             continue
         others = [(line, text) for line, text in words if text.lower() not in MISSING_WORDS]
         line, text = (others or words)[0]
-        where = f'{FILE}, line {line}: column {show(name)} holds "{show(text)}" among numbers'
+        where = f'{FILE}, line {line}: column {show(name)} holds "{show(text)}" among {among}'
         if not others:
-            message = f"{where}; it is read as an unknown number, nan.{how_many(len(words))}"
+            read = "an unknown value" if flags else "an unknown number, nan"
+            message = f"{where}; it is read as {read}.{how_many(len(words))}"
             notices.append(Notice("NOTICE_UNKNOWN_NUMBER", message))
-        elif len(others) <= _FEW * (n_numbers + len(others)):
+        elif len(others) <= _FEW * (n_values + len(others)):
+            value = "True or False" if flags else "a number"
             message = (
-                f'Column {show(name)}, line {line}: "{show(text)}" stands among numbers and makes the column '
-                "text. Write a number, or leave the cell empty where the true value is unknown."
+                f'Column {show(name)}, line {line}: "{show(text)}" stands among {among} and makes the column '
+                f"text. Write {value}, or leave the cell empty where the true value is unknown."
                 f"{how_many(len(others))}"
             )
             problems.append(

@@ -28,7 +28,7 @@ from scorer.reading.columns import Column, Labels, Lists, Vocabulary
 from scorer.reading.ids import IdIndex
 from scorer.reading.spelling import Spelling
 
-FORMAT = 5
+FORMAT = 6
 """Rises when the layout or the meaning of what is below changes; folders of an older format are not read."""
 
 _SMALL = (np.uint8, np.int8, np.int16, np.int32)
@@ -76,7 +76,10 @@ def open_(folder: Path, tasks: Sequence[Task]) -> Solution | None:
             IdIndex.open(folder / "ids"),
             files.load("usage"),
             tuple(
-                replace(task, numeric=frozenset(meta["numeric"])) if task.custom else task for task in tasks
+                replace(task, numeric=frozenset(meta["numeric"]), flags=frozenset(meta["flags"]))
+                if task.custom
+                else task
+                for task in tasks
             ),
             tuple(tuple(files.load_given(part) for part in parts) for parts in meta["given"]),
             Vocabulary(meta["vocabulary"]),
@@ -97,6 +100,7 @@ def _write(solution: Solution, folder: Path) -> None:
         "vocabulary": solution.vocabulary.names,
         "given": [[files.given(part) for part in parts] for parts in solution.given],
         "numeric": sorted(solution.task.numeric),
+        "flags": sorted(solution.task.flags),
         "frame": {name: files.column(column) for name, column in solution.frame.items()},
         "spellings": {name: spelling.as_dict() for name, spelling in solution.spellings.items()},
     }

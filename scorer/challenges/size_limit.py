@@ -57,12 +57,7 @@ def train_file_max_bytes(stated_bytes: int, task: Task, ids: IdIndex, *, table_b
 
 def _size(task: Task, ids: IdIndex, other_bytes: dict[str, int]) -> int:
     cells = [task.cells(name) for name in task.columns]
-    widths = [
-        _NUMBER_BYTES
-        if cell.kind in NUMERIC_KINDS or cell.grammar == "number"
-        else other_bytes.get(cell.kind, 0)
-        for cell in cells
-    ]
+    widths = [_NUMBER_BYTES if cell.is_number else other_bytes.get(cell.kind, 0) for cell in cells]
     header = 100 + sum(len(name.encode()) + 3 for name in task.columns)
     quotes_and_line_end = 4
     return header + len(ids) * (ids.longest_bytes + quotes_and_line_end + sum(widths) + len(widths))

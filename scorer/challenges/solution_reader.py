@@ -30,7 +30,7 @@ from scorer.challenges.solution_plan import (
 )
 from scorer.challenges.solution_records import Records
 from scorer.challenges.task import Part, Task
-from scorer.custom_cells import filled, holds_codes, holds_numbers, is_number, true_cells
+from scorer.custom_cells import filled, holds_codes, holds_flags, holds_numbers, is_number, true_cells
 from scorer.reading.cells import Cells, canonical_label
 from scorer.reading.columnar import NotColumnar, read_columnar
 from scorer.reading.columns import CodeArray, Column, Labels, Lists, Vocabulary, take
@@ -111,7 +111,7 @@ def prepare(
     if plan.problems or rows.problems:
         raise InvalidChallenge(at_most_five(problems))
     frame = _frame(header, rows) if any(task.custom for task in tasks) else {}
-    tasks = [_with_numeric_columns(task, frame, usage != IGNORED) for task in tasks]
+    tasks = [_with_checked_columns(task, frame, usage != IGNORED) for task in tasks]
     return _assemble(
         names,
         IdIndex.build(rows.ids),
@@ -297,8 +297,8 @@ def _frame(header: Sequence[str], rows: Records) -> dict[str, NDArray[np.object_
     return {name: np.array(column, dtype=np.object_) for name, column in zip(header, columns, strict=True)}
 
 
-def _with_numeric_columns(task: Task, frame: Mapping[str, NDArray[np.object_]], scored: Mask) -> Task:
-    """Return the task with the columns whose predictions must be numbers.
+def _with_checked_columns(task: Task, frame: Mapping[str, NDArray[np.object_]], scored: Mask) -> Task:
+    """Return the task with the columns whose predictions must be numbers, or true or false.
 
     An own metric expects numbers where the truth has them; most metrics skip nan, so a file of empty cells
     would be perfect. Only filled cells of scored rows decide: a hole or NA in the truth must not end the
@@ -308,29 +308,36 @@ def _with_numeric_columns(task: Task, frame: Mapping[str, NDArray[np.object_]], 
         return task
     truth = {name: true_cells(frame[name][scored].tolist()) for name in task.columns if name in frame}
     numeric = {name for name, cells in truth.items() if holds_numbers(cells)}
-    return replace(task, numeric=frozenset(numeric))
+    flags = {name for name, cells in truth.items() if holds_flags(cells)}
+    return replace(task, numeric=frozenset(numeric), flags=frozenset(flags))
 
 
-def with_sample_numbers(solution: Solution, sample: Mapping[str, Sequence[str]]) -> Solution:
-    """Return the solution with more columns that must be numbers.
+def with_sample_kinds(solution: Solution, sample: Mapping[str, Sequence[str]]) -> Solution:
+    """Return the solution with more columns that must be numbers, or true or false.
 
     These are columns of an own metric whose truth, if any, holds no number, if every cell of the sample
     submission is a number. Where the truth is in words, whole numbers may stand for labels; then one of the
-    sample's must have a fraction.
+    sample's must have a fraction. A fraction also shows probabilities where the truth is true or false. A
+    column without truth of its name must be true or false where every cell of the sample is.
     """
     task, ids = solution.task, solution.id_columns
     frame = solution.frame.items()
     scored = {name: filled(true_cells(column[solution.scored].tolist())) for name, column in frame}
-    others = [name for name in scored if name not in (*ids, USAGE_COLUMN, *task.columns)]
-    found = set(task.numeric)
+    others = [cells for name, cells in scored.items() if name not in (*ids, USAGE_COLUMN, *task.columns)]
+    with_words = any(not (holds_numbers(cells) or holds_flags(cells)) for cells in others)
+    numeric, flags = set(task.numeric), set(task.flags)
     for name in task.columns:
         truth, cells = scored.get(name, []), sample.get(name, [])
+        if not truth and holds_flags(cells):
+            flags.add(name)
         if any(map(is_number, truth)) or not cells or not all(map(is_number, cells)) or holds_codes(cells):
             continue
-        may_be_words = truth or any(not holds_numbers(scored[other]) for other in others)
+        may_be_words = truth or with_words
         if not may_be_words or any(float(cell) % 1.0 for cell in cells):
-            found.add(name)
-    return replace(solution, tasks=(replace(task, numeric=frozenset(found)), *solution.tasks[1:]))
+            numeric.add(name)
+            flags.discard(name)
+    task = replace(task, numeric=frozenset(numeric), flags=frozenset(flags))
+    return replace(solution, tasks=(task, *solution.tasks[1:]))
 
 
 def _blank(column: Column, rows: Mask) -> Column:

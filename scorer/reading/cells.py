@@ -72,8 +72,8 @@ class Cells:
 
     @property
     def is_number(self) -> bool:
-        """Return whether a cell must be a number, kept as such or as text."""
-        return self.kind in NUMERIC_KINDS or self.grammar == "number"
+        """Return whether a cell must be a number or a flag, kept as such or as text."""
+        return self.kind in NUMERIC_KINDS or self.grammar in ("number", "flag")
 
     @property
     def may_be_empty(self) -> bool:
@@ -132,6 +132,27 @@ def _number_fault(text: str) -> str | None:
     return None if NUMBER.fullmatch(text) and math.isfinite(float(text)) else "is not a finite number"
 
 
+def truth_value(text: str) -> bool | None:
+    """Return what a flag says, None if a text is none.
+
+    A flag is true or false in any letters, or the number 1 or 0 in any spelling.
+    """
+    bare = text.strip(SPACES)
+    if NUMBER.fullmatch(bare):
+        return {0.0: False, 1.0: True}.get(float(bare))
+    return {"true": True, "false": False}.get(bare.lower())
+
+
+def _flag_fault(text: str) -> str | None:
+    if not text:
+        return "is empty"
+    if truth_value(text) is not None:
+        return None
+    if NUMBER.fullmatch(text) and 0.0 < float(text) < 1.0:
+        return "is not True or False (or 1 or 0): the answer itself is wanted, not its probability"
+    return "is not True or False (or 1 or 0)"
+
+
 def _box_fault(values: int, words: str, *, labelled: bool = True) -> Callable[[str], str | None]:
     """Return a check of boxes, each of `values` numbers, of which a label may be the first."""
 
@@ -162,6 +183,7 @@ GRAMMARS: Mapping[str, Grammar] = MappingProxyType(
     {
         "rle": Grammar('run lengths "start length start length ...", empty for an empty mask', _rle_fault),
         "number": Grammar("a number", _number_fault),
+        "flag": Grammar("True or False, also as 1 or 0", _flag_fault),
         "boxes": Grammar('detections "label confidence x y x y ...", empty for none', _detection_fault),
         "true_boxes": Grammar('objects "label x y x y ...", empty for none', _true_box_fault),
         "bare_boxes": Grammar('detections "confidence x y x y ...", empty for none', _bare_detection_fault),
@@ -297,13 +319,14 @@ class ColumnBuilder:
     def _put_text(self, row: int, text: str) -> None:
         bare = text.strip(SPACES)
         self._texts[row] = bare
-        if self.cells.grammar == "number":
-            if _number_fault(bare):
-                self._fault(_no_number(bare), row, text)
-        elif self.cells.grammar:
-            words = GRAMMARS[self.cells.grammar].fault(bare)
-            if words:
-                self._fault("BAD_FORM", row, text, words)
+        grammar = self.cells.grammar
+        words = GRAMMARS[grammar].fault(bare) if grammar else None
+        if words is None:
+            return
+        if grammar == "number" or (grammar == "flag" and (not bare or _NOT_FINITE.fullmatch(bare))):
+            self._fault(_no_number(bare), row, text)
+        else:
+            self._fault("BAD_FORM", row, text, words)
 
 
 def _no_number(bare: str) -> str:

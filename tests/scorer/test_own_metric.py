@@ -434,6 +434,137 @@ def test_the_sample_shows_the_numbers_where_the_truth_has_another_name(
         assert scorer.score(scorer.load(home), spoilt.encode()).public == 1.0
 
 
+# --- true and false -------------------------------------------------------------------------------
+
+EQUAL = body("return float((solution['y'] == submission['y']).mean())")
+KINDS = body("raise ParticipantVisibleError(f\"{submission['y'].dtype} {submission['y'].tolist()}\")")
+FLAGS = ["True", "False", "True", "False"]
+
+
+def flagged(
+    write: Write, truth: list[str], program: str = EQUAL, *, sample: list[str] = FLAGS, params: str = ""
+) -> scorer.Challenge:
+    yaml = (
+        f"title: Own\nmetric: {{file: metric.py, greater_is_better: true{params}}}\n"
+        "submission: {id: id, columns: [y]}\n"
+    )
+    files = {"private/metric.py": program, "public/sample_submission.csv": sent(sample, IDS[:4])}
+    usage = ["Public", "Public", "Private", "Private"]
+    return scorer.load(write(yaml, header=("id", "y", "Usage"), columns=(IDS[:4], truth, usage), files=files))
+
+
+@pytest.mark.parametrize("complete", ["", ", complete_submission: true"])
+def test_true_and_false_in_any_spelling_are_what_the_truth_holds(write: Write, complete: str) -> None:
+    """TRUE, true and 1 were other texts than True, and blank cells passed."""
+    for truth in (["TRUE", "FALSE", "true", "False"], [" True", "false ", "tRUE", "FALSE"], FLAGS):
+        challenge = flagged(write, truth, KINDS, params=complete)
+        assert (challenge.task.flags, challenge.task.numeric) == ({"y"}, frozenset())
+    for cells in (["TRUE", "0", "1", "False"], ["true", "0.0", "1.0", " FALSE "], ["+1", "0e0", "tRue", "0"]):
+        (problem,) = refused(challenge, sent(cells, IDS[:4]))
+        seen = "[True, False, True, False]" if complete else "[True, False]"
+        assert problem.message == f"bool {seen}"
+    for cell, code in {
+        "": "EMPTY_VALUE",
+        " ": "EMPTY_VALUE",
+        "NaN": "NOT_FINITE",
+        "-inf": "NOT_FINITE",
+        "abc": "BAD_FORM",
+        "yes": "BAD_FORM",
+        "2": "BAD_FORM",
+        "0.7": "BAD_FORM",
+    }.items():
+        (problem,) = refused(challenge, sent(["True", f'"{cell}"', "1", "0"], IDS[:4]))
+        assert (problem.code, problem.line, problem.id, problem.column) == (code, 3, "2", "y")
+    assert "not its probability" in refused(challenge, sent(["True", "0.7", "1", "0"], IDS[:4]))[0].message
+
+
+def test_flags_score_the_same_after_the_solution_was_saved(write: Write, tmp_path: Path) -> None:
+    home = flagged(write, FLAGS).folder
+    for _ in range(2):
+        challenge = scorer.load(home, prepared=tmp_path / "kept")
+        report = scorer.score(challenge, sent(["TRUE", "1", "true", "0"], IDS[:4]).encode())
+        assert (report.public, report.private) == (0.5, 1.0)
+
+
+@pytest.mark.parametrize("word", ["", "NA", "null", " - "])
+def test_a_hole_among_true_flags_does_not_end_the_check_of_a_column(write: Write, word: str) -> None:
+    program = body("""
+        known = solution["y"].notna()
+        return float((solution.loc[known, "y"] == submission.loc[known, "y"]).mean())
+        """)
+    challenge = flagged(write, ["True", word, "False", "True"], program)
+    report = scorer.score(challenge, sent(["1", "0", "TRUE", "true"], IDS[:4]).encode())
+    assert (report.public, report.private) == (1.0, 0.5)
+    assert [problem.code for problem in refused(challenge, sent(["1", "", "1", "1"], IDS[:4]))] == [
+        "EMPTY_VALUE"
+    ]
+
+
+def test_a_fraction_in_the_sample_asks_for_probabilities_of_true_flags(write: Write) -> None:
+    program = body("return float((submission['y'] * solution['y']).sum())")
+    for sample in (["0.5"] * 4, ["0", "1", "0", "1e-3"]):
+        challenge = flagged(write, FLAGS, program, sample=sample)
+        assert (challenge.task.flags, challenge.task.numeric) == (frozenset(), {"y"})
+        report = scorer.score(challenge, sent(["0.25", "1", "0.75", "0"], IDS[:4]).encode())
+        assert (report.public, report.private) == (0.25, 0.75)
+        assert [problem.code for problem in refused(challenge, sent(["", "True", "1", "1"], IDS[:4]))] == [
+            "EMPTY_VALUE",
+            "NOT_A_NUMBER",
+        ]
+    challenge = flagged(write, FLAGS, program, sample=["0", "1", "0", "1"])
+    assert challenge.task.flags == {"y"}
+
+
+@pytest.mark.parametrize(
+    ("truth", "sample", "flags", "numeric"),
+    [("True", "False", True, False), ("1", "true", True, False), ("True", "0", False, True)],
+)
+def test_the_sample_shows_the_flags_where_the_truth_has_another_name(
+    write: Write, truth: str, sample: str, flags: bool, numeric: bool
+) -> None:
+    program = body("return float((solution['t'] == submission['y']).mean())")
+    yaml = (
+        "title: Own\nmetric: {file: metric.py, greater_is_better: true}\nsubmission: {id: id, columns: [y]}\n"
+    )
+    files = {"private/metric.py": program, "public/sample_submission.csv": sent([sample] * 5)}
+    home = write(yaml, header=("id", "t", "Usage"), columns=(IDS[:5], [truth] * 5, SPLIT), files=files)
+    challenge = scorer.load(home)
+    assert (bool(challenge.task.flags), bool(challenge.task.numeric)) == (flags, numeric)
+    assert scorer.score(challenge, sent(["1", "0", "1", "1", "1"]).encode()).public == 0.5
+    assert refused(challenge, sent(["1", "", "1", "1", "1"]))[0].code == "EMPTY_VALUE"
+
+
+def test_flags_among_other_words_stay_labels(write: Write) -> None:
+    challenge = flagged(write, ["True", "unsure", "False", "True"], sample=["x"] * 4)
+    assert challenge.task.flags == frozenset()
+    report = scorer.score(challenge, sent(["True", "True", "False", "True"], IDS[:4]).encode())
+    assert (report.public, report.private) == (0.5, 1.0)
+
+
+def test_the_check_covers_flags(write: Write) -> None:
+    """The self-test tries a hole, a word and a NaN; a rare word among flags is refused."""
+    found = scorer.check(flagged(write, FLAGS, sample=["True", "True", "False", "False"]))
+    assert found.problems == ()
+    (message,) = [each.message for each in found.notices if each.code == "NOTICE_FLAG_COLUMN"]
+    assert "write a fraction such as 0.5 into the sample submission" in message
+    challenge = flagged(write, FLAGS, body("return float(len(submission))"))
+    task = replace(challenge.task, flags=frozenset())
+    unchecked = replace(challenge, solution=replace(challenge.solution, tasks=(task,)))
+    assert [problem.message for problem in scorer.check(unchecked).problems] == [
+        f"A submission with {what} was accepted." for what in ("a missing value", "a word", "a NaN")
+    ]
+    yaml = (
+        "title: Own\nmetric: {file: metric.py, greater_is_better: true}\nsubmission: {id: id, columns: [y]}\n"
+    )
+    ids, truth = [str(i) for i in range(20)], ["True", "False"] * 9 + ["True", "unknown"]
+    files = {"private/metric.py": EQUAL, "public/sample_submission.csv": sent(["True"] * 20, ids)}
+    usage = ["Public"] * 10 + ["Private"] * 10
+    home = write(yaml, header=("id", "y", "Usage"), columns=(ids, truth, usage), files=files)
+    (problem,) = [each for each in scorer.check(scorer.load(home)).problems if each.column]
+    assert (problem.code, problem.line, problem.value) == ("NOT_A_NUMBER", 21, "unknown")
+    assert "among True and False" in problem.message
+
+
 # --- ids and labels that are no numbers -----------------------------------------------------------
 
 MERGED = body("""
