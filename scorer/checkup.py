@@ -32,7 +32,8 @@ from scorer.release.benchmark_figures import benchmark_figures
 from scorer.report import Finding, InvalidSubmission, Notice, Problem, ScoringFailed
 from scorer.sandbox import baselines, levels, sandbox
 from scorer.scoring import evaluate, score
-from scorer.submission.reader import align, read_complete, read_submission
+from scorer.submission.complete import read_complete
+from scorer.submission.reader import align, read_submission
 from scorer.submission.sinks import Collected
 from scorer.wording import ID_JOINT, megabytes
 

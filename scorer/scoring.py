@@ -36,7 +36,8 @@ from scorer.reading import parsing
 from scorer.reading.columns import Column, FloatArray, Labels, Lists, Rows, Vocabulary, take
 from scorer.report import InvalidSubmission, Problem, Report, ScoringFailed
 from scorer.sandbox import sandbox
-from scorer.submission.reader import Received, read_complete, read_submission
+from scorer.submission.complete import read_complete
+from scorer.submission.reader import Received, read_submission
 from scorer.submission.sinks import Collected, Sink
 
 _PIECE = 65_536

@@ -248,6 +248,9 @@ def load(folder: Path | str, *, digest: str | None = None, prepared: Path | None
     description = folder / "description.md"
     sample = folder / SAMPLE_FILE
     # Not kept with the prepared arrays: they are of the solution alone.
+    if solution.task.complete:
+        ids = _sample_cells(sample, [solution.id_column]).get(solution.id_column, ())
+        solution = replace(solution, sample_ids=frozenset(map(composed, ids)))
     if solution.task.custom is not None and not solution.task.numeric.issuperset(solution.task.columns):
         solution = with_sample_kinds(solution, _sample_cells(sample, solution.task.columns))
     if (folder / TRAIN_FILE).is_file():

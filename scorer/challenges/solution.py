@@ -68,6 +68,8 @@ class Solution:
     """The solution as texts by column, for an organiser's own metric; else empty."""
     train_file: Path | None = None
     """The public training table, to say that a file has its ids instead of the test set's."""
+    sample_ids: frozenset[str] = frozenset()
+    """The ids of the sample submission, where an own metric gets whole files with any ids."""
     spellings: Mapping[str, Spelling] = field(default_factory=dict)
     """Of prediction columns with labels: what a message about an unknown one may use."""
 

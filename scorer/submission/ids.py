@@ -27,7 +27,7 @@ def id_problems(rows: PlacedRows, solution: Solution) -> list[Problem]:
     respelt, unknown, missing = match(rows.unknown, missing, solution.id_columns)
     if rows.ignore_unknown:
         unknown = []
-    problems = [*_duplicate_ids(rows, solution), *_respelt_ids(respelt, len(rows.lines), solution)]
+    problems = [*_duplicate_ids(rows, solution), *respelt_ids(respelt, len(rows.lines), solution)]
     return [
         *problems,
         *_unknown_ids(unknown, missing, solution),
@@ -75,7 +75,8 @@ def _duplicate_ids(rows: PlacedRows, solution: Solution) -> list[Problem]:
     return [Problem("DUPLICATE_IDS", " ".join(listed), line=later[0], id=key, column=column, count=count)]
 
 
-def _respelt_ids(respelt: Sequence[Respelt], n_rows: int, solution: Solution) -> list[Problem]:
+def respelt_ids(respelt: Sequence[Respelt], n_rows: int, solution: Solution) -> list[Problem]:
+    """Return the problems of ids that are spelt otherwise than required; `n_rows` is the number of all."""
     problems = []
     for found in respelt:
         received, line, expected = found.pairs[0]

@@ -7,7 +7,7 @@ depend on the file, the required ids and the declared form, never on a hidden la
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,11 +16,11 @@ import numpy as np
 from scorer.challenges.solution import Solution
 from scorer.reading.cells import Cells, ColumnBuilder, Fault, describe_fault, fault_cause
 from scorer.reading.columnar import NotColumnar, read_columnar
-from scorer.reading.columns import Column, Vocabulary, take
+from scorer.reading.columns import Column, take
 from scorer.reading.forms import Forms
 from scorer.reading.parsing import LockedTable, opened
 from scorer.reading.source import MAX_LINE_BYTES, UnreadableTable
-from scorer.reading.tables import MAX_SHOWN_PROBLEMS, MIN_UNPACKED_BYTES, Table, is_blank
+from scorer.reading.tables import MAX_SHOWN_PROBLEMS, MIN_UNPACKED_BYTES, Table
 from scorer.report import InvalidSubmission, Notice, Problem
 from scorer.submission.header import match_header
 from scorer.submission.ids import id_problems
@@ -28,7 +28,7 @@ from scorer.submission.labels import LabelReader
 from scorer.submission.notices import Notices
 from scorer.submission.rows import PlacedRows, row_faults, row_problems
 from scorer.submission.sinks import Sink
-from scorer.wording import ID_JOINT, LISTED, how_many, show, show_id
+from scorer.wording import LISTED, how_many, show, show_id
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -132,53 +132,6 @@ def _read_columnar(
     return (*matched, *labels.notices())
 
 
-def read_complete(
-    source: Path | bytes, solution: Solution, *, max_bytes: int = MIN_UNPACKED_BYTES
-) -> tuple[dict[str, list[str]], Received]:
-    """Return every row of a file as texts by column.
-
-    For an own metric that matches rows itself: the form is checked, the ids are not.
-    """
-    columns = (*solution.id_columns, *solution.task.columns)
-    try:
-        with opened(source, max_bytes=max_bytes, parquet=solution.task.parquet) as table:
-            records = table.records()
-            _, header = next(records)
-            forms = Forms()
-            names, notices = match_header(header, columns, solution, forms=forms, records=records)
-            lines: list[int] = []
-            kept: list[Sequence[str]] = []
-            for line, fields in forms.of(records):
-                if is_blank(fields):
-                    continue
-                if len(fields) != len(names):
-                    message = f"Line {line} has {len(fields)} values, expected {len(names)}."
-                    raise UnreadableTable(Problem("FIELD_COUNT", message, line=line))
-                lines.append(line)
-                kept.append(fields)
-            notices = (*table.notices, *notices, *forms.notices())
-            received = Received(notices, table.sha256, table.size_bytes)
-    except UnreadableTable as error:
-        raise InvalidSubmission(error.problems) from None
-    if not kept:
-        raise InvalidSubmission([Problem("MISSING_IDS", "The file has no rows.")])
-    texts = dict(zip(names, map(list, zip(*kept, strict=True)), strict=True))
-    shared: dict[tuple[str, str], list[Problem]] = {}
-    for name in solution.task.columns:
-        builder = ColumnBuilder(solution.task.cells(name), len(kept), Vocabulary())
-        for row, text in enumerate(texts[name]):
-            builder.put(row, text)
-        for code, fault in builder.faults.items():
-            line = lines[fault.row]
-            key = show_id(ID_JOINT.join(texts[name][fault.row] for name in solution.id_columns))
-            words = describe_fault(code, fault, builder.cells)
-            problem = _cell_problem(code, fault, line=line, key=key, column=name, words=words)
-            shared.setdefault(_cause(code, fault, builder.cells, name), []).append(problem)
-    if shared:
-        raise InvalidSubmission([_one_of(problems) for problems in shared.values()])
-    return texts, received
-
-
 def align(
     header: Sequence[str], records: Iterable[tuple[int, Sequence[str]]], solution: Solution, sink: Sink
 ) -> tuple[Notice, ...]:
@@ -195,15 +148,7 @@ def align(
     rows = PlacedRows(names, solution)
     rows.read(forms.of(records))
     problems = [*rows.broken, *rows.line_problems(), *id_problems(rows, solution)]
-    shared: dict[tuple[str, str], list[Problem]] = {}
-    """By code and cause: one cause in several columns is one problem."""
-    for name, builder in rows.builders.items():
-        for code, fault in builder.faults.items():
-            line, key = int(rows.lines[fault.row]), show_id(solution.ids.text(fault.row))
-            words = describe_fault(code, fault, builder.cells)
-            problem = _cell_problem(code, fault, line=line, key=key, column=name, words=words)
-            shared.setdefault(_cause(code, fault, builder.cells, name), []).append(problem)
-    problems.extend(map(_one_of, shared.values()))
+    problems.extend(cell_problems(rows.builders, lambda row: (int(rows.lines[row]), solution.ids.text(row))))
     sent = {name: rows.builders[name].column() for name in solution.spellings}
     labels = LabelReader(solution, rows.vocabulary)
     read = labels.read(sent)
@@ -224,6 +169,23 @@ def align(
     gathered.add(columns)
     about_labels = [*labels.notices(), *label_notices]
     return (*notices, *forms.notices(), *rows.notices(), *about_labels, *gathered.notices())
+
+
+def cell_problems(
+    builders: Mapping[str, ColumnBuilder], where: Callable[[int], tuple[int, str]]
+) -> list[Problem]:
+    """Return the problems with the cells of each column; one cause in several columns is one problem.
+
+    `where` returns the line and the id of a row.
+    """
+    shared: dict[tuple[str, str], list[Problem]] = {}
+    for name, builder in builders.items():
+        for code, fault in builder.faults.items():
+            line, key = where(fault.row)
+            words = describe_fault(code, fault, builder.cells)
+            problem = _cell_problem(code, fault, line=line, key=show_id(key), column=name, words=words)
+            shared.setdefault(_cause(code, fault, builder.cells, name), []).append(problem)
+    return [_one_of(problems) for problems in shared.values()]
 
 
 def _cause(code: str, fault: Fault, cells: Cells, name: str) -> tuple[str, str]:

@@ -201,6 +201,12 @@ def _plain_key(text: str) -> Hashable | None:
     return sign + digits + "0" * exponent if whole else key
 
 
+def whole_number(text: str) -> str | None:
+    """Return a short whole number as it is usually written, None for any other text."""
+    key = _plain_key(text)
+    return key if isinstance(key, str) else None
+
+
 def _number_remedy(received: str, expected: str, column: str, as_text: str) -> str:
     mine, theirs = _different_parts(received, expected)
     if re.fullmatch(r"\d(?:\.\d+)?e\+\d\d", mine):

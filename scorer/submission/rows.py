@@ -29,116 +29,42 @@ MAX_RECORDS = 10**9
 """Of files that may hold additional ids; the limit on bytes is reached first."""
 
 
-class PlacedRows:
-    """The records of a file, placed at the solution's rows."""
+class OddLines:
+    """Lines of a file that hold no row: blank, of another length, without an id, the header again."""
 
-    def __init__(self, names: Sequence[str], solution: Solution) -> None:
-        n_rows, task = len(solution.ids), solution.task
+    def __init__(self, names: Sequence[str], id_columns: Sequence[str]) -> None:
         self.names = list(names)
-        self.find = solution.ids.finder()
-        self.ignore_unknown = task.ignore_unknown_ids
-        self.lines = np.zeros(n_rows, dtype=np.int64)
-        """By the solution's row: the line of its id, 0 if it is missing."""
-        self.vocabulary = solution.vocabulary.copy()
-        self.builders = {
-            name: ColumnBuilder(task.cells(name), n_rows, self.vocabulary) for name in task.columns
-        }
-        self.id_positions = [self.names.index(name) for name in solution.id_columns]
-        self.positions = [self.names.index(name) for name in task.columns]
-        self.duplicates: dict[int, list[int]] = {}
-        """Row -> the later lines with its id."""
-        self.unknown: list[tuple[str, int]] = []
+        self.id_positions = [self.names.index(name) for name in id_columns]
         self.ragged: dict[tuple[int, bool], RaggedLines] = {}
         """(Number of values, whether the last is empty) -> lines of that kind."""
         self.repeated_headers: list[int] = []
         self.without_id: list[tuple[int, int]] = []
         """Lines, and which of the id columns is empty."""
-        self.n_placed = 0
-        self.unplaced = 0
-        """Ragged lines whose row is unknown."""
         self.spaced_ids = False
         self.n_blank, self.n_blank_cells, self.first_blank, self.last_blank = 0, 0, 0, 0
-        self.complete = True
-        """Whether the file was read to its end, so that an id not seen is missing."""
-        self.broken: tuple[Problem, ...] = ()
-
-    def read(self, records: Iterable[tuple[int, Sequence[str]]]) -> None:
-        # A longer file must repeat ids or have unknown ones; reading on only costs time and memory.
-        records_left = 2 * len(self.lines) + 1000 if not self.ignore_unknown else MAX_RECORDS
-        width, find, lines = len(self.names), self.find, self.lines
-        try:
-            for line, fields in records:
-                if len(fields) == width and (row := find(self._key(fields))) is not None:
-                    if lines[row]:
-                        self.duplicates.setdefault(row, []).append(line)
-                    else:
-                        self._put(row, line, fields)
-                elif is_blank(fields):
-                    self.n_blank += 1
-                    if fields:  # a row of empty cells, as Excel writes; a blank line has no meaning
-                        self.first_blank = self.first_blank or line
-                        self.last_blank = line
-                        self.n_blank_cells += 1
-                    if self.n_blank > MAX_BLANK_ROWS:
-                        message = f"There are more than {MAX_BLANK_ROWS} empty rows; delete them."
-                        raise UnreadableTable(Problem("EMPTY_ROWS", message, line=line))
-                    continue
-                else:
-                    self._take_odd(line, fields)
-                records_left -= 1
-                if records_left < 0:
-                    self.complete = False
-                    return
-        except UnreadableTable as error:
-            self.broken = error.problems
-            self.complete = False
 
     @property
     def shifted_by_row_names(self) -> bool:
         """Return whether every line has a row name before its id, which the header does not count."""
-        return (
-            bool(self.ragged)
-            and self.n_placed == 0
-            and all(ragged.are_shifted for ragged in self.ragged.values())
-        )
+        return False
 
-    def _key(self, fields: Sequence[str]) -> str:
-        if len(self.id_positions) == 1:
-            return fields[self.id_positions[0]]
-        return ID_JOINT.join(fields[position] for position in self.id_positions)
+    def is_header(self, fields: Sequence[str]) -> bool:
+        return len(fields) == len(self.names) and [name.strip(SPACES) for name in fields] == self.names
 
-    def _put(self, row: int, line: int, fields: Sequence[str]) -> None:
-        self.lines[row] = line
-        self.n_placed += 1
-        for builder, position in zip(self.builders.values(), self.positions, strict=True):
-            builder.put(row, fields[position])
+    def add_blank(self, line: int, fields: Sequence[str]) -> None:
+        self.n_blank += 1
+        if fields:  # a row of empty cells, as Excel writes; a blank line has no meaning
+            self.first_blank = self.first_blank or line
+            self.last_blank = line
+            self.n_blank_cells += 1
+        if self.n_blank > MAX_BLANK_ROWS:
+            message = f"There are more than {MAX_BLANK_ROWS} empty rows; delete them."
+            raise UnreadableTable(Problem("EMPTY_ROWS", message, line=line))
 
-    def _take_odd(self, line: int, fields: Sequence[str]) -> None:
-        keys = [fields[position].strip(SPACES) for position in self.id_positions if position < len(fields)]
-        key = ID_JOINT.join(keys) if len(keys) == len(self.id_positions) and all(keys) else ""
-        row = self.find(key) if key else None
-        if len(fields) == len(self.names) and [name.strip(SPACES) for name in fields] == self.names:
-            self.repeated_headers.append(line)
-        elif len(fields) != len(self.names):
-            kind = len(fields), not fields[-1].strip(SPACES)
-            ragged = self.ragged.setdefault(kind, RaggedLines(len(self.names)))
-            shifted = self.find(self._key(fields[1:])) if len(fields) == len(self.names) + 1 else None
-            ragged.add(line, fields, shifted_row=shifted)
-            if row is None:
-                self.unplaced += 1
-            elif not self.lines[row]:
-                self.lines[row] = line
-        elif not key:
-            self.without_id.append((line, keys.index("")))
-        elif row is None:
-            # Where others are ignored, a few still show how the missing ids are misspelt.
-            if not self.ignore_unknown or len(self.unknown) < len(self.lines):
-                self.unknown.append((self._key(fields), line))
-        elif self.lines[row]:
-            self.duplicates.setdefault(row, []).append(line)
-        else:
-            self.spaced_ids = True
-            self._put(row, line, fields)
+    def add_ragged(self, line: int, fields: Sequence[str], *, shifted_row: int | None = None) -> None:
+        kind = len(fields), not fields[-1].strip(SPACES)
+        ragged = self.ragged.setdefault(kind, RaggedLines(len(self.names)))
+        ragged.add(line, fields, shifted_row=shifted_row)
 
     def line_problems(self) -> list[Problem]:
         problems: list[Problem] = []
@@ -178,6 +104,100 @@ class PlacedRows:
             rows = "empty row was" if self.n_blank_cells == 1 else "empty rows were"
             notices.append(Notice("NOTICE_EMPTY_ROWS", f"{self.n_blank_cells} {rows} ignored ({at})."))
         return notices
+
+
+class PlacedRows(OddLines):
+    """The records of a file, placed at the solution's rows."""
+
+    def __init__(self, names: Sequence[str], solution: Solution) -> None:
+        n_rows, task = len(solution.ids), solution.task
+        super().__init__(names, solution.id_columns)
+        self.find = solution.ids.finder()
+        self.ignore_unknown = task.ignore_unknown_ids
+        self.lines = np.zeros(n_rows, dtype=np.int64)
+        """By the solution's row: the line of its id, 0 if it is missing."""
+        self.vocabulary = solution.vocabulary.copy()
+        self.builders = {
+            name: ColumnBuilder(task.cells(name), n_rows, self.vocabulary) for name in task.columns
+        }
+        self.positions = [self.names.index(name) for name in task.columns]
+        self.duplicates: dict[int, list[int]] = {}
+        """Row -> the later lines with its id."""
+        self.unknown: list[tuple[str, int]] = []
+        self.n_placed = 0
+        self.unplaced = 0
+        """Ragged lines whose row is unknown."""
+        self.complete = True
+        """Whether the file was read to its end, so that an id not seen is missing."""
+        self.broken: tuple[Problem, ...] = ()
+
+    def read(self, records: Iterable[tuple[int, Sequence[str]]]) -> None:
+        # A longer file must repeat ids or have unknown ones; reading on only costs time and memory.
+        records_left = 2 * len(self.lines) + 1000 if not self.ignore_unknown else MAX_RECORDS
+        width, find, lines = len(self.names), self.find, self.lines
+        try:
+            for line, fields in records:
+                if len(fields) == width and (row := find(self._key(fields))) is not None:
+                    if lines[row]:
+                        self.duplicates.setdefault(row, []).append(line)
+                    else:
+                        self._put(row, line, fields)
+                elif is_blank(fields):
+                    self.add_blank(line, fields)
+                    continue
+                else:
+                    self._take_odd(line, fields)
+                records_left -= 1
+                if records_left < 0:
+                    self.complete = False
+                    return
+        except UnreadableTable as error:
+            self.broken = error.problems
+            self.complete = False
+
+    @property
+    def shifted_by_row_names(self) -> bool:
+        return (
+            bool(self.ragged)
+            and self.n_placed == 0
+            and all(ragged.are_shifted for ragged in self.ragged.values())
+        )
+
+    def _key(self, fields: Sequence[str]) -> str:
+        if len(self.id_positions) == 1:
+            return fields[self.id_positions[0]]
+        return ID_JOINT.join(fields[position] for position in self.id_positions)
+
+    def _put(self, row: int, line: int, fields: Sequence[str]) -> None:
+        self.lines[row] = line
+        self.n_placed += 1
+        for builder, position in zip(self.builders.values(), self.positions, strict=True):
+            builder.put(row, fields[position])
+
+    def _take_odd(self, line: int, fields: Sequence[str]) -> None:
+        keys = [fields[position].strip(SPACES) for position in self.id_positions if position < len(fields)]
+        key = ID_JOINT.join(keys) if len(keys) == len(self.id_positions) and all(keys) else ""
+        row = self.find(key) if key else None
+        if self.is_header(fields):
+            self.repeated_headers.append(line)
+        elif len(fields) != len(self.names):
+            shifted = self.find(self._key(fields[1:])) if len(fields) == len(self.names) + 1 else None
+            self.add_ragged(line, fields, shifted_row=shifted)
+            if row is None:
+                self.unplaced += 1
+            elif not self.lines[row]:
+                self.lines[row] = line
+        elif not key:
+            self.without_id.append((line, keys.index("")))
+        elif row is None:
+            # Where others are ignored, a few still show how the missing ids are misspelt.
+            if not self.ignore_unknown or len(self.unknown) < len(self.lines):
+                self.unknown.append((self._key(fields), line))
+        elif self.lines[row]:
+            self.duplicates.setdefault(row, []).append(line)
+        else:
+            self.spaced_ids = True
+            self._put(row, line, fields)
 
 
 _PIECE = 65_536

@@ -666,6 +666,78 @@ def test_a_metric_that_matches_rows_itself_gets_all_of_them(write: Write) -> Non
     assert refused(challenge, "id,y\n88,2\n")[0].message == "No row matches"
 
 
+COMPLETE = body("""
+    raise ParticipantVisibleError(f"{submission['id'].tolist()} {submission['y'].tolist()}")
+    """)
+
+
+def test_a_complete_submission_is_read_like_any_other(write: Write) -> None:
+    """Spaces around ids and cells were part of them, so that no row matched."""
+    ids = [" 1", "2 ", "1", "9", ""]
+    home = folder(write, COMPLETE, params=", complete_submission: true")
+    (problem,) = refused(scorer.load(home), sent([" 5", "6\t", "7 ", "8", ""], ids))
+    assert problem.message == "[1, 2, 1, 9] [5, 6, 7, 8]"
+    home = folder(write, body("return float(len(submission))"), params=", complete_submission: true")
+    report = scorer.score(scorer.load(home), sent([" 5", "6", "7 ", "8", ""], ids).encode())
+    assert [notice.code for notice in report.notices] == ["NOTICE_ID_SPACES", "NOTICE_EMPTY_ROWS"]
+    problems = refused(scorer.load(home), "id,y\n1,2\n3\n4\n5,6,7\n,8\nid,y\n1,x\n1,y\n")
+    assert [(each.code, each.line, each.count) for each in problems] == [
+        ("FIELD_COUNT", 3, 2),
+        ("FIELD_COUNT", 5, 1),
+        ("REPEATED_HEADER", 7, 1),
+        ("EMPTY_VALUE", 6, 1),
+        ("NOT_A_NUMBER", 8, 2),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("ids", "respelt", "words"),
+    [
+        (["1", "2", "3", "4", "5"], ["1.0", "2", "03", "4", "+77"], "astype(int)"),
+        (["1", "2", "3", "4", "5"], ["id_1", "id_2", "id_3"], 'must not begin with "id_"'),
+        (
+            ["a.jpg", "b.jpg", "c.jpg", "d.jpg", "e.jpg"],
+            ["a", "b", "b", "x"],
+            'add the file extension ".jpg"',
+        ),
+        (["A1", "B1", "C1", "D1", "E1"], ["a1", "B1", "c1"], "upper and lower case matter"),
+        (["01", "02", "03", "04", "05"], ["1", "2"], "the leading zeros are lost"),
+    ],
+)
+def test_respelt_ids_of_a_complete_submission_are_refused(
+    write: Write, ids: list[str], respelt: list[str], words: str
+) -> None:
+    """1.0 for 1 matched no row, and no message said so; ids that the sample does not have are allowed."""
+    yaml = (
+        "title: Own\nmetric: {file: metric.py, greater_is_better: true, complete_submission: true}\n"
+        "submission: {id: id, columns: [y]}\n"
+    )
+    files = {"private/metric.py": COMPLETE, "public/sample_submission.csv": sent(["0"] * 5, ids)}
+    home = write(yaml, header=("id", "y", "Usage"), columns=(ids[:2], ["1", "2"], SPLIT[1:3]), files=files)
+    (problem,) = refused(scorer.load(home), sent(["1"] * len(respelt), respelt))
+    assert problem.code == "ID_FORMAT"
+    assert problem.line == 2
+    assert words in problem.message
+    others = ["101", "102", *ids[:1]] if ids[0] == "1" else ["x", "y2", *ids[:1]]
+    assert [each.code for each in refused(scorer.load(home), sent(["1"] * 3, others))] == ["METRIC_REFUSED"]
+
+
+def test_messages_about_ids_do_not_tell_which_rows_a_solution_has(write: Write) -> None:
+    """An image without objects has no row in the solution, which is for the private board to show."""
+    yaml = (
+        "title: Own\nmetric: {file: metric.py, greater_is_better: true, complete_submission: true}\n"
+        "submission: {id: id, columns: [y]}\n"
+    )
+    files = {"private/metric.py": COMPLETE, "public/sample_submission.csv": sent(["0"] * 5)}
+    text = sent(["1"] * 3, ["1.0", "4.0", "99.0"])
+    said = []
+    for ids in (["1", "2"], ["4", "99"]):
+        home = write(yaml, header=("id", "y", "Usage"), columns=(ids, ["1", "2"], SPLIT[1:3]), files=files)
+        said.append([problem.as_dict() for problem in refused(scorer.load(home), text)])
+    assert said[0] == said[1]
+    assert said[0][0]["count"] == 3
+
+
 # --- weak machines --------------------------------------------------------------------------------
 
 
