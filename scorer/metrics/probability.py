@@ -97,12 +97,13 @@ def _wrong_labels(parameters: Any, n_columns: int) -> str | None:
     convention="""Natural logarithm, float64, the probability of the true class clipped to [eps, 1 - eps] with
     eps = 1e-15 (Kaggle's legacy metric; scikit-learn clips at 2.2e-16). A single column counts to 15
     decimals, so that swapping the two labels and sending 1 - p gives the same bits; this changes a row's loss
-    by at most 6e-16 / p, with p the probability of its true class (6e-13 at p = 0.001). Class columns are
-    matched by name, never by order. Rows are divided by their sum first (Kaggle's legacy metric), or rows
-    further than 1e-3 from 1 are refused (rows: reject) and the others divided as well; a row of zeros is
-    always refused. scikit-learn from 1.5 on does neither, and gives a file of ones a perfect score. With
-    rows: independent each column is a yes/no question of its own and the score is the mean over columns
-    (multilabel).""",
+    by at most 6e-16 / p, with p the probability of its true class (6e-13 at p = 0.001). Rows of several
+    columns are not rounded; swapping two class columns gives the same bits all the same, but a file of one
+    column and its file of two may differ by as much. Class columns are matched by name, never by order. Rows
+    are divided by their sum first (Kaggle's legacy metric), or rows further than 1e-3 from 1 are refused
+    (rows: reject) and the others divided as well; a row of zeros is always refused. scikit-learn from 1.5 on
+    does neither, and gives a file of ones a perfect score. With rows: independent each column is a yes/no
+    question of its own and the score is the mean over columns (multilabel).""",
 )
 def log_loss(
     truth: FloatArray | CodeArray,

@@ -43,6 +43,26 @@ def test_complements_written_as_decimals_have_the_same_loss(rows: list[tuple[int
     assert loss(truth, [f"{value:f}" for value in p]) == swapped
 
 
+@settings(deadline=None)
+@given(
+    st.lists(st.tuples(st.booleans(), tiny, tiny), min_size=1, max_size=20), st.sampled_from(["", "reject"])
+)
+def test_two_swapped_class_columns_have_the_same_loss(
+    rows: list[tuple[bool, float, float]], rule: str
+) -> None:
+    """Whatever order the columns stand in, and whichever class is named first."""
+    rows = [(label, a, 1.0 - a) if rule or a + b == 0.0 else (label, a, b) for label, a, b in rows]
+    ids, options = list(range(len(rows))), {"rows": rule} if rule else {}
+    found = set()
+    for yes, no in (("a", "b"), ("b", "a")):
+        truth = pd.DataFrame({"id": ids, "class": [yes if label else no for label, _, _ in rows]})
+        sent = {"id": ids, yes: [repr(a) for _, a, _ in rows], no: [repr(b) for _, _, b in rows]}
+        for names in (("id", "a", "b"), ("b", "id", "a")):
+            frame = pd.DataFrame({name: sent[name] for name in names})
+            found.add(scorer.measure("log_loss", truth, frame, id="id", **options))
+    assert len(found) == 1
+
+
 @pytest.mark.parametrize("eps", [1e-15, 1e-7, 1e-3])
 def test_a_wrong_certainty_costs_the_same_on_both_sides(eps: float) -> None:
     assert loss([1], ["0"], eps=eps) == loss([0], ["1"], eps=eps) == -math.log(eps)
