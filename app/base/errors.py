@@ -30,19 +30,26 @@ class Refused(Exception):
     """The request is not allowed.
 
     The message is for the client; `problems` lists details where there are several. `retry_after` is the
-    time after which the same request can succeed; None: unknown, or never.
+    time after which the same request can succeed; None: unknown, or never. `remedy` is the command with which
+    an operator can change what refuses; commands print it, pages do not.
     """
 
     status: ClassVar[int] = 422
     exit_code: ClassVar[int] = 2
 
     def __init__(
-        self, message: str, problems: Sequence[Problem] = (), *, retry_after: timedelta | None = None
+        self,
+        message: str,
+        problems: Sequence[Problem] = (),
+        *,
+        retry_after: timedelta | None = None,
+        remedy: str = "",
     ) -> None:
         super().__init__(message)
         self.message = message
         self.problems = tuple(problems)
         self.retry_after = retry_after
+        self.remedy = remedy
 
 
 class NotFound(Refused):

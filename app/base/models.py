@@ -102,6 +102,19 @@ class User(Base):
     created_at: Mapped[datetime] = mapped_column(UtcTime)
 
 
+class FormerName(Base):
+    """A name that an account had before it was renamed; no other may take it."""
+
+    __tablename__ = "former_name"
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("user_account.id"), index=True)
+    name: Mapped[str] = mapped_column(String(40))
+    skeleton: Mapped[str | None] = mapped_column(String(200), index=True)
+    """As of an account."""
+    until: Mapped[datetime] = mapped_column(UtcTime)
+
+
 class SignIn(Base):
     """A signed-in browser; revoking the row signs it out."""
 

@@ -95,7 +95,7 @@ def main() -> None:
     try:
         code = cli.main(standalone_mode=False)
     except Refused as refusal:
-        err.print(f"heldout: {refusal.message}", markup=False)
+        err.print(f"heldout: {refusal.message} {refusal.remedy}".rstrip(), markup=False)
         sys.exit(refusal.exit_code)
     except (scorer.InvalidChallenge, scorer.InvalidSubmission) as refusal:
         print_problems(refusal.problems)

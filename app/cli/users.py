@@ -64,16 +64,19 @@ def _password(*, from_stdin: bool) -> str:
 @user_group.command("rename")
 @click.argument("name")
 @click.argument("new_name")
+@click.option("--release", is_flag=True, help="Free the former names of the account for others.")
 @pass_installation
-def user_rename(installation: Installation, name: str, new_name: str) -> None:
+def user_rename(installation: Installation, name: str, new_name: str, release: bool) -> None:
     """Rename an account; the user signs in with the new name.
 
-    Its teams keep their names: `heldout team rename` changes one.
+    Its teams keep their names: `heldout team rename` changes one. No other account or team can take the old
+    name unless it is released.
     """
     with installation.database.begin() as session:
         user = accounts.by_name(session, name)
-        accounts.rename(session, user, new_name, by="command line", now=db.now(session))
-    click.echo(f"{name} is now called {user.name}.")
+        now = db.now(session)
+        accounts.rename(session, user, new_name, by="command line", now=now, releases_former=release)
+    click.echo(f"{name} is now called {user.name}.{' Its former names are free.' if release else ''}")
 
 
 @user_group.command("limits")

@@ -13,13 +13,13 @@ from datetime import datetime, timedelta
 
 from argon2 import PasswordHasher
 from argon2.exceptions import VerificationError
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app.base import events
 from app.base.errors import Conflict, NotFound, NotSignedIn, RateLimited, Refused
-from app.base.models import SignIn, Token, User
+from app.base.models import FormerName, SignIn, Token, User
 from app.people.names import canonical, refuse_reserved, refuse_taken, stored
 
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,38}[a-z0-9])?")
@@ -81,13 +81,33 @@ def register(
     return user
 
 
-def rename(session: Session, user: User, name: str, *, by: str, now: datetime) -> None:
-    """Give an account another name; for organisers, since the audit log names actors by their accounts."""
+def rename(
+    session: Session, user: User, name: str, *, by: str, now: datetime, releases_former: bool = False
+) -> None:
+    """Give an account another name; for organisers, since the audit log names actors by their accounts.
+
+    The former name stays the account's, so that no other participant can pass for it on old boards and
+    receipts. `releases_former` frees this and all earlier names of the account.
+    """
     before = user.name
     user.name = _valid(session, name, is_organiser=user.is_organiser, own=[user.id])
     user.skeleton = stored(user.name)[0]
+    if releases_former:
+        session.execute(delete(FormerName).where(FormerName.user_id == user.id))
+    elif user.name != before:
+        former = FormerName(user_id=user.id, name=before, skeleton=stored(before)[0], until=now)
+        session.add(former)
     session.flush()
-    events.log(session, by, "user renamed", user.name, now=now, user=user.id, before=before)
+    events.log(
+        session,
+        by,
+        "user renamed",
+        user.name,
+        now=now,
+        user=user.id,
+        before=before,
+        **({"released": True} if releases_former else {}),
+    )
 
 
 def _valid(session: Session, name: str, *, is_organiser: bool, own: Collection[int] = ()) -> str:

@@ -1,12 +1,15 @@
 """Names of accounts and teams: no two of different people may look alike.
 
-Names are compared by a skeleton: Unicode's compatibility form (NFKC), without case, repeated blanks and
-invisible characters, and with each character replaced by the one it looks like (UTS 39). So a participant can
-take neither the name of another team nor that of a classmate who has not joined yet, in any spelling.
+Names are compared by a skeleton: Unicode's compatibility form (NFKC), without case, blanks, invisible
+characters and the joints of letters that stand alone (`a.d.a`), and with each character replaced by the one
+it looks like (UTS 39). So a participant can take neither the name of another team nor that of a classmate who
+has not joined yet, in any spelling. The former name of an account stays its own.
 """
 
 from __future__ import annotations
 
+import re
+import shlex
 import unicodedata
 from collections.abc import Collection
 from functools import lru_cache
@@ -16,7 +19,7 @@ from sqlalchemy import or_, select, text
 from sqlalchemy.orm import Session
 
 from app.base.errors import Conflict, Refused
-from app.base.models import Membership, Team, User
+from app.base.models import Competition, FormerName, Membership, Team, User
 
 TABLE = Path(__file__).with_name("confusables.txt")
 MOST_CHARACTERS = 200  # of a stored skeleton: one character may become eighteen
@@ -24,11 +27,22 @@ _LOCK = 0x6E61_6D65_73  # "names": PostgreSQL identifies such a lock by a number
 
 # Actors of the audit log that are no accounts.
 ACTORS = ("command line", "scan", "report", "sweeper", "worker")
-# Names with which a participant could pass for the operator or an organiser.
+# Words with which a participant passes for an organiser or the installation, wherever they stand in a name.
+ROLES = ("admin", "administrator", "organiser", "organizer", "moderator", "instructor", "heldout")
+# Words that do so alone or among the words around: "Host team", but not "Support vectors".
 RESERVED = (
-    *("admin", "administrator", "root", "system", "staff", "support", "host", "moderator", "heldout"),
-    *("organiser", "organizer", "instructor", "operator", "baseline", "benchmark"),
+    *("root", "system", "staff", "support", "sysadmin", "superuser", "webmaster", "host", "operator"),
+    *("lecturer", "teacher", "organising", "organizing", "baseline", "benchmark"),
 )
+_NO_PLURAL = ("heldout", "root", "system", "staff", "support", "organising", "organizing")
+_AROUND = (
+    *("the", "a", "an", "our", "your", "this", "of", "for", "and", "by", "official", "real", "main", "head"),
+    *("team", "teams", "group", "committee", "crew", "account", "user", "name"),
+    *("competition", "challenge", "contest", "course", "class", "site", "server", "platform"),
+)
+_LETTER, _JOINT = r"[^\W\d_][\u0300-\u036f]*", r"[\s!-/:-@\[-`{-~]+"
+_APART = re.compile(rf"(?<![^\W_]){_LETTER}(?:{_JOINT}{_LETTER}(?![^\W_])){{2,}}")
+"""Three letters or more that stand apart: `a d a`, `a.d.a`."""
 
 
 def canonical(name: str) -> str:
@@ -41,8 +55,8 @@ def skeletons(name: str) -> tuple[str, str]:
 
     Both are needed: `AIice` looks like `Alice` by its capital I, which no lower-case form shows.
     """
-    plain = " ".join(unicodedata.normalize("NFKC", name).split())
-    return _fold(plain.casefold()), _fold(plain)
+    plain, look = _spaced(name)
+    return _joined(plain), _joined(look)
 
 
 def is_visible(name: str) -> bool:
@@ -52,9 +66,11 @@ def is_visible(name: str) -> bool:
 
 def refuse_reserved(name: str, *, is_organiser: bool = False) -> None:
     """Refuse a name that passes for the operator, an organiser or a part of Heldout."""
-    reserved = ACTORS if is_organiser else (*ACTORS, *RESERVED)
-    if not _reserved(reserved).isdisjoint(_closed(name)):
-        raise Refused(f"The name {name} is reserved; choose another.")
+    if not _forms(ACTORS).isdisjoint(_closed(name)) or (not is_organiser and _passes_for_a_role(name)):
+        raise Refused(
+            f"The name {name} is reserved: it reads like that of an organiser or a part of Heldout. "
+            "Choose another."
+        )
 
 
 def refuse_taken(
@@ -75,17 +91,45 @@ def refuse_taken(
         session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
     _fill(session)
     wanted = stored(name)
+    users = select(User).where(User.skeleton.in_(wanted), User.id.not_in(own)).order_by(User.id)
+    if user := session.scalar(users.limit(1)):
+        raise _taken(
+            name,
+            user.name,
+            "an account",
+            f"`heldout user rename {user.name} NEW_NAME --release` renames that account and frees its name.",
+        )
+    former = select(FormerName).where(FormerName.skeleton.in_(wanted), FormerName.user_id.not_in(own))
+    if before := session.scalar(former.order_by(FormerName.id).limit(1)):
+        holder = session.get_one(User, before.user_id).name
+        raise _taken(
+            name,
+            before.name,
+            "an account before it was renamed",
+            f"`heldout user rename {holder} {holder} --release` frees the former names of {holder}.",
+        )
     theirs = select(Membership.team_id).where(Membership.user_id.in_(own))
-    teams = select(Team.id).where(
-        or_(Team.skeleton.in_(wanted), Team.look.in_(wanted)), Team.id.not_in(theirs)
-    )
+    teams = select(Team, Competition).join(Competition, Competition.id == Team.competition_id)
+    teams = teams.where(or_(Team.skeleton.in_(wanted), Team.look.in_(wanted)), Team.id.not_in(theirs))
     if team is not None:
         teams = teams.where(Team.id != team.id)
     if baseline:
         teams = teams.where(~Team.is_baseline)
-    users = select(User.id).where(User.skeleton.in_(wanted), User.id.not_in(own))
-    if session.scalar(users.limit(1)) is not None or session.scalar(teams.limit(1)) is not None:
-        raise Conflict(f"The name {name} is taken, or looks like one that is; choose another.")
+    if found := session.execute(teams.order_by(Team.id).limit(1)).one_or_none():
+        held, competition = found
+        raise _taken(
+            name,
+            held.name,
+            f"a {'baseline' if held.is_baseline else 'team'} in {competition.title}",
+            f"`heldout team rename {competition.slug} {shlex.quote(held.name)} NEW_NAME` renames it.",
+        )
+
+
+def _taken(name: str, held: str, holder: str, remedy: str) -> Conflict:
+    """Return the refusal of a name that is, or reads like, the one that something else holds."""
+    is_same = canonical(name) == canonical(held)
+    why = f"it is the name of {holder}" if is_same else f"it reads like {held}, the name of {holder}"
+    return Conflict(f"The name {name} is taken: {why}. Choose another.", remedy=remedy)
 
 
 def is_free(session: Session, name: str, *, own: Collection[int] = (), baseline: bool = False) -> bool:
@@ -123,6 +167,8 @@ def _fill(session: Session) -> None:
     """Compute the skeletons of rows without one: of old data, and of rows that an older program added."""
     for user in session.scalars(select(User).where(User.skeleton.is_(None))).all():
         user.skeleton = stored(user.name)[0]
+    for former in session.scalars(select(FormerName).where(FormerName.skeleton.is_(None))).all():
+        former.skeleton = stored(former.name)[0]
     for team in session.scalars(select(Team).where(Team.skeleton.is_(None))).all():
         team.skeleton, team.look = stored(team.name)
     session.flush()
@@ -134,6 +180,12 @@ def stored(name: str) -> tuple[str, str]:
     return plain[:MOST_CHARACTERS], look[:MOST_CHARACTERS]
 
 
+def _spaced(name: str) -> tuple[str, str]:
+    """Return the skeletons with single blanks, without case and as the name is displayed."""
+    plain = " ".join(unicodedata.normalize("NFKC", name).split())
+    return _fold(plain.casefold()), _fold(plain)
+
+
 def _fold(name: str) -> str:
     """Return the skeleton without case."""
     for _ in range(4):  # the skeleton of 0 is a capital O, whose lower case is a skeleton
@@ -142,6 +194,12 @@ def _fold(name: str) -> str:
             break
         name = folded
     return " ".join(name.split())
+
+
+def _joined(skeleton: str) -> str:
+    """Return a skeleton without blanks and with letters joined that stand apart."""
+    together = _APART.sub(lambda run: re.sub(_JOINT, "", run[0]), skeleton)
+    return together.replace(" ", "")
 
 
 def _skeleton(name: str) -> str:
@@ -162,11 +220,41 @@ def _table() -> dict[int, str]:
     return table
 
 
+def _passes_for_a_role(name: str) -> bool:
+    """Whether a name has a role as a word, or is made of reserved words and words around them."""
+    name = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", unicodedata.normalize("NFKC", name))
+    roles, reserved, around = _words(ROLES), _words(RESERVED) | _words(ROLES), _forms(_AROUND)
+    # Numbers around a word (`admin 2`, `host1`) change nothing; those inside it stand for letters.
+    for variant in (name, re.sub(r"(?<!\w)\d+|\d+(?!\w)", "", name)):
+        for spaced in _spaced(variant):
+            words = {word for word in re.split(r"[\W_]+", spaced) if word}
+            if words & roles or (words & reserved and words <= reserved | around):
+                return True
+        if any(_glued().fullmatch(closed) for closed in _closed(variant)):
+            return True
+    return False
+
+
+@lru_cache(maxsize=1)
+def _glued() -> re.Pattern[str]:
+    """Return the pattern of reserved words and words around them without blanks: `theorganiser`."""
+    around = "|".join(sorted(word for word in _forms(_AROUND) if len(word) > 2 or word == "of"))
+    reserved = "|".join(sorted(_words(RESERVED) | _words(ROLES)))
+    return re.compile(f"(?:{around})*(?:{reserved})(?:{around}|{reserved})*")
+
+
 @lru_cache(maxsize=2)
-def _reserved(words: tuple[str, ...]) -> frozenset[str]:
-    return frozenset(word for name in words for form in (name, name.upper()) for word in _closed(form))
+def _words(singular: tuple[str, ...]) -> frozenset[str]:
+    """Return the skeletons of words and of their plurals."""
+    plurals = (f"{word}s" for word in singular if word not in _NO_PLURAL)
+    return _forms((*singular, *plurals))
+
+
+@lru_cache(maxsize=8)
+def _forms(words: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(closed for word in words for form in (word, word.upper()) for closed in _closed(form))
 
 
 def _closed(name: str) -> set[str]:
     """Return the skeletons without blanks and joints: `ad-min` and `a d m i n` pass for `admin`."""
-    return {"".join(c for c in skeleton if c.isalnum()) for skeleton in skeletons(name)}
+    return {"".join(c for c in skeleton if c.isalnum()) for skeleton in _spaced(name)}
