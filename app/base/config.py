@@ -1,16 +1,19 @@
 """Settings of an installation: type, default, unit and help text.
 
 They are read once, where a process starts. A value comes from the environment (`HELDOUT_PORT`), else from a
-file (`port = 7777`), else from the default here. The file is the one that HELDOUT_CONFIG names, else
-`heldout.toml` in the data folder; never one of the current folder, which may be somebody else's challenge.
-`heldout config` prints them all.
+file (`port = 7777`), else from the default here; an empty value is no value, except of a text that may be
+empty. The file is the one that HELDOUT_CONFIG names, else `heldout.toml` in the data folder; never one of the
+current folder, which may be another author's challenge. `heldout config` prints them all.
 """
 
 from __future__ import annotations
 
+import grp
 import hashlib
 import os
+import pwd
 import secrets
+import shlex
 import stat
 import tempfile
 import tomllib
@@ -177,14 +180,52 @@ class Settings:
         return self.data_dir.resolve() / "run"
 
 
-CONFIG_VARIABLE, FILE_NAME = "HELDOUT_CONFIG", "heldout.toml"
+CONFIG_VARIABLE, DATA_VARIABLE, FILE_NAME = "HELDOUT_CONFIG", "HELDOUT_DATA_DIR", "heldout.toml"
+LEAD_OUT = (
+    *("database_url", "redis_url", "storage_url", "s3_endpoint", "vault_url", "vault_endpoint", "vault_dir"),
+    *("host", "insecure_http", "allow_weak_sandbox", "secret_key", "metrics_token"),
+)
+"""Settings that send data elsewhere, let others in or weaken the sandbox."""
 
 
 def settings_file(env: Mapping[str, str]) -> Path:
     """Return the path of the settings file, whether or not it exists."""
-    if named := env.get(CONFIG_VARIABLE):
+    if named := _given(env, CONFIG_VARIABLE):
         return Path(named)
-    return Path(env.get("HELDOUT_DATA_DIR", Settings.data_dir)) / FILE_NAME
+    return Path(_given(env, DATA_VARIABLE) or Settings.data_dir) / FILE_NAME
+
+
+def _given(env: Mapping[str, str], variable: str) -> str:
+    """Return a value of the environment; empty if it is unset or blank."""
+    value = env.get(variable, "")
+    return value if value.strip() else ""
+
+
+def others_may_write(status: os.stat_result) -> bool:
+    """Whether other users of the machine can change a file or folder.
+
+    Many systems give each user a group of its own, whose right to write lets no other user in.
+    """
+    if status.st_mode & stat.S_IWOTH:
+        return True
+    return bool(status.st_mode & stat.S_IWGRP) and not _is_own_group(status.st_gid)
+
+
+def _is_own_group(gid: int) -> bool:
+    """Whether only this process's user and root are in a group."""
+    members = {user.pw_uid for user in pwd.getpwall() if user.pw_gid == gid}
+    try:
+        names = grp.getgrgid(gid).gr_mem
+    except KeyError:
+        names = []  # a number without a name, as volumes in containers have
+    return members <= {0, os.getuid()} and all(_uid(name) in (0, os.getuid()) for name in names)
+
+
+def _uid(name: str) -> int | None:
+    try:
+        return pwd.getpwnam(name).pw_uid
+    except KeyError:
+        return None
 
 
 def load(env: Mapping[str, str] | None = None, file: Path | None = None) -> Settings:
@@ -196,11 +237,13 @@ def load(env: Mapping[str, str] | None = None, file: Path | None = None) -> Sett
     problems: list[Problem] = []
     if file is None:
         file = settings_file(env)
-        if env.get(CONFIG_VARIABLE) and not file.is_file():
+        if _given(env, CONFIG_VARIABLE) and not file.is_file():
             problems.append(Problem("BAD_SETTING", f"{CONFIG_VARIABLE}: there is no file {file}."))
     from_file = _read_toml(file, problems)
-    folder = Path(from_file.get("data_dir", file.parent))
-    if not env.get(CONFIG_VARIABLE) and folder.resolve() != file.parent.resolve():
+    folder = Path(from_file.get("data_dir") or file.parent)
+    if not _given(env, CONFIG_VARIABLE) and not _given(env, DATA_VARIABLE):
+        problems += _of_another_author(file, from_file)
+    if not _given(env, CONFIG_VARIABLE) and folder.resolve() != file.parent.resolve():
         words = f"{file}: data_dir names another folder; set HELDOUT_DATA_DIR, or give the file as --config."
         problems.append(Problem("BAD_SETTING", words))
     known = {f.name: f for f in fields(Settings)}
@@ -220,8 +263,10 @@ def load(env: Mapping[str, str] | None = None, file: Path | None = None) -> Sett
         default = spec.default
         assert default is not MISSING
         variable = f"HELDOUT_{name.upper()}"
-        raw = env.get(variable, from_file.get(name))
-        if raw is None:
+        is_text = default == ""
+        raw = env.get(variable) if is_text else _given(env, variable) or None
+        raw = from_file.get(name) if raw is None else raw
+        if raw is None or (raw == "" and not is_text):
             continue
         try:
             values[name] = _convert(raw, type(default))
@@ -238,7 +283,7 @@ def _read_toml(file: Path, problems: list[Problem]) -> dict[str, Any]:
     if not file.is_file():
         return {}
     status = file.stat()
-    if status.st_uid not in (0, os.getuid()) or status.st_mode & stat.S_IWOTH:
+    if status.st_uid not in (0, os.getuid()) or others_may_write(status):
         words = f"{file}: other users can change this file; `chown` it to yourself and `chmod go-w` it."
         problems.append(Problem("BAD_SETTING", words))
         return {}
@@ -247,6 +292,20 @@ def _read_toml(file: Path, problems: list[Problem]) -> dict[str, Any]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as wrong:
         problems.append(Problem("BAD_SETTING", f"{file}: {wrong}"))
         return {}
+
+
+def _of_another_author(file: Path, from_file: Mapping[str, Any]) -> Iterator[Problem]:
+    """Report what the default data folder may not decide: it may have come with the current folder.
+
+    An unpacked or cloned folder belongs to the user, so its owner shows nothing.
+    """
+    folder = file.parent.absolute()
+    way_out = f"if it is yours, set HELDOUT_DATA_DIR={shlex.quote(str(folder))}"
+    if folder.is_dir() and folder.stat().st_uid not in (0, os.getuid()):
+        yield Problem("BAD_SETTING", f"the data folder {folder} belongs to another user; {way_out}.")
+    if led := sorted(set(LEAD_OUT) & {name for name, value in from_file.items() if value}):
+        words = f"{file.absolute()}: {', '.join(led)} may not be set by a data folder that is not named"
+        yield Problem("BAD_SETTING", f"{words}; {way_out}, or give the file as --config.")
 
 
 def _convert(raw: Any, kind: type) -> Any:

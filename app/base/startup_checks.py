@@ -10,12 +10,13 @@ import os
 import shlex
 import stat
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
-from app.base.config import Settings
+from app.base.config import Settings, others_may_write
 from app.base.errors import Misconfigured
 from scorer.report import Problem
 
@@ -34,20 +35,28 @@ def refuse_unsafe(settings: Settings, *, listens: bool = False) -> None:
 
 
 def wide_modes(settings: Settings) -> list[str]:
-    """Return folders that other users of the machine may enter, each with the command that closes it.
+    """Return folders that other users may enter or change, each with the command that closes it.
 
     New folders are made with mode 0700; one that existed before, or was copied, keeps its own.
     """
     folders = {folder.resolve() for folder in (settings.data_dir, settings.vault, settings.storage)}
-    # Access for the group is allowed: a volume that is mounted in a container belongs to one.
-    return [
-        f"{folder} has mode {mode:04o}, so every user of this machine may read what is readable in it: "
-        f"chmod o-rwx {shlex.quote(str(folder))}"
-        for folder in sorted(folders)
-        if folder.is_dir()
-        and (mode := stat.S_IMODE(folder.stat().st_mode)) & stat.S_IRWXO
-        and all(parent.stat().st_mode & stat.S_IXOTH for parent in folder.parents)
-    ]
+    return [words for folder in sorted(folders) if folder.is_dir() for words in _wide(folder)]
+
+
+def _wide(folder: Path) -> Iterator[str]:
+    status = folder.stat()
+    mode, named = stat.S_IMODE(status.st_mode), shlex.quote(str(folder))
+    if mode & stat.S_IRWXO and all(parent.stat().st_mode & stat.S_IXOTH for parent in folder.parents):
+        yield (
+            f"{folder} has mode {mode:04o}, so every user of this machine may read what is readable in it: "
+            f"chmod {'g-w,' if mode & stat.S_IWGRP else ''}o-rwx {named}"
+        )
+    # A group may read: a volume that is mounted in a container belongs to one.
+    elif not mode & stat.S_IWOTH and others_may_write(status):
+        yield (
+            f"{folder} has mode {mode:04o}, so every user of its group may replace the files in it: "
+            f"chmod g-w {named}"
+        )
 
 
 def is_loopback(host: str) -> bool:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import grp
+import os
+import pwd
 import stat
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +15,7 @@ import pytest
 from app.base import config
 from app.base.config import Settings
 from app.base.errors import Misconfigured
+from app.base.startup_checks import wide_modes
 
 NO_FILE = Path("/nonexistent/heldout.toml")
 
@@ -40,6 +45,60 @@ def test_the_settings_file_is_in_the_data_folder_or_is_named(
     assert config.load({"HELDOUT_DATA_DIR": elsewhere}).port == 3
     assert config.load({"HELDOUT_DATA_DIR": elsewhere, "HELDOUT_CONFIG": named}).port == 4
     assert config.load({"HELDOUT_DATA_DIR": str(tmp_path / "none")}).port == 7777
+    for empty in ("", " "):
+        assert config.load({"HELDOUT_DATA_DIR": empty, "HELDOUT_CONFIG": empty}).port == 2
+
+
+@pytest.mark.parametrize("empty", ["", " "])
+def test_an_empty_value_is_no_value_except_of_a_text_that_may_be_empty(empty: str, tmp_path: Path) -> None:
+    (tmp_path / "heldout.toml").write_text('data_dir = ""\nport = 8\nhost = ""\n')
+    names = [f"HELDOUT_{field.name.upper()}" for field in fields(Settings) if field.default != ""]
+    settings = config.load(dict.fromkeys(names, empty) | {"HELDOUT_DATA_DIR": str(tmp_path)})
+    assert settings == replace(Settings(), data_dir=tmp_path, port=8)
+    (tmp_path / "heldout.toml").write_text('redis_url = "none"\n')
+    assert config.load({"HELDOUT_DATA_DIR": str(tmp_path), "HELDOUT_REDIS_URL": ""}).redis_url == ""
+
+
+def test_a_data_folder_that_came_with_the_current_folder_leads_nothing_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A downloaded folder could hold `data/heldout.toml` with another author's bucket for the solutions."""
+    (tmp_path / "data").mkdir()
+    file = tmp_path / "data/heldout.toml"
+    monkeypatch.chdir(tmp_path)
+    examples = {bool: "true", str: '"s3://elsewhere/x"'}
+    kinds = {field.name: type(field.default) for field in fields(Settings)}
+    for name in config.LEAD_OUT:
+        file.write_text(f"{name} = {examples[kinds[name]]}\nport = 2\n")
+        with pytest.raises(
+            Misconfigured, match=f"{name} may not be set .* set HELDOUT_DATA_DIR={tmp_path}/data"
+        ):
+            config.load({})
+    file.write_text("allow_weak_sandbox = true\n")
+    assert config.load({"HELDOUT_DATA_DIR": "data"}).allow_weak_sandbox
+    monkeypatch.setattr(os, "getuid", lambda: file.stat().st_uid + 1)
+    file.unlink()
+    if file.parent.stat().st_uid:
+        with pytest.raises(Misconfigured, match="belongs to another user"):
+            config.load({})
+
+
+def test_a_file_that_a_group_of_others_may_change_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "heldout.toml"
+    file.write_text("port = 1\n")
+    file.chmod(0o660)
+    monkeypatch.setattr(grp, "getgrgid", lambda gid: grp.struct_group(("own", "x", gid, [])))
+    monkeypatch.setattr(pwd, "getpwall", list)
+    assert config.load({"HELDOUT_DATA_DIR": str(tmp_path)}).port == 1  # a group of the user alone
+    tmp_path.chmod(0o770)
+    assert wide_modes(Settings(data_dir=tmp_path)) == []
+    monkeypatch.setattr(grp, "getgrgid", lambda gid: grp.struct_group(("class", "x", gid, ["nobody"])))
+    with pytest.raises(Misconfigured, match="other users can change this file"):
+        config.load({"HELDOUT_DATA_DIR": str(tmp_path)})
+    (words,) = wide_modes(Settings(data_dir=tmp_path))
+    assert words.endswith(f"every user of its group may replace the files in it: chmod g-w {tmp_path}")
 
 
 @pytest.mark.parametrize(
