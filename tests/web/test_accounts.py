@@ -9,9 +9,9 @@ import pytest
 from itsdangerous import URLSafeTimedSerializer
 from sqlalchemy import func, select, update
 
-from app.base import config, db
+from app.base import config, db, events
 from app.base.models import SignInAttempt, User
-from app.people import accounts, first_organiser
+from app.people import accounts, first_organiser, rate_limits
 from app.web.context import safe_next
 from tests.web.site import PASSWORD, Site
 
@@ -187,6 +187,25 @@ def test_an_organiser_sees_held_accounts_and_lifts_the_limit(site: Site) -> None
     assert site.visitor().post("/sign-in", {"name": "ada", "password": PASSWORD}).status_code == 303
     assert grace.post("/operate/sign-in-limits").status_code == 422
     assert grace.post("/operate/sign-in-limits", {"account": "nobody"}).status_code == 404
+
+
+def test_an_organiser_lifts_the_limit_of_all_sign_ins(site: Site) -> None:
+    grace = site.browser("grace")
+    with site.database.begin() as session:
+        now = db.now(session)
+        session.add_all(SignInAttempt(key="all", at=now) for _ in range(rate_limits.IN_ALL))
+    form = {"name": "ada", "password": PASSWORD}
+    refused = site.visitor().post("/sign-in", form)
+    assert refused.status_code == 429
+    assert "Too many people are signing in now." in refused.text
+    assert 'aria-label="Lift the limit of all sign-ins"' in grace.get("/operate").text
+    assert site.browser("bob").post("/operate/sign-in-limits", {"of_all": "1"}).status_code == 404
+    assert grace.post("/operate/sign-in-limits", {"of_all": "1"}).status_code == 303
+    assert "Lift the limit of" not in grace.get("/operate").text
+    assert site.visitor().post("/sign-in", form).status_code == 303
+    with site.database.read() as session:
+        (lifted,) = [e for e in events.latest(session, "sign-in") if e.action == "sign-in limits lifted"]
+    assert (lifted.actor, lifted.detail["address"]) == ("grace", "all")
 
 
 def test_a_flood_of_sign_ins_does_not_block_a_password_change(site: Site) -> None:
