@@ -161,8 +161,14 @@ class Life:
             if e.state == "rejected" and self.uploads[s].day == day
         }
         above = len(rejected) - run.rejected
-        last = max((e.finished_at for e in rejected.values() if e.finished_at), default=now)
-        wait = min(2 ** (above - 1), 15) * timedelta(minutes=1) if above > 0 else timedelta()
+        ended = {s: e for s, e in rejected.items() if e.finished_at}
+        latest = max(ended, key=lambda s: (ended[s].finished_at, s), default=None)
+        last, check = now, timedelta()
+        if latest is not None:
+            last = ended[latest].finished_at or now
+            check = max(timedelta(), last - (ended[latest].started_at or last))
+        minutes = timedelta(minutes=min(2 ** max(0, above - 40), 15))
+        wait = min(max(minutes, 10 * check), timedelta(minutes=15)) if above > 0 else timedelta()
         is_full = self.waiting(slug, team) >= (1 if above >= 0 else run.pending)
         is_early = last <= now + SLACK and last + wait > now
         if is_full or is_early:

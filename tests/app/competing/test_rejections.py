@@ -5,9 +5,12 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import update
 
 from app.base.errors import Conflict, QuotaExhausted
-from app.base.models import State
+from app.base.models import Evaluation, State
 from app.competing import competitions, rejections, submissions, teams
 from app.competing.submissions import Allowance
 from tests.app.conftest import NOON, World
@@ -24,10 +27,16 @@ def slowed(world: World) -> World:
     return world
 
 
-def reject(world: World, content: str, *, now: datetime = NOON) -> int:
+def reject(world: World, content: str, *, now: datetime = NOON, seconds: float = 0) -> int:
+    """Reject a file whose check ends at `now` and took so many seconds."""
+    began = now - timedelta(seconds=seconds)
     receipt = world.submit(content, now=now)
     claim = world.claim(receipt.id, now=now)
     assert claim is not None
+    with world.database.begin() as session:
+        session.execute(
+            update(Evaluation).where(Evaluation.submission_id == receipt.id).values(started_at=began)
+        )
     world.reject(claim, now=now)
     return receipt.id
 
@@ -66,10 +75,10 @@ def test_the_bytes_of_a_rejected_file_may_be_sent_again_the_next_day(slowed: Wor
     assert slowed.submit("bad 0", now=NOON + timedelta(days=1)).id == 3
 
 
-def test_after_each_further_rejected_file_the_wait_doubles_up_to_a_quarter_of_an_hour(slowed: World) -> None:
+def test_after_a_further_rejected_file_the_next_waits_a_minute_or_ten_times_its_check(slowed: World) -> None:
     now = NOON
-    for n, minutes in enumerate((1, 2, 4, 8, 15, 15)):
-        reject(slowed, f"worse {n}", now=now)
+    for n, (seconds, minutes) in enumerate(((0, 1), (0.3, 1), (6, 1), (30, 5), (300, 15), (0, 1))):
+        reject(slowed, f"worse {n}", now=now, seconds=seconds)
         shown = allowance(slowed, now).rejected
         assert (shown.count, shown.next_at) == (3 + n, now + minutes * MINUTE)
         with pytest.raises(QuotaExhausted, match=rf"{3 + n} of your files were rejected today") as refused:
@@ -80,18 +89,33 @@ def test_after_each_further_rejected_file_the_wait_doubles_up_to_a_quarter_of_an
     assert slowed.submit("at last", now=now).id
 
 
+def test_after_forty_waits_of_a_minute_they_double() -> None:
+    waits = [rejections.wait(20 + above, 20) / MINUTE for above in (0, 1, 40, 41, 42, 43, 44, 400)]
+    assert waits == [0, 1, 1, 2, 4, 8, 15, 15]
+    assert rejections.wait(64, 20, timedelta(hours=1)) == 15 * MINUTE
+
+
+@given(st.lists(st.floats(0.01, 110), min_size=1, max_size=60))
+def test_a_team_above_the_limit_holds_at_most_a_ninth_of_a_worker(checks: list[float]) -> None:
+    waited = sum(
+        rejections.wait(21 + n, 20, timedelta(seconds=check)).total_seconds()
+        for n, check in enumerate(checks)
+    )
+    assert sum(checks) <= (sum(checks) + waited) / 9
+
+
 def test_a_wait_written_before_the_clock_was_set_back_does_not_last(slowed: World) -> None:
     reject(slowed, "third", now=NOON + timedelta(hours=2))
     assert slowed.submit("good", now=NOON + MINUTE).id
 
 
-def test_a_day_has_at_most_119_rejected_files() -> None:
+def test_a_day_has_at_most_156_rejected_files() -> None:
     limit = competitions.REJECTED_LIMIT
     count, passed = limit, timedelta()
     while passed < timedelta(days=1):
         count += 1
         passed += rejections.wait(count, limit)
-    assert count == 119
+    assert count == 156
 
 
 def test_slow_uploads_in_two_windows_do_not_escape_the_wait(slowed: World) -> None:
