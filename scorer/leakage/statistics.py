@@ -116,18 +116,18 @@ def association_of_codes(codes: NDArray[np.int64], target: Target) -> Strength:
             for code in np.unique(y)[-1 if target.kind == "binary" else 0 :]
         ]
     )
-    best = NONE
-    for values, name in levels:
-        score = leave_one_out_means(dense, values)
-        number = Target(
-            target.name, "number" if target.kind == "number" else "binary", values, target.classes
-        )
-        effect = association(score, number)
-        log10p = corrected(_log10p_of_groups(dense, values, is_number=target.kind == "number"), len(levels))
-        # Leaving one row out makes rows of the rarer value alike: the effect must have the right direction.
-        if log10p < best.log10p:
-            best = Strength(effect.auc, log10p, name)
-    return best
+    found = [
+        corrected(_log10p_of_groups(dense, values, is_number=target.kind == "number"), len(levels))
+        for values, _ in levels
+    ]
+    strongest = int(np.argmin(found))
+    if found[strongest] >= NONE.log10p:
+        return NONE
+    values, name = levels[strongest]
+    alone = Target(target.name, "number" if target.kind == "number" else "binary", values, target.classes)
+    # Leaving one row out makes rows of the rarer value alike: the effect must have the right direction.
+    effect = association(leave_one_out_means(dense, values), alone)
+    return Strength(effect.auc, found[strongest], name)
 
 
 def leave_one_out_means(codes: NDArray[np.int64], values: FloatArray) -> FloatArray:

@@ -283,6 +283,11 @@ def killed_restore(settings: Settings, file: Path, at: str) -> None:
     assert child.exitcode == -signal.SIGKILL
 
 
+@pytest.mark.parametrize(
+    ("database_url", "empty"),
+    [("sqlite", "sqlite"), pytest.param("postgres", "postgres", marks=pytest.mark.postgres)],
+    indirect=True,
+)
 @pytest.mark.parametrize("at", ["_insert", "store_upload", "_refuse_unless_whole", "_set_sequences"])
 def test_restore_that_was_killed_goes_on_when_repeated(
     platform: Platform, tmp_path: Path, empty: Settings, at: str

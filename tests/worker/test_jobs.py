@@ -174,6 +174,7 @@ def test_notices_compare_a_file_with_the_teams_earlier_ones(platform: Platform) 
     assert send(1 - useful) == ["NOTICE_LOOKS_INVERTED"]
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_a_file_that_was_slow_is_not_read_again_for_notices(
     platform: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +21,9 @@ _ENCODED = 30
 """Columns that may have been replaced by a mean of the target."""
 _LOOKED_AT = 2_000
 """Rows at which a suspected mean is compared; the mean itself is of all rows."""
+
+_NEARLY_ALL = 0.98
+"""Share of the rows in which a column must be the mean."""
 
 
 @check(
@@ -50,6 +53,7 @@ def target_encoding(material: Material) -> Iterator[Found]:
     numbers = {
         name: number for name in pool.test_names if (number := _Number.of(pool, name, rows)) is not None
     }
+    unlike = _Unlike.of(numbers)
     reported: set[str] = set()
     for target in test.targets:
         own = next((t for t in train.targets if t.name == target.name), None)
@@ -61,8 +65,9 @@ def target_encoding(material: Material) -> Iterator[Found]:
             codes = np.concatenate([a, b]) + 1
             for words, values in _levels_of_target(y, target):
                 means = _Means.of(codes, values, len(train), places)
+                ruled_out = unlike.names(means)
                 for name, number in numbers.items():
-                    if name == key or name in reported:
+                    if name == key or name in reported or name in ruled_out:
                         continue
                     encoded = _encoding(number, means)
                     if encoded is None:
@@ -121,6 +126,15 @@ class _Means:
     counts: FloatArray
     overall: float
 
+    @property
+    def forms(self) -> dict[str, FloatArray]:
+        return {
+            "the mean, in train only,": self.of_train,
+            "the mean": self.everywhere,
+            "the mean in the test rows": self.of_test,
+            "the mean without the own row": self.without_own,
+        }
+
     @classmethod
     def of(cls, codes: Codes, y: FloatArray, n_train: int, places: Rows) -> _Means:
         known = ~np.isnan(y)
@@ -171,19 +185,41 @@ class _Number:
         return cls(x, used, max(0.51 * 10.0 ** -min(decimals, 12.0), 1e-9 * float(np.abs(x).max())))
 
 
+@dataclass(frozen=True, eq=False)
+class _Unlike:
+    """The columns without a hole, as one matrix: most are no means, which one comparison of all shows."""
+
+    columns: tuple[str, ...]
+    x: FloatArray
+    """A row for each column."""
+    tolerance: FloatArray
+
+    @classmethod
+    def of(cls, numbers: Mapping[str, _Number]) -> _Unlike:
+        whole = {name: number for name, number in numbers.items() if number.used.all()}
+        tolerance = np.array([number.tolerance for number in whole.values()])
+        return cls(tuple(whole), np.array([number.x for number in whole.values()]), tolerance)
+
+    def names(self, means: _Means) -> set[str]:
+        """Return the columns of which `_encoding` gives None, without calling it."""
+        if not self.columns:
+            return set()
+        _, first, code = np.unique(means.codes, return_index=True, return_inverse=True)
+        like = np.abs(self.x - self.x[:, first[code]]).max(axis=1) <= self.tolerance
+        for values in means.forms.values():
+            known = np.isfinite(values)
+            agree = np.abs(self.x[:, known] - values[known]) <= self.tolerance[:, np.newaxis]
+            like |= agree.sum(axis=1) > _NEARLY_ALL * known.sum()
+        return {name for name, is_like in zip(self.columns, like, strict=True) if not is_like}
+
+
 def _encoding(number: _Number, means: _Means) -> tuple[str, float, bool] | None:
     """Return which mean a column is, or None.
 
     With the share of rows that agree, and whether hidden labels are in it.
     """
     x, used, tolerance = number.x, number.used, number.tolerance
-    forms = {
-        "the mean, in train only,": means.of_train,
-        "the mean": means.everywhere,
-        "the mean in the test rows": means.of_test,
-        "the mean without the own row": means.without_own,
-    }
-    shares = {form: _fits(x, values[used], tolerance) for form, values in forms.items()}
+    shares = {form: _fits(x, values[used], tolerance) for form, values in means.forms.items()}
     in_train = shares.pop("the mean, in train only,")
     form = max(shares, key=lambda one: shares[one])
     if shares[form] > in_train:
@@ -208,7 +244,7 @@ def _encoding(number: _Number, means: _Means) -> tuple[str, float, bool] | None:
     weight = float(((x * counts - sums) * pull).sum() / max((pull * pull).sum(), 1e-300))
     if weight > 0:
         share = _fits(x, (sums + weight * means.overall) / (counts + weight), 2 * tolerance)
-        if share > 0.98:
+        if share > _NEARLY_ALL:
             return "the mean, drawn to the overall mean,", share, True
     for measure in (pearson, lambda a, b: pearson(stats.rankdata(a), stats.rankdata(b))):
         with_test, without = abs(measure(x, everywhere)), abs(measure(x, train))
@@ -236,7 +272,7 @@ def _fits(x: FloatArray, values: FloatArray, tolerance: float) -> float:
         return 0.0
     agree = np.abs(x - values) <= tolerance
     share = float(agree.mean())
-    if share <= 0.98:
+    if share <= _NEARLY_ALL:
         return 0.0
     distinct = len(np.unique(np.round(values[agree] / (4 * tolerance))))
     return share if distinct * math.log10(spread / (2 * tolerance)) >= BLOCK else 0.0

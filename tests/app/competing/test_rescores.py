@@ -256,6 +256,7 @@ def versions(world: World) -> dict[str, int]:
         }
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("rescore", [False, True])
 @pytest.mark.parametrize("wished", ["corrected again", "other texts", "corrected, other texts", "first"])
 @pytest.mark.parametrize("is_finished", [False, True])
