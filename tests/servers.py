@@ -131,11 +131,11 @@ def heldout(data_dir: Path, *words: str, stdin: str = "", **env: str) -> subproc
 
 
 @contextmanager
-def valkey(data_dir: Path) -> Iterator[str]:
-    """Start the embedded Valkey; yield its URL."""
+def valkey(data_dir: Path, *options: str) -> Iterator[str]:
+    """Start the embedded Valkey, with more options; yield its URL."""
     settings = Settings(data_dir=data_dir)
     prepare_data_dir(settings)
-    server = subprocess.Popen(serve.valkey_command(settings))
+    server = subprocess.Popen([*serve.valkey_command(settings), *options])
     client = queue.connect(settings.redis)
     try:
         eventually(lambda: _pings(client), what="Valkey's answer")

@@ -497,9 +497,14 @@ def test_run_without_a_kill_reaches_every_failpoint(made: Callable[[str], Setup]
     assert faults(setup) == []
 
 
+PARTS = 4
+"""Of the failpoints, so that several processes share them."""
+
+
 @pytest.mark.long
-def test_kill_at_any_failpoint_loses_and_repeats_nothing(made: Callable[[str], Setup]) -> None:
-    for name in failpoints.NAMES:
+@pytest.mark.parametrize("part", range(PARTS))
+def test_kill_at_any_failpoint_loses_and_repeats_nothing(made: Callable[[str], Setup], part: int) -> None:
+    for name in failpoints.NAMES[part::PARTS]:
         check(made("sqlite"), (name, 1))
 
 
@@ -509,14 +514,14 @@ def test_second_kill_during_recovery_loses_and_repeats_nothing(made: Callable[[s
         check(made("sqlite"), (rng.choice(failpoints.NAMES), 1), (rng.choice(failpoints.NAMES), 1))
 
 
-ON_POSTGRES = [
-    n for n in failpoints.NAMES if n.split(".")[0] not in ("storage", "inspection", "sweep", "upload")
-]
+OUTSIDE = ("storage", "inspection", "sweep", "upload", "score")
+ON_POSTGRES = [n for n in failpoints.NAMES if n.split(".")[0] not in OUTSIDE]
 
 
 @pytest.mark.long
 @pytest.mark.postgres
-def test_kill_inside_any_transaction_on_postgresql(made: Callable[[str], Setup]) -> None:
+@pytest.mark.parametrize("part", range(PARTS))
+def test_kill_inside_any_transaction_on_postgresql(made: Callable[[str], Setup], part: int) -> None:
     counts = passages(made("postgres"))
-    for name in ON_POSTGRES:  # the last passage; with SQLite it is the first
+    for name in ON_POSTGRES[part::PARTS]:  # the last passage; with SQLite it is the first
         check(made("postgres"), (name, counts[name]))

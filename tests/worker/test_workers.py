@@ -130,9 +130,10 @@ def test_a_worker_that_waits_for_hints_is_one_thread_and_exits_when_stopped(
     platform: Platform, redis_url: str
 ) -> None:
     """A fork of a process with threads may inherit a lock that is never released."""
-    submission = platform.submit(platform.sample())
-    with process(platform, "worker", HELDOUT_REDIS_URL=redis_url) as worker:
-        eventually(lambda: done(platform, submission), 60, what="the score, after which it waits again")
+    with process(platform, "worker") as worker, Redis.from_url(redis_url) as redis:
+        eventually(
+            lambda: redis.info("clients")["blocked_clients"] == 1, what="a worker that waits for hints"
+        )
         assert len(list(Path(f"/proc/{worker.pid}/task").iterdir())) == 1
         worker.terminate()
         assert worker.wait(15) == 0

@@ -104,7 +104,7 @@ def test_separable_unscored_rows_warn(tmp_path: Path) -> None:
     assert worst(run(world.material(tmp_path / "b"), "decoys_separable"), "score") == "warn"
 
 
-@pytest.mark.parametrize("name", [name for name in REAL if name != "digits"])  # benchmarks/integrity judges it
+@pytest.mark.parametrize("name", [name for name in REAL if name != "digits"])  # a benchmark judges it
 def test_sound_splits_of_real_data_give_no_finding(tmp_path: Path, name: str) -> None:
     found = run(real(name, 5).material(tmp_path / "c"))
     assert [(code, one.where) for code, one in found if one.severity != "info"] == []
