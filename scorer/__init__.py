@@ -33,9 +33,11 @@ if TYPE_CHECKING:
     from scorer.resampling.resampling import read, replicates, se_of_difference, standard_error
     from scorer.resampling.units import Aligned, NotResampled
     from scorer.scoring import score
+    from scorer.submission_schema import describe_submission
 
 _HOME = {
     "Challenge": "scorer.challenges.challenge",
+    "describe_submission": "scorer.submission_schema",
     "folder_listing": "scorer.challenges.folder",
     "load": "scorer.challenges.challenge",
     "CheckResult": "scorer.checkup",
@@ -75,6 +77,7 @@ __all__ = [
     "ScoringFailed",
     "audit",
     "check",
+    "describe_submission",
     "folder_listing",
     "load",
     "locked_in",

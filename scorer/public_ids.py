@@ -77,8 +77,15 @@ def _some(ids: list[str]) -> str:
     return f"{len(ids):,} {'id' if len(ids) == 1 else 'ids'} ({listed})"
 
 
+def public_ids(challenge: Challenge, file: str) -> pa.StringArray | None:
+    """Return the distinct ids of a public table; None if it has none or cannot be read.
+
+    The parts of an id of several columns are joined by `scorer.wording.ID_JOINT`.
+    """
+    return _ids_of(challenge.folder / file, challenge.solution)
+
+
 def _ids_of(path: Path, solution: Solution) -> pa.StringArray | None:
-    """Return the distinct ids of a public table; None if it has none or cannot be read."""
     names = list(solution.id_columns)
     if not path.is_file():
         return None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
@@ -20,7 +21,7 @@ from app.base import db, events, logs
 from app.base.leases import LeaseLost
 from app.base.models import ChallengeVersion, Competition, Round, Score, State, TrainFile
 from app.base.processes import die_with_parent
-from app.integrity import cases, inspections, train_files
+from app.integrity import cases, file_checks, inspections, train_files
 from app.integrity.cases import Suspicion
 from app.integrity.inspections import Claim, Entrant, Kind
 from scorer.challenges.challenge import Challenge
@@ -38,6 +39,7 @@ from scorer.overfitting.diagnosis import (
 )
 from scorer.release import modes
 from scorer.report import InvalidSubmission
+from scorer.submission.preflight import check_submission
 from worker import jobs
 from worker.jobs import Runner
 from worker.lease_keeper import Keeper, fault_text, write_outcome
@@ -279,6 +281,31 @@ def _train_files(runner: Runner, claim: Claim, progress: Progress) -> Finish:
     return finish
 
 
+def _check(runner: Runner, claim: Claim, _progress: Progress) -> Finish:
+    """Read a file as a submission; no label is compared with it."""
+    with runner.database.read() as session:
+        version = session.get_one(ChallengeVersion, session.get_one(Round, claim.round_id).version_id)
+        sha256 = file_checks.file_of(session, claim.id)
+    challenge = runner.vault.load(version.digest)
+    began = time.monotonic()
+    found: dict[str, Any] = {"problems": [], "problem_count": 0, "notices": []}
+    try:
+        notices = check_submission(
+            runner.storage.path(sha256), challenge.solution, max_bytes=challenge.max_bytes
+        )
+        found["notices"] = [notice.as_dict() for notice in notices]
+    except InvalidSubmission as refusal:
+        found["problems"] = [problem.as_dict() for problem in refusal.problems]
+        found["problem_count"] = refusal.total
+    seconds = time.monotonic() - began
+
+    def finish(session: Session) -> dict[str, Any]:
+        file_checks.record(session, claim.id, is_rejected=bool(found["problems"]), seconds=seconds)
+        return found
+
+    return finish
+
+
 def _diagnosis(
     challenge: Challenge,
     benchmark: Mapping[str, Any],
@@ -332,4 +359,5 @@ _RUN: Mapping[Kind, Callable[[Runner, Claim, Progress], Finish]] = {
     Kind.SCAN: _scan,
     Kind.REPORT: _report,
     Kind.TRAIN_FILES: _train_files,
+    Kind.CHECK: _check,
 }

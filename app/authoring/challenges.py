@@ -66,8 +66,9 @@ def publish(
     mine = ChallengeVersion.challenge_id == row.id
     known = session.scalar(select(ChallengeVersion).where(mine, ChallengeVersion.digest == challenge.digest))
     if known is not None:
-        # The default limit follows from the task and the program, which may be newer than the version.
-        submission = {**known.manifest["submission"], "max_bytes": manifest["submission"]["max_bytes"]}
+        # Limit and schema follow from the task and the program, which may be newer than the version.
+        newer = {name: manifest["submission"].get(name) for name in ("max_bytes", "schema")}
+        submission = {**known.manifest["submission"], **newer}
         known.manifest = {**known.manifest, "submission": submission}
         return Published(known, is_new=False)
     last = session.scalar(select(func.max(ChallengeVersion.number)).where(mine)) or 0

@@ -58,6 +58,7 @@ def publish(
         raise scorer.InvalidChallenge(checked.problems)
     reasons = _override_reasons(checked, overrides or {})
     manifest = challenges.store(challenge, installation.storage, installation.vault)
+    manifest["submission"]["schema"] = scorer.describe_submission(challenge)
     manifest["folds"] = _store_folds(challenge, installation.storage)
     with installation.database.begin() as session:
         now = db.now(session)

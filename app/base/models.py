@@ -547,7 +547,7 @@ class TrainFile(Base):
 class Inspection(Leased, Base):
     """Long work about a competition, done under a lease.
 
-    A scan for cases, a close report, or the scoring of a team's train files.
+    A scan for cases, a close report, the scoring of a team's train files, or the check of a file.
     """
 
     __tablename__ = "inspection"
@@ -569,6 +569,27 @@ class Inspection(Leased, Base):
     created_at: Mapped[datetime] = mapped_column(UtcTime)
     result: Mapped[dict[str, Any] | None] = mapped_column(JSON)
     """Of a close report {"public": ..., "organiser": ...}; of a scan its coverage."""
+
+
+class FileCheck(Base):
+    """A file that is checked and not submitted; the result of its inspection holds the answer."""
+
+    __tablename__ = "file_check"
+    __table_args__ = (Index("ix_file_check_team", "team_id", "day"),)
+
+    inspection_id: Mapped[int] = mapped_column(ForeignKey("inspection.id"), primary_key=True)
+    team_id: Mapped[int] = mapped_column(ForeignKey("team.id"))
+    user_id: Mapped[int] = mapped_column(ForeignKey("user_account.id"))
+    received_at: Mapped[datetime] = mapped_column(UtcTime)
+    day: Mapped[date] = mapped_column(Date)
+    filename: Mapped[str] = mapped_column(String(200))
+    sha256: Mapped[str] = mapped_column(String(64))
+    """The file is kept for a day at least, until a clean-up removes it."""
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
+    is_rejected: Mapped[bool | None]
+    """None until it is checked. Rejected ones count as rejected submissions of the day."""
+    seconds: Mapped[float | None]
+    """How long the check took."""
 
 
 class Case(Base):

@@ -6,7 +6,7 @@ from the limit on, the files of a team are checked one at a time, a file with th
 refused at once, and after each further rejection the next file has to wait: a minute, or ten times as long as
 the check of the rejected file took. So a team holds at most a ninth of one worker, and a corrected file waits
 a minute if files are checked quickly. Only after 40 such rejections the waits double: a team has at most 156
-rejected files in a day.
+rejected files in a day. A file that is only checked (app/integrity/file_checks.py) counts like the others.
 """
 
 from __future__ import annotations
@@ -19,7 +19,18 @@ from sqlalchemy.orm import Session
 
 from app.base.errors import Conflict, QuotaExhausted
 from app.base.leases import CLOCK_SLACK
-from app.base.models import Competition, Evaluation, Round, RoundState, State, Submission, Team
+from app.base.models import (
+    Competition,
+    Evaluation,
+    FileCheck,
+    Inspection,
+    InspectionState,
+    Round,
+    RoundState,
+    State,
+    Submission,
+    Team,
+)
 
 FIRST_WAIT = timedelta(minutes=1)
 LONGEST_WAIT = timedelta(minutes=15)
@@ -51,26 +62,52 @@ def wait(count: int, limit: int, check: timedelta = timedelta()) -> timedelta:
     above = count - limit
     if above <= 0:
         return timedelta()
-    doubled = FIRST_WAIT * 2 ** min(max(0, above - FIRST_WAITS), 10)
+    doubled: timedelta = FIRST_WAIT * 2 ** min(max(0, above - FIRST_WAITS), 10)
     return min(max(doubled, TIMES_THE_CHECK * check), LONGEST_WAIT)
 
 
 def today(
     session: Session, competition: Competition, team: Team, *, received_at: datetime, now: datetime
 ) -> Rejections:
-    """Return the rejections of the day in which a file was received."""
+    """Return the rejections of the day in which a file was received, those of checks included."""
     rejected = _rejected(competition, team, received_at)
-    count = session.scalar(rejected.with_only_columns(func.count())) or 0
+    checked = _rejected_checks(competition, team, received_at)
+    count = sum(session.scalar(of.with_only_columns(func.count())) or 0 for of in (rejected, checked))
     limit = competition.rejected_limit
     next_at = now
     if count > limit:
-        times = rejected.with_only_columns(Evaluation.started_at, Evaluation.finished_at)
+        times = rejected.with_only_columns(Evaluation.finished_at, Evaluation.started_at)
         latest = Evaluation.finished_at.desc().nulls_last(), Submission.id.desc()
-        began, ended = session.execute(times.order_by(*latest).limit(1)).one()
+        found = [
+            (ended, ended - (began or ended))
+            for ended, began in session.execute(times.order_by(*latest).limit(1))
+            if ended is not None
+        ]
+        lengths = checked.with_only_columns(Inspection.finished_at, FileCheck.seconds)
+        found += [
+            (ended, timedelta(seconds=seconds or 0.0))
+            for ended, seconds in session.execute(lengths.order_by(Inspection.finished_at.desc()).limit(1))
+            if ended is not None
+        ]
         # A rejection in the future was recorded before the clock was set back.
-        if ended is not None and ended <= now + CLOCK_SLACK:
-            next_at = ended + wait(count, limit, max(timedelta(), ended - (began or ended)))
+        past = [(ended, took) for ended, took in found if ended <= now + CLOCK_SLACK]
+        waits = (ended + wait(count, limit, max(timedelta(), took)) for ended, took in past)
+        next_at = max(waits, default=now)
     return Rejections(count, limit, next_at if next_at > now else None)
+
+
+def waiting_checks(session: Session, team: Team) -> int:
+    """Count the team's files that are being checked without being submitted."""
+    waiting = (
+        select(func.count())
+        .select_from(FileCheck)
+        .join(Inspection, Inspection.id == FileCheck.inspection_id)
+        .where(
+            FileCheck.team_id == team.id,
+            Inspection.state.in_((InspectionState.QUEUED, InspectionState.RUNNING)),
+        )
+    )
+    return session.scalar(waiting) or 0
 
 
 def refuse_too_early(competition: Competition, rejections: Rejections, *, now: datetime) -> None:
@@ -109,5 +146,17 @@ def _rejected(competition: Competition, team: Team, received_at: datetime) -> Se
             Submission.day == competition.day(received_at),
             Round.state == RoundState.ACTIVE,
             Evaluation.state == State.REJECTED,
+        )
+    )
+
+
+def _rejected_checks(competition: Competition, team: Team, received_at: datetime) -> Select[int]:
+    return (
+        select(FileCheck.inspection_id)
+        .join(Inspection, Inspection.id == FileCheck.inspection_id)
+        .where(
+            FileCheck.team_id == team.id,
+            FileCheck.day == competition.day(received_at),
+            FileCheck.is_rejected.is_(True),
         )
     )

@@ -130,7 +130,7 @@ def accept(
             f"The message is {len(message)} characters long; at most {MAX_MESSAGE_LENGTH} are kept."
         )
     rejected = rejections.today(session, competition, team, received_at=received_at, now=now)
-    pending = _refuse_too_many_pending(session, competition, team, rejected)
+    pending = refuse_too_many_pending(session, competition, team, rejected)
     if rejected.is_slowed:
         rejections.refuse_too_early(competition, rejected, now=now)
         rejections.refuse_repeated(session, competition, team, blob.sha256, received_at=received_at)
@@ -177,19 +177,27 @@ def admit(
     """
     if idempotency_key is not None and (known := _known_upload(session, viewer.id, idempotency_key)):
         return known
+    team, limits = sender(session, competition, viewer, received_at=received_at)
+    rejected = rejections.today(session, competition, team, received_at=received_at, now=received_at)
+    refuse_too_many_pending(session, competition, team, rejected)
+    rejections.refuse_too_early(competition, rejected, now=received_at)
+    _refuse_beyond_total(session, limits, team)
+    if allowance(session, competition, team, now=received_at).remaining == 0:
+        raise _all_used(competition, limits, received_at)
+    return None
+
+
+def sender(
+    session: Session, competition: Competition, viewer: Viewer, *, received_at: datetime
+) -> tuple[Team, extensions.Limits]:
+    """Return the viewer's team and its limits; refuse if it may send no file now."""
     team = teams.of(session, competition, viewer.id)
     if team is None:
         raise Forbidden(f"Join {competition.title} before submitting to it.")
     _refuse_disqualified(team)
     limits = extensions.limits(session, competition, team)
     _refuse_out_of_time(competition, limits, received_at=received_at, now=received_at)
-    rejected = rejections.today(session, competition, team, received_at=received_at, now=received_at)
-    _refuse_too_many_pending(session, competition, team, rejected)
-    rejections.refuse_too_early(competition, rejected, now=received_at)
-    _refuse_beyond_total(session, limits, team)
-    if allowance(session, competition, team, now=received_at).remaining == 0:
-        raise _all_used(competition, limits, received_at)
-    return None
+    return team, limits
 
 
 def post_baseline(
@@ -297,13 +305,13 @@ def _is_too_late(competition: Competition, limits: extensions.Limits, now: datet
     return limits.closes_at is not None and now >= limits.closes_at + grace
 
 
-def _refuse_too_many_pending(
+def refuse_too_many_pending(
     session: Session, competition: Competition, team: Team, rejected: Rejections
 ) -> int:
     """Return how many of the team's files wait; refuse one above the limit."""
     # Counting is safe: the team's row is locked, so its uploads run one after the other.
     pending = _pending_count(session, team)
-    if pending and rejected.is_slowed:
+    if rejected.is_slowed and (pending or rejections.waiting_checks(session, team)):
         raise QuotaExhausted(
             f"{rejected.count} of your files were rejected today. From {rejected.limit} in a day on, files "
             "are checked one at a time: send the next when the waiting one has its result.",

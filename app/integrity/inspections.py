@@ -1,7 +1,7 @@
 """Inspections: long work about a competition under a lease.
 
-A daily scan for cases, the close report, the scores of train files. As with evaluations the row is the
-truth and the queue only a hint; `app.base.leases` decides which run may write.
+A daily scan for cases, the close report, the scores of train files, checks of files. As with evaluations the
+row is the truth and the queue only a hint; `app.base.leases` decides which run may write.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ class Kind(StrEnum):
     SCAN = "scan"
     REPORT = "report"
     TRAIN_FILES = "train_files"
+    CHECK = "check"
 
 
 LEASES = Leases(Inspection, longest_pause=BACKOFF * MAX_ATTEMPTS)
@@ -74,9 +75,7 @@ def ask(
 ) -> Inspection:
     """Queue an inspection of the active round, or return the queued one."""
     session.execute(select(Competition.id).where(Competition.id == competition.id).with_for_update())
-    round_id = session.scalars(
-        select(Round.id).where(Round.competition_id == competition.id, Round.state == RoundState.ACTIVE)
-    ).one()
+    round_id = _active_round_id(session, competition)
     # A queued one will read what has changed since; a running one may have read it before.
     waiting = session.scalar(
         select(Inspection)
@@ -95,6 +94,21 @@ def ask(
     if waiting is not None:
         waiting.created_at = now
         return waiting
+    return add(session, competition, kind, by=by, now=now, submission_id=submission_id)
+
+
+def add(
+    session: Session,
+    competition: Competition,
+    kind: Kind,
+    *,
+    by: str,
+    now: datetime,
+    submission_id: int | None = None,
+) -> Inspection:
+    """Queue an inspection of the active round, also if another is queued."""
+    round_id = _active_round_id(session, competition)
+    assert round_id is not None, "every competition has an active round"
     inspection = Inspection(
         competition_id=competition.id,
         round_id=round_id,

@@ -20,7 +20,7 @@ from app.base.db import Database
 from app.competing.receipts import Signer
 from app.operating.statistics import Totals
 from app.web import context, errors, formats, markdown, pages, request_checks, request_log, uploads
-from app.web.api import routes
+from app.web.api import openapi
 from app.web.competing import competitions, leaderboard, organise, submissions, teams
 from app.web.context import Parts
 from app.web.integrity import cases, reports, train_files
@@ -49,7 +49,7 @@ VIEWS = (
     cases,
     doctor,
     operate,
-    routes,
+    openapi,
     kaggle_recipe,
     kaggle_rpc,
     kaggle_rest,
@@ -101,7 +101,7 @@ def create_app(settings: Settings, *, database: Database | None = None) -> Flask
     request_log.register(app)
     request_checks.register(app)
     csrf = CSRFProtect(app)
-    for takes_tokens in (routes, kaggle_rpc, kaggle_rest, kaggle_transfers):
+    for takes_tokens in (openapi, kaggle_rpc, kaggle_rest, kaggle_transfers):
         csrf.exempt(takes_tokens.blueprint)  # in a header or the address, never cookies
     for takes_a_file in (submissions.create, train_files.create):
         csrf.exempt(takes_a_file)  # checks the token itself, after the file has gone to storage

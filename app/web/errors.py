@@ -160,12 +160,14 @@ def wants_json() -> bool:
 def problem_json(status: int, message: str, problems: Sequence[Problem]) -> Response:
     """Return a problem document of RFC 9457."""
     more = {"request_id": request_id()} if status == 500 else {}
+    listed = [problem.as_dict() for problem in problems]  # `problems` is its name of before
     response = jsonify(
         type="about:blank",
         title=TITLES.get(status, OTHER_TITLE),
         status=status,
         detail=message,
-        problems=[problem.as_dict() for problem in problems],
+        problems=listed,
+        errors=listed,
         **more,
     )
     response.mimetype = "application/problem+json"

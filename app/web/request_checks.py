@@ -21,6 +21,7 @@ FILE_ENDPOINTS = (
     "train_files.create",
     "api.submission_create",
     "api.train_file_create",
+    "api.check_create",
 )
 
 log = logging.getLogger(__name__)

@@ -23,7 +23,7 @@ from app.base.models import Competition, State, Submission, TrainFile
 from app.base.storage import Incoming, Storage
 from app.competing import competitions, statuses, submissions, teams
 from app.competing.submissions import Receipt
-from app.integrity import train_files
+from app.integrity import file_checks, train_files
 from app.operating import health
 from app.people.accounts import Viewer
 from app.web.context import parts
@@ -189,6 +189,32 @@ def take(
     parts().hints.send(receipt.id)  # after the commit, or a fast worker would find no row
     failpoints.reach("upload.announced")
     return receipt
+
+
+def take_check(slug: str, identify: Callable[[Session, datetime], Viewer]) -> int:
+    """Receive a file to check and return the check's id; nothing is charged."""
+    with parts().database.read() as session:
+        received_at = db.now(session) - age()
+        user = identify(session, received_at)
+        competition = competitions.by_slug(session, slug)
+        file_checks.admit(session, competition, user, received_at=received_at)
+    with slot(user.id), receiving(parts().storage, competition.upload_limit_bytes) as upload:
+        _refuse_beyond_room(competition, user, upload)
+        blob = upload.incoming.keep()
+    with parts().database.begin() as session:
+        check_id = file_checks.ask(
+            session,
+            competition,
+            user,
+            blob,
+            filename=upload.filename,
+            received_at=received_at,
+            now=db.now(session),
+            most_bytes=parts().settings.team_bytes,
+        )
+        parts().storage.refuse_unless_stored(blob)
+    parts().hints.send_inspection(check_id)
+    return check_id
 
 
 def slot(user_id: int) -> AbstractContextManager[None]:

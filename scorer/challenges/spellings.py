@@ -102,13 +102,7 @@ def _spelling(solution: Solution, name: str, public: PublicLabels) -> Spelling |
     cells = solution.task.cells(name)
     codes = true_codes(solution, name)
     hidden = frozenset(solution.vocabulary.names[code] for code in np.unique(codes).tolist())
-    declared = frozenset(
-        canonical_label(label)
-        for part in solution.task.parts
-        if name in part.columns and isinstance(labels := getattr(part.parameters, "labels", None), list)
-        for label in labels
-    )
-    named = public.train | declared
+    named = public.train | declared_labels(solution, name)
     if not hidden:
         return None
     known = None
@@ -127,6 +121,16 @@ def _spelling(solution: Solution, name: str, public: PublicLabels) -> Spelling |
         truths="0/1" if every <= {"0", "1"} else "True/False" if every <= {"True", "False"} else "",
     )
     return replace(spelling, placeholders=_placeholders(spelling, public.sample))
+
+
+def declared_labels(solution: Solution, name: str) -> frozenset[str]:
+    """Return the labels of a column that challenge.yaml lists."""
+    return frozenset(
+        canonical_label(label)
+        for part in solution.task.parts
+        if name in part.columns and isinstance(labels := getattr(part.parameters, "labels", None), list)
+        for label in labels
+    )
 
 
 def _is_closed(n_labels: int, n_times: int) -> bool:

@@ -65,6 +65,19 @@ def _row_sum_faults(
     ]
 
 
+def row_sum_rule(name: str, parameters: Any) -> tuple[str, float | None]:
+    """Return the rule by which `_row_sum_faults` refuses rows of several columns, and its tolerance.
+
+    "sums_to_1": other rows are refused; "positive_sum": rows are divided by their sum, which must not be 0;
+    "": any row is accepted.
+    """
+    if name == "kl_divergence":
+        return "sums_to_1", _KAGGLE_SUM_TOLERANCE
+    if parameters.rows == "independent":
+        return "", None
+    return ("sums_to_1", _ROW_SUM_TOLERANCE) if parameters.rows == "reject" else ("positive_sum", None)
+
+
 def _log_loss_faults(predicted: FloatArray, parameters: Any, **_: Any) -> list[RowFault]:
     if parameters.rows == "independent":
         return []

@@ -21,6 +21,16 @@ class Sink(Protocol):
         """Take predictions by column for these rows of the solution."""
 
 
+class Nowhere:
+    """A sink that keeps nothing, where only the form of a file is wanted."""
+
+    def restart(self) -> None:
+        """Forget nothing: nothing was kept."""
+
+    def add(self, rows: Rows, columns: Mapping[str, Column], vocabulary: Vocabulary) -> None:
+        """Drop the predictions."""
+
+
 class Collected:
     """A sink that keeps every column in the solution's order."""
 

@@ -27,6 +27,7 @@ from app.base.errors import NotSignedIn
 from app.base.models import Challenge, ChallengeVersion, Competition
 from app.base.storage import Storage
 from app.competing import competitions, evaluations, submissions, teams
+from app.integrity import file_checks, inspections
 from app.people import accounts, tokens
 from app.people.tokens import Scope
 from app.web.application import create_app
@@ -182,6 +183,28 @@ class Site:
                 now=now,
             )
         return receipt.id
+
+    def check(self, name: str, content: bytes = CSV) -> int:
+        """Send a file to be checked, and return the check's id."""
+        answer = self._client().post(
+            f"/api/v1/competitions/{self.slug}/check", data=content, headers=self.token(name)
+        )
+        assert answer.status_code == 202, answer.text
+        assert answer.json is not None
+        return int(answer.json["id"])
+
+    def answer_check(self, check_id: int, *problems: Problem) -> None:
+        """End a check as a worker does: accepted without problems, else rejected."""
+        with self.database.begin() as session:
+            now = db.now(session)
+            claim = inspections.claim(
+                session, "test", lease=timedelta(minutes=5), now=now, inspection_id=check_id
+            )
+            assert claim is not None
+            file_checks.record(session, check_id, is_rejected=bool(problems), seconds=0.1)
+            listed = [problem.as_dict() for problem in problems]
+            result = {"problems": listed, "problem_count": len(listed), "notices": []}
+            inspections.finish(session, claim, result, now=now)
 
     def baseline(self, name: str, public: float, private: float) -> int:
         with self.storage.receive(10_000_000) as incoming:
@@ -377,6 +400,7 @@ def routes(site: Site, submission_id: int, **ids: Any) -> list[tuple[str, str, s
         "sign_in_id": 1,
         "token_id": 1,
         "case_id": 1,
+        "check_id": 1,
         "extension_id": 1,
         "kind": "oof",
         "service": "competitions.CompetitionApiService",

@@ -26,6 +26,9 @@ def full(site: Site) -> Site:
     submission_id = site.submit("ada", filename="adas-secret.csv")
     assert submission_id == 1
     site.score(submission_id, 0.5)
+    check_id = site.check("ada")
+    assert check_id == 1
+    site.answer_check(check_id)
     site.join("bob")
     audited(site)
     own_rows(site, submission_id, oof=OOF)

@@ -13,9 +13,10 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from schemathesis import GenerationMode
 
-from app.web.api.openapi import DOCUMENT
+from app.web.api.openapi import document
 from tests.web.site import CSV, Site
 
+DOCUMENT = document()
 SCHEMA = schemathesis.openapi.from_dict(DOCUMENT)
 OPERATIONS = {
     result.ok().label: result.ok()  # type: ignore[union-attr]
@@ -26,6 +27,7 @@ NAMED: dict[str, list[Any]] = {
     "slug": ["biopsy"] * 5 + ["Biopsy", "a" * 60],
     "name": ["train.csv", "../private/solution.csv", "a\x00b", "%2e%2e/x"],
     "submission_id": [1, 1, 2, 0, 2**63 - 1, 2**63, 10**18],
+    "check_id": [1, 1, 2, 0, 2**63 - 1, 2**63, 10**18],
     "kind": ["oof", "oof", "nothing"],
 }
 

@@ -9,8 +9,10 @@ from typing import Any
 
 import schemathesis
 
-from app.web.api.openapi import DOCUMENT
+from app.web.api.openapi import document
 from tests.web.site import CSV, Site
+
+DOCUMENT = document()
 
 
 def operations() -> Iterator[tuple[str, str, dict[str, Any]]]:
@@ -89,6 +91,7 @@ def test_answers_of_every_route_have_exactly_the_described_fields(site: Site) ->
     site.score(scored, 0.3)
     site.baseline("Prior only", 0.66, 0.65)
     waiting = site.submit("ada")
+    check = site.check("ada")
     seen = set()
     for name in ("ada", "bob", "grace", None):
         token = site.token(name) if name else {}
@@ -99,6 +102,7 @@ def test_answers_of_every_route_have_exactly_the_described_fields(site: Site) ->
                     .replace("{name}", "train.csv")
                     .replace("{submission_id}", str(number))
                     .replace("{kind}", "oof")
+                    .replace("{check_id}", str(check))
                 )
                 body: Any = {"data": CSV, "content_type": "text/csv"} if method == "POST" else {}
                 seen.add((path, method, conforms(site, path, method, address, token, **body)))

@@ -9,14 +9,16 @@ from multiprocessing.queues import SimpleQueue
 import numpy as np
 import pandas as pd
 import pytest
+from sqlalchemy import func, select
 
 import scorer
 from app.base import db
 from app.base.models import Inspection, InspectionState, PublicScore, Rung, Score, State, TrainFile
 from app.competing import competitions, submissions
-from app.integrity import cases, inspections, train_files
+from app.integrity import cases, file_checks, inspections, train_files
 from app.integrity.inspections import Kind
 from app.people import accounts
+from app.people.accounts import Viewer
 from scorer.resampling import resampling
 from tests.worker.conftest import Platform
 from worker import jobs
@@ -282,3 +284,39 @@ def test_se_of_the_difference_is_that_of_the_paired_losses(platform: Platform) -
     expected = (losses[0] - losses[1]).std(ddof=1) / np.sqrt(rows.sum())
     found = resampling.se_of_difference(challenge.solution, first, second, challenge.solution.public, seed=0)
     assert found == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("wrong", [False, True])
+def test_check_of_a_file_has_the_problems_of_a_submission_and_no_score(
+    platform: Platform, wrong: bool
+) -> None:
+    content = platform.sample()[:-20] if wrong else platform.sample()
+    submission_id = platform.submit(content)
+    with platform.installation.storage.receive(10**8) as incoming:
+        incoming.write(content)
+        blob = incoming.keep()
+    with platform.database.begin() as session:
+        user = accounts.by_name(session, "ada")
+        now = db.now(session)
+        viewer = Viewer(user.id, user.name, user.is_organiser)
+        check_id = file_checks.ask(
+            session,
+            competitions.by_slug(session, "coins"),
+            viewer,
+            blob,
+            filename="a.csv",
+            received_at=now,
+            now=now,
+            most_bytes=0,
+        )
+    in_a_child(platform)
+    assert in_a_child(platform, check_id) == 1
+    with platform.database.read() as session:
+        check = file_checks.get(session, viewer, check_id)
+        assert session.scalar(select(func.count()).select_from(Score)) == (0 if wrong else 1)
+    status = platform.status(submission_id)
+    assert check.state == ("rejected" if wrong else "accepted")
+    assert (check.problems, check.problem_count) == (status.problems, status.problem_count)
+    assert bool(check.problems) == wrong
+    assert {n["code"] for n in check.notices} <= {n["code"] for n in status.notices}

@@ -1,0 +1,211 @@
+"""Competitions, their files, and what a submission to them must look like."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from flask import Response, url_for
+
+from app.base import db
+from app.base.models import Competition
+from app.competing import competitions, teams
+from app.people.tokens import Scope
+from app.web import downloads
+from app.web.api import models
+from app.web.api.operations import BYTES, operation
+from app.web.context import bearer, parts
+from app.web.formats import public_step, release_rule
+from app.web.json_answers import time_text
+
+
+@operation("GET", "/competitions", name="competitions", says="Competitions", answer=models.Competitions)
+def competition_index() -> models.Competitions:
+    """List all competitions."""
+    with parts().database.read() as session:
+        now = db.now(session)
+        bearer(session, now)
+        listed = competitions.listed(session)
+    return models.Competitions(
+        competitions=[models.ListedCompetition(**_facts(c, now), teams=count) for c, count in listed]
+    )
+
+
+@operation(
+    "GET",
+    "/competitions/<slug:slug>",
+    name="competition",
+    says="The competition",
+    answer=models.Competition,
+    refuses=(404,),
+    is_conditional=True,
+)
+def competition_show(slug: str) -> models.Competition:
+    """Get a competition: its task, metric, limits and your team."""
+    with parts().database.read() as session:
+        now = db.now(session)
+        user = bearer(session, now)
+        competition = competitions.by_slug(session, slug)
+        team = teams.of(session, competition, user.id)
+    manifest = competition.version.manifest
+    submission = {key: value for key, value in manifest.get("submission", {}).items() if key != "schema"}
+    return models.Competition(
+        **_facts(competition, now),
+        description=manifest.get("description", ""),
+        metric=manifest["metric"],
+        submission=submission,
+        split=manifest.get("split", {}),
+        baselines=manifest.get("baselines", []),
+        version=competition.version.number,
+        limits=models.Limits(
+            daily=competition.daily_limit,
+            total=competition.total_limit,
+            pending=competition.pending_limit,
+            final_picks=competition.final_picks,
+            team_size=competition.max_team_size,
+            upload_bytes=competition.upload_limit_bytes,
+        ),
+        public_score=models.ShownScore(
+            shown=release_rule(competition), step=public_step(competition) or None
+        ),
+        passport=(competition.version.audit or {}).get("passport", []),
+        folds=manifest.get("folds"),
+        team=team.name if team else None,
+    )
+
+
+@operation(
+    "GET",
+    "/competitions/<slug:slug>/schema",
+    name="schema",
+    says="The schema",
+    answer=models.Schema,
+    refuses=(403, 404),
+    is_conditional=True,
+)
+def submission_schema(slug: str) -> models.Schema:
+    """Get what a file of predictions must look like."""
+    competition = _opened(slug)
+    asked = competition.version.manifest["submission"]
+    schema = asked.get("schema") or {}
+    ids = schema.get("ids")
+    return models.Schema(
+        competition=slug,
+        version=competition.version.number,
+        header=[*(ids["columns"] if ids else asked["id"].split("+")), *(c["name"] for c in asked["columns"])],
+        formats=["csv", "csv.gz", "zip", *(["parquet"] if asked.get("parquet") else [])],
+        max_bytes=competition.upload_limit_bytes,
+        ids=ids,
+        columns=schema.get("columns"),
+        rows=schema.get("rows"),
+        metric=schema.get("metric"),
+    )
+
+
+@operation(
+    "GET",
+    "/competitions/<slug:slug>/files",
+    name="files",
+    says="Files",
+    answer=models.Files,
+    refuses=(403, 404),
+)
+def file_index(slug: str) -> models.Files:
+    """List the public files."""
+    return models.Files(
+        files=[
+            models.File(
+                name=file["name"],
+                size=file["size"],
+                sha256=file["sha256"],
+                n_rows=file.get("n_rows"),
+                schema=file.get("schema"),
+                link=url_for("api.file_show", slug=slug, name=file["name"]),
+            )
+            for file in _opened(slug).version.manifest.get("files", [])
+        ]
+    )
+
+
+@operation(
+    "GET",
+    "/competitions/<slug:slug>/files/<path:name>",
+    name="file",
+    says="The file",
+    answer=BYTES,
+    refuses=(403, 404),
+)
+def file_show(slug: str, name: str) -> Response:
+    """Download a public file."""
+    return downloads.send_public(_opened(slug), name)
+
+
+@operation(
+    "GET",
+    "/competitions/<slug:slug>/files.zip",
+    name="all_files",
+    says="A zip archive",
+    answer=BYTES,
+    refuses=(403, 404),
+)
+def bundle(slug: str) -> Response:
+    """Download all public files as one archive."""
+    return downloads.send_bundle(_opened(slug))
+
+
+@operation(
+    "GET",
+    "/competitions/<slug:slug>/folds.csv",
+    name="folds",
+    says="A CSV file",
+    answer=BYTES,
+    refuses=(403, 404),
+)
+def folds(slug: str) -> Response:
+    """Download the fold of each training row."""
+    return downloads.send_folds(_opened(slug))
+
+
+@operation(
+    "POST",
+    "/competitions/<slug:slug>/join",
+    name="join",
+    says="Your team",
+    answer=models.Joined,
+    refuses=(403, 404, 409),
+)
+def join(slug: str) -> models.Joined:
+    """Join as a team of one; joining twice changes nothing."""
+    with parts().database.begin() as session:
+        now = db.now(session)
+        user = bearer(session, now, Scope.SUBMIT)
+        competition = competitions.by_slug(session, slug)
+        team = teams.join(session, competition, user, now=now)
+    return models.Joined(competition=slug, team=team.name)
+
+
+def _opened(slug: str) -> Competition:
+    """Return a competition whose files the viewer may download."""
+    with parts().database.read() as session:
+        now = db.now(session)
+        user = bearer(session, now)
+        competition = competitions.by_slug(session, slug)
+        downloads.refuse_before_opening(competition, user, now)
+    return competition
+
+
+def _facts(competition: Competition, now: datetime) -> dict[str, Any]:
+    manifest = competition.version.manifest
+    return {
+        "slug": competition.slug,
+        "title": competition.title,
+        "summary": manifest.get("summary", ""),
+        "phase": competition.phase(now),
+        "is_paused": competition.is_paused,
+        "opens_at": time_text(competition.opens_at),
+        "closes_at": time_text(competition.closes_at),
+        "settles_at": time_text(competition.settles_at),
+        "timezone": competition.timezone,
+        "metric_name": manifest["metric"]["name"],
+        "greater_is_better": competition.greater_is_better,
+    }

@@ -1,0 +1,212 @@
+"""Submissions of the viewer's team: send, list, and read results."""
+
+from __future__ import annotations
+
+from flask import Response, url_for
+
+from app.base import db
+from app.base.errors import NotFound
+from app.base.models import Competition
+from app.competing import statuses, submissions
+from app.competing.statuses import Status
+from app.integrity import train_files
+from app.web import downloads, uploads
+from app.web.api import models
+from app.web.api.access import entered, sender
+from app.web.api.operations import BYTES, operation, read_query
+from app.web.context import bearer, parts
+from app.web.json_answers import links, receipt_json, signatures, time_text, train_file_json
+
+
+@operation(
+    "GET",
+    "/competitions/<slug:slug>/quota",
+    name="quota",
+    says="The quota",
+    answer=models.Quota,
+    refuses=(403, 404),
+)
+def quota(slug: str) -> models.Quota:
+    """Get your team's remaining uploads."""
+    with parts().database.read() as session:
+        now = db.now(session)
+        competition, team = entered(session, slug, bearer(session, now))
+        allowance = submissions.allowance(session, competition, team, now=now)
+    return models.Quota(
+        limit=allowance.limit,
+        used=allowance.used,
+        remaining=allowance.remaining,
+        pending=allowance.pending,
+        total_limit=allowance.total_limit,
+        total_used=allowance.total_used if allowance.total_limit is not None else None,
+        pending_limit=allowance.pending_limit,
+        rejected=allowance.rejected.count,
+        rejected_limit=allowance.rejected.limit,
+        next_at=time_text(allowance.rejected.next_at),
+        resets_at=allowance.resets_at.isoformat(),
+        timezone=allowance.timezone,
+    )
+
+
+@operation(
+    "POST",
+    "/competitions/<slug:slug>/submissions",
+    name="submit",
+    says="The receipt",
+    answer=models.Receipt,
+    status=201,
+    refuses=(403, 404, 409, 413, 422, 429),
+    takes_file=True,
+    takes_key=True,
+    has_location=True,
+)
+def submission_create(slug: str) -> tuple[models.Receipt, dict[str, str]]:
+    """Upload a submission."""
+    receipt = uploads.take(slug, sender)
+    location = url_for("api.submission_show", submission_id=receipt.id)
+    return models.Receipt.model_validate(receipt_json(receipt, slug)), {"Location": location}
+
+
+@operation(
+    "GET",
+    "/competitions/<slug:slug>/submissions",
+    name="submissions",
+    says="Submissions",
+    answer=models.Submissions,
+    refuses=(403, 404, 422),
+    query=models.SubmissionsQuery,
+)
+def submission_index(slug: str) -> models.Submissions:
+    """List your team's submissions, newest first."""
+    wanted = read_query(models.SubmissionsQuery)
+    with parts().database.read() as session:
+        now = db.now(session)
+        competition, team = entered(session, slug, bearer(session, now))
+        entries = statuses.statuses(
+            session, competition, now=now, team_id=team.id, limit=wanted.limit, before_id=wanted.before
+        )
+        places = {e.id: statuses.place_in_queue(session, e.id) for e in entries if not e.state.is_final}
+        signed = signatures(session, *(entry.id for entry in entries))
+    return models.Submissions(
+        submissions=[_submission(e, competition, places.get(e.id), signed.get(e.id)) for e in entries]
+    )
+
+
+@operation(
+    "GET",
+    "/submissions/<id:submission_id>",
+    name="submission",
+    says="The submission",
+    answer=models.Submission,
+    refuses=(404,),
+)
+def submission_show(submission_id: int) -> models.Submission:
+    """Get a submission of your team; organisers may get any."""
+    with parts().database.read() as session:
+        now = db.now(session)
+        user = bearer(session, now)
+        _, competition = statuses.visible(session, user, submission_id)
+        found = statuses.statuses(
+            session, competition, now=now, submission_id=submission_id, for_organiser=user.is_organiser
+        )
+        if not found:
+            raise NotFound(f"Submission {submission_id} has no result yet.")
+        place = statuses.place_in_queue(session, submission_id)
+        signed = signatures(session, submission_id).get(submission_id)
+    return _submission(found[0], competition, place, signed)
+
+
+@operation(
+    "GET",
+    "/submissions/<id:submission_id>/file",
+    name="upload",
+    says="The file",
+    answer=BYTES,
+    refuses=(404,),
+)
+def submission_file(submission_id: int) -> Response:
+    """Download the uploaded file."""
+    with parts().database.read() as session:
+        submission, _ = statuses.visible(session, bearer(session, db.now(session)), submission_id)
+    return downloads.send_upload(submission)
+
+
+@operation(
+    "GET",
+    "/submissions/<id:submission_id>/train-files",
+    name="train_files",
+    says="The files",
+    answer=models.TrainFiles,
+    refuses=(404,),
+)
+def train_file_index(submission_id: int) -> models.TrainFiles:
+    """List the train files of a submission."""
+    with parts().database.read() as session:
+        statuses.visible(session, bearer(session, db.now(session)), submission_id)
+        files = train_files.of(session, submission_id)
+    return models.TrainFiles(
+        train_files=[models.TrainFile.model_validate(train_file_json(files[kind])) for kind in sorted(files)]
+    )
+
+
+@operation(
+    "POST",
+    "/submissions/<id:submission_id>/train-files/<any(oof, train):kind>",
+    name="send_train_file",
+    says="The file",
+    answer=models.TrainFile,
+    status=201,
+    refuses=(403, 404, 409, 413, 422, 429),
+    takes_file=True,
+    has_location=True,
+)
+def train_file_create(submission_id: int, kind: str) -> tuple[models.TrainFile, dict[str, str]]:
+    """Upload predictions for the training rows."""
+    file = uploads.take_train_file(submission_id, kind, sender)
+    location = url_for("api.train_file_index", submission_id=submission_id)
+    return models.TrainFile.model_validate(train_file_json(file)), {"Location": location}
+
+
+@operation(
+    "GET",
+    "/submissions/<id:submission_id>/train-files/<any(oof, train):kind>",
+    name="train_file",
+    says="The file",
+    answer=BYTES,
+    refuses=(404,),
+)
+def train_file_show(submission_id: int, kind: str) -> Response:
+    """Download a train file of a submission."""
+    with parts().database.read() as session:
+        statuses.visible(session, bearer(session, db.now(session)), submission_id)
+        file = train_files.get(session, submission_id, kind)
+    return downloads.send_train_file(file)
+
+
+def _submission(
+    entry: Status, competition: Competition, place: int | None, receipt: str | None
+) -> models.Submission:
+    return models.Submission(
+        id=entry.id,
+        competition=competition.slug,
+        team=entry.team,
+        state=entry.state,
+        place_in_queue=place,
+        received_at=entry.received_at.isoformat(),
+        started_at=time_text(entry.started_at),
+        finished_at=time_text(entry.finished_at),
+        filename=entry.filename,
+        message=entry.message,
+        sha256=entry.sha256,
+        size_bytes=entry.size_bytes,
+        public=entry.public,
+        private=entry.private,
+        also=models.AlsoScores(public=dict(entry.public_also), private=dict(entry.private_also) or None),
+        problems=[models.Problem.model_validate(problem) for problem in entry.problems],
+        problem_count=entry.problem_count,
+        notices=[models.Notice.model_validate(notice) for notice in entry.notices],
+        fault=entry.fault,
+        is_picked=entry.is_picked,
+        receipt=receipt,
+        links=models.Links.model_validate(links(entry.id)),
+    )
