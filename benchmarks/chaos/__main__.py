@@ -4,8 +4,8 @@
     long-storm  10,000 uploads and 200 kills
     rush        1,000 uploads in the last minute before a close
     readers     500 readers of a board beside uploads
-    resources   a full disk, a full Redis, few file descriptors
-    clocks      the wall clock is set forward and back
+    resources   a full disk, also in a rescore, a full Redis, few file descriptors
+    clocks      the wall clock is set forward and back, and passes midnight
     repeat      every file scored three times
 
 Each run prints one table, its seed and the command that repeats it, and ends with 1 if a promise was broken.
@@ -92,9 +92,11 @@ def _other(name: str, asked: argparse.Namespace, seed: int) -> list[str]:
         )
     if name == "resources":
         starved = full.descriptors(uploads=1 if asked.smoke else 4)
-        return [*full.disk(), *full.redis(uploads=10 if asked.smoke else 60), *starved]
+        return [*full.disk(database=asked.database), *full.redis(uploads=10 if asked.smoke else 60), *starved]
     if name == "clocks":
-        return clock.run(uploads=5 if asked.smoke else 20, database=asked.database)
+        jumps = clock.run(uploads=5 if asked.smoke else 20, database=asked.database)
+        # The clock of a PostgreSQL cannot be set.
+        return jumps if asked.database == "postgres" else [*jumps, *clock.midnight()]
     return repeat.run(asked.submissions or (20 if asked.smoke else 1_000), database=asked.database)
 
 

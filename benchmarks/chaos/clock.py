@@ -18,7 +18,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import _common as common
@@ -28,7 +28,7 @@ from sqlalchemy import func, select
 
 from app.base.config import Settings
 from app.base.installation import Installation
-from app.base.models import Evaluation, Event, Quota, Score
+from app.base.models import Evaluation, Event, Quota, Score, Submission
 from app.competing import competitions, evaluations
 
 HOUR = 3600
@@ -115,6 +115,55 @@ def run(*, uploads: int = 20, database: str = "sqlite") -> list[str]:
         broken.append("the clock cost something")
     if bool(logged) != (database == "sqlite"):
         broken.append("a jump of the database's clock was not logged, or one was logged without a jump")
+    return broken
+
+
+def midnight(*, seconds: float = 20.0, limit: int = 15) -> list[str]:
+    """Upload without a pause across midnight UTC, where a new day's uploads begin."""
+    broken: list[str] = []
+    about = common.machine()
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="heldout-chaos-")))
+        set_clock = stack.enter_context(_shifted(folder))
+        server = stack.enter_context(common.serving(folder / "data", workers=2))
+        installation = Installation(Settings(data_dir=folder / "data"))
+        slug = common.publish(installation, common.write_challenge(folder / "bench", full.ROWS))
+        token = common.add_user(installation, "team", slug=slug)[1]
+        with installation.database.begin() as session:
+            competitions.by_slug(session, slug).daily_limit = limit
+        now = datetime.now(UTC)
+        until_midnight = datetime.combine(now.date() + timedelta(days=1), datetime.min.time(), UTC) - now
+        set_clock(round(until_midnight.total_seconds() - seconds / 2))
+        statuses, receipts = Counter[int](), list[dict[str, object]]()
+        end = time.monotonic() + seconds
+
+        def send(first: int) -> None:
+            number = first
+            while time.monotonic() < end:
+                receipts.extend(full._send(server.address, slug, token, number, statuses))
+                number += SENDERS
+                time.sleep(0.1)
+
+        with ThreadPoolExecutor(SENDERS) as senders:
+            list(senders.map(send, range(SENDERS)))
+        open_ = full._wait(installation, broken)
+        lost = full._lost(installation, receipts)
+        with installation.database.read() as session:
+            used = dict(session.execute(select(Quota.day, Quota.used)).tuples().all())
+            charged = Counter(s.received_at.date() for s in session.scalars(select(Submission)))
+        installation.database.dispose()
+    common.print_table(
+        f"Midnight during uploads: {SENDERS} senders for {seconds:g} s, {limit} files a day. {about}",
+        ("", "figure"),
+        [
+            ("answers by status", ", ".join(f"{s}: {n}" for s, n in sorted(statuses.items()))),
+            ("uploads by day", ", ".join(f"{day}: {n}" for day, n in sorted(charged.items()))),
+            ("acknowledged, and not there or not scored", lost),
+            ("still open", open_),
+        ],
+    )
+    if lost or open_ or used != dict(charged) or set(used.values()) != {limit} or len(used) != 2:
+        broken.append(f"the uploads of the two days are {dict(charged)}, and count as {used}")
     return broken
 
 

@@ -20,13 +20,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import _common as common
+import postgres
 from redis import Redis
+from redis.exceptions import RedisError
 from sqlalchemy import func, select, text
+from sqlalchemy.exc import DBAPIError
 
+from app.base import config, db
 from app.base.config import Settings
-from app.base.errors import NotFound
+from app.base.errors import NotFound, Refused
 from app.base.installation import Installation
-from app.base.models import Evaluation, Quota, State, Submission
+from app.base.models import Evaluation, Quota, Round, RoundState, Score, State, Submission
+from app.competing import competitions, rescores
+from app.operating import serve
 
 ROWS = 5_000
 PATIENCE_SECONDS = 120.0
@@ -35,23 +41,40 @@ STARVED_SECONDS = 2.0
 """After the last upload: long enough for what it left to be tried and to fail."""
 
 
-def disk(*, uploads: int = 60, disk_mib: int = 96, left_kib: int = 2_500) -> list[str]:
-    """Upload while the disk is almost full; then make room.
+def disk(
+    *, uploads: int = 60, before: int = 5, disk_mib: int = 96, left_kib: int = 2_500, database: str = "sqlite"
+) -> list[str]:
+    """Upload and rescore while the disk is almost full; then make room.
 
-    The file system is the run's own.
+    The file system is the run's own; PostgreSQL, which needs more of it, has its files there too.
     """
     broken: list[str] = []
     about = common.machine()
-    small = _small_disk(disk_mib)
-    # Without the floor, which would refuse every upload before the disk is full.
-    with small as folder, common.serving(folder / "data", workers=1, disk_floor_mb=0) as server:
-        installation, slug, token = _publish(folder)
+    on_postgres = database == "postgres"
+    disk_mib, left_kib = (disk_mib + 160, left_kib + 2_000) if on_postgres else (disk_mib, left_kib)
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(_small_disk(disk_mib))
+        url = ""
+        if on_postgres:
+            folder.chmod(0o755)  # the server has an account of its own
+            url = stack.enter_context(postgres.running(folder)).url
+        # Without the floor, which would refuse every upload before the disk is full.
+        server = stack.enter_context(
+            common.serving(folder / "data", workers=1, disk_floor_mb=0, database_url=url)
+        )
+        installation, slug, token = _publish(folder, url)
         common.wait_for_workers(server)
+        statuses, receipts = Counter[int](), []
+        for number in range(before):
+            receipts += _send(server.address, slug, token, number, Counter())
+        _wait(installation, broken)
         ballast = folder / "ballast"
         with ballast.open("wb") as file:
             file.write(b"\1" * (shutil.disk_usage(folder).free - left_kib * 1024))
-        statuses, receipts = Counter[int](), []
-        for number in range(uploads):
+        for number in range(before, before + uploads // 2):
+            receipts += _send(server.address, slug, token, number, statuses)
+        words = _rescore(installation, slug)
+        for number in range(before + uploads // 2, before + uploads):
             receipts += _send(server.address, slug, token, number, statuses)
         log = server.log.read_text()
         died = log.count("starting it again")
@@ -59,15 +82,23 @@ def disk(*, uploads: int = 60, disk_mib: int = 96, left_kib: int = 2_500) -> lis
         after = Counter[int]()
         again = _send(server.address, slug, token, 10_000, after, patience=PATIENCE_SECONDS)
         open_ = _wait(installation, broken)
+        if words != "begun":
+            broken += [
+                f"a rescore after room was made: {said}"
+                for said in [_rescore(installation, slug)]
+                if said != "begun"
+            ]
+        rescored = _wait_for_rescore(installation, broken)
         lost = _lost(installation, [*receipts, *again])
         with installation.database.read() as session:
-            sound = session.scalar(text("PRAGMA integrity_check"))
+            sound = "ok" if on_postgres else session.scalar(text("PRAGMA integrity_check"))
             ids = set(session.scalars(select(Submission.id)))
         unknown_rows = len(ids) - len({r["id"] for r in [*receipts, *again]})
         incoming = len(list((folder / "data").rglob("incoming/*")))
         installation.database.dispose()
     common.print_table(
-        f"Full disk: {uploads} uploads of {ROWS} rows with {left_kib} KiB left of {disk_mib} MiB. {about}",
+        f"Full disk, on {database}: {uploads} uploads of {ROWS} rows with {left_kib} KiB left of {disk_mib} "
+        f"MiB, and a rescore. {about}",
         ("", "figure"),
         [
             ("answers by status", ", ".join(f"{s}: {n}" for s, n in sorted(statuses.items()))),
@@ -75,6 +106,8 @@ def disk(*, uploads: int = 60, disk_mib: int = 96, left_kib: int = 2_500) -> lis
             ("rows without a receipt", unknown_rows),
             ("half files left", incoming),
             ("processes started again", died),
+            ("a rescore begun while it was full", words),
+            ("scores of the rescore", rescored),
             ("integrity_check", sound),
             ("after room was made", ", ".join(f"{s}: {n}" for s, n in sorted(after.items()))),
             ("still open", open_),
@@ -87,6 +120,34 @@ def disk(*, uploads: int = 60, disk_mib: int = 96, left_kib: int = 2_500) -> lis
     return broken
 
 
+def _rescore(installation: Installation, slug: str) -> str:
+    """Begin a rescore under the same version; return what came of it in words."""
+    try:
+        with installation.database.begin() as session:
+            competition = competitions.by_slug(session, slug)
+            rescores.begin_rescore(
+                session, competition, competition.version, reason="once more", now=db.now(session)
+            )
+    except (DBAPIError, Refused) as refused:
+        return f"refused: {type(refused).__name__}"
+    return "begun"
+
+
+def _wait_for_rescore(installation: Installation, broken: list[str]) -> int:
+    """Wait until a second round is active; return its number of scores."""
+    until = time.monotonic() + PATIENCE_SECONDS
+    active = select(Round.id).where(Round.state == RoundState.ACTIVE)
+    while time.monotonic() < until:
+        with installation.database.read() as session:
+            round_id = session.scalars(active).one()
+            drafts = session.scalar(select(func.count()).where(Round.state == RoundState.DRAFT))
+            if not drafts and round_id > 1:
+                return session.scalar(select(func.count()).where(Score.round_id == round_id)) or 0
+        time.sleep(0.2)
+    broken.append(f"the rescore was not applied after {PATIENCE_SECONDS:g} s")
+    return 0
+
+
 def redis(*, uploads: int = 60) -> list[str]:
     """Run with Redis at its maxmemory with noeviction.
 
@@ -96,10 +157,14 @@ def redis(*, uploads: int = 60) -> list[str]:
     about = common.machine()
     with tempfile.TemporaryDirectory(prefix="heldout-chaos-") as name:
         folder = Path(name)
-        with common.serving(folder / "data", workers=1) as server:
+        with (
+            _queue(folder) as client,
+            common.serving(
+                folder / "data", workers=1, redis_url=Settings(data_dir=folder / "queue").redis
+            ) as server,
+        ):
             installation, slug, token = _publish(folder)
             common.wait_for_workers(server)
-            client = Redis.from_url(installation.settings.redis)
             client.config_set("maxmemory-policy", "noeviction")
             client.config_set("maxmemory", "1")
             statuses, receipts = Counter[int](), []
@@ -231,8 +296,29 @@ def _few_descriptors(pid: int, spare: int) -> Iterator[None]:
             resource.prlimit(pid, resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def _publish(folder: Path) -> tuple[Installation, str, str]:
-    installation = Installation(Settings(data_dir=folder / "data"))
+@contextlib.contextmanager
+def _queue(folder: Path) -> Iterator[Redis]:
+    """Run Valkey as `heldout serve` does, with an account that may set its limits."""
+    settings = Settings(data_dir=folder / "queue")
+    config.prepare_data_dir(settings)
+    admin = ("--user", "admin", "on", "nopass", "~*", "&*", "+@all")
+    server = subprocess.Popen([*serve.valkey_command(settings), *admin])
+    try:
+        client = Redis.from_url(settings.redis, username="admin", password="any")
+        until = time.monotonic() + PATIENCE_SECONDS
+        while time.monotonic() < until:
+            with contextlib.suppress(RedisError):
+                client.ping()
+                break
+            time.sleep(0.05)
+        yield client
+    finally:
+        server.kill()
+        server.wait()
+
+
+def _publish(folder: Path, database_url: str = "") -> tuple[Installation, str, str]:
+    installation = Installation(Settings(data_dir=folder / "data", database_url=database_url))
     slug = common.publish(installation, common.write_challenge(folder / "bench", ROWS))
     return installation, slug, common.add_user(installation, "team", slug=slug)[1]
 

@@ -88,9 +88,10 @@ class Postgres:
 
 
 @contextlib.contextmanager
-def running() -> Iterator[Postgres]:
+def running(inside: Path | None = None) -> Iterator[Postgres]:
+    """Run a server with its files in a temporary folder, `inside` another."""
     # A short path: a unix socket's name may have 107 bytes.
-    folder = Path(tempfile.mkdtemp(prefix="heldout-pg-"))
+    folder = Path(tempfile.mkdtemp(prefix="pg-", dir=inside))
     server = Postgres(folder)
     try:
         server.start()

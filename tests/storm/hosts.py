@@ -55,9 +55,11 @@ class Network:
             _ip("-n", name, "addr", "add", f"{address}/24", "dev", switch)
             _ip("-n", name, "link", "set", switch, "up")
 
-    def pull(self, host: str) -> None:
-        for cable, _ in self._cables[host]:
-            self._at_switches("link", "set", cable, "nomaster")
+    def pull(self, host: str, *switches: str) -> None:
+        """Pull a host's cables to these switches, or all."""
+        for cable, switch in self._cables[host]:
+            if not switches or switch in switches:
+                self._at_switches("link", "set", cable, "nomaster")
 
     def plug(self, host: str) -> None:
         for cable, switch in self._cables[host]:

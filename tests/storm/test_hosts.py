@@ -149,6 +149,11 @@ class Site:
             "postgres", self.database_files.command, postgres.ENVIRONMENT
         )
 
+    def start_web(self, web: str) -> None:
+        self.python(
+            web, "-m", "app.web", HELDOUT_HOST="0.0.0.0", HELDOUT_PORT="7777", HELDOUT_INSECURE_HTTP="true"
+        )
+
     def hold(self, worker: str, point: str) -> None:
         (self.folder / f"{worker}.held").write_text(point)
 
@@ -285,9 +290,7 @@ def start(site: Site, queue_password: str) -> None:
         with database.begin() as session:
             session.execute(text(COUNT_EVERY_SCORE))
     for web in WEBS:
-        site.python(
-            web, "-m", "app.web", HELDOUT_HOST="0.0.0.0", HELDOUT_PORT="7777", HELDOUT_INSECURE_HTTP="true"
-        )
+        site.start_web(web)
     site.python("sweeper", "-m", "worker.sweeper")
     for worker in WORKERS:
         site.python(worker, "-c", WORKER, HELD=str(site.folder / f"{worker}.held"), **VAULT)
@@ -415,6 +418,57 @@ def test_a_worker_cut_off_from_the_network_loses_its_lease_and_recovers(
         lambda: site.submit("web1") and site.ask(scores, host=f"{host}-%") > [before],
         what=f"{host}'s next score",
     )
+    site.wait_until_scored()
+
+
+def test_clients_of_a_killed_web_host_repeat_their_uploads_at_the_other(site: Site) -> None:
+    """The first host dies between an upload and its receipt; the key makes the repeat the same submission."""
+    first, each = len(site.accepted), 8
+    receipts: dict[int, int] = {}
+    answers: list[int] = []
+
+    def send(keys: range) -> None:
+        for key in keys:
+            for web in (*WEBS, WEBS[1], WEBS[1]):
+                status, _, receipt = site.upload(web, str(key))
+                answers.append(status)
+                if status == 201:
+                    receipts[key] = receipt["id"]
+                    break
+
+    people = [
+        threading.Thread(target=send, args=(range(first + n * each, first + (n + 1) * each),))
+        for n in range(2)
+    ]
+    for person in people:
+        person.start()
+    eventually(lambda: len(answers) > 3, what="the first uploads")
+    end(site.running["web1"], signal.SIGKILL)
+    for person in people:
+        person.join(120)
+    assert 0 in answers, "no upload met the killed host"
+    assert receipts.keys() == set(range(first, first + 2 * each))
+    assert len({*receipts.values()}) == 2 * each, "one submission for each key"
+    site.accepted += receipts.values()
+    site.wait_until_scored()
+    site.start_web("web1")
+    eventually(lambda: site.get("web1", "/readyz")[0] == 200, 60, what="web1's pages")
+
+
+def test_a_web_host_cut_off_from_the_database_says_try_again_and_recovers(site: Site) -> None:
+    key = str(len(site.accepted))
+    site.network.pull("web1", "inside")
+    began = time.monotonic()
+    status, headers, _ = site.upload("web1", key)
+    assert (status, headers.get("Retry-After")) in ((503, "5"), (0, None)), "no receipt without a database"
+    assert time.monotonic() - began < 60
+    accepted, _, receipt = site.upload("web2", key)
+    assert accepted == 201, "the other host takes it"
+    site.network.plug("web1")
+    eventually(lambda: site.get("web1", "/readyz")[0] == 200, 90, what="web1's pages")
+    status, _, again = site.upload("web1", key)
+    assert (status, again["id"]) == (201, receipt["id"]), "the same submission"
+    site.accepted.append(receipt["id"])
     site.wait_until_scored()
 
 
