@@ -30,7 +30,7 @@ from app.base import config, db
 from app.base.config import Settings
 from app.base.errors import NotFound, Refused
 from app.base.installation import Installation
-from app.base.models import Evaluation, Quota, Round, RoundState, Score, State, Submission
+from app.base.models import Evaluation, Quota, Score, State, Submission
 from app.competing import competitions, rescores
 from app.operating import serve
 
@@ -51,7 +51,7 @@ def disk(
     broken: list[str] = []
     about = common.machine()
     on_postgres = database == "postgres"
-    disk_mib, left_kib = (disk_mib + 160, left_kib + 2_000) if on_postgres else (disk_mib, left_kib)
+    disk_mib, left_kib = (disk_mib + 160, left_kib - 1_000) if on_postgres else (disk_mib, left_kib)
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(_small_disk(disk_mib))
         url = ""
@@ -88,7 +88,7 @@ def disk(
                 for said in [_rescore(installation, slug)]
                 if said != "begun"
             ]
-        rescored = _wait_for_rescore(installation, broken)
+        rescored = _apply_rescore(installation, broken)
         lost = _lost(installation, [*receipts, *again])
         with installation.database.read() as session:
             sound = "ok" if on_postgres else session.scalar(text("PRAGMA integrity_check"))
@@ -113,7 +113,7 @@ def disk(
             ("still open", open_),
         ],
     )
-    if lost or unknown_rows or sound != "ok" or not again:
+    if lost or unknown_rows or sound != "ok" or not again or rescored != len(ids):
         broken.append("the full disk cost something")
     if statuses.keys() <= {201}:
         broken.append("the disk was never full, so this run has shown nothing")
@@ -133,18 +133,16 @@ def _rescore(installation: Installation, slug: str) -> str:
     return "begun"
 
 
-def _wait_for_rescore(installation: Installation, broken: list[str]) -> int:
-    """Wait until a second round is active; return its number of scores."""
+def _apply_rescore(installation: Installation, broken: list[str]) -> int:
+    """Wait until the rescore is finished and apply it; return its number of scores."""
     until = time.monotonic() + PATIENCE_SECONDS
-    active = select(Round.id).where(Round.state == RoundState.ACTIVE)
     while time.monotonic() < until:
-        with installation.database.read() as session:
-            round_id = session.scalars(active).one()
-            drafts = session.scalar(select(func.count()).where(Round.state == RoundState.DRAFT))
-            if not drafts and round_id > 1:
-                return session.scalar(select(func.count()).where(Score.round_id == round_id)) or 0
+        with installation.database.begin() as session:
+            for draft_id in rescores.finished_drafts(session):
+                rescores.activate(session, draft_id)
+                return session.scalar(select(func.count()).where(Score.round_id == draft_id)) or 0
         time.sleep(0.2)
-    broken.append(f"the rescore was not applied after {PATIENCE_SECONDS:g} s")
+    broken.append(f"the rescore was not finished after {PATIENCE_SECONDS:g} s")
     return 0
 
 
