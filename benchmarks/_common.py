@@ -252,10 +252,19 @@ def wait_for_workers(server: Server) -> None:
 # -- a challenge and participants --------------------------------------------------------
 
 
-def write_challenge(folder: Path, n_rows: int, *, seed: int = 7) -> Path:
+OWN_METRIC = """\
+import numpy as np
+
+def score(solution, submission, row_id_column_name):
+    p = np.clip(submission["malignant"], 1e-15, 1 - 1e-15)
+    return float(-np.log(np.where(solution["malignant"] == 1, p, 1 - p)).mean())
+"""
+
+
+def write_challenge(folder: Path, n_rows: int, *, seed: int = 7, own_metric: bool = False) -> Path:
     """Write a challenge like biopsy with `n_rows` test rows.
 
-    Binary, log loss, stratified, 30 % public.
+    Binary, log loss or an organiser's own code for it, stratified, 30 % public.
     """
     random = np.random.default_rng(seed)
     truth = (random.random(n_rows) < 0.37).astype(int)
@@ -270,12 +279,14 @@ def write_challenge(folder: Path, n_rows: int, *, seed: int = 7) -> Path:
         "format: 1\n"
         "title: Benchmark\n"
         "summary: A generated challenge to measure with.\n"
-        "metric: log_loss\n"
+        f"metric: {'{file: metric.py, greater_is_better: false}' if own_metric else 'log_loss'}\n"
         "submission: {id: id, columns: [malignant]}\n"
         "competition: {daily_limit: 10000, pending_limit: 1000, timezone: UTC}\n"
         "split: {strategy: stratified, public_fraction: 0.3}\n"
     )
     (folder / "description.md").write_text("A generated challenge.\n")
+    if own_metric:
+        (folder / "private/metric.py").write_text(OWN_METRIC)
     features = random.normal(size=(n_rows, 3)).round(4).tolist()
     test = "".join(f"{i},{a},{b},{c}\n" for i, (a, b, c) in zip(ids, features, strict=True))
     (folder / "public/test.csv").write_text("id,a,b,c\n" + test)

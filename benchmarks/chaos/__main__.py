@@ -44,6 +44,11 @@ def main() -> int:
         "--seed", type=int, default=None, help="decides what is killed when; default: a new one"
     )
     parser.add_argument("--database", choices=("sqlite", "postgres"), default="sqlite")
+    parser.add_argument(
+        "--own-metric",
+        action="store_true",
+        help="storms: an organiser's code scores; its sandbox is killed too",
+    )
     parser.add_argument("--smoke", action="store_true", help="tiny, only to see that it runs")
     parser.add_argument("--submissions", type=int, default=None, help="so many instead of the run's own")
     parser.add_argument("--kills", type=int, default=None, help="so many instead")
@@ -64,6 +69,7 @@ def main() -> int:
         for option in ("submissions", "kills", "seconds"):
             if (value := getattr(asked, option)) is not None:
                 repeat += f" --{option} {value:g}"
+        repeat += " --own-metric" if asked.own_metric else ""
         print(f"\nSeed {seed}. To repeat: {repeat}{' --smoke' if asked.smoke else ''}", flush=True)
     for what in broken:
         print(f"BROKEN: {what}", flush=True)
@@ -78,7 +84,9 @@ def _storm(name: str, asked: argparse.Namespace, seed: int) -> list[str]:
         kills=asked.kills or size.kills,
         seconds=asked.seconds or size.seconds,
     )
-    return storm.run(name, size, seed=seed, database=asked.database, keep=asked.log)
+    return storm.run(
+        name, size, seed=seed, database=asked.database, own_metric=asked.own_metric, keep=asked.log
+    )
 
 
 def _other(name: str, asked: argparse.Namespace, seed: int) -> list[str]:

@@ -94,10 +94,13 @@ class Seen:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
-def run(name: str, size: Size, *, seed: int, database: str, keep: Path | None = None) -> list[str]:
+def run(
+    name: str, size: Size, *, seed: int, database: str, own_metric: bool = False, keep: Path | None = None
+) -> list[str]:
     """Print the table; return the broken promises in words.
 
-    `keep` is where the server's log goes.
+    With `own_metric` the organiser's code scores, and the processes of the sandbox are killed too. `keep` is
+    where the server's log goes.
     """
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="heldout-chaos-")))
@@ -115,7 +118,9 @@ def run(name: str, size: Size, *, seed: int, database: str, keep: Path | None = 
             )
         )
         installation = server.installation
-        slug = common.publish(installation, common.write_challenge(folder / "bench", ROWS))
+        slug = common.publish(
+            installation, common.write_challenge(folder / "bench", ROWS, own_metric=own_metric)
+        )
         limit = math.ceil(size.submissions / TEAMS)
         with installation.database.begin() as session:
             competitions.by_slug(session, slug).daily_limit = limit
@@ -135,7 +140,11 @@ def run(name: str, size: Size, *, seed: int, database: str, keep: Path | None = 
         ]
         for client in clients:
             client.start()
-        _kill_at_random(server, server_of_its_own, installation, size, random.Random(seed + 1), began, seen)
+        kinds = ["web", "worker", "work-horse", "sweeper", "Valkey"]
+        kinds += ["PostgreSQL"] if server_of_its_own else []
+        kinds += 4 * ["sandbox"] if own_metric else []
+        dice = random.Random(seed + 1)
+        _kill_at_random(server, server_of_its_own, installation, size, kinds, dice, began, seen)
         for client in clients:
             client.join()
         stuck = _wait_until_final(installation)
@@ -147,7 +156,7 @@ def run(name: str, size: Size, *, seed: int, database: str, keep: Path | None = 
     kills = ", ".join(f"{what} {count}" for what, count in sorted(seen.kills.items()))
     common.print_table(
         f"Kill storm ({name}) on {database}: {len(work):,} uploads of {ROWS} rows by {TEAMS} teams "
-        f"of limit {limit}, "
+        f"of limit {limit}, {'own metric' if own_metric else 'log loss'}, "
         f"{sum(seen.kills.values())} kill -9 ({kills}), lease {size.lease_seconds} s, {took:.0f} s. {about}",
         ("", "figure"),
         [*figures.items()],
@@ -222,11 +231,11 @@ def _kill_at_random(
     database: postgres.Postgres | None,
     installation: Installation,
     size: Size,
+    kinds: Sequence[str],
     dice: random.Random,
     began: float,
     seen: Seen,
 ) -> None:
-    kinds = ["web", "worker", "work-horse", "sweeper", "Valkey", *(["PostgreSQL"] if database else [])]
     for number in range(size.kills):
         due = began + size.seconds * (number + dice.random()) / size.kills
         time.sleep(max(0.0, due - time.monotonic()))
@@ -284,6 +293,10 @@ def _victims(
     if kind == "work-horse":
         busy = [pair for pair in _busy(installation) if pair[1] not in spared]
         return [dice.choice(busy)[1]] if busy else []
+    if kind == "sandbox":
+        theirs = [pid for worker in server.find("worker") for pid in common.children(worker)]
+        found = [pid for pid in theirs if "_zygote.py" in common.command(pid)]
+        return [dice.choice(found)] if found else []
     found = server.find({"worker": "worker", "sweeper": "worker.sweeper", "Valkey": "valkey"}[kind])
     if kind == "worker":  # rather a busy one; not one whose stopped work-horse would die with it
         found = [worker for worker in found if not spared & set(common.children(worker))]
