@@ -19,6 +19,7 @@ from sqlalchemy import (
     BigInteger,
     ColumnElement,
     CompoundSelect,
+    Float,
     Integer,
     Select,
     String,
@@ -35,6 +36,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
+from app.base.db import UtcTime
+from app.base.errors import Refused
 from app.base.models import Competition, Membership, Standing, Team
 
 PAGE_SIZE = 50
@@ -69,6 +72,16 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Place:
+    """A place on the board by rank; a page may begin behind it, whatever moves before it."""
+
+    key: float
+    at: datetime
+    team_id: int
+    is_private: bool
+
+
+@dataclass(frozen=True)
 class BoardView:
     rows: Sequence[Row]
     mine: Row | None
@@ -80,6 +93,8 @@ class BoardView:
     page: int
     page_size: int
     is_private: bool
+    last: Place | None
+    """Of the last row, where a following page may begin behind it; None for other orders than by rank."""
 
     @property
     def pages(self) -> int:
@@ -106,8 +121,11 @@ def board(
     search: str = "",
     sort: Sort = Sort.RANK,
     descending: bool = False,
+    after: Place | None = None,
 ) -> BoardView:
     """Return a page of the board: public scores until the close, private after.
+
+    With `after` it is the page behind this place, in the order of ranks; `page` is ignored then.
 
     Equal scores share a rank (1, 1, 3), and the earlier file is first. One statement over the standings, so
     the cost does not grow with the number of submissions; only the rows of the page are ranked, by counting
@@ -115,6 +133,10 @@ def board(
     """
     is_private = competition.is_settled(now)
     page = max(1, page)
+    if after is not None:
+        if after.is_private != is_private:
+            raise Refused("The board shows other scores since this cursor was made; begin at its first page.")
+        page, sort, descending = 1, Sort.RANK, False
     page_size = max(1, min(page_size, MAX_PAGE_SIZE))
     found = session.execute(
         _statement(
@@ -123,6 +145,7 @@ def board(
             is_search=bool(search.strip()),
             has_viewer=viewer_id is not None,
             descending=descending,
+            is_behind=after is not None,
         ),
         {
             "competition": competition.id,
@@ -130,6 +153,7 @@ def board(
             "search": _ESCAPED.sub(r"/\g<0>", search.strip()),
             "limit": page_size,
             "offset": (page - 1) * page_size,
+            **({"after_key": after.key, "after_at": after.at, "after_id": after.team_id} if after else {}),
         },
     ).all()
 
@@ -144,13 +168,26 @@ def board(
         page=page,
         page_size=page_size,
         is_private=is_private,
+        last=Place(listed[-1].key, listed[-1].at, listed[-1].team_id, is_private)
+        if listed and sort is Sort.RANK and not descending
+        else None,
     )
 
 
-# There are at most 64 statements, and building one costs more than running it.
-@lru_cache(maxsize=64)
+def whole(session: Session, competition: Competition, *, now: datetime) -> tuple[list[Row], bool]:
+    """Return every row of the board, and whether its scores are private."""
+    rows: list[Row] = []
+    view = board(session, competition, now=now, page_size=MAX_PAGE_SIZE)
+    while view.rows:
+        rows += view.rows
+        view = board(session, competition, now=now, page_size=MAX_PAGE_SIZE, after=view.last)
+    return rows, view.is_private
+
+
+# There are at most 80 statements, and building one costs more than running it.
+@lru_cache(maxsize=80)
 def _statement(
-    sort: Sort, *, is_private: bool, is_search: bool, has_viewer: bool, descending: bool
+    sort: Sort, *, is_private: bool, is_search: bool, has_viewer: bool, descending: bool, is_behind: bool
 ) -> Select[Any]:
     here = Standing.competition_id == _COMPETITION
     # Only ids are sorted; the other columns are read for one page. Names are joined only to search or sort.
@@ -162,6 +199,8 @@ def _statement(
         matches = Team.name.icontains(bindparam("search", type_=String), escape="/")
         picked = picked.where(matches)
         count = count.join(Team, Team.id == Standing.team_id).where(matches)
+    if is_behind:
+        picked = picked.where(_is_behind(is_private=is_private))
     picked = picked.order_by(*_order(sort, is_private=is_private, descending=descending))
     limit, offset = (bindparam(name, type_=Integer) for name in ("limit", "offset"))
     wanted = picked.limit(limit).offset(offset).subquery()
@@ -273,6 +312,15 @@ def _keys(
     if is_private:
         return table.private_key, table.private_at
     return table.public_key, table.public_at
+
+
+def _is_behind(*, is_private: bool) -> ColumnElement[bool]:
+    """Select what comes after a place in the order of ranks."""
+    key, at = _keys(Standing, is_private=is_private)
+    after_key, after_at = bindparam("after_key", type_=Float), bindparam("after_at", type_=UtcTime)
+    after_id = bindparam("after_id", type_=BigInteger)
+    later = or_(at > after_at, and_(at == after_at, Standing.team_id > after_id))
+    return or_(key > after_key, and_(key == after_key, later))
 
 
 def _order(sort: Sort, *, is_private: bool, descending: bool) -> list[ColumnElement[Any]]:

@@ -36,6 +36,12 @@ def pick_final(
     standings.refresh(session, team.id)
 
 
+def of(session: Session, team: Team) -> list[int]:
+    """Return the submissions that a team has picked, oldest first."""
+    picked = select(FinalPick.submission_id).where(FinalPick.team_id == team.id)
+    return list(session.scalars(picked.order_by(FinalPick.submission_id)))
+
+
 def _refuse_pick(session: Session, competition: Competition, team: Team, submission_id: int) -> None:
     scored = session.scalar(
         select(Submission.id)

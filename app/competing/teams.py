@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from app.base import events
 from app.base.errors import Closed, Conflict, NotFound, Refused
-from app.base.models import Competition, Membership, Phase, Team
+from app.base.models import Competition, Membership, Phase, Team, User
 from app.people import names
 from app.people.accounts import Viewer
 
@@ -28,6 +28,13 @@ def of(session: Session, competition: Competition, user_id: int) -> Team | None:
 def of_user(session: Session, user_id: int) -> set[int]:
     """Return the ids of the competitions that the user has joined."""
     return set(session.scalars(select(Membership.competition_id).where(Membership.user_id == user_id)))
+
+
+def members(session: Session, team: Team) -> list[str]:
+    """Return the names of a team's members, in the order of joining."""
+    joined = select(User.name).join(Membership, Membership.user_id == User.id)
+    mine = joined.where(Membership.team_id == team.id).order_by(Membership.joined_at, User.id)
+    return list(session.scalars(mine))
 
 
 def join(session: Session, competition: Competition, viewer: Viewer, *, now: datetime) -> Team:

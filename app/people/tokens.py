@@ -81,12 +81,20 @@ def issue(
     now: datetime,
     scope: Scope | str = DEFAULT_SCOPE,
     days: int = DEFAULT_DAYS,
+    maker: Grant | None = None,
 ) -> str:
-    """Create an API token; return its text, which is not stored."""
+    """Create an API token; return its text, which is not stored.
+
+    A token that another one makes may do no more and is valid no longer: a stolen token gains nothing by it.
+    """
     if scope not in set(Scope):
         raise Refused(f"{str(scope)[:20]!r} is not a scope of a token: use {', '.join(Scope)}.")
     if not 1 <= days <= MOST_DAYS:
         raise Refused(f"A token is valid for 1 to {MOST_DAYS} days, not {days}.")
+    expires_at = now + timedelta(days=days)
+    if maker is not None:
+        maker.require(Scope(scope))
+        expires_at = min(expires_at, maker.expires_at or expires_at)
     # Locked: two concurrent requests would both see room for one.
     user = session.scalars(select(User).where(User.id == user_id).with_for_update()).one()
     if scope == Scope.ORGANISE and not user.is_organiser:
@@ -102,7 +110,7 @@ def issue(
             hint=secret[:8],
             scope=str(scope),
             created_at=now,
-            expires_at=now + timedelta(days=days),
+            expires_at=expires_at,
         )
     )
     return secret

@@ -1,13 +1,16 @@
-"""The account of the token."""
+"""The account of the token, and its tokens."""
 
 from __future__ import annotations
 
 from flask import g
+from sqlalchemy.orm import Session
 
 from app.base import db
-from app.people.tokens import Grant
+from app.people import tokens
+from app.people.accounts import Viewer
+from app.people.tokens import Grant, Scope
 from app.web.api import models
-from app.web.api.operations import operation
+from app.web.api.operations import operation, read_body
 from app.web.context import bearer, parts
 from app.web.json_answers import time_text
 
@@ -28,3 +31,65 @@ def me() -> models.Me:
             last_used_at=time_text(grant.last_used_at),
         ),
     )
+
+
+@operation("GET", "/me/tokens", name="tokens", says="Tokens", answer=models.Tokens)
+def token_index() -> models.Tokens:
+    """List the tokens of the account, without their texts."""
+    with parts().database.read() as session:
+        return models.Tokens(tokens=_listed(session, bearer(session, db.now(session))))
+
+
+@operation(
+    "POST",
+    "/me/tokens",
+    name="make_token",
+    says="The token",
+    answer=models.MadeToken,
+    status=201,
+    refuses=(403, 409, 422),
+    body=models.NewToken,
+)
+def token_create() -> models.MadeToken:
+    """Make a token that may do no more than this one."""
+    with parts().database.begin() as session:
+        now = db.now(session)
+        user = bearer(session, now, Scope.SUBMIT)
+        wanted = read_body(models.NewToken)
+        secret = tokens.issue(
+            session, user.id, wanted.label, now=now, scope=wanted.scope, days=wanted.days, maker=g.grant
+        )
+        session.flush()
+        return models.MadeToken(token=secret, tokens=_listed(session, user))
+
+
+@operation(
+    "DELETE",
+    "/me/tokens/<id:token_id>",
+    name="revoke_token",
+    says="The other tokens",
+    answer=models.Tokens,
+    refuses=(403, 404),
+)
+def token_revoke(token_id: int) -> models.Tokens:
+    """Revoke a token of the account."""
+    with parts().database.begin() as session:
+        now = db.now(session)
+        user = bearer(session, now, Scope.SUBMIT)
+        tokens.revoke(session, user.id, token_id, now=now)
+        return models.Tokens(tokens=_listed(session, user))
+
+
+def _listed(session: Session, user: Viewer) -> list[models.TokenEntry]:
+    return [
+        models.TokenEntry(
+            id=token.id,
+            label=token.label,
+            hint=token.hint,
+            scope=Scope(token.scope),
+            created_at=token.created_at.isoformat(),
+            expires_at=time_text(token.expires_at),
+            last_used_at=time_text(token.last_used_at),
+        )
+        for token in tokens.listed(session, user.id)
+    ]

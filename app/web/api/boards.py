@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import csv
+import io
+
+from flask import Response
+
 from app.base import db
 from app.competing import competitions, leaderboard
 from app.competing.leaderboard import Sort
 from app.integrity import inspections
-from app.web.api import models
-from app.web.api.operations import operation, read_query
+from app.web.api import board_models, cursors
+from app.web.api.operations import CSV, operation, read_query, revalidated
 from app.web.context import bearer, parts
+from app.web.formats import csv_cell
 from app.web.json_answers import time_text
 
 
@@ -17,14 +23,15 @@ from app.web.json_answers import time_text
     "/competitions/<slug:slug>/leaderboard",
     name="leaderboard",
     says="The page",
-    answer=models.Board,
+    answer=board_models.Board,
     refuses=(404, 422),
-    query=models.BoardQuery,
+    query=board_models.BoardQuery,
     is_conditional=True,
 )
-def board(slug: str) -> models.Board:
+def board(slug: str) -> board_models.Board:
     """Get a page of the leaderboard."""
-    wanted = read_query(models.BoardQuery)
+    wanted = read_query(board_models.BoardQuery)
+    after = None if wanted.cursor is None else cursors.read_place(wanted.cursor)
     with parts().database.read() as session:
         now = db.now(session)
         user = bearer(session, now)
@@ -39,8 +46,9 @@ def board(slug: str) -> models.Board:
             search="".join(c for c in wanted.search if c.isprintable())[:60],
             sort=Sort(wanted.sort.removeprefix("-")),
             descending=wanted.sort.startswith("-"),
+            after=after,
         )
-    return models.Board(
+    return board_models.Board(
         competition=slug,
         scores="private" if view.is_private else "public",
         page=view.page,
@@ -48,7 +56,37 @@ def board(slug: str) -> models.Board:
         total=view.total,
         rows=[_row(row) for row in view.rows],
         mine=_row(view.mine) if view.mine else None,
+        next_cursor=cursors.of_place(view.last) if view.last and len(view.rows) == view.page_size else None,
     )
+
+
+@operation(
+    "GET",
+    "/competitions/<slug:slug>/leaderboard.csv",
+    name="leaderboard_csv",
+    says="A CSV file",
+    answer=CSV,
+    refuses=(404,),
+)
+def board_csv(slug: str) -> Response:
+    """Download the whole leaderboard as CSV."""
+    with parts().database.read() as session:
+        now = db.now(session)
+        bearer(session, now)
+        competition = competitions.by_slug(session, slug)
+        rows, _ = leaderboard.whole(session, competition, now=now)
+    also = sorted({name for row in rows for name in row.also})
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    names = ["rank", "team", "is_baseline", "score", *also, "entries", "last_at"]
+    table.writerow(map(csv_cell, names))
+    for row in rows:
+        values = [row.rank, row.team, row.is_baseline, repr(row.score)]
+        values += [repr(row.also[name]) if name in row.also else "" for name in also]
+        table.writerow(map(csv_cell, [*values, row.entries, row.last_at.isoformat()]))
+    answer = Response(text.getvalue(), content_type="text/csv; charset=utf-8")
+    answer.headers["Content-Disposition"] = f'attachment; filename="{slug}-leaderboard.csv"'
+    return revalidated(answer)
 
 
 @operation(
@@ -56,10 +94,10 @@ def board(slug: str) -> models.Board:
     "/competitions/<slug:slug>/report",
     name="report",
     says="The report",
-    answer=models.Report,
+    answer=board_models.Report,
     refuses=(403, 404),
 )
-def report(slug: str) -> models.Report:
+def report(slug: str) -> board_models.Report:
     """Get the close report, once there is one."""
     with parts().database.read() as session:
         now = db.now(session)
@@ -67,7 +105,7 @@ def report(slug: str) -> models.Report:
         competition = competitions.by_slug(session, slug)
         inspection = inspections.report(session, competition, for_organiser=False, now=now)
     result = inspection.result or {}
-    return models.Report(
+    return board_models.Report(
         competition=slug,
         made_at=time_text(inspection.finished_at),
         metric=result.get("metric"),
@@ -78,8 +116,8 @@ def report(slug: str) -> models.Report:
     )
 
 
-def _row(row: leaderboard.Row) -> models.Row:
-    return models.Row(
+def _row(row: leaderboard.Row) -> board_models.Row:
+    return board_models.Row(
         rank=row.rank,
         team=row.team,
         is_baseline=row.is_baseline,

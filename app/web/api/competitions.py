@@ -10,7 +10,6 @@ from flask import Response, url_for
 from app.base import db
 from app.base.models import Competition
 from app.competing import competitions, teams
-from app.people.tokens import Scope
 from app.web import downloads
 from app.web.api import models
 from app.web.api.operations import BYTES, operation
@@ -164,24 +163,6 @@ def bundle(slug: str) -> Response:
 def folds(slug: str) -> Response:
     """Download the fold of each training row."""
     return downloads.send_folds(_opened(slug))
-
-
-@operation(
-    "POST",
-    "/competitions/<slug:slug>/join",
-    name="join",
-    says="Your team",
-    answer=models.Joined,
-    refuses=(403, 404, 409),
-)
-def join(slug: str) -> models.Joined:
-    """Join as a team of one; joining twice changes nothing."""
-    with parts().database.begin() as session:
-        now = db.now(session)
-        user = bearer(session, now, Scope.SUBMIT)
-        competition = competitions.by_slug(session, slug)
-        team = teams.join(session, competition, user, now=now)
-    return models.Joined(competition=slug, team=team.name)
 
 
 def _opened(slug: str) -> Competition:

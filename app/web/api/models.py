@@ -11,9 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.json_schema import SkipJsonSchema
 
 from app.base.models import Phase, PublicScore, State
-from app.competing.leaderboard import MAX_PAGE_SIZE, PAGE_SIZE
 from app.integrity.file_checks import CheckState
-from app.people.tokens import Scope
+from app.people.tokens import DEFAULT_DAYS, MOST_DAYS, Scope
 
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 Link = Annotated[str, Field(json_schema_extra={"format": "uri-reference"})]
@@ -92,6 +91,39 @@ class Me(Answer):
     name: str
     is_organiser: bool
     token: OwnToken
+
+
+class TokenEntry(Answer):
+    """A token of the account."""
+
+    id: int
+    label: str
+    hint: str = Field(description="The first characters of the token.")
+    scope: Scope
+    created_at: Time
+    expires_at: Time | None
+    last_used_at: Time | None
+
+
+class Tokens(Answer):
+    """The tokens of the account that are not revoked, newest first."""
+
+    tokens: list[TokenEntry]
+
+
+class NewToken(Request):
+    """A token to make; it may do no more than the token of this request, and expires no later."""
+
+    label: str = Field("token", max_length=60)
+    scope: Scope = Scope.READ
+    days: int = Field(DEFAULT_DAYS, ge=1, le=MOST_DAYS)
+
+
+class MadeToken(Answer):
+    """A new token, which is shown only now."""
+
+    token: str
+    tokens: list[TokenEntry]
 
 
 # -- competitions ------------------------------------------------------------------------------
@@ -290,6 +322,28 @@ class Joined(Answer):
     team: str
 
 
+class Team(Answer):
+    """Your team in a competition."""
+
+    competition: str
+    team: str
+    members: list[str]
+    final_picks: list[int] = Field(description="Submissions that you picked; without any, the best count.")
+    most_picks: int
+
+
+class NewName(Request):
+    """Another name for your team."""
+
+    name: str = Field(min_length=1, max_length=60)
+
+
+class Pick(Request):
+    """Whether a submission is a final pick."""
+
+    picked: bool = True
+
+
 class Quota(Answer):
     """What your team may still send today."""
 
@@ -370,11 +424,13 @@ class Submissions(Answer):
     """A page of submissions, newest first."""
 
     submissions: list[Submission]
+    next_cursor: str | None = Field(description="Of the page with older ones; null if there are none.")
 
 
 class SubmissionsQuery(Request):
     """Which page of submissions."""
 
+    cursor: str | Absent = Field(None, max_length=200, description="`next_cursor` of the page before.")
     limit: int = Field(50, ge=1, le=200, description="Maximum number of submissions.")
     before: int | Absent = Field(None, ge=1, le=2**63 - 1, description="Only those with a smaller id.")
 
@@ -404,57 +460,3 @@ class TrainFiles(Answer):
     """The train files of a submission."""
 
     train_files: list[TrainFile]
-
-
-# -- boards ------------------------------------------------------------------------------------
-
-
-class Row(Answer):
-    """A line of the board."""
-
-    rank: int | None = Field(description="Null for a baseline.")
-    team: str
-    is_baseline: bool
-    is_mine: bool
-    score: float
-    also: dict[str, float]
-    entries: int
-    last_at: Time
-    moved: int | None
-
-
-class Board(Answer):
-    """A page of the board."""
-
-    competition: str
-    scores: Literal["public", "private"]
-    page: int
-    pages: int
-    total: int
-    rows: list[Row]
-    mine: Row | None
-
-
-BoardOrder = Literal["rank", "-rank", "team", "-team", "entries", "-entries", "last", "-last"]
-
-
-class BoardQuery(Request):
-    """Which page of the board, and in which order."""
-
-    page: int = Field(1, ge=1, le=1_000_000, description="Page number, from 1.")
-    page_size: int = Field(PAGE_SIZE, ge=1, le=MAX_PAGE_SIZE, description="Rows per page.")
-    search: str = Field("", description="Only teams whose name contains this.")
-    sort: BoardOrder = Field("rank", description="Sort order; `-` in front reverses it.")
-
-
-class Report(BaseModel):
-    """The public part of the close report; further keys are its sections."""
-
-    model_config = ConfigDict(extra="allow")
-
-    competition: str
-    made_at: Time | None
-    metric: Any
-    greater_is_better: bool
-    rows: Any
-    notes: list[Any]

@@ -157,10 +157,13 @@ def _validated(model: type[_Model], given: Mapping[str, Any]) -> _Model:
     try:
         return model.model_validate(given)
     except ValidationError as error:
+        found = error.errors(include_url=False, include_context=False, include_input=False)
+        # The first of each field: one that may be absent has a second, that it is not absent.
+        first = {str(one["loc"][0]): one["msg"] for one in reversed(found) if one["loc"]}
         problems = [
-            Problem("BAD_VALUE", f"{'.'.join(map(str, one['loc']))}: {one['msg']}", column=str(one["loc"][0]))
-            for one in error.errors(include_url=False, include_context=False, include_input=False)
-            if one["loc"]
+            Problem("BAD_VALUE", f"{name}: {first[name]}", column=name)
+            for name in model.model_fields
+            if name in first
         ]
         words = "; ".join(problem.message for problem in problems) or "The request is wrong"
         raise Refused(f"{words}.", problems) from None

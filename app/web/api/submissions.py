@@ -11,7 +11,7 @@ from app.competing import statuses, submissions
 from app.competing.statuses import Status
 from app.integrity import train_files
 from app.web import downloads, uploads
-from app.web.api import models
+from app.web.api import cursors, models
 from app.web.api.access import entered, sender
 from app.web.api.operations import BYTES, operation, read_query
 from app.web.context import bearer, parts
@@ -79,16 +79,20 @@ def submission_create(slug: str) -> tuple[models.Receipt, dict[str, str]]:
 def submission_index(slug: str) -> models.Submissions:
     """List your team's submissions, newest first."""
     wanted = read_query(models.SubmissionsQuery)
+    before = wanted.before if wanted.cursor is None else cursors.read_id(wanted.cursor)
     with parts().database.read() as session:
         now = db.now(session)
         competition, team = entered(session, slug, bearer(session, now))
         entries = statuses.statuses(
-            session, competition, now=now, team_id=team.id, limit=wanted.limit, before_id=wanted.before
+            session, competition, now=now, team_id=team.id, limit=wanted.limit + 1, before_id=before
         )
+        following = str(entries[wanted.limit - 1].id) if len(entries) > wanted.limit else None
+        entries = entries[: wanted.limit]
         places = {e.id: statuses.place_in_queue(session, e.id) for e in entries if not e.state.is_final}
         signed = signatures(session, *(entry.id for entry in entries))
     return models.Submissions(
-        submissions=[_submission(e, competition, places.get(e.id), signed.get(e.id)) for e in entries]
+        submissions=[_submission(e, competition, places.get(e.id), signed.get(e.id)) for e in entries],
+        next_cursor=following,
     )
 
 

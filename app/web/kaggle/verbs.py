@@ -227,21 +227,17 @@ def board(slug: str, *, page_token: str) -> tuple[list[dict[str, Any]], str]:
 
 def download_board(slug: str) -> Response:
     """Return the whole board as a CSV inside a zip, as the clients expect without a redirect."""
-    rows: list[leaderboard.Row] = []
     with parts().database.read() as session:
         viewer(session)
         competition = competitions.by_slug(session, slug)
-        now, page, pages = db.now(session), 1, 1
-        while page <= pages:
-            view = leaderboard.board(
-                session, competition, now=now, page=page, page_size=leaderboard.MAX_PAGE_SIZE
-            )
-            rows += [row for row in view.rows if not row.is_baseline]
-            page, pages = page + 1, view.pages
+        now = db.now(session)
+        rows, is_private = leaderboard.whole(session, competition, now=now)
     packed = io.BytesIO()
-    kind = "private" if view.is_private else "public"
+    kind = "private" if is_private else "public"
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr(f"{slug}-{kind}leaderboard.csv", _board_csv(rows))
+        archive.writestr(
+            f"{slug}-{kind}leaderboard.csv", _board_csv([row for row in rows if not row.is_baseline])
+        )
     answer = Response(packed.getvalue(), content_type="application/zip")
     answer.last_modified = now
     return answer

@@ -1,0 +1,220 @@
+"""What a page does, the API does: route by route, and the operations that are not in test_api.py."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from app.base.models import State
+from app.people.tokens import Scope
+from app.web.api.operations import OPERATIONS
+from scorer.report import Problem
+from tests.web.site import CSV, Site
+
+BASE = "/api/v1/competitions/biopsy"
+BROWSER = "a browser's session, which the API does not have: it takes tokens"
+COMMAND = "organisers have a command on the server for it, which needs no token"
+
+POSTS: dict[str, str] = {
+    "accounts.setup": BROWSER,
+    "accounts.sign_in": BROWSER,
+    "accounts.sign_up": BROWSER,
+    "accounts.sign_out": BROWSER,
+    "accounts.revoke_browser": BROWSER,
+    "accounts.change_password": "a stolen token must not take an account over",
+    "accounts.create_token": "api.token_create",
+    "accounts.revoke_token": "api.token_revoke",
+    "kaggle_recipe.create_token": "api.token_create",
+    "teams.join": "api.join",
+    "teams.rename": "api.team_rename",
+    "submissions.create": "api.submission_create",
+    "submissions.pick": "api.pick",
+    "train_files.create": "api.train_file_create",
+    "organise.retry": COMMAND,
+    "organise.rescore": COMMAND,
+    "organise.rescore_apply": COMMAND,
+    "organise.rescore_discard": COMMAND,
+    "organise.team_rename": COMMAND,
+    "organise.extension_grant": COMMAND,
+    "organise.extension_revoke": COMMAND,
+    "organise.pause": COMMAND,
+    "organise.close": COMMAND,
+    "integrity.inspect": COMMAND,
+    "integrity.act": "a case is decided with its evidence in view",
+    "operate.retry": COMMAND,
+    "operate.lift_sign_in_limits": COMMAND,
+}
+"""Of each route of a page that changes something: the API's endpoint, or why it has none."""
+READS: dict[str, str] = {
+    "competitions.index": "api.competition_index",
+    "competitions.show": "api.competition_show",
+    "competitions.data": "api.file_index",
+    "competitions.download": "api.file_show",
+    "competitions.bundle": "api.bundle",
+    "competitions.folds": "api.folds",
+    "submissions.new": "api.quota",
+    "submissions.index": "api.submission_index",
+    "submissions.show": "api.submission_show",
+    "submissions.download": "api.submission_file",
+    "train_files.download": "api.train_file_show",
+    "leaderboard.show": "api.board",
+    "reports.show": "api.report",
+    "accounts.show": "api.token_index",
+}
+"""Of each page of a participant: the API's endpoint."""
+NOT_OF_PARTICIPANTS = ("organise.", "integrity.", "operate.", "doctor.", "pages.", "kaggle_recipe.")
+
+
+def test_every_route_of_a_page_has_a_counterpart_in_the_api_or_a_reason(site: Site) -> None:
+    routes = {
+        (method, rule.endpoint)
+        for rule in site.app.url_map.iter_rules()
+        for method in rule.methods or ()
+        if not rule.rule.startswith("/api/") and rule.endpoint != "static"
+    }
+    assert {endpoint for method, endpoint in routes if method == "POST"} == set(POSTS)
+    read = {endpoint for method, endpoint in routes if method == "GET" and endpoint not in POSTS}
+    assert {endpoint for endpoint in read if not endpoint.startswith(NOT_OF_PARTICIPANTS)} == set(READS)
+    served = {f"api.{one.endpoint}" for one in OPERATIONS}
+    named = {target for target in (POSTS | READS).values() if target.startswith("api.")}
+    assert named <= served
+
+
+def call(site: Site, method: str, path: str, name: str = "ada", **more: Any) -> Any:
+    address = path if path.startswith("/") else f"{BASE}/{path}"
+    return site.visitor().client.open(
+        address, method=method, headers={**site.token(name), **more.pop("headers", {})}, **more
+    )
+
+
+def test_team_is_shown_renamed_and_picks_its_final_submissions(site: Site) -> None:
+    assert call(site, "GET", "team", "bob").status_code == 403
+    renamed = call(site, "POST", "team", json={"name": "The Adas"}).json
+    assert (renamed["team"], renamed["members"], renamed["most_picks"]) == ("The Adas", ["ada"], 2)
+    scored = [site.submit("ada", f"{n}".encode()) for n in range(3)]
+    for number in scored:
+        site.score(number, 0.3)
+    picked = [call(site, "POST", f"/api/v1/submissions/{n}/pick", json={"picked": True}) for n in scored]
+    assert [answer.status_code for answer in picked] == [200, 200, 409]
+    back = call(site, "POST", f"/api/v1/submissions/{scored[0]}/pick", json={"picked": False}).json
+    assert back["final_picks"] == scored[1:2]
+    assert call(site, "GET", "team").json == back
+    assert call(site, "GET", f"/api/v1/submissions/{scored[1]}").json["is_picked"]
+    site.close()
+    assert call(site, "POST", f"/api/v1/submissions/{scored[1]}/pick", json={}).status_code == 403
+    assert call(site, "POST", "team", json={"name": "Late"}).status_code == 403
+
+
+def test_token_made_with_a_token_does_no_more_and_lives_no_longer(site: Site) -> None:
+    made = call(site, "POST", "/api/v1/me/tokens", json={"label": "notebook", "scope": "submit", "days": 366})
+    assert made.status_code == 201
+    newest, own = made.json["tokens"]
+    assert made.json["token"].startswith(newest["hint"])
+    assert (newest["label"], newest["expires_at"]) == ("notebook", own["expires_at"])
+    wider = call(site, "POST", "/api/v1/me/tokens", "grace", json={"scope": "organise"})
+    assert wider.status_code == 201
+    narrow = site.token("grace", Scope.SUBMIT)
+    for scope, status in (("organise", 403), ("submit", 201), ("all", 422)):
+        answer = call(site, "POST", "/api/v1/me/tokens", headers=narrow, json={"scope": scope})
+        assert answer.status_code == status, answer.text
+    reading = site.token("ada", Scope.READ)
+    assert call(site, "POST", "/api/v1/me/tokens", headers=reading, json={}).status_code == 403
+    left = call(site, "DELETE", f"/api/v1/me/tokens/{newest['id']}").json["tokens"]
+    assert newest["id"] not in {token["id"] for token in left}
+    dead = {"Authorization": f"Bearer {made.json['token']}"}
+    assert call(site, "GET", "/api/v1/me", headers=dead).status_code == 401
+
+
+def test_board_is_walked_by_cursors_while_it_changes_and_downloaded_as_csv(site: Site) -> None:
+    for n, name in enumerate(("=1+1", "bea", "cyd", "dot", "eve")):
+        if n:
+            site.user(name)
+        site.join(name if n else "bob")
+        site.score(site.submit(name if n else "bob", name.encode()), 0.1 * (n + 1))
+    call(site, "POST", "team", "bob", json={"name": "=1+1"})
+    seen, cursor = [], None
+    while cursor or not seen:
+        page = call(
+            site,
+            "GET",
+            "leaderboard",
+            query_string={"page_size": 2, "cursor": cursor or ""} if cursor else {"page_size": 2},
+        ).json
+        seen += [row["team"] for row in page["rows"]]
+        if cursor is None:  # a new leader moves every place; no row is shown twice or lost
+            site.score(site.submit("ada"), 0.01)
+        cursor = page["next_cursor"]
+    assert seen == ["=1+1", "bea", "cyd", "dot", "eve"]
+    text = call(site, "GET", "leaderboard.csv").text.splitlines()
+    assert text[0] == "rank,team,is_baseline,score,roc_auc,entries,last_at"
+    assert text[1].startswith("1,ada,False,0.01,0.9,1,")
+    assert text[2].startswith("2,'=1+1,False,0.1,0.9,1,")
+    assert len(text) == 7
+    old = call(site, "GET", "leaderboard?page_size=1").json["next_cursor"]
+    site.close()
+    site.change(grace_seconds=0)
+    changed = call(site, "GET", "leaderboard", query_string={"cursor": old})
+    assert (changed.status_code, "other scores" in changed.text) == (422, True)
+
+
+@pytest.mark.parametrize(
+    ("path", "columns"),
+    [
+        ("leaderboard?cursor=nothing", []),
+        ("leaderboard?cursor=W10", []),
+        ("leaderboard?sort=shoe&page_size=900", ["page_size", "sort"]),
+        ("submissions?cursor=-1", []),
+        ("submissions?limit=0&before=x", ["limit", "before"]),
+    ],
+)
+def test_wrong_arguments_are_refused_all_at_once(site: Site, path: str, columns: list[str]) -> None:
+    answer = call(site, "GET", path)
+    assert (answer.status_code, answer.mimetype) == (422, "application/problem+json")
+    assert sorted(error["column"] for error in answer.json["errors"]) == sorted(columns)
+    assert answer.json["problems"] == answer.json["errors"]
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"[" * 2000, b'{"name": 5}', b'{"name": ""}', CSV])
+def test_wrong_bodies_are_refused_in_words(site: Site, body: bytes) -> None:
+    answer = call(site, "POST", "team", data=body)
+    assert (answer.status_code, "name" in answer.json["detail"]) == (422, True)
+
+
+def test_submissions_are_walked_by_cursors(site: Site) -> None:
+    sent = [site.submit("ada", f"{n}".encode()) for n in range(3)]
+    first = call(site, "GET", "submissions?limit=2").json
+    assert [entry["id"] for entry in first["submissions"]] == sent[:0:-1]
+    second = call(site, "GET", "submissions", query_string={"cursor": first["next_cursor"]}).json
+    assert [entry["id"] for entry in second["submissions"]] == sent[:1]
+    assert second["next_cursor"] is None
+
+
+@pytest.mark.parametrize("path", ["", "leaderboard", "leaderboard.csv", "files/train.csv", "files.zip"])
+def test_unchanged_answers_are_not_sent_again(site: Site, path: str) -> None:
+    address = f"{BASE}/{path}".rstrip("/")
+    first = call(site, "GET", address)
+    assert first.status_code == 200
+    again = call(site, "GET", address, headers={"If-None-Match": first.headers["ETag"]})
+    assert (again.status_code, again.data) == (304, b"")
+    if path.startswith("files"):
+        part = call(site, "GET", address, headers={"Range": "bytes=2-4"})
+        assert (part.status_code, part.data) == (206, first.data[2:5])
+
+
+def test_problems_of_a_rejected_file_have_their_places(site: Site) -> None:
+    number = site.submit("ada")
+    site.reject(number, Problem("NOT_A_NUMBER", "No number.", line=2, id="1", column="target", value="x"))
+    found = call(site, "GET", f"/api/v1/submissions/{number}").json
+    assert found["state"] == State.REJECTED
+    assert found["problems"] == [
+        {
+            "code": "NOT_A_NUMBER",
+            "message": "No number.",
+            "count": 1,
+            "line": 2,
+            "id": "1",
+            "column": "target",
+            "value": "x",
+        }
+    ]
