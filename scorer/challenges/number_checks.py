@@ -6,6 +6,7 @@ from scorer.challenges.challenge import MAX_SOLUTION_BYTES, Challenge
 from scorer.challenges.solution import FILE, IGNORED, USAGE_COLUMN, USAGES
 from scorer.challenges.solution_checks import solution_problem
 from scorer.custom_cells import MISSING_WORDS, is_flag, is_number
+from scorer.reading.cells import MAX_SEEN, Cells, Fault, fault_cause
 from scorer.reading.forms import composed
 from scorer.reading.tables import SPACES, is_blank, open_table
 from scorer.report import Notice, Problem
@@ -48,9 +49,12 @@ def words_among_numbers(challenge: Challenge) -> tuple[list[Problem], list[Notic
             notices.append(Notice("NOTICE_UNKNOWN_NUMBER", message))
         elif len(others) <= _FEW * (n_values + len(others)):
             value = "True or False" if flags else "a number"
+            seen = [each for _, each in others[:MAX_SEEN]]
+            cause = Fault(0, text, n_rows=len(cells), seen=seen)
+            _, hint = fault_cause("NOT_A_NUMBER", cause, Cells("text", grammar="flag" if flags else "number"))
             message = (
                 f'Column {show(name)}, line {line}: "{show(text)}" stands among {among} and makes the column '
-                f"text. Write {value}, or leave the cell empty where the true value is unknown."
+                f"text{hint}. Write {value}, or leave the cell empty where the true value is unknown."
                 f"{how_many(len(others))}"
             )
             problems.append(

@@ -10,7 +10,7 @@ import numpy as np
 from scorer.challenges.solution_checks import solution_problem
 from scorer.challenges.solution_plan import GROUP, WEIGHT, Wanted
 from scorer.custom_cells import MISSING_WORDS
-from scorer.reading.cells import NUMBER, NUMERIC_KINDS, ColumnBuilder, canonical_label, describe_fault
+from scorer.reading.cells import NUMERIC_KINDS, ColumnBuilder, canonical_label, describe_fault, fault_cause
 from scorer.reading.columns import Column, Labels, Vocabulary
 from scorer.reading.tables import SPACES
 from scorer.report import Problem
@@ -28,6 +28,10 @@ _OPPOSITES = (
     ("bad", "good"),
 )
 """Words for 1 and 0, for an example in a message."""
+
+
+_ABOUT_PREDICTIONS = ("hole", "class")
+"""Causes whose hint is about a prediction, and not about a true value."""
 
 
 class NumberedWords(ValueError):
@@ -74,7 +78,11 @@ def read_cells(
         line, key = rows.lines[fault.row], show_id(rows.ids[fault.row])
         words = describe_fault(code, fault, wanted.cells)
         if code == "NOT_A_NUMBER":
-            words = words.partition(" - ")[0].rstrip(".") + _declaration(wanted, texts)
+            cause, _ = fault_cause(code, fault, wanted.cells)
+            if cause in _ABOUT_PREDICTIONS:
+                words = words.partition(" - ")[0].rstrip(".") + "."
+            if cause in (*_ABOUT_PREDICTIONS, "", "flag"):
+                words = words.rstrip(".") + _declaration(wanted, texts)
         message = f"Column {show(wanted.name)}, line {line} (id {key}): {words}{how_many(fault.count)}"
         problems.append(
             solution_problem(
@@ -160,7 +168,7 @@ def _declaration(wanted: Wanted, texts: Sequence[str | None]) -> str:
     words: dict[str, None] = {}
     for text in texts:
         bare = "" if text is None else text.strip(SPACES)
-        if bare and not NUMBER.fullmatch(bare) and not _is_hole(bare, wanted):
+        if bare[:1].isalpha() and not _is_hole(bare, wanted):
             words[canonical_label(bare)] = None
             if len(words) > 20:
                 return "."
@@ -169,7 +177,7 @@ def _declaration(wanted: Wanted, texts: Sequence[str | None]) -> str:
         if one in folded or zero in folded:
             pair = f"{folded.get(one, one)}: 1, {folded.get(zero, zero)}: 0"
             return f". If words stand for numbers, declare them beside the metric: truth_values: {{{pair}}}."
-    if any(word[:1].isalpha() for word in words):
+    if words:
         listed = ", ".join(f"{show(word)}: ..." for word in [*words][:3])
         return f". If words stand for numbers, declare them beside the metric: truth_values: {{{listed}}}."
     return "."

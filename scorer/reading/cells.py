@@ -29,7 +29,7 @@ _NOT_FINITE = re.compile(r"[+-]?(?:nan|inf|infinity)", re.IGNORECASE | re.ASCII)
 _SURELY_PERCENT = 20.0
 """Scores before a sigmoid or softmax are hardly larger."""
 
-_SEEN, _SHORT = 100, 100
+MAX_SEEN, _SHORT = 100, 100
 """Faulty texts that are kept to find their cause, and the letters of each."""
 
 NUMERIC_KINDS = ("number", "integer", "flag")
@@ -264,7 +264,7 @@ class ColumnBuilder:
         if fault is None:
             fault = self.faults[code] = Fault(row, text, words, 0, self.n_rows)
         fault.count += 1
-        if len(fault.seen) < _SEEN:
+        if len(fault.seen) < MAX_SEEN:
             fault.seen.append(text.strip(SPACES)[:_SHORT])
 
     def _put_number(self, row: int, text: str) -> None:
@@ -431,7 +431,7 @@ def fault_cause(code: str, fault: Fault, cells: Cells) -> tuple[str, str]:
     if fault.words or not fault.seen:
         return "", ""
     is_probability = (cells.low, cells.high) == (0.0, 1.0)
-    if code == "NOT_A_NUMBER" and cells.kind != "flag":
+    if code == "NOT_A_NUMBER" and cells.kind != "flag" and cells.grammar != "flag":
         return number_hint(
             fault.seen, number=_BARE_NUMBER, is_probability=is_probability, n_rows=fault.n_rows
         )

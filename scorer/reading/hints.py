@@ -13,6 +13,7 @@ from scorer.wording import show
 _THOUSANDS = re.compile(r"[+-]?\d{1,3}(?:,\d{3})+\.\d+|[+-]?\d{1,3}(?:,\d{3}){2,}", re.ASCII)
 _EITHER = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}", re.ASCII)
 _DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?|[+-]?\d{1,3}(?:\.\d{3})+,\d*", re.ASCII)
+_PERCENT_COMMA = re.compile(r"[+-]?\d*,\d+", re.ASCII)
 _OTHER_THOUSANDS = re.compile(r"[+-]?\d{1,3}(?:['\u2019 \u00a0\u202f_]\d{3})+(?:[.]\d+)?", re.ASCII)
 _EXCEL_ERROR = re.compile(r"#(?:N/A|VALUE!|DIV/0!|REF!|NAME\?|NUM!|NULL!|#+)", re.IGNORECASE)
 _EXCEL_DATE = re.compile(r"\d{1,2}[-. ](?:[A-Za-z]{3})|[A-Za-z]{3}-\d{2,4}", re.ASCII)
@@ -39,8 +40,11 @@ def number_hint(texts: Sequence[str], *, number: str, is_probability: bool, n_ro
         How many rows the file must have.
     """
     text = texts[0]
-    if text.endswith("%") and re.fullmatch(number, text[:-1], re.ASCII) and len(text) <= 40:
-        return "percent", f" - write {float(text[:-1]) / 100:.12g}"
+    if text.endswith("%") and len(text) <= 40:
+        share = text[:-1].rstrip(" \u00a0\u202f")
+        share = share.replace(",", ".") if _PERCENT_COMMA.fullmatch(share) else share
+        if re.fullmatch(number, share, re.ASCII):
+            return "percent", f" - write {float(share) / 100:.12g}"
     if any(_THOUSANDS.fullmatch(each) for each in texts) and not any(map(_is_decimal_comma, texts)):
         return "thousands", f" - leave out the thousands separators{_write(text, ',', number)}"
     if all(_EITHER.fullmatch(each) for each in texts):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 import scorer
@@ -240,3 +241,47 @@ def test_rows_of_one_id_have_one_usage(tmp_path: Path) -> None:
     solution = "ImageId,EncodedPixels,Usage\na,1 3,Public\na,10 3,Private\nb,5 5,Private\n"
     (problem,) = refused(challenge(tmp_path, solution, OF_OBJECTS, **{"private/metric.py": OBJECTS}))
     assert (problem.code, problem.line, problem.id) == ("BAD_USAGE", 3, "a")
+
+
+@pytest.mark.parametrize(
+    ("cell", "words"),
+    [
+        ("1,5", " - use a decimal point: write 1.5"),
+        ("5 %", " - write 0.05"),
+        ("12,5\u00a0%", " - write 0.125"),
+        ("5%", " - write 0.05"),
+        ("1.234,5", " - use a decimal point: write 1234.5"),
+        ("1,234,567.5", " - leave out the thousands separators: write 1234567.5"),
+        ("1,234", " - write 1234 if the comma separates thousands"),
+        ("1'234", " - leave out the thousands separators: write 1234"),
+        ("\u22121", ' - the minus must be the plain "-" of the keyboard'),
+        ("\u0661", " - use the digits 0 to 9"),
+        ("#VALUE!", " - it is an error of an Excel formula"),
+        ("Jan-23", " - Excel took a number for a date"),
+        ("[1.5]", " - write 1.5, the number alone"),
+        ("tensor(1.5, device='cpu')", " - write 1.5, the number alone"),
+        ("true", " - write 1 for True and 0 for False"),
+    ],
+)
+def test_the_solution_gets_the_hint_of_a_submission(cell: str, words: str) -> None:
+    """A truth of 1,5 was refused without one, or with the advice to declare it as a word."""
+    ids, numbers = [1, 2, 3], ["1", "2", "3"]
+    right, wrong = (pd.DataFrame({"id": ids, "y": y}) for y in (numbers, ["1", cell, "3"]))
+    with pytest.raises(scorer.InvalidSubmission) as sent:
+        scorer.measure("mae", right, wrong)
+    with pytest.raises(scorer.InvalidChallenge) as true:
+        scorer.measure("mae", wrong, right)
+    (of_file,), (of_truth,) = (found.value.problems for found in (sent, true))
+    assert (of_file.line, of_file.column, of_file.value) == (of_truth.line, of_truth.column, of_truth.value)
+    assert words in of_file.message
+    hint = of_file.message.rstrip(".")
+    assert of_truth.message.startswith(hint)
+    assert ("truth_values" in of_truth.message) == (cell == "true")
+
+
+def test_only_words_are_proposed_as_truth_values() -> None:
+    """Numbers in another form were listed as words that may stand for numbers."""
+    frame = pd.DataFrame({"id": [1, 2, 3, 4], "y": ["ill", "1,5", "5%", "well"]})
+    with pytest.raises(scorer.InvalidChallenge) as caught:
+        scorer.measure("mae", frame, pd.DataFrame({"id": [1, 2, 3, 4], "y": [0, 0, 0, 0]}))
+    assert "truth_values: {ill: ..., well: ...}" in str(caught.value)
