@@ -19,6 +19,7 @@ MISSING_WORDS = frozenset(
 ) | {"-1.#ind", "1.#qnan", "-1.#qnan"}
 """Words that people write for an unknown number, and those that pandas reads as one, in small letters."""
 
+_NEARLY = 0.9
 _NAN = MISSING_WORDS | {""}
 
 
@@ -71,6 +72,18 @@ def holds_codes(texts: Iterable[str]) -> bool:
     return any(map(_PADDED.fullmatch, cells)) or (
         all(map(_WHOLE.fullmatch, cells)) and not all(map(_in_int64, cells))
     )
+
+
+def are_padded(texts: Iterable[str]) -> bool:
+    """Return whether cells are codes of digits of which some begin with zeros, such as 01234.
+
+    They have one length, or nearly all of them begin with a zero: a single 02 among numbers is none.
+    """
+    cells = set(filled(texts))
+    if not cells or not all(cell.isascii() and cell.isdecimal() for cell in cells):
+        return False
+    n_padded = sum(cell.startswith("0") and len(cell) > 1 for cell in cells)
+    return n_padded > 0 and (len(set(map(len, cells))) == 1 or n_padded >= _NEARLY * len(cells))
 
 
 def holds_labels(texts: Sequence[str]) -> bool:

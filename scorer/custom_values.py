@@ -11,7 +11,7 @@ import pyarrow as pa
 from scorer.challenges.solution import Solution
 from scorer.custom import CustomMetric, ParticipantRefusal
 from scorer.custom_cells import flags, holds_labels, numbers, true_cells, typed
-from scorer.reading.columns import Column
+from scorer.reading.columns import Column, Labels, Vocabulary
 from scorer.reading.ids import canonical_numbers
 from scorer.report import InvalidSubmission, Problem
 
@@ -62,6 +62,9 @@ def custom_values(
         raise InvalidSubmission([Problem("METRIC_REFUSED", refusal.text)]) from None
 
 
-def texts_of(columns: Mapping[str, Column]) -> dict[str, list[str]]:
-    """Return the columns that are texts, as an own metric gets them."""
-    return {name: column.tolist() for name, column in columns.items() if isinstance(column, np.ndarray)}
+def texts_of(columns: Mapping[str, Column], vocabulary: Vocabulary) -> dict[str, list[str]]:
+    """Return the columns of texts and labels, as an own metric gets them."""
+    texts = {name: column.tolist() for name, column in columns.items() if isinstance(column, np.ndarray)}
+    names = vocabulary.names
+    labels = {name: column for name, column in columns.items() if isinstance(column, Labels)}
+    return texts | {name: [names[code] for code in column.codes.tolist()] for name, column in labels.items()}

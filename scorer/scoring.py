@@ -137,7 +137,7 @@ def evaluate(
     """
     metric = solution.tasks[task].custom
     if metric is not None:
-        return custom_values(solution, metric, texts_of(columns), allow_weak=allow_weak_sandbox)
+        return custom_values(solution, metric, texts_of(columns, vocabulary), allow_weak=allow_weak_sandbox)
     splits = {"public": solution.public, "private": solution.private}
     return task_values(solution, task, columns, vocabulary, splits)
 
@@ -462,5 +462,5 @@ def _score_custom(
     else:
         kept = Collected(len(solution.ids))
         received = read_submission(source, solution, kept, max_bytes=max_bytes)
-        texts = texts_of(kept.columns())
+        texts = texts_of(kept.columns(), kept.vocabulary)
     return [custom_values(solution, metric, texts, allow_weak=allow_weak)], received

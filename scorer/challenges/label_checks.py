@@ -6,13 +6,11 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-import numpy as np
-
 from scorer.challenges.challenge import MAX_SOLUTION_BYTES, Challenge
 from scorer.challenges.definition import SAMPLE_FILE
 from scorer.challenges.solution import FILE
 from scorer.challenges.solution_checks import solution_problem
-from scorer.challenges.spellings import label_columns, true_codes
+from scorer.challenges.spellings import label_columns, true_labels
 from scorer.custom_cells import MISSING_WORDS
 from scorer.reading.cells import graded_item, split_tokens
 from scorer.reading.columns import Lists
@@ -165,8 +163,7 @@ def sample_notices(notices: Sequence[Notice]) -> list[Notice]:
 
 
 def _true_labels(challenge: Challenge, name: str) -> list[str]:
-    codes = np.unique(true_codes(challenge.solution, name)).tolist()
-    return sorted(challenge.solution.vocabulary.names[code] for code in codes)
+    return sorted(true_labels(challenge.solution, name)[0])
 
 
 def _marked(challenge: Challenge, name: str, spelling: Spelling) -> set[str]:

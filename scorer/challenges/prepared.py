@@ -28,10 +28,13 @@ from scorer.reading.columns import Column, Labels, Lists, Vocabulary
 from scorer.reading.ids import IdIndex
 from scorer.reading.spelling import Spelling
 
-FORMAT = 6
+FORMAT = 7
 """Rises when the layout or the meaning of what is below changes; folders of an older format are not read."""
 
 _SMALL = (np.uint8, np.int8, np.int16, np.int32)
+
+_KINDS = ("numeric", "flags", "codes")
+"""Fields of a task: what the columns of an own metric hold in the solution."""
 
 _ABANDONED_SECONDS = 3600.0
 
@@ -76,9 +79,7 @@ def open_(folder: Path, tasks: Sequence[Task]) -> Solution | None:
             IdIndex.open(folder / "ids"),
             files.load("usage"),
             tuple(
-                replace(task, numeric=frozenset(meta["numeric"]), flags=frozenset(meta["flags"]))
-                if task.custom
-                else task
+                replace(task, **{kind: frozenset(meta[kind]) for kind in _KINDS}) if task.custom else task
                 for task in tasks
             ),
             tuple(tuple(files.load_given(part) for part in parts) for parts in meta["given"]),
@@ -99,8 +100,7 @@ def _write(solution: Solution, folder: Path) -> None:
         "id_columns": solution.id_columns,
         "vocabulary": solution.vocabulary.names,
         "given": [[files.given(part) for part in parts] for parts in solution.given],
-        "numeric": sorted(solution.task.numeric),
-        "flags": sorted(solution.task.flags),
+        **{kind: sorted(getattr(solution.task, kind)) for kind in _KINDS},
         "frame": {name: files.column(column) for name, column in solution.frame.items()},
         "spellings": {name: spelling.as_dict() for name, spelling in solution.spellings.items()},
     }

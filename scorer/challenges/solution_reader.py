@@ -30,7 +30,15 @@ from scorer.challenges.solution_plan import (
 )
 from scorer.challenges.solution_records import Records
 from scorer.challenges.task import Part, Task
-from scorer.custom_cells import filled, holds_codes, holds_flags, holds_numbers, is_number, true_cells
+from scorer.custom_cells import (
+    are_padded,
+    filled,
+    holds_codes,
+    holds_flags,
+    holds_numbers,
+    is_number,
+    true_cells,
+)
 from scorer.reading.cells import Cells, canonical_label
 from scorer.reading.columnar import NotColumnar, read_columnar
 from scorer.reading.columns import CodeArray, Column, Labels, Lists, Vocabulary, take
@@ -309,7 +317,8 @@ def _with_checked_columns(task: Task, frame: Mapping[str, NDArray[np.object_]], 
     truth = {name: true_cells(frame[name][scored].tolist()) for name in task.columns if name in frame}
     numeric = {name for name, cells in truth.items() if holds_numbers(cells)}
     flags = {name for name, cells in truth.items() if holds_flags(cells)}
-    return replace(task, numeric=frozenset(numeric), flags=frozenset(flags))
+    codes = {name for name in numeric if are_padded(truth[name])}
+    return replace(task, numeric=frozenset(numeric), flags=frozenset(flags), codes=frozenset(codes))
 
 
 def with_sample_kinds(solution: Solution, sample: Mapping[str, Sequence[str]]) -> Solution:

@@ -16,6 +16,7 @@ import numpy as np
 
 from scorer.challenges.solution import Given, Solution
 from scorer.challenges.task import Part
+from scorer.custom_cells import filled, true_cells
 from scorer.reading.cells import canonical_label
 from scorer.reading.columns import CodeArray, Labels, Lists, take
 from scorer.reading.spelling import Form, Spelling, is_fraction
@@ -47,12 +48,15 @@ def with_spellings(solution: Solution, public: Mapping[str, PublicLabels] | None
 def label_columns(solution: Solution) -> list[str]:
     """Return the prediction columns whose labels must be those of the truth.
 
-    Clusters may have any names, and the words of a text are no vocabulary.
+    Clusters may have any names, and the words of a text are no vocabulary. Of an own metric these are the
+    columns of codes such as 01234.
     """
     by_column: dict[str, list[Part]] = {name: [] for name in solution.task.columns}
     for part in solution.task.parts:
         for name in part.columns:
             by_column[name].append(part)
+    if solution.task.custom is not None:
+        return [] if solution.task.complete else [name for name in by_column if name in solution.task.codes]
     return [name for name, parts in by_column.items() if parts and all(map(_compares_names, parts))]
 
 
@@ -65,7 +69,7 @@ def _compares_names(part: Part) -> bool:
     )
 
 
-def true_codes(solution: Solution, name: str) -> CodeArray:
+def _true_codes(solution: Solution, name: str) -> CodeArray:
     """Return the codes of every label in the scored rows of a column's truth, with repeats."""
     found = [
         take(column, solution.scored).codes
@@ -74,6 +78,16 @@ def true_codes(solution: Solution, name: str) -> CodeArray:
     ]
     codes = np.concatenate(found) if found else np.empty(0, dtype=np.int32)
     return np.asarray(codes[codes >= 0], dtype=np.int32)
+
+
+def true_labels(solution: Solution, name: str) -> tuple[frozenset[str], int]:
+    """Return the labels in the scored rows of a column's truth, and how many there are with repeats."""
+    if solution.task.custom is not None:
+        cells = filled(true_cells(solution.frame[name][solution.scored].tolist()))
+        return frozenset(map(canonical_label, cells)), len(cells)
+    codes = _true_codes(solution, name)
+    names = solution.vocabulary.names
+    return frozenset(names[code] for code in np.unique(codes).tolist()), len(codes)
 
 
 def solution_codes(solution: Solution, name: str) -> CodeArray:
@@ -100,14 +114,13 @@ def _truth_of(part: Part, given: Given, name: str) -> Iterator[Labels | Lists]:
 
 def _spelling(solution: Solution, name: str, public: PublicLabels) -> Spelling | None:
     cells = solution.task.cells(name)
-    codes = true_codes(solution, name)
-    hidden = frozenset(solution.vocabulary.names[code] for code in np.unique(codes).tolist())
+    hidden, n_times = true_labels(solution, name)
     named = public.train | declared_labels(solution, name)
     if not hidden:
         return None
     known = None
     from_public_files = False
-    if _is_closed(len(hidden), len(codes)):
+    if _is_closed(len(hidden), n_times):
         known = hidden | named
     elif len(hidden & named) >= _COVERED * len(hidden):
         known, from_public_files = named, True

@@ -162,6 +162,8 @@ class Task:
     """Of an own metric: columns that hold numbers in the solution and must in a submission."""
     flags: frozenset[str] = frozenset()
     """Of an own metric: columns that hold true and false in the solution and must in a submission."""
+    codes: frozenset[str] = frozenset()
+    """Of `numeric`: columns of codes such as 01234, which are labels and compared as texts."""
     _cells: Mapping[str, Cells] = field(init=False, repr=False, default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -172,6 +174,7 @@ class Task:
                 if name not in found or cells.within(found[name]):
                     found[name] = cells
         found |= {name: Cells("text", grammar="number") for name in self.numeric}
+        found |= {name: Cells("label", grammar="number") for name in self.codes}
         found |= {name: Cells("text", grammar="flag") for name in self.flags}
         default = self.parts[0].predicted_cells if self.parts else Cells("text")
         object.__setattr__(self, "_cells", {name: found.get(name, default) for name in self.columns})

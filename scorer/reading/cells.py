@@ -47,7 +47,7 @@ class Cells:
     take: Literal["first"] | None = None
     """For labels: the first token of a list is the label."""
     grammar: str = ""
-    """For text: the name of one of `GRAMMARS`, which every cell must follow."""
+    """For text and labels: the name of one of `GRAMMARS`, which every cell must follow."""
     graded: bool = False
     """For lists: every token is item:grade; see `graded_item`."""
 
@@ -292,7 +292,9 @@ class ColumnBuilder:
             tokens = split_tokens(text, self.cells.split)
             text = tokens[0] if tokens else ""
         label = canonical_label(text)
-        if label:
+        if self.cells.grammar == "number" and _number_fault(label):
+            self._fault(_no_number(label), row, text)
+        elif label:
             self._codes[row] = self.vocabulary.code(label)
         else:
             self._fault("EMPTY_VALUE", row, text)

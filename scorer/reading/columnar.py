@@ -505,6 +505,8 @@ class _LabelMaker:
         label = canonical_label(text)
         if not label:
             raise NotColumnar("an empty label")
+        if self._cells.grammar and GRAMMARS[self._cells.grammar].fault(label):
+            raise NotColumnar("a label of another form")
         return self._vocabulary.code(label)
 
 

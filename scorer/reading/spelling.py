@@ -58,6 +58,8 @@ class Form:
     """What occurs in a label: bracket, quote, and the characters that separate items."""
     colons: int = 0
     """The most that one label has."""
+    padded: bool = False
+    """Whether all labels begin with a zero that a number would lose."""
 
     @classmethod
     def of(cls, labels: Iterable[str], split: str) -> Form:
@@ -80,7 +82,15 @@ class Form:
             "any" if lower == upper else "lower" if lower else "upper",
             frozenset().union(*(marks_of(name, split) for name in names)),
             max((name.count(":") for name in names), default=0),
+            bool(names)
+            and all(name.isdecimal() and name.startswith("0") and len(name) > 1 for name in names),
         )
+
+    def lacks_zeros(self, name: str) -> bool:
+        """Return whether a label is a code that seems to have lost its leading zeros."""
+        if not name.isdecimal():
+            return False
+        return len(name) < self.width if self.width else self.padded and not name.startswith("0")
 
     def fits(self, name: str, split: str) -> bool:
         """Return whether a label has this form.
@@ -93,6 +103,8 @@ class Form:
         if is_number and self.numeric == "whole" and not _WHOLE.fullmatch(name):
             return False
         if is_number and self.width and len(name) != self.width:
+            return False
+        if self.lacks_zeros(name):
             return False
         if self.case != "any" and name != (name.lower() if self.case == "lower" else name.upper()):
             return False
@@ -159,7 +171,7 @@ class Spelling:
         item, colon, grade = name.rpartition(":")
         if colon and item and name.count(":") > self.form.colons and NUMBER.fullmatch(grade):
             return "grade"
-        if self.form.width and name.isdecimal() and len(name) < self.form.width:
+        if self.form.lacks_zeros(name):
             return "zeros"
         return ""
 
@@ -215,6 +227,7 @@ class Spelling:
                 self.form.case,
                 sorted(self.form.marks),
                 self.form.colons,
+                self.form.padded,
             ],
             "split": self.split,
             "is_list": self.is_list,
@@ -226,10 +239,10 @@ class Spelling:
 
     @classmethod
     def from_dict(cls, entry: Mapping[str, Any]) -> Spelling:
-        numeric, only_numeric, width, case, marks, colons = entry["form"]
+        numeric, only_numeric, width, case, marks, colons, padded = entry["form"]
         known = None if entry["known"] is None else frozenset(entry["known"])
         return cls(
-            Form(numeric, only_numeric, width, case, frozenset(marks), colons),
+            Form(numeric, only_numeric, width, case, frozenset(marks), colons, padded),
             entry["split"],
             entry["is_list"],
             known,

@@ -294,6 +294,11 @@ class _Sent:
         if kind == "zeros":
             width = self.spelling.form.width
             label = next(item for item in items if self.spelling.list_fault(item) == "zeros")
+            if not width:
+                return (
+                    f'"{show(label)}" has lost its leading zeros, with which all items here begin '
+                    "(in pandas read them as text, with dtype=str)."
+                )
             return (
                 f'"{show(label)}" has lost its leading zeros; the items here have {width} digits, so write '
                 f"{show(label.zfill(width))} (in pandas read them as text, with dtype=str)."
@@ -374,6 +379,11 @@ class _Sent:
             if alone.casefold() == meant.casefold():
                 return f" - write {show(meant)}: small and capital letters are different"
             return f" - probably {show(meant)} is meant"
+        if form.lacks_zeros(label):
+            return (
+                f": the leading zeros are lost, with which all {self.noun}s here begin "
+                "(in pandas read them as text, with dtype=str)"
+            )
         if form.only_numeric and is_fraction(label) and form.numeric == "whole":
             return f": this metric takes {self.noun}s, not probabilities"
         if form.only_numeric and form.numeric in ("whole", "decimal"):

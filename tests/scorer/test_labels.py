@@ -146,6 +146,40 @@ def test_labels_that_are_codes_are_texts(make: Make) -> None:
     assert (problem.line, problem.value, problem.count) == (2, "1234", 6)
 
 
+ZIPS = [f"{prefix}{number}" for number in range(210, 230) for prefix in ("0", "9")]
+"""Codes that come once, of which half begin with a zero."""
+
+
+@pytest.mark.parametrize(
+    ("truth", "code"),
+    [
+        (["0123", "007", "045", "0999", "0012", "08"], "UNKNOWN_LABELS"),
+        (["0123", "0771", "0451", "0999", "0012", "0810"], "UNKNOWN_LABELS"),
+        (["0123", "0771"] * 30, "UNKNOWN_LABELS"),
+        (ZIPS, "NOTICE_UNKNOWN_LABELS"),
+        (ZIPS * 10, "NOTICE_UNKNOWN_LABELS"),
+    ],
+    ids=["codes of any length", "codes of one length", "classes", "zip codes", "classes of zip codes"],
+)
+def test_codes_without_their_leading_zeros_are_not_silently_wrong(
+    make: Make, truth: list[str], code: str
+) -> None:
+    """Where codes come once and differ in length, any number fitted, and nothing was said."""
+    challenge = make(truth)
+    assert score_of(challenge, truth) == (1.0, [])
+    assert score_of(challenge, [str(int(label)) for label in truth])[1] == [code]
+    train = {"public/train.csv": csv_text(("id", "y"), list(map(str, range(len(truth)))), truth)}
+    assert score_of(make(truth, files=train), [str(int(label)) for label in truth])[1] == [code]
+
+
+def test_items_of_any_length_without_their_leading_zeros_are_refused(make: Make) -> None:
+    truth = ["0123 007", "045", "0999 0012", "08"]
+    challenge = make(truth, metric="{name: map_at_k, k: 12}")
+    assert score_of(challenge, truth) == (1.0, [])
+    problem = refusal(challenge, ["123 7", "45", "999 12", "8"], "BAD_FORM")
+    assert '"123" has lost its leading zeros, with which all items here begin' in problem.message
+
+
 def test_versions_are_no_numbers(make: Make) -> None:
     truth = ["1.1", "1.10", "1.1", "1.10"]
     assert score_of(make(truth), truth) == (1.0, [])

@@ -635,6 +635,35 @@ def test_labels_that_look_like_numbers_stay_texts(write: Write, truth: list[str]
     assert problem.message == f"[1, 2] ['10115', '10115'] {truth[:2]}"
 
 
+def test_codes_of_an_own_metric_without_their_leading_zeros_are_not_silently_wrong(
+    write: Write, tmp_path: Path
+) -> None:
+    """All of them were wrong, and no message said so."""
+    program = body("return float((solution['y'] == submission['y']).mean())")
+    codes, ids = ["01234", "00017", "01234", "00017"], IDS[:4]
+    home = own(write, ids, codes, program).folder
+    for _ in range(2):
+        challenge = scorer.load(home, prepared=tmp_path / "kept")
+        report = scorer.score(challenge, sent(["01234", "00017.0", "00017", "00017"], ids).encode())
+        assert (report.public, report.private) == (1.0, 0.5)
+        (problem,) = refused(challenge, sent(["1234", "17", "1234", "17"], ids))
+        assert (problem.code, problem.line, problem.value) == ("UNKNOWN_LABELS", 2, "1234")
+        assert "write 01234: the leading zeros belong to the label" in problem.message
+        assert [p.code for p in refused(challenge, sent(["", "abc", "nan", "00017"], ids))] == [
+            "EMPTY_VALUE",
+            "NOT_A_NUMBER",
+            "NOT_FINITE",
+        ]
+    report = scorer.score(challenge, sent(["1234", "00017", "01234", "00017"], ids).encode())
+    (notice,) = report.notices
+    assert notice.code == "NOTICE_UNKNOWN_LABELS"
+    assert 'the first is "1234" in line 2 - write 01234' in notice.message
+    assert (report.public, report.private) == (0.5, 1.0)
+    mixed = own(write, ids, ["01234", "10115", "99999", "20095"], program)
+    report = scorer.score(mixed, sent(["1234", "10115", "99999", "20095"], ids).encode())
+    assert [notice.code for notice in report.notices] == ["NOTICE_UNKNOWN_LABELS"]
+
+
 def test_texts_reach_the_function_as_they_are(write: Write) -> None:
     program = body('return float((solution["y"] == submission["y"]).sum())')
     challenge = scorer.load(folder(write, program, truth=["NA", "", "cat", "1e3", "x"]))
