@@ -33,9 +33,6 @@ FORMAT = 7
 
 _SMALL = (np.uint8, np.int8, np.int16, np.int32)
 
-_KINDS = ("numeric", "flags", "codes")
-"""Fields of a task: what the columns of an own metric hold in the solution."""
-
 _ABANDONED_SECONDS = 3600.0
 
 _DAMAGED = (OSError, ValueError, KeyError, EOFError, TypeError, AttributeError, pa.ArrowException)
@@ -79,7 +76,14 @@ def open_(folder: Path, tasks: Sequence[Task]) -> Solution | None:
             IdIndex.open(folder / "ids"),
             files.load("usage"),
             tuple(
-                replace(task, **{kind: frozenset(meta[kind]) for kind in _KINDS}) if task.custom else task
+                replace(
+                    task,
+                    numeric=frozenset(meta["numeric"]),
+                    flags=frozenset(meta["flags"]),
+                    codes=frozenset(meta["codes"]),
+                )
+                if task.custom
+                else task
                 for task in tasks
             ),
             tuple(tuple(files.load_given(part) for part in parts) for parts in meta["given"]),
@@ -100,7 +104,9 @@ def _write(solution: Solution, folder: Path) -> None:
         "id_columns": solution.id_columns,
         "vocabulary": solution.vocabulary.names,
         "given": [[files.given(part) for part in parts] for parts in solution.given],
-        **{kind: sorted(getattr(solution.task, kind)) for kind in _KINDS},
+        "numeric": sorted(solution.task.numeric),
+        "flags": sorted(solution.task.flags),
+        "codes": sorted(solution.task.codes),
         "frame": {name: files.column(column) for name, column in solution.frame.items()},
         "spellings": {name: spelling.as_dict() for name, spelling in solution.spellings.items()},
     }

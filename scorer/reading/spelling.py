@@ -20,6 +20,7 @@ from scorer.reading.tables import SPACES
 
 _CANONICAL = re.compile(r"0|-?[1-9]\d*|-?(?:0|[1-9]\d*)\.\d*[1-9]", re.ASCII)
 _WHOLE = re.compile(r"0|-?[1-9]\d*", re.ASCII)
+_PADDED_WHOLE = re.compile(r"([+-]?)0*(\d{1,30})(?:\.0*)?", re.ASCII)
 _MARKED = re.compile(r"""[^\w.:+\-/]""")
 _OPENING, _CLOSING, _QUOTES, _SEPARATORS = "[({", "])}", "'\"`", ",;|\t\n\u00a0 "
 _WRITTEN_BYTES = re.compile(r"""(?<!['"\w])b(?=['"])""")
@@ -42,6 +43,10 @@ class Status(IntEnum):
     UNKNOWN = 3
     BAD_FORM = 4
     """Of list items: perhaps part of a list in another form; the whole file shows whether it is."""
+
+
+_FINE, _RESPELT, _UNKNOWN, _BAD_FORM = Status.FINE, Status.RESPELT, Status.UNKNOWN, Status.BAD_FORM
+"""Each label is judged, and looking up a member takes a fifth of that time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +113,7 @@ class Form:
             return False
         if self.case != "any" and name != (name.lower() if self.case == "lower" else name.upper()):
             return False
-        return not {"bracket", "quote"} & (marks_of(name, split) - self.marks)
+        return is_number or not {"bracket", "quote"} & (marks_of(name, split) - self.marks)
 
 
 @dataclass(frozen=True)
@@ -133,12 +138,12 @@ class Spelling:
         """Return what a label is, and the label to read instead."""
         read = self.read_as(name)
         if self.knows(read):
-            return (Status.FINE if read == name else Status.RESPELT), read
+            return (_FINE if read == name else _RESPELT), read
         if self.is_list and self.list_fault(name):
-            return Status.BAD_FORM, name
+            return _BAD_FORM, name
         if self.known is None and self.form.fits(read, self.split):
-            return (Status.FINE if read == name else Status.RESPELT), read
-        return Status.UNKNOWN, read
+            return (_FINE if read == name else _RESPELT), read
+        return _UNKNOWN, read
 
     def knows(self, name: str) -> bool:
         return name in self.placeholders or (self.known is not None and name in self.known)
@@ -260,6 +265,8 @@ def canonical_number(text: str) -> str | None:
     """
     if _CANONICAL.fullmatch(text):
         return text
+    if found := _PADDED_WHOLE.fullmatch(text):  # the usual case, much faster than as a Decimal
+        return ("-" if found[1] == "-" and found[2] != "0" else "") + found[2]
     if len(text) > 2 * _MOST_DIGITS or not NUMBER.fullmatch(text):
         return None
     value = Decimal(text)

@@ -39,6 +39,9 @@ _NAMED = {"\u00a0": "a no-break space (U+00A0)", "\n": "a line break", "\t": "a 
 _LISTED = 10
 _PAIRS = 3
 
+_RESPELT = Status.RESPELT
+"""Looking up a member of an enumeration takes as long as the rest of a comparison."""
+
 _StatusArray = NDArray[np.int8]
 
 
@@ -72,19 +75,21 @@ class _Judged:
         """Take labels for fine that need no judging, which saves time."""
         self.status[codes] = Status.FINE
 
-    def statuses(self, codes: CodeArray) -> _StatusArray:
-        """Return the status of each code."""
+    def statuses(self, codes: CodeArray, *, until_irregular: bool = False) -> _StatusArray:
+        """Return the status of each code; those after an irregular one may be left unseen."""
         self._grow()
         found = self.status[codes]
         if len(found) and not found.min():
             unseen = np.zeros(len(self.status), dtype=np.bool_)
             unseen[codes[found == Status.UNSEEN]] = True
             for code in np.flatnonzero(unseen).tolist():
-                self._judge(code)
+                irregular = self._judge(code) > _RESPELT
+                if until_irregular and irregular:
+                    break
             found = self.status[codes]
         return found
 
-    def _judge(self, code: int) -> None:
+    def _judge(self, code: int) -> Status:
         name = self.vocabulary.names[code]
         status, read = self.spelling.judge(name)
         self.status[code] = status
@@ -93,12 +98,15 @@ class _Judged:
             self._grow()
             self.read_as[code] = target
             self.respelt[name] = read
+        return status
 
 
 class LabelReader:
     """Reads labels as those of the challenge, and gathers what is wrong with them."""
 
-    def __init__(self, solution: Solution, vocabulary: Vocabulary) -> None:
+    def __init__(self, solution: Solution, vocabulary: Vocabulary, *, until_irregular: bool = False) -> None:
+        self._until_irregular = until_irregular
+        """Whether reading ends at an irregular label: a file may have a million of them."""
         self._columns: dict[str, _Judged] = {}
         self._names = vocabulary.names
         self.irregular = False
@@ -115,7 +123,7 @@ class LabelReader:
         for name, judged in self._columns.items():
             column = columns.get(name)
             if isinstance(column, Labels | Lists):
-                statuses = judged.statuses(column.codes)
+                statuses = judged.statuses(column.codes, until_irregular=self._until_irregular)
                 worst = int(statuses.max(initial=0))
                 self.irregular |= worst > Status.RESPELT
                 if worst > Status.FINE:

@@ -84,7 +84,7 @@ def _read_columnar(
         return None
     wanted = {name: task.cells(name) for name in task.columns}
     vocabulary = solution.vocabulary.copy()
-    labels = LabelReader(solution, vocabulary)
+    labels = LabelReader(solution, vocabulary, until_irregular=True)
     seen = np.zeros(len(solution.ids), dtype=np.uint8)
     n_received = 0
     sink.restart()
