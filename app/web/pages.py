@@ -1,4 +1,4 @@
-"""Serve health checks and the licences page."""
+"""Serve health checks, the page of the API and the licences page."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from app.base import db
 from app.base.models import Competition
 from app.operating import health
 from app.people import names
+from app.web.api import browsing, openapi
 from app.web.context import parts, viewer
 
 blueprint = Blueprint("pages", __name__)
@@ -48,6 +49,20 @@ def licences() -> ResponseReturnValue:
     with parts().database.read() as session:
         viewer(session, db.now(session))
     return render_template("pages/licences.html", packages=_packages())
+
+
+@blueprint.get("/api")
+def api() -> ResponseReturnValue:
+    """Show the API's document; the page loads nothing from other sites."""
+    with parts().database.read() as session:
+        viewer(session, db.now(session))
+    return render_template(
+        "pages/api.html",
+        document=openapi.document(),
+        type_of=browsing.type_of,
+        content_of=browsing.content_of,
+        scope_of=browsing.scope_of,
+    )
 
 
 @lru_cache(maxsize=1)

@@ -118,3 +118,14 @@ def test_answers_of_every_route_have_exactly_the_described_fields(site: Site) ->
     site.close()
     board = "/api/v1/competitions/{slug}/leaderboard"
     assert conforms(site, board, "GET", board.replace("{slug}", site.slug), site.token("ada")) == 200
+
+
+def test_the_page_shows_every_operation_and_model_and_every_link_of_it_leads_somewhere(site: Site) -> None:
+    page = site.visitor().get("/api").text
+    anchors = set(re.findall(r'id="([^"]+)"', page))
+    assert {operation["operationId"] for _, _, operation in operations()} <= anchors
+    assert {f"model-{name}" for name in DOCUMENT["components"]["schemas"]} <= anchors
+    assert set(re.findall(r'href="#([^"]+)"', page)) <= anchors
+    assert not re.findall(r'(?:src|href)="(?:https?:)?//', page), "nothing is loaded from other sites"
+    assert 'href="/api" aria-current="page"' in page
+    assert 'href="/api"' in site.visitor().get("/").text

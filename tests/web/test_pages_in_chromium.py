@@ -190,6 +190,7 @@ PAGES = {
     "sign-in": (None, "/sign-in"),
     "sign-up": (None, "/sign-up"),
     "licences": (None, "/licences"),
+    "api": (None, "/api"),
     "not-found": (None, "/competitions/none"),
 }
 
