@@ -46,11 +46,15 @@ def upload(submission: Submission, slug: str) -> dict[str, Any]:
         "sha256": submission.sha256,
         "size": submission.size_bytes,
         "received_at": submission.received_at.astimezone(UTC).isoformat(),
+        # Only where it is false: the digests of earlier rows cover none.
+        **({} if submission.is_ranked else {"is_ranked": False}),
     }
 
 
 def is_upload(facts: Mapping[str, Any], detail: Mapping[str, Any]) -> bool:
     """Whether an event describes this upload; early ones hold no size."""
+    if detail.get("is_ranked", True) != facts.get("is_ranked", True):
+        return False
     return all(detail.get(name) == fact for name, fact in facts.items() if name != "size" or name in detail)
 
 

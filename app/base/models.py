@@ -25,6 +25,7 @@ from sqlalchemy import (
     UniqueConstraint,
     false,
     text,
+    true,
 )
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
@@ -415,6 +416,8 @@ class Submission(Base):
 
     Cleared once, when the file is rejected or its evaluation fails.
     """
+    is_ranked: Mapped[bool] = mapped_column(default=True, server_default=true())
+    """False for a host submission; see app.competing.hosts."""
 
 
 class UploadTicket(Base):

@@ -11,7 +11,17 @@ from sqlalchemy.orm import Session, aliased
 
 from app.base import failpoints
 from app.base.errors import Conflict, NotFound, Refused
-from app.base.models import ChallengeVersion, Competition, Phase, PublicScore, Round, RoundState, Team
+from app.base.models import (
+    ChallengeVersion,
+    Competition,
+    Membership,
+    Phase,
+    PublicScore,
+    Round,
+    RoundState,
+    Team,
+    User,
+)
 from app.competing import extensions, score_release
 
 RESERVED = ("list", "data", "submissions", "submission-url")
@@ -94,11 +104,15 @@ def by_slug(session: Session, slug: str) -> Competition:
 
 
 def listed(session: Session) -> list[tuple[Competition, int]]:
-    """Return every competition with its number of teams, newest first."""
+    """Return every competition with its number of teams, newest first.
+
+    Baselines and teams of organisers, whose files are not ranked, do not count.
+    """
+    organisers = select(Membership.team_id).join(User, User.id == Membership.user_id).where(User.is_organiser)
     teams = (
         select(func.count())
         .select_from(Team)
-        .where(Team.competition_id == Competition.id, Team.is_baseline.is_(False))
+        .where(Team.competition_id == Competition.id, Team.is_baseline.is_(False), Team.id.not_in(organisers))
         .scalar_subquery()
     )
     found = session.execute(

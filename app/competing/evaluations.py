@@ -406,7 +406,12 @@ def charge_again(session: Session, submission: Submission) -> None:
     """
     charged = session.execute(
         update(Submission)
-        .where(Submission.id == submission.id, ~Submission.is_charged, Submission.user_id.is_not(None))
+        .where(
+            Submission.id == submission.id,
+            ~Submission.is_charged,
+            Submission.user_id.is_not(None),
+            Submission.is_ranked,
+        )
         .values(is_charged=True)
         .returning(Submission.team_id, Submission.day)
     ).one_or_none()

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from app.base import failpoints
 from app.base.errors import Closed, Conflict, NotFound
 from app.base.models import Competition, FinalPick, Phase, Round, RoundState, Score, Submission, Team
-from app.competing import evaluations, extensions, standings
+from app.competing import evaluations, extensions, hosts, standings
 
 
 def pick_final(
@@ -43,14 +43,16 @@ def of(session: Session, team: Team) -> list[int]:
 
 
 def _refuse_pick(session: Session, competition: Competition, team: Team, submission_id: int) -> None:
-    scored = session.scalar(
-        select(Submission.id)
+    is_ranked = session.scalar(
+        select(Submission.is_ranked)
         .join(Score, Score.submission_id == Submission.id)
         .join(Round, and_(Round.id == Score.round_id, Round.state == RoundState.ACTIVE))
         .where(Submission.id == submission_id, Submission.team_id == team.id)
     )
-    if scored is None:
+    if is_ranked is None:
         raise NotFound("Only a scored submission of your own team can be a final pick.")
+    if not is_ranked:
+        raise Conflict(f"Submission {submission_id} is {hosts.NOT_RANKED}. It can be no final pick.")
     count = (
         session.scalar(select(func.count()).select_from(FinalPick).where(FinalPick.team_id == team.id)) or 0
     )

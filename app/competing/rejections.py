@@ -62,8 +62,8 @@ def wait(count: int, limit: int, check: timedelta = timedelta()) -> timedelta:
     above = count - limit
     if above <= 0:
         return timedelta()
-    doubled: timedelta = FIRST_WAIT * 2 ** min(max(0, above - FIRST_WAITS), 10)
-    return min(max(doubled, TIMES_THE_CHECK * check), LONGEST_WAIT)
+    factor: int = 2 ** min(max(0, above - FIRST_WAITS), 10)
+    return min(max(FIRST_WAIT * factor, TIMES_THE_CHECK * check), LONGEST_WAIT)
 
 
 def today(

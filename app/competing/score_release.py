@@ -103,8 +103,8 @@ def release_inputs(session: Session, submission_id: int, round_id: int) -> Relea
     version = session.get_one(ChallengeVersion, session.get_one(Round, round_id).version_id)
     benchmark = version.benchmark or {}
     mode = mode_of(competition, version, team)
-    if team.is_baseline and mode is PublicScore.LADDER:
-        mode = PublicScore.ROUNDED  # the organiser submits a baseline once
+    if mode is PublicScore.LADDER and (team.is_baseline or not submission.is_ranked):
+        mode = PublicScore.ROUNDED  # an organiser's file: it is compared with none and takes no rung
     rung = session.get(Rung, (round_id, team.id)) if mode is PublicScore.LADDER else None
     leader = None
     if rung is not None:

@@ -62,6 +62,8 @@ class Status:
     notices: Sequence[Mapping[str, Any]]
     provenance: Mapping[str, Any] | None
     is_picked: bool
+    is_ranked: bool
+    """False for a host submission."""
 
 
 def statuses(
@@ -140,6 +142,7 @@ def statuses(
                 notices=score.notices if score else [],
                 provenance=score.provenance if score and for_organiser else None,
                 is_picked=picked is not None,
+                is_ranked=submission.is_ranked,
             )
         )
     return found

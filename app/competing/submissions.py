@@ -31,7 +31,7 @@ from app.base.models import (
     TrainFile,
 )
 from app.base.storage import Blob
-from app.competing import evaluations, extensions, rejections, teams
+from app.competing import evaluations, extensions, hosts, rejections, teams
 from app.competing.rejections import Rejections
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ class Receipt:
     team_id: int
     remaining_today: int
     is_replay: bool = False
+    is_ranked: bool = True
 
     @property
     def blob(self) -> Blob:
@@ -96,12 +97,14 @@ def accept(
     now: datetime,
     idempotency_key: str | None = None,
     most_bytes: int = 0,
+    sandbox: bool = False,
 ) -> Receipt:
     """Accept one upload and queue it, or refuse it, in the caller's transaction.
 
     `received_at` is when the request began, before its body was read; it decides whether the upload is in
     time. A repeated `idempotency_key` returns the first receipt and is not charged. `most_bytes` limits all
-    files of a team together; 0 is no limit.
+    files of a team together; 0 is no limit. `sandbox` asks for a score without a rank, which every file of an
+    organiser gets and no other.
     """
     # The lock prevents a change of the deadline or the round between this check and the commit.
     competition = session.scalars(
@@ -122,6 +125,7 @@ def accept(
         earlier = _receipt_of(session, competition, team, viewer.id, idempotency_key, blob, now=now)
         if earlier is not None:
             return earlier
+    is_ranked = hosts.is_ranked(session, viewer, sandbox=sandbox)
     _refuse_disqualified(team)
     limits = extensions.limits(session, competition, team)
     _refuse_out_of_time(competition, limits, received_at=received_at, now=now)
@@ -134,9 +138,12 @@ def accept(
     if rejected.is_slowed:
         rejections.refuse_too_early(competition, rejected, now=now)
         rejections.refuse_repeated(session, competition, team, blob.sha256, received_at=received_at)
-    _refuse_beyond_total(session, limits, team)
     refuse_beyond_room(session, team.id, blob.size_bytes, most_bytes=most_bytes)
-    remaining = _charge(session, competition, limits, team, received_at)
+    if is_ranked:
+        _refuse_beyond_total(session, limits, team)
+        remaining = _charge(session, competition, limits, team, received_at)
+    else:
+        remaining = allowance(session, competition, team, now=now).remaining
     failpoints.reach("accept.charged")
     try:
         with session.begin_nested():
@@ -151,7 +158,8 @@ def accept(
                 received_at=received_at,
                 now=now,
                 place=now + pending * BEHIND_OTHERS,
-                is_charged=True,
+                is_charged=is_ranked,
+                is_ranked=is_ranked,
                 idempotency_key=idempotency_key,
             )
     except IntegrityError:
@@ -159,7 +167,7 @@ def accept(
         raise Conflict("This Idempotency-Key was already used for another upload; use a new one.") from None
     events.log_upload(session, viewer.name, events.ACCEPTED, submission, competition.slug, now=now)
     failpoints.reach("accept.inserted")
-    return Receipt(submission.id, blob.sha256, blob.size_bytes, received_at, team.id, remaining)
+    return _receipt(submission, remaining)
 
 
 def admit(
@@ -169,6 +177,7 @@ def admit(
     *,
     received_at: datetime,
     idempotency_key: str | None = None,
+    sandbox: bool = False,
 ) -> str | None:
     """Refuse, before its body is read, an upload that `accept` would refuse.
 
@@ -181,6 +190,8 @@ def admit(
     rejected = rejections.today(session, competition, team, received_at=received_at, now=received_at)
     refuse_too_many_pending(session, competition, team, rejected)
     rejections.refuse_too_early(competition, rejected, now=received_at)
+    if not hosts.is_ranked(session, viewer, sandbox=sandbox):
+        return None
     _refuse_beyond_total(session, limits, team)
     if allowance(session, competition, team, now=received_at).remaining == 0:
         raise _all_used(competition, limits, received_at)
@@ -226,6 +237,7 @@ def post_baseline(
         now=now,
         place=now,
         is_charged=False,
+        is_ranked=True,
         idempotency_key=None,
     )
     events.log_upload(session, "baselines", events.POSTED, submission, competition.slug, now=now)
@@ -269,8 +281,12 @@ def _receipt_of(
     if (found.sha256, found.competition_id) != (blob.sha256, competition.id):
         raise Conflict("This Idempotency-Key was already used for another upload; use a new one.")
     remaining = allowance(session, competition, team, now=now).remaining
+    return _receipt(found, remaining, is_replay=True)
+
+
+def _receipt(of: Submission, remaining: int, *, is_replay: bool = False) -> Receipt:
     return Receipt(
-        found.id, found.sha256, found.size_bytes, found.received_at, found.team_id, remaining, is_replay=True
+        of.id, of.sha256, of.size_bytes, of.received_at, of.team_id, remaining, is_replay, of.is_ranked
     )
 
 
@@ -443,6 +459,7 @@ def _insert(
     now: datetime,
     place: datetime,
     is_charged: bool,
+    is_ranked: bool,
     idempotency_key: str | None,
 ) -> Submission:
     submission = Submission(
@@ -457,6 +474,7 @@ def _insert(
         size_bytes=blob.size_bytes,
         idempotency_key=idempotency_key,
         is_charged=is_charged,
+        is_ranked=is_ranked,
     )
     session.add(submission)
     session.flush()

@@ -127,6 +127,7 @@ def submit(
     message: str,
     most_bytes: int,
     now: datetime,
+    sandbox: bool = False,
 ) -> Receipt:
     """Submit a ticket's file, in the caller's transaction.
 
@@ -154,6 +155,7 @@ def submit(
         now=now,
         idempotency_key=_key_of_repetition(session, team, ticket, message, now) or f"{_KEY}{ticket.id}",
         most_bytes=most_bytes,
+        sandbox=sandbox,
     )
     ticket.submitted_at = now
     return receipt

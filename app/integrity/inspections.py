@@ -180,10 +180,12 @@ def _has_scores(session: Session, competition: Competition, *, since: datetime |
     scored = (
         select(Evaluation.submission_id)
         .join(Round, Round.id == Evaluation.round_id)
+        .join(Submission, Submission.id == Evaluation.submission_id)
         .where(
             Round.competition_id == competition.id,
             Round.state == RoundState.ACTIVE,
             Evaluation.state == State.SCORED,
+            Submission.is_ranked,
         )
     )
     if since is not None:
@@ -370,13 +372,17 @@ class Entrant:
 
 
 def entrants(session: Session, claim: Claim) -> list[Entrant]:
-    """Return every team and baseline with a scored file."""
+    """Return every team and baseline with a scored file that is ranked."""
     competition = session.get_one(Competition, claim.competition_id)
     by_team: dict[int, list[File]] = {}
     scored = (
         select(Submission.team_id, Submission.id, Submission.sha256, Score.public, Score.private)
         .join(Score, Score.submission_id == Submission.id)
-        .where(Submission.competition_id == claim.competition_id, Score.round_id == claim.round_id)
+        .where(
+            Submission.competition_id == claim.competition_id,
+            Submission.is_ranked,
+            Score.round_id == claim.round_id,
+        )
         .order_by(Submission.received_at, Submission.id)
     )
     for row in session.execute(scored):

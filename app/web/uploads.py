@@ -43,6 +43,8 @@ class Upload:
     incoming: Incoming
     filename: str
     message: str
+    sandbox: bool = False
+    """Asks for a score without a rank, which only organisers may."""
 
 
 class StreamingRequest(Request):
@@ -110,7 +112,16 @@ def _from_form(sink: Callable[[], Incoming]) -> Upload:
         raise Refused(ONE_FILE)
     if not files[0].filename:
         raise Refused("No file was chosen. Choose a file with predictions.")
-    return Upload(cast("Incoming", files[0].stream), files[0].filename, request.form.get("message", ""))
+    message, sandbox = request.form.get("message", ""), asks_sandbox(request.form.get("sandbox"))
+    return Upload(cast("Incoming", files[0].stream), files[0].filename, message, sandbox)
+
+
+def asks_sandbox(word: str | None) -> bool:
+    """Return a flag of a request; false if it is not given."""
+    plain = (word or "false").lower()
+    if plain not in ("true", "1", "false", "0"):
+        raise Refused(f"sandbox is true or false, not {plain[:20]!r}.")
+    return plain in ("true", "1")
 
 
 def _missing_field() -> str:
@@ -118,7 +129,7 @@ def _missing_field() -> str:
     way = f"{ONE_FILE} With curl: -F file=@submission.csv"
     if "file" in request.form:
         return f"The form field `file` holds a text, not a file. {way}"
-    given = sorted({*request.files, *request.form} - {"csrf_token", "message"})
+    given = sorted({*request.files, *request.form} - {"csrf_token", "message", "sandbox"})
     names = ", ".join(f"`{name[:40]}`" for name in given[:5]) or "no other"
     return f"The form has no field `file`; it has {names}. {way}"
 
@@ -154,7 +165,14 @@ def take(
         user = identify(session, received_at)
         competition = competitions.by_slug(session, slug)
         key = _idempotency_key()
-        known = submissions.admit(session, competition, user, received_at=received_at, idempotency_key=key)
+        known = submissions.admit(
+            session,
+            competition,
+            user,
+            received_at=received_at,
+            idempotency_key=key,
+            sandbox=asks_sandbox(request.args.get("sandbox")),
+        )
     with slot(user.id), receiving(parts().storage, competition.upload_limit_bytes) as upload:
         if check_form is not None:
             check_form()
@@ -183,6 +201,7 @@ def take(
             now=db.now(session),
             idempotency_key=key,
             most_bytes=parts().settings.team_bytes,
+            sandbox=upload.sandbox or asks_sandbox(request.args.get("sandbox")),
         )
         parts().storage.refuse_unless_stored(blob)
     failpoints.reach("upload.accepted")

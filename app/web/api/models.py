@@ -312,6 +312,7 @@ class Check(Answer):
 
 SignedLine = Annotated[str, Field(pattern="^heldout-receipt-1 ")]
 SIGNED = "One signed line that proves the upload: competition, id, team, sha256, size and time."
+RANKED = "False for a file of an organiser, which is scored and never ranked."
 LATER = f"{SIGNED} Null if the log's record of the upload is missing or differs."
 
 
@@ -381,9 +382,18 @@ class Receipt(Answer):
     state: Literal[State.QUEUED]
     remaining_today: int
     is_replay: bool = Field(description="True for an earlier upload with the same Idempotency-Key.")
+    is_ranked: bool = Field(description=RANKED)
     receipt: SignedLine | None = Field(description=LATER)
     receipt_key: str = Field(description="Public key of this installation; verifies its receipts.")
     links: Links
+
+
+class SubmitQuery(Request):
+    """How a file is submitted."""
+
+    sandbox: bool = Field(
+        False, description="Score the file and never rank it. Only for organisers, all of whose files are so."
+    )
 
 
 class AlsoScores(Answer):
@@ -416,6 +426,7 @@ class Submission(Answer):
     notices: list[Notice]
     fault: str | None = Field(description="Shown to organisers only.")
     is_picked: bool
+    is_ranked: bool = Field(description=RANKED)
     receipt: SignedLine | None = Field(description=LATER)
     links: Links
 

@@ -138,7 +138,7 @@ def _operation(one: Operation) -> Json:
     if parameters:
         found["parameters"] = parameters
     if one.takes_file:
-        found["requestBody"] = _upload()
+        found["requestBody"] = _upload(_fields_of_query(one))
     elif one.body is not None:
         found["requestBody"] = {"required": True, "content": _json(one.body)}
     if one.is_public:
@@ -186,17 +186,21 @@ def _path_parameters(one: Operation) -> list[Json]:
 
 
 def _query_parameters(one: Operation) -> list[Json]:
-    found = [_query("filename", STRING, "Name of a bare file."), _query("message", MESSAGE, "Your note.")]
-    if one.takes_file:
-        return found
-    if one.query is None:
-        return []
-    schema = _tidy(one.query.model_json_schema(ref_template="#/components/schemas/{model}"))
-    listed = []
-    for name, field in schema["properties"].items():
+    about = [_query("filename", STRING, "Name of a bare file."), _query("message", MESSAGE, "Your note.")]
+    listed = about if one.takes_file else []
+    for name, field in _fields_of_query(one).items():
         words = field.pop("description", "")
         listed.append(_query(name, field, words))
     return listed
+
+
+def _fields_of_query(one: Operation) -> Json:
+    if one.query is None:
+        return {}
+    fields: Json = _tidy(one.query.model_json_schema(ref_template="#/components/schemas/{model}"))[
+        "properties"
+    ]
+    return fields
 
 
 def _header_parameters(one: Operation) -> list[Json]:
@@ -219,8 +223,9 @@ def _query(name: str, schema: Json, description: str) -> Json:
     return {"name": name, "in": "query", "schema": schema, "description": description}
 
 
-def _upload() -> Json:
-    form = {"type": "object", "properties": {"file": BINARY, "message": MESSAGE}, "required": ["file"]}
+def _upload(more: Json) -> Json:
+    fields = {"file": BINARY, "message": MESSAGE, **more}
+    form = {"type": "object", "properties": fields, "required": ["file"]}
     return {
         "required": True,
         "description": "One file: the bare body, or the form field `file`.",

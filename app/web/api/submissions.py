@@ -56,6 +56,7 @@ def quota(slug: str) -> models.Quota:
     answer=models.Receipt,
     status=201,
     refuses=(403, 404, 409, 413, 422, 429),
+    query=models.SubmitQuery,
     takes_file=True,
     takes_key=True,
     has_location=True,
@@ -211,6 +212,7 @@ def _submission(
         notices=[models.Notice.model_validate(notice) for notice in entry.notices],
         fault=entry.fault,
         is_picked=entry.is_picked,
+        is_ranked=entry.is_ranked,
         receipt=receipt,
         links=models.Links.model_validate(links(entry.id)),
     )

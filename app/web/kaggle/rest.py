@@ -7,6 +7,7 @@ from flask.typing import ResponseReturnValue
 
 from app.web.context import number_argument
 from app.web.kaggle import verbs, wire
+from app.web.uploads import asks_sandbox
 
 blueprint = wire.blueprint("kaggle_rest")
 
@@ -69,7 +70,10 @@ def start_upload_of_named() -> ResponseReturnValue:
 @blueprint.post("/competitions/submissions/submit/<slug:slug>")
 def create_submission(slug: str) -> ResponseReturnValue:
     return verbs.create_submission(
-        slug, token=_field("blobFileTokens"), message=_field("submissionDescription")
+        slug,
+        token=_field("blobFileTokens"),
+        message=_field("submissionDescription"),
+        sandbox=asks_sandbox(_field("sandbox")),
     )
 
 

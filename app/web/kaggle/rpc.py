@@ -73,10 +73,11 @@ def _start(body: Body) -> ResponseReturnValue:
 
 
 def _create(body: Body) -> ResponseReturnValue:
-    if body.flag("sandbox"):
-        raise Refused("Heldout has no sandbox submissions yet: leave out --sandbox.")
     return verbs.create_submission(
-        body.slug, token=body.text("blobFileTokens"), message=body.text("submissionDescription")
+        body.slug,
+        token=body.text("blobFileTokens"),
+        message=body.text("submissionDescription"),
+        sandbox=body.flag("sandbox"),
     )
 
 

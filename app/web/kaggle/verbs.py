@@ -22,7 +22,7 @@ from werkzeug.wrappers import Response as BaseResponse
 from app.base import db
 from app.base.errors import Forbidden, NotFound, NotSignedIn, Refused
 from app.base.models import Competition, Phase, Team
-from app.competing import competitions, leaderboard, statuses, submissions, teams, upload_tickets
+from app.competing import competitions, hosts, leaderboard, statuses, submissions, teams, upload_tickets
 from app.people import accounts, tokens
 from app.people.accounts import Viewer
 from app.people.names import canonical
@@ -144,7 +144,7 @@ def start_upload(slug: str, *, filename: str, size_bytes: int) -> dict[str, Any]
     return {"token": secret, "createUrl": _reachable(url_for("kaggle_transfers.upload", secret=secret))}
 
 
-def create_submission(slug: str, *, token: str, message: str) -> dict[str, Any]:
+def create_submission(slug: str, *, token: str, message: str, sandbox: bool) -> dict[str, Any]:
     """Submit an uploaded file; only this charges it."""
     with parts().database.begin() as session:
         me = viewer(session, Scope.SUBMIT)
@@ -157,11 +157,13 @@ def create_submission(slug: str, *, token: str, message: str) -> dict[str, Any]:
             message=message,
             most_bytes=parts().settings.team_bytes,
             now=db.now(session),
+            sandbox=sandbox,
         )
         parts().storage.refuse_unless_stored(receipt.blob)
     parts().hints.send(receipt.id)
     again = "; this file had arrived before and counts once" if receipt.is_replay else ""
-    return {"message": f"Successfully submitted to {competition.title}{again}", "ref": receipt.id}
+    unranked = "" if receipt.is_ranked else f"; {hosts.NOT_RANKED}"
+    return {"message": f"Successfully submitted to {competition.title}{unranked}{again}", "ref": receipt.id}
 
 
 def submission_list(slug: str, *, page_token: str, page_size: int) -> tuple[list[dict[str, Any]], str]:

@@ -13,6 +13,7 @@ from typing import Any
 from flask import Blueprint, Response, g, jsonify, request, url_for
 
 from app.base.models import Competition, Phase, State
+from app.competing import hosts
 from app.competing.leaderboard import Row
 from app.competing.statuses import Status
 from scorer.report import Problem
@@ -113,7 +114,7 @@ def submission_json(entry: Status, submitted_by: str) -> dict[str, Any]:
             "ref": entry.id,
             "fileName": entry.filename,
             "date": moment(entry.received_at),
-            "description": entry.message,
+            "description": entry.message if entry.is_ranked else _marked(entry.message),
             "status": STATES.get(entry.state, "PENDING"),
             "publicScore": score(entry.public),
             "privateScore": score(entry.private),
@@ -126,6 +127,11 @@ def submission_json(entry: Status, submitted_by: str) -> dict[str, Any]:
             "errorDescription": error_text(entry),
         }
     )
+
+
+def _marked(message: str) -> str:
+    """Return the message with what the clients have no field for."""
+    return f"{message} ({hosts.NOT_RANKED})" if message else hosts.NOT_RANKED
 
 
 def error_text(entry: Status) -> str | None:

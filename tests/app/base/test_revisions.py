@@ -18,7 +18,7 @@ from app import migrations
 from app.base import heartbeats
 from app.base.db import Base, Database
 from app.base.errors import Misconfigured
-from app.base.models import Competition, Evaluation, Heartbeat, Score, State
+from app.base.models import Competition, Evaluation, Heartbeat, Score, State, Submission
 from tests.app.conftest import NOON, World
 from tests.conftest import run_as_admin
 from tests.servers import heldout
@@ -89,6 +89,7 @@ def test_database_of_an_early_commit_is_mended_by_the_upgrade(early: Database) -
     with early.begin() as session:
         assert session.scalars(select(Competition.grace_seconds)).all() == [120]
         assert session.scalars(select(Score.shown).order_by(Score.submission_id)).all() == [0.3, 0.2]
+        assert session.scalars(select(Submission.is_ranked)).all() == [True] * 4
         states = select(Evaluation.state).order_by(Evaluation.submission_id)
         assert session.scalars(states).all() == ["scored", "scored", "rejected", "queued"]
         heartbeats.beat(session, "host/1", "worker", now=NOON, detail={"isolation": "strong"})
