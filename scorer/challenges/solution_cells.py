@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from difflib import get_close_matches
 from typing import Protocol
 
 import numpy as np
@@ -74,7 +75,7 @@ def read_cells(
     problems = []
     if holes and not wanted.holes:
         problems.append(_holes_problem(wanted, texts, holes, rows))
-    for code, fault in builder.faults.items():
+    for code, fault in builder.by_cause():
         line, key = rows.lines[fault.row], show_id(rows.ids[fault.row])
         words = describe_fault(code, fault, wanted.cells)
         if code == "NOT_A_NUMBER":
@@ -191,10 +192,13 @@ def _unknown_words(
     row = int(found[0])
     word = names.names[column.codes[row]]
     others = f" ({len(words)} such words)" if len(words) > 1 else ""
+    declared = {name.casefold(): name for name, _ in wanted.values}
+    near = get_close_matches(word.casefold(), declared, n=1, cutoff=0.7)
+    meant = f"; did you mean {show(declared[near[0]])}?" if near else "."
     message = (
         f"Column {show(wanted.name)}, line {rows.lines[row]} (id {show_id(rows.ids[row])}): "
         f'"{show(word)}" has no number{others}; truth_values declares '
-        f"{', '.join(show(name) for name, _ in wanted.values)}.{how_many(len(found))}"
+        f"{', '.join(show(name) for name, _ in wanted.values)}{meant}{how_many(len(found))}"
     )
     return solution_problem(
         "UNKNOWN_CLASS",

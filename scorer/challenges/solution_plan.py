@@ -12,6 +12,7 @@ from scorer.challenges.solution_checks import solution_problem
 from scorer.challenges.task import Part, Task
 from scorer.reading.cells import Cells
 from scorer.reading.forms import composed
+from scorer.reading.separators import SEPARATORS, wrong_separator
 from scorer.reading.tables import SPACES
 from scorer.report import Problem
 from scorer.wording import show
@@ -19,7 +20,6 @@ from scorer.wording import show
 WEIGHT = Cells("number", low=0.0, high=1e15)
 GROUP = Cells("label")
 
-_SEPARATORS = {";": '";"', "\t": "tabs", "|": '"|"', " ": "spaces"}
 _USAGE_NAMES = (
     "usage",
     "split",
@@ -164,12 +164,10 @@ def _not_separated(header: Sequence[str]) -> Problem | None:
     if "," in header[0]:
         message = "Line 1 is one quoted value; leave out the quotes around the whole line."
         return solution_problem("SEPARATOR", message, line=1)
-    for separator, words in _SEPARATORS.items():
-        if len(header[0].split(separator)) > 1:
-            message = (
-                f'Columns are separated by {words}; use "," between columns and "." in decimals '
-                "(in pandas: df.to_csv(path, index=False))."
-            )
+    for separator in SEPARATORS:
+        names = header[0].split(separator)
+        if len(names) > 1:
+            message = wrong_separator(separator, names, ()).message
             return solution_problem("SEPARATOR", message, line=1)
     return None
 

@@ -143,8 +143,8 @@ class Records:
             at = (" and " if len(lines) == 2 else ", ").join(map(str, lines[:LISTED]))
             more = ", ..." if len(lines) > LISTED else ""
             listed.append(f"Id {show_id(key)} appears {often} (lines {at}{more}).")
-            if any((line, place) in self.forms.decomposed for line in lines for place in self._id_positions):
-                listed.append("They differ in their Unicode form only and would be one id (NFC).")
+            if self.forms.differ(lines, self._id_positions):
+                listed.append("They differ in their Unicode form only and are one id in Unicode's form NFC.")
         if len(self._duplicates) > LISTED:
             listed.append(f"{len(self._duplicates) - LISTED} more ids appear more than once.")
         listed.append(

@@ -29,6 +29,50 @@ STRATEGIES = {
     ),
 }
 """Each strategy and its synonyms."""
+_SUGGESTED = {
+    "grouped": frozenset(
+        [
+            "patient",
+            "patients",
+            "subject",
+            "subjects",
+            "person",
+            "people",
+            "user",
+            "users",
+            "customer",
+            "customers",
+            "site",
+            "sites",
+            "hospital",
+            "hospitals",
+            "speaker",
+            "store",
+            "family",
+            "leave",
+        ]
+    ),
+    "sequential": frozenset(
+        [
+            "walk",
+            "walking",
+            "forward",
+            "rolling",
+            "expanding",
+            "backtest",
+            "backtesting",
+            "window",
+            "future",
+            "year",
+            "month",
+            "week",
+            "day",
+        ]
+    ),
+}
+"""Words that suggest a strategy but do not state it."""
+_FOLDS = frozenset({"kfold", "fold", "folds", "cv", "crossvalidation"})
+"""Words that suggest random folds where nothing else is said."""
 _NAMES = {word: name for name, words in STRATEGIES.items() for word in (name, *words)}
 _FILLERS = {
     "split",
@@ -63,14 +107,17 @@ def unknown_strategy(text: str) -> str:
             f'"{text}" names more than one strategy; write one of {known}, and beside it split.group or '
             "split.time where both matter"
         )
-    near = [
+    near = [name for name, suggested in _SUGGESTED.items() if suggested.intersection(words)] or [
         _NAMES[match]
         for word in words
         if word not in _NAMES
         for match in get_close_matches(word, _NAMES, n=1, cutoff=0.7)
     ]
+    if not near and _FOLDS.intersection(_words(text)):
+        near = ["random"]
     if near:
-        return f'"{text}" is not a strategy of a split ({known}); did you mean {near[0]}?'
+        column = "; name the column of the groups in split.group" if near[0] == "grouped" else ""
+        return f'"{text}" is not a strategy of a split ({known}); did you mean {near[0]}?{column}'
     return (
         f'"{text}" is not a strategy of a split; known are {known}. If none of them fits, leave it out and '
         "describe the split in split.note"
@@ -79,9 +126,7 @@ def unknown_strategy(text: str) -> str:
 
 def _read(text: str) -> tuple[list[str], set[str]]:
     """Return the words that count, and their strategies; "" for an unknown one."""
-    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", text.replace("K-Fold", "KFold").replace("KFold", " kfold"))
-    spaced = spaced.casefold().replace("i.i.d", "iid").replace("k-fold", "kfold")
-    words = [word for word in re.split(r"[\W_]+", spaced) if word]
+    words = _words(text)
     words = [word for word in words if word not in _FILLERS] or words
     named = {_NAMES.get(word, "") for word in words}
     if len(named) > 1:
@@ -90,3 +135,9 @@ def _read(text: str) -> tuple[list[str], set[str]]:
         if named == {"stratified", "grouped"}:
             named = {"grouped"}
     return words, named
+
+
+def _words(text: str) -> list[str]:
+    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", text.replace("K-Fold", "KFold").replace("KFold", " kfold"))
+    spaced = spaced.casefold().replace("i.i.d", "iid").replace("k-fold", "kfold")
+    return [word for word in re.split(r"[\W_]+", spaced) if word]

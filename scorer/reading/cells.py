@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 
 from scorer.reading.columns import Column, Labels, Lists, Vocabulary
-from scorer.reading.hints import number_hint
+from scorer.reading.hints import number_hint, shape_of
 from scorer.reading.tables import SPACES
 from scorer.wording import show
 
@@ -206,6 +206,10 @@ class Fault:
     seen: list[str] = field(default_factory=list)
     """The first texts, which together show a cause."""
 
+    def joined(self, other: Fault) -> Fault:
+        """Return one fault for both."""
+        return replace(self, count=self.count + other.count, seen=[*self.seen, *other.seen])
+
 
 @dataclass(slots=True)
 class ColumnBuilder:
@@ -218,8 +222,8 @@ class ColumnBuilder:
     n_rows: int
     vocabulary: Vocabulary
     """For labels and lists; new names are added as they come."""
-    faults: dict[str, Fault] = field(default_factory=dict)
-    """By problem code."""
+    faults: dict[tuple[str, str], Fault] = field(default_factory=dict)
+    """By problem code and, of texts that are no number, by shape; see `by_cause`."""
     _numbers: np.ndarray[tuple[int], np.dtype[np.float64]] = field(init=False)
     _texts: np.ndarray[tuple[int], np.dtype[np.object_]] = field(init=False)
     _codes: np.ndarray[tuple[int], np.dtype[np.int32]] = field(init=False)
@@ -259,10 +263,20 @@ class ColumnBuilder:
             lists, grades=np.array([grade for row in self._grades for grade in row], dtype=np.float64)
         )
 
+    def by_cause(self) -> list[tuple[str, Fault]]:
+        """Return the faults with their codes: one for each cause, and one for all that are unclear."""
+        found: dict[tuple[str, str], Fault] = {}
+        for (code, _), fault in self.faults.items():
+            key = code, fault_cause(code, fault, self.cells)[0]
+            first = found.get(key)
+            found[key] = fault if first is None else first.joined(fault)
+        return [(code, fault) for (code, _), fault in found.items()]
+
     def _fault(self, code: str, row: int, text: str, words: str | None = None) -> None:
-        fault = self.faults.get(code)
+        key = code, shape_of(text.strip(SPACES)) if code == "NOT_A_NUMBER" else ""
+        fault = self.faults.get(key)
         if fault is None:
-            fault = self.faults[code] = Fault(row, text, words, 0, self.n_rows)
+            fault = self.faults[key] = Fault(row, text, words, 0, self.n_rows)
         fault.count += 1
         if len(fault.seen) < MAX_SEEN:
             fault.seen.append(text.strip(SPACES)[:_SHORT])

@@ -12,6 +12,9 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from scorer.report import Notice
 
+_MOST_KEPT = 100_000
+"""Cells whose original text is kept for messages."""
+
 _LINE_END = re.compile("\\r+\\n?")
 
 
@@ -61,6 +64,11 @@ class Forms:
     def header(self, names: Sequence[str]) -> list[str]:
         return [self._cell(1, place, name, False) for place, name in enumerate(names)]
 
+    def differ(self, lines: Sequence[int], places: Sequence[int]) -> bool:
+        """Return whether equal cells of these lines were sent in several Unicode forms."""
+        sent = {tuple(self.decomposed.get((line, place), "") for place in places) for line in lines}
+        return len(sent) > 1
+
     def notices(self) -> list[Notice]:
         notices = []
         if self._n_decomposed:
@@ -86,7 +94,7 @@ class Forms:
         if form != plain:
             self._n_decomposed += 1
             self._first_decomposed = self._first_decomposed or line
-            if keep:
+            if keep and len(self.decomposed) < _MOST_KEPT:
                 self.decomposed[line, place] = plain
         return form
 

@@ -11,8 +11,11 @@ from collections.abc import Sequence
 from scorer.wording import show
 
 _THOUSANDS = re.compile(r"[+-]?\d{1,3}(?:,\d{3})+\.\d+|[+-]?\d{1,3}(?:,\d{3}){2,}", re.ASCII)
-_EITHER = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}", re.ASCII)
-_DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?|[+-]?\d{1,3}(?:\.\d{3})+,\d*", re.ASCII)
+ONE_THOUSAND = r"[+-]?[1-9]\d{0,2},\d{3}"
+"""One comma that may separate thousands."""
+DECIMAL_COMMA = r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?"
+_EITHER = re.compile(ONE_THOUSAND, re.ASCII)
+_DECIMAL_COMMA = re.compile(DECIMAL_COMMA + r"|[+-]?\d{1,3}(?:\.\d{3})+,\d*", re.ASCII)
 _PERCENT_COMMA = re.compile(r"[+-]?\d*,\d+", re.ASCII)
 _OTHER_THOUSANDS = re.compile(r"[+-]?\d{1,3}(?:['\u2019 \u00a0\u202f_]\d{3})+(?:[.]\d+)?", re.ASCII)
 _EXCEL_ERROR = re.compile(r"#(?:N/A|VALUE!|DIV/0!|REF!|NAME\?|NUM!|NULL!|#+)", re.IGNORECASE)
@@ -23,6 +26,28 @@ _OPTIONS = r"\]*(?:, ?[a-z_]+=.*)?"
 """The end of a tensor, such as `, device='cuda:0'`."""
 _WRAPPED = re.compile(rf"{_CALL}\[*'?({_PYTHON_NUMBER})'?{_OPTIONS}[\])]+", re.ASCII)
 _SEVERAL = re.compile(rf"{_CALL}[\[(]+{_PYTHON_NUMBER}(?:[,; ]+{_PYTHON_NUMBER})+{_OPTIONS}[\])]+", re.ASCII)
+
+
+_HOLES = ("na", "n/a", "null", "none", "-", "?")
+
+
+def shape_of(text: str) -> str:
+    """Return what a text that is no number looks like: texts of two shapes have two causes."""
+    if text.endswith("%"):
+        return "percent"
+    if text.lower() in ("true", "false"):
+        return "flag"
+    if text.lower() in _HOLES:
+        return "hole"
+    if text[:1] == "#":
+        return "excel error"
+    if _EXCEL_DATE.fullmatch(text):
+        return "excel date"
+    if _WRAPPED.fullmatch(text) or _SEVERAL.fullmatch(text):
+        return "wrapped"
+    if text[:1].isalpha():
+        return "word"
+    return "separator" if text.lstrip("+-")[:1] in "0123456789," and not text[-1:].isalpha() else ""
 
 
 def number_hint(texts: Sequence[str], *, number: str, is_probability: bool, n_rows: int) -> tuple[str, str]:
@@ -65,7 +90,7 @@ def number_hint(texts: Sequence[str], *, number: str, is_probability: bool, n_ro
         return "minus", ' - the minus must be the plain "-" of the keyboard'
     if any(character.isdecimal() and not character.isascii() for character in text):
         return "digits", " - use the digits 0 to 9"
-    if text.lower() in ("na", "n/a", "null", "none", "-", "?"):
+    if text.lower() in _HOLES:
         return "hole", " - every row needs a prediction"
     if _EXCEL_ERROR.fullmatch(text):
         return "excel error", " - it is an error of an Excel formula or a column too narrow to display"

@@ -8,7 +8,8 @@ from itertools import islice
 
 from scorer.report import Problem
 
-_NAMES = {";": '";"', "\t": "tabs", "|": '"|"', " ": "spaces"}
+SEPARATORS = {";": '";"', "\t": "tabs", "|": '"|"', " ": "spaces"}
+"""What stands between columns instead of a comma, and its name in a message."""
 _LOOKED_AT = 20
 
 
@@ -18,7 +19,7 @@ def separator_problem(head: bytes) -> Problem | None:
     `head` is the file's start. Quoted names show the separator without knowing them: `"id" "y"`.
     """
     lines = head.decode("utf-8", "replace").splitlines()[:_LOOKED_AT]
-    for separator in _NAMES:
+    for separator in SEPARATORS:
         header, *rows = split_lines(lines, separator) or [[]]
         if len(header) > 1 and rows and all(len(row) in (len(header), len(header) + 1) for row in rows):
             return wrong_separator(separator, header, rows)
@@ -41,7 +42,7 @@ def split_lines(lines: Sequence[str], separator: str) -> list[list[str]]:
 
 def wrong_separator(separator: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> Problem:
     """Return the problem of a file with this separator, in the words of the program that wrote it."""
-    message = f"Columns are separated by {_NAMES[separator]}"
+    message = f"Columns are separated by {SEPARATORS[separator]}"
     has_row_names = bool(rows) and all(len(row) == len(header) + 1 for row in rows)
     decimal_commas = any("," in cell for row in rows for cell in row)
     if has_row_names or (header[0] == "" and separator != " "):

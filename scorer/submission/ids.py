@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from scorer.challenges.solution import Solution
+from scorer.reading.forms import Forms
 from scorer.report import Problem
 from scorer.submission.respelling import Respelt, Unknown, match
 from scorer.submission.rows import PlacedRows
@@ -15,7 +16,7 @@ from scorer.submission.training import training_ids
 from scorer.wording import ID_JOINT, LISTED, show, show_id
 
 
-def id_problems(rows: PlacedRows, solution: Solution) -> list[Problem]:
+def id_problems(rows: PlacedRows, solution: Solution, forms: Forms) -> list[Problem]:
     """Return the problems with duplicate, respelt, unknown and missing ids."""
     if rows.shifted_by_row_names:  # one cause, which a line problem names
         return []
@@ -23,11 +24,11 @@ def id_problems(rows: PlacedRows, solution: Solution) -> list[Problem]:
     # Ids of the training data may look like respelt ids of the test set, so they are asked for first.
     wrong = rows.unknown if not rows.ignore_unknown or not rows.lines.any() else []
     if training := _training_ids(wrong, missing, solution):
-        return [*_duplicate_ids(rows, solution), training]
+        return [*_duplicate_ids(rows, solution, forms), training]
     respelt, unknown, missing = match(rows.unknown, missing, solution.id_columns)
     if rows.ignore_unknown:
         unknown = []
-    problems = [*_duplicate_ids(rows, solution), *respelt_ids(respelt, len(rows.lines), solution)]
+    problems = [*_duplicate_ids(rows, solution, forms), *respelt_ids(respelt, len(rows.lines), solution)]
     return [
         *problems,
         *_unknown_ids(unknown, missing, solution),
@@ -57,7 +58,7 @@ def _training_ids(unknown: Unknown, missing: Sequence[str], solution: Solution) 
     return Problem("UNKNOWN_IDS", message + ".", line=lines[first], id=key, column=column, count=len(unknown))
 
 
-def _duplicate_ids(rows: PlacedRows, solution: Solution) -> list[Problem]:
+def _duplicate_ids(rows: PlacedRows, solution: Solution, forms: Forms) -> list[Problem]:
     if not rows.duplicates:
         return []
     listed = []
@@ -67,6 +68,8 @@ def _duplicate_ids(rows: PlacedRows, solution: Solution) -> list[Problem]:
         at = (" and " if len(lines) == 2 else ", ").join(map(str, lines[:LISTED]))
         more = ", ..." if len(lines) > LISTED else ""
         listed.append(f"Id {show_id(solution.ids.text(row))} appears {times} (lines {at}{more}).")
+        if forms.differ(lines, rows.id_positions):
+            listed.append("They differ in their Unicode form only and are one id in Unicode's form NFC.")
     if len(rows.duplicates) > LISTED:
         listed.append(f"{len(rows.duplicates) - LISTED} more ids appear more than once.")
     row, later = next(iter(rows.duplicates.items()))

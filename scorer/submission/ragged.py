@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
+from scorer.reading.hints import DECIMAL_COMMA, ONE_THOUSAND
 from scorer.reading.tables import SPACES
 from scorer.report import Problem
 from scorer.wording import show, show_lines
 
-_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}(?:\.\d*)?", re.ASCII)
-_DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?", re.ASCII)
+_THOUSANDS = re.compile(ONE_THOUSAND + r"(?:\.\d*)?", re.ASCII)
+_DECIMAL_COMMA = re.compile(DECIMAL_COMMA, re.ASCII)
 _LOOKED_AT = 1000
 """Lines of one kind that decide on the cause."""
 

@@ -146,8 +146,8 @@ def align(
         header, (*solution.id_columns, *task.columns), solution, forms=forms, records=records
     )
     rows = PlacedRows(names, solution)
-    rows.read(forms.of(records))
-    problems = [*rows.broken, *rows.line_problems(), *id_problems(rows, solution)]
+    rows.read(forms.of(records, keep=True))
+    problems = [*rows.broken, *rows.line_problems(), *id_problems(rows, solution, forms)]
     problems.extend(cell_problems(rows.builders, lambda row: (int(rows.lines[row]), solution.ids.text(row))))
     sent = {name: rows.builders[name].column() for name in solution.spellings}
     labels = LabelReader(solution, rows.vocabulary)
@@ -180,7 +180,7 @@ def cell_problems(
     """
     shared: dict[tuple[str, str], list[Problem]] = {}
     for name, builder in builders.items():
-        for code, fault in builder.faults.items():
+        for code, fault in builder.by_cause():
             line, key = where(fault.row)
             words = describe_fault(code, fault, builder.cells)
             problem = _cell_problem(code, fault, line=line, key=show_id(key), column=name, words=words)

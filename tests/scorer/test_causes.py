@@ -336,3 +336,23 @@ def test_a_single_word_is_not_called_a_class(write: Write) -> None:
     with pytest.raises(scorer.InvalidSubmission) as refusal:
         scorer.score(load(write, PROBABILITY), lines("id,y", ["abc", *["0.5"] * 11]))
     assert "class" not in str(refusal.value)
+
+
+def test_two_causes_in_one_column_are_two_problems_with_their_counts(write: Write) -> None:
+    """The first cell's cause was told of all, and the others were left to be found upload by upload."""
+    folder = write(NUMBER, header=("id", "y", "Usage"), columns=(IDS, IDS, USAGE))
+    cells = ["1", "NA", "2,5", "5%", "3,25", "NA", "ill", "[4.5]", "9", "10%", "NA", "#N/A"]
+    quoted = [f'"{cell}"' for cell in cells]
+    with pytest.raises(scorer.InvalidSubmission) as caught:
+        scorer.score(scorer.load(folder), lines("id,y", quoted))
+    found = [(each.line, each.count, each.message.partition(" - ")[2]) for each in caught.value.problems]
+    assert [(line, count) for line, count, _ in found] == [(3, 3), (4, 2), (5, 2), (8, 1), (9, 1), (13, 1)]
+    assert found[1][2].startswith("use a decimal point: write 2.5. 2 lines")
+    assert found[2][2].startswith("write 0.05. 2 lines")
+
+
+def test_unclear_cells_of_one_column_are_one_problem(write: Write) -> None:
+    folder = write(NUMBER, header=("id", "y", "Usage"), columns=(IDS, IDS, USAGE))
+    with pytest.raises(scorer.InvalidSubmission) as caught:
+        scorer.score(scorer.load(folder), lines("id,y", [*IDS[:8], "x", "1x", "~", "1..2"]))
+    assert [(each.line, each.count) for each in caught.value.problems] == [(10, 4)]

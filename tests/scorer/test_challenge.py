@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import scorer
+from scorer.challenges import strategies
 from scorer.reading.ids import IdIndex
 from tests.scorer.conftest import IDS, TRUTH, USAGE, YAML, Write, csv_text
 
@@ -474,6 +475,22 @@ def test_synonyms_of_a_strategy_are_read_as_its_name(write: Write, strategy: str
         challenge = scorer.load(write(YAML + f"split:\n  strategy: {word}\n"))
         assert (word, challenge.split.strategy) == (word, strategy)
         assert challenge.manifest()["split"]["strategy"] == strategy
+
+
+@pytest.mark.parametrize(
+    ("strategy", "words"),
+    [
+        ("random", ["k-fold", "KFold", "5-fold cv", "cross-validation k-fold"]),
+        ("grouped", ["by patient", "by site", "leave-one-subject-out", "per_user"]),
+        ("sequential", ["walk-forward", "rolling window", "expanding_window", "Backtest"]),
+    ],
+)
+def test_words_that_suggest_a_strategy_are_answered_with_its_name(strategy: str, words: list[str]) -> None:
+    for word in words:
+        assert strategies.strategy_named(word) is None
+        message = strategies.unknown_strategy(word)
+        assert f"did you mean {strategy}?" in message
+        assert ("split.group" in message) == (strategy == "grouped")
 
 
 def test_an_unknown_strategy_is_reported_with_its_line_and_other_mistakes(write: Write) -> None:

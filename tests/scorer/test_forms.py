@@ -138,3 +138,16 @@ def test_one_form_is_a_fixed_point(text: str) -> None:
     form = composed(with_newlines(text))
     assert is_one_form(form)
     assert composed(with_newlines(form)) == form == composed(nfd(form))
+
+
+def test_ids_that_are_one_in_nfc_are_called_so(write: Write) -> None:
+    """Two ids that look equal were called one id that appears twice."""
+    folder = write(TEXTS_YAML, header=(*HEADER, "Usage"), columns=(NAMES, ["a"] * 8, USAGE))
+    for twice, words in ((nfd(NAMES[0]), "are one id in Unicode's form NFC"), (NAMES[0], "")):
+        text = csv_text(HEADER, [*NAMES, twice], ["a"] * 9)
+        with pytest.raises(scorer.InvalidSubmission) as caught:
+            scorer.score(scorer.load(folder), text.encode())
+        (problem,) = caught.value.problems
+        assert problem.code == "DUPLICATE_IDS"
+        assert words in problem.message
+        assert ("NFC" in problem.message) == bool(words)

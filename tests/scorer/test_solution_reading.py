@@ -285,3 +285,11 @@ def test_only_words_are_proposed_as_truth_values() -> None:
     with pytest.raises(scorer.InvalidChallenge) as caught:
         scorer.measure("mae", frame, pd.DataFrame({"id": [1, 2, 3, 4], "y": [0, 0, 0, 0]}))
     assert "truth_values: {ill: ..., well: ...}" in str(caught.value)
+    assert [(problem.line, problem.count) for problem in caught.value.problems] == [(2, 2), (3, 1), (4, 1)]
+
+
+def test_a_misspelt_word_of_truth_values_is_named() -> None:
+    solution = pd.DataFrame({"id": [1, 2], "y": ["Yes", "no"]})
+    sent = pd.DataFrame({"id": [1, 2], "y": [1.0, 0.0]})
+    with pytest.raises(scorer.InvalidChallenge, match=r"declares yes, no; did you mean yes\?"):
+        scorer.measure("log_loss", solution, sent, truth_values={"yes": 1, "no": 0})
