@@ -391,7 +391,7 @@ class Extension(Base):
 
 
 class Submission(Base):
-    """One uploaded file of a team; immutable except `is_charged`."""
+    """One uploaded file of a team; immutable except `is_charged` and `cancelled_at`."""
 
     __tablename__ = "submission"
     __table_args__ = (
@@ -418,6 +418,8 @@ class Submission(Base):
     """
     is_ranked: Mapped[bool] = mapped_column(default=True, server_default=true())
     """False for a host submission; see app.competing.hosts."""
+    cancelled_at: Mapped[datetime | None] = mapped_column(UtcTime)
+    """When the team cancelled it before it was scored."""
 
 
 class UploadTicket(Base):

@@ -1,6 +1,6 @@
 """Evaluations: submissions scored in a round, from queued to scored.
 
-No other module moves their state.
+No other module moves their state, except `app.competing.cancellations` from queued to rejected.
 
        enqueue            claim                 record_scored
     ────────────►  queued  ────────►  running  ───────────────────►  scored

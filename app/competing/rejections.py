@@ -146,6 +146,7 @@ def _rejected(competition: Competition, team: Team, received_at: datetime) -> Se
             Submission.day == competition.day(received_at),
             Round.state == RoundState.ACTIVE,
             Evaluation.state == State.REJECTED,
+            Submission.cancelled_at.is_(None),
         )
     )
 

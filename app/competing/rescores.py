@@ -15,7 +15,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import and_, delete, func, insert, literal, or_, select
+from sqlalchemy import JSON, and_, case, delete, func, insert, literal, null, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from app.base import failpoints
@@ -34,7 +34,7 @@ from app.base.models import (
     Submission,
     Team,
 )
-from app.competing import competitions, evaluations, score_release, standings, statuses
+from app.competing import cancellations, competitions, evaluations, score_release, standings, statuses
 
 MAX_REPEATS = 9
 
@@ -168,22 +168,26 @@ def _begin_round(
     reason: str,
     now: datetime,
 ) -> Round:
-    """Add a round with a queued evaluation for every submission."""
+    """Add a round with a queued evaluation for every submission; cancelled ones stay rejected."""
     begun = Round(
         competition_id=competition.id, version_id=version.id, state=state, reason=reason, created_at=now
     )
     session.add(begun)
     session.flush()
     failpoints.reach("rescore.drafted")
+    is_cancelled = Submission.cancelled_at.is_not(None)
     everything = select(
         Submission.id,
         literal(begun.id),
-        literal(State.QUEUED.value),
+        case((is_cancelled, State.REJECTED.value), else_=State.QUEUED.value),
         literal(0),
-        literal(0),
+        case((is_cancelled, 1), else_=0),
+        case((is_cancelled, literal(cancellations.PROBLEMS, JSON)), else_=null()),
+        Submission.cancelled_at,
         literal(now, Evaluation.next_try_at.type),
     ).where(Submission.competition_id == competition.id)
-    columns = ["submission_id", "round_id", "state", "attempt", "problem_count", "next_try_at"]
+    columns = ["submission_id", "round_id", "state", "attempt", "problem_count", "problems", "finished_at"]
+    columns += ["next_try_at"]
     session.execute(insert(Evaluation).from_select(columns, everything))
     failpoints.reach("rescore.filled")
     return begun

@@ -82,9 +82,12 @@ def sample(session: Session, *, seed: int, share: float = SHARE_RECOMPUTED) -> l
     for competition_id in session.scalars(select(Competition.id).order_by(Competition.id)):
         ids = session.scalars(
             select(Evaluation.submission_id)
+            .join(Submission, Submission.id == Evaluation.submission_id)
             .join(Round, and_(Round.id == Evaluation.round_id, Round.state == RoundState.ACTIVE))
             .where(
-                Round.competition_id == competition_id, Evaluation.state.in_((State.SCORED, State.REJECTED))
+                Round.competition_id == competition_id,
+                Evaluation.state.in_((State.SCORED, State.REJECTED)),
+                Submission.cancelled_at.is_(None),
             )
             .order_by(Evaluation.submission_id)
         ).all()

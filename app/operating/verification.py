@@ -57,6 +57,8 @@ def verify(installation: Installation, submission_id: int) -> Verification:
     state = State(evaluation.state)
     if state not in (State.SCORED, State.REJECTED):
         raise Conflict(f"Submission {submission_id} is {state}: there is no outcome to verify.")
+    if submission.cancelled_at is not None:
+        raise Conflict(f"Submission {submission_id} was cancelled: there is no outcome to verify.")
     file = installation.storage.path(submission.sha256)
     differences = []
     if _sha256(file) != submission.sha256:

@@ -117,7 +117,7 @@ def test_owners_may_act_and_organisers_may_read(full: Site) -> None:
                 assert answer.status_code == 200, (name, endpoint)
     for method, endpoint, address in of(full, Access.OWN):
         answer = ask(full.browser("ada"), method, address)
-        assert answer.status_code in (303, 422), (endpoint, answer.text)
+        assert answer.status_code in (303, 409, 422), (endpoint, answer.text)  # 409: it is scored already
 
 
 def test_an_organiser_may_not_act_for_a_team(full: Site) -> None:

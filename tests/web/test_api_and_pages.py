@@ -30,6 +30,7 @@ POSTS: dict[str, str] = {
     "teams.rename": "api.team_rename",
     "submissions.create": "api.submission_create",
     "submissions.pick": "api.pick",
+    "submissions.cancel": "api.cancel",
     "train_files.create": "api.train_file_create",
     "organise.retry": COMMAND,
     "organise.rescore": COMMAND,
@@ -179,6 +180,20 @@ def test_wrong_arguments_are_refused_all_at_once(site: Site, path: str, columns:
 def test_wrong_bodies_are_refused_in_words(site: Site, body: bytes) -> None:
     answer = call(site, "POST", "team", data=body)
     assert (answer.status_code, "name" in answer.json["detail"]) == (422, True)
+
+
+def test_waiting_submission_is_cancelled_and_its_upload_given_back(site: Site) -> None:
+    number, running = site.submit("ada"), site.submit("ada", b"other")
+    site.run(running)
+    assert call(site, "POST", f"/api/v1/submissions/{running}/cancel").status_code == 409
+    assert "Cancel submission" in site.browser("ada").get("/competitions/biopsy/submissions").text
+    found = call(site, "POST", f"/api/v1/submissions/{number}/cancel").json
+    assert (found["state"], found["problems"][0]["code"]) == ("rejected", "CANCELLED")
+    quota = call(site, "GET", "quota").json
+    assert (quota["used"], quota["pending"], quota["rejected"]) == (1, 1, 0)
+    page = site.browser("ada").get("/competitions/biopsy/submissions").text
+    assert "Cancelled; this upload does not count" in page
+    assert "Cancel submission" not in page
 
 
 def test_submissions_are_walked_by_cursors(site: Site) -> None:

@@ -7,7 +7,7 @@ from flask import Response, url_for
 from app.base import db
 from app.base.errors import NotFound
 from app.base.models import Competition
-from app.competing import statuses, submissions
+from app.competing import cancellations, statuses, submissions, teams
 from app.competing.statuses import Status
 from app.integrity import train_files
 from app.web import downloads, uploads
@@ -119,6 +119,27 @@ def submission_show(submission_id: int) -> models.Submission:
         place = statuses.place_in_queue(session, submission_id)
         signed = signatures(session, submission_id).get(submission_id)
     return _submission(found[0], competition, place, signed)
+
+
+@operation(
+    "POST",
+    "/submissions/<id:submission_id>/cancel",
+    name="cancel",
+    says="The submission, which is rejected",
+    answer=models.Submission,
+    refuses=(403, 404, 409),
+)
+def cancel(submission_id: int) -> models.Submission:
+    """Cancel a submission of your team that still waits; its upload is given back."""
+    with parts().database.begin() as session:
+        now = db.now(session)
+        user = sender(session, now)
+        submission, competition = statuses.visible(session, user, submission_id)
+        team = teams.of(session, competition, user.id)
+        if team is None or team.id != submission.team_id:
+            raise NotFound("Only the team itself can cancel its submissions.")
+        cancellations.cancel(session, competition, team, submission_id, by=user.name, now=now)
+    return submission_show(submission_id)
 
 
 @operation(

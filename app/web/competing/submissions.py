@@ -21,7 +21,16 @@ from sqlalchemy.orm import Session
 from app.base import db
 from app.base.errors import NotFound
 from app.base.models import Competition, State, Team
-from app.competing import competitions, extensions, leaderboard, picks, statuses, submissions, teams
+from app.competing import (
+    cancellations,
+    competitions,
+    extensions,
+    leaderboard,
+    picks,
+    statuses,
+    submissions,
+    teams,
+)
 from app.competing.statuses import Status
 from app.integrity import train_files
 from app.people.accounts import Viewer
@@ -144,6 +153,20 @@ def pick(submission_id: int) -> ResponseReturnValue:
             raise NotFound("Only the team itself can choose its final picks.")
         picks.pick_final(session, competition, team, submission_id, picked=picked, now=now)
     flash(f"Submission {submission_id} is {'now' if picked else 'no longer'} a final pick.")
+    return redirect(url_for("submissions.index", slug=competition.slug), 303)
+
+
+@blueprint.post("/submissions/<id:submission_id>/cancel")
+def cancel(submission_id: int) -> ResponseReturnValue:
+    with parts().database.begin() as session:
+        now = db.now(session)
+        me = signed_in(session, now)
+        submission, competition = statuses.visible(session, me, submission_id)
+        team = teams.of(session, competition, me.id)
+        if team is None or team.id != submission.team_id:
+            raise NotFound("Only the team itself can cancel its submissions.")
+        cancellations.cancel(session, competition, team, submission_id, by=me.name, now=now)
+    flash(f"Submission {submission_id} is cancelled, and its upload does not count.")
     return redirect(url_for("submissions.index", slug=competition.slug), 303)
 
 

@@ -1,0 +1,96 @@
+"""A waiting submission can be cancelled, in a race with the workers, and stays cancelled."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from app.base.errors import Conflict
+from app.base.models import Event, State, Submission
+from app.competing import cancellations, competitions, rejections, rescores, teams
+from tests.app.conftest import NOON, World
+
+
+def cancel(world: World, submission_id: int, by: str = "ada") -> None:
+    with world.database.begin() as session:
+        competition = competitions.by_slug(session, world.slug)
+        team = teams.by_name(session, competition, by)
+        cancellations.cancel(session, competition, team, submission_id, by=by, now=NOON)
+
+
+def test_cancelled_submission_is_given_back_and_is_no_rejected_file(world: World) -> None:
+    number = world.submit().id
+    cancel(world, number)
+    cancel(world, number)
+    assert (world.state(number), world.used()) == (State.REJECTED, 0)
+    assert world.evaluation(number).problems == cancellations.PROBLEMS
+    assert world.claim() is None
+    with world.database.read() as session:
+        competition = competitions.by_slug(session, world.slug)
+        team = teams.by_name(session, competition, "ada")
+        today = rejections.today(session, competition, team, received_at=NOON, now=NOON)
+        assert today.count == 0
+        assert session.query(Event).filter(Event.action == "submission cancelled").count() == 1
+
+
+def test_claimed_or_finished_submission_is_not_cancelled(world: World) -> None:
+    number = world.submit().id
+    claim = world.claim(number)
+    assert claim is not None
+    for finish in (lambda: None, lambda: world.record(claim)):
+        finish()
+        with pytest.raises(Conflict, match="being scored or has its result"):
+            cancel(world, number)
+        assert world.used() == 1
+    with world.database.read() as session:
+        assert session.get_one(Submission, number).cancelled_at is None
+
+
+def test_rescore_leaves_a_cancelled_submission_rejected_and_uncharged(world: World) -> None:
+    kept, number = world.score(0.5), world.submit("other").id
+    cancel(world, number)
+    with world.database.begin() as session:
+        competition = competitions.by_slug(session, world.slug)
+        rescores.begin_rescore(session, competition, competition.version, reason="test", now=NOON)
+    with pytest.raises(Conflict):
+        cancel(world, kept)
+    claim = world.claim()
+    assert claim is not None
+    assert claim.submission_id == kept
+    world.record(claim)
+    assert world.claim() is None
+    with world.database.begin() as session:
+        competition = competitions.by_slug(session, world.slug)
+        draft = competitions.draft_round(session, competition)
+        assert draft is not None
+        assert rescores.activate(session, draft.id, accept_losses=True) is not None
+    assert (world.state(kept), world.state(number), world.used()) == (State.SCORED, State.REJECTED, 1)
+    assert world.evaluation(number).problems == cancellations.PROBLEMS
+
+
+def test_of_a_cancel_and_a_claim_at_the_same_time_one_wins(world: World) -> None:
+    """A file that is scored and given back would be a free look at the board."""
+    world.change(daily_limit=20)
+    for n in range(8):
+        number = world.submit(f"{n}").id
+        start = threading.Barrier(2)
+
+        def race(act: str, number: int = number, start: threading.Barrier = start) -> bool:
+            start.wait()
+            if act == "claim":
+                return world.claim(number) is not None
+            try:
+                cancel(world, number)
+            except Conflict:
+                return False
+            return True
+
+        with ThreadPoolExecutor(2) as pool:
+            claimed, cancelled = pool.map(race, ("claim", "cancel"))
+        assert claimed != cancelled
+        assert world.state(number) == (State.RUNNING if claimed else State.REJECTED)
+    with world.database.read() as session:
+        charged = session.query(Submission).filter(Submission.is_charged).count()
+    assert world.used() == charged
