@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from scorer.challenges.challenge import Challenge, load
     from scorer.challenges.folder import folder_listing
     from scorer.challenges.scaffolding import scaffold
-    from scorer.checkup import CheckResult, check
+    from scorer.checkup import CheckResult, check, truth_problems
     from scorer.frames import measure
     from scorer.leakage.audit import Audit, audit
     from scorer.metrics import METRICS, Metric
@@ -42,6 +42,7 @@ _HOME = {
     "load": "scorer.challenges.challenge",
     "CheckResult": "scorer.checkup",
     "check": "scorer.checkup",
+    "truth_problems": "scorer.checkup",
     "METRICS": "scorer.metrics",
     "Metric": "scorer.metrics",
     "locked_in": "scorer.reading.parsing",
@@ -88,6 +89,7 @@ __all__ = [
     "score",
     "se_of_difference",
     "standard_error",
+    "truth_problems",
 ]
 
 

@@ -168,6 +168,15 @@ def check(
     )
 
 
+def truth_problems(challenge: Challenge) -> list[Problem]:
+    """Return the problems of a truth that loads, but that no ordinary file could equal.
+
+    Labels and lists as a program prints them, grades that are none, a few words among the numbers of an own
+    metric.
+    """
+    return [*label_problems(challenge), *words_among_numbers(challenge)[0]]
+
+
 def _check_files(challenge: Challenge, found: _Findings) -> None:
     wanted = (
         (

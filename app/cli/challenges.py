@@ -211,12 +211,15 @@ def challenge_list(installation: Installation, as_json: bool) -> None:
 def score_command(folder: Path, file: Path, as_json: bool) -> int:
     """Score a file against a challenge folder.
 
-    Uses the same code as the worker.
+    Uses the same code as the worker. A truth that no file could equal, such as printed lists, is refused.
     """
     if not file.is_file():
         raise Refused(f"There is no file {file}.")
     try:
-        report = scorer.score(scorer.load(folder), file, allow_weak_sandbox=config.load().allow_weak_sandbox)
+        challenge = scorer.load(folder)
+        if problems := scorer.truth_problems(challenge):
+            raise scorer.InvalidChallenge(problems)
+        report = scorer.score(challenge, file, allow_weak_sandbox=config.load().allow_weak_sandbox)
     except (scorer.InvalidSubmission, scorer.InvalidChallenge) as refusal:
         if not as_json:
             raise
