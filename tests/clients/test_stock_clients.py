@@ -7,16 +7,17 @@ newer clients know only `http://localhost` and reach an installation elsewhere a
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import urllib.request
 import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
-from tests.servers import ROOT, eventually, heldout, served
+from tests.servers import ROOT, Served, eventually, heldout, served
 
 pytestmark = pytest.mark.clients
 
@@ -25,6 +26,10 @@ PASSWORD = "correct horse battery"
 NEW = ("kaggle-2.2.5", "kaggle-1.8.4")
 OLD = ("kaggle-1.7.4.5", "kaggle-1.6.17")
 CLIENTS = (*NEW, *OLD)
+
+
+LOCALHOST = "http://localhost"
+"""What newer clients connect to: port 80."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,8 @@ class Installation:
     def environment(self, client: str, home: Path) -> dict[str, str]:
         """Return the variables of the recipe in docs/kaggle-clients.md."""
         base = {"PATH": os.environ["PATH"], "HOME": str(home), "LANG": "C.UTF-8", "no_proxy": ""}
+        if self.address == LOCALHOST:
+            base["no_proxy"] = "*"
         if client == "kaggle-1.6.17":
             return base | {
                 "KAGGLE_API_ENDPOINT": self.address,
@@ -44,7 +51,7 @@ class Installation:
             }
         return base | {
             "KAGGLE_API_ENVIRONMENT": "LOCALHOST",
-            "http_proxy": self.address,
+            **({} if self.address == LOCALHOST else {"http_proxy": self.address}),
             "KAGGLE_API_TOKEN": self.token,
             "KAGGLE_USERNAME": "ada",
             "KAGGLE_KEY": self.token,
@@ -72,15 +79,73 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installat
         pytest.fail(f"{', '.join(missing)} not installed; run `make test-clients`")
     data = tmp_path_factory.mktemp("clients") / "data"
     with served(data) as server:
-        assert heldout(data, "user", "add", "ada", "--password-stdin", stdin=PASSWORD).returncode == 0
-        published = heldout(data, "challenge", "publish", str(ROOT / "challenges" / "biopsy"))
-        assert published.returncode == 0, published.stderr
-        changed = heldout(data, "competition", "change", "biopsy", "--daily-limit", "50")
-        assert changed.returncode == 0, changed.stderr
-        token = heldout(data, "token", "ada").stdout.split()[-1]
-        here = Installation(server.address, data, token)
-        _join(here)
-        yield here
+        yield _with_ada(server)
+
+
+NGINX = """\
+daemon off;
+pid {folder}/pid;
+error_log {folder}/error.log;
+events {{}}
+http {{
+  access_log off;
+  client_body_temp_path {folder}/body;
+  proxy_temp_path {folder}/proxy;
+  fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
+  server {{
+    listen 127.0.0.1:80;
+    client_max_body_size 100m;
+    location / {{
+      proxy_pass {address};
+      proxy_request_buffering off;
+      proxy_set_header Host $host;
+      proxy_set_header X-Forwarded-Host $host;
+      proxy_set_header X-Forwarded-For $remote_addr;
+      proxy_set_header X-Forwarded-Proto $scheme;
+    }}
+  }}
+}}
+"""
+
+
+@pytest.fixture(scope="module")
+def behind_nginx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    """Serve the same behind nginx on port 80, to which the clients connect without a proxy."""
+    if os.getuid() != 0 or shutil.which("nginx") is None:
+        pytest.skip("Port 80 needs root, and nginx must be installed (apt-get install nginx).")
+    folder = tmp_path_factory.mktemp("nginx")
+    with served(folder / "data", HELDOUT_PROXIES="1", HELDOUT_INSECURE_HTTP="true") as server:
+        direct = _with_ada(server)
+        (folder / "conf").write_text(NGINX.format(folder=folder, address=direct.address))
+        folder.chmod(0o755)
+        nginx = subprocess.Popen(["nginx", "-c", folder / "conf", "-e", folder / "error.log"])
+        try:
+            eventually(lambda: _answers(LOCALHOST), what="nginx")
+            yield replace(direct, address=LOCALHOST)
+        finally:
+            nginx.terminate()
+            nginx.wait(20)
+
+
+def _answers(address: str) -> bool:
+    try:
+        with urllib.request.urlopen(address, timeout=5) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+def _with_ada(server: Served) -> Installation:
+    data = server.data_dir
+    assert heldout(data, "user", "add", "ada", "--password-stdin", stdin=PASSWORD).returncode == 0
+    published = heldout(data, "challenge", "publish", str(ROOT / "challenges" / "biopsy"))
+    assert published.returncode == 0, published.stderr
+    changed = heldout(data, "competition", "change", "biopsy", "--daily-limit", "50")
+    assert changed.returncode == 0, changed.stderr
+    token = heldout(data, "token", "ada").stdout.split()[-1]
+    here = Installation(server.address, data, token)
+    _join(here)
+    return here
 
 
 def _join(here: Installation) -> None:
@@ -97,9 +162,12 @@ def good(done: subprocess.CompletedProcess[str]) -> str:
 
 
 @pytest.mark.parametrize("client", CLIENTS)
+@pytest.mark.parametrize("way", ["installation", "behind_nginx"])
 def test_a_participant_lists_downloads_submits_and_reads_the_score(
-    installation: Installation, tmp_path: Path, client: str
+    request: pytest.FixtureRequest, tmp_path: Path, client: str, way: str
 ) -> None:
+    installation: Installation = request.getfixturevalue(way)
+
     def run(*words: str) -> str:
         return good(installation.run(client, tmp_path, *words))
 

@@ -187,6 +187,7 @@ PAGES = {
     "submission": ("ada", "/submissions/72"),
     "submission-confusion": ("ada", "/submissions/73"),
     "account": ("ada", "/account"),
+    "kaggle-client": ("ada", "/kaggle-client"),
     "sign-in": (None, "/sign-in"),
     "sign-up": (None, "/sign-up"),
     "licences": (None, "/licences"),
