@@ -116,7 +116,7 @@ def unknown_strategy(text: str) -> str:
     if not near and _FOLDS.intersection(_words(text)):
         near = ["random"]
     if near:
-        column = "; name the column of the groups in split.group" if near[0] == "grouped" else ""
+        column = " Then name the column of the groups in split.group" if near[0] == "grouped" else ""
         return f'"{text}" is not a strategy of a split ({known}); did you mean {near[0]}?{column}'
     return (
         f'"{text}" is not a strategy of a split; known are {known}. If none of them fits, leave it out and '

@@ -76,7 +76,37 @@ def match(
             rest[:], lost[:] = left, remaining
             if len(pairs) >= 0.9 * len(unknown):
                 break
+    if rest and lost and len(columns) > 1:
+        cause, pairs, rest, lost = _by_column(rest, lost, columns)
+        if pairs:
+            found.append(Respelt(cause, pairs))
     return found, rest, lost
+
+
+def _by_column(
+    unknown: list[tuple[str, int]], missing: list[str], columns: Sequence[str]
+) -> tuple[str, list[tuple[str, int, str]], list[tuple[str, int]], list[str]]:
+    """Return the causes, the pairs and what is left of ids in which each column is respelt in its own way."""
+    sent = [[part.strip(SPACES) for part in text.split(ID_JOINT)] for text, _ in unknown]
+    causes: dict[str, None] = {}
+    for position, column in enumerate(columns):
+        wanted = dict.fromkeys(text.split(ID_JOINT)[position] for text in missing)
+        odd = {parts[position]: line for parts, (_, line) in zip(sent, unknown, strict=True)}
+        found, _, _ = match([pair for pair in odd.items() if pair[0] not in wanted], list(wanted), (column,))
+        causes.update(dict.fromkeys(each.cause for each in found))
+        meant = {received: expected for each in found for received, _, expected in each.pairs}
+        for parts in sent:
+            parts[position] = meant.get(parts[position], parts[position])
+    lost = dict.fromkeys(missing)
+    pairs, left = [], []
+    for parts, (received, line) in zip(sent, unknown, strict=True):
+        expected = ID_JOINT.join(parts)
+        if expected in lost:
+            del lost[expected]
+            pairs.append((received, line, expected))
+        else:
+            left.append((received, line))
+    return "; ".join(causes), pairs, left, list(lost)
 
 
 _Paired = tuple[list[tuple[str, int, str]], list[tuple[str, int]], list[str]]

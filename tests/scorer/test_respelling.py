@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 
 import scorer
 from scorer.submission import respelling
 from scorer.submission.respelling import match
+from scorer.wording import ID_JOINT
 from tests.scorer.conftest import Write
 
 LONG = [str(1234567890123456 + 7910 * i) for i in range(20)]
@@ -254,3 +255,24 @@ def test_a_challenge_without_training_ids_names_unknown_ids(challenge: scorer.Ch
     with pytest.raises(scorer.InvalidSubmission) as refusal:
         scorer.score(challenge, text.encode())
     assert [problem.code for problem in refusal.value.problems] == ["UNKNOWN_IDS", "MISSING_IDS"]
+
+
+@pytest.mark.parametrize(
+    ("respell", "words"),
+    [
+        (lambda shop, day: (f"{shop}.0", german_date(day)), ["astype(int)", "the dates are in another form"]),
+        (lambda shop, day: (f"0{shop}", f"{day} 00:00:00"), ["astype(int)", "the dates are in another form"]),
+        (lambda shop, day: (f"shop_{shop}", german_date(day)), ['must not begin with "shop_"', "the dates"]),
+    ],
+)
+def test_columns_of_one_id_that_are_each_respelt_are_paired(
+    respell: Callable[[str, str], tuple[str, str]], words: list[str]
+) -> None:
+    """Two causes at once were unknown ids beside missing ones."""
+    expected = [(str(shop), day) for shop in range(1, 15) for day in DATES[:9]]
+    missing = [ID_JOINT.join(each) for each in expected]
+    unknown = [(ID_JOINT.join(respell(*each)), line) for line, each in enumerate(expected, start=2)]
+    (found,), rest, lost = match([*unknown, ("x\x1fy", 99)], missing, ("shop", "day"))
+    assert [each for _, _, each in found.pairs] == missing
+    assert all(word in found.cause for word in words)
+    assert (rest, lost) == ([("x\x1fy", 99)], [])
