@@ -458,7 +458,7 @@ def test_true_and_false_in_any_spelling_are_what_the_truth_holds(write: Write, c
     """TRUE, true and 1 were other texts than True, and blank cells passed."""
     for truth in (["TRUE", "FALSE", "true", "False"], [" True", "false ", "tRUE", "FALSE"], FLAGS):
         challenge = flagged(write, truth, KINDS, params=complete)
-        assert (challenge.task.flags, challenge.task.numeric) == ({"y"}, frozenset())
+        assert (challenge.task.flags, challenge.task.numeric) == (frozenset({"y"}), frozenset())
     for cells in (["TRUE", "0", "1", "False"], ["true", "0.0", "1.0", " FALSE "], ["+1", "0e0", "tRue", "0"]):
         (problem,) = refused(challenge, sent(cells, IDS[:4]))
         seen = "[True, False, True, False]" if complete else "[True, False]"
@@ -504,7 +504,7 @@ def test_a_fraction_in_the_sample_asks_for_probabilities_of_true_flags(write: Wr
     program = body("return float((submission['y'] * solution['y']).sum())")
     for sample in (["0.5"] * 4, ["0", "1", "0", "1e-3"]):
         challenge = flagged(write, FLAGS, program, sample=sample)
-        assert (challenge.task.flags, challenge.task.numeric) == (frozenset(), {"y"})
+        assert (challenge.task.flags, challenge.task.numeric) == (frozenset(), frozenset({"y"}))
         report = scorer.score(challenge, sent(["0.25", "1", "0.75", "0"], IDS[:4]).encode())
         assert (report.public, report.private) == (0.25, 0.75)
         assert [problem.code for problem in refused(challenge, sent(["", "True", "1", "1"], IDS[:4]))] == [
