@@ -12,6 +12,7 @@ COPY pyproject.toml README.md LICENSE ./
 COPY app app
 COPY scorer scorer
 COPY worker worker
+COPY client client
 RUN pip install --no-deps --no-build-isolation .
 
 FROM python:3.12-slim

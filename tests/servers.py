@@ -46,7 +46,8 @@ def eventually(check: Callable[[], T], seconds: float = 30.0, *, what: str = "it
 
 def environment(data_dir: Path, more: Mapping[str, str] | None = None) -> dict[str, str]:
     kept = {k: v for k, v in os.environ.items() if not k.startswith("HELDOUT_")}
-    return kept | {"HELDOUT_DATA_DIR": str(data_dir), "PYTHONPATH": str(ROOT)} | dict(more or {})
+    packages = os.pathsep.join([str(ROOT), str(ROOT / "client")])
+    return kept | {"HELDOUT_DATA_DIR": str(data_dir), "PYTHONPATH": packages} | dict(more or {})
 
 
 @functools.cache

@@ -132,6 +132,7 @@ class Shell:
         env = environment(self.data_dir) | {
             "PATH": os.pathsep.join([str(programs), str(Path(sys.executable).parent), os.environ["PATH"]]),
             "COLUMNS": "100",
+            "XDG_CONFIG_HOME": str(home / ".config"),  # where the client keeps a sign-in
         }
         self._bash = subprocess.Popen(
             ["bash", "--noprofile", "--norc"],

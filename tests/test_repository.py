@@ -170,7 +170,8 @@ def test_only_listed_files_reach_the_image() -> None:
     wanted = [line for line in text(".dockerignore").splitlines() if line and line[0] not in "#"]
     assert wanted[0] == "*", "all files are excluded first"
     taken = {line[1:] for line in wanted if line.startswith("!")}
-    assert taken == {"requirements.lock", "pyproject.toml", "README.md", "LICENSE", "app", "scorer", "worker"}
+    rooms = {"app", "scorer", "worker", "client"}
+    assert taken == {"requirements.lock", "pyproject.toml", "README.md", "LICENSE", *rooms}
     copied = re.findall(r"^COPY (?!--from)(.+) \S+$", text("Dockerfile"), re.MULTILINE)
     assert {name for line in copied for name in line.split()} == taken
 
@@ -178,13 +179,13 @@ def test_only_listed_files_reach_the_image() -> None:
 def test_the_wheel_holds_all_files_that_the_program_reads(tmp_path: Path) -> None:
     source = tmp_path / "source"
     litter = shutil.ignore_patterns("__pycache__", "*.pyc", "*.egg-info")
-    for room in ("app", "scorer", "worker"):
+    for room in ("app", "scorer", "worker", "client"):
         shutil.copytree(ROOT / room, source / room, ignore=litter)
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
     wanted = {
-        path.relative_to(source).as_posix()
-        for room in ("app", "scorer", "worker")
+        path.relative_to(source).as_posix().removeprefix("client/")
+        for room in ("app", "scorer", "worker", "client/heldout_client")
         for path in (source / room).rglob("*")
         if path.is_file()
     }

@@ -63,8 +63,9 @@ def commands_page() -> str:
         "",
         "Written from the code by `python tools/reference.py`. `heldout COMMAND --help` says the same.",
         "",
-        "Exit codes: 0 done, 1 our fault, 2 the input is wrong (every problem is listed), 3 over a limit or",
-        "closed, 4 not signed in, 130 interrupted. What a script may read goes to standard output,",
+        "The verbs of participants, from `login` to `pick`, have [exit codes of their own](../client.md).",
+        "Those of the others: 0 done, 1 our fault, 2 the input is wrong (every problem is listed), 3 over a",
+        "limit or closed, 4 not signed in, 130 interrupted. What a script may read goes to standard output,",
         "messages about a refusal go to standard error.",
     ]
     for words, command in commands():

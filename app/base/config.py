@@ -186,6 +186,8 @@ LEAD_OUT = (
     *("host", "insecure_http", "allow_weak_sandbox", "secret_key", "metrics_token"),
 )
 """Settings that send data elsewhere, let others in or weaken the sandbox."""
+OTHERS = (CONFIG_VARIABLE, "HELDOUT_URL", "HELDOUT_TOKEN")
+"""Variables that are no settings: the settings file, and the sign-in of a participant's client."""
 
 
 def settings_file(env: Mapping[str, str]) -> Path:
@@ -255,7 +257,7 @@ def load(env: Mapping[str, str] | None = None, file: Path | None = None) -> Sett
         Problem("UNKNOWN_SETTING", f"{name}: there is no such setting; `heldout config` lists all.")
         for name in env
         if name.startswith("HELDOUT_")
-        and name != CONFIG_VARIABLE
+        and name not in OTHERS
         and name.removeprefix("HELDOUT_").lower() not in known
     ]
     values: dict[str, Any] = {}

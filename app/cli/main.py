@@ -1,6 +1,7 @@
-"""`heldout`: the command of operators and organisers.
+"""`heldout`: the command of participants, operators and organisers.
 
-Exit codes: 0 done, 1 our fault, 2 the input is wrong (every problem is listed), 3 over a limit or closed,
+The verbs of participants are those of the client's distribution, with its exit codes. Exit codes of the other
+commands: 0 done, 1 our fault, 2 the input is wrong (every problem is listed), 3 over a limit or closed,
 4 not signed in, 130 interrupted.
 """
 
@@ -25,11 +26,13 @@ from app.cli import (
     rescores,
     serve,
     storage,
+    taking_part,
     teams,
     users,
     verification,
 )
 from app.cli.console import err, print_problems
+from heldout_client import commands as client
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -42,7 +45,7 @@ from app.cli.console import err, print_problems
 )
 @click.pass_context
 def cli(context: click.Context, file: Path | None) -> None:
-    """Run competitions with hidden labels on your own machines.
+    """Run competitions with hidden labels on your own machines, and take part in them.
 
     `heldout demo` shows everything on this one.
     """
@@ -83,6 +86,7 @@ for command in (
     storage.vault_group,
     storage.backup_command,
     storage.restore_command,
+    *taking_part.COMMANDS,
 ):
     cli.add_command(command)
 
@@ -92,6 +96,8 @@ def main() -> None:
 
     Every refusal is one block on stderr.
     """
+    if sys.argv[1:2] and sys.argv[1] in client.NAMES:  # needs no installation and no settings
+        sys.exit(client.main())
     try:
         code = cli.main(standalone_mode=False)
     except Refused as refusal:

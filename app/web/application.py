@@ -19,7 +19,7 @@ from app.base.config import Settings
 from app.base.db import Database
 from app.competing.receipts import Signer
 from app.operating.statistics import Totals
-from app.web import context, errors, formats, markdown, pages, request_checks, request_log, uploads
+from app.web import client, context, errors, formats, markdown, pages, request_checks, request_log, uploads
 from app.web.api import openapi
 from app.web.competing import competitions, leaderboard, organise, submissions, teams
 from app.web.context import Parts
@@ -50,6 +50,7 @@ VIEWS = (
     doctor,
     operate,
     openapi,
+    client,
     kaggle_recipe,
     kaggle_rpc,
     kaggle_rest,

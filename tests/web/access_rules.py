@@ -112,6 +112,9 @@ ACCESS: dict[str, Access] = {
     "GET api.check_show": Access.TOKEN_TEAM,
     "GET api.report": Access.TOKEN,
     "GET api.board": Access.TOKEN,
+    "GET client.show": Access.PUBLIC,
+    "POST client.create_token": Access.SIGNED_IN,
+    "GET client.wheel": Access.PUBLIC,
     "GET kaggle_recipe.show": Access.SIGNED_IN,
     "POST kaggle_recipe.create_token": Access.SIGNED_IN,
     "POST kaggle_rpc.call": Access.TOKEN,  # except one method; see test_kaggle.py

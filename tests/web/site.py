@@ -30,6 +30,7 @@ from app.competing import competitions, evaluations, submissions, teams
 from app.integrity import file_checks, inspections
 from app.people import accounts, tokens
 from app.people.tokens import Scope
+from app.web import client_wheel
 from app.web.application import create_app
 from scorer.report import Notice, Problem, Report
 from tests.claiming import claim_of
@@ -397,6 +398,7 @@ def routes(site: Site, submission_id: int, **ids: Any) -> list[tuple[str, str, s
         "submission_id": submission_id,
         "name": "train.csv",
         "filename": "heldout.css",
+        "wheel": client_wheel.NAME,
         "sign_in_id": 1,
         "token_id": 1,
         "case_id": 1,

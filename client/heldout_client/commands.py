@@ -1,0 +1,374 @@
+"""The command `heldout`: the verbs of a participant.
+
+Exit codes: 0 done, 1 the server refused it or rejected the file, 2 the command or the file is wrong,
+3 the server does not answer, 4 not signed in or not allowed, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Callable
+
+from heldout_client import VERSION, logins
+from heldout_client.checking import Verdict
+from heldout_client.content import Content
+from heldout_client.errors import ClientError, Refusal, words_of
+from heldout_client.logins import Login
+from heldout_client.participant import Participant, Submitted
+from heldout_client.progress import Bar
+
+EXIT_CODES = (__doc__ or "").split("\n\n")[1].replace("\n", " ").strip()
+WAIT_SECONDS = 900.0
+
+
+@dataclass(frozen=True)
+class Argument:
+    """One argument or option of a verb, as argparse takes it."""
+
+    names: tuple[str, ...]
+    help: str
+    default: Any = None
+    metavar: str | None = None
+    nargs: str | None = None
+    type: Callable[[str], Any] = str
+    is_flag: bool = False
+    required: bool = False
+
+    @property
+    def is_option(self) -> bool:
+        return self.names[0].startswith("-")
+
+    def add_to(self, parser: argparse.ArgumentParser) -> None:
+        if self.is_flag:
+            parser.add_argument(*self.names, help=self.help, action="store_true")
+            return
+        more: dict[str, Any] = {"required": True} if self.required else {}
+        if self.nargs:
+            more["nargs"] = self.nargs
+        parser.add_argument(
+            *self.names, help=self.help, default=self.default, metavar=self.metavar, type=self.type, **more
+        )
+
+
+@dataclass(frozen=True)
+class Verb:
+    """One verb of the command."""
+
+    name: str
+    help: str
+    run: Callable[[Session], int]
+    arguments: tuple[Argument, ...] = ()
+
+
+class Session:
+    """One run of the command: its words, and where its output goes."""
+
+    def __init__(self, options: argparse.Namespace, env: Mapping[str, str]) -> None:
+        self.options, self.env = options, env
+
+    def participant(self) -> Participant:
+        login = logins.current(self.env, self.options.url)
+        return Participant(login, self.env, shows_progress=not self.options.quiet, say=self.say)
+
+    def say(self, text: str) -> None:
+        """Write a message that is not the result."""
+        if not self.options.quiet:
+            print(text, file=sys.stderr)
+
+    def show(self, value: Any, text: str) -> None:
+        """Print the result: as JSON if that is asked for, else as text."""
+        print(json.dumps(value, ensure_ascii=False) if self.options.json else text)
+
+    def show_problems(self, verdict: Verdict) -> None:
+        for problem in verdict.problems:
+            print(words_of(problem.as_dict()), file=sys.stderr)
+        for warning in verdict.warnings:
+            self.say(f"warning: {words_of(warning.as_dict())}")
+
+
+def _login(session: Session) -> int:
+    address = session.options.address or session.options.url or logins.known_address(session.env)
+    if not address:
+        raise ClientError("Name the address: heldout login http://HOST:PORT")
+    address = logins.clean_address(address)
+    token = session.options.token or session.env.get("HELDOUT_TOKEN") or _asked_token(address)
+    login = Login(address, token)
+    account = Participant(login, session.env, say=session.say).me()
+    path = logins.save(session.env, login)
+    scope = account["token"]["scope"]
+    words = f"Signed in at {address} as {account['name']}; the token may {scope}. Saved in {path}."
+    session.show({"address": address, "name": account["name"], "scope": scope}, words)
+    return 0
+
+
+def _asked_token(address: str) -> str:
+    if sys.stdin.isatty():
+        print(f"Make a token at {address}/client/ and paste it here.", file=sys.stderr)
+        token = getpass.getpass("Token: ")
+    else:
+        token = sys.stdin.readline()
+    if not token.strip():
+        raise ClientError(f"No token was given. Make one at {address}/client/.")
+    return token.strip()
+
+
+def _competitions(session: Session) -> int:
+    listed = session.participant().competitions()
+    rows = [
+        [one["slug"], one["title"], one["phase"], one["closes_at"] or "", one["metric_name"], one["teams"]]
+        for one in listed
+    ]
+    session.show(listed, _table(["competition", "title", "phase", "closes", "metric", "teams"], rows))
+    return 0
+
+
+def _join(session: Session) -> int:
+    slug = session.options.competition
+    team = session.participant().join(slug)
+    session.show({"competition": slug, "team": team}, f"You take part in {slug} as the team {team}.")
+    return 0
+
+
+def _download(session: Session) -> int:
+    options = session.options
+    done = session.participant().download(options.competition, options.files, Path(options.output))
+    lines = [f"{file['path']}{'' if file['downloaded'] else '  (is there already)'}" for file in done]
+    session.show(done, "\n".join(lines))
+    return 0
+
+
+def _check(session: Session) -> int:
+    content = Content.of_path(Path(session.options.file))
+    verdict = session.participant().check(content, session.options.competition)
+    session.show_problems(verdict)
+    if verdict.ok:
+        words = f"{content.name}: {verdict.n_rows} rows, no problem found."
+        if verdict.unchecked:
+            words += f" Only the server checks: {'; '.join(verdict.unchecked)}."
+    else:
+        n = len(verdict.problems)
+        words = f"{content.name} would be refused: {n} problem{'s' if n > 1 else ''}."
+    session.show(verdict.as_dict(), words)
+    return 0 if verdict.ok else 2
+
+
+def _submit(session: Session) -> int:
+    options = session.options
+    content = Content.of_path(Path(options.file))
+    line = Bar("waiting", 0, shown=not options.quiet)
+
+    def watch(sent: Submitted) -> None:
+        if not sent.is_final:
+            line.words(sent.words())
+
+    sent = session.participant().submit(
+        content,
+        options.competition,
+        message=options.message,
+        checks=not options.no_check,
+        wait_seconds=options.timeout if options.wait else None,
+        warn=session.show_problems,
+        watch=watch,
+    )
+    line.clear()
+    if sent.is_replay:
+        session.say("The file had arrived before; this is its first receipt, and it counts once.")
+    for problem in sent.problems:
+        print(words_of(problem), file=sys.stderr)
+    left = "" if sent.remaining_today is None else f" {sent.remaining_today} uploads are left today."
+    words = sent.words()
+    session.show(sent.as_dict(), f"{words[0].upper()}{words[1:]}.{left}\n{sent.page}")
+    return 1 if sent.state in ("rejected", "failed") else 0
+
+
+def _submissions(session: Session) -> int:
+    listed = session.participant().submissions(session.options.competition, session.options.limit)
+    rows = [
+        [
+            one["id"],
+            (one["received_at"] or "")[:19].replace("T", " "),
+            one["state"],
+            _number(one["public"]),
+            _number(one["private"]),
+            "pick" if one["is_picked"] else "",
+            one["filename"],
+            one["message"],
+        ]
+        for one in listed
+    ]
+    head = ["id", "received", "state", "public", "private", "", "file", "message"]
+    session.show(listed, _table(head, rows))
+    return 0
+
+
+def _leaderboard(session: Session) -> int:
+    board = session.participant().leaderboard(session.options.competition, session.options.top)
+    shown = board["rows"]
+    if board["mine"] and not any(row["is_mine"] for row in shown):
+        shown = [*shown, board["mine"]]
+    rows = [
+        [
+            row["rank"] or "",
+            row["team"] + (" (you)" if row["is_mine"] else " (baseline)" if row["is_baseline"] else ""),
+            _number(row["score"]),
+            row["entries"],
+        ]
+        for row in shown
+    ]
+    session.show(board, _table(["rank", "team", board["scores"], "entries"], rows))
+    return 0
+
+
+def _pick(session: Session) -> int:
+    participant, removes = session.participant(), session.options.remove
+    for submission_id in session.options.ids:
+        participant.pick(submission_id, is_picked=not removes)
+    listed = ", ".join(map(str, session.options.ids))
+    words = f"{listed} {'is no final pick any more' if removes else 'counts as a final pick'}."
+    session.show({"ids": session.options.ids, "is_picked": not removes}, words)
+    return 0
+
+
+_SLUG = Argument(("competition",), "Name of the competition, the last part of its address.")
+_FOR = Argument(
+    ("-c", "--competition"),
+    "Name of the competition, the last part of its address.",
+    metavar="NAME",
+    required=True,
+)
+_FILE = Argument(("file",), "The file with the predictions: CSV, .csv.gz, or a .zip of one CSV.")
+
+VERBS = (
+    Verb(
+        "login",
+        "Save the address and a token, after a look whether the server takes them.",
+        _login,
+        (
+            Argument(("address",), "Address of the server, as http://HOST:PORT.", nargs="?"),
+            Argument(
+                ("--token",),
+                "The token; other users of this machine may see it, so better paste it when asked.",
+                metavar="TOKEN",
+            ),
+        ),
+    ),
+    Verb("competitions", "List the competitions.", _competitions),
+    Verb("join", "Take part in a competition.", _join, (_SLUG,)),
+    Verb(
+        "download",
+        "Download the files of a competition, all or the named ones; go on with what was begun.",
+        _download,
+        (
+            _SLUG,
+            Argument(("files",), "Names of files; without one all of them.", nargs="*", metavar="FILE"),
+            Argument(
+                ("-o", "--output"), "Folder to write into; the current one.", default=".", metavar="FOLDER"
+            ),
+        ),
+    ),
+    Verb("check", "Say without sending it whether the server would take a file.", _check, (_FILE, _FOR)),
+    Verb(
+        "submit",
+        "Check a file and send it; an upload that breaks off is repeated and counts once.",
+        _submit,
+        (
+            _FILE,
+            _FOR,
+            Argument(("-m", "--message"), "A note for yourself.", default="", metavar="TEXT"),
+            Argument(("--wait",), "Wait for the result.", is_flag=True),
+            Argument(
+                ("--timeout",), "Seconds to wait at most.", default=WAIT_SECONDS, metavar="N", type=float
+            ),
+            Argument(("--no-check",), "Send it unchecked.", is_flag=True),
+        ),
+    ),
+    Verb(
+        "submissions",
+        "List the files your team has sent, newest first.",
+        _submissions,
+        (_SLUG, Argument(("--limit",), "How many at most.", default=20, metavar="N", type=int)),
+    ),
+    Verb(
+        "leaderboard",
+        "Show the board and your row.",
+        _leaderboard,
+        (_SLUG, Argument(("--top",), "How many rows, up to 200.", default=20, metavar="N", type=int)),
+    ),
+    Verb(
+        "pick",
+        "Choose submissions as final picks, which decide on the private board.",
+        _pick,
+        (
+            Argument(("ids",), "Numbers of submissions.", nargs="+", metavar="ID", type=int),
+            Argument(("--remove",), "Take the picks back.", is_flag=True),
+        ),
+    ),
+)
+
+COMMON = (
+    Argument(
+        ("--url",), "Address of the server (HELDOUT_URL; else the one of the last login).", metavar="URL"
+    ),
+    Argument(("--json",), "Print the result as JSON.", is_flag=True),
+    Argument(("-q", "--quiet"), "Print the result and problems only.", is_flag=True),
+)
+NAMES = tuple(verb.name for verb in VERBS)
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of all verbs."""
+    made = argparse.ArgumentParser(
+        prog="heldout", description="Take part in competitions of a Heldout server.", epilog=EXIT_CODES
+    )
+    made.add_argument("--version", action="version", version=f"heldout-client {VERSION}")
+    verbs = made.add_subparsers(dest="verb", metavar="VERB", required=True)
+    for verb in VERBS:
+        sub = verbs.add_parser(verb.name, help=verb.help, description=verb.help)
+        for argument in (*verb.arguments, *COMMON):
+            argument.add_to(sub)
+        sub.set_defaults(run=verb.run)
+    return made
+
+
+def main(words: Sequence[str] | None = None, env: Mapping[str, str] | None = None) -> int:
+    """Run one verb; return its exit code."""
+    options = parser().parse_args(words)
+    try:
+        return int(options.run(Session(options, os.environ if env is None else env)))
+    except ClientError as wrong:
+        print(f"heldout: {wrong.message}", file=sys.stderr)
+        for problem in wrong.problems:
+            print(words_of(problem), file=sys.stderr)
+        if options.json:
+            status = wrong.status if isinstance(wrong, Refusal) else None
+            print(json.dumps({"error": wrong.message, "status": status, "problems": wrong.problems}))
+        return wrong.exit_code
+    except KeyboardInterrupt:
+        print("heldout: interrupted", file=sys.stderr)
+        return 130
+
+
+def _number(value: Any) -> str:
+    return "" if value is None else f"{value:.6g}"
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    if not rows:
+        return "There are none yet."
+    cells = [[_plain(cell) for cell in row] for row in (head, *rows)]
+    widths = [max(len(row[place]) for row in cells) for place in range(len(head))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in cells
+    )
+
+
+def _plain(value: Any) -> str:
+    """Return a text without what a terminal obeys: names of teams come from other people."""
+    return "".join(c if c.isprintable() else " " for c in str(value))

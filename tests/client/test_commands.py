@@ -1,0 +1,218 @@
+"""The command `heldout` of a participant: its verbs, what they print, and their exit codes."""
+
+from __future__ import annotations
+
+import json
+import re
+import stat
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.base import config
+from app.base.models import Submission
+from app.cli.main import cli, main
+from heldout_client import commands
+from tests.client.conftest import Served
+from tests.web.site import CSV, Site
+
+Read = Callable[[], Any]
+
+
+@pytest.fixture
+def read(capsys: pytest.CaptureFixture[str]) -> Read:
+    """Return the JSON that was printed since the last call."""
+    return lambda: json.loads(capsys.readouterr().out)
+
+
+@pytest.fixture
+def good(tmp_path: Path) -> str:
+    path = tmp_path / "good.csv"
+    path.write_bytes(CSV)
+    return str(path)
+
+
+@contextmanager
+def when_sent(site: Site, number: int, do: Callable[[], None]) -> Iterator[None]:
+    """Do something, as a worker would, once the submission of this number has arrived."""
+
+    def work() -> None:
+        for _ in range(500):
+            time.sleep(0.02)
+            with site.database.read() as session:
+                if session.get(Submission, number) is not None:
+                    do()
+                    return
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    yield
+    worker.join()
+
+
+def test_login_saves_the_token_for_its_address_where_only_the_owner_reads_it(
+    server: Served, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert commands.main(["login", server.address, "--token", server.token()], server.env) == 0
+    assert "as ada" in capsys.readouterr().out
+    (path,) = Path(server.env["XDG_CONFIG_HOME"]).rglob("logins.json")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert commands.main(["competitions"], server.env) == 0
+    assert "biopsy" in capsys.readouterr().out
+    elsewhere = {**server.env, "HELDOUT_URL": "http://127.0.0.1:9"}
+    assert commands.main(["competitions"], elsewhere) == 4
+    assert "no token for http://127.0.0.1:9" in capsys.readouterr().err
+
+
+EXITS: dict[str, tuple[list[str], int, str]] = {
+    "a wrong token": (["competitions"], 4, "There is no such token"),
+    "no server": (["competitions", "--url", "http://127.0.0.1:9"], 3, "cannot be reached"),
+    "an unknown competition": (["join", "nowhere"], 1, "no competition nowhere"),
+    "an unknown file of data": (
+        ["download", "biopsy", "x.csv"],
+        2,
+        "biopsy has no file x.csv; it has train.csv",
+    ),
+    "a missing file": (["check", "nothing.csv", "-c", "biopsy"], 2, "There is no file nothing.csv"),
+    "no competition joined": (["submit", "FILE", "-c", "biopsy"], 4, "heldout join biopsy"),
+    "a bad address": (["competitions", "--url", "ftp://x"], 2, "not the address"),
+}
+
+
+@pytest.mark.parametrize("name", EXITS)
+def test_a_refusal_has_its_exit_code_and_words(
+    server: Served, good: str, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    words, code, message = EXITS[name]
+    words = [good if word == "FILE" else word for word in words]
+    env = {
+        "HELDOUT_TOKEN": {"a wrong token": "hld_wrong", "no competition joined": server.token("bob")}.get(
+            name, ""
+        )
+    }
+    env = env if env["HELDOUT_TOKEN"] else {}
+    assert server.heldout(*words, **env) == code
+    assert message in capsys.readouterr().err
+
+
+def test_a_file_is_checked_sent_scored_listed_and_picked(server: Served, good: str, read: Read) -> None:
+    server.site.baseline("Prior only", 0.4, 0.4)
+    assert server.heldout("check", good, "-c", "biopsy", "--json") == 0
+    assert read() == {"ok": True, "rows": 2, "problems": [], "warnings": [], "unchecked": []}
+    assert server.heldout("submit", good, "-c", "biopsy", "-m", "first", "--json") == 0
+    first = read()
+    assert (first["id"], first["state"], first["place_in_queue"], first["remaining_today"]) == (
+        2,
+        "queued",
+        1,
+        4,
+    )
+    server.site.score(2, 0.6)
+    assert server.heldout("check", good, "-c", "biopsy", "--json") == 0
+    assert [warning["code"] for warning in read()["warnings"]] == ["SAME_FILE"]
+    assert server.heldout("submissions", "biopsy", "--json") == 0
+    (listed,) = read()
+    assert (listed["id"], listed["public"], listed["message"]) == (2, 0.6, "first")
+    assert server.heldout("leaderboard", "biopsy", "--json") == 0
+    assert read()["mine"]["rank"] == 1
+    assert server.heldout("pick", "2", "--json") == 0
+    assert read() == {"ids": [2], "is_picked": True}
+    assert server.heldout("submissions", "biopsy", "--json") == 0
+    assert read()[0]["is_picked"]
+
+
+def test_a_bad_file_is_not_sent(server: Served, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bad = tmp_path / "bad.csv"
+    bad.write_text("id,target\n1,2\n3,x\n")
+    assert server.heldout("submit", str(bad), "-c", "biopsy") == 2
+    shown = capsys.readouterr().err
+    assert "nothing was sent" in shown
+    for code in ("OUT_OF_RANGE", "UNKNOWN_IDS", "MISSING_IDS"):
+        assert f"[{code}]" in shown
+    assert server.heldout("submissions", "biopsy") == 0
+    assert "There are none yet." in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("score", "words"), [(0.3, "rank 1, up 1"), (0.5, "rank 2, unchanged")])
+def test_waiting_shows_the_score_and_the_change_of_rank(
+    server: Served, good: str, capsys: pytest.CaptureFixture[str], score: float, words: str
+) -> None:
+    site = server.site
+    site.join("bob")
+    site.score(site.submit("bob"), 0.4)
+    site.score(site.submit("ada", CSV + b"\n"), 0.5)
+    with when_sent(site, 3, lambda: site.score(3, score)):
+        assert server.heldout("submit", good, "-c", "biopsy", "--wait", "-q") == 0
+    assert words in capsys.readouterr().out
+
+
+def test_a_rejected_file_ends_with_its_problems_and_exit_code_1(
+    server: Served, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site = server.site
+    bad = tmp_path / "bad.csv"
+    bad.write_text("id,target\n1,abc\n")
+    with when_sent(site, 1, lambda: site.reject(1)):
+        assert server.heldout("submit", str(bad), "-c", "biopsy", "--wait", "--no-check") == 1
+    shown = capsys.readouterr()
+    assert "Submission 1 rejected" in shown.out
+    assert "[NOT_A_NUMBER]" in shown.err
+
+
+def test_the_last_schema_checks_a_file_without_a_connection(
+    server: Served, good: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert server.heldout("check", good, "-c", "biopsy") == 0
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise ConnectionRefusedError(111, "Connection refused")
+
+    monkeypatch.setattr("http.client.HTTPConnection.connect", refuse)
+    assert server.heldout("check", good, "-c", "biopsy") == 0
+    assert "fetched last" in capsys.readouterr().err
+
+
+def test_names_of_teams_cannot_move_the_cursor_of_a_terminal(
+    server: Served, good: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.site.score(server.site.submit("ada", message="\x1b[2J cleared"), 0.5)
+    assert server.heldout("submissions", "biopsy") == 0
+    assert "\x1b" not in capsys.readouterr().out
+
+
+def test_a_name_of_a_file_that_leads_elsewhere_is_refused(server: Served, tmp_path: Path) -> None:
+    participant = server.participant()
+    participant.files = lambda _: [{"name": "../x.csv", "size": 1, "sha256": "0"}]  # type: ignore[method-assign]
+    with pytest.raises(Exception, match="written elsewhere"):
+        participant.download("biopsy", [], tmp_path)
+
+
+def test_the_command_of_the_server_runs_the_verbs_of_the_client_without_an_installation(
+    server: Served, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr("sys.argv", ["heldout", "competitions"])
+    for name, value in (
+        ("URL", server.address),
+        ("TOKEN", server.token()),
+        ("DATA_DIR", str(tmp_path / "none")),
+    ):
+        monkeypatch.setenv(f"HELDOUT_{name}", value)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 0
+    assert "biopsy" in capsys.readouterr().out
+    assert not (tmp_path / "none").exists()
+    config.load()  # the variables of the client are no unknown settings
+
+
+def test_the_commands_of_the_server_and_the_client_have_different_names() -> None:
+    with pytest.raises(SystemExit):
+        commands.main(["--help"])
+    assert set(commands.NAMES) <= set(cli.commands)
+    assert len(commands.NAMES) == len(set(commands.NAMES))
+    assert re.fullmatch(r"Exit codes: 0 .*130 interrupted\.", commands.EXIT_CODES)
