@@ -10,7 +10,7 @@ from sqlalchemy.exc import DBAPIError
 
 from app.base import db
 from app.base.errors import Conflict, Forbidden
-from app.base.models import ChallengeVersion, PublicScore, Rung, Standing, State, Submission, Team
+from app.base.models import ChallengeVersion, PublicScore, Rung, Score, Standing, State, Submission, Team
 from app.competing import (
     competitions,
     evaluations,
@@ -23,6 +23,7 @@ from app.competing import (
 )
 from app.integrity import inspections
 from app.operating import audit_log, doctor
+from scorer.report import Report
 from tests.app.conftest import LEASE, NOON, World, add_version
 
 
@@ -125,9 +126,15 @@ def test_an_organisers_file_takes_no_rung_of_the_ladder(hosted: World) -> None:
     with hosted.database.begin() as session:
         figures = {"public": 0.6, "step": 0.01, "se_public": 0.02}
         session.execute(update(ChallengeVersion).values(benchmark=figures))
-    hosted.score(0.123, by="grace")
-    with hosted.database.begin() as session:
-        assert session.scalars(select(Rung)).all() == []
+    for by, rungs in (("grace", 0), ("ada", 1)):
+        claim = hosted.claim(hosted.submit(f"better of {by}", by=by).id)
+        assert claim is not None
+        with hosted.database.begin() as session:
+            report = Report(public=0.123, private=0.2)
+            evaluations.record_scored(session, claim, report, now=NOON, se_difference=0.001)
+            assert len(session.scalars(select(Rung)).all()) == rungs
+            (shown,) = session.scalars(select(Score.shown).where(Score.submission_id == claim.submission_id))
+            assert shown == pytest.approx(0.12)
 
 
 def test_whether_a_file_is_ranked_is_written_once_and_logged(hosted: World) -> None:
