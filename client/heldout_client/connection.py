@@ -75,7 +75,7 @@ class Connection:
             "X-Message": quote(message),
             "Idempotency-Key": key,
         }
-        path = f"/competitions/{quote(slug)}/submissions"
+        path = f"/competitions/{quote(slug, safe='')}/submissions"
 
         def body() -> Iterator[bytes]:
             bar.restart()

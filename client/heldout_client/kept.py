@@ -18,8 +18,8 @@ class Kept:
     """The notes about one competition of one installation."""
 
     def __init__(self, env: Mapping[str, str], address: str, slug: str) -> None:
-        place = "".join(c if c.isalnum() or c in ".-" else "_" for c in address.partition("://")[2])
-        self._path: Path = folder(env) / "competitions" / place / f"{slug}.json"
+        place = _as_name(address.partition("://")[2])
+        self._path: Path = folder(env) / "competitions" / place / f"{_as_name(slug)}.json"
         try:
             notes = json.loads(self._path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
@@ -82,3 +82,7 @@ class Kept:
 
     def _write(self) -> None:
         write_private(self._path, json.dumps(self._notes))
+
+
+def _as_name(text: str) -> str:
+    return "".join(c if c.isalnum() or c in ".-" else "_" for c in text)

@@ -112,10 +112,12 @@ class Participant:
         return listed
 
     def join(self, slug: str) -> str:
-        return str(self._connection.post(f"/competitions/{quote(slug)}/join")["team"])
+        return str(self._connection.post(f"/competitions/{quote(slug, safe='')}/join")["team"])
 
     def files(self, slug: str) -> list[dict[str, Any]]:
-        listed: list[dict[str, Any]] = self._connection.get(f"/competitions/{quote(slug)}/files")["files"]
+        listed: list[dict[str, Any]] = self._connection.get(f"/competitions/{quote(slug, safe='')}/files")[
+            "files"
+        ]
         return listed
 
     def download(self, slug: str, names: Sequence[str], target: Path) -> list[dict[str, Any]]:
@@ -133,7 +135,7 @@ class Participant:
             path = target.joinpath(*parts)
             path.parent.mkdir(parents=True, exist_ok=True)
             is_new = self._patient.download(
-                f"/competitions/{quote(slug)}/files/{quote(name)}",
+                f"/competitions/{quote(slug, safe='')}/files/{quote(name)}",
                 path,
                 size=file["size"],
                 sha256=file["sha256"],
@@ -147,7 +149,7 @@ class Participant:
     def schema(self, slug: str, kept: Kept) -> Schema:
         """Return the form of a submission; without a connection the one that was fetched last."""
         quick = Connection(self.login, pauses=())
-        path = f"/competitions/{quote(slug)}/schema"
+        path = f"/competitions/{quote(slug, safe='')}/schema"
         try:
             document = quick.get(path)
             if document != kept.document:
@@ -194,7 +196,7 @@ class Participant:
         kept.keep_schema(document, ids=ids, sample=sample)
 
     def _public(self, slug: str, file: Mapping[str, Any]) -> Content:
-        path = f"/competitions/{quote(slug)}/files/{quote(file['name'])}"
+        path = f"/competitions/{quote(slug, safe='')}/files/{quote(file['name'])}"
         return Content(file["name"], data=self._connection.get_bytes(path))
 
     # --- submissions --------------------------------------------------------------------------------
@@ -214,7 +216,7 @@ class Participant:
 
         Raises BadFile where the check finds problems; nothing is sent then.
         """
-        competition = self._connection.get(f"/competitions/{quote(slug)}")
+        competition = self._connection.get(f"/competitions/{quote(slug, safe='')}")
         if competition.get("team") is None:
             raise NotAllowed(f"Join {competition['title']} first: heldout join {slug}")
         verdict = self.check(content, slug) if checks else Verdict(())
@@ -273,7 +275,7 @@ class Participant:
 
     def submissions(self, slug: str, limit: int) -> list[dict[str, Any]]:
         """Return the team's submissions, newest first."""
-        path = f"/competitions/{quote(slug)}/submissions"
+        path = f"/competitions/{quote(slug, safe='')}/submissions"
         listed: list[dict[str, Any]] = []
         before: int | None = None
         while len(listed) < limit:
@@ -286,7 +288,7 @@ class Participant:
 
     def leaderboard(self, slug: str, top: int) -> dict[str, Any]:
         board: dict[str, Any] = self._connection.get(
-            f"/competitions/{quote(slug)}/leaderboard", page_size=max(1, min(200, top))
+            f"/competitions/{quote(slug, safe='')}/leaderboard", page_size=max(1, min(200, top))
         )
         return board
 

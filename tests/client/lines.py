@@ -29,10 +29,10 @@ class Line:
 
 
 @contextmanager
-def line_to(address: str, *breaks: Break) -> Iterator[Line]:
+def line_to(address: str, *breaks: Break, port: int = 0) -> Iterator[Line]:
     """Relay connections to an address."""
-    host, _, port = address.rpartition("/")[2].partition(":")
-    listener = socket.create_server(("127.0.0.1", 0))
+    host, _, its_port = address.rpartition("/")[2].partition(":")
+    listener = socket.create_server(("127.0.0.1", port))
     line = Line(f"http://127.0.0.1:{listener.getsockname()[1]}", list(breaks))
 
     def accept() -> None:
@@ -41,7 +41,7 @@ def line_to(address: str, *breaks: Break) -> Iterator[Line]:
                 client = listener.accept()[0]
                 wanted = line.breaks.pop(0) if line.breaks else Break()
                 line.n_connections += 1
-                _relay(client, socket.create_connection((host, int(port)), timeout=20), wanted, line)
+                _relay(client, socket.create_connection((host, int(its_port)), timeout=20), wanted, line)
 
     thread = threading.Thread(target=accept)
     thread.start()

@@ -20,7 +20,7 @@ from scorer.submission.sinks import Collected
 from tests.scorer.conftest import IDS, USAGE, Write, csv_text
 from tests.scorer.many import KINDS
 from tests.scorer.test_causes import CAUSES, load
-from tests.scorer.test_submission import CASES, GOOD, payload
+from tests.scorer.test_submission import ACCEPTED, CASES, GOOD, REFUSED, payload
 
 MAX_BYTES = 10_000_000
 FILES = 2000
@@ -86,6 +86,15 @@ def test_published_payloads_get_the_verdict_of_the_server(write: Write, case: di
     schema, data = schema_of(challenge), payload(case)
     assert difference(challenge, schema, data) == ""
     assert of_client(schema, data)[1].ok == (case["decision"] == "accept")
+
+
+def test_variations_that_the_server_accepts_or_refuses_get_its_verdict(write: Write) -> None:
+    challenge = scorer.load(write())
+    schema = schema_of(challenge)
+    for name, (given, *_) in (ACCEPTED | REFUSED).items():
+        data = given.encode() if isinstance(given, str) else given
+        assert difference(challenge, schema, data) == "", name
+        assert of_client(schema, data)[1].ok == (name in ACCEPTED), name
 
 
 @pytest.mark.parametrize("name", CAUSES)

@@ -73,6 +73,7 @@ EXITS: dict[str, tuple[list[str], int, str]] = {
     "a wrong token": (["competitions"], 4, "There is no such token"),
     "no server": (["competitions", "--url", "http://127.0.0.1:9"], 3, "cannot be reached"),
     "an unknown competition": (["join", "nowhere"], 1, "no competition nowhere"),
+    "a competition that is a path": (["leaderboard", "../me"], 1, "does not exist"),
     "an unknown file of data": (
         ["download", "biopsy", "x.csv"],
         2,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ from app.base.models import Submission
 from heldout_client.content import Content
 from heldout_client.errors import ClientError, NotAllowed, NotReachable, Refusal
 from heldout_client.logins import Login
-from heldout_client.participant import Participant
+from heldout_client.participant import Participant, Submitted
 from tests.client.conftest import Served
 from tests.client.lines import Break, line_to
 from tests.web.site import CSV
@@ -58,6 +60,21 @@ def test_a_command_that_ended_before_its_receipt_is_repeated_and_counts_once(ser
         third = server.participant(address=line.address).submit(CONTENT, "biopsy", checks=False)
     assert not third.is_replay  # a receipt came, so sending it again is meant
     assert count(server) == 2
+
+
+def test_an_upload_waits_while_the_server_restarts(server: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("heldout_client.connection.PAUSES", (0.1,) * 50)
+    with line_to(server.address) as line:
+        address, port = line.address, int(line.address.rpartition(":")[2])
+    sent: list[Submitted] = []
+    participant = server.participant(address=address)
+    upload = threading.Thread(target=lambda: sent.append(participant.submit(CONTENT, "biopsy", checks=False)))
+    upload.start()
+    time.sleep(0.3)  # nothing listens there meanwhile
+    with line_to(server.address, port=port):
+        upload.join(20)
+    assert [one.state for one in sent] == ["queued"]
+    assert count(server) == 1
 
 
 def test_a_refused_upload_is_not_repeated_and_leaves_no_key(server: Served) -> None:
