@@ -9,13 +9,11 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from app.base import events
-from app.base.errors import Conflict
-from app.base.models import Competition, Evaluation, Round, RoundState, State, Submission, Team
-from app.competing import evaluations
+from app.base.models import Competition, Submission, Team
+from app.competing import charges, evaluations
 
 CODE = "CANCELLED"
 PROBLEMS: list[dict[str, Any]] = [
@@ -35,21 +33,8 @@ def cancel(
     submission = session.get_one(Submission, submission_id, populate_existing=True)
     if submission.cancelled_at is not None:
         return
-    evaluations.refund(session, submission)
-    rounds = select(Round.id).where(Round.competition_id == competition.id, Round.state != RoundState.RETIRED)
-    mine = Evaluation.submission_id == submission_id, Evaluation.round_id.in_(rounds)
-    # One statement: an evaluation that a worker claims meanwhile is waited for, and is then no longer queued.
-    cancelled = session.scalars(
-        update(Evaluation)
-        .where(*mine, Evaluation.state == State.QUEUED)
-        .values(state=State.REJECTED, problems=PROBLEMS, problem_count=1, finished_at=now)
-        .returning(Evaluation.round_id)
-    ).all()
-    if len(cancelled) < (session.scalar(select(func.count()).select_from(Evaluation).where(*mine)) or 0):
-        raise Conflict(
-            f"Submission {submission_id} is being scored or has its result; "
-            "only one that waits can be cancelled."
-        )
+    charges.refund(session, submission)
+    evaluations.cancel(session, submission, PROBLEMS, now=now)
     submission.cancelled_at = now
     session.flush()
     subject = f"submission {submission_id}"

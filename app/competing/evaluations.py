@@ -1,6 +1,6 @@
 """Evaluations: submissions scored in a round, from queued to scored.
 
-No other module moves their state, except `app.competing.cancellations` from queued to rejected.
+No other module moves their state.
 
        enqueue            claim                 record_scored
     ────────────►  queued  ────────►  running  ───────────────────►  scored
@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, and_, case, func, or_, select, text, update
+from sqlalchemy import ColumnElement, and_, func, or_, select, text, update
 from sqlalchemy.orm import Session
 
 from app.base import events, failpoints, leases
@@ -30,7 +30,6 @@ from app.base.models import (
     ChallengeVersion,
     Competition,
     Evaluation,
-    Quota,
     Round,
     RoundState,
     Score,
@@ -38,7 +37,7 @@ from app.base.models import (
     Submission,
     Team,
 )
-from app.competing import score_release, standings
+from app.competing import charges, score_release, standings
 
 if TYPE_CHECKING:
     from app.competing.score_release import ReleaseInputs
@@ -300,7 +299,7 @@ def record_scored(
         digest=events.score_digest(score),
     )
     if counts:
-        charge_again(session, submission)
+        charges.charge_again(session, submission)
         standings.refresh(session, submission.team_id)
     failpoints.reach("record.ranked")
 
@@ -314,7 +313,7 @@ def record_rejected(
     """
     submission, counts = _lock_for(session, claim)
     if counts:
-        refund(session, submission)
+        charges.refund(session, submission)
     failpoints.reach("reject.refunded")
     LEASES.finish(
         session,
@@ -335,7 +334,7 @@ def give_back(session: Session, claim: Claim, fault: str, *, now: datetime, is_a
     """
     submission, counts = _lock_for(session, claim)
     if counts and claim.attempt >= MAX_ATTEMPTS:
-        refund(session, submission)
+        charges.refund(session, submission)
     failpoints.reach("give_back.refunded")
     pause = AWAY_BACKOFF if is_away else BACKOFF
     state = State(LEASES.give_back(session, claim, fault, pause=pause, now=now))
@@ -382,48 +381,6 @@ def lock(session: Session, competition_id: int, team_id: int) -> None:
     session.execute(select(Team.id).where(Team.id == team_id).with_for_update())
 
 
-def refund(session: Session, submission: Submission) -> None:
-    """Refund the upload to its team's daily quota, once."""
-    charged = session.execute(
-        update(Submission)
-        .where(Submission.id == submission.id, Submission.is_charged)
-        .values(is_charged=False)
-        .returning(Submission.team_id, Submission.day)
-    ).one_or_none()
-    if charged is not None:
-        session.execute(
-            update(Quota)
-            .where(Quota.team_id == charged.team_id, Quota.day == charged.day)
-            .values(used=Quota.used - 1)
-        )
-
-
-def charge_again(session: Session, submission: Submission) -> None:
-    """Charge a participant's scored file whose upload was refunded before.
-
-    It failed and was tried again, or a rescore accepts what was rejected. The team may have used the refund
-    meanwhile: the day's limit then follows the count, and no upload of that day is left.
-    """
-    charged = session.execute(
-        update(Submission)
-        .where(
-            Submission.id == submission.id,
-            ~Submission.is_charged,
-            Submission.user_id.is_not(None),
-            Submission.is_ranked,
-        )
-        .values(is_charged=True)
-        .returning(Submission.team_id, Submission.day)
-    ).one_or_none()
-    if charged is not None:
-        used = Quota.used + 1
-        session.execute(
-            update(Quota)
-            .where(Quota.team_id == charged.team_id, Quota.day == charged.day)
-            .values(used=used, lim=case((used > Quota.lim, used), else_=Quota.lim))
-        )
-
-
 def unfinished(
     session: Session, *, now: datetime, hint_after: timedelta, limit: int = 100, most_workers: int = 0
 ) -> list[int]:
@@ -466,7 +423,7 @@ def fail_exhausted(session: Session, *, now: datetime) -> list[int]:
             continue
         failpoints.reach("fail.guarded")
         if round_state == RoundState.ACTIVE:
-            refund(session, submission)
+            charges.refund(session, submission)
         events.log(
             session,
             "sweeper",
@@ -510,3 +467,25 @@ def retry(session: Session, competition: Competition, submission_id: int, *, now
     ).all()
     if not hit:
         raise Conflict("Only a failed submission can be tried again.")
+
+
+def cancel(
+    session: Session, submission: Submission, problems: Sequence[dict[str, Any]], *, now: datetime
+) -> None:
+    """Reject a submission that waits in every round; refuse one that a worker has claimed or finished."""
+    rounds = select(Round.id).where(
+        Round.competition_id == submission.competition_id, Round.state != RoundState.RETIRED
+    )
+    mine = Evaluation.submission_id == submission.id, Evaluation.round_id.in_(rounds)
+    # One statement: an evaluation that a worker claims meanwhile is waited for, and is then no longer queued.
+    cancelled = session.scalars(
+        update(Evaluation)
+        .where(*mine, Evaluation.state == State.QUEUED)
+        .values(state=State.REJECTED, problems=list(problems), problem_count=len(problems), finished_at=now)
+        .returning(Evaluation.round_id)
+    ).all()
+    if len(cancelled) < (session.scalar(select(func.count()).select_from(Evaluation).where(*mine)) or 0):
+        raise Conflict(
+            f"Submission {submission.id} is being scored or has its result; "
+            "only one that waits can be cancelled."
+        )

@@ -34,7 +34,7 @@ from app.base.models import (
     Submission,
     Team,
 )
-from app.competing import cancellations, competitions, evaluations, score_release, standings, statuses
+from app.competing import cancellations, charges, competitions, score_release, standings, statuses
 
 MAX_REPEATS = 9
 
@@ -279,8 +279,8 @@ def activate(session: Session, draft_id: int, *, accept_losses: bool = False) ->
 def _follow_outcomes(session: Session, draft: Round) -> None:
     """Refund uploads that the draft rejected or could not score, and charge those that it scored."""
     for states, is_charged, follow in (
-        ((State.REJECTED, State.FAILED), True, evaluations.refund),
-        ((State.SCORED,), False, evaluations.charge_again),
+        ((State.REJECTED, State.FAILED), True, charges.refund),
+        ((State.SCORED,), False, charges.charge_again),
     ):
         changed = (
             select(Submission)

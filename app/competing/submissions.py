@@ -16,7 +16,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app.base import events, failpoints
-from app.base.errors import Closed, Conflict, Forbidden, QuotaExhausted, Refused, TooLarge
+from app.base.errors import Closed, Conflict, Forbidden, QuotaExhausted, Refused
 from app.base.models import (
     Competition,
     Evaluation,
@@ -28,10 +28,9 @@ from app.base.models import (
     State,
     Submission,
     Team,
-    TrainFile,
 )
 from app.base.storage import Blob
-from app.competing import evaluations, extensions, hosts, rejections, teams
+from app.competing import evaluations, extensions, hosts, rejections, teams, upload_room
 from app.competing.rejections import Rejections
 
 if TYPE_CHECKING:
@@ -138,7 +137,7 @@ def accept(
     if rejected.is_slowed:
         rejections.refuse_too_early(competition, rejected, now=now)
         rejections.refuse_repeated(session, competition, team, blob.sha256, received_at=received_at)
-    refuse_beyond_room(session, team.id, blob.size_bytes, most_bytes=most_bytes)
+    upload_room.refuse_beyond_room(session, team.id, blob.size_bytes, most_bytes=most_bytes)
     if is_ranked:
         _refuse_beyond_total(session, limits, team)
         remaining = _charge(session, competition, limits, team, received_at)
@@ -363,34 +362,6 @@ def _refuse_beyond_total(session: Session, limits: extensions.Limits, team: Team
         raise QuotaExhausted(
             f"Your team has used all {limit} submissions that a team has for the whole competition"
             f"{f' ({charged} count)' if charged > limit else ''}."
-        )
-
-
-def refuse_too_large(competition: Competition, size_bytes: int) -> None:
-    if size_bytes > competition.upload_limit_bytes:
-        raise TooLarge.over(competition.upload_limit_bytes)
-
-
-def refuse_beyond_room(session: Session, team_id: int, adding_bytes: int, *, most_bytes: int) -> None:
-    """Refuse a file that would exceed the storage limit of a team.
-
-    All its files are kept, so all count, also rejected ones; a file sent twice counts twice. The caller holds
-    the lock of the team's row.
-    """
-    if not most_bytes:
-        return
-    sent = select(func.sum(Submission.size_bytes)).where(Submission.team_id == team_id)
-    beside = (
-        select(func.sum(TrainFile.size_bytes))
-        .join(Submission, Submission.id == TrainFile.submission_id)
-        .where(Submission.team_id == team_id)
-    )
-    taken = int(session.scalar(sent) or 0) + int(session.scalar(beside) or 0)
-    if taken + adding_bytes > most_bytes:
-        raise QuotaExhausted(
-            f"Your team's files take {taken / 1e6:.1f} MB here, and a team may have {most_bytes / 1e6:g} MB "
-            f"in a competition: this file of {adding_bytes / 1e6:.1f} MB has no room. Send it compressed "
-            "(.csv.gz), or ask the organiser for more."
         )
 
 

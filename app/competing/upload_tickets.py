@@ -28,7 +28,7 @@ from app.base.models import (
     User,
 )
 from app.base.storage import ORPHAN_AGE, Blob
-from app.competing import extensions, submissions, teams
+from app.competing import extensions, submissions, teams, upload_room
 from app.competing.submissions import Receipt
 from app.people.accounts import Viewer
 
@@ -59,7 +59,7 @@ def issue(
     submissions.admit(session, competition, viewer, received_at=now)
     if size_bytes <= 0:
         raise Refused("The file is empty. Choose a file with predictions.")
-    submissions.refuse_too_large(competition, size_bytes)
+    upload_room.refuse_too_large(competition, size_bytes)
     # Locked: two concurrent requests would both see room for one.
     session.scalars(select(User).where(User.id == viewer.id).with_for_update()).one()
     waiting, waiting_bytes = session.execute(
@@ -76,7 +76,7 @@ def issue(
     team = teams.of(session, competition, viewer.id)
     if team is not None:
         adding = size_bytes + int(waiting_bytes or 0)
-        submissions.refuse_beyond_room(session, team.id, adding, most_bytes=most_bytes)
+        upload_room.refuse_beyond_room(session, team.id, adding, most_bytes=most_bytes)
     secret = secrets.token_urlsafe(32)
     session.add(
         UploadTicket(

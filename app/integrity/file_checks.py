@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from app.base.errors import NotFound, QuotaExhausted
 from app.base.models import Competition, FileCheck, Inspection, InspectionState, Membership, Team
 from app.base.storage import ORPHAN_AGE, Blob
-from app.competing import evaluations, rejections, submissions
+from app.competing import evaluations, rejections, submissions, upload_room
 from app.integrity import inspections
 from app.integrity.inspections import Kind
 from app.people.accounts import Viewer
@@ -94,7 +94,7 @@ def ask(
             FileCheck.team_id == team.id, FileCheck.received_at > now - ORPHAN_AGE
         )
     )
-    submissions.refuse_beyond_room(session, team.id, blob.size_bytes + int(kept or 0), most_bytes=most_bytes)
+    upload_room.refuse_beyond_room(session, team.id, blob.size_bytes + int(kept or 0), most_bytes=most_bytes)
     inspection = inspections.add(session, competition, Kind.CHECK, by=viewer.name, now=now)
     session.add(
         FileCheck(

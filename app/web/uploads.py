@@ -21,7 +21,7 @@ from app.base import db, failpoints
 from app.base.errors import Conflict, NotFound, Refused, TooLarge
 from app.base.models import Competition, State, Submission, TrainFile
 from app.base.storage import Incoming, Storage
-from app.competing import competitions, statuses, submissions, teams
+from app.competing import competitions, statuses, submissions, teams, upload_room
 from app.competing.submissions import Receipt
 from app.integrity import file_checks, train_files
 from app.operating import health
@@ -295,7 +295,7 @@ def _refuse_beyond_room(competition: Competition, user: Viewer, upload: Upload) 
     with parts().database.read() as session:
         team = teams.of(session, competition, user.id)
         if team is not None:  # without a team, the caller refuses the file next
-            submissions.refuse_beyond_room(
+            upload_room.refuse_beyond_room(
                 session, team.id, upload.incoming.size_bytes, most_bytes=parts().settings.team_bytes
             )
 

@@ -28,6 +28,7 @@ NAMED: dict[str, list[Any]] = {
     "name": ["train.csv", "../private/solution.csv", "a\x00b", "%2e%2e/x"],
     "submission_id": [1, 1, 2, 0, 2**63 - 1, 2**63, 10**18],
     "check_id": [1, 1, 2, 0, 2**63 - 1, 2**63, 10**18],
+    "token_id": [0, 999, 2**63 - 1, 2**63, 10**18],  # none that the roles use
     "kind": ["oof", "oof", "nothing"],
 }
 

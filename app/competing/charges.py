@@ -1,0 +1,50 @@
+"""Whether a submission counts against its team's daily quota."""
+
+from __future__ import annotations
+
+from sqlalchemy import case, update
+from sqlalchemy.orm import Session
+
+from app.base.models import Quota, Submission
+
+
+def refund(session: Session, submission: Submission) -> None:
+    """Refund the upload to its team's daily quota, once."""
+    charged = session.execute(
+        update(Submission)
+        .where(Submission.id == submission.id, Submission.is_charged)
+        .values(is_charged=False)
+        .returning(Submission.team_id, Submission.day)
+    ).one_or_none()
+    if charged is not None:
+        session.execute(
+            update(Quota)
+            .where(Quota.team_id == charged.team_id, Quota.day == charged.day)
+            .values(used=Quota.used - 1)
+        )
+
+
+def charge_again(session: Session, submission: Submission) -> None:
+    """Charge a participant's scored file whose upload was refunded before.
+
+    It failed and was tried again, or a rescore accepts what was rejected. The team may have used the refund
+    meanwhile: the day's limit then follows the count, and no upload of that day is left.
+    """
+    charged = session.execute(
+        update(Submission)
+        .where(
+            Submission.id == submission.id,
+            ~Submission.is_charged,
+            Submission.user_id.is_not(None),
+            Submission.is_ranked,
+        )
+        .values(is_charged=True)
+        .returning(Submission.team_id, Submission.day)
+    ).one_or_none()
+    if charged is not None:
+        used = Quota.used + 1
+        session.execute(
+            update(Quota)
+            .where(Quota.team_id == charged.team_id, Quota.day == charged.day)
+            .values(used=used, lim=case((used > Quota.lim, used), else_=Quota.lim))
+        )
