@@ -26,6 +26,7 @@ POSTS: dict[str, str] = {
     "accounts.create_token": "api.token_create",
     "accounts.revoke_token": "api.token_revoke",
     "kaggle_recipe.create_token": "api.token_create",
+    "client.create_token": "api.token_create",
     "teams.join": "api.join",
     "teams.rename": "api.team_rename",
     "submissions.create": "api.submission_create",
@@ -64,7 +65,8 @@ READS: dict[str, str] = {
     "accounts.show": "api.token_index",
 }
 """Of each page of a participant: the API's endpoint."""
-NOT_OF_PARTICIPANTS = ("organise.", "integrity.", "operate.", "doctor.", "pages.", "kaggle_recipe.")
+WITHOUT_DATA = ("organise.", "integrity.", "operate.", "doctor.", "pages.", "kaggle_recipe.", "client.")
+"""Pages of organisers, and pages that say how to use the site."""
 
 
 def test_every_route_of_a_page_has_a_counterpart_in_the_api_or_a_reason(site: Site) -> None:
@@ -76,7 +78,7 @@ def test_every_route_of_a_page_has_a_counterpart_in_the_api_or_a_reason(site: Si
     }
     assert {endpoint for method, endpoint in routes if method == "POST"} == set(POSTS)
     read = {endpoint for method, endpoint in routes if method == "GET" and endpoint not in POSTS}
-    assert {endpoint for endpoint in read if not endpoint.startswith(NOT_OF_PARTICIPANTS)} == set(READS)
+    assert {endpoint for endpoint in read if not endpoint.startswith(WITHOUT_DATA)} == set(READS)
     served = {f"api.{one.endpoint}" for one in OPERATIONS}
     named = {target for target in (POSTS | READS).values() if target.startswith("api.")}
     assert named <= served
