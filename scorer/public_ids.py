@@ -13,11 +13,14 @@ from scorer.challenges.challenge import Challenge
 from scorer.challenges.definition import SAMPLE_FILE
 from scorer.challenges.solution import FILE as SOLUTION_FILE
 from scorer.challenges.solution import Solution
-from scorer.reading.tables import SPACES
+from scorer.reading.forms import composed
+from scorer.reading.source import UnreadableTable
+from scorer.reading.tables import SPACES, open_table, stream_of
 from scorer.report import Problem
 from scorer.wording import ID_JOINT, LISTED, show_id
 
 TEST_FILE = "public/test.csv"
+MAX_TABLE_BYTES = 8_000_000_000
 
 
 def rows_without_truth(challenge: Challenge) -> list[Problem]:
@@ -95,10 +98,19 @@ def _ids_of(path: Path, solution: Solution) -> pa.StringArray | None:
     )
     parse = pyarrow.csv.ParseOptions(newlines_in_values=True)
     try:
-        table = pyarrow.csv.read_csv(path, parse_options=parse, convert_options=convert)
-    except (pa.ArrowException, OSError, UnicodeDecodeError):
+        file = open_table(path, max_bytes=MAX_TABLE_BYTES)
+        header = [composed(name.strip(SPACES)) for name in file.header()]
+        if any(header.count(name) != 1 for name in names):
+            return None
+        read = pyarrow.csv.ReadOptions(column_names=header, skip_rows_after_names=1)
+        table = pyarrow.csv.read_csv(
+            stream_of(file), read_options=read, parse_options=parse, convert_options=convert
+        )
+    except (pa.ArrowException, OSError, UnreadableTable):
         return None
-    columns = [pc.utf8_trim(table.column(name).combine_chunks(), SPACES) for name in names]
+    columns = [
+        pc.utf8_trim(pc.utf8_normalize(table.column(name).combine_chunks(), "NFC"), SPACES) for name in names
+    ]
     joined = columns[0] if len(columns) == 1 else pc.binary_join_element_wise(*columns, ID_JOINT)
     return pc.unique(joined)
 

@@ -15,6 +15,7 @@ from scorer.challenges.spellings import PublicLabels, label_columns
 from scorer.reading.cells import Cells, split_tokens
 from scorer.reading.forms import composed, with_newlines
 from scorer.reading.spelling import items_of
+from scorer.reading.tables import SPACES
 
 _MOST_LABELS = 1_000_000
 """Of a column; a file with more is left out, and labels are then judged by their form."""
@@ -64,8 +65,8 @@ def _texts_in(path: Path, wanted: set[str]) -> dict[str, set[str]]:
     parse = pyarrow.csv.ParseOptions(newlines_in_values=True)
     with pa.input_stream(path, compression="detect") as stream:
         header = pyarrow.csv.open_csv(stream, parse_options=parse).schema.names
-    found: dict[str, set[str]] = {name: set() for name in header if composed(name) in wanted}
-    if not found or len(set(map(composed, header))) < len(header):
+    found: dict[str, set[str]] = {name: set() for name in header if _bare(name) in wanted}
+    if not found or len(set(map(_bare, header))) < len(header):
         return {}
     convert = pyarrow.csv.ConvertOptions(
         include_columns=list(found),
@@ -79,7 +80,11 @@ def _texts_in(path: Path, wanted: set[str]) -> dict[str, set[str]]:
                 found[name].update(batch.column(name).dictionary.to_pylist())
                 if len(found[name]) > _MOST_LABELS:
                     return {}
-    return {composed(name): set(map(_in_one_form, texts)) for name, texts in found.items()}
+    return {_bare(name): set(map(_in_one_form, texts)) for name, texts in found.items()}
+
+
+def _bare(name: str) -> str:
+    return composed(name.strip(SPACES))
 
 
 def _in_one_form(text: str) -> str:

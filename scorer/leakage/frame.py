@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from scorer.reading.columns import FloatArray
 from scorer.reading.forms import composed
 from scorer.reading.source import UnreadableTable
-from scorer.reading.tables import open_table, stream_of
+from scorer.reading.tables import SPACES, open_table, stream_of
 from scorer.report import HeldoutError
 
 MAX_TABLE_BYTES = 8_000_000_000
@@ -131,7 +131,7 @@ def read_frame(path: Path) -> Frame:
         if path.suffix == ".parquet":
             return _read_parquet(path)
         table = open_table(path, max_bytes=MAX_TABLE_BYTES)
-        header = [composed(name) for name in table.header()]
+        header = [composed(name.strip(SPACES)) for name in table.header()]
         if not header:
             raise Unreadable(f"{path.name} could not be read: its first line holds no column names in UTF-8")
         if len(set(header)) < len(header):
@@ -174,7 +174,7 @@ def _read_parquet(path: Path) -> Frame:
             )
     if table.num_rows == 0:
         raise Unreadable(f"{path.name} has no rows")
-    names = [composed(name) for name in table.column_names]
+    names = [composed(name.strip(SPACES)) for name in table.column_names]
     return Frame(_composed(pa.table(dict(zip(names, columns, strict=True)))).combine_chunks())
 
 

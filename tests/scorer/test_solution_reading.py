@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 import pytest
 
 import scorer
+from scorer.public_ids import rows_without_truth
 from tests.scorer.conftest import IDS, TRUTH, USAGE, YAML, Write, csv_text
 
 LABELS = "title: T\nmetric: accuracy\nsubmission: {id: id, columns: [y]}\n"
@@ -166,6 +169,21 @@ def test_ids_that_the_solution_lacks_are_its_mistake(write: Write) -> None:
     assert (problem.code, problem.file, problem.count) == ("TEST_WITHOUT_TRUTH", "private/solution.csv", 3)
     assert "21, 22, 23" in problem.message
     assert "Ignored" in problem.message
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_ids_of_the_test_table_are_compared_in_one_form(write: Write, form: Literal["NFC", "NFD"]) -> None:
+    """NFD ids in both files were ids without truth; a blank in the header hid a row without truth."""
+    ids = [unicodedata.normalize(form, f"é{key}") for key in IDS]
+    loaded = scorer.load(write(columns=(ids, TRUTH, USAGE)))
+    for test_form in ("NFC", "NFD"):
+        rows = "".join(f"{unicodedata.normalize(test_form, key)},1\n" for key in ids)
+        for header in ("id,x", "id , x", '" id",x', "\ufeffid\t,x"):
+            test = loaded.folder / "public" / "test.csv"
+            test.write_text(f"{header}\n{rows}", encoding="utf-8")
+            assert rows_without_truth(loaded) == []
+            test.write_text(f"{header}\n{rows}é21,1\n", encoding="utf-8")
+            assert [problem.count for problem in rows_without_truth(loaded)] == [1]
 
 
 @pytest.mark.parametrize("declared", ["Ignored", "extra_ids"])
