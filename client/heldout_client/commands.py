@@ -80,15 +80,16 @@ class Session:
     def say(self, text: str) -> None:
         """Write a message that is not the result."""
         if not self.options.quiet:
-            print(text, file=sys.stderr)
+            _complain(text)
 
     def show(self, value: Any, text: str) -> None:
         """Print the result: as JSON if that is asked for, else as text."""
-        print(json.dumps(value, ensure_ascii=False) if self.options.json else text)
+        plain = "\n".join(map(_plain, text.split("\n")))
+        print(json.dumps(value, ensure_ascii=False) if self.options.json else plain)
 
     def show_problems(self, verdict: Verdict) -> None:
         for problem in verdict.problems:
-            print(words_of(problem.as_dict()), file=sys.stderr)
+            _complain(words_of(problem.as_dict()))
         for warning in verdict.warnings:
             self.say(f"warning: {words_of(warning.as_dict())}")
 
@@ -181,7 +182,7 @@ def _submit(session: Session) -> int:
     if sent.is_replay:
         session.say("The file had arrived before; this is its first receipt, and it counts once.")
     for problem in sent.problems:
-        print(words_of(problem), file=sys.stderr)
+        _complain(words_of(problem))
     left = "" if sent.remaining_today is None else f" {sent.remaining_today} uploads are left today."
     words = sent.words()
     session.show(sent.as_dict(), f"{words[0].upper()}{words[1:]}.{left}\n{sent.page}")
@@ -343,9 +344,9 @@ def main(words: Sequence[str] | None = None, env: Mapping[str, str] | None = Non
     try:
         return int(options.run(Session(options, os.environ if env is None else env)))
     except ClientError as wrong:
-        print(f"heldout: {wrong.message}", file=sys.stderr)
+        _complain(f"heldout: {wrong.message}")
         for problem in wrong.problems:
-            print(words_of(problem), file=sys.stderr)
+            _complain(words_of(problem))
         if options.json:
             status = wrong.status if isinstance(wrong, Refusal) else None
             print(json.dumps({"error": wrong.message, "status": status, "problems": wrong.problems}))
@@ -369,6 +370,10 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     )
 
 
+def _complain(text: str) -> None:
+    print(_plain(text), file=sys.stderr)
+
+
 def _plain(value: Any) -> str:
-    """Return a text without what a terminal obeys: names of teams come from other people."""
+    """Return a text without what a terminal obeys: names and messages come from other computers."""
     return "".join(c if c.isprintable() else " " for c in str(value))
