@@ -8,11 +8,12 @@ from dataclasses import replace
 
 from scorer.challenges.challenge import MAX_SOLUTION_BYTES, Challenge
 from scorer.challenges.definition import SAMPLE_FILE
+from scorer.challenges.public_labels import public_labels
 from scorer.challenges.solution import FILE
 from scorer.challenges.solution_checks import solution_problem
 from scorer.challenges.spellings import label_columns, true_labels
 from scorer.custom_cells import MISSING_WORDS
-from scorer.reading.cells import graded_item, split_tokens
+from scorer.reading.cells import NUMBER, graded_item, split_tokens
 from scorer.reading.columns import Lists
 from scorer.reading.forms import composed, with_newlines
 from scorer.reading.spelling import Spelling, folded, items_of, marks_of, without_marks
@@ -69,19 +70,31 @@ def _are_printed(
 
 
 def _grade_problems(challenge: Challenge) -> list[Problem]:
-    """Return problems of graded lists that have no grades or another separator.
+    """Return problems of graded lists that have no grades or other signs, and of grades in other lists.
 
-    Both load, as items of which each has one grade.
+    All of these load, as items of which each has one grade.
     """
     problems = []
     for name, spelling in challenge.solution.spellings.items():
-        if not _is_graded(challenge, name):
+        if not spelling.is_list:
             continue
         tokens = list(_tokens(challenge, name, spelling))
         joined = [
             (line, token) for line, token in tokens if _AFTER_GRADE.search(token.replace("\u00a0", " "))
         ]
-        if joined:
+        if not _is_graded(challenge, name):
+            found = [pair for pair in tokens if _ends_in_grade(pair[1])]
+            if len(found) <= _MOST * len(tokens) or _sample_has_grades(challenge, name):
+                continue
+            (line, token), count = found[0], len({line for line, _ in found})
+            n = "every item ends" if len(found) == len(tokens) else f"{len(found)} of {len(tokens)} items end"
+            words = f'{n} in :number, the first is "{show(token)}", and is compared with the number; write '
+            words += (
+                "graded: true beside the name of the metric if these are grades, else the items alone."
+                if _may_be_graded(challenge, name)
+                else f'the items alone, as in "{show(token.rpartition(":")[0])}": this metric has no grades.'
+            )
+        elif joined:
             (line, token), count = joined[0], len({line for line, _ in joined})
             between = "spaces" if spelling.split == " " else f'"{spelling.split}"'
             words = f'"{show(token)}" has more than one grade; separate the items by {between}, as in '
@@ -92,6 +105,10 @@ def _grade_problems(challenge: Challenge) -> list[Problem]:
                 f'no item has a grade, the first is "{show(token)}"; write item:grade, as in a:3, or leave '
                 "out graded: true, then every item has grade 1."
             )
+        elif equal := _equals_for_colons(tokens):
+            (line, token), count = equal[0], len({line for line, _ in equal})
+            words = f'"{show(token)}" has no grade that can be read; write item:grade, as in '
+            words += f"{show(':'.join(token.rsplit('=', 1)))}.{how_many(count)}"
         else:
             continue
         problems.append(
@@ -105,6 +122,33 @@ def _grade_problems(challenge: Challenge) -> list[Problem]:
             )
         )
     return problems
+
+
+def _ends_in_grade(token: str) -> bool:
+    item, colon, grade = token.rpartition(":")
+    return bool(item and colon and NUMBER.fullmatch(grade))
+
+
+def _sample_has_grades(challenge: Challenge, name: str) -> bool:
+    """Return whether participants send items that end so, as chr1:100: then the number is no grade."""
+    shown = public_labels(challenge.folder, challenge.solution)[name].sample
+    return any(map(_ends_in_grade, shown))
+
+
+def _equals_for_colons(tokens: Sequence[tuple[int, str]]) -> list[tuple[int, str]]:
+    """Return the tokens such as x=3 of a graded list, unless other items have such signs too."""
+    if any("=" in token.rpartition(":")[0] for _, token in tokens):
+        return []
+    return [
+        (line, token)
+        for line, token in tokens
+        if ":" not in token and NUMBER.fullmatch(token.rpartition("=")[2]) and token.rpartition("=")[0]
+    ]
+
+
+def _may_be_graded(challenge: Challenge, name: str) -> bool:
+    parts = [part for part in challenge.task.parts if name in part.columns]
+    return any(hasattr(part.parameters, "graded") for part in parts)
 
 
 def _is_graded(challenge: Challenge, name: str) -> bool:

@@ -621,6 +621,7 @@ def test_a_truth_with_a_separator_that_does_not_show_is_noticed(make: Make, mark
         ("x:3|y:2", '"x:3|y:2" has more than one grade'),
         ("x:3\u00a0y:2", "has more than one grade"),
         ("x=3 y=2", 'no item has a grade, the first is "x=3"'),
+        ("x=3 u:3", '"x=3" has no grade that can be read; write item:grade, as in x:3.'),
         ("x y", 'no item has a grade, the first is "x"'),
     ],
 )
@@ -632,8 +633,29 @@ def test_graded_lists_without_grades_that_can_be_read_are_a_problem(
     assert words in problems["BAD_FORM"]
 
 
+@pytest.mark.parametrize(
+    ("metric", "words"),
+    [
+        ("{name: ndcg_at_k, k: 3}", "write graded: true beside the name of the metric"),
+        ("{name: map_at_k, k: 3}", 'write the items alone, as in "x": this metric has no grades'),
+        ("mrr", "this metric has no grades"),
+    ],
+)
+def test_grades_that_are_not_declared_are_a_problem(make: Make, metric: str, words: str) -> None:
+    """A file with the ideal order scored 0, because x is not x:3."""
+    truth = ["x:3 y:1 z:0", "x:0.5 a:0", "b:1e-05 c:.9", "d:1000 e:1"]
+    sample = sample_of(["x y"] * 4)
+    problems, _ = labels_checked(make(truth, metric=metric, files=sample))
+    assert 'line 2: every item ends in :number, the first is "x:3"' in problems["BAD_FORM"]
+    assert words in problems["BAD_FORM"]
+    problems, _ = labels_checked(make([*truth[:3], "d e"], metric=metric, files=sample))
+    assert "7 of 9 items end in :number" in problems["BAD_FORM"]
+    positions = ["chr1:100 chr2:5", "chr2:7"] * 2
+    assert labels_checked(make(positions, metric=metric, files=sample_of(["chr1:1"] * 4)))[0] == {}
+
+
 def test_graded_lists_with_colons_in_items_are_no_problem(make: Make) -> None:
-    truth = ["chr1:100:3 chr2:7:1", "x", "a/b:2", "y:0.5"] * 2
+    truth = ["chr1:100:3 chr2:7:1", "x", "a/b:2", "y:0.5", "a=1:2 b=3"] * 2
     assert labels_checked(make(truth, metric="{name: ndcg_at_k, graded: true}"))[0] == {}
 
 
