@@ -107,7 +107,7 @@ def check(content: Content, schema: Schema) -> Verdict:
             return Verdict((), unchecked=("all of it, since this competition has no schema",))
         records = table.records()
         _, header = next(records)
-        names = [_form(name).strip(SPACES) for name in header]
+        names = [one_form(name).strip(SPACES) for name in header]
         if sorted(names) != sorted(schema.names):
             return Verdict(tuple(header_problems(names, schema.names, frozenset(schema.ids or ()))))
         if schema.id_rule == "not_checked":
@@ -117,7 +117,7 @@ def check(content: Content, schema: Schema) -> Verdict:
         return Verdict((error.problem,))
 
 
-def _form(text: str) -> str:
+def one_form(text: str) -> str:
     """Return a text in Unicode's composed form, with one kind of line break."""
     plain = text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
     return plain if plain.isascii() else unicodedata.normalize("NFC", plain)
@@ -154,7 +154,7 @@ class _Rows:
         left = 2 * n_ids + 1000 if n_ids is not None and self.is_exact else 10**9
         try:
             for line, raw in records:
-                fields = [_form(text) for text in raw]
+                fields = [one_form(text) for text in raw]
                 if is_blank(fields):
                     self.n_blank += 1
                     if self.n_blank > _MAX_BLANK_ROWS:

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Callable
 from urllib.parse import quote
 
-from heldout_client.checking import Schema, Verdict, check
+from heldout_client.checking import Schema, Verdict, check, one_form
 from heldout_client.connection import LONG_PAUSES, Connection
 from heldout_client.content import Content
 from heldout_client.errors import BadFile, ClientError, NotAllowed, NotReachable, Refusal
@@ -325,7 +325,7 @@ def cells_of(
     cells: dict[str, dict[str, None]] = {}
     try:
         records = Table(content, max_bytes=_MOST_BYTES).records()
-        header = [name.strip(SPACES) for name in next(records)[1]]
+        header = [one_form(name).strip(SPACES) for name in next(records)[1]]
         if not set(id_columns) <= set(header):
             return None, {}
         id_at = [header.index(name) for name in id_columns]
@@ -333,7 +333,7 @@ def cells_of(
         for _, fields in records:
             if len(fields) != len(header):
                 continue
-            ids[ID_JOINT.join(fields[place].strip(SPACES) for place in id_at)] = None
+            ids[ID_JOINT.join(one_form(fields[place]).strip(SPACES) for place in id_at)] = None
             for name, place in at.items():
                 seen = cells.setdefault(name, {})
                 if len(seen) < _SAMPLE_CELLS:

@@ -209,6 +209,11 @@ def test_ids_are_compared_by_their_digest_where_the_list_is_not_at_hand(write: W
         assert of_client(schema, data.encode())[0] == codes
 
 
+def test_ids_of_the_sample_are_read_in_one_form_of_unicode() -> None:
+    sample = Content("sample.csv", data=" id ,y\nZu\u0308rich ,0.5\n".encode())
+    assert cells_of(sample, ["id"], ["y"]) == (["Z\u00fcrich"], {"y": ["0.5"]})
+
+
 def lines_of_a_large_file(n: int) -> Iterator[bytes]:
     yield b"id,target\n"
     yield from (b"%d,0.5\n" % i for i in range(n))
