@@ -2,7 +2,8 @@
 
 Messages about unknown labels must not reveal the truth. The labels of the solution count as known where they
 are few and come often, as classes and tags do; otherwise only labels in public files are named, as with the
-items of a recommendation, and the hidden ones are described by their form alone. Both depend on the set of
+items of a recommendation, and the hidden ones are described by their form alone. If the public files lack
+many of them, another spelling of a public label is still named. All of this depends on the set of
 labels in the scored rows and on nothing else of the solution: not on which row has which label, not on the
 split.
 """
@@ -24,6 +25,8 @@ from scorer.reading.spelling import Form, Spelling, is_fraction
 _FEW_LABELS, _FEW_TIMES = 20, 2
 _MOST_LABELS, _MANY_TIMES = 1000, 10
 _COVERED = 0.9
+_MOST_SHOWN = 100_000
+"""Labels of the public files with which the others of an open vocabulary are compared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +136,11 @@ def _spelling(solution: Solution, name: str, public: PublicLabels) -> Spelling |
         from_public_files,
         truths="0/1" if every <= {"0", "1"} else "True/False" if every <= {"True", "False"} else "",
     )
+    if known is None and len(named) <= _MOST_SHOWN:
+        compared = replace(spelling, shown=named)
+        # A truth that holds both spellings must not be refused, nor be told from others by a message.
+        if not any(compared.is_alike(label) for label in hidden - named):
+            spelling = compared
     return replace(spelling, placeholders=_placeholders(spelling, public.sample))
 
 

@@ -133,6 +133,8 @@ class Spelling:
     """Labels of the sample submission that are none; a file may hold them."""
     truths: Literal["", "0/1", "True/False"] = ""
     """The labels, where there are no others."""
+    shown: frozenset[str] = frozenset()
+    """Where `known` is None, labels of the public files; no label of the truth is a respelling of one."""
 
     def judge(self, name: str) -> tuple[Status, str]:
         """Return what a label is, and the label to read instead."""
@@ -141,7 +143,8 @@ class Spelling:
             return (_FINE if read == name else _RESPELT), read
         if self.is_list and self.list_fault(name):
             return _BAD_FORM, name
-        if self.known is None and self.form.fits(read, self.split):
+        respells = bool(self.shown) and read not in self.shown and self.is_alike(read)
+        if self.known is None and not respells and self.form.fits(read, self.split):
             return (_FINE if read == name else _RESPELT), read
         return _UNKNOWN, read
 
@@ -201,9 +204,11 @@ class Spelling:
     def nearest(self, name: str) -> str:
         """Return the known label that was probably meant, or ''.
 
-        Where no label is known to the public, it is the text in the form of labels.
+        Where not all are known, it is the label of the public files or else the text in the form of labels.
         """
         if self.known is None:
+            if alike := self._by_folded.get(folded(name)):
+                return alike
             alone = without_marks(name)
             if self.form.width and alone.isdecimal():
                 alone = alone.zfill(self.form.width)
@@ -217,10 +222,10 @@ class Spelling:
 
     @cached_property
     def _by_folded(self) -> Mapping[str, str]:
-        return {folded(name): name for name in reversed(self.listed)}
+        return {folded(name): name for name in (*sorted(self.shown, reverse=True), *reversed(self.listed))}
 
     def is_alike(self, name: str) -> bool:
-        """Return whether a label seems to be another spelling of a known one."""
+        """Return whether a label seems to be another spelling of a known or public one."""
         return folded(name) in self._by_folded
 
     def as_dict(self) -> dict[str, Any]:
@@ -240,6 +245,7 @@ class Spelling:
             "from_public_files": self.from_public_files,
             "placeholders": sorted(self.placeholders),
             "truths": self.truths,
+            "shown": sorted(self.shown),
         }
 
     @classmethod
@@ -254,6 +260,7 @@ class Spelling:
             entry["from_public_files"],
             frozenset(entry["placeholders"]),
             entry["truths"],
+            frozenset(entry["shown"]),
         )
 
 

@@ -465,6 +465,33 @@ def test_an_item_of_the_truth_that_no_public_file_lists_is_unknown_like_any_othe
     assert [message.replace("p0", "p_") for _, message in right] == [message for _, message in wrong]
 
 
+@pytest.mark.parametrize("respell", [str.upper, lambda label: label.replace(" ", "_")])
+def test_other_spellings_of_public_labels_are_noticed_where_there_are_more_labels(
+    make: Make, respell: Callable[[str], str]
+) -> None:
+    """With 20 of 25 classes in train.csv, SPECIES AX in each row scored 0 without a word."""
+    classes = [f"Species {chr(65 + number)}x" for number in range(25)]
+    truth, train = [*classes, *classes[:5]], table(("k", "y"), classes[:20], classes[:20])
+    challenge = make(truth, files={"public/train.csv": train})
+    assert outcome(challenge, truth) == (1.0, [])
+    assert outcome(challenge, ["Species Zz", "Species Zy"] * 15) == (0.0, [])
+    score, ((code, message),) = outcome(challenge, list(map(respell, truth)))
+    assert (score, code) == (0.0, "NOTICE_UNKNOWN_LABELS")
+    assert "25 of 30 labels are not known" in message
+    assert "Species Ax" in message
+    assert "Ux" not in message
+    problem = refusal(challenge, list(map(respell, [*classes[:20], *classes[:10]])), "UNKNOWN_LABELS")
+    assert "none" in problem.message
+
+
+def test_no_message_tells_that_a_hidden_label_respells_a_public_one(make: Make) -> None:
+    classes = [f"Species {chr(65 + number)}x" for number in range(25)]
+    truth, train = [*classes[:-1], "SPECIES AX"], table(("k", "y"), classes[:20], classes[:20])
+    challenge = make(truth, files={"public/train.csv": train})
+    assert outcome(challenge, truth) == (1.0, [])
+    assert outcome(challenge, ["SPECIES AX"] * 25)[1] == outcome(challenge, ["SPECIES BX"] * 25)[1]
+
+
 def test_answers_that_come_once_are_not_compared(make: Make) -> None:
     truth = [f"answer {number}" for number in range(60)]
     challenge = make(truth)
