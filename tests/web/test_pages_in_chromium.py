@@ -188,6 +188,7 @@ PAGES = {
     "submission-confusion": ("ada", "/submissions/73"),
     "account": ("ada", "/account"),
     "kaggle-client": ("ada", "/kaggle-client"),
+    "client": ("ada", "/client/"),
     "sign-in": (None, "/sign-in"),
     "sign-up": (None, "/sign-up"),
     "licences": (None, "/licences"),
