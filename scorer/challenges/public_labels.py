@@ -12,7 +12,8 @@ from scorer.challenges.definition import SAMPLE_FILE
 from scorer.challenges.folder import belonging_files
 from scorer.challenges.solution import Solution
 from scorer.challenges.spellings import PublicLabels, label_columns
-from scorer.reading.cells import Cells, split_tokens
+from scorer.reading.box_labels import PREDICTED_VALUES, TRUE_VALUES, box_labels
+from scorer.reading.cells import GRAMMARS, Cells, split_tokens
 from scorer.reading.forms import composed, with_newlines
 from scorer.reading.spelling import items_of
 from scorer.reading.tables import SPACES
@@ -95,5 +96,9 @@ def _labels(text: str, cells: Cells) -> list[str]:
     if cells.kind == "list":
         bare = text.strip()
         return split_tokens(items_of(bare, cells.split) if bare[:1] in ("[", "(") else bare, cells.split)
+    if cells.grammar == "boxes":
+        forms = {"true_boxes": TRUE_VALUES, "boxes": PREDICTED_VALUES}
+        values = (n for form, n in forms.items() if GRAMMARS[form].fault(text) is None)
+        return box_labels(text, next(values, len(text) + 1))
     labels = split_tokens(text, cells.split) if cells.take else split_tokens(text, "\0")
     return labels[:1]

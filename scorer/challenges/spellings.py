@@ -18,6 +18,7 @@ import numpy as np
 from scorer.challenges.solution import Given, Solution
 from scorer.challenges.task import Part
 from scorer.custom_cells import filled, true_cells
+from scorer.reading.box_labels import TRUE_VALUES, box_labels
 from scorer.reading.cells import canonical_label
 from scorer.reading.columns import CodeArray, Labels, Lists, take
 from scorer.reading.spelling import Form, Spelling, is_fraction
@@ -65,7 +66,7 @@ def label_columns(solution: Solution) -> list[str]:
 
 def _compares_names(part: Part) -> bool:
     own = part.metric.predicted_cells(part.parameters).kind
-    return (
+    return part.predicted_cells.grammar == "boxes" or (
         own in ("label", "list")
         and part.predicted_cells.kind in ("label", "list")
         and part.metric.compares_names
@@ -88,6 +89,15 @@ def true_labels(solution: Solution, name: str) -> tuple[frozenset[str], int]:
     if solution.task.custom is not None:
         cells = filled(true_cells(solution.frame[name][solution.scored].tolist()))
         return frozenset(map(canonical_label, cells)), len(cells)
+    if solution.task.cells(name).grammar == "boxes":
+        found = [
+            label
+            for part, given in zip(solution.task.parts, solution.given[0], strict=True)
+            if name in part.columns
+            for text in take(given.truth[part.columns.index(name)], solution.scored)
+            for label in box_labels(text, TRUE_VALUES)
+        ]
+        return frozenset(found), len(found)
     codes = _true_codes(solution, name)
     names = solution.vocabulary.names
     return frozenset(names[code] for code in np.unique(codes).tolist()), len(codes)

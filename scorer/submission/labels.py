@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scorer.challenges.solution import Solution
 from scorer.challenges.spellings import solution_codes
 from scorer.custom_cells import MISSING_WORDS
+from scorer.reading.box_labels import labels_of_boxes, with_labels
 from scorer.reading.cells import split_tokens
 from scorer.reading.columns import CodeArray, Column, Labels, Lists, Vocabulary
 from scorer.reading.spelling import (
@@ -51,6 +52,8 @@ class _Judged:
 
     spelling: Spelling
     vocabulary: Vocabulary
+    in_boxes: bool = False
+    """Whether the labels are parts of texts that hold boxes."""
     status: _StatusArray = field(init=False)
     """One entry more than the vocabulary: -1 is the code of no label."""
     read_as: CodeArray = field(init=False)
@@ -70,6 +73,12 @@ class _Judged:
             )
             more = np.arange(old, old + room, dtype=np.int32)
             self.read_as = np.concatenate((self.read_as[:-1], more, np.array([-1], np.int32)))
+
+    def labels_in(self, column: Column | None) -> Labels | Lists | None:
+        """Return a column's labels, those within boxes as lists; None if it has none."""
+        if isinstance(column, Labels | Lists) or column is None:
+            return column
+        return labels_of_boxes(column.tolist(), self.vocabulary) if self.in_boxes else None
 
     def know(self, codes: CodeArray) -> None:
         """Take labels for fine that need no judging, which saves time."""
@@ -112,7 +121,8 @@ class LabelReader:
         self.irregular = False
         """Whether a label is unknown or a list has another form; only `report` says what."""
         for name, spelling in solution.spellings.items():
-            judged = _Judged(spelling, vocabulary)
+            in_boxes = solution.task.cells(name).grammar == "boxes"
+            judged = _Judged(spelling, vocabulary, in_boxes)
             if spelling.known is None:
                 judged.know(solution_codes(solution, name))
             self._columns[name] = judged
@@ -121,15 +131,18 @@ class LabelReader:
         """Return columns with each label in the challenge's spelling."""
         read = dict(columns)
         for name, judged in self._columns.items():
-            column = columns.get(name)
-            if isinstance(column, Labels | Lists):
+            whole = columns.get(name)
+            column = judged.labels_in(whole)
+            if whole is not None and column is not None:
                 statuses = judged.statuses(column.codes, until_irregular=self._until_irregular)
                 worst = int(statuses.max(initial=0))
                 self.irregular |= worst > Status.RESPELT
                 if worst > Status.FINE:
                     codes = judged.read_as[column.codes]
                     read[name] = (
-                        Labels(codes)
+                        with_labels(whole.tolist(), judged.respelt)
+                        if isinstance(whole, np.ndarray)
+                        else Labels(codes)
                         if isinstance(column, Labels)
                         else Lists(codes, column.offsets, column.grades)
                     )
@@ -144,8 +157,8 @@ class LabelReader:
         """
         problems, notices = [], []
         for name, judged in self._columns.items():
-            column = columns.get(name)
-            if isinstance(column, Labels | Lists) and len(column.codes):
+            column = judged.labels_in(columns.get(name))
+            if column is not None and len(column.codes):
                 found = _Sent(name, column, judged, lines, solution, self._names)
                 wrong, noticed = found.form_faults()
                 wrong = wrong or found.unknown_problems()
@@ -190,7 +203,7 @@ class _Sent:
             is_unknown |= self.statuses == Status.BAD_FORM
         self.unknown = np.flatnonzero(is_unknown)
         self.n_unknown = len(self.unknown)
-        self.noun = "item" if isinstance(column, Lists) else "label"
+        self.noun = "item" if self.spelling.is_list else "label"
 
     def _first(self, among: NDArray[np.intp]) -> tuple[int, int, str]:
         """Return row, line and label of the first of these positions in the file."""

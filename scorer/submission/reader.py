@@ -149,7 +149,11 @@ def align(
     rows.read(forms.of(records, keep=True))
     problems = [*rows.broken, *rows.line_problems(), *id_problems(rows, solution, forms)]
     problems.extend(cell_problems(rows.builders, lambda row: (int(rows.lines[row]), solution.ids.text(row))))
-    sent = {name: rows.builders[name].column() for name in solution.spellings}
+    sent = {
+        name: builder.column()
+        for name, builder in rows.builders.items()
+        if name in solution.spellings and not (builder.cells.grammar == "boxes" and builder.faults)
+    }
     labels = LabelReader(solution, rows.vocabulary)
     read = labels.read(sent)
     label_problems, label_notices = labels.report(sent, rows.lines, solution)

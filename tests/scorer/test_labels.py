@@ -492,6 +492,49 @@ def test_no_message_tells_that_a_hidden_label_respells_a_public_one(make: Make) 
     assert outcome(challenge, ["SPECIES AX"] * 25)[1] == outcome(challenge, ["SPECIES BX"] * 25)[1]
 
 
+@pytest.mark.parametrize(
+    ("respell", "words"),
+    [
+        (str.upper, "write cat: small and capital letters are different"),
+        (lambda text: text.replace("cat", "7").replace("dog", "8"), "the labels here are words, not numbers"),
+        (lambda text: text.replace("cat", "'cat'").replace("dog", "'dog'"), "without brackets, quotes"),
+    ],
+)
+def test_labels_of_boxes_are_compared_like_other_labels(
+    make: Make, respell: Callable[[str], str], words: str
+) -> None:
+    """Detections named CAT scored 0 without a word where the truth says cat."""
+    truth = ["cat 1 2 3 4", "dog 1 2 3 4 cat 5 6 7 8", "", "dog 1 2 3 4"] * 2
+    right = ["cat 0.9 1 2 3 4", "dog 0.9 1 2 3 4 cat 0.8 5 6 7 8", "", "dog 0.9 1 2 3 4"] * 2
+    challenge = make(truth, metric="detection_map")
+    assert outcome(challenge, right) == (1.0, [])
+    problem = refusal(challenge, list(map(respell, right)), "UNKNOWN_LABELS")
+    assert problem.message.startswith("Column y, line 2 (id 1): none of the file's 8 labels ")
+    assert words in problem.message
+    score, ((code, message),) = outcome(challenge, [respell(right[0]), *right[1:]])
+    assert (score is not None and score < 1.0, code) == (True, "NOTICE_UNKNOWN_LABELS")
+    assert "1 of 8 labels is not known" in message
+
+
+def test_labels_of_boxes_that_are_numbers_are_read_as_numbers(make: Make) -> None:
+    challenge = make(["1 1 2 3 4", "2 1 2 3 4"] * 4, metric="detection_map")
+    cells = ["1.0 0.9 1 2 3 4", "02 0.9 1 2 3 4"] * 4
+    assert score_of(challenge, cells) == (1.0, ["NOTICE_LABEL_SPELLING"])
+    assert score_of(challenge, ["cat 1 1 2 3", *cells[1:]]) == (None, ["BAD_FORM"])
+
+
+def test_labels_of_boxes_in_the_training_data_are_known(make: Make) -> None:
+    names = [f"Species-{chr(65 + number)}x" for number in range(10)]
+    truth, train = [f"{name} 1 2 3 4" for name in names], [f"{name} 5 6 7 8" for name in [*names, "other"]]
+    files = {"public/train.csv": table(("k", "y"), list(map(str, range(11))), train)}
+    challenge = make(truth, metric="detection_map", files=files)
+    right = [f"{name} 0.9 1 2 3 4" for name in [*names[:-1], "other"]]
+    assert score_of(challenge, right)[1] == []
+    refusal(challenge, list(map(str.upper, right)), "UNKNOWN_LABELS")
+    no_train = make(truth, metric="detection_map")
+    assert score_of(no_train, list(map(str.upper, right)))[1] == []
+
+
 def test_answers_that_come_once_are_not_compared(make: Make) -> None:
     truth = [f"answer {number}" for number in range(60)]
     challenge = make(truth)
