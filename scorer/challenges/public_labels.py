@@ -15,7 +15,7 @@ from scorer.challenges.spellings import PublicLabels, label_columns
 from scorer.reading.box_labels import PREDICTED_VALUES, TRUE_VALUES, box_labels
 from scorer.reading.cells import GRAMMARS, Cells, split_tokens
 from scorer.reading.forms import composed, with_newlines
-from scorer.reading.spelling import items_of
+from scorer.reading.spelling import is_enclosed, items_of
 from scorer.reading.tables import SPACES
 
 _MOST_LABELS = 1_000_000
@@ -94,8 +94,8 @@ def _in_one_form(text: str) -> str:
 
 def _labels(text: str, cells: Cells) -> list[str]:
     if cells.kind == "list":
-        bare = text.strip()
-        return split_tokens(items_of(bare, cells.split) if bare[:1] in ("[", "(") else bare, cells.split)
+        is_printed = is_enclosed(text) and text.strip()[:1] not in ("'", '"', "`")
+        return split_tokens(items_of(text, cells.split) if is_printed else text, cells.split)
     if cells.grammar == "boxes":
         forms = {"true_boxes": TRUE_VALUES, "boxes": PREDICTED_VALUES}
         values = (n for form, n in forms.items() if GRAMMARS[form].fault(text) is None)

@@ -29,6 +29,8 @@ _CALL = re.compile(
     r"""|\bdtype=(?:'[^']*'|"[^"]*"|[\w.]+)"""
 )
 _BETWEEN = re.compile(r"""[\s,;|\[\](){}'"`]+""")
+_QUOTED = re.compile(r"""(?<!\w)(?:"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)')(?!\w)""", re.DOTALL)
+_ESCAPED = re.compile(r"\\(['\"\\])")
 _MOST_DIGITS = 30
 _FEW_TO_COMPARE = 1000
 
@@ -337,9 +339,18 @@ def pieces_of(cell: str, separator: str) -> list[str]:
 
 
 def items_of(text: str, split: str) -> str:
-    """Return a list that a program wrote as a list cell."""
+    """Return a list that a program wrote as a list cell.
+
+    Items may hold blanks where these do not separate: they stand between quotes, else between commas.
+    """
     bare = _WRITTEN_BYTES.sub("", _CALL.sub(" ", text))
-    return split.join(item for item in _BETWEEN.split(bare) if item)
+    items = [item for item in _BETWEEN.split(bare) if item]
+    if split == " " or all(map(NUMBER.fullmatch, items)):
+        return split.join(items)
+    quoted = [first or second for first, second in _QUOTED.findall(bare)]
+    inner = bare.strip(_OPENING + _CLOSING + _SEPARATORS)
+    items = [_ESCAPED.sub(r"\1", item) for item in quoted] or inner.split("," if "," in inner else split)
+    return split.join(pieces for item in items if (pieces := item.strip(SPACES)))
 
 
 def folded(name: str) -> str:

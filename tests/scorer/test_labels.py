@@ -17,7 +17,7 @@ from scorer.challenges import prepared
 from scorer.challenges.label_checks import label_notices, label_problems
 from scorer.challenges.spellings import with_spellings
 from scorer.reading.columnar import NotColumnar
-from scorer.reading.spelling import canonical_number
+from scorer.reading.spelling import canonical_number, items_of
 from tests.scorer.conftest import csv_text
 
 Make = Callable[..., scorer.Challenge]
@@ -296,6 +296,36 @@ def test_a_list_in_another_form_is_refused_with_the_right_one(make: Make, form: 
     problem = refusal(make(ITEMS, metric="{name: map_at_k, k: 3}"), OTHER_LISTS[form], "BAD_FORM")
     assert "separated by spaces: a b." in problem.message
     assert (problem.line, problem.id, problem.column) == (2, "1", "y")
+
+
+PRINTED_TITLES = {
+    "Python": "['alpha one', 'beta two']",
+    "JSON": '["alpha one", "beta two"]',
+    "numpy": "['alpha one' 'beta two']",
+    "an array": "array(['alpha one', 'beta two'], dtype=object)",
+    "R": 'c("alpha one", "beta two")',
+    "brackets": "[alpha one, beta two]",
+}
+
+
+@pytest.mark.parametrize("printed", PRINTED_TITLES.values(), ids=PRINTED_TITLES)
+def test_printed_items_keep_their_blanks_where_another_sign_separates(make: Make, printed: str) -> None:
+    """The remedy was alpha;one;beta;two, and the halves in train.csv were known labels."""
+    assert items_of(printed, ";") == "alpha one;beta two"
+    metric = '{name: map_at_k, k: 3, split: ";"}'
+    truth = ["alpha one;beta two", "beta two;gamma", "gamma;alpha one"] * 4
+    problem = refusal(make(truth, metric=metric), [printed] * 12, "BAD_FORM")
+    assert 'separated by ";": alpha one;beta two.' in problem.message
+    files = {"public/train.csv": table(("k", "y"), ["a", "b"], [printed, "gamma"])}
+    known = make(truth, metric=metric, files=files).solution.spellings["y"].known
+    assert known == {"alpha one", "beta two", "gamma"}
+
+
+def test_quotes_within_printed_items_are_letters() -> None:
+    assert items_of("""["don't stop", 'b "c" d']""", ";") == """don't stop;b "c" d"""
+    assert items_of("[don't stop, can't wait]", ";") == "don't stop;can't wait"
+    assert items_of(r"""['it\'s "so"', 'b']""", ";") == """it's "so";b"""
+    assert items_of("[10 20]", ";") == "10;20"
 
 
 @pytest.mark.parametrize("metric", ["ndcg_at_k", "mrr", "{name: recall_at_k, k: 2}", "kendall_tau"])
