@@ -333,8 +333,8 @@ class _Rows:
             words = f"{_ids_are(len(unknown))} not in the test set: {listing}{_more(unknown)}."
             key, line = unknown[0]
             problems.append(Problem("UNKNOWN_IDS", words, line=line, id=show_id(key), count=len(unknown)))
-        # A line whose id cannot be read may be the very row that seems to be missing.
-        if self.complete and len(missing) > self.unplaced:
+        # A line whose id is empty or cannot be read may be the very row that seems to be missing.
+        if self.complete and len(missing) > self.unplaced + len(self.without_id):
             listing = ", ".join(map(show_id, missing[:LISTED]))
             words = (
                 f"{len(missing)} of {len(self.schema.ids or ())} required ids missing: "

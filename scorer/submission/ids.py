@@ -116,8 +116,8 @@ def _unknown_ids(unknown: Unknown, missing: Sequence[str], solution: Solution) -
 def _missing_ids(
     rows: PlacedRows, unknown: Unknown, missing: Sequence[str], solution: Solution
 ) -> list[Problem]:
-    # A ragged line whose id cannot be read may be the very row that seems to be missing.
-    if not rows.complete or len(missing) <= rows.unplaced:
+    # A line whose id is empty or cannot be read may be the very row that seems to be missing.
+    if not rows.complete or len(missing) <= rows.unplaced + len(rows.without_id):
         return []
     n_ids = len(solution.ids)
     listing = ", ".join(map(show_id, missing[:LISTED]))

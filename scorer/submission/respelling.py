@@ -13,6 +13,7 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Context, Decimal, InvalidOperation
 from functools import partial
+from itertools import permutations
 
 from scorer.reading.tables import SPACES
 from scorer.wording import ID_JOINT, show
@@ -29,6 +30,8 @@ _EXCEL_DIGITS = 15
 _PLAIN_DIGITS = 40
 _PROBED = 100
 """Unknown ids that show whether an affix applies."""
+_MOST_ORDERED = 4
+"""Id columns whose orders are tried."""
 _SAMPLED = 1000
 """Ids that show whether a way applies; a way is tried on all ids only if it explains a tenth of these."""
 
@@ -63,6 +66,9 @@ def match(
     """
     found = []
     rest, lost = list(unknown), list(missing)
+    if len(columns) > 1 and (swapped := _in_another_order(rest, lost, columns)):
+        cause, pairs, rest, lost = swapped
+        found.append(Respelt(cause, pairs))
     for ways in _ways(rest, lost, columns):
         if not rest or not lost:
             break
@@ -81,6 +87,35 @@ def match(
         if pairs:
             found.append(Respelt(cause, pairs))
     return found, rest, lost
+
+
+def _in_another_order(
+    unknown: list[tuple[str, int]], missing: list[str], columns: Sequence[str]
+) -> tuple[str, list[tuple[str, int, str]], list[tuple[str, int]], list[str]] | None:
+    """Return the cause, the pairs and what is left of ids whose values stand in each other's columns.
+
+    None unless that explains most of the ids.
+    """
+    required = set(missing)
+    sent = [[part.strip(SPACES) for part in text.split(ID_JOINT)] for text, _ in unknown]
+    sampled = sent[:: _step(len(sent))]
+    for order in permutations(range(len(columns))) if len(columns) <= _MOST_ORDERED else ():
+        right = sum(ID_JOINT.join(parts[place] for place in order) in required for parts in sampled)
+        if right <= 0.5 * len(sampled):
+            continue
+        pairs, left, taken = [], [], set()
+        for parts, (received, line) in zip(sent, unknown, strict=True):
+            expected = ID_JOINT.join(parts[place] for place in order)
+            if expected in required and expected not in taken:
+                taken.add(expected)
+                pairs.append((received, line, expected))
+            else:
+                left.append((received, line))
+        moved = [(columns[place], column) for place, column in zip(order, columns, strict=True)]
+        places = " and ".join(f"those of {show(to)} in {show(at)}" for at, to in moved if at != to)
+        cause = f"the values of the id columns are interchanged: {places}"
+        return cause, pairs, left, [text for text in missing if text not in taken]
+    return None
 
 
 def _by_column(

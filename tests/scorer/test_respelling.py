@@ -276,3 +276,16 @@ def test_columns_of_one_id_that_are_each_respelt_are_paired(
     assert [each for _, _, each in found.pairs] == missing
     assert all(word in found.cause for word in words)
     assert (rest, lost) == ([("x\x1fy", 99)], [])
+
+
+@pytest.mark.parametrize("order", [(1, 0, 2), (2, 1, 0), (1, 2, 0)])
+def test_interchanged_id_columns_are_one_cause(order: tuple[int, int, int]) -> None:
+    """Each id was unknown and each required one missing."""
+    expected = [(f"shop {shop}", day, str(shop * 7)) for shop in range(1, 8) for day in DATES[:9]]
+    missing = [ID_JOINT.join(each) for each in expected]
+    sent = [ID_JOINT.join(each[place] for place in order) for each in expected]
+    unknown = [(text, line) for line, text in enumerate([*sent, "x\x1fy\x1fz"], start=2)]
+    (found,), rest, lost = match(unknown, missing, ("shop", "day", "number"))
+    assert [each for _, _, each in found.pairs] == missing
+    assert "the id columns are interchanged: those of shop in" in found.cause
+    assert (rest, lost) == ([unknown[-1]], [])

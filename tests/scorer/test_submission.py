@@ -157,7 +157,17 @@ REFUSED: dict[str, tuple[bytes | str, set[str], str]] = {
     "no-break space in an id": (edit(2, "1\u00a0,0.5"), {"ID_FORMAT"}, "U+00A0"),
     "header only": ("id,target\n", {"MISSING_IDS"}, "no rows; 20 ids are required"),
     "white space only": (" \n\n", {"EMPTY_FILE"}, "empty"),
-    "an id is empty": (edit(2, ",0.5"), {"EMPTY_VALUE", "MISSING_IDS"}, "line 2: the id is empty"),
+    "an id is empty": (edit(2, ",0.5"), {"EMPTY_VALUE"}, "line 2: the id is empty"),
+    "all ids are empty": (
+        csv_text(("id", "target"), [""] * 20, VALUES),
+        {"EMPTY_VALUE"},
+        "20 lines have this problem",
+    ),
+    "some ids are missing beside an empty one": (
+        csv_text(("id", "target"), ["", *IDS[3:]], VALUES[2:]),
+        {"EMPTY_VALUE", "MISSING_IDS"},
+        "3 of 20 required ids are missing",
+    ),
     "two files in a zip": (
         zipped(("a.csv", GOOD), ("b.csv", GOOD)),
         {"SEVERAL_FILES"},
