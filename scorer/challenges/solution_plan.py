@@ -20,6 +20,11 @@ from scorer.wording import show
 WEIGHT = Cells("number", low=0.0, high=1e15)
 GROUP = Cells("label")
 
+_CLASSES = (
+    " Give one 0/1 column per class, or a single column with the class of each row, named by truth if there "
+    "are other columns."
+)
+
 _USAGE_NAMES = (
     "usage",
     "split",
@@ -110,7 +115,7 @@ def plan_columns(
     header
         As `bare_names` returns it.
     """
-    apart = _not_separated(header)
+    apart = _not_a_header(header) or _not_separated(header)
     if apart is not None:
         return Plan((), (), tuple(() for _ in tasks), None, False, (apart,), readable=False)
     problems = [
@@ -155,6 +160,17 @@ def plan_columns(
         any(task.custom is not None and task.complete for task in tasks),
         tuple(once),
     )
+
+
+def _not_a_header(header: Sequence[str]) -> Problem | None:
+    """Return the problem of a first line that is blank or about the file."""
+    if not any(header):
+        message = "Line 1 is blank; delete it, so that the file begins with the names of the columns."
+        return solution_problem("NO_HEADER", message, line=1)
+    if USAGE_COLUMN not in header and header[0].lower().startswith(("#", "sep=")):
+        message = f'Line 1 begins with "{show(header[0])}" and names no columns; delete it.'
+        return solution_problem("NO_HEADER", message, line=1)
+    return None
 
 
 def _not_separated(header: Sequence[str]) -> Problem | None:
@@ -232,7 +248,13 @@ def _part_columns(
             f"{metric.name} needs {n_truth} truth columns, {len(truth)} are named: {show(', '.join(truth))}."
         )
         problems.append(solution_problem("MISSING_COLUMN", message, line=1))
-    for name in [*truth, *sides.values()]:
+    lacking = [name for name in truth if name not in header]
+    if len(lacking) == len(truth) > 1:
+        problems.append(_no_truth(header, part, truth, others, classes=classes))
+        truth_left: list[str] = []
+    else:
+        truth_left = truth
+    for name in [*truth_left, *sides.values()]:
         if name == USAGE_COLUMN:
             message = f"{metric.name} cannot use {USAGE_COLUMN}, which says what a row is for."
             problems.append(solution_problem("MISSING_COLUMN", message, line=1, column=USAGE_COLUMN))
@@ -244,9 +266,24 @@ def _part_columns(
                 message = f"The target column {show(name)} is missing; {_listed(header)}"
                 message += _nearest(name, header)
                 if classes:
-                    message += (
-                        " Give one 0/1 column per class, or a single column with the class of each row, "
-                        "named by truth if there are other columns."
-                    )
+                    message += _CLASSES
             problems.append(solution_problem("MISSING_COLUMN", message, line=1, column=show(name)))
     return PartColumns(tuple(truth), one_label, sides)
+
+
+def _no_truth(
+    header: Sequence[str], part: Part, truth: Sequence[str], others: Sequence[str], *, classes: bool
+) -> Problem:
+    """Return the one problem of a solution that has none of several target columns."""
+    names = ", ".join(map(show, truth[:12])) + (f", ... ({len(truth)})" if len(truth) > 12 else "")
+    message = f"The target columns {names} are missing; {_listed(header)}."
+    if classes:
+        message += _CLASSES
+    elif len(others) == 1 and getattr(part.parameters, "predictions", "") == "lists":
+        message += (
+            f" If they hold scores of the classes in {show(others[0])}, write predictions: scores beside "
+        )
+        message += "the name of the metric."
+    elif len(others) == 1 and part.metric.kind == "label":
+        message += f" {part.metric.name} compares labels: name one column, columns: [{show(others[0])}]."
+    return solution_problem("MISSING_COLUMN", message, line=1, column=show(truth[0]), count=len(truth))

@@ -142,7 +142,12 @@ def _renamed_words(
             " (R and pandas give such names to columns without one; set them before writing: "
             "names(df) <- c(...) in R, df.columns = [...] in pandas)"
         )
-    classes = {name for part in solution.task.parts if part.layout == "classes" for name in part.columns}
+    classes = {
+        name
+        for part in solution.task.parts
+        if part.columns_are_classes and part.predicted_cells.kind != "flag"
+        for name in part.columns
+    }
     if len(missing) > 1 and len(extra) <= 1 and classes.issuperset(missing) and len(names) <= 2:
         return (
             "; this task wants one column with the probability of each class, not one column of classes "

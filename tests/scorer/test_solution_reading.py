@@ -77,6 +77,10 @@ def test_an_own_metric_gets_names_and_cells_without_the_spaces(tmp_path: Path) -
         (",", "\t", "SEPARATOR", "separated by tabs"),
         (",", "|", "SEPARATOR", 'separated by "|"'),
         (",", " ", "SEPARATOR", "separated by spaces"),
+        (PLAIN, "\n" + PLAIN, "NO_HEADER", "Line 1 is blank; delete it"),
+        (PLAIN, " ,, \n" + PLAIN, "NO_HEADER", "Line 1 is blank; delete it"),
+        (PLAIN, "# made by hand\n" + PLAIN, "NO_HEADER", 'Line 1 begins with "# made by hand"'),
+        (PLAIN, "sep=,\n" + PLAIN, "NO_HEADER", 'Line 1 begins with "sep="'),
         (PLAIN, '"id,y,Usage"\n"1,a,Public"\n', "SEPARATOR", "one quoted value"),
         ("Usage", "usage", "MISSING_COLUMN", 'Did you mean "usage"?'),
         ("Usage", "USAGE", "MISSING_COLUMN", 'Did you mean "USAGE"?'),
@@ -105,6 +109,32 @@ def test_a_slip_in_the_solution_is_explained(
     (problem,) = refused(challenge(tmp_path, PLAIN.replace(old, new)))
     assert (problem.code, problem.file) == (code, "private/solution.csv")
     assert words in problem.message
+
+
+@pytest.mark.parametrize(
+    ("metric", "words"),
+    [
+        ("{name: top_k_accuracy, k: 2}", "scores of the classes in y, write predictions: scores beside"),
+        ("accuracy", "accuracy compares labels: name one column, columns: [y]"),
+        ("mae", "The target columns a, b, c are missing; the columns are id, y, Usage."),
+    ],
+)
+def test_columns_of_classes_are_one_problem_with_the_remedy(tmp_path: Path, metric: str, words: str) -> None:
+    """Each class was a missing target column."""
+    yaml = LABELS.replace("accuracy", metric).replace("[y]", "[a, b, c]")
+    (problem,) = refused(challenge(tmp_path, PLAIN, yaml))
+    assert (problem.code, problem.count) == ("MISSING_COLUMN", 3)
+    assert words in problem.message
+
+
+@pytest.mark.parametrize(
+    "metric", ["log_loss", "roc_auc", "{name: top_k_accuracy, k: 1, predictions: scores}"]
+)
+def test_a_column_of_classes_for_columns_of_scores_is_explained(tmp_path: Path, metric: str) -> None:
+    yaml = LABELS.replace("accuracy", metric).replace("[y]", "[a, b]")
+    folder = challenge(tmp_path, PLAIN + "3,b,Public\n4,a,Private\n", yaml)
+    with pytest.raises(scorer.InvalidSubmission, match="one column with the probability of each class"):
+        scorer.score(scorer.load(folder), b"id,y\n1,a\n2,b\n3,b\n4,a\n")
 
 
 def test_a_word_for_usage_is_one_problem_with_a_count(write: Write) -> None:
