@@ -31,7 +31,7 @@ def upgrade() -> None:
         sa.Column("sha256", sa.String(length=64), nullable=False),
         sa.Column("size_bytes", sa.BigInteger(), nullable=False),
         sa.Column("is_rejected", sa.Boolean(), nullable=True),
-        sa.Column("seconds", sa.Float(), nullable=True),
+        sa.Column("seconds", sa.Double(), nullable=True),
         sa.PrimaryKeyConstraint("inspection_id", name="pk_file_check"),
         sa.ForeignKeyConstraint(
             ["inspection_id"], ["inspection.id"], name="fk_file_check_inspection_id_inspection"
