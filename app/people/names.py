@@ -1,9 +1,10 @@
 """Names of accounts and teams: no two of different people may look alike.
 
 Names are compared by a skeleton: Unicode's compatibility form (NFKC), without case, blanks, invisible
-characters and the joints of letters that stand alone (`a.d.a`), and with each character replaced by the one
-it looks like (UTS 39). So a participant can take neither the name of another team nor that of a classmate who
-has not joined yet, in any spelling. The former name of an account stays its own.
+characters, punctuation around the name, marks around and below letters and the joints of letters that stand
+alone (`a.d.a`), and with each character replaced by the one it looks like (UTS 39). So a participant can take
+neither the name of another team nor that of a classmate who has not joined yet, in any spelling. The former
+name of an account stays its own.
 """
 
 from __future__ import annotations
@@ -41,6 +42,10 @@ _AROUND = (
     *("competition", "challenge", "contest", "course", "class", "site", "server", "platform"),
 )
 _LETTER, _JOINT = r"[^\W\d_][\u0300-\u036f]*", r"[\s!-/:-@\[-`{-~]+"
+_BELOW = 220
+"""The class of Unicode's combining marks that stand below a letter."""
+_AROUND_NAME = " .,:;!?'\"`-_()[]{}"
+"""What is no part of a name at its ends, as skeletons write it. Signs as in `C#` and `C++` are."""
 _APART = re.compile(rf"(?<![^\W_]){_LETTER}(?:{_JOINT}{_LETTER}(?![^\W_])){{2,}}")
 """Three letters or more that stand apart: `a d a`, `a.d.a`."""
 
@@ -61,7 +66,7 @@ def skeletons(name: str) -> tuple[str, str]:
 
 def is_visible(name: str) -> bool:
     """Whether a name has more than blanks and invisible characters."""
-    return bool(_skeleton(name).replace("\u2800", "").strip())  # the empty braille pattern
+    return bool(_skeleton(name).strip())
 
 
 def refuse_reserved(name: str, *, is_organiser: bool = False) -> None:
@@ -193,7 +198,8 @@ def _fold(name: str) -> str:
         if folded == name:
             break
         name = folded
-    return " ".join(name.split())
+    name = " ".join(name.split())
+    return name.strip(_AROUND_NAME) or name
 
 
 def _joined(skeleton: str) -> str:
@@ -204,7 +210,13 @@ def _joined(skeleton: str) -> str:
 
 def _skeleton(name: str) -> str:
     decomposed = unicodedata.normalize("NFD", name)
-    return unicodedata.normalize("NFD", decomposed.translate(_table()))
+    replaced = unicodedata.normalize("NFD", decomposed.translate(_table()))
+    return replaced if replaced.isascii() else "".join(c for c in replaced if not _hardly_shows(c))
+
+
+def _hardly_shows(character: str) -> bool:
+    """Return whether a character is a mark around or below letters, where links are underlined."""
+    return unicodedata.category(character) == "Me" or unicodedata.combining(character) == _BELOW
 
 
 @lru_cache(maxsize=1)
@@ -217,6 +229,7 @@ def _table() -> dict[int, str]:
         for code in codes.split():
             first, _, last = code.partition("-")
             table.update(dict.fromkeys(range(int(first, 16), int(last or first, 16) + 1), becomes))
+    table[0x2800] = " "  # the empty braille pattern
     return table
 
 

@@ -52,6 +52,14 @@ ALIKE = {
     "a blank inside": ("alice", "al ice"),
     "points between letters": ("dora", "D.o.r.a"),
     "other joints between letters": ("dora", "d_o/r a"),
+    "empty braille pattern": ("alice brown", "alice\u2800brown"),
+    "a point behind": ("alice brown", "alice brown."),
+    "an apostrophe behind": ("alice brown", "alice brown \u2019"),
+    "hyphens around": ("alice brown", "-alice brown\u2013"),
+    "brackets and quotes around": ("alice brown", "(\u201calice brown\u201d)"),
+    "a dot below": ("alice brown", "alice\u0323 brown\u0323"),
+    "a keycap": ("alice brown", "alice brown\u20e3"),
+    "an enclosing circle": ("alice brown", "al\u20ddice brown"),
 }
 
 
@@ -74,6 +82,9 @@ def test_names_that_look_alike_share_a_skeleton(kind: str) -> None:
         ("ad-a", "ada"),
         ("j.doe", "jdoe"),
         ("Jos\u00e9", "Jose"),
+        ("team c", "team c#"),
+        ("team c", "team c++"),
+        (".", "-"),
         ("\u738b", "\u6c6a"),
     ],
 )
@@ -363,6 +374,17 @@ def test_names_of_before_earlier_renames_are_kept_by_the_upgrade(world: World) -
             accounts.register(session, "a.d.a", None, now=NOON)
         assert not names.is_free(session, "b o b")
         rename(session, world, "lovelace", "Ada")
+
+
+def test_skeletons_with_punctuation_are_computed_again_by_the_upgrade(world: World) -> None:
+    with world.database.engine.begin() as connection:
+        config = migrations.alembic_config()
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0012_since_0003")
+        connection.execute(text("UPDATE user_account SET skeleton = 'bob.' WHERE name = 'bob'"))
+    migrations.upgrade(world.database)
+    with world.database.begin() as session:
+        assert not names.is_free(session, "bob.")
 
 
 def test_the_table_is_the_one_that_its_head_describes() -> None:
