@@ -126,14 +126,20 @@ def refuse_too_early(competition: Competition, rejections: Rejections, *, now: d
 def refuse_repeated(
     session: Session, competition: Competition, team: Team, sha256: str, *, received_at: datetime
 ) -> None:
-    """Refuse the bytes of a file that was rejected on the same day."""
+    """Refuse the bytes of a file that was rejected on the same day, submitted or only checked."""
     same = _rejected(competition, team, received_at).with_only_columns(func.max(Submission.id))
-    known = session.scalar(same.where(Submission.sha256 == sha256))
-    if known is not None:
-        raise Conflict(
-            f"This is the file of submission {known}, which was rejected today and would be rejected again: "
-            f"submission {known} lists its problems. Correct the file, then send it."
-        )
+    checked = _rejected_checks(competition, team, received_at).with_only_columns(
+        func.max(FileCheck.inspection_id)
+    )
+    for noun, known in (
+        ("submission", session.scalar(same.where(Submission.sha256 == sha256))),
+        ("check", session.scalar(checked.where(FileCheck.sha256 == sha256))),
+    ):
+        if known is not None:
+            raise Conflict(
+                f"This is the file of {noun} {known}, which was rejected today and would be rejected again: "
+                f"{noun} {known} lists its problems. Correct the file, then send it."
+            )
 
 
 def _rejected(competition: Competition, team: Team, received_at: datetime) -> Select[int]:

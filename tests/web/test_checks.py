@@ -62,6 +62,11 @@ def test_rejected_checks_and_submissions_slow_a_team_down_together(site: Site) -
     site.answer_check(site.check("ada", b"1"), WRONG)
     again = send(site, CSV)
     assert (again.status_code, "rejected today" in again.text) == (409, True)
+    for path in ("check", "submissions"):
+        again = send(site, b"1", path=path)
+        assert (again.status_code, "the file of check 1, which was rejected" in again.text) == (409, True), (
+            path
+        )
     waiting = site.check("ada", b"2")
     for path in ("check", "submissions"):
         busy = send(site, b"3", path=path)
