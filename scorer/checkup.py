@@ -13,18 +13,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import numpy as np
-
 from scorer.challenges.challenge import Challenge
 from scorer.challenges.definition import DEFINITION_FILE, SAMPLE_FILE, Example
 from scorer.challenges.label_checks import label_notices, label_problems, sample_notices
 from scorer.challenges.number_checks import words_among_numbers
 from scorer.challenges.size_limit import ordinary_bytes
-from scorer.challenges.solution import known_cells, truth_as_predictions
+from scorer.challenges.solution import truth_as_predictions
 from scorer.challenges.solution_checks import classes_missing_in_split, left_out
 from scorer.custom import MetricFailed
-from scorer.custom_cells import holds_flags, holds_numbers, true_cells
 from scorer.leakage.audit import audit
+from scorer.mistakes import mistakes, rows_to_spoil
 from scorer.public_ids import rows_without_truth, sample_problem
 from scorer.reading.cells import Cells
 from scorer.reading.columns import Column, Labels, Lists, Vocabulary
@@ -390,37 +388,11 @@ def _self_test(challenge: Challenge, sample: Texts | None, found: _Findings) -> 
     if _score_texts(challenge, texts, found, permute=True) != values:
         found.problem("ORDER_MATTERS", "The order of rows or columns changes the score.")
     for name in challenge.columns:
-        for row in _rows_to_spoil(challenge, name):
-            for what, cell in _mistakes(challenge, name):
+        for row in rows_to_spoil(challenge, name):
+            for what, cell in mistakes(challenge, name, texts[name]):
                 spoilt = [*texts[name][:row], cell, *texts[name][row + 1 :]]
                 _expect_refusal(challenge, texts | {name: spoilt}, what, found)
     _expect_refusal(challenge, texts, "a missing id", found, n_rows=len(challenge.solution.ids) - 1)
-
-
-def _mistakes(challenge: Challenge, name: str) -> list[tuple[str, str]]:
-    """Return the mistakes that must be refused in a column, and a cell with each."""
-    cells = challenge.task.cells(name)
-    found = [] if cells.may_be_empty else [("a missing value", "")]
-    # An own metric's truth is asked again: what is tried must not follow from what is refused.
-    truth = _scored_cells(challenge, name)
-    if cells.is_number or holds_numbers(truth) or holds_flags(truth):
-        found = [("a missing value", ""), ("a word", "abc"), ("a NaN", "NaN")]
-    return found
-
-
-def _rows_to_spoil(challenge: Challenge, name: str) -> list[int]:
-    """Return a scored row and, if there is one, a scored row without truth."""
-    rows = np.flatnonzero(challenge.solution.scored).tolist()
-    holes = [row for row, cell in zip(rows, _scored_cells(challenge, name), strict=False) if not cell.strip()]
-    if challenge.task.custom is None and name in (known := known_cells(challenge.solution)):
-        holes = np.flatnonzero(challenge.solution.scored & ~known[name]).tolist()
-    return list(dict.fromkeys([rows[0], *holes[:1]]))
-
-
-def _scored_cells(challenge: Challenge, name: str) -> list[str]:
-    """Return an own metric's true cells of the scored rows, empty where the number is unknown."""
-    frame, scored = challenge.solution.frame, challenge.solution.scored
-    return true_cells(frame[name][scored].tolist()) if name in frame else []
 
 
 def _expect_refusals_of_complete(challenge: Challenge, found: _Findings) -> None:
@@ -431,7 +403,7 @@ def _expect_refusals_of_complete(challenge: Challenge, found: _Findings) -> None
     except (OSError, InvalidSubmission):
         return  # reported with the sample submission
     for name in challenge.columns:
-        for what, cell in _mistakes(challenge, name):
+        for what, cell in mistakes(challenge, name, texts[name]):
             spoilt = texts | {name: [cell, *texts[name][1:]]}
             file = io.StringIO()
             csv.writer(file).writerows([[*spoilt], *zip(*spoilt.values(), strict=True)])

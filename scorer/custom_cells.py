@@ -60,6 +60,11 @@ def holds_flags(texts: Iterable[str]) -> bool:
     return bool(cells) and all(map(is_flag, cells))
 
 
+def are_mostly_values(cells: Sequence[str]) -> bool:
+    """Return whether at least half of the cells are numbers, or true or false."""
+    return bool(cells) and 2 * sum(is_number(cell) or is_flag(cell) for cell in cells) >= len(cells)
+
+
 def holds_codes(texts: Iterable[str]) -> bool:
     """Return whether the cells are numbers that must stay text.
 

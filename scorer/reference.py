@@ -128,6 +128,7 @@ CHALLENGE_CODES: Mapping[str, str] = MappingProxyType(
         "NOTICE_ISOLATION": "How well this machine isolates the organiser's own metric.",
         "NOTICE_FLAG_COLUMN": "An own metric's truth is True and False, and so must each prediction be.",
         "NOTICE_TEXT_COLUMN": "An own metric's truth has words among numbers, so it is unchecked text.",
+        "NOTICE_UNCHECKED_COLUMN": "An own metric's column takes any text; the sample may change that.",
         "NOTICE_UNKNOWN_NUMBER": "An own metric's truth has NA or the like, which is read as unknown.",
         "NOTICE_ODD_LABELS": "A label or item of the truth holds a bracket, a quote or a separator.",
         "NOTICE_SIMILAR_LABELS": "Two labels of the truth differ in spelling only, such as Cat and cat.",

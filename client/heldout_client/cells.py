@@ -201,6 +201,10 @@ class Column:
                 code = _no_number(bare)
                 self._fault(code, line, key, bare, _number_words(code, bare, self))
             return
+        if self.grammar in ("filled", "not_blank"):
+            if not bare:
+                self._fault("EMPTY_VALUE", line, key, bare, "the value is empty.")
+            return
         words = _mask_fault(bare) if self.grammar == "rle" else _box_fault(bare, self.grammar)
         if words:
             self._fault("BAD_FORM", line, key, bare, f'"{show(bare)}" {words}.')

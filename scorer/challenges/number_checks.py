@@ -39,6 +39,7 @@ def words_among_numbers(challenge: Challenge) -> tuple[list[Problem], list[Notic
             )
             notices.append(Notice("NOTICE_FLAG_COLUMN", message))
         if not n_values or not words:
+            notices.extend(_unchecked(challenge, name))
             continue
         others = [(line, text) for line, text in words if text.lower() not in MISSING_WORDS]
         line, text = (others or words)[0]
@@ -63,9 +64,24 @@ def words_among_numbers(challenge: Challenge) -> tuple[list[Problem], list[Notic
                 )
             )
         elif not challenge.task.cells(name).is_number:
-            message = f"{where}, so the column is text, and no cell of a submission is checked."
+            message = f"{where}, so the column is text, in which a submission may hold any words."
             notices.append(Notice("NOTICE_TEXT_COLUMN", message))
     return problems, notices
+
+
+def _unchecked(challenge: Challenge, name: str) -> list[Notice]:
+    """Return the notice of a column in which a submission may hold any text."""
+    cells = challenge.task.cells(name)
+    if cells.is_number:
+        return []
+    accepted = "not even empty ones, as the sample submission has some: any text"
+    if cells.grammar:
+        accepted = "except that none may be empty: any other text"
+    message = (
+        f"Column {show(name)}: the cells of a submission are not checked, {accepted} is accepted. If numbers "
+        "are wanted, write only numbers into the sample submission, one of them a fraction such as 0.5."
+    )
+    return [Notice("NOTICE_UNCHECKED_COLUMN", message)]
 
 
 def _cells(challenge: Challenge, name: str) -> list[tuple[int, str]]:

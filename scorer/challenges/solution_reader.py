@@ -31,6 +31,7 @@ from scorer.challenges.solution_plan import (
 from scorer.challenges.solution_records import Records
 from scorer.challenges.task import Part, Task
 from scorer.custom_cells import (
+    are_mostly_values,
     are_padded,
     filled,
     holds_codes,
@@ -39,7 +40,7 @@ from scorer.custom_cells import (
     is_number,
     true_cells,
 )
-from scorer.reading.cells import Cells, canonical_label
+from scorer.reading.cells import NAN_WORDS, Cells, canonical_label
 from scorer.reading.columnar import NotColumnar, read_columnar
 from scorer.reading.columns import CodeArray, Column, Labels, Lists, Vocabulary, take
 from scorer.reading.ids import DuplicateId, IdIndex
@@ -322,18 +323,19 @@ def _with_checked_columns(task: Task, frame: Mapping[str, NDArray[np.object_]], 
 
 
 def with_sample_kinds(solution: Solution, sample: Mapping[str, Sequence[str]]) -> Solution:
-    """Return the solution with more columns that must be numbers, or true or false.
+    """Return the solution with the checks of an own metric's columns that follow from the sample submission.
 
-    These are columns of an own metric whose truth, if any, holds no number, if every cell of the sample
-    submission is a number. Where the truth is in words, whole numbers may stand for labels; then one of the
-    sample's must have a fraction. A fraction also shows probabilities where the truth is true or false. A
-    column without truth of its name must be true or false where every cell of the sample is.
+    A column without truth of its name must hold numbers where every cell of the sample is one, and true or
+    false where every cell is. Whole numbers may stand for labels where the truth of that name, or every
+    column of the solution, is in words; then one of the sample's must have a fraction. A fraction also shows
+    probabilities where the truth is true or false. In columns of text no cell may be empty, nor a word such
+    as NaN that neither the sample nor the truth has, unless the sample has empty cells.
     """
     task, ids = solution.task, solution.id_columns
     frame = solution.frame.items()
     scored = {name: filled(true_cells(column[solution.scored].tolist())) for name, column in frame}
     others = [cells for name, cells in scored.items() if name not in (*ids, USAGE_COLUMN, *task.columns)]
-    with_words = any(not (holds_numbers(cells) or holds_flags(cells)) for cells in others)
+    only_words = bool(others) and not any(map(are_mostly_values, others))
     numeric, flags = set(task.numeric), set(task.flags)
     for name in task.columns:
         truth, cells = scored.get(name, []), sample.get(name, [])
@@ -341,11 +343,17 @@ def with_sample_kinds(solution: Solution, sample: Mapping[str, Sequence[str]]) -
             flags.add(name)
         if any(map(is_number, truth)) or not cells or not all(map(is_number, cells)) or holds_codes(cells):
             continue
-        may_be_words = truth or with_words
+        may_be_words = truth or only_words
         if not may_be_words or any(float(cell) % 1.0 for cell in cells):
             numeric.add(name)
             flags.discard(name)
-    task = replace(task, numeric=frozenset(numeric), flags=frozenset(flags))
+    true_words = [scored[name] for name in scored if name not in (*ids, USAGE_COLUMN)]
+    texts = {}
+    for name in task.columns:
+        if name not in numeric | flags and "" not in (cells := sample.get(name, [])):
+            has_nan = any(text.lower() in NAN_WORDS for column in (cells, *true_words) for text in column)
+            texts[name] = "not_blank" if has_nan else "filled"
+    task = replace(task, numeric=frozenset(numeric), flags=frozenset(flags), texts=texts)
     return replace(solution, tasks=(task, *solution.tasks[1:]))
 
 

@@ -164,6 +164,8 @@ class Task:
     """Of an own metric: columns that hold true and false in the solution and must in a submission."""
     codes: frozenset[str] = frozenset()
     """Of `numeric`: columns of codes such as 01234, which are labels and compared as texts."""
+    texts: Mapping[str, str] = field(default_factory=dict)
+    """Of an own metric: the grammar of columns whose cells are texts that must not be empty."""
     _cells: Mapping[str, Cells] = field(init=False, repr=False, default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -176,6 +178,7 @@ class Task:
         found |= {name: Cells("text", grammar="number") for name in self.numeric}
         found |= {name: Cells("label", grammar="number") for name in self.codes}
         found |= {name: Cells("text", grammar="flag") for name in self.flags}
+        found |= {name: Cells("text", grammar=grammar) for name, grammar in self.texts.items()}
         default = self.parts[0].predicted_cells if self.parts else Cells("text")
         object.__setattr__(self, "_cells", {name: found.get(name, default) for name in self.columns})
 

@@ -81,7 +81,7 @@ class Cells:
 
         An empty list and a mask without pixels are; a missing number is not.
         """
-        return self.kind in ("list", "text") and not self.is_number
+        return self.kind in ("list", "text") and not self.is_number and self.grammar not in NOT_BLANK
 
     def within(self, other: Cells) -> bool:
         """Return whether `other` allows the same cells with the same meaning."""
@@ -99,6 +99,12 @@ class Grammar:
     fault: Callable[[str], str | None]
     """What is wrong with a text, as 'is not ...', or None."""
 
+
+NOT_BLANK = ("filled", "not_blank")
+"""The grammars of any text that is not empty; the first refuses `NAN_WORDS` too."""
+
+NAN_WORDS = frozenset(["nan", "-nan", "+nan", "<na>", "null", "#n/a", "#n/a n/a", "#na", "1.#qnan"])
+"""What programs write for a missing value, in small letters; unlike NA and None, these are hardly labels."""
 
 EMPTY_MASKS = frozenset({"", "-", "-1", "1 0"})
 """The ways in which competitions write a mask of no pixels; none of them is a run."""
@@ -153,6 +159,16 @@ def _flag_fault(text: str) -> str | None:
     return "is not True or False (or 1 or 0)"
 
 
+def _blank_fault(text: str) -> str | None:
+    return None if text else "is empty"
+
+
+def _filled_fault(text: str) -> str | None:
+    if text.lower() in NAN_WORDS:
+        return "stands for a missing value; every row needs a prediction"
+    return _blank_fault(text)
+
+
 def _box_fault(values: int, words: str, *, labelled: bool = True) -> Callable[[str], str | None]:
     """Return a check of boxes, each of `values` numbers, of which a label may be the first."""
 
@@ -184,6 +200,8 @@ GRAMMARS: Mapping[str, Grammar] = MappingProxyType(
         "rle": Grammar('run lengths "start length start length ...", empty for an empty mask', _rle_fault),
         "number": Grammar("a number", _number_fault),
         "flag": Grammar("True or False, also as 1 or 0", _flag_fault),
+        "filled": Grammar("text, neither empty nor NaN", _filled_fault),
+        "not_blank": Grammar("text, not empty", _blank_fault),
         "boxes": Grammar('detections "label confidence x y x y ...", empty for none', _detection_fault),
         "true_boxes": Grammar('objects "label x y x y ...", empty for none', _true_box_fault),
         "bare_boxes": Grammar('detections "confidence x y x y ...", empty for none', _bare_detection_fault),
@@ -339,7 +357,7 @@ class ColumnBuilder:
         words = GRAMMARS[grammar].fault(bare) if grammar else None
         if words is None:
             return
-        if grammar == "number" or (grammar == "flag" and (not bare or _NOT_FINITE.fullmatch(bare))):
+        if grammar == "number" or not bare or (grammar in ("flag", "filled") and _NOT_FINITE.fullmatch(bare)):
             self._fault(_no_number(bare), row, text)
         else:
             self._fault("BAD_FORM", row, text, words)
@@ -471,11 +489,8 @@ def fault_cause(code: str, fault: Fault, cells: Cells) -> tuple[str, str]:
 
 
 def _range(cells: Cells) -> str:
-    return (
-        f"[{cells.low:g}, {cells.high:g}]"
-        if cells.high < LARGEST
-        else f"the range from {cells.low:g} upwards"
-    )
+    upwards = f"the range from {cells.low:g} upwards"
+    return f"[{cells.low:g}, {cells.high:g}]" if cells.high < LARGEST else upwards
 
 
 def _hint(text: str) -> str:

@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 import scorer
-from scorer import checkup
+from scorer.challenges.number_checks import words_among_numbers
 from scorer.custom import MetricFailed
 from scorer.custom_cells import MISSING_WORDS
+from scorer.mistakes import mistakes, rows_to_spoil
 from scorer.sandbox import levels, sandbox
 from tests.conftest import missing
 from tests.scorer.conftest import IDS, USAGE, Write, csv_text
@@ -351,7 +352,7 @@ def test_the_self_test_tries_every_mistake_where_the_truth_has_holes(write: Writ
 
 def test_the_self_test_spoils_a_row_without_truth_too(write: Write) -> None:
     challenge = holed(write, ["1", "2", "", "4", "", ""])
-    assert checkup._rows_to_spoil(challenge, "y") == [0, 2]
+    assert rows_to_spoil(challenge, "y") == [0, 2]
 
 
 COERCING = body("""
@@ -426,12 +427,109 @@ def test_the_sample_shows_the_numbers_where_the_truth_has_another_name(
     )
     files = {"private/metric.py": program, "public/sample_submission.csv": sent([guess] * 5)}
     home = write(yaml, header=("id", "t", "Usage"), columns=(IDS[:5], [truth] * 5, SPLIT), files=files)
-    spoilt = sent(["", "dog", guess, guess, guess])
-    if checked:
-        codes = [problem.code for problem in refused(scorer.load(home), spoilt)]
-        assert codes == ["EMPTY_VALUE", "NOT_A_NUMBER"]
-    else:
-        assert scorer.score(scorer.load(home), spoilt.encode()).public == 1.0
+    challenge = scorer.load(home)
+    codes = [problem.code for problem in refused(challenge, sent(["", "dog", guess, guess, guess]))]
+    assert codes == ["EMPTY_VALUE", "NOT_A_NUMBER"][: 1 + checked]
+    if not checked:
+        assert challenge.task.cells("y").grammar == "filled"
+
+
+TWO_RIGHT = ["1.5", *[""] * 2, "6.0", *[""] * 2]
+
+
+@pytest.mark.parametrize("complete", ["", ", complete_submission: true"])
+@pytest.mark.parametrize("guess", ["0", "0.0", "1", "0.5"])
+@pytest.mark.parametrize(
+    ("name", "others"),
+    [
+        ("image", ["a.jpg"] * 6),
+        ("date", ["2024-01-01", "2024-01-02", "", "2024-01-02", "NA", "x"]),
+        ("weight", ["1", "2", "3", "heavy", "5", "6"]),
+        ("flag", ["yes", "no", "True", "no", "yes", "?"]),
+    ],
+)
+def test_a_text_column_of_the_solution_does_not_end_the_check_of_predictions(
+    write: Write, name: str, others: list[str], guess: str, complete: str
+) -> None:
+    """A file that was blank except for two exact rows had the best score."""
+    yaml = (
+        f"title: Own\nmetric: {{file: metric.py, greater_is_better: false{complete}}}\n"
+        "submission: {id: id, columns: [low, high]}\n"
+    )
+    sample = "id,low,high\n" + "".join(f"{key},{guess},{guess}\n" for key in IDS[:6])
+    files = {"private/metric.py": body("return 1.0"), "public/sample_submission.csv": sample}
+    truth = ["1.5", "3", "4.5", "6", "7.5", "unknown"]
+    columns = (IDS[:6], truth, others, SIX)
+    challenge = scorer.load(write(yaml, header=("id", "truth", name, "Usage"), columns=columns, files=files))
+    assert challenge.task.numeric == {"low", "high"}
+    for cell, code in {"": "EMPTY_VALUE", "x": "NOT_A_NUMBER", "NaN": "NOT_FINITE"}.items():
+        cells = [right or cell for right in TWO_RIGHT]
+        rows = "".join(f"{key},{each},1\n" for key, each in zip(IDS[:6], cells, strict=True))
+        (problem,) = refused(challenge, "id,low,high\n" + rows)
+        assert (problem.code, problem.line, problem.column, problem.count) == (code, 3, "low", 4)
+
+
+@pytest.mark.parametrize(
+    ("truth", "sample", "refused_cells"),
+    [
+        (["a", "b", "", "a", "c", "a"], ["a"] * 6, ("", " ", "NaN", "<NA>", "NULL")),
+        (["a", "b", "NaN", "a", "c", "a"], ["a"] * 6, ("", " ")),
+        (["a", "b", "", "a", "c", "a"], ["nan"] * 6, ("", " ")),
+        (["a", "b", "", "a", "c", "a"], ["a", "", "a", "a", "a", "a"], ()),
+    ],
+)
+@pytest.mark.parametrize("complete", ["", ", complete_submission: true"])
+def test_an_empty_cell_is_no_word_unless_the_sample_has_one(
+    write: Write, truth: list[str], sample: list[str], refused_cells: tuple[str, ...], complete: str
+) -> None:
+    """An empty file was accepted, and right where the truth had a hole."""
+    yaml = (
+        f"title: Own\nmetric: {{file: metric.py, greater_is_better: true{complete}}}\n"
+        "submission: {id: id, columns: [y]}\n"
+    )
+    files = {"private/metric.py": EQUAL, "public/sample_submission.csv": sent(sample, IDS[:6])}
+    home = write(yaml, header=("id", "y", "Usage"), columns=(IDS[:6], truth, SIX), files=files)
+    challenge = scorer.load(home)
+    for cell in refused_cells:
+        (problem,) = refused(challenge, sent([f'"{cell}"', "a", "b", "none", "NA", "-"], IDS[:6]))
+        assert problem.code in ("EMPTY_VALUE", "NOT_FINITE", "BAD_FORM")
+        assert (problem.line, problem.column) == (2, "y")
+    if not complete:
+        odd = [cell for cell in ("", "NaN") if cell not in refused_cells] or ["a"]
+        report = scorer.score(challenge, sent([odd[0], odd[-1], "c", "a", "NA", "-"], IDS[:6]).encode())
+        assert report.private == 0.5
+
+
+def test_the_check_covers_columns_that_have_no_truth_of_their_name(write: Write) -> None:
+    """It tries an empty cell, a word and a NaN, and says where a submission may hold any text."""
+    yaml = (
+        "title: Own\nmetric: {file: metric.py, greater_is_better: false}\n"
+        "submission: {id: id, columns: [y]}\n"
+    )
+    for truth, cell, expected in (
+        ("1", "0", ["a missing value", "a word", "a NaN"]),
+        ("cat", "0", ["a missing value", "a NaN"]),
+        ("cat", "", []),
+    ):
+        files = {
+            "private/metric.py": body("return float(len(submission))"),
+            "public/sample_submission.csv": sent([cell] * 5),
+        }
+        home = write(
+            yaml,
+            header=("id", "t", "im", "Usage"),
+            columns=(IDS[:5], [truth] * 5, ["x"] * 5, SPLIT),
+            files=files,
+        )
+        challenge = scorer.load(home)
+        notices = words_among_numbers(challenge)[1]
+        assert [each.code for each in notices] == ["NOTICE_UNCHECKED_COLUMN"] * (truth == "cat")
+        assert all(("not even empty" in each.message) == (not cell) for each in notices)
+        assert [what for what, _ in mistakes(challenge, "y", [cell] * 5)] == expected
+        task = replace(challenge.task, numeric=frozenset(), texts={})
+        loose = replace(challenge, solution=replace(challenge.solution, tasks=(task,)))
+        tried = [what for what, _ in mistakes(loose, "y", [cell] * 5)]
+        assert tried == [what for what in expected if truth == "1" or what == "a missing value"]
 
 
 # --- true and false -------------------------------------------------------------------------------
@@ -666,7 +764,8 @@ def test_codes_of_an_own_metric_without_their_leading_zeros_are_not_silently_wro
 
 def test_texts_reach_the_function_as_they_are(write: Write) -> None:
     program = body('return float((solution["y"] == submission["y"]).sum())')
-    challenge = scorer.load(folder(write, program, truth=["NA", "", "cat", "1e3", "x"]))
+    sample = sent(["", "x", "x", "x", "x"])
+    challenge = scorer.load(folder(write, program, truth=["NA", "", "cat", "1e3", "x"], sample=sample))
     report = scorer.score(challenge, sent(["NA", "", "dog", "1e3", "x"]).encode())
     assert (report.public, report.private) == (2.0, 1.0)
 
