@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from heldout_client.problems import SPACES, Problem, how_many, show
@@ -251,7 +251,10 @@ def canonical_label(text: str) -> str:
 def _value_of(text: str) -> Decimal | None:
     if len(text) > 2 * _MOST_DIGITS or not NUMBER.fullmatch(text):
         return None
-    value = Decimal(text.strip(SPACES))
+    try:
+        value = Decimal(text.strip(SPACES))
+    except InvalidOperation:  # an exponent of 19 digits
+        return None
     return value if not value or abs(value.adjusted()) <= _MOST_DIGITS else None
 
 

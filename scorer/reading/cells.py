@@ -297,7 +297,9 @@ class ColumnBuilder:
             fault = self.faults[key] = Fault(row, text, words, 0, self.n_rows)
         fault.count += 1
         if len(fault.seen) < MAX_SEEN:
-            fault.seen.append(text.strip(SPACES)[:_SHORT])
+            bare = text.strip(SPACES)
+            is_cut_number = code == "OUT_OF_RANGE" and len(bare) > _SHORT
+            fault.seen.append(repr(float(bare)) if is_cut_number else bare[:_SHORT])
 
     def _put_number(self, row: int, text: str) -> None:
         cells = self.cells

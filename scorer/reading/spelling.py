@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from difflib import get_close_matches
 from enum import IntEnum
 from functools import cached_property, lru_cache
@@ -33,6 +33,8 @@ _QUOTED = re.compile(r"""(?<!\w)(?:"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)')(?!\w
 _ESCAPED = re.compile(r"\\(['\"\\])")
 _MOST_DIGITS = 30
 _FEW_TO_COMPARE = 1000
+_LONGEST_LABEL = 1000
+"""Whose brackets and quotes are looked at; a cell may have a megabyte."""
 
 
 class Status(IntEnum):
@@ -278,7 +280,10 @@ def canonical_number(text: str) -> str | None:
         return ("-" if found[1] == "-" and found[2] != "0" else "") + found[2]
     if len(text) > 2 * _MOST_DIGITS or not NUMBER.fullmatch(text):
         return None
-    value = Decimal(text)
+    try:
+        value = Decimal(text)
+    except InvalidOperation:  # an exponent of 19 digits
+        return None
     if not value:
         return "0"
     if abs(value.adjusted()) > _MOST_DIGITS:
@@ -314,9 +319,9 @@ def marks_of(name: str, split: str) -> frozenset[str]:
 
 
 def without_marks(name: str) -> str:
-    """Return a label without brackets and quotes around it."""
+    """Return a label without brackets and quotes around it; a text too long for one as it is."""
     before, bare = "", name
-    while before != bare:
+    while before != bare and len(name) <= _LONGEST_LABEL:  # each layer takes a pass over the text
         before = bare
         bare = _CALL.sub("", bare).strip(_OPENING + _CLOSING + _SEPARATORS)
         bare = _WRITTEN_BYTES.sub("", bare).strip(_QUOTES)
