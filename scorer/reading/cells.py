@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 
 from scorer.reading.columns import Column, Labels, Lists, Vocabulary
-from scorer.reading.hints import number_hint, shape_of
+from scorer.reading.hints import number_hint, probability_hint, shape_of
 from scorer.reading.tables import SPACES
 from scorer.wording import show
 
@@ -25,9 +25,6 @@ NUMBER = re.compile(r"[ \t\r\n]*[+-]?(?:\d++(?:\.\d*+)?|\.\d++)(?:[eE][+-]?\d++)
 _BARE_NUMBER = r"[+-]?(?:\d++(?:\.\d*+)?|\.\d++)(?:[eE][+-]?\d++)?"
 
 _NOT_FINITE = re.compile(r"[+-]?(?:nan|inf|infinity)", re.IGNORECASE | re.ASCII)
-
-_SURELY_PERCENT = 20.0
-"""Scores before a sigmoid or softmax are hardly larger."""
 
 MAX_SEEN, _SHORT = 100, 100
 """Faulty texts that are kept to find their cause, and the letters of each."""
@@ -397,7 +394,12 @@ def graded_item(token: str) -> tuple[str, float] | str:
     if not grade.strip(SPACES):
         return f'has "{show(token)}", whose grade is empty; write item:grade'
     if not NUMBER.fullmatch(grade):
-        hint = _hint(grade.strip(SPACES)) or f"; an item that has a colon needs a grade too, {show(token)}:1"
+        bare = grade.strip(SPACES)
+        is_grade = bare[0] in "+-.0123456789" or _NOT_FINITE.fullmatch(bare)
+        needed = (
+            "a grade is a number of 0 or more" if is_grade else "an item that has a colon needs a grade too"
+        )
+        hint = _hint(bare) or f"; {needed}, " + (f"{show(name)}:1" if is_grade else f"{show(token)}:1")
         return f'has "{show(token)}", whose grade "{show(grade)}" is not a number{hint}'
     value = float(grade)
     if value < 0.0 or value == math.inf:
@@ -473,16 +475,8 @@ def fault_cause(code: str, fault: Fault, cells: Cells) -> tuple[str, str]:
         )
     if code == "OUT_OF_RANGE":
         values = [float(text) for text in fault.seen]
-        # A single 1.2 is rather a slip.
-        many = is_probability and (2 * fault.count > fault.n_rows or max(values) > 2.0)
-        if many and all(1.0 < value <= 100.0 for value in values):
-            value = values[0] / 100
-            if max(values) > _SURELY_PERCENT:
-                return "percent", f"; these seem to be percent: write {value:.12g}, divided by 100"
-            return "percent or scores", (
-                "; divide by 100 if these are percent; if they are scores of a model before the sigmoid or "
-                "softmax (logits), apply it"
-            )
+        if is_probability and (found := probability_hint(values, are_most=2 * fault.count > fault.n_rows)):
+            return found
         side = "below" if max(values) < cells.low else "above" if min(values) > cells.high else "outside"
         return f"{side} {_range(cells)}", ""
     if code in ("EMPTY_VALUE", "NOT_FINITE", "VALUE_TOO_LARGE"):

@@ -5,6 +5,7 @@ The cause is told once for a column: 1,234 alone may be 1234 or 1.234, beside 1,
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 
@@ -27,6 +28,9 @@ _OPTIONS = r"\]*(?:, ?[a-z_]+=.*)?"
 _WRAPPED = re.compile(rf"{_CALL}\[*'?({_PYTHON_NUMBER})'?{_OPTIONS}[\])]+", re.ASCII)
 _SEVERAL = re.compile(rf"{_CALL}[\[(]+{_PYTHON_NUMBER}(?:[,; ]+{_PYTHON_NUMBER})+{_OPTIONS}[\])]+", re.ASCII)
 
+
+_SURELY_PERCENT = 20.0
+"""Scores before a sigmoid or softmax are hardly larger."""
 
 _HOLES = ("na", "n/a", "null", "none", "-", "?")
 
@@ -68,7 +72,7 @@ def number_hint(texts: Sequence[str], *, number: str, is_probability: bool, n_ro
     if text.endswith("%") and len(text) <= 40:
         share = text[:-1].rstrip(" \u00a0\u202f")
         share = share.replace(",", ".") if _PERCENT_COMMA.fullmatch(share) else share
-        if re.fullmatch(number, share, re.ASCII):
+        if re.fullmatch(number, share, re.ASCII) and math.isfinite(float(share)):
             return "percent", f" - write {float(share) / 100:.12g}"
     if any(_THOUSANDS.fullmatch(each) for each in texts) and not any(map(_is_decimal_comma, texts)):
         return "thousands", f" - leave out the thousands separators{_write(text, ',', number)}"
@@ -113,6 +117,25 @@ def number_hint(texts: Sequence[str], *, number: str, is_probability: bool, n_ro
             )
         return "class", f" - a number is wanted, not a class such as {show(text)}"
     return "", ""
+
+
+def probability_hint(values: Sequence[float], *, are_most: bool) -> tuple[str, str] | None:
+    """Return the cause and the remedy of numbers outside [0, 1] in a column of probabilities.
+
+    `are_most` states whether most of the column is outside; a single 1.2 is rather a slip.
+    """
+    if are_most and min(values) < 0.0 and max(values) > 1.0:
+        return "scores", (
+            "; these seem to be scores of a model before the sigmoid or softmax (logits): apply it"
+        )
+    if not (are_most or max(values) > 2.0) or min(values) < 0.0 or max(values) > 100.0:
+        return None
+    if max(values) > _SURELY_PERCENT:
+        return "percent", f"; these seem to be percent: write {values[0] / 100:.12g}, divided by 100"
+    return "percent or scores", (
+        "; divide by 100 if these are percent; if they are scores of a model before the sigmoid or "
+        "softmax (logits), apply it"
+    )
 
 
 def _write(text: str, separators: str, number: str) -> str:

@@ -307,11 +307,11 @@ class _Sent:
         split = self.spelling.split
         cell, items = self._cell(row), self._items(row)
         if kind == "grade":
-            alone = split.join(map(self._without_grade, items))
-            return (
-                f'"{show(items[0])}" is an item with a grade or score; write the items alone, best first: '
-                f"{show(alone)}."
-            )
+            bare = list(map(self._without_grade, items))
+            is_clear = all(item.count(":") <= self.spelling.form.colons for item in bare)
+            alone = f": {show(split.join(bare))}" if is_clear else ""
+            first = show(items[0])
+            return f'"{first}" is an item with a grade or score; write the items alone, best first{alone}.'
         if kind == "zeros":
             width = self.spelling.form.width
             label = next(item for item in items if self.spelling.list_fault(item) == "zeros")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from scorer.reading.cells import Cells, ColumnBuilder, describe_fault
+from scorer.reading.cells import Cells, ColumnBuilder, describe_fault, graded_item
 from scorer.reading.columns import Vocabulary
 from scorer.reading.spelling import Form, Spelling, Status, canonical_number, without_marks
 
@@ -38,3 +38,34 @@ def test_a_long_number_out_of_range_is_described(text: str) -> None:
     ((code, fault),) = builder.by_cause()
     assert code == "OUT_OF_RANGE"
     assert "is outside [0, 1]" in describe_fault(code, fault, cells)
+
+
+def described(texts: list[str]) -> str:
+    cells = Cells("number", low=0.0, high=1.0)
+    builder = ColumnBuilder(cells, len(texts), Vocabulary())
+    for row, text in enumerate(texts):
+        builder.put(row, text)
+    ((code, fault),) = builder.by_cause()
+    return describe_fault(code, fault, cells)
+
+
+@pytest.mark.parametrize(
+    ("texts", "remedy"),
+    [
+        (["-2.0", "5.0", "-1.5"], "these seem to be scores of a model before the sigmoid or softmax"),
+        (["-2.0", "0.5", "0.1"], "outside [0, 1]."),
+        (["45", "80", "3"], "percent: write 0.45"),
+        (["1e999%", "1e999%"], '"1e999%" is not a number.'),
+    ],
+)
+def test_the_remedy_of_a_probability_fits_all_of_its_cells(texts: list[str], remedy: str) -> None:
+    assert remedy in described(texts)
+
+
+@pytest.mark.parametrize("token", ["x:nan", "x:-inf", "x:1/3", "x:0x10"])
+def test_a_grade_that_is_no_number_is_not_taken_for_an_item(token: str) -> None:
+    """The remedy was to add a second grade, x:nan:1."""
+    words = graded_item(token)
+    assert isinstance(words, str)
+    assert words.endswith("a grade is a number of 0 or more, x:1")
+    assert str(graded_item("chr1:a")).endswith("needs a grade too, chr1:a:1")
