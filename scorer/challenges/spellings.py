@@ -94,7 +94,9 @@ def true_labels(solution: Solution, name: str) -> tuple[frozenset[str], int]:
             label
             for part, given in zip(solution.task.parts, solution.given[0], strict=True)
             if name in part.columns
-            for text in take(given.truth[part.columns.index(name)], solution.scored)
+            for column in (take(given.truth[part.columns.index(name)], solution.scored),)
+            if isinstance(column, np.ndarray)
+            for text in column.tolist()
             for label in box_labels(text, TRUE_VALUES)
         ]
         return frozenset(found), len(found)

@@ -67,8 +67,8 @@ def match(
     found = []
     rest, lost = list(unknown), list(missing)
     if len(columns) > 1 and (swapped := _in_another_order(rest, lost, columns)):
-        cause, pairs, rest, lost = swapped
-        found.append(Respelt(cause, pairs))
+        order, pairs, rest, lost = swapped
+        found.append(Respelt(order, pairs))
     for ways in _ways(rest, lost, columns):
         if not rest or not lost:
             break
