@@ -103,7 +103,7 @@ def note_token_use(response: Response) -> Response:
         with parts().database.read() as session:
             is_due = grant.is_use_due(db.now(session))
         if is_due:
-            with parts().database.begin() as session:
+            with parts().database.begin_soon() as session:
                 tokens.note_use(session, grant.token_id, now=db.now(session))
     except SQLAlchemyError as wrong:
         log.warning("the use of token %s was not noted: %s", grant.token_id, type(wrong).__name__)
