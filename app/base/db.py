@@ -85,10 +85,9 @@ def is_unavailable(error: BaseException) -> bool:
 
 # Messages of libpq and PostgreSQL about a server that cannot be reached or does not accept connections now. A
 # failed connection has no error code. Messages in another language do not match: then start-up fails at once.
-BUSY_MS = 30_000
-"""Longest wait for SQLite's lock, which another process may hold."""
-SOON_MS = 100
-_BUSY_MS = "heldout_busy_ms"
+SOON_SECONDS = 0.1
+"""Longest wait for another writer of a transaction that may be left out."""
+_SOON = "heldout_soon"
 
 _TRANSIENT = (
     "connection refused",
@@ -188,13 +187,13 @@ class Database:
 
         SQLAlchemyError if it would have to wait for longer.
         """
-        if self.is_sqlite and not self._writer_lock.acquire(timeout=SOON_MS / 1000):
+        if self.is_sqlite and not self._writer_lock.acquire(timeout=SOON_SECONDS):
             raise PoolExhausted("another thread is writing")
         try:
             with self._writing.begin() as session:
-                session.connection(execution_options={_BUSY_MS: SOON_MS})
+                session.connection(execution_options={_SOON: True})
                 if not self.is_sqlite:
-                    session.execute(select(func.set_config("lock_timeout", f"{SOON_MS}ms", True)))
+                    session.execute(select(func.set_config("lock_timeout", "100ms", True)))
                 self._limit(session, "statement_timeout")
                 yield session
         finally:
@@ -270,16 +269,13 @@ def _parse(url: str) -> URL:
 
 def _sqlite(url: URL, options: dict[str, Any], *, read_only: bool) -> Engine:
     engine = create_engine(
-        url,
-        hide_parameters=True,
-        connect_args={"timeout": BUSY_MS / 1000, "check_same_thread": False},
-        **options,
+        url, hide_parameters=True, connect_args={"timeout": 30, "check_same_thread": False}, **options
     )
 
     @event.listens_for(engine, "connect")
     def _configure(connection: Any, _record: Any) -> None:
         connection.isolation_level = None  # the driver must not begin transactions by itself
-        connection.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
+        connection.execute("PRAGMA busy_timeout = 30000")
         connection.execute("PRAGMA foreign_keys = ON")
         if read_only:
             connection.execute("PRAGMA query_only = ON")
@@ -290,14 +286,13 @@ def _sqlite(url: URL, options: dict[str, Any], *, read_only: bool) -> Engine:
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Any) -> None:
-        soon = connection.get_execution_options().get(_BUSY_MS)
-        if soon is None:
-            connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
-            return
-        connection.exec_driver_sql(f"PRAGMA busy_timeout = {soon}")
+        is_soon = connection.get_execution_options().get(_SOON, False)
+        if is_soon:
+            connection.exec_driver_sql("PRAGMA busy_timeout = 100")
         try:
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
         finally:
-            connection.exec_driver_sql(f"PRAGMA busy_timeout = {BUSY_MS}")
+            if is_soon:
+                connection.exec_driver_sql("PRAGMA busy_timeout = 30000")
 
     return engine
