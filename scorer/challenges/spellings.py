@@ -150,7 +150,7 @@ def _spelling(solution: Solution, name: str, public: PublicLabels) -> Spelling |
     )
     if known is None and len(named) <= _MOST_SHOWN:
         compared = replace(spelling, shown=named)
-        # A truth that holds both spellings must not be refused, nor be told from others by a message.
+        # A truth that holds both spellings must not be refused, and no message may mark it.
         if not any(compared.is_alike(label) for label in hidden - named):
             spelling = compared
     return replace(spelling, placeholders=_placeholders(spelling, public.sample))

@@ -1,6 +1,6 @@
 """What cells that are no number, or out of range, were probably meant to be.
 
-The cause is told once for a column: 1,234 alone may be 1234 or 1.234, beside 1,234,567 it is 1234.
+Each cause is named once for a column: 1,234 alone may be 1234 or 1.234, beside 1,234,567 it is 1234.
 """
 
 from __future__ import annotations

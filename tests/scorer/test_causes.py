@@ -339,7 +339,7 @@ def test_a_single_word_is_not_called_a_class(write: Write) -> None:
 
 
 def test_two_causes_in_one_column_are_two_problems_with_their_counts(write: Write) -> None:
-    """The first cell's cause was told of all, and the others were left to be found upload by upload."""
+    """The first cell's cause used to stand for all cells; each further cause cost another upload."""
     folder = write(NUMBER, header=("id", "y", "Usage"), columns=(IDS, IDS, USAGE))
     cells = ["1", "NA", "2,5", "5%", "3,25", "NA", "ill", "[4.5]", "9", "10%", "NA", "#N/A"]
     quoted = [f'"{cell}"' for cell in cells]

@@ -1,4 +1,4 @@
-"""Who sends a request of the API, and for which team."""
+"""Find the sender of an API request, and the sender's team."""
 
 from __future__ import annotations
 

@@ -14,8 +14,8 @@ from app.competing.leaderboard import Place
 
 def of_place(place: Place) -> str:
     """Return the cursor of a place on the board."""
-    told = json.dumps([place.key, place.at.isoformat(), place.team_id, place.is_private])
-    return base64.urlsafe_b64encode(told.encode()).decode().rstrip("=")
+    place_text = json.dumps([place.key, place.at.isoformat(), place.team_id, place.is_private])
+    return base64.urlsafe_b64encode(place_text.encode()).decode().rstrip("=")
 
 
 def read_place(cursor: str) -> Place:
