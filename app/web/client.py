@@ -7,9 +7,8 @@ from flask.typing import ResponseReturnValue
 
 from app.base import db
 from app.base.errors import NotFound
-from app.people import tokens
 from app.web import client_wheel
-from app.web.context import parts, signed_in, viewer
+from app.web.context import new_token, parts, viewer
 
 blueprint = Blueprint("client", __name__, url_prefix="/client")
 
@@ -28,11 +27,7 @@ def show() -> ResponseReturnValue:
 @blueprint.post("/")
 def create_token() -> ResponseReturnValue:
     """Show the lines with a new token, which is shown only now."""
-    with parts().database.begin() as session:
-        now = db.now(session)
-        me = signed_in(session, now)
-        secret = tokens.issue(session, me.id, LABEL, now=now)
-    return _page(secret)
+    return _page(new_token(LABEL))
 
 
 @blueprint.get("/<wheel>")

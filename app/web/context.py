@@ -94,6 +94,13 @@ def bearer(session: Session, now: datetime, scope: Scope = Scope.READ) -> Viewer
     return grant.viewer
 
 
+def new_token(label: str) -> str:
+    """Make a token for the signed-in visitor and return its text."""
+    with parts().database.begin() as session:
+        now = db.now(session)
+        return tokens.issue(session, signed_in(session, now).id, label, now=now)
+
+
 def note_token_use(response: Response) -> Response:
     """Note that the request's token was used; the answer does not depend on it."""
     grant: Grant | None = g.pop("grant", None)

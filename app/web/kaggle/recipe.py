@@ -6,8 +6,7 @@ from flask import Blueprint, render_template, request
 from flask.typing import ResponseReturnValue
 
 from app.base import db
-from app.people import tokens
-from app.web.context import parts, signed_in
+from app.web.context import new_token, parts, signed_in
 
 blueprint = Blueprint("kaggle_recipe", __name__)
 
@@ -25,11 +24,7 @@ def show() -> ResponseReturnValue:
 @blueprint.post("/kaggle-client")
 def create_token() -> ResponseReturnValue:
     """Show the lines with a new token, which is shown only now."""
-    with parts().database.begin() as session:
-        now = db.now(session)
-        me = signed_in(session, now)
-        secret = tokens.issue(session, me.id, LABEL, now=now)
-    return _page(secret)
+    return _page(new_token(LABEL))
 
 
 def _page(token: str) -> ResponseReturnValue:
