@@ -555,15 +555,21 @@ class Session:
             return ""
 
     def _status(self) -> tuple[int, str | None]:
-        _hang_up(self._channel)  # it may have closed its end and live on
         self._channel.settimeout(GRACE_SECONDS)
         try:
-            message = self._channel.recv(64)
+            message = self._channel.recv(64)  # it ends by itself, and may still be printing the reason
         except TimeoutError:
-            message = b""
+            _hang_up(self._channel)  # it has closed its end and lives on
+            message = self._last_message()
         if not message:
             raise SandboxFailed("The sandbox's process was killed during a run.")
         return _ended(message)
+
+    def _last_message(self) -> bytes:
+        try:
+            return self._channel.recv(64)
+        except TimeoutError:
+            return b""
 
 
 class Ended(SandboxFailed):

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pandas as pd
@@ -395,11 +396,10 @@ def test_a_reader_that_multiplies_is_ended_with_the_reason(
     sandbox.stop("reader")
     try:
         session = sandbox.Session(
-            "reader", f"tests.scorer.bombs:{bomb}", [], limits=Limits(wall_seconds=20), layers=layers
+            "reader", f"tests.scorer.bombs:{bomb}", [], limits=Limits(wall_seconds=60), layers=layers
         )
-        with pytest.raises(sandbox.Ended, match=words):
+        with closing(session), pytest.raises(sandbox.Ended, match=words):
             session.read(1)
-        session.close()
     finally:
         sandbox.stop("reader")
 

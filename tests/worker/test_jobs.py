@@ -6,7 +6,7 @@ import gzip
 import multiprocessing
 import shutil
 import time
-from datetime import timedelta
+from datetime import datetime, timedelta
 from multiprocessing.queues import SimpleQueue
 from typing import Any
 
@@ -115,15 +115,25 @@ def test_a_lease_is_renewed_while_a_slow_file_is_measured(
     measure = Runner._measure
 
     def slowly(self: Runner, challenge: object, claim: object, kept: object) -> object:
-        time.sleep(4.5)
+        first = lease_ends()
+        later = first + timedelta(seconds=1)
+        while (renewed := lease_ends()) == first:
+            time.sleep(0.1)
         with self.database.begin() as session:
-            other = evaluations.claim(session, "other/1/1", lease=self.lease, now=db.now(session))
+            other = evaluations.claim(session, "other/1/1", lease=self.lease, now=later)
+        assert renewed > later
         assert other is None, "another worker could take it"
         return measure(self, challenge, claim, kept)  # type: ignore[arg-type]
 
+    def lease_ends() -> datetime:
+        with platform.database.read() as session:
+            ends = session.query(Evaluation).one().lease_until
+        assert ends is not None
+        return ends
+
     monkeypatch.setattr(Runner, "_measure", slowly)
     submission = platform.submit(platform.sample())
-    run(platform.with_settings(lease_seconds=3), submission)
+    run(platform.with_settings(lease_seconds=6), submission)
     status = platform.status(submission)
     assert (status.state, status.attempt) == (State.SCORED, 1)
 
