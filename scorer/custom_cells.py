@@ -60,9 +60,10 @@ def holds_flags(texts: Iterable[str]) -> bool:
     return bool(cells) and all(map(is_flag, cells))
 
 
-def are_mostly_values(cells: Sequence[str]) -> bool:
-    """Return whether at least half of the cells are numbers, or true or false."""
-    return bool(cells) and 2 * sum(is_number(cell) or is_flag(cell) for cell in cells) >= len(cells)
+def holds_words(texts: Iterable[str]) -> bool:
+    """Return whether the filled cells are words; those for a missing value and true or false are none."""
+    cells = [cell for cell in filled(texts) if cell.lower() not in MISSING_WORDS]
+    return bool(cells) and not any(is_number(cell) or is_flag(cell) for cell in cells)
 
 
 def holds_codes(texts: Iterable[str]) -> bool:

@@ -9,11 +9,12 @@ import pandas as pd
 import pyarrow as pa
 
 from scorer.challenges.solution import Solution
-from scorer.custom import CustomMetric, ParticipantRefusal
-from scorer.custom_cells import flags, holds_labels, numbers, true_cells, typed
+from scorer.custom import CustomMetric, MetricFailed, ParticipantRefusal
+from scorer.custom_cells import flags, holds_labels, holds_numbers, numbers, true_cells, typed
 from scorer.reading.columns import Column, Labels, Vocabulary
 from scorer.reading.ids import canonical_numbers
 from scorer.report import InvalidSubmission, Problem
+from scorer.wording import how_many, show, show_id
 
 
 def custom_values(
@@ -21,7 +22,8 @@ def custom_values(
 ) -> dict[str, float]:
     """Return an own metric's values on both splits.
 
-    `texts` are the submission's columns as texts.
+    `texts` are the submission's columns as texts. Raises InvalidSubmission if the metric refuses them, and
+    MetricFailed if it gives no finite number.
     """
     (id_column,) = solution.id_columns
     complete, scored = solution.task.complete, solution.scored
@@ -60,6 +62,34 @@ def custom_values(
         )
     except ParticipantRefusal as refusal:
         raise InvalidSubmission([Problem("METRIC_REFUSED", refusal.text)]) from None
+    except MetricFailed:
+        refusal = _refused_words(solution, metric, texts, allow_weak=allow_weak)
+        if refusal is None:
+            raise
+    raise InvalidSubmission([refusal])
+
+
+def _refused_words(
+    solution: Solution, metric: CustomMetric, texts: Mapping[str, Sequence[str]], *, allow_weak: bool
+) -> Problem | None:
+    """Return the problem of a file whose words make a metric fail that takes numbers in their place."""
+    words = [name for name in sorted(solution.task.either) if not holds_numbers(texts[name])]
+    if not words:
+        return None
+    zeros = {name: ["0"] * len(texts[name]) for name in words}
+    try:
+        custom_values(solution, metric, {**texts, **zeros}, allow_weak=allow_weak)
+    except (MetricFailed, InvalidSubmission):
+        return None
+    row, text = next((row, text) for row, text in enumerate(texts[words[0]]) if text)
+    key = show_id(texts[solution.id_column][row] if solution.task.complete else solution.ids.text(row))
+    message = (
+        f'Column {show(words[0])} (id {key}): "{show(text)}" is not a number, and the metric cannot score '
+        f"words there. Write a number in each row.{how_many(len(texts[words[0]]))}"
+    )
+    return Problem(
+        "NOT_A_NUMBER", message, id=key, column=show(words[0]), value=show(text), count=len(texts[words[0]])
+    )
 
 
 def texts_of(columns: Mapping[str, Column], vocabulary: Vocabulary) -> dict[str, list[str]]:

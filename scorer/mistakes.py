@@ -8,7 +8,15 @@ import numpy as np
 
 from scorer.challenges.challenge import Challenge
 from scorer.challenges.solution import USAGE_COLUMN, known_cells
-from scorer.custom_cells import filled, holds_codes, holds_flags, holds_numbers, true_cells
+from scorer.custom_cells import (
+    filled,
+    holds_codes,
+    holds_flags,
+    holds_numbers,
+    holds_words,
+    is_number,
+    true_cells,
+)
 
 
 def mistakes(challenge: Challenge, name: str, given: Sequence[str]) -> list[tuple[str, str]]:
@@ -20,7 +28,8 @@ def mistakes(challenge: Challenge, name: str, given: Sequence[str]) -> list[tupl
     found = [] if cells.may_be_empty else [("a missing value", "")]
     # An own metric's truth is asked again: what is tried must not follow from what is refused.
     truth = _scored_cells(challenge, name)
-    if cells.is_number or holds_numbers(truth) or holds_flags(truth) or _are_numbers(challenge, truth, given):
+    has_values = holds_numbers(truth) or holds_flags(truth) or _are_numbers(challenge, truth, given)
+    if cells.is_number or (has_values and not holds_words(given)):
         return [("a missing value", ""), ("a word", "abc"), ("a NaN", "NaN")]
     if challenge.task.custom is not None and all(map(str.strip, given)):
         found = [("a missing value", "")]
@@ -28,12 +37,14 @@ def mistakes(challenge: Challenge, name: str, given: Sequence[str]) -> list[tupl
 
 
 def _are_numbers(challenge: Challenge, truth: Sequence[str], given: Sequence[str]) -> bool:
-    """Return whether numbers are wanted in an own metric's column without truth of its name."""
+    """Return whether a word beside numbers is wrong in an own metric's column without truth of its name."""
     task, solution = challenge.task, challenge.solution
     if task.custom is None or filled(truth) or not holds_numbers(given) or holds_codes(given):
         return False
-    others = set(solution.frame) - {*solution.id_columns, USAGE_COLUMN, *task.columns}
-    return any(holds_numbers(_scored_cells(challenge, name)) for name in others)
+    names = set(solution.frame) - {*solution.id_columns, USAGE_COLUMN, *task.columns}
+    others = [filled(_scored_cells(challenge, name)) for name in names]
+    one_kind = all(holds_codes(cells) or len({*map(is_number, cells)}) < 2 for cells in others)
+    return one_kind and any(holds_numbers(cells) or holds_flags(cells) for cells in others)
 
 
 def rows_to_spoil(challenge: Challenge, name: str) -> list[int]:

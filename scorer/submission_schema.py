@@ -101,8 +101,8 @@ def _labels(challenge: Challenge) -> dict[str, list[str]]:
     public = public_labels(challenge.folder, solution)
     found = {}
     for name, spelling in solution.spellings.items():
-        if solution.task.cells(name).grammar == "boxes":
-            continue  # the labels are parts of its cells
+        if solution.task.cells(name).kind == "text":
+            continue  # the labels are parts of its cells, or an own metric decides
         shown = declared_labels(solution, name) | (public[name].train if name in public else frozenset())
         if spelling.known is not None and spelling.known <= shown and len(spelling.known) <= MOST_LISTED:
             found[name] = list(spelling.listed)

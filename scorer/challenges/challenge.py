@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,9 @@ from scorer.report import InvalidChallenge, Problem
 from scorer.wording import show
 
 MAX_SOLUTION_BYTES = 4_000_000_000
+
+_SHOWN_CELLS = 100
+"""Of the sample submission, which show whether a column holds words."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -251,8 +255,10 @@ def load(folder: Path | str, *, digest: str | None = None, prepared: Path | None
     if solution.task.complete:
         ids = _sample_cells(sample, [solution.id_column]).get(solution.id_column, ())
         solution = replace(solution, sample_ids=frozenset(map(composed, ids)))
-    if solution.task.custom is not None and not solution.task.numeric.issuperset(solution.task.columns):
-        solution = with_sample_kinds(solution, _sample_cells(sample, solution.task.columns))
+    if solution.task.custom is not None:
+        # Of columns of numbers only this is asked of the sample: whether it has words there.
+        most = _SHOWN_CELLS if solution.task.numeric.issuperset(solution.task.columns) else None
+        solution = with_sample_kinds(solution, _sample_cells(sample, solution.task.columns, most))
     if (folder / TRAIN_FILE).is_file():
         solution = replace(solution, train_file=folder / TRAIN_FILE)
     # Without a sample the solution takes its place: it has a row per id as well.
@@ -367,15 +373,16 @@ def _form_problems(folder: Path, form: SubmissionForm | None) -> list[Problem]:
         return [_with_file(problem) for problem in error.problems]
 
 
-def _sample_cells(path: Path, names: Sequence[str]) -> dict[str, list[str]]:
-    """Return those columns of the sample submission as text.
+def _sample_cells(path: Path, names: Sequence[str], most: int | None = None) -> dict[str, list[str]]:
+    """Return those columns of the sample submission as text, of the first `most` rows.
 
     Nothing if it cannot be read; `scorer.check` reports why.
     """
     try:
         records = open_table(path, max_bytes=MAX_SOLUTION_BYTES).records()
         header = [composed(name.strip(SPACES)) for name in next(records)[1]]
-        rows = [[cell.strip(SPACES) for cell in fields] for _, fields in records if not is_blank(fields)]
+        filled = (fields for _, fields in records if not is_blank(fields))
+        rows = [[cell.strip(SPACES) for cell in fields] for fields in islice(filled, most)]
     except (OSError, UnreadableTable):
         return {}
     if any(len(fields) != len(header) for fields in rows):

@@ -39,8 +39,9 @@ def label_problems(challenge: Challenge) -> list[Problem]:
     and [0] or b'0' in one of labels: no ordinary file can equal it.
     """
     problems = _grade_problems(challenge)
+    compared = label_columns(challenge.solution)
     for name, spelling in challenge.solution.spellings.items():
-        if _marked(challenge, name, spelling):
+        if name in compared and _marked(challenge, name, spelling):
             filled = [cell for cell in _cells(challenge, name) if cell[1].casefold() not in MISSING_WORDS]
             printed = _PRINTED_LIST if spelling.is_list else _PRINTED_LABEL
             cells = [cell for cell in filled if printed.fullmatch(cell[1])]
@@ -220,7 +221,6 @@ def _marked(challenge: Challenge, name: str, spelling: Spelling) -> set[str]:
 
 def _cells(challenge: Challenge, name: str) -> Iterator[tuple[int, str]]:
     """Yield line and text of each filled true cell of a column."""
-    assert name in label_columns(challenge.solution)
     truths = [part.modifiers.truth for part in challenge.task.parts if name in part.columns]
     records = open_table(challenge.folder / FILE, max_bytes=MAX_SOLUTION_BYTES).records()
     header = [composed(name.strip(SPACES)) for name in next(records)[1]]

@@ -74,6 +74,14 @@ def _unchecked(challenge: Challenge, name: str) -> list[Notice]:
     cells = challenge.task.cells(name)
     if cells.is_number:
         return []
+    if name in challenge.task.either:
+        message = (
+            f"Column {show(name)}: the sample submission does not show whether numbers or words are wanted, "
+            "and the solution has both. A submission may hold numbers in all rows or words in all rows, and "
+            "these are not checked. If numbers are wanted, write only numbers into the sample submission, "
+            "one of them a fraction such as 0.5; if labels are wanted, write labels."
+        )
+        return [Notice("NOTICE_UNCHECKED_COLUMN", message)]
     accepted = "not even empty ones, as the sample submission has some: any text"
     if cells.grammar:
         accepted = "except that none may be empty: any other text"

@@ -28,7 +28,7 @@ from scorer.reading.columns import Column, Labels, Lists, Vocabulary
 from scorer.reading.ids import IdIndex
 from scorer.reading.spelling import Spelling
 
-FORMAT = 8
+FORMAT = 9
 """Rises when the layout or the meaning of what is below changes; folders of an older format are not read."""
 
 _SMALL = (np.uint8, np.int8, np.int16, np.int32)

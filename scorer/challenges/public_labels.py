@@ -11,7 +11,7 @@ import pyarrow.csv
 from scorer.challenges.definition import SAMPLE_FILE
 from scorer.challenges.folder import belonging_files
 from scorer.challenges.solution import Solution
-from scorer.challenges.spellings import PublicLabels, label_columns
+from scorer.challenges.spellings import PublicLabels, label_columns, word_columns
 from scorer.reading.box_labels import PREDICTED_VALUES, TRUE_VALUES, box_labels
 from scorer.reading.cells import GRAMMARS, Cells, split_tokens
 from scorer.reading.forms import composed, with_newlines
@@ -30,7 +30,7 @@ def public_labels(folder: Path, solution: Solution) -> dict[str, PublicLabels]:
     A file counts if it has a column of the prediction's name or of the truth's. What cannot be read is left
     out; `scorer.check` reports on it.
     """
-    wanted = {name: _names(solution, name) for name in label_columns(solution)}
+    wanted = {name: _names(solution, name) for name in (*label_columns(solution), *word_columns(solution))}
     train: dict[str, set[str]] = {name: set() for name in wanted}
     sample: dict[str, set[str]] = {name: set() for name in wanted}
     if wanted:

@@ -31,12 +31,12 @@ from scorer.challenges.solution_plan import (
 from scorer.challenges.solution_records import Records
 from scorer.challenges.task import Part, Task
 from scorer.custom_cells import (
-    are_mostly_values,
     are_padded,
     filled,
     holds_codes,
     holds_flags,
     holds_numbers,
+    holds_words,
     is_number,
     true_cells,
 )
@@ -325,35 +325,51 @@ def _with_checked_columns(task: Task, frame: Mapping[str, NDArray[np.object_]], 
 def with_sample_kinds(solution: Solution, sample: Mapping[str, Sequence[str]]) -> Solution:
     """Return the solution with the checks of an own metric's columns that follow from the sample submission.
 
-    A column without truth of its name must hold numbers where every cell of the sample is one, and true or
-    false where every cell is. Whole numbers may stand for labels where the truth of that name, or every
-    column of the solution, is in words; then one of the sample's must have a fraction. A fraction also shows
-    probabilities where the truth is true or false. In columns of text no cell may be empty, nor a word such
-    as NaN that neither the sample nor the truth has, unless the sample has empty cells.
+    A column of the sample in which every cell is a number, and one has a fraction, must hold numbers, also
+    where the truth is in words, or true and false: then these are probabilities. So must one of whole
+    numbers, unless a true value may be a word: whole numbers may stand for labels. Where the solution has
+    columns of words, and others of numbers, either may be the truth of a column that has another name. Then
+    a file may hold numbers throughout or words throughout (`Task.either`), and so it may where the truth is
+    numbers and the sample has words.
+
+    In columns of text no cell may be empty, nor a word such as NaN that neither the sample nor the truth has,
+    unless the sample has empty cells.
     """
-    task, ids = solution.task, solution.id_columns
-    frame = solution.frame.items()
-    scored = {name: filled(true_cells(column[solution.scored].tolist())) for name, column in frame}
-    others = [cells for name, cells in scored.items() if name not in (*ids, USAGE_COLUMN, *task.columns)]
-    only_words = bool(others) and not any(map(are_mostly_values, others))
-    numeric, flags = set(task.numeric), set(task.flags)
+    task = solution.task
+    scored = {
+        name: filled(true_cells(cells[solution.scored].tolist())) for name, cells in solution.frame.items()
+    }
+    known = (*solution.id_columns, USAGE_COLUMN)
+    others = [cells for name, cells in scored.items() if cells and name not in (*known, *task.columns)]
+    numeric, flags, either = set(task.numeric), set(task.flags), set[str]()
     for name in task.columns:
         truth, cells = scored.get(name, []), sample.get(name, [])
         if not truth and holds_flags(cells):
             flags.add(name)
-        if any(map(is_number, truth)) or not cells or not all(map(is_number, cells)) or holds_codes(cells):
+        if name in (numeric | flags) - task.codes and holds_words(cells):
+            either.add(name)
+        if not cells or not all(map(is_number, cells)) or holds_codes(cells) or any(map(is_number, truth)):
             continue
-        may_be_words = truth or only_words
-        if not may_be_words or any(float(cell) % 1.0 for cell in cells):
+        may_be = [truth] if truth else others
+        words = [column for column in may_be if holds_codes(column) or not all(map(is_number, column))]
+        if not words or any(float(cell) % 1.0 for cell in cells):
             numeric.add(name)
             flags.discard(name)
-    true_words = [scored[name] for name in scored if name not in (*ids, USAGE_COLUMN)]
+            continue
+        # A column of numbers and words may be the truth: then a file may hold both.
+        of_one_kind = all(holds_codes(column) or not any(map(is_number, column)) for column in words)
+        if not truth and of_one_kind and (len(words) < len(may_be) or any(map(holds_flags, words))):
+            either.add(name)
+    numeric, flags = numeric - either, flags - either
+    true_words = [cells for name, cells in scored.items() if name not in known]
     texts = {}
     for name in task.columns:
         if name not in numeric | flags and "" not in (cells := sample.get(name, [])):
             has_nan = any(text.lower() in NAN_WORDS for column in (cells, *true_words) for text in column)
             texts[name] = "not_blank" if has_nan else "filled"
-    task = replace(task, numeric=frozenset(numeric), flags=frozenset(flags), texts=texts)
+    task = replace(
+        task, numeric=frozenset(numeric), flags=frozenset(flags), either=frozenset(either), texts=texts
+    )
     return replace(solution, tasks=(task, *solution.tasks[1:]))
 
 

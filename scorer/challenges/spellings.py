@@ -42,11 +42,25 @@ class PublicLabels:
 def with_spellings(solution: Solution, public: Mapping[str, PublicLabels] | None = None) -> Solution:
     """Return the solution with the spelling of each prediction column of labels or lists."""
     found = {}
-    for name in label_columns(solution):
+    words = word_columns(solution)
+    for name in (*label_columns(solution), *words):
         spelling = _spelling(solution, name, (public or {}).get(name, PublicLabels()))
-        if spelling is not None:
+        if spelling is not None and (name not in words or spelling.known is not None):
             found[name] = spelling
     return replace(solution, spellings=found)
+
+
+def word_columns(solution: Solution) -> list[str]:
+    """Return the columns of an own metric whose truth is in words, such as yes and no.
+
+    The function gets the texts as they are and may read them in its own way, so an unknown word is worth a
+    notice and never refused.
+    """
+    task = solution.task
+    if task.custom is None or task.complete:
+        return []
+    values = task.numeric | task.flags
+    return [name for name in task.columns if name in solution.frame and name not in values]
 
 
 def label_columns(solution: Solution) -> list[str]:
@@ -88,7 +102,8 @@ def true_labels(solution: Solution, name: str) -> tuple[frozenset[str], int]:
     """Return the labels in the scored rows of a column's truth, and how many there are with repeats."""
     if solution.task.custom is not None:
         cells = filled(true_cells(solution.frame[name][solution.scored].tolist()))
-        return frozenset(map(canonical_label, cells)), len(cells)
+        as_sent = name not in solution.task.codes
+        return frozenset(cells if as_sent else map(canonical_label, cells)), len(cells)
     if solution.task.cells(name).grammar == "boxes":
         found = [
             label

@@ -162,6 +162,8 @@ class Task:
     """Of an own metric: columns that hold numbers in the solution and must in a submission."""
     flags: frozenset[str] = frozenset()
     """Of an own metric: columns that hold true and false in the solution and must in a submission."""
+    either: frozenset[str] = frozenset()
+    """Of an own metric: columns whose answers are all numbers or all words, whichever a file has."""
     codes: frozenset[str] = frozenset()
     """Of `numeric`: columns of codes such as 01234, which are labels and compared as texts."""
     texts: Mapping[str, str] = field(default_factory=dict)

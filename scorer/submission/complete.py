@@ -17,6 +17,7 @@ from scorer.reading.tables import MAX_SHOWN_PROBLEMS, MIN_UNPACKED_BYTES, SPACES
 from scorer.report import InvalidSubmission, Problem
 from scorer.submission.header import match_header
 from scorer.submission.ids import respelt_ids
+from scorer.submission.mixtures import mixture_problems
 from scorer.submission.reader import Received, cell_problems
 from scorer.submission.respelling import Respelt, match, whole_number
 from scorer.submission.rows import OddLines
@@ -76,7 +77,12 @@ def read_complete(
         for number, row in enumerate(rows):
             builder.put(number, row[at])
         builders[name] = builder
-    problems.extend(cell_problems(builders, lambda row: (lines[row], ids[row])))
+
+    def where(row: int) -> tuple[int, str]:
+        return lines[row], ids[row]
+
+    problems.extend(cell_problems(builders, where))
+    problems.extend(mixture_problems(builders, where, solution.task))
     if problems:
         total = sum(problem.count for problem in problems)
         raise InvalidSubmission(problems[:MAX_SHOWN_PROBLEMS], total)

@@ -54,6 +54,8 @@ class _Judged:
     vocabulary: Vocabulary
     in_boxes: bool = False
     """Whether the labels are parts of texts that hold boxes."""
+    in_words: bool = False
+    """Whether the labels are texts that an own metric reads as they are."""
     status: _StatusArray = field(init=False)
     """One entry more than the vocabulary: -1 is the code of no label."""
     read_as: CodeArray = field(init=False)
@@ -78,6 +80,10 @@ class _Judged:
         """Return a column's labels, those within boxes as lists; None if it has none."""
         if isinstance(column, Labels | Lists) or column is None:
             return column
+        if self.in_words:
+            texts = column.tolist()
+            codes = [self.vocabulary.code(text) if text else -1 for text in texts]
+            return Labels(np.array(codes, dtype=np.int32))
         return labels_of_boxes(column.tolist(), self.vocabulary) if self.in_boxes else None
 
     def know(self, codes: CodeArray) -> None:
@@ -101,6 +107,8 @@ class _Judged:
     def _judge(self, code: int) -> Status:
         name = self.vocabulary.names[code]
         status, read = self.spelling.judge(name)
+        if self.in_words and read != name:  # the function does not get the other spelling
+            status, read = Status.UNKNOWN, name
         self.status[code] = status
         if read != name:
             target = self.vocabulary.code(read)
@@ -121,8 +129,12 @@ class LabelReader:
         self.irregular = False
         """Whether a label is unknown or a list has another form; only `report` says what."""
         for name, spelling in solution.spellings.items():
-            in_boxes = solution.task.cells(name).grammar == "boxes"
-            judged = _Judged(spelling, vocabulary, in_boxes)
+            cells = solution.task.cells(name)
+            if (cells.kind == "text" and cells.is_number) or name in solution.task.either:
+                continue  # the sample asks for other answers than the truth has
+            in_boxes = cells.grammar == "boxes"
+            in_words = cells.kind == "text" and not in_boxes
+            judged = _Judged(spelling, vocabulary, in_boxes, in_words)
             if spelling.known is None:
                 judged.know(solution_codes(solution, name))
             self._columns[name] = judged
@@ -137,7 +149,7 @@ class LabelReader:
                 statuses = judged.statuses(column.codes, until_irregular=self._until_irregular)
                 worst = int(statuses.max(initial=0))
                 self.irregular |= worst > Status.RESPELT
-                if worst > Status.FINE:
+                if worst > Status.FINE and judged.respelt:
                     codes = judged.read_as[column.codes]
                     read[name] = (
                         with_labels(whole.tolist(), judged.respelt)
@@ -161,7 +173,7 @@ class LabelReader:
             if column is not None and len(column.codes):
                 found = _Sent(name, column, judged, lines, solution, self._names)
                 wrong, noticed = found.form_faults()
-                wrong = wrong or found.unknown_problems()
+                wrong = wrong or ([] if judged.in_words else found.unknown_problems())
                 problems.extend(wrong)
                 notices.extend(noticed)
                 if found.n_unknown and not wrong:

@@ -25,6 +25,7 @@ from scorer.report import InvalidSubmission, Notice, Problem
 from scorer.submission.header import match_header
 from scorer.submission.ids import id_problems
 from scorer.submission.labels import LabelReader
+from scorer.submission.mixtures import Mixtures, mixture_problems
 from scorer.submission.notices import Notices
 from scorer.submission.rows import PlacedRows, row_faults, row_problems
 from scorer.submission.sinks import Sink
@@ -85,6 +86,7 @@ def _read_columnar(
     wanted = {name: task.cells(name) for name in task.columns}
     vocabulary = solution.vocabulary.copy()
     labels = LabelReader(solution, vocabulary, until_irregular=True)
+    mixtures = Mixtures(task)
     seen = np.zeros(len(solution.ids), dtype=np.uint8)
     n_received = 0
     sink.restart()
@@ -119,7 +121,8 @@ def _read_columnar(
                 return None
             seen[found] = 1
             columns = labels.read(columns)
-            if labels.irregular or row_faults(columns, found, solution):
+            mixtures.add(columns)
+            if labels.irregular or mixtures.found or row_faults(columns, found, solution):
                 return None
             gathered.add(columns)
             sink.add(found, columns, vocabulary)
@@ -148,7 +151,12 @@ def align(
     rows = PlacedRows(names, solution)
     rows.read(forms.of(records, keep=True))
     problems = [*rows.broken, *rows.line_problems(), *id_problems(rows, solution, forms)]
-    problems.extend(cell_problems(rows.builders, lambda row: (int(rows.lines[row]), solution.ids.text(row))))
+
+    def where(row: int) -> tuple[int, str]:
+        return int(rows.lines[row]), solution.ids.text(row)
+
+    problems.extend(cell_problems(rows.builders, where))
+    problems.extend(mixture_problems(rows.builders, where, task))
     sent = {
         name: builder.column()
         for name, builder in rows.builders.items()
