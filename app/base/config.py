@@ -22,6 +22,7 @@ from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from app.base import data_origin
 from app.base.errors import Misconfigured
 from scorer.report import Problem
 
@@ -305,6 +306,9 @@ def _of_another_author(file: Path, from_file: Mapping[str, Any]) -> Iterator[Pro
     way_out = f"if it is yours, set HELDOUT_DATA_DIR={shlex.quote(str(folder))}"
     if folder.is_dir() and folder.stat().st_uid not in (0, os.getuid()):
         yield Problem("BAD_SETTING", f"the data folder {folder} belongs to another user; {way_out}.")
+    if files := data_origin.foreign_files(folder):
+        words = f"{' and '.join(str(folder / name) for name in files)} may have come with the current folder"
+        yield Problem("BAD_SETTING", f"{words}; {way_out} once, and this machine remembers it.")
     if led := sorted(set(LEAD_OUT) & {name for name, value in from_file.items() if value}):
         words = f"{file.absolute()}: {', '.join(led)} may not be set by a data folder that is not named"
         yield Problem("BAD_SETTING", f"{words}; {way_out}, or give the file as --config.")
@@ -431,6 +435,7 @@ def prepare_data_dir(settings: Settings, *, restores: bool = False) -> None:
             folder.mkdir(parents=True, exist_ok=True)
             folder.chmod(0o700)
         settings.storage.mkdir(parents=True, exist_ok=True)
+        data_origin.mark(settings.data_dir)
         # An unnamed file: processes that start together would delete each other's.
         tempfile.TemporaryFile(dir=settings.data_dir).close()
     except OSError as wrong:

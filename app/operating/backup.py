@@ -18,7 +18,7 @@ import shutil
 import tarfile
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
@@ -79,9 +79,7 @@ def write(
     temporary = file.with_name(f".{file.name}.{os.getpid()}{UNFINISHED}")
     try:
         _remove_unfinished(file.parent)
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as raw:
-            fcntl.flock(raw, fcntl.LOCK_EX)
+        with _created(temporary) as raw:
             if passphrase is None:
                 summary = _write(settings, database, kept, raw, with_solutions=with_solutions, with_key=False)
             else:
@@ -100,10 +98,23 @@ def write(
     return summary
 
 
+def _created(temporary: Path) -> BinaryIO:
+    """Create a file and lock it.
+
+    Until it is locked another backup may take it for one that was killed, and delete it.
+    """
+    while True:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if os.fstat(descriptor).st_nlink:
+            return os.fdopen(descriptor, "wb")
+        os.close(descriptor)
+
+
 def _remove_unfinished(folder: Path) -> None:
     """Delete the hidden copies of backups that were killed; the lock of a live one is held."""
     for left in folder.glob(f".*{UNFINISHED}"):
-        with left.open("rb") as file:
+        with suppress(FileNotFoundError), left.open("rb") as file:  # another backup may delete it first
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:

@@ -71,6 +71,7 @@ def check_database(session: Session, *, now: datetime) -> list[Check]:
         _processes_run,
         _clock_was_not_set,
         _names_differ,
+        _names_are_not_reserved,
     )
     return [check(session, now) for check in every]
 
@@ -354,6 +355,16 @@ def _names_differ(session: Session, _now: datetime) -> Check:
         names.collisions(session),
         "no two accounts or teams of different people",
         "They were given before names were compared. Change one with `heldout user rename` or "
+        "`heldout team rename`.",
+    )
+
+
+def _names_are_not_reserved(session: Session, _now: datetime) -> Check:
+    return _check(
+        "No participant has the name of an organiser or a part of Heldout",
+        names.reserved(session),
+        "no account or team",
+        "It was given before the word was reserved. Change it with `heldout user rename` or "
         "`heldout team rename`.",
     )
 

@@ -168,6 +168,31 @@ def collisions(session: Session) -> list[str]:
     return list(dict.fromkeys(found))
 
 
+def reserved(session: Session) -> list[str]:
+    """Return in words the accounts and teams whose names are reserved by now.
+
+    Those of organisers and of baselines may be any but the actors of the audit log.
+    """
+    accounts = session.execute(select(User.name, User.is_organiser).order_by(User.id)).all()
+    found = [f"account {name}" for name, is_host in accounts if _is_reserved(name, is_organiser=is_host)]
+    hosts = select(Membership.team_id).join(User, User.id == Membership.user_id).where(User.is_organiser)
+    teams = select(Team.name, or_(Team.is_baseline, Team.id.in_(hosts)), Competition.slug)
+    teams = teams.join(Competition, Competition.id == Team.competition_id).order_by(Team.id)
+    return found + [
+        f"team {name} in {slug}"
+        for name, is_hosts, slug in session.execute(teams)
+        if _is_reserved(name, is_organiser=is_hosts)
+    ]
+
+
+def _is_reserved(name: str, *, is_organiser: bool) -> bool:
+    try:
+        refuse_reserved(name, is_organiser=bool(is_organiser))
+    except Refused:
+        return True
+    return False
+
+
 def _fill(session: Session) -> None:
     """Compute the skeletons of rows without one: of old data, and of rows that an older program added."""
     for user in session.scalars(select(User).where(User.skeleton.is_(None))).all():

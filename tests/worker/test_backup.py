@@ -271,6 +271,27 @@ def test_backup_deletes_what_killed_ones_left_and_not_a_live_ones_copy(
     assert not killed.exists()
 
 
+def test_a_backup_that_another_one_took_for_a_killed_one_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the creation of its file and the lock another backup could delete it."""
+    file, opened, real = tmp_path / f".b.tar.1{backup.UNFINISHED}", [], os.open
+
+    def interrupted(path: Path, *flags: int) -> int:
+        descriptor = real(path, *flags)
+        opened.append(path)
+        if len(opened) == 1:
+            backup._remove_unfinished(tmp_path)
+        return descriptor
+
+    monkeypatch.setattr(os, "open", interrupted)
+    with backup._created(file) as raw:
+        monkeypatch.undo()
+        raw.write(b"whole")
+    assert file.read_bytes() == b"whole"
+    assert len(opened) == 2
+
+
 def killed_restore(settings: Settings, file: Path, at: str) -> None:
     """Restore in a process that is killed when it calls a function of the module."""
 

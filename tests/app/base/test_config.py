@@ -5,6 +5,7 @@ from __future__ import annotations
 import grp
 import os
 import pwd
+import shutil
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields, replace
@@ -81,6 +82,25 @@ def test_a_data_folder_that_came_with_the_current_folder_leads_nothing_out(
     if file.parent.stat().st_uid:
         with pytest.raises(Misconfigured, match="belongs to another user"):
             config.load({})
+
+
+def test_a_database_that_came_with_the_current_folder_is_refused_until_the_folder_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A downloaded folder could hold accounts and a signing key of another author."""
+    monkeypatch.chdir(tmp_path)
+    config.prepare_data_dir(config.load({}))
+    for name in ("heldout.db", "secret_key"):
+        (tmp_path / "data" / name).touch()
+    assert config.load({}).data_dir == Path("data")  # made here
+    (tmp_path / "data").rename(tmp_path / "moved")
+    shutil.copytree(tmp_path / "moved", tmp_path / "data")  # as unpacked: with a mark of another folder
+    words = f"{tmp_path}/data/heldout.db and {tmp_path}/data/secret_key may have come with the current folder"
+    with pytest.raises(Misconfigured, match=f"{words}; if it is yours, set HELDOUT_DATA_DIR={tmp_path}/data"):
+        config.load({})
+    named = config.load({"HELDOUT_DATA_DIR": str(tmp_path / "data")})
+    config.prepare_data_dir(named)
+    assert config.load({}).data_dir == Path("data")
 
 
 def test_a_file_that_a_group_of_others_may_change_is_refused(

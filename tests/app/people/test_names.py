@@ -338,6 +338,15 @@ def test_old_names_that_look_alike_stay_and_the_doctor_reports_them(world: World
         check = checks["Names of different people do not look alike"]
         assert not check.is_ok
         assert "heldout team rename" in check.advice
+        session.execute(update(Team).where(Team.id == of_bob.id).values(name="Host team"))
+        session.execute(update(User).where(User.name == "bob").values(name="organisers"))
+        of_grace = session.scalar(select(User.id).where(User.is_organiser).limit(1))
+        session.execute(update(User).where(User.id == of_grace).values(name="admin"))  # which is one
+        assert names.reserved(session) == ["account organisers", f"team Host team in {world.slug}"]
+        checks = {check.name: check for check in doctor.check_database(session, now=NOON)}
+        check = checks["No participant has the name of an organiser or a part of Heldout"]
+        assert not check.is_ok
+        assert "heldout user rename" in check.advice
 
 
 def test_names_of_a_database_before_skeletons_are_compared(database: Database) -> None:
