@@ -15,6 +15,7 @@ from sqlalchemy import create_engine, text
 import scorer
 from app import migrations
 from app.base.db import Database
+from tests import shared
 
 STORM = Path(__file__).parent / "storm"
 IN_CI = bool(os.environ.get("CI"))
@@ -143,6 +144,15 @@ def run_as_admin(server: str, statement: str) -> None:
     with engine.connect() as connection:
         connection.execute(text(statement))
     engine.dispose()
+
+
+def pytest_configure() -> None:
+    shared.share_compiled_routes()
+    shared.share_compiled_statements()
+
+
+def pytest_collection_finish() -> None:
+    shared.leave_out_of_collections()
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
