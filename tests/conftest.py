@@ -113,6 +113,11 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
     run_as_admin(server, f"DROP DATABASE {name} WITH (FORCE)")
 
 
+# Of a test whose statements other tests send to PostgreSQL too, and that looks for nothing in which the
+# databases differ: locks, the order of rows, times, texts.
+on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+
+
 @pytest.fixture
 def database(database_url: str) -> Iterator[Database]:
     database = Database(database_url)

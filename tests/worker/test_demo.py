@@ -11,9 +11,8 @@ from rich.console import Console
 from app import demo
 from app.cli.users import user_password
 from app.people import accounts
+from tests.conftest import on_sqlite
 from tests.worker.conftest import Platform
-
-on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 
 def printed(platform: Platform) -> str:

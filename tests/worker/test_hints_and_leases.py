@@ -20,9 +20,10 @@ import pytest
 
 from app.base.config import Settings
 from app.base.models import Evaluation, Event, Quota, Score, State
+from tests.conftest import on_sqlite
 from tests.servers import eventually, work_horses_of
 from tests.worker.conftest import Platform
-from tests.worker.test_workers import _scoring_horse, done, on_sqlite, process, redis_url
+from tests.worker.test_workers import _scoring_horse, done, process, redis_url
 
 __all__ = ["redis_url"]  # a fixture
 

@@ -13,11 +13,9 @@ from app.competing import competitions, statuses
 from app.people import accounts, tokens
 from app.web.application import create_app
 from scorer.sandbox import levels, sandbox
-from tests.conftest import missing
+from tests.conftest import missing, on_sqlite
 from tests.worker.conftest import Platform
 from tests.worker.test_jobs import run
-
-on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 METRIC = '''\
 """Mean absolute error, which some files do not get."""

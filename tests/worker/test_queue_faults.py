@@ -17,9 +17,10 @@ from redis import Redis
 
 from app.base import queue
 from app.base.queue import Hints, Listener
+from tests.conftest import on_sqlite
 from tests.servers import eventually, valkey
 from tests.worker.conftest import Platform
-from tests.worker.test_workers import done, on_sqlite, process, redis_url
+from tests.worker.test_workers import done, process, redis_url
 from worker.jobs import Runner
 from worker.poller import LOOK_SECONDS, Poller
 from worker.stopping import Stop

@@ -16,11 +16,10 @@ from app.base.errors import Conflict
 from app.base.models import Evaluation, State, Submission
 from app.competing.receipts import Facts, Signer
 from app.operating import verification
+from tests.conftest import on_sqlite
 from tests.servers import ROOT, environment, eventually, heldout, valkey, work_horses_of
 from tests.worker.conftest import Platform
 from worker.jobs import Runner
-
-on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 
 def start(platform: Platform, redis: str) -> subprocess.Popen[bytes]:

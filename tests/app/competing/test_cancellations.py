@@ -11,6 +11,7 @@ from app.base.errors import Conflict
 from app.base.models import Event, State, Submission
 from app.competing import cancellations, competitions, rejections, rescores, teams
 from tests.app.conftest import NOON, World
+from tests.conftest import on_sqlite
 
 
 def cancel(world: World, submission_id: int, by: str = "ada") -> None:
@@ -35,6 +36,7 @@ def test_cancelled_submission_is_given_back_and_is_no_rejected_file(world: World
         assert session.query(Event).filter(Event.action == "submission cancelled").count() == 1
 
 
+@on_sqlite
 def test_claimed_or_finished_submission_is_not_cancelled(world: World) -> None:
     number = world.submit().id
     claim = world.claim(number)
@@ -48,6 +50,7 @@ def test_claimed_or_finished_submission_is_not_cancelled(world: World) -> None:
         assert session.get_one(Submission, number).cancelled_at is None
 
 
+@on_sqlite
 def test_rescore_leaves_a_cancelled_submission_rejected_and_uncharged(world: World) -> None:
     kept, number = world.score(0.5), world.submit("other").id
     cancel(world, number)

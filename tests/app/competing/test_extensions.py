@@ -16,6 +16,7 @@ from app.base.models import Event, Extension
 from app.base.storage import Blob
 from app.competing import competitions, extensions, leaderboard, submissions
 from tests.app.conftest import NOON, World
+from tests.conftest import on_sqlite
 from tests.servers import eventually, heldout
 
 CLOSE = NOON + timedelta(hours=1)
@@ -31,6 +32,7 @@ def grant(world: World, team: str = "ada", *, now: datetime = NOON, **more: Any)
         ).id
 
 
+@on_sqlite
 def test_later_close_is_for_one_team_alone(world: World) -> None:
     world.change(closes_at=CLOSE)
     grant(world, closes_at=LATER)
@@ -42,6 +44,7 @@ def test_later_close_is_for_one_team_alone(world: World) -> None:
         world.submit("c", by="ada", now=LATER + MINUTE)
 
 
+@on_sqlite
 def test_private_scores_wait_for_the_last_extension(world: World) -> None:
     world.change(closes_at=CLOSE)
     world.score(0.4)
@@ -97,12 +100,14 @@ def test_every_problem_of_an_extension_is_reported_at_once(world: World) -> None
         assert words in refusal.value.message
 
 
+@on_sqlite
 def test_later_close_after_private_scores_are_shown_is_refused(world: World) -> None:
     world.change(closes_at=CLOSE)
     with pytest.raises(Refused, match="already shown"):
         grant(world, now=CLOSE + timedelta(hours=1), closes_at=LATER)
 
 
+@on_sqlite
 def test_extension_for_an_unknown_team_is_refused(world: World) -> None:
     with pytest.raises(NotFound, match="no team 'unknown'"):
         grant(world, "unknown", daily_extra=1)

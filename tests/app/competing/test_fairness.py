@@ -15,6 +15,7 @@ from app.competing import competitions, evaluations, rescores, statuses, submiss
 from app.competing.evaluations import Claim
 from app.people.accounts import Viewer
 from tests.app.conftest import LEASE, NOON, World
+from tests.conftest import on_sqlite
 
 SECOND = timedelta(seconds=1)
 
@@ -41,12 +42,14 @@ def served(world: World, count: int) -> list[int]:
     return found
 
 
+@on_sqlite
 def test_second_file_of_a_team_waits_behind_the_first_of_another(world: World) -> None:
     several = [world.submit(f"a{n}").id for n in range(3)]
     single = world.submit("b", by="bob", now=NOON + SECOND).id
     assert served(world, 4) == [several[0], single, several[1], several[2]]
 
 
+@on_sqlite
 def test_later_file_of_another_team_does_not_pass_older_ones_for_ever(world: World) -> None:
     """A file never passes one whose delayed place is earlier."""
     several = [world.submit(f"a{n}").id for n in range(2)]
@@ -71,6 +74,7 @@ def test_files_of_one_team_are_claimed_at_once_without_others(world: World) -> N
     assert None not in claims
 
 
+@on_sqlite
 def test_failed_attempt_waits_for_its_backoff(world: World) -> None:
     world.submit()
     claim = world.claim()
@@ -114,6 +118,7 @@ def test_place_in_the_queue_follows_the_fair_order(world: World) -> None:
     assert places == [1, 2, 3]
 
 
+@on_sqlite
 def test_polling_workers_see_due_evaluations(world: World) -> None:
     def due(at: timedelta = timedelta()) -> bool:
         with world.database.read() as session:
@@ -174,6 +179,7 @@ def test_competition_at_its_cap_leaves_workers_to_others(world: World) -> None:
     assert third.submission_id == slow[2]
 
 
+@on_sqlite
 def test_cap_of_one_with_one_worker_scores_everything(world: World) -> None:
     another_competition(world, "other")
     files = {world.submit(f"a{n}").id for n in range(2)}
@@ -187,6 +193,7 @@ def test_cap_of_one_with_one_worker_scores_everything(world: World) -> None:
     assert not files
 
 
+@on_sqlite
 def test_expired_lease_does_not_count_for_the_cap(world: World) -> None:
     submission = world.submit("a").id
     world.submit("b")
@@ -200,6 +207,7 @@ def test_expired_lease_does_not_count_for_the_cap(world: World) -> None:
     assert claim_one(world, 1, now=late) is None
 
 
+@on_sqlite
 def test_all_rounds_of_a_competition_share_its_cap(world: World) -> None:
     """Else a rescore with its repeats would hold several times as many workers."""
     world.score(0.5)

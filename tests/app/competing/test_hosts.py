@@ -25,6 +25,7 @@ from app.integrity import inspections
 from app.operating import audit_log, doctor
 from scorer.report import Report
 from tests.app.conftest import LEASE, NOON, World, add_version
+from tests.conftest import on_sqlite
 
 
 @pytest.fixture
@@ -54,6 +55,7 @@ def test_an_organisers_file_takes_no_rank_pick_or_upload(hosted: World) -> None:
         assert [count for _, count in competitions.listed(session)] == [2]  # ada and bob
 
 
+@on_sqlite
 def test_an_organisers_files_have_no_limit_and_a_participant_gets_no_such_file(hosted: World) -> None:
     hosted.change(daily_limit=1, total_limit=1)
     for n in range(3):
@@ -80,6 +82,7 @@ def failed(world: World, number: int) -> None:
         evaluations.retry(session, competitions.by_slug(session, world.slug), number, now=NOON)
 
 
+@on_sqlite
 @pytest.mark.parametrize("first", [None, rejected, failed])
 def test_no_outcome_charges_an_organisers_file(
     hosted: World, first: Callable[[World, int], None] | None
@@ -112,6 +115,7 @@ def test_a_rescore_ranks_no_organisers_file(hosted: World) -> None:
         assert session.scalars(select(Submission.is_charged).order_by(Submission.id)).all() == [False, True]
 
 
+@on_sqlite
 def test_scans_and_reports_count_no_organisers_file(hosted: World) -> None:
     with hosted.database.begin() as session:
         competition = competitions.by_slug(session, hosted.slug)

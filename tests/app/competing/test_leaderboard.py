@@ -16,6 +16,7 @@ from app.competing.leaderboard import BoardView, Sort
 from app.people import accounts
 from app.people.accounts import Viewer
 from tests.app.conftest import NOON, World
+from tests.conftest import on_sqlite
 
 
 def board(world: World, *, closed: bool = False, **asked: Any) -> BoardView:
@@ -80,6 +81,7 @@ def test_baseline_is_sorted_by_score_without_a_rank(world: World) -> None:
     ]
 
 
+@on_sqlite
 def test_newest_file_of_a_baseline_replaces_the_older_one(world: World) -> None:
     add_baseline(world, "Tree", 0.1)
     add_baseline(world, "Tree", 0.4)
@@ -87,6 +89,7 @@ def test_newest_file_of_a_baseline_replaces_the_older_one(world: World) -> None:
     assert (row.score, row.entries) == (0.4, 2)
 
 
+@on_sqlite
 def test_baseline_keeps_one_row_although_a_team_has_its_name(world: World) -> None:
     with world.database.begin() as session:
         session.query(Team).filter(Team.name == "ada").one().name = "Tree"
@@ -152,6 +155,7 @@ def test_private_scores_rank_after_the_close_with_moves(world: World) -> None:
     ]
 
 
+@on_sqlite
 def test_private_scores_are_not_on_the_board_before_the_close(world: World) -> None:
     world.score(0.1, 0.123456789)
     assert "0.123456789" not in repr(board(world))
@@ -185,6 +189,7 @@ def test_every_page_of_the_board_is_one_statement(world: World) -> None:
             assert len(statements) == 1
 
 
+@on_sqlite
 def test_refreshed_board_equals_the_stored_board(world: World) -> None:
     add_teams(world, {"cy": 0.3, "di": 0.5, "ed": 0.3})
     add_baseline(world, "Dummy", 0.4)

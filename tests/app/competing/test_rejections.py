@@ -14,6 +14,7 @@ from app.base.models import Evaluation, State
 from app.competing import competitions, rejections, submissions, teams
 from app.competing.submissions import Allowance
 from tests.app.conftest import NOON, World
+from tests.conftest import on_sqlite
 
 MINUTE = timedelta(minutes=1)
 
@@ -49,12 +50,14 @@ def allowance(world: World, now: datetime = NOON) -> Allowance:
         return submissions.allowance(session, competition, team, now=now)
 
 
+@on_sqlite
 def test_a_corrected_file_is_accepted_and_scored_after_the_limit_of_rejected_files(slowed: World) -> None:
     submission = slowed.score(0.3)
     assert slowed.state(submission) is State.SCORED
     assert allowance(slowed).remaining == 4
 
 
+@on_sqlite
 def test_from_the_limit_on_files_are_checked_one_at_a_time(slowed: World) -> None:
     assert allowance(slowed).pending_limit == 1
     slowed.submit("another")
@@ -63,6 +66,7 @@ def test_from_the_limit_on_files_are_checked_one_at_a_time(slowed: World) -> Non
     assert refused.value.retry_after == submissions.CHECKED_SOON
 
 
+@on_sqlite
 def test_the_bytes_of_a_file_rejected_today_are_refused_naming_it(slowed: World) -> None:
     with pytest.raises(Conflict, match="the file of submission 1, which was rejected today"):
         slowed.submit("bad 0")
@@ -71,10 +75,12 @@ def test_the_bytes_of_a_file_rejected_today_are_refused_naming_it(slowed: World)
     assert slowed.submit("bad 0", by="bob").id == 3  # another team learns nothing of the file
 
 
+@on_sqlite
 def test_the_bytes_of_a_rejected_file_may_be_sent_again_the_next_day(slowed: World) -> None:
     assert slowed.submit("bad 0", now=NOON + timedelta(days=1)).id == 3
 
 
+@on_sqlite
 def test_after_a_further_rejected_file_the_next_waits_a_minute_or_ten_times_its_check(slowed: World) -> None:
     now = NOON
     for n, (seconds, minutes) in enumerate(((0, 1), (0.3, 1), (6, 1), (30, 5), (300, 15), (0, 1))):
@@ -125,6 +131,7 @@ def test_slow_uploads_in_two_windows_do_not_escape_the_wait(slowed: World) -> No
         slowed.submit("begun earlier", received_at=NOON - MINUTE, now=NOON + timedelta(seconds=1))
 
 
+@on_sqlite
 def test_the_days_last_refusal_names_the_reset_only_if_the_competition_is_open_then(world: World) -> None:
     for n in range(5):
         world.submit(str(n))

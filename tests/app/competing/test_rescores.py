@@ -19,6 +19,7 @@ from app.competing import competitions, evaluations, rescores, statuses
 from app.competing.rescores import Rescore
 from app.operating import doctor
 from tests.app.conftest import NOON, World, add_version
+from tests.conftest import on_sqlite
 from worker import sweeper
 
 
@@ -63,6 +64,7 @@ def test_rescore_shows_the_rank_changes_before_it_is_applied(world: World) -> No
     assert world.competition().version.number == 1
 
 
+@on_sqlite
 def test_finished_rescore_waits_for_the_organiser(world: World) -> None:
     ada = world.score(0.4)
     begin(world)
@@ -74,6 +76,7 @@ def test_finished_rescore_waits_for_the_organiser(world: World) -> None:
     assert world.competition().version.number == 2
 
 
+@on_sqlite
 def test_sweeper_applies_a_finished_rescore_with_auto_apply(world: World) -> None:
     ada = world.score(0.4)
     begin(world, applies_itself=True)
@@ -95,6 +98,7 @@ def test_equal_repeats_are_reported_and_deleted_when_applied(world: World) -> No
         assert session.query(Evaluation).count() == 2
 
 
+@on_sqlite
 def test_repeat_that_differs_in_one_bit_prevents_auto_apply(world: World) -> None:
     ada = world.score(0.4)
     begin(world, repeats=1, applies_itself=True)
@@ -104,6 +108,7 @@ def test_repeat_that_differs_in_one_bit_prevents_auto_apply(world: World) -> Non
     assert world.competition().version.number == 1
 
 
+@on_sqlite
 def test_discarding_a_rescore_deletes_its_repeats(world: World) -> None:
     world.score(0.4)
     begin(world, repeats=1)
@@ -114,11 +119,13 @@ def test_discarding_a_rescore_deletes_its_repeats(world: World) -> None:
         assert session.query(Evaluation).count() == 1
 
 
+@on_sqlite
 def test_more_than_nine_repeats_are_refused(world: World) -> None:
     with pytest.raises(Refused, match="0 to 9 times, not 10"):
         begin(world, repeats=10)
 
 
+@on_sqlite
 def test_upload_is_scored_before_any_rescore_or_repeat(world: World) -> None:
     world.score(0.4)
     begin(world, repeats=1)
@@ -136,6 +143,7 @@ def apply(world: World) -> None:
         assert rescores.activate(session, look(world).draft_id, accept_losses=True) == "biopsy"
 
 
+@on_sqlite
 def test_file_rejected_in_a_rescore_is_refunded_when_applied(world: World) -> None:
     world.score(0.4)
     begin(world)
@@ -147,6 +155,7 @@ def test_file_rejected_in_a_rescore_is_refunded_when_applied(world: World) -> No
     assert world.used() == 0
 
 
+@on_sqlite
 def test_rejected_file_that_a_rescore_scores_counts_when_it_is_applied(world: World) -> None:
     wrong = world.submit("wrong by the old solution").id
     claim = world.claim()
@@ -162,6 +171,7 @@ def test_rejected_file_that_a_rescore_scores_counts_when_it_is_applied(world: Wo
     assert checks["Uploads count by their outcomes"].is_ok
 
 
+@on_sqlite
 def test_unfinished_evaluations_of_the_old_round_are_dropped(world: World) -> None:
     fresh = world.submit().id
     begin(world)
@@ -202,6 +212,7 @@ def command(world: World, folder: Path, *words: str) -> Result:
         installation.database.dispose()
 
 
+@on_sqlite
 def test_command_applies_only_the_rescore_that_was_seen(world: World, tmp_path: Path) -> None:
     ada, bob = world.score(0.4), world.score(0.5, by="bob")
     begin(world)
@@ -226,6 +237,7 @@ def test_command_applies_only_the_rescore_that_was_seen(world: World, tmp_path: 
     assert world.competition().version.number == 2
 
 
+@on_sqlite
 def test_command_discards_an_unfinished_rescore_without_seen(world: World, tmp_path: Path) -> None:
     world.score(0.4)
     begin(world)
@@ -280,6 +292,7 @@ def test_no_version_replaces_a_rescore_that_waits(
     assert world.competition().version_id == first
 
 
+@on_sqlite
 @pytest.mark.parametrize("rescore", [False, True])
 def test_publishing_the_version_of_the_rescore_again_changes_nothing(world: World, rescore: bool) -> None:
     submission = world.score(0.4)
@@ -291,6 +304,7 @@ def test_publishing_the_version_of_the_rescore_again_changes_nothing(world: Worl
     assert look(world) == before
 
 
+@on_sqlite
 def test_publishing_the_version_of_the_rescore_again_can_let_it_apply_itself(world: World) -> None:
     submission = world.score(0.4)
     corrected = versions(world)["corrected"]
@@ -302,6 +316,7 @@ def test_publishing_the_version_of_the_rescore_again_can_let_it_apply_itself(wor
         assert rescores.activate(session, draft) == "biopsy"
 
 
+@on_sqlite
 def test_a_second_rescore_by_command_is_refused_and_the_first_kept(world: World) -> None:
     world.score(0.4)
     begin(world)
@@ -317,6 +332,7 @@ def begin_again(world: World) -> None:
         rescores.begin_rescore(session, found, found.version, reason="anew", now=NOON)
 
 
+@on_sqlite
 def test_after_a_rescore_is_discarded_another_version_is_published(world: World) -> None:
     world.score(0.4)
     ids = versions(world)

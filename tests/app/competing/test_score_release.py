@@ -16,6 +16,7 @@ from app.integrity import cases
 from app.integrity.cases import Action, Suspicion
 from scorer.report import Report
 from tests.app.conftest import NOON, World, add_version
+from tests.conftest import on_sqlite
 
 BENCHMARK: dict[str, Any] = {
     "name": "sample submission",
@@ -68,6 +69,7 @@ def board(world: World) -> list[tuple[int | None, str, float]]:
         return [(row.rank, row.team, row.score) for row in view.rows]
 
 
+@on_sqlite
 def test_exact_scores_are_shown_unchanged(measured: World) -> None:
     show(measured, PublicScore.EXACT)
     assert status(measured, record(measured, 0.123456789)).public == 0.123456789
@@ -83,12 +85,14 @@ def test_scores_that_round_to_the_same_number_share_a_rank(measured: World) -> N
     assert status(measured, better, for_organiser=True).public_exact == 0.4111
 
 
+@on_sqlite
 def test_side_metric_is_rounded_or_hidden_without_a_step(measured: World) -> None:
     show(measured, PublicScore.ROUNDED)
     found = status(measured, record(measured, 0.41, accuracy=0.87654, brier=0.123456))
     assert found.public_also == {"accuracy": 0.88}
 
 
+@on_sqlite
 def test_scores_worse_than_the_limit_are_shown_as_it_with_a_notice(measured: World) -> None:
     with measured.database.begin() as session:
         limits = {"range": [None, 1.4], "also_ranges": {"accuracy": [0.5, None]}}
@@ -106,6 +110,7 @@ def test_scores_worse_than_the_limit_are_shown_as_it_with_a_notice(measured: Wor
     assert sorted(board(measured)) == [(1, "ada", 1.4), (1, "bob", 1.4)]
 
 
+@on_sqlite
 def test_ladder_shows_a_new_score_only_for_a_significant_improvement(measured: World) -> None:
     show(measured, PublicScore.LADDER)
     first = record(measured, 0.5012, se=0.02)
@@ -118,6 +123,7 @@ def test_ladder_shows_a_new_score_only_for_a_significant_improvement(measured: W
     assert board(measured) == [(1, "ada", 0.4)]
 
 
+@on_sqlite
 def test_ladder_starts_at_the_benchmark(measured: World) -> None:
     show(measured, PublicScore.LADDER)
     worse = status(measured, record(measured, 5.0, se=0.02))
@@ -148,6 +154,7 @@ def test_concurrent_files_of_a_team_are_compared_one_after_the_other(measured: W
                 session.rollback()
 
 
+@on_sqlite
 def test_ladder_without_a_benchmark_is_refused(world: World) -> None:
     with world.database.begin() as session, pytest.raises(Refused, match="ladder is not possible"):
         competitions.open_(
@@ -198,6 +205,7 @@ def test_total_limit_counts_only_charged_submissions(world: World) -> None:
     assert world.count(Submission) == 4
 
 
+@on_sqlite
 def test_challenge_without_a_benchmark_is_scored(world: World) -> None:
     with world.database.begin() as session:
         session.query(ChallengeVersion).one().benchmark = {
@@ -212,6 +220,7 @@ def test_challenge_without_a_benchmark_is_scored(world: World) -> None:
     assert status(world, record(world, 0.4111)).public == 0.42
 
 
+@on_sqlite
 def test_competition_on_the_ladder_refuses_a_version_without_a_benchmark(measured: World) -> None:
     show(measured, PublicScore.LADDER)
     with measured.database.begin() as session:

@@ -18,6 +18,7 @@ from app.competing import competitions, evaluations, picks, rescores, statuses, 
 from app.competing.evaluations import Claim
 from app.operating import doctor, statistics
 from tests.app.conftest import LEASE, NOON, World, add_version
+from tests.conftest import on_sqlite
 
 SECOND = timedelta(seconds=1)
 
@@ -25,6 +26,7 @@ SECOND = timedelta(seconds=1)
 # -- accepting ---------------------------------------------------------------------------------
 
 
+@on_sqlite
 def test_an_upload_gets_a_receipt_and_a_queued_evaluation(world: World) -> None:
     receipt = world.submit()
     assert receipt.received_at == NOON
@@ -32,6 +34,7 @@ def test_an_upload_gets_a_receipt_and_a_queued_evaluation(world: World) -> None:
     assert world.state(receipt.id) is State.QUEUED
 
 
+@on_sqlite
 def test_upload_above_the_daily_limit_is_refused_with_the_reset_time(world: World) -> None:
     for n in range(5):
         world.submit(str(n))
@@ -84,6 +87,7 @@ def _submit_once(url: str, n: int) -> str:
     return "accepted"
 
 
+@on_sqlite
 def test_upload_without_joining_is_refused(world: World) -> None:
     with pytest.raises(Forbidden, match="Join Biopsy triage"):
         world.submit(by="grace")
@@ -151,12 +155,14 @@ def test_storage_limit_counts_for_each_team_alone(world: World) -> None:
 # -- claiming and recording --------------------------------------------------------------------
 
 
+@on_sqlite
 def test_score_is_recorded_once(world: World) -> None:
     submission = world.score(0.4, 0.7)
     assert world.state(submission) is State.SCORED
     assert world.count(Score) == 1
 
 
+@on_sqlite
 def test_claimed_evaluation_is_not_claimed_again(world: World) -> None:
     submission = world.submit().id
     assert world.claim(submission) is not None
@@ -203,6 +209,7 @@ def test_expired_lease_is_taken_over_and_the_late_run_writes_nothing(world: Worl
         assert session.query(Score).one().public == 0.2
 
 
+@on_sqlite
 def test_late_run_can_neither_reject_nor_give_back(world: World) -> None:
     late = world.claim(world.submit().id)
     assert late
@@ -215,6 +222,7 @@ def test_late_run_can_neither_reject_nor_give_back(world: World) -> None:
     assert world.used() == 1
 
 
+@on_sqlite
 def test_renewed_lease_is_not_taken_over(world: World) -> None:
     claim = world.claim(world.submit().id)
     assert claim
@@ -223,6 +231,7 @@ def test_renewed_lease_is_not_taken_over(world: World) -> None:
     assert world.claim(now=NOON + LEASE + SECOND) is None
 
 
+@on_sqlite
 def test_expired_lease_cannot_be_renewed(world: World) -> None:
     claim = world.claim(world.submit().id)
     assert claim
@@ -230,6 +239,7 @@ def test_expired_lease_cannot_be_renewed(world: World) -> None:
         evaluations.renew(session, claim, lease=LEASE, now=NOON + LEASE + SECOND)
 
 
+@on_sqlite
 def test_rejected_submission_is_refunded_and_keeps_its_problems(world: World) -> None:
     claim = world.claim(world.submit().id)
     assert claim
@@ -242,6 +252,7 @@ def test_rejected_submission_is_refunded_and_keeps_its_problems(world: World) ->
     assert problems[0]["code"] == "MISSING_IDS"
 
 
+@on_sqlite
 def test_failed_attempt_is_repeated_twice_then_failed_and_refunded(world: World) -> None:
     submission = world.submit().id
     now = NOON
@@ -273,6 +284,7 @@ def retry(world: World, submission: int) -> Claim:
     return claim
 
 
+@on_sqlite
 def test_file_that_failed_and_scores_when_tried_again_counts(world: World) -> None:
     """70 of 70 such files did not count, and teams had 40 scored files under a limit of 25."""
     submissions = [world.submit(f"file {n}").id for n in range(5)]
@@ -340,6 +352,7 @@ def _unfinished(world: World, now: datetime) -> list[int]:
         return evaluations.unfinished(session, now=now, hint_after=timedelta(seconds=15))
 
 
+@on_sqlite
 def test_lost_hint_is_sent_again_once_in_each_interval(world: World) -> None:
     submission = world.submit().id
     assert _unfinished(world, NOON + SECOND) == [], "its hint was just sent"
@@ -403,6 +416,7 @@ def finish(session: Session, *, accept_losses: bool = False) -> list[str]:
     return [slug for slug in moved if slug is not None]
 
 
+@on_sqlite
 def test_rescore_is_applied_only_when_every_submission_is_scored(world: World) -> None:
     first, second = world.score(0.4), world.score(0.5, by="bob")
     with world.database.begin() as session:
@@ -432,6 +446,7 @@ def test_rescore_is_applied_only_when_every_submission_is_scored(world: World) -
     assert shown == {first: first / 10, second: second / 10}
 
 
+@on_sqlite
 def test_upload_during_a_rescore_is_scored_in_both_rounds(world: World) -> None:
     world.score(0.4)
     with world.database.begin() as session:
@@ -447,6 +462,7 @@ def test_upload_during_a_rescore_is_scored_in_both_rounds(world: World) -> None:
     assert (submission, 2) in digests
 
 
+@on_sqlite
 def test_rescore_that_would_lose_a_score_waits_for_the_organiser(world: World) -> None:
     world.score(0.4)
     with world.database.begin() as session:
@@ -465,6 +481,7 @@ def test_rescore_that_would_lose_a_score_waits_for_the_organiser(world: World) -
         assert competitions.by_slug(session, "biopsy").version.number == 1
 
 
+@on_sqlite
 def test_changed_solution_with_submissions_needs_an_explicit_rescore(world: World) -> None:
     world.score(0.4)
     with world.database.begin() as session:
@@ -502,6 +519,7 @@ def begin_rescore(world: World) -> None:
         )
 
 
+@on_sqlite
 def test_rescore_that_rejects_a_scored_file_waits_for_the_organiser(world: World) -> None:
     submission = world.score(0.4)
     begin_rescore(world)
@@ -514,6 +532,7 @@ def test_rescore_that_rejects_a_scored_file_waits_for_the_organiser(world: World
     assert world.state(submission) is State.REJECTED
 
 
+@on_sqlite
 def test_draft_round_does_not_refund_a_rejected_file(world: World) -> None:
     world.score(0.4)
     begin_rescore(world)
@@ -523,6 +542,7 @@ def test_draft_round_does_not_refund_a_rejected_file(world: World) -> None:
     assert world.used() == 1
 
 
+@on_sqlite
 def test_discarded_rescore_leaves_no_evaluation_to_run(world: World) -> None:
     world.score(0.4)
     begin_rescore(world)
@@ -537,6 +557,7 @@ def test_discarded_rescore_leaves_no_evaluation_to_run(world: World) -> None:
     assert world.competition().version.number == 1
 
 
+@on_sqlite
 def test_discarded_draft_cannot_be_applied(world: World) -> None:
     world.score(0.4)
     begin_rescore(world)
@@ -549,6 +570,7 @@ def test_discarded_draft_cannot_be_applied(world: World) -> None:
         assert rescores.activate(session, draft) is None
 
 
+@on_sqlite
 def test_changed_submission_columns_need_an_explicit_rescore(world: World) -> None:
     world.score(0.4)
     with pytest.raises(Conflict, match="The submission's columns changed"), world.database.begin() as session:

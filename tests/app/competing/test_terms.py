@@ -12,6 +12,7 @@ from app.base.models import Event
 from app.competing import competitions, picks, teams, terms
 from scorer.challenges.definition import CompetitionDefaults
 from tests.app.conftest import MANIFEST, NOON, World
+from tests.conftest import on_sqlite
 
 DAY = timedelta(days=1)
 
@@ -31,6 +32,7 @@ def kept(world: World, **changes: Any) -> list[str]:
     )
 
 
+@on_sqlite
 @pytest.mark.parametrize(
     ("name", "wished", "words"),
     [
@@ -55,11 +57,13 @@ def test_a_term_that_publishing_does_not_change_is_named_with_the_command(
     assert words in sentence
 
 
+@on_sqlite
 def test_every_term_of_challenge_yaml_is_compared(world: World) -> None:
     for name, value in CompetitionDefaults().model_dump().items():
         assert kept(world, **{name: "exact" if isinstance(value, str) else 9}), name
 
 
+@on_sqlite
 def test_terms_that_did_not_change_or_that_the_competition_has_are_not_named(world: World) -> None:
     assert kept(world) == []
     change(world, daily_limit=7)
@@ -79,6 +83,7 @@ def test_changed_terms_hold_at_once_and_are_logged_with_the_old_values(world: Wo
     assert change(world, daily_limit=1) == []
 
 
+@on_sqlite
 def test_a_limit_below_what_is_used_keeps_the_uploads_and_refuses_more(world: World) -> None:
     for n in range(3):
         world.submit(str(n))

@@ -10,6 +10,7 @@ from app.competing import competitions, leaderboard, standings
 from app.integrity import cases
 from app.integrity.cases import Action, CaseState, Suspicion
 from tests.app.conftest import NOON, World
+from tests.conftest import on_sqlite
 
 REASON = "compared both notebooks by hand"
 
@@ -98,6 +99,7 @@ def test_every_action_is_logged_with_its_actor_and_reason(world: World) -> None:
     assert log[1].detail["reason"] == REASON
 
 
+@on_sqlite
 @pytest.mark.parametrize(
     ("more", "refused", "words"),
     [
@@ -115,6 +117,7 @@ def test_an_action_without_reason_case_or_team_is_refused(
         act(world, Action.DISQUALIFY, **more)  # type: ignore[arg-type]
 
 
+@on_sqlite
 def test_feedback_cannot_be_coarsened_without_a_benchmark(world: World) -> None:
     ada, _ = ids(world)
     record(world, Suspicion("probing", ada, "e", "a", 4.0))

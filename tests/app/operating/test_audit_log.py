@@ -21,6 +21,7 @@ from app.operating import audit_log
 from app.operating.audit_log import Verdict
 from scorer.report import Report
 from tests.app.conftest import NOON, World
+from tests.conftest import on_sqlite
 
 
 def chain(world: World) -> int:
@@ -51,6 +52,7 @@ def drop(trigger: str, table: str) -> Callable[[World], str]:
     return statement
 
 
+@on_sqlite
 def test_uploads_scores_and_actions_are_in_the_chain(world: World) -> None:
     world.score(0.4)
     assert chain(world) >= 2
@@ -195,6 +197,7 @@ def upgraded(world: World) -> int:
     return old
 
 
+@on_sqlite
 def test_scores_of_older_workers_before_the_first_event_are_accepted(world: World) -> None:
     upgraded(world)
     chain(world)
@@ -312,6 +315,7 @@ def without_records(world: World, *, submission: int) -> None:
     )
 
 
+@on_sqlite
 def test_a_submission_that_was_never_accepted_is_detected_whatever_its_date(world: World) -> None:
     world.submit()
     chain(world)
@@ -463,6 +467,7 @@ def test_thousands_of_submissions_are_verified_with_few_statements(world: World)
     assert len(statements) < 20
 
 
+@on_sqlite
 def test_audit_verify_prints_how_much_is_older_than_the_log(world: World, tmp_path: Path) -> None:
     upgraded(world)
     without_records(world, submission=1)

@@ -10,6 +10,7 @@ from sqlalchemy import text
 from app.base import heartbeats
 from app.operating import doctor
 from tests.app.conftest import NOON, World
+from tests.conftest import on_sqlite
 
 
 def broken(world: World, now: datetime = NOON) -> dict[str, str]:
@@ -37,6 +38,7 @@ def by_hand(world: World, statement: str) -> None:
         connection.execute(text(statement))
 
 
+@on_sqlite
 def test_all_checks_pass_on_a_sound_installation(sound: World) -> None:
     assert broken(sound) == {}
 
@@ -58,6 +60,7 @@ def test_a_change_by_hand_fails_its_check(sound: World, statement: str, name: st
     assert name in broken(sound)
 
 
+@on_sqlite
 def test_a_submission_that_waits_too_long_is_reported_with_advice(sound: World) -> None:
     number = sound.submit("more").id
     found = broken(sound, NOON + timedelta(hours=1))

@@ -9,6 +9,7 @@ import pytest
 from app.base.errors import Conflict, NotFound, NotSignedIn, Refused
 from app.people import accounts
 from tests.app.conftest import NOON, World
+from tests.conftest import on_sqlite
 
 
 def test_names_are_lower_case_and_unique(world: World) -> None:
@@ -31,6 +32,7 @@ def test_a_short_password_is_refused() -> None:
         accounts.hash_password("1234567")
 
 
+@on_sqlite
 def test_only_the_right_password_signs_in(world: World) -> None:
     hashed = accounts.hash_password("correct horse")
     with world.database.begin() as session:

@@ -23,6 +23,7 @@ from app.competing import competitions, teams
 from app.operating import audit_log, doctor
 from app.people import accounts, names
 from tests.app.conftest import NOON, World
+from tests.conftest import on_sqlite
 
 ALIKE = {
     "other case": ("Alice", "aLICE"),
@@ -133,6 +134,7 @@ def test_a_team_cannot_take_the_name_of_an_account_that_has_not_joined(world: Wo
             nested.rollback()
 
 
+@on_sqlite
 def test_an_account_cannot_take_the_name_of_a_team_or_baseline(world: World) -> None:
     with world.database.begin() as session:
         rename(session, world, "ada", "R0ckets")
@@ -229,6 +231,7 @@ PASSES_NOT = (
 )
 
 
+@on_sqlite
 def test_names_that_pass_for_an_organiser_are_for_organisers(world: World) -> None:
     with world.database.begin() as session:
         for name in PASSES:
@@ -245,6 +248,7 @@ def test_names_that_pass_for_an_organiser_are_for_organisers(world: World) -> No
             accounts.register(session, "sweeper", None, now=NOON, is_organiser=True)
 
 
+@on_sqlite
 def test_a_refused_name_states_its_holder_and_the_commands_that_free_it(world: World) -> None:
     with world.database.begin() as session:
         accounts.register(session, "s10", None, now=NOON)

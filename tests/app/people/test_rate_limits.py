@@ -16,6 +16,7 @@ from app.base.models import SignInAttempt
 from app.people import accounts, rate_limits
 from app.people.rate_limits import Limit
 from tests.app.conftest import World
+from tests.conftest import on_sqlite
 
 NOON = datetime(2026, 3, 28, 12, 0, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -46,6 +47,7 @@ def refused(database: Database, limits: Sequence[Limit], now: datetime) -> bool:
     return False
 
 
+@on_sqlite
 def test_waits_for_an_account_grow_from_half_a_minute_to_a_quarter_of_an_hour(database: Database) -> None:
     now, waits = NOON, []
     for n in range(12):
@@ -67,6 +69,7 @@ def test_a_refusal_names_the_longest_wait(database: Database) -> None:
         attempt(database, limits, NOON + 10 * SECOND)
 
 
+@on_sqlite
 def test_failures_of_one_student_hold_up_neither_the_class_nor_the_student_elsewhere(
     database: Database,
 ) -> None:
@@ -85,6 +88,7 @@ def test_a_class_may_mistype_a_hundred_times_within_a_minute(database: Database)
     assert not refused(database, rate_limits.to_sign_in("ada", "192.0.2.1"), NOON)
 
 
+@on_sqlite
 def test_guesses_from_many_addresses_are_held_up_after_thirty(database: Database) -> None:
     for n in range(30):
         attempt(database, rate_limits.to_sign_in("ada", f"192.0.2.{n}"))
@@ -94,6 +98,7 @@ def test_guesses_from_many_addresses_are_held_up_after_thirty(database: Database
     assert refused(database, fresh, NOON + 89 * SECOND)
 
 
+@on_sqlite
 def test_a_known_browser_is_held_up_by_its_own_failures_alone(database: Database) -> None:
     for n in range(30):
         attempt(database, rate_limits.to_sign_in("ada", f"192.0.2.{n % 6}"))
@@ -106,6 +111,7 @@ def test_a_known_browser_is_held_up_by_its_own_failures_alone(database: Database
     attempt(database, rate_limits.to_sign_in("ada", "192.0.2.1", "1 another"))
 
 
+@on_sqlite
 def test_an_account_and_an_unknown_name_have_the_same_limits_and_words(world: World) -> None:
     said = []
     for name in ("ada", "nobody"):
@@ -139,6 +145,7 @@ def test_held_accounts_and_addresses_are_listed_and_can_be_lifted(world: World) 
     attempt(database, rate_limits.to_sign_in("ada", "192.0.2.1"), now)
 
 
+@on_sqlite
 def test_lifting_an_address_lets_every_account_sign_in_there(world: World) -> None:
     for name in ("ada", "bob"):
         for _ in range(5):
@@ -150,6 +157,7 @@ def test_lifting_an_address_lets_every_account_sign_in_there(world: World) -> No
     assert held == {("ada", "198.51.100.1"), ("bob", "198.51.100.1")}
 
 
+@on_sqlite
 def test_one_address_has_a_limit_below_that_of_all(database: Database) -> None:
     addresses = (f"2001:db8:1:2::{n:x}" for n in range(rate_limits.PER_ADDRESS))
     fail_often(database, *(rate_limits.to_sign_in(f"user{n}", a) for n, a in enumerate(addresses)))
@@ -201,6 +209,7 @@ def test_a_success_removes_only_its_own_rows(database: Database) -> None:
         attempt(database, rate_limits.to_sign_in("ada", "192.0.2.1"))
 
 
+@on_sqlite
 def test_a_refused_attempt_writes_no_row(database: Database) -> None:
     limits = rate_limits.to_change_password(1)
     for _ in range(5):
@@ -233,6 +242,7 @@ def test_rows_older_than_the_longest_window_are_purged(
     assert rows(database) == 2 * 2
 
 
+@on_sqlite
 def test_sign_ups_above_the_limit_are_refused_with_the_limit_and_the_wait(database: Database) -> None:
     for n in range(10):
         attempt(database, rate_limits.to_sign_up(f"192.0.2.{n // 2}", 2))

@@ -15,6 +15,7 @@ from app.base.errors import Conflict, Forbidden, InsufficientScope, NotFound, No
 from app.people import accounts, tokens
 from app.people.tokens import Scope
 from tests.app.conftest import NOON, World
+from tests.conftest import on_sqlite
 
 DAY, MINUTE = timedelta(days=1), timedelta(minutes=1)
 
@@ -24,6 +25,7 @@ def made(world: World, name: str = "ada", scope: Scope = Scope.SUBMIT, days: int
         return tokens.issue(session, world.viewer(name).id, "laptop", now=NOON, scope=scope, days=days)
 
 
+@on_sqlite
 def test_a_token_names_its_account_and_scope(world: World) -> None:
     secret = made(world)
     with world.database.read() as session:
@@ -35,6 +37,7 @@ def test_a_token_names_its_account_and_scope(world: World) -> None:
     assert len(row.hint) < 10
 
 
+@on_sqlite
 @pytest.mark.parametrize(
     ("has", "includes"),
     [("read", ["read"]), ("submit", ["read", "submit"]), ("organise", ["read", "submit", "organise"])],
@@ -70,6 +73,7 @@ def test_unknown_revoked_and_expired_tokens_are_refused_with_the_reason(world: W
                 tokens.check(session, secret, now=NOON + DAY)
 
 
+@on_sqlite
 def test_a_scope_that_does_not_exist_or_exceeds_the_account_is_refused(world: World) -> None:
     with world.database.begin() as session:
         ada = world.viewer("ada").id
@@ -101,6 +105,7 @@ def test_an_account_has_at_most_twenty_tokens_that_are_valid(world: World) -> No
     made(world, "bob")
 
 
+@on_sqlite
 def test_a_new_password_revokes_tokens_unless_they_are_kept(world: World) -> None:
     ada = world.viewer("ada")
     secret, other = made(world), made(world, "bob")
