@@ -3,8 +3,9 @@
 The suite starts the program some two hundred times, and each start costs seconds of CPU for imports
 alone. `python -m tests.zygote ADDRESS` listens on a unix socket; whoever connects sends a module, its
 words, folder and environment with three open files, gets a pid at once and the exit code at the end.
-What runs is a process of its own, as after `python -m MODULE`. That a start from nothing works too is
-proven by `heldout serve` and its children in tests/e2e, which never come from here.
+What runs is a process of its own, as after `python -m MODULE`, except that it shares the sandbox of this one.
+That a start from nothing works too is proven by `heldout serve` and its children in tests/e2e, which never
+come from here.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import sys
 from typing import Any
 
 from app.base.processes import die_with_parent
+from scorer.sandbox import sandbox
 
 MESSAGE_BYTES = 1 << 17
 
@@ -48,12 +50,14 @@ def listen(address: str) -> dict[str, Any] | None:
                     continue
                 caller, _ = listener.accept()
                 message, files, _, _ = socket.recv_fds(caller, MESSAGE_BYTES, 3)
+                words: dict[str, Any] = json.loads(message)
+                if "publish" in words["words"] and "--no-baselines" not in words["words"]:
+                    sandbox.start("baseline")
                 pid = os.fork()
                 if pid == 0:
                     for number, file in enumerate(files):
                         os.dup2(file, number)
                         os.close(file)
-                    words: dict[str, Any] = json.loads(message)
                     return words
                 for file in files:
                     os.close(file)
@@ -66,12 +70,31 @@ def _tell(caller: socket.socket, number: int) -> None:
         caller.send(str(number).encode())
 
 
-def main() -> None:
+def warm_up() -> None:
+    """Import all that commands and workers import, also what they import late, and start the sandbox.
+
+    Sandboxes start afresh by themselves, and forks of the process that started one share it, as the
+    work-horses of a worker do.
+    """
+    import alembic.command  # noqa: F401
+    import sklearn.discriminant_analysis
+    import sklearn.ensemble
+    import sklearn.model_selection  # noqa: F401
+    import sqlalchemy.dialects.sqlite  # noqa: F401
+
     import app.cli.main  # noqa: F401
     import scorer.challenges.scaffolding
     import scorer.checkup
     import scorer.scoring  # noqa: F401
-    import worker.inspections  # noqa: F401  all that commands and workers import
+    import worker.inspections  # noqa: F401
+    from scorer.leakage.audit import all_checks
+
+    all_checks()
+    sandbox.isolation()
+
+
+def main() -> None:
+    warm_up()
 
     # Consoles take their width from the environment, which each caller sets.
     for name in [name for name in sys.modules if name == "app.cli" or name.startswith("app.cli.")]:

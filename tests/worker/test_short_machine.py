@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from app.base.models import State
+from tests.conftest import on_sqlite
 from tests.servers import eventually
 from tests.worker.conftest import Platform
-from tests.worker.test_workers import done, on_sqlite, process
+from tests.worker.test_workers import done, process
 
 
 @on_sqlite
@@ -27,7 +28,7 @@ def test_a_worker_outlives_a_time_without_processes_or_descriptors(
     limited.touch()
     submission = platform.submit(platform.sample())
     more = {"HELDOUT_REDIS_URL": "none", "LIMIT": limit, "LIMITED": str(limited)}
-    with process(platform, "tests.worker.limited", log=log, **more) as worker:
+    with process(platform, "tests.worker.limited", log=log, starts_afresh=True, **more) as worker:
         for each in words:
             eventually(lambda: each in log.read_text(), 60, what=f"the warning {each!r}")  # noqa: B023
         assert platform.status(submission).state is State.QUEUED

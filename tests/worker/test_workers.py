@@ -1,4 +1,7 @@
-"""Real workers on a real Valkey: hints, forgeries, and death at every place."""
+"""Real workers on a real Valkey: hints, forgeries, and death at every place.
+
+A queue and its workers are the same whatever the database; the kills run on both.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +24,7 @@ from redis import Redis
 from app.base import config, db, heartbeats, queue
 from app.base.models import Evaluation, Score, State
 from app.base.queue import Hints
+from tests.conftest import on_sqlite
 from tests.servers import (
     ROOT,
     Forked,
@@ -34,9 +39,6 @@ from tests.servers import (
 from tests.worker.conftest import Platform
 from worker.sweeper import ENOUGH_HINTS, sweep
 
-# A queue and its workers are the same whatever the database; the kills below run on both.
-on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-
 
 @pytest.fixture
 def redis_url(platform: Platform) -> Iterator[str]:
@@ -45,8 +47,13 @@ def redis_url(platform: Platform) -> Iterator[str]:
 
 
 @contextmanager
-def process(platform: Platform, module: str, *, log: Path | None = None, **more: str) -> Iterator[Forked]:
-    """One of our programs, stopped at the end; what it says goes to the log, if one is given."""
+def process(
+    platform: Platform, module: str, *, log: Path | None = None, starts_afresh: bool = False, **more: str
+) -> Iterator[Forked | subprocess.Popen[bytes]]:
+    """One of our programs, stopped at the end; what it says goes to the log, if one is given.
+
+    One that starts afresh has a sandbox of its own, which may be killed.
+    """
     settings = platform.installation.settings
     env = environment(
         settings.data_dir,
@@ -58,11 +65,14 @@ def process(platform: Platform, module: str, *, log: Path | None = None, **more:
             **more,
         },
     )
-    if log is None:
-        running = Forked(module, env=env)
-    else:
-        with Path(os.devnull).open("rb") as nothing, log.open("ab") as said:
-            running = Forked(module, env=env, files=(nothing, said, said))
+    with Path(os.devnull).open("rb") as nothing, (log or Path(os.devnull)).open("ab") as said:
+        files = (nothing, said, said) if log else ()
+        running: Forked | subprocess.Popen[bytes]
+        if starts_afresh:
+            command = [sys.executable, "-m", module]
+            running = subprocess.Popen(command, env=env, cwd=ROOT, stdin=nothing, stdout=said, stderr=said)
+        else:
+            running = Forked(module, env=env, files=files)
     try:
         yield running
     finally:
@@ -145,7 +155,7 @@ def test_a_worker_whose_sandbox_is_killed_while_it_starts_starts_it_again(
 ) -> None:
     log = tmp_path / "worker.log"
     submission = platform.submit(platform.sample())
-    with process(platform, "worker", log=log, HELDOUT_REDIS_URL="none") as worker:
+    with process(platform, "worker", log=log, starts_afresh=True, HELDOUT_REDIS_URL="none") as worker:
         for _ in range(2):
             sandboxes = eventually(
                 lambda: [pid for pid in pids_of("_zygote.py") if parent_of(pid) == worker.pid],
