@@ -9,6 +9,8 @@ CLIENTS := $(patsubst tests/clients/%.lock,.venv-clients/%,$(wildcard tests/clie
 ARGS ?=
 # Of the tests: one more than there are cores, since many wait more than they compute.
 PROCESSES ?= $(shell expr $$(nproc) + 1)
+# A few that fail are run once more, alone: tests/second_look.py.
+TESTS := $(BIN)/python -m pytest -p tests.second_look --numprocesses $(PROCESSES) --dist loadgroup
 # `make check`: imports between rooms, scoring, metrics' vectors, the board, what is shown of scores, pages.
 CHECKED := tests/test_house.py tests/scorer/test_scoring.py tests/scorer/test_metrics.py \
 	tests/app/competing/test_leaderboard.py tests/app/competing/test_score_release.py \
@@ -45,10 +47,10 @@ check: lint  ## lint, types and the most telling tests, in under a minute: befor
 	$(BIN)/python -m pytest --quiet --numprocesses $(PROCESSES) $(LEFT_OUT) $(CHECKED) $(ARGS)
 
 test: $(DEV)  ## the tests, without what kills and runs at length
-	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadgroup -m "not storm and not clients" $(ARGS)
+	$(TESTS) -m "not storm and not clients" $(ARGS)
 
 test-storm: $(DEV)  ## kill storms, crash points, long state machines, hosts cut off, the fuzzed API
-	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadgroup -m storm $(ARGS)
+	$(TESTS) -m storm $(ARGS)
 
 test-clients: $(DEV) $(CLIENTS)  ## the stock Kaggle clients, each in its own environment, against a real installation
 	$(BIN)/python -m pytest -m clients $(ARGS) tests/clients
