@@ -78,7 +78,7 @@ def rename(
     is_organiser: bool = False,
 ) -> None:
     """Rename a team; after the close only an organiser may, so that results keep their names."""
-    name = " ".join(unicodedata.normalize("NFC", name).split())
+    name = " ".join(unicodedata.normalize("NFC", name[: names.MOST_CHARACTERS]).split())
     if not 1 <= len(name) <= 60 or not name.isprintable() or not names.is_visible(name):
         raise Refused("A team's name has 1 to 60 printable characters.")
     if name == team.name:

@@ -9,7 +9,6 @@ exactly. Giving up is always right; accepting needs a reason, stated where it is
 from __future__ import annotations
 
 import math
-import unicodedata
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -32,7 +31,7 @@ from scorer.reading.cells import (
     split_tokens,
 )
 from scorer.reading.columns import Column, FloatArray, Labels, Lists, TextArray, Vocabulary
-from scorer.reading.forms import is_one_form
+from scorer.reading.forms import is_composed, is_one_form
 from scorer.reading.ids import canonical_numbers, string_buffers
 from scorer.reading.parquet import as_text, is_out_of_memory
 from scorer.reading.source import MAX_LINE_BYTES, UnreadableTable
@@ -287,7 +286,7 @@ def _check_bytes(block: bytes, data: NDArray[np.uint8], breaks: NDArray[np.bool_
         except UnicodeDecodeError:
             raise NotColumnar("not UTF-8") from None
         # Of a block as of its cells: no mark combines with a comma, a quote or a line end.
-        if not unicodedata.is_normalized("NFC", text):
+        if not is_composed(text):
             raise NotColumnar("another Unicode form")
     # In characters a line is never longer than in bytes, and in those the limit is meant.
     start = 0

@@ -9,18 +9,52 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
 
 from scorer.report import Notice
 
 _MOST_KEPT = 100_000
 """Cells whose original text is kept for messages."""
 
+_MOST_MARKS, _SHORT = 64, 500
+_BEYOND = 0x1FFFF
+"""No code point from this one on is a combining mark; the last is U+1E94A."""
+
 _LINE_END = re.compile("\\r+\\n?")
 
 
 def composed(text: str) -> str:
-    """Return a text in Unicode's composed form, NFC."""
-    return text if text.isascii() else unicodedata.normalize("NFC", text)
+    """Return a text in Unicode's composed form, NFC.
+
+    A text with more than `_MOST_MARKS` marks on one letter stays as it is: to order them takes the square of
+    their number, four minutes for a megabyte. Unicode's stream-safe form allows 30.
+    """
+    return text if text.isascii() or _has_a_stack(text) else unicodedata.normalize("NFC", text)
+
+
+def is_composed(text: str) -> bool:
+    """Return whether a text is in the composed form and no letter of it has too many marks."""
+    return text.isascii() or (not _has_a_stack(text) and unicodedata.is_normalized("NFC", text))
+
+
+def _has_a_stack(text: str) -> bool:
+    """Return whether a letter has more than `_MOST_MARKS` combining marks; never of a short text."""
+    if len(text) <= _SHORT:
+        return False
+    is_mark = _marks()[np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "<u4").clip(max=_BEYOND)]
+    if not is_mark.any():
+        return False
+    others = np.flatnonzero(~is_mark)
+    return bool(np.diff(others, prepend=-1, append=len(text)).max() > _MOST_MARKS + 1)
+
+
+@cache
+def _marks() -> NDArray[np.bool_]:
+    """Return of each code point whether it is a combining mark."""
+    return np.array([unicodedata.combining(chr(point)) != 0 for point in range(_BEYOND + 1)])
 
 
 def with_newlines(text: str) -> str:
@@ -38,7 +72,7 @@ def _newlines(found: re.Match[str]) -> str:
 
 def is_one_form(text: str) -> bool:
     """Return whether reading leaves a text as it is."""
-    return "\r" not in text and (text.isascii() or unicodedata.is_normalized("NFC", text))
+    return "\r" not in text and (text.isascii() or composed(text) == text)
 
 
 class Forms:
@@ -56,7 +90,7 @@ class Forms:
         """Yield the records with each cell in one form."""
         for line, fields in records:
             joined = "".join(fields)
-            if "\r" in joined or not (joined.isascii() or unicodedata.is_normalized("NFC", joined)):
+            if "\r" in joined or not is_composed(joined):
                 yield line, [self._cell(line, place, text, keep) for place, text in enumerate(fields)]
             else:
                 yield line, fields

@@ -15,6 +15,7 @@ from decimal import ROUND_HALF_UP, Context, Decimal, InvalidOperation
 from functools import partial
 from itertools import permutations
 
+from scorer.reading.forms import composed
 from scorer.reading.tables import SPACES
 from scorer.wording import ID_JOINT, show
 
@@ -380,7 +381,7 @@ def _repaired(text: str) -> str | None:
         return None
     for encoding in ("cp1252", "latin-1"):
         try:
-            return unicodedata.normalize("NFC", text.encode(encoding).decode())
+            return composed(text.encode(encoding).decode())
         except UnicodeError:
             continue
     return None

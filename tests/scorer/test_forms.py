@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import scorer
+from app.people import names
 from scorer.frames import measure
 from scorer.reading.forms import composed, is_one_form, with_newlines
 from tests.scorer.conftest import Write, csv_text
@@ -151,3 +152,20 @@ def test_ids_that_are_one_in_nfc_are_called_so(write: Write) -> None:
         assert problem.code == "DUPLICATE_IDS"
         assert words in problem.message
         assert ("NFC" in problem.message) == bool(words)
+
+
+def test_a_letter_with_a_megabyte_of_marks_is_left_as_it_is(write: Write) -> None:
+    """To put them in order takes the square of their number: minutes of a worker, or of the sign-in page."""
+    few, many = "e" + "\u0301\u0323" * 30, "e" + "\u0301\u0323" * 240_000
+    assert composed(few + " " * 500) == unicodedata.normalize("NFC", few) + " " * 500
+    assert composed(many) == many
+    assert is_one_form(many)
+    folder = write(LABELS_YAML, header=(*HEADER, "Usage"), columns=(NAMES, WORDS, USAGE), files={})
+    cells = [nfd(word) for word in WORDS]
+    challenge = scorer.load(folder)
+    report = scorer.score(challenge, csv_text(HEADER, NAMES, [*cells[:7], many]).encode())
+    assert report.public == 1.0  # the other cells are still composed
+    with pytest.raises(scorer.InvalidSubmission) as caught:
+        scorer.score(challenge, csv_text(HEADER, [*NAMES[:7], many], cells).encode())
+    assert [problem.code for problem in caught.value.problems] == ["UNKNOWN_IDS", "MISSING_IDS"]
+    assert len(names.canonical(many)) < 1000
