@@ -42,7 +42,7 @@ def _training_ids(unknown: Unknown, missing: Sequence[str], solution: Solution) 
     if path is None or not unknown:
         return None
     lines = dict(reversed(unknown))
-    found = {key for key in training_ids(path, solution.id_columns) if key in lines}
+    found = training_ids(path, solution.id_columns, lines)
     if len(found) < 0.9 * len(lines):
         return None
     first = min(found, key=lines.__getitem__)

@@ -12,7 +12,7 @@ import unicodedata
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Context, Decimal, InvalidOperation
-from functools import partial
+from functools import cache, partial
 from itertools import permutations
 
 from scorer.reading.forms import composed
@@ -33,6 +33,8 @@ _PROBED = 100
 """Unknown ids that show whether an affix applies."""
 _MOST_ORDERED = 4
 """Id columns whose orders are tried."""
+_MOST_COMPARED = 20_000
+"""Values of an id column with which those of other columns are compared."""
 _SAMPLED = 1000
 """Ids that show whether a way applies; a way is tried on all ids only if it explains a tenth of these."""
 
@@ -67,9 +69,11 @@ def match(
     """
     found = []
     rest, lost = list(unknown), list(missing)
-    if len(columns) > 1 and (swapped := _in_another_order(rest, lost, columns)):
-        order, pairs, rest, lost = swapped
-        found.append(Respelt(order, pairs))
+    if 1 < len(columns) <= _MOST_ORDERED:
+        swapped = _in_another_order(rest, lost, columns) or _respelt_in_another_order(rest, lost, columns)
+        if swapped:
+            order, pairs, rest, lost = swapped
+            found.append(Respelt(order, pairs))
     for ways in _ways(rest, lost, columns):
         if not rest or not lost:
             break
@@ -100,7 +104,7 @@ def _in_another_order(
     required = set(missing)
     sent = [[part.strip(SPACES) for part in text.split(ID_JOINT)] for text, _ in unknown]
     sampled = sent[:: _step(len(sent))]
-    for order in permutations(range(len(columns))) if len(columns) <= _MOST_ORDERED else ():
+    for order in permutations(range(len(columns))):
         right = sum(ID_JOINT.join(parts[place] for place in order) in required for parts in sampled)
         if right <= 0.5 * len(sampled):
             continue
@@ -112,11 +116,54 @@ def _in_another_order(
                 pairs.append((received, line, expected))
             else:
                 left.append((received, line))
-        moved = [(columns[place], column) for place, column in zip(order, columns, strict=True)]
-        places = " and ".join(f"those of {show(to)} in {show(at)}" for at, to in moved if at != to)
-        cause = f"the values of the id columns are interchanged: {places}"
-        return cause, pairs, left, [text for text in missing if text not in taken]
+        return _order_words(order, columns), pairs, left, [text for text in missing if text not in taken]
     return None
+
+
+def _order_words(order: Sequence[int], columns: Sequence[str]) -> str:
+    moved = [(columns[place], column) for place, column in zip(order, columns, strict=True)]
+    places = " and ".join(f"those of {show(to)} in {show(at)}" for at, to in moved if at != to)
+    return f"the values of the id columns are interchanged: {places}"
+
+
+def _respelt_in_another_order(
+    unknown: list[tuple[str, int]], missing: list[str], columns: Sequence[str]
+) -> tuple[str, list[tuple[str, int, str]], list[tuple[str, int]], list[str]] | None:
+    """Return the same as `_in_another_order` of ids whose values are respelt as well.
+
+    None unless some column holds few values of its own, in any spelling, and an order explains nearly all.
+    """
+    sent = [[part.strip(SPACES) for part in text.split(ID_JOINT)] for text, _ in unknown]
+    sampled = sent[:: _step(len(sent))]
+    places = range(len(columns))
+    wanted = [dict.fromkeys(text.split(ID_JOINT)[place] for text in missing) for place in places]
+    if not missing or max(map(len, wanted)) > _MOST_COMPARED:
+        return None
+
+    @cache
+    def share(at: int, place: int) -> float:
+        """Return the share of the values sent in one column that may be values of another."""
+        values = dict.fromkeys(parts[at] for parts in sampled)
+        odd = [(value, 0) for value in values if value not in wanted[place]]
+        found = match(odd, list(wanted[place]), (columns[place],))[0] if odd else []
+        return 1.0 - (len(odd) - sum(len(each.pairs) for each in found)) / len(values)
+
+    if all(share(place, place) >= 0.5 for place in places):
+        return None
+    order = max(permutations(places), key=lambda order: min(map(share, order, places)))
+    if min(map(share, order, places)) < 0.9 or order == tuple(places):
+        return None
+    turned = [ID_JOINT.join(parts[place] for place in order) for parts in sent]
+    lines = [(text, row) for row, text in enumerate(turned)]
+    causes, pairs, left, lost = _by_column(lines, missing, columns)
+    if len(pairs) <= 0.5 * len(unknown):
+        return None
+    return (
+        f"{_order_words(order, columns)}; besides, in their own columns: {causes}",
+        [(*unknown[row], expected) for _, row, expected in pairs],
+        [unknown[row] for _, row in left],
+        lost,
+    )
 
 
 def _by_column(

@@ -2,30 +2,77 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import islice
+import io
+from collections.abc import Collection, Sequence
 from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
 
 from scorer.reading.forms import composed
 from scorer.reading.source import UnreadableTable
-from scorer.reading.tables import SPACES, open_table
+from scorer.reading.tables import SPACES, open_table, stream_of
 from scorer.wording import ID_JOINT
 
-_MAX_BYTES = 4_000_000_000
-_MOST_ROWS = 1_000_000
-"""Of the table are looked at: this only makes a message clearer, and is read for each refused file."""
+_MOST_BYTES = 100_000_000
+"""Of the table are looked at: this only makes a message clearer, and one unknown id has it read."""
 
 
-def training_ids(path: Path, id_columns: Sequence[str]) -> Iterator[str]:
-    """Yield the ids of a training table; none if it cannot be read or has no ids."""
+def training_ids(path: Path, id_columns: Sequence[str], sought: Collection[str]) -> set[str]:
+    """Return which of these ids a training table has; none if it cannot be read or has no ids.
+
+    The table is read by columns, and no further than all are found or `_MOST_BYTES` are read.
+    """
+    found: set[str] = set()
+    wanted = pa.array(list(sought), type=pa.string())
     try:
-        records = open_table(path, max_bytes=_MAX_BYTES).records()
-        header = [composed(name.strip(SPACES)) for name in next(records)[1]]
-        if not set(id_columns) <= set(header):
-            return
-        places = [header.index(name) for name in id_columns]
-        for _, fields in islice(records, _MOST_ROWS):
-            if len(fields) == len(header):
-                yield ID_JOINT.join(composed(fields[place].strip(SPACES)) for place in places)
-    except (OSError, UnreadableTable):
-        return
+        table = open_table(path, max_bytes=2**62)
+        header = [composed(name.strip(SPACES)) for name in table.header()]
+        if any(header.count(name) != 1 for name in id_columns):
+            return found
+        content = io.BufferedReader(_Beginning(stream_of(table)))
+        batches = pyarrow.csv.open_csv(
+            content,
+            read_options=pyarrow.csv.ReadOptions(column_names=header, skip_rows_after_names=1),
+            parse_options=pyarrow.csv.ParseOptions(
+                newlines_in_values=True, invalid_row_handler=lambda _row: "skip"
+            ),
+            convert_options=pyarrow.csv.ConvertOptions(
+                include_columns=list(id_columns),
+                column_types=dict.fromkeys(id_columns, pa.string()),
+                strings_can_be_null=False,
+                null_values=[],
+            ),
+        )
+        for batch in batches:
+            found.update(wanted.filter(pc.is_in(wanted, value_set=_joined(batch, id_columns))).to_pylist())
+            if len(found) == len(sought):
+                break
+    except (OSError, UnreadableTable, pa.ArrowException):
+        pass  # what was found until then is true
+    return found
+
+
+def _joined(batch: pa.RecordBatch, id_columns: Sequence[str]) -> pa.Array:
+    parts = [pc.utf8_trim(batch.column(name), SPACES) for name in id_columns]
+    joined = parts[0] if len(parts) == 1 else pc.binary_join_element_wise(*parts, ID_JOINT)
+    if pc.all(pc.string_is_ascii(joined)).as_py():
+        return joined
+    return pa.array([composed(key) for key in joined.to_pylist()], type=pa.string())
+
+
+class _Beginning(io.RawIOBase):
+    """The first `_MOST_BYTES` of a file."""
+
+    def __init__(self, file: io.BufferedReader) -> None:
+        self._file, self._left = file, _MOST_BYTES
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: bytearray) -> int:  # type: ignore[override]
+        content = self._file.read(min(len(buffer), self._left))
+        self._left -= len(content)
+        buffer[: len(content)] = content
+        return len(content)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import pytest
 
 import scorer
-from scorer.submission import respelling
+from scorer.submission import respelling, training
 from scorer.submission.respelling import match
 from scorer.wording import ID_JOINT
 from tests.scorer.conftest import Write
@@ -289,3 +289,52 @@ def test_interchanged_id_columns_are_one_cause(order: tuple[int, int, int]) -> N
     assert [each for _, _, each in found.pairs] == missing
     assert "the id columns are interchanged: those of shop in" in found.cause
     assert (rest, lost) == ([unknown[-1]], [])
+
+
+@pytest.mark.parametrize("order", [(1, 0), (0, 1)])
+@pytest.mark.parametrize(
+    ("respell", "words"),
+    [
+        (lambda shop, day: (f"{shop}.0", day), "astype(int)"),
+        (lambda shop, day: (shop, german_date(day)), "the dates are in another form"),
+        (lambda shop, day: (f"{shop}.0", german_date(day)), "astype(int)"),
+        (lambda shop, day: (f"shop_{shop}", f"{day} 00:00:00"), 'must not begin with "shop_"'),
+        (lambda shop, day: (f"'{shop}'", excel_date(day)), "leave out quotes"),
+    ],
+)
+def test_id_columns_that_are_interchanged_and_respelt_are_one_cause(
+    respell: Callable[[str, str], tuple[str, str]], words: str, order: tuple[int, int]
+) -> None:
+    """All ids were unknown; the same without the exchange is no exchange."""
+    expected = [(str(shop), day) for shop in range(1, 15) for day in DATES[:9]]
+    missing = [ID_JOINT.join(each) for each in expected]
+    sent = [ID_JOINT.join(respell(*each)[place] for place in order) for each in expected]
+    unknown = [(text, line) for line, text in enumerate(sent, start=2)]
+    (found,), rest, lost = match([*unknown, ("x\x1fy", 99)], missing, ("shop", "day"))
+    assert found.pairs == [(text, line, right) for (text, line), right in zip(unknown, missing, strict=True)]
+    assert words in found.cause
+    exchange = "interchanged: those of shop in day and those of day in shop; besides, in their own columns: "
+    assert (exchange in found.cause) == (order == (1, 0))
+    assert (rest, lost) == ([("x\x1fy", 99)], [])
+
+
+def test_columns_of_like_values_are_not_taken_for_interchanged() -> None:
+    missing = [ID_JOINT.join((str(row), str(column))) for row in range(30) for column in range(30)]
+    unknown = [(ID_JOINT.join((f"{row}.0", "77")), 2 + row) for row in range(30)]
+    found, rest, _ = match(unknown, missing, ("row", "column"))
+    assert "interchanged" not in "".join(each.cause for each in found)
+    assert len(rest) == 30
+
+
+def test_an_unknown_id_has_the_training_table_read_to_a_limit_only(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One unknown id in each upload had a million rows of it read."""
+    train = 'id,x,target\n"1000",0,1\n' + "".join(f"{1001 + i},é,1\n" for i in range(3000))
+    challenge = scorer.load(write(files={"public/train.csv": train}))
+    monkeypatch.setattr(training, "_MOST_BYTES", 5000)
+    for unknown, known in (("1000", True), ("1300", True), ("3999", False), ("x", False)):
+        text = "id,target\n" + "".join(f"{i},0.5\n" for i in range(1, 20)) + f"{unknown},0.5\n"
+        with pytest.raises(scorer.InvalidSubmission) as refusal:
+            scorer.score(challenge, text.encode())
+        assert ("of the training data" in refusal.value.problems[0].message) == known
