@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from app.base.models import Event, Score, Submission
 
+_USUAL = {"is_ranked": True, "is_by_agent": False}
 ACCEPTED, POSTED = "submission accepted", "baseline posted"
 
 
@@ -46,14 +47,15 @@ def upload(submission: Submission, slug: str) -> dict[str, Any]:
         "sha256": submission.sha256,
         "size": submission.size_bytes,
         "received_at": submission.received_at.astimezone(UTC).isoformat(),
-        # Only where it is false: the digests of earlier rows cover none.
+        # Only where they differ from the default: the digests of earlier rows cover none.
         **({} if submission.is_ranked else {"is_ranked": False}),
+        **({"is_by_agent": True} if submission.is_by_agent else {}),
     }
 
 
 def is_upload(facts: Mapping[str, Any], detail: Mapping[str, Any]) -> bool:
     """Whether an event describes this upload; early ones hold no size."""
-    if detail.get("is_ranked", True) != facts.get("is_ranked", True):
+    if any(detail.get(name, usual) != facts.get(name, usual) for name, usual in _USUAL.items()):
         return False
     return all(detail.get(name) == fact for name, fact in facts.items() if name != "size" or name in detail)
 

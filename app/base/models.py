@@ -217,6 +217,8 @@ class Competition(Base):
         String(10), default=PublicScore.EXACT, server_default=PublicScore.EXACT.value
     )
     greater_is_better: Mapped[bool]
+    marks_agents: Mapped[bool] = mapped_column(default=False, server_default=false())
+    """The board marks rows whose file an agent has sent."""
     is_paused: Mapped[bool] = mapped_column(default=False)
     grace_seconds: Mapped[int] = mapped_column(default=120)
     """Time after the close to complete an upload.
@@ -418,6 +420,8 @@ class Submission(Base):
     """
     is_ranked: Mapped[bool] = mapped_column(default=True, server_default=true())
     """False for a host submission; see app.competing.hosts."""
+    is_by_agent: Mapped[bool] = mapped_column(default=False, server_default=false())
+    """Sent through the MCP endpoint."""
     cancelled_at: Mapped[datetime | None] = mapped_column(UtcTime)
     """When the team cancelled it before it was scored."""
 

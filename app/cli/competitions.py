@@ -100,6 +100,11 @@ def competition_open(
 @click.option(
     "--max-upload-mb", type=click.FloatRange(0, 10_000, min_open=True), help="Largest upload, in MB."
 )
+@click.option(
+    "--mark-agents/--no-mark-agents",
+    default=None,
+    help="Mark rows of the board whose file an agent has sent.",
+)
 @pass_installation
 def competition_change(installation: Installation, /, slug: str, no_total_limit: bool, **terms_: Any) -> None:
     """Change the title, the times or the limits of a competition.

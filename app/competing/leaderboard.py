@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from sqlalchemy import (
@@ -38,7 +38,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
 from app.base.db import UtcTime
 from app.base.errors import Refused
-from app.base.models import Competition, Membership, Standing, Team
+from app.base.models import Competition, Membership, Standing, Submission, Team
 
 PAGE_SIZE = 50
 MAX_PAGE_SIZE = 200
@@ -69,6 +69,8 @@ class Row:
     submission_id: int
     moved: int | None
     """Places gained from the public board to the private one; None before the close."""
+    is_by_agent: bool
+    """An agent has sent the file that the row shows; false where the competition marks none."""
 
 
 @dataclass(frozen=True)
@@ -158,11 +160,17 @@ def board(
     ).all()
 
     mine = next((r for r in found if r.is_own), None)
-    mine_id = mine.team_id if mine else None
+    row = partial(
+        _row,
+        competition=competition,
+        mine_id=mine.team_id if mine else None,
+        is_private=is_private,
+        by_agents=_by_agents(session, competition, found),
+    )
     listed = sorted((r for r in found if not r.is_own), key=_python_order(sort), reverse=descending)
     return BoardView(
-        rows=[_row(r, competition, mine_id, is_private=is_private) for r in listed],
-        mine=_row(mine, competition, mine_id, is_private=is_private) if mine else None,
+        rows=[row(r) for r in listed],
+        mine=row(mine) if mine else None,
         mine_place=mine.place if mine else None,
         total=found[0].total if found else 0,
         page=page,
@@ -172,6 +180,15 @@ def board(
         if listed and sort is Sort.RANK and not descending
         else None,
     )
+
+
+def _by_agents(session: Session, competition: Competition, found: Sequence[Any]) -> frozenset[int]:
+    """Return which of the shown files agents have sent, where the competition marks them."""
+    if not competition.marks_agents:
+        return frozenset()
+    shown = {r.submission_id for r in found}
+    sent = select(Submission.id).where(Submission.id.in_(shown), Submission.is_by_agent)
+    return frozenset(session.scalars(sent))
 
 
 def whole(session: Session, competition: Competition, *, now: datetime) -> tuple[list[Row], bool]:
@@ -348,7 +365,9 @@ def _python_order(sort: Sort) -> Callable[[Any], tuple[Any, ...]]:
     return lambda row: (first[sort](row), row.key, row.at, row.team_id)
 
 
-def _row(found: Any, competition: Competition, mine_id: int | None, *, is_private: bool) -> Row:
+def _row(
+    found: Any, *, competition: Competition, mine_id: int | None, is_private: bool, by_agents: frozenset[int]
+) -> Row:
     is_ranked = not found.is_baseline
     return Row(
         rank=found.rank if is_ranked else None,
@@ -362,6 +381,7 @@ def _row(found: Any, competition: Competition, mine_id: int | None, *, is_privat
         last_at=found.last_at,
         submission_id=found.submission_id,
         moved=found.public_rank - found.rank if is_private and is_ranked else None,
+        is_by_agent=found.submission_id in by_agents,
     )
 
 

@@ -64,6 +64,7 @@ class Status:
     is_picked: bool
     is_ranked: bool
     """False for a host submission."""
+    is_by_agent: bool
 
 
 def statuses(
@@ -143,6 +144,7 @@ def statuses(
                 provenance=score.provenance if score and for_organiser else None,
                 is_picked=picked is not None,
                 is_ranked=submission.is_ranked,
+                is_by_agent=submission.is_by_agent,
             )
         )
     return found

@@ -97,13 +97,14 @@ def accept(
     idempotency_key: str | None = None,
     most_bytes: int = 0,
     sandbox: bool = False,
+    is_by_agent: bool = False,
 ) -> Receipt:
     """Accept one upload and queue it, or refuse it, in the caller's transaction.
 
     `received_at` is when the request began, before its body was read; it decides whether the upload is in
     time. A repeated `idempotency_key` returns the first receipt and is not charged. `most_bytes` limits all
     files of a team together; 0 is no limit. `sandbox` asks for a score without a rank, which every file of an
-    organiser gets and no other.
+    organiser gets and no other. `is_by_agent` records that it came through the MCP endpoint.
     """
     # The lock prevents a change of the deadline or the round between this check and the commit.
     competition = session.scalars(
@@ -159,6 +160,7 @@ def accept(
                 place=now + pending * BEHIND_OTHERS,
                 is_charged=is_ranked,
                 is_ranked=is_ranked,
+                is_by_agent=is_by_agent,
                 idempotency_key=idempotency_key,
             )
     except IntegrityError:
@@ -432,6 +434,7 @@ def _insert(
     is_charged: bool,
     is_ranked: bool,
     idempotency_key: str | None,
+    is_by_agent: bool = False,
 ) -> Submission:
     submission = Submission(
         competition_id=competition.id,
@@ -446,6 +449,7 @@ def _insert(
         idempotency_key=idempotency_key,
         is_charged=is_charged,
         is_ranked=is_ranked,
+        is_by_agent=is_by_agent,
     )
     session.add(submission)
     session.flush()

@@ -27,6 +27,7 @@ CHANGEABLE = (
     "pending_limit",
     "final_picks",
     "max_upload_mb",
+    "mark_agents",
 )
 """What `change` takes; the others would make counted days or shown scores wrong."""
 LONGEST_TITLE = 120
@@ -48,6 +49,8 @@ def _way(competition: Competition, name: str, wished: Any) -> str:
     option = f"--{name.replace('_', '-')} {_word(wished, quoted=True)}"
     if name == "duration_days" or (name == "closes_at" and wished is None):
         option = "--closes-at TIME"
+    elif name == "mark_agents":
+        option = "--mark-agents" if wished else "--no-mark-agents"
     elif name == "total_limit" and wished is None:
         option = "--no-total-limit"
     elif name not in CHANGEABLE or wished is None:
@@ -72,6 +75,8 @@ def change(
         old = _value(competition, name)
         if name == "max_upload_mb":
             competition.max_upload_bytes = int(value * 1e6)
+        elif name == "mark_agents":
+            competition.marks_agents = value
         else:
             setattr(competition, name, value)
         if (new := _value(competition, name)) != old:
@@ -122,8 +127,7 @@ def _value(competition: Competition, name: str) -> Any:
     """Return a term as challenge.yaml writes it."""
     if name == "max_upload_mb":
         return competition.max_upload_bytes / 1e6
-    if name == "duration_days":
-        name = "closes_at"
+    name = {"duration_days": "closes_at", "mark_agents": "marks_agents"}.get(name, name)
     value = getattr(competition, name)
     return value.isoformat() if isinstance(value, datetime) else value
 
@@ -131,5 +135,7 @@ def _value(competition: Competition, name: str) -> Any:
 def _word(value: Any, *, quoted: bool = False) -> str:
     if value is None:
         return "none"
+    if isinstance(value, bool):
+        return "true" if value else "false"
     text = f"{value:g}" if isinstance(value, float) else str(value)
     return shlex.quote(text) if quoted else text

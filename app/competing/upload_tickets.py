@@ -128,6 +128,7 @@ def submit(
     most_bytes: int,
     now: datetime,
     sandbox: bool = False,
+    is_by_agent: bool = False,
 ) -> Receipt:
     """Submit a ticket's file, in the caller's transaction.
 
@@ -156,6 +157,7 @@ def submit(
         idempotency_key=_key_of_repetition(session, team, ticket, message, now) or f"{_KEY}{ticket.id}",
         most_bytes=most_bytes,
         sandbox=sandbox,
+        is_by_agent=is_by_agent,
     )
     ticket.submitted_at = now
     return receipt

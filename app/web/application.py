@@ -28,6 +28,8 @@ from app.web.kaggle import recipe as kaggle_recipe
 from app.web.kaggle import rest as kaggle_rest
 from app.web.kaggle import rpc as kaggle_rpc
 from app.web.kaggle import transfers as kaggle_transfers
+from app.web.mcp import endpoint as mcp_endpoint
+from app.web.mcp import tools as mcp_tools
 from app.web.metrics import Requests
 from app.web.operating import doctor, operate
 from app.web.page_cache import PageCache
@@ -55,6 +57,7 @@ VIEWS = (
     kaggle_rpc,
     kaggle_rest,
     kaggle_transfers,
+    mcp_endpoint,
 )
 
 CONTENT_POLICY = {
@@ -95,6 +98,7 @@ def create_app(settings: Settings, *, database: Database | None = None) -> Flask
         signer=Signer(config.secret_key(settings)),
         boards=PageCache(settings.board_seconds),
     )
+    app.extensions[mcp_tools.WAITING] = mcp_tools.places(settings.web_threads)
     if settings.proxies:
         n = settings.proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=n, x_proto=n, x_host=n)  # type: ignore[method-assign]
@@ -102,7 +106,7 @@ def create_app(settings: Settings, *, database: Database | None = None) -> Flask
     request_log.register(app)
     request_checks.register(app)
     csrf = CSRFProtect(app)
-    for takes_tokens in (openapi, kaggle_rpc, kaggle_rest, kaggle_transfers):
+    for takes_tokens in (openapi, kaggle_rpc, kaggle_rest, kaggle_transfers, mcp_endpoint):
         csrf.exempt(takes_tokens.blueprint)  # in a header or the address, never cookies
     for takes_a_file in (submissions.create, train_files.create):
         csrf.exempt(takes_a_file)  # checks the token itself, after the file has gone to storage

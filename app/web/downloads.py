@@ -76,7 +76,7 @@ def send_upload(submission: Submission) -> Response:
 
 
 def link_to_public(competition: Competition, name: str) -> str:
-    """Return a signed address of a public file."""
+    """Return a signed address of a public file, as a path."""
     return _link(_public_file(competition, name)["sha256"], name, competition.version.created_at)
 
 

@@ -151,7 +151,7 @@ def answer(status: int, message: str, problems: Sequence[Problem] = ()) -> Respo
 
 
 def wants_json() -> bool:
-    if request.path.startswith("/api/"):
+    if request.path.startswith("/api/") or request.endpoint == "mcp.call":
         return True
     accepted = request.accept_mimetypes
     return accepted.best_match(["text/html", "application/json"]) == "application/json"

@@ -24,6 +24,8 @@ FILE_ENDPOINTS = (
     "api.check_create",
 )
 
+FOREIGN_AGENT = "Pages of other sites cannot use this address: the header Origin names another host."
+
 log = logging.getLogger(__name__)
 _warned = threading.Event()
 
@@ -81,6 +83,7 @@ def check_origin() -> ResponseReturnValue | None:
     """
     if request.method in SAFE_METHODS or request.path.startswith("/api/") or _is_same_origin():
         return None
+    is_mcp = request.endpoint == "mcp.call"
     log.warning(
         "%s %s was sent from %r (Sec-Fetch-Site %r) to %r and is refused",
         request.method,
@@ -89,7 +92,8 @@ def check_origin() -> ResponseReturnValue | None:
         request.headers.get("Sec-Fetch-Site"),
         request.host,
     )
-    return errors.answer(400, errors.FOREIGN_FORM)
+    # The protocol of agents demands a check of the origin although a token is never sent by itself.
+    return errors.answer(403, FOREIGN_AGENT) if is_mcp else errors.answer(400, errors.FOREIGN_FORM)
 
 
 def check_body() -> ResponseReturnValue | None:

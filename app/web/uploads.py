@@ -35,6 +35,8 @@ HEAD_AT = "heldout.head_at"
 """Key of the WSGI environment: when the head had arrived, on the monotonic clock."""
 BODY_ARRIVED = "heldout.body_arrived"
 """Key of the WSGI environment: whether the whole body has arrived, so that reading it never waits."""
+BY_AGENT = "heldout.by_agent"
+"""Key of the WSGI environment: whether a tool of the MCP endpoint makes the request."""
 ONE_FILE = "Send exactly one file, in the form field `file`."
 
 
@@ -202,6 +204,7 @@ def take(
             idempotency_key=key,
             most_bytes=parts().settings.team_bytes,
             sandbox=upload.sandbox or asks_sandbox(request.args.get("sandbox")),
+            is_by_agent=is_by_agent(),
         )
         parts().storage.refuse_unless_stored(blob)
     failpoints.reach("upload.accepted")
@@ -239,6 +242,10 @@ def take_check(slug: str, identify: Callable[[Session, datetime], Viewer]) -> in
 def slot(user_id: int) -> AbstractContextManager[None]:
     """Take an upload slot, unless the body has already arrived."""
     return nullcontext() if request.environ.get(BODY_ARRIVED) else parts().upload_slots.take(user_id)
+
+
+def is_by_agent() -> bool:
+    return BY_AGENT in request.environ
 
 
 def age() -> timedelta:

@@ -78,6 +78,8 @@ class CompetitionDefaults(_Part):
     """Of a team over the whole competition; default: no limit but the daily one."""
     public_score: Literal["exact", "rounded", "ladder"] = "rounded"
     """How public scores are shown before the close."""
+    mark_agents: bool = False
+    """Whether the board marks rows whose file was sent through the MCP endpoint."""
     pending_limit: Annotated[int, Field(ge=1, le=1000)] = 3
     final_picks: Annotated[int, Field(ge=1, le=100)] = 2
     max_team_size: Annotated[int, Field(ge=1, le=1000)] = 4

@@ -148,7 +148,7 @@ def test_routes_of_organisers_exist_only_for_organisers(full: Site) -> None:
 
 def test_the_api_accepts_only_a_token(full: Site) -> None:
     for method, endpoint, address in of(full, Access.TOKEN, Access.TOKEN_TEAM):
-        assert address.startswith("/api/")
+        assert address.startswith(("/api/", "/mcp"))
         for browser in (full.visitor(), full.browser("ada"), full.browser("grace")):
             for headers in ({}, {"Authorization": "Bearer hld_wrong"}, {"Authorization": "Bearer "}):
                 answer = ask(browser, method, address, headers=headers)

@@ -44,6 +44,7 @@ POSTS: dict[str, str] = {
     "organise.close": COMMAND,
     "integrity.inspect": COMMAND,
     "integrity.act": "a case is decided with its evidence in view",
+    "mcp.call": "its tools are requests of the API",
     "operate.retry": COMMAND,
     "operate.lift_sign_in_limits": COMMAND,
 }

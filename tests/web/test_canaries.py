@@ -246,11 +246,41 @@ def crawl(vaulted: Vaulted, name: str | None, *, variants: bool = True) -> Itera
                             address + variant,
                             content_of(browser.client.get(address + variant, headers=headers)),
                         )
+    yield from tool_answers(vaulted, name)
     for file in (
         "/competitions/canary/data/../private/solution.csv",
         "/competitions/canary/data/private/solution.csv",
     ):
         yield "none", file, content_of(browser.client.get(file, headers=headers))
+
+
+def tool_answers(vaulted: Vaulted, name: str | None) -> Iterator[tuple[str, str, bytes]]:
+    """Yield what each reading tool of the MCP endpoint answers, and refusals of what must not be read."""
+    client = vaulted.site.visitor().client
+    headers = vaulted.site.token(name) if name else {}
+    of = {"competition": "canary"}
+    asked: list[tuple[str, dict[str, Any]]] = [
+        *((tool, {**of, "page_size": 200} if tool == "leaderboard" else of) for tool in OF_COMPETITION),
+        *(("submission", {"submission": number}) for number in vaulted.asked_for),
+        *(("read_file", {**of, "name": file, "max_bytes": 65536}) for file in ("test.csv", "solution.csv")),
+        ("read_file", {**of, "name": "../private/solution.csv"}),
+    ]
+    for tool, arguments in asked:
+        message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call"}
+        call = {**message, "params": {"name": tool, "arguments": arguments}}
+        answer = client.post("/mcp", json=call, headers={"Accept": "application/json", **headers})
+        yield "mcp.call", f"/mcp {tool} {arguments}", content_of(answer)
+
+
+OF_COMPETITION = (
+    "describe_competition",
+    "submission_format",
+    "list_files",
+    "list_submissions",
+    "leaderboard",
+    "team",
+    "quota",
+)
 
 
 def test_only_the_vault_holds_hidden_labels(vaulted: Vaulted) -> None:

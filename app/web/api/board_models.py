@@ -22,6 +22,9 @@ class Row(Answer):
     entries: int
     last_at: Time
     moved: int | None
+    is_by_agent: bool = Field(
+        description="An agent has sent the shown file; always false where the competition marks none."
+    )
 
 
 class Board(Answer):

@@ -78,12 +78,14 @@ def board_csv(slug: str) -> Response:
     also = sorted({name for row in rows for name in row.also})
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
-    names = ["rank", "team", "is_baseline", "score", *also, "entries", "last_at"]
+    marked = ["is_by_agent"] if competition.marks_agents else []
+    names = ["rank", "team", "is_baseline", "score", *also, "entries", "last_at", *marked]
     table.writerow(map(csv_cell, names))
     for row in rows:
         values = [row.rank, row.team, row.is_baseline, repr(row.score)]
         values += [repr(row.also[name]) if name in row.also else "" for name in also]
-        table.writerow(map(csv_cell, [*values, row.entries, row.last_at.isoformat()]))
+        values += [row.entries, row.last_at.isoformat(), *([row.is_by_agent] if marked else [])]
+        table.writerow(map(csv_cell, values))
     answer = Response(text.getvalue(), content_type="text/csv; charset=utf-8")
     answer.headers["Content-Disposition"] = f'attachment; filename="{slug}-leaderboard.csv"'
     return revalidated(answer)
@@ -127,4 +129,5 @@ def _row(row: leaderboard.Row) -> board_models.Row:
         entries=row.entries,
         last_at=row.last_at.isoformat(),
         moved=row.moved,
+        is_by_agent=row.is_by_agent,
     )

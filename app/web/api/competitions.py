@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from flask import Response, url_for
+from flask import Response, request, url_for
 
 from app.base import db
 from app.base.models import Competition
@@ -67,6 +67,7 @@ def competition_show(slug: str) -> models.Competition:
         public_score=models.ShownScore(
             shown=release_rule(competition), step=public_step(competition) or None
         ),
+        marks_agents=competition.marks_agents,
         passport=(competition.version.audit or {}).get("passport", []),
         folds=manifest.get("folds"),
         team=team.name if team else None,
@@ -111,6 +112,7 @@ def submission_schema(slug: str) -> models.Schema:
 )
 def file_index(slug: str) -> models.Files:
     """List the public files."""
+    competition = _opened(slug)
     return models.Files(
         files=[
             models.File(
@@ -120,8 +122,9 @@ def file_index(slug: str) -> models.Files:
                 n_rows=file.get("n_rows"),
                 schema=file.get("schema"),
                 link=url_for("api.file_show", slug=slug, name=file["name"]),
+                download=request.host_url.rstrip("/") + downloads.link_to_public(competition, file["name"]),
             )
-            for file in _opened(slug).version.manifest.get("files", [])
+            for file in competition.version.manifest.get("files", [])
         ]
     )
 

@@ -196,6 +196,7 @@ class Competition(Answer):
     version: int
     limits: Limits
     public_score: ShownScore
+    marks_agents: bool = Field(description="The board marks rows whose file an agent has sent.")
     passport: list[AnyObject]
     folds: AnyObject | None
     team: str | None = Field(description="Your team in this competition, or null before you join.")
@@ -212,6 +213,7 @@ class File(Answer):
     n_rows: int | None
     columns: list[AnyObject] | None = Field(alias="schema")
     link: Link
+    download: str = Field(description="Full address that needs no token, valid for an hour.")
 
 
 class Files(Answer):
@@ -396,6 +398,29 @@ class SubmitQuery(Request):
     )
 
 
+class NewUpload(Request):
+    """A file that is sent first and submitted afterwards."""
+
+    filename: str = Field("submission.csv", max_length=200)
+    size_bytes: int = Field(ge=1, le=2**63 - 1, description="Exact size of the file.")
+
+
+class Upload(Answer):
+    """Where the file goes, once and without a token: `PUT` its bytes to `address`."""
+
+    upload: str = Field(description="Names the file when it is submitted.")
+    address: str
+    expires_at: Time
+
+
+class SentUpload(Request):
+    """An upload whose file has been sent."""
+
+    upload: str = Field(max_length=200)
+    message: str = Field("", max_length=500)
+    sandbox: bool = Field(False, description="Score the file and never rank it. Only for organisers.")
+
+
 class AlsoScores(Answer):
     """The values of the metrics shown beside the ranking one."""
 
@@ -427,6 +452,7 @@ class Submission(Answer):
     fault: str | None = Field(description="Shown to organisers only.")
     is_picked: bool
     is_ranked: bool = Field(description=RANKED)
+    is_by_agent: bool = Field(description="Sent through the MCP endpoint.")
     receipt: SignedLine | None = Field(description=LATER)
     links: Links
 

@@ -16,14 +16,24 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 from app.competing.submissions import MAX_MESSAGE_LENGTH
 from app.integrity.train_files import KINDS
 from app.people.tokens import Scope
-from app.web.api import account, boards, checks, competitions, models, operations, submissions, teams
+from app.web.api import (
+    account,
+    boards,
+    checks,
+    competitions,
+    models,
+    operations,
+    submissions,
+    teams,
+    upload_tickets,
+)
 from app.web.api.operations import OPERATIONS, PREFIX, Operation, operation
 from app.web.uploads import MAX_KEY_LENGTH
 
 Json = dict[str, Any]
 
 blueprint = operations.blueprint
-ROOMS = (competitions, teams, submissions, checks, boards, account)
+ROOMS = (competitions, teams, submissions, upload_tickets, checks, boards, account)
 """Importing them declares their operations."""
 
 MAX_ID = 2**63 - 1

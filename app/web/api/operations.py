@@ -139,7 +139,7 @@ def revalidated(answer: Response) -> Response:
 def read_query(model: type[_Model]) -> _Model:
     """Return the query string as the model; refuse with every wrong argument."""
     known = set(model.model_fields)
-    return _validated(model, {name: value for name, value in request.args.items() if name in known})
+    return validated(model, {name: value for name, value in request.args.items() if name in known})
 
 
 def read_body(model: type[_Model]) -> _Model:
@@ -150,21 +150,20 @@ def read_body(model: type[_Model]) -> _Model:
         given = None
     if not isinstance(given, dict):
         raise Refused(f"Send a JSON object with {_listed(model)}.")
-    return _validated(model, given)
+    return validated(model, given)
 
 
-def _validated(model: type[_Model], given: Mapping[str, Any]) -> _Model:
+def validated(model: type[_Model], given: Mapping[str, Any]) -> _Model:
+    """Return values as the model; refuse with every wrong one."""
     try:
         return model.model_validate(given)
     except ValidationError as error:
         found = error.errors(include_url=False, include_context=False, include_input=False)
         # The first of each field: one that may be absent has a second, that it is not absent.
         first = {str(one["loc"][0]): one["msg"] for one in reversed(found) if one["loc"]}
-        problems = [
-            Problem("BAD_VALUE", f"{name}: {first[name]}", column=name)
-            for name in model.model_fields
-            if name in first
-        ]
+        names = [name for name in model.model_fields if name in first]
+        names += [name for name in first if name not in names]  # unknown ones, where the model refuses them
+        problems = [Problem("BAD_VALUE", f"{name}: {first[name]}", column=name) for name in names]
         words = "; ".join(problem.message for problem in problems) or "The request is wrong"
         raise Refused(f"{words}.", problems) from None
 

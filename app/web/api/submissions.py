@@ -234,6 +234,7 @@ def _submission(
         fault=entry.fault,
         is_picked=entry.is_picked,
         is_ranked=entry.is_ranked,
+        is_by_agent=entry.is_by_agent,
         receipt=receipt,
         links=models.Links.model_validate(links(entry.id)),
     )

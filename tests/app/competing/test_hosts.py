@@ -141,15 +141,20 @@ def test_an_organisers_file_takes_no_rung_of_the_ladder(hosted: World) -> None:
             assert shown == pytest.approx(0.12)
 
 
-def test_whether_a_file_is_ranked_is_written_once_and_logged(hosted: World) -> None:
-    change = text("UPDATE submission SET is_ranked = true WHERE id = 1")
+@pytest.mark.parametrize(
+    ("column", "trigger"), [("is_ranked", "submission_ranked"), ("is_by_agent", "submission_by_agent")]
+)
+def test_whether_a_file_is_ranked_or_by_an_agent_is_written_once_and_logged(
+    hosted: World, column: str, trigger: str
+) -> None:
+    change = text(f"UPDATE submission SET {column} = true WHERE id = 1")
     with hosted.database.engine.connect() as connection, pytest.raises(DBAPIError, match="written once"):
         connection.execute(change)
     with hosted.database.begin() as session:
         if session.get_bind().dialect.name == "sqlite":
-            session.execute(text("DROP TRIGGER submission_ranked"))
+            session.execute(text(f"DROP TRIGGER {trigger}"))
         else:
-            session.execute(text("DROP TRIGGER submission_ranked ON submission"))
+            session.execute(text(f"DROP TRIGGER {trigger} ON submission"))
         session.execute(change)
         audit_log.chain(session, now=db.now(session))
         assert any("submission 1" in fault.words for fault in audit_log.verify(session).faults)

@@ -45,6 +45,7 @@ def kept(world: World, **changes: Any) -> list[str]:
         ("closes_at", "2026-05-01T18:00:00+02:00", "--closes-at 2026-05-01T18:00:00+02:00"),
         ("opens_at", "2026-05-01T18:00:00+02:00", "--opens-at 2026-05-01T18:00:00+02:00"),
         ("duration_days", 3, "closes_at stays none, although challenge.yaml now has duration_days 3"),
+        ("mark_agents", True, "heldout competition change biopsy --mark-agents"),
         ("timezone", "UTC", "Only another competition can have it: heldout competition open biopsy --slug"),
         ("public_score", "exact", "Only another competition can have it"),
         ("max_team_size", 1, "Only another competition can have it"),
@@ -71,8 +72,11 @@ def test_terms_that_did_not_change_or_that_the_competition_has_are_not_named(wor
 
 
 def test_changed_terms_hold_at_once_and_are_logged_with_the_old_values(world: World) -> None:
-    done = change(world, title="New", daily_limit=1, closes_at=NOON + DAY, max_upload_mb=2.5)
+    done = change(
+        world, title="New", daily_limit=1, closes_at=NOON + DAY, max_upload_mb=2.5, mark_agents=True
+    )
     assert "daily_limit is 1, was 5" in done
+    assert "mark_agents is true, was false" in done
     assert "max_upload_mb is 2.5, was 10" in done
     competition = world.competition()
     assert (competition.title, competition.daily_limit) == ("New", 1)

@@ -1,0 +1,1 @@
+"""The MCP endpoint, through which agents take part."""
