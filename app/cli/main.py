@@ -75,7 +75,7 @@ for command in (
     challenges.score_command,
     competitions.competition_group,
     extensions.extension_group,
-    teams.team_group,
+    teams.team_group,  # the participants' verb `team` has the same name and is run before
     rescores.rescore_command,
     verification.verify_command,
     verification.receipt_group,
@@ -96,7 +96,8 @@ def main() -> None:
 
     Every refusal is one block on stderr.
     """
-    if sys.argv[1:2] and sys.argv[1] in client.NAMES:  # needs no installation and no settings
+    # Needs no installation and no settings. `team rename` is the organiser's, which renames any team.
+    if sys.argv[1:2] and sys.argv[1] in client.NAMES and sys.argv[1:3] != ["team", "rename"]:
         sys.exit(client.main())
     try:
         code = cli.main(standalone_mode=False)

@@ -39,4 +39,4 @@ def _refuse(**_: object) -> None:
     raise click.UsageError("Write the verb of a participant first, as in: heldout submit FILE -c NAME")
 
 
-COMMANDS = tuple(map(_command, client.VERBS))
+COMMANDS = tuple(_command(verb) for verb in client.VERBS if verb.name != "team")  # see app.cli.teams

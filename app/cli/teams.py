@@ -12,7 +12,10 @@ from app.competing import competitions, teams
 
 @click.group("team")
 def team_group() -> None:
-    """Manage the teams of a competition."""
+    """Rename a team of a competition.
+
+    A participant writes `heldout team COMPETITION` to see the own team, and adds `--rename NAME`.
+    """
 
 
 @team_group.command("rename")

@@ -174,6 +174,7 @@ def _submit(session: Session) -> int:
         options.competition,
         message=options.message,
         checks=not options.no_check,
+        sandbox=options.sandbox,
         wait_seconds=options.timeout if options.wait else None,
         warn=session.show_problems,
         watch=watch,
@@ -184,6 +185,8 @@ def _submit(session: Session) -> int:
     for problem in sent.problems:
         _complain(words_of(problem))
     left = "" if sent.remaining_today is None else f" {sent.remaining_today} uploads are left today."
+    if not sent.is_ranked:
+        left = " It is never ranked: an organiser has sent it."
     words = sent.words()
     session.show(sent.as_dict(), f"{words[0].upper()}{words[1:]}.{left}\n{sent.page}")
     return 1 if sent.state in ("rejected", "failed") else 0
@@ -234,6 +237,26 @@ def _pick(session: Session) -> int:
     listed = ", ".join(map(str, session.options.ids))
     words = f"{listed} {'is no final pick any more' if removes else 'counts as a final pick'}."
     session.show({"ids": session.options.ids, "is_picked": not removes}, words)
+    return 0
+
+
+def _cancel(session: Session) -> int:
+    participant, ids = session.participant(), session.options.ids
+    done = [participant.cancel(submission_id) for submission_id in ids]
+    listed = ", ".join(map(str, ids))
+    session.show(done, f"{listed} will not be scored; the upload is given back.")
+    return 0
+
+
+def _team(session: Session) -> int:
+    options, participant = session.options, session.participant()
+    if options.rename is None:
+        found = participant.team(options.competition)
+    else:
+        found = participant.rename_team(options.competition, options.rename)
+    picks = ", ".join(map(str, found["final_picks"])) or "none"
+    words = f"{found['team']}: {', '.join(found['members'])}."
+    session.show(found, f"{words} Final picks: {picks}; {found['most_picks']} at most.")
     return 0
 
 
@@ -288,6 +311,7 @@ VERBS = (
                 ("--timeout",), "Seconds to wait at most.", default=WAIT_SECONDS, metavar="N", type=float
             ),
             Argument(("--no-check",), "Send it unchecked.", is_flag=True),
+            Argument(("--sandbox",), "Score it and never rank it; only for organisers.", is_flag=True),
         ),
     ),
     Verb(
@@ -310,6 +334,18 @@ VERBS = (
             Argument(("ids",), "Numbers of submissions.", nargs="+", metavar="ID", type=int),
             Argument(("--remove",), "Take the picks back.", is_flag=True),
         ),
+    ),
+    Verb(
+        "cancel",
+        "Cancel submissions that still wait; their uploads are given back.",
+        _cancel,
+        (Argument(("ids",), "Numbers of submissions.", nargs="+", metavar="ID", type=int),),
+    ),
+    Verb(
+        "team",
+        "Show your team in a competition, or rename it before the close.",
+        _team,
+        (_SLUG, Argument(("--rename",), "The new name.", metavar="NAME")),
     ),
 )
 

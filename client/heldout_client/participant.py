@@ -43,6 +43,7 @@ class Submitted:
     rank_before: int | None = None
     remaining_today: int | None = None
     is_replay: bool = False
+    is_ranked: bool = True
     page: str = ""
     receipt: str = ""
     problems: Sequence[Mapping[str, Any]] = ()
@@ -208,6 +209,7 @@ class Participant:
         *,
         message: str = "",
         checks: bool = True,
+        sandbox: bool = False,
         wait_seconds: float | None = None,
         warn: Callable[[Verdict], None] = lambda _: None,
         watch: Watch = lambda _: None,
@@ -225,7 +227,7 @@ class Participant:
             raise BadFile(f"{content.name} would be refused; nothing was sent.", problems)
         warn(verdict)
         before = self._rank(slug)
-        receipt = self._send(content, slug, message)
+        receipt = self._send(content, slug, message, sandbox=sandbox)
         sent = Submitted(
             id=receipt["id"],
             competition=slug,
@@ -235,6 +237,7 @@ class Participant:
             rank_before=before,
             remaining_today=receipt.get("remaining_today"),
             is_replay=bool(receipt.get("is_replay")),
+            is_ranked=bool(receipt.get("is_ranked", True)),
             page=self.login.address + receipt["links"]["page"],
             receipt=str(receipt.get("receipt") or ""),
             warnings=[warning.as_dict() for warning in verdict.warnings],
@@ -296,16 +299,36 @@ class Participant:
         """Choose a submission as a final one, or take that back."""
         self._connection.post(f"/submissions/{submission_id}/pick", {"picked": is_picked})
 
+    def cancel(self, submission_id: int) -> dict[str, Any]:
+        """Cancel a submission that waits; return it, also if it was cancelled before."""
+        path = f"/submissions/{submission_id}"
+        try:
+            found: dict[str, Any] = self._connection.post(f"{path}/cancel")
+        except Refusal:  # perhaps of a repetition, whose first answer did not arrive
+            found = self._connection.get(path)
+            if all(problem["code"] != "CANCELLED" for problem in found["problems"]):
+                raise
+        return found
+
+    def team(self, slug: str) -> dict[str, Any]:
+        found: dict[str, Any] = self._connection.get(f"/competitions/{quote(slug, safe='')}/team")
+        return found
+
+    def rename_team(self, slug: str, name: str) -> dict[str, Any]:
+        path = f"/competitions/{quote(slug, safe='')}/team"
+        found: dict[str, Any] = self._connection.post(path, {"name": name})
+        return found
+
     def _rank(self, slug: str) -> int | None:
         mine = self.leaderboard(slug, 1).get("mine")
         return mine.get("rank") if mine else None
 
-    def _send(self, content: Content, slug: str, message: str) -> dict[str, Any]:
+    def _send(self, content: Content, slug: str, message: str, *, sandbox: bool) -> dict[str, Any]:
         kept = self._kept(slug)
         key = kept.key_for(content.sha256, message)
         bar = Bar(content.name, content.size, shown=self._shows)
         try:
-            receipt = self._patient.submit(slug, content, message=message, key=key, bar=bar)
+            receipt = self._patient.submit(slug, content, message=message, key=key, bar=bar, sandbox=sandbox)
         except Refusal:
             bar.clear()
             kept.forget(key)

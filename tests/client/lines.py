@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import socketserver
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -86,3 +87,39 @@ def _is_whole(received: bytes) -> bool:
     lines = [text.lower() for text in head.split(b"\r\n")]
     sizes = [int(text.partition(b":")[2]) for text in lines if text.startswith(b"content-length:")]
     return len(body) >= (sizes[0] if sizes else 0)
+
+
+@contextmanager
+def tunnels() -> Iterator[tuple[str, list[str]]]:
+    """Run a proxy that only tunnels; yield its address and the targets it was asked for."""
+    asked: list[str] = []
+
+    class Tunnel(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            head = b""
+            while not head.endswith(b"\r\n\r\n"):
+                head += self.request.recv(1)
+            method, target, _ = head.decode().split(" ", 2)
+            asked.append(f"{method} {target}")
+            host, _, port = target.partition(":")
+            with socket.create_connection((host, int(port)), timeout=20) as server:
+                self.request.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+                back = threading.Thread(target=_copy, args=(server, self.request))
+                back.start()
+                _copy(self.request, server)
+                back.join(20)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Tunnel) as proxy:
+        proxy.daemon_threads = True
+        thread = threading.Thread(target=proxy.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        yield f"http://127.0.0.1:{proxy.server_address[1]}", asked
+        proxy.shutdown()
+        thread.join()
+
+
+def _copy(source: socket.socket, target: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while block := source.recv(1 << 16):
+            target.sendall(block)
+        target.shutdown(socket.SHUT_WR)

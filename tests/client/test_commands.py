@@ -217,3 +217,35 @@ def test_the_commands_of_the_server_and_the_client_have_different_names() -> Non
     assert set(commands.NAMES) <= set(cli.commands)
     assert len(commands.NAMES) == len(set(commands.NAMES))
     assert re.fullmatch(r"Exit codes: 0 .*130 interrupted\.", commands.EXIT_CODES)
+
+
+def test_a_waiting_file_is_cancelled_and_its_upload_given_back(
+    server: Served, good: str, read: Read, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert server.heldout("submit", good, "-c", "biopsy") == 0
+    assert server.heldout("cancel", "1") == 0
+    assert "1 will not be scored; the upload is given back." in capsys.readouterr().out
+    assert server.heldout("cancel", "1", "--json") == 0, "again: it is cancelled already"
+    (found,) = read()
+    assert (found["state"], found["problems"][0]["code"]) == ("rejected", "CANCELLED")
+    server.site.run(server.site.submit("ada", CSV + b"\n"))
+    assert server.heldout("cancel", "2") == 1
+    assert "heldout:" in capsys.readouterr().err
+
+
+def test_a_team_is_shown_and_renamed(server: Served, read: Read, capsys: pytest.CaptureFixture[str]) -> None:
+    assert server.heldout("team", "biopsy") == 0
+    assert capsys.readouterr().out == "ada: ada. Final picks: none; 2 at most.\n"
+    assert server.heldout("team", "biopsy", "--rename", "The Adas", "--json") == 0
+    assert read()["team"] == "The Adas"
+
+
+def test_an_organiser_scores_a_file_in_the_sandbox_and_a_participant_cannot(
+    server: Served, good: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("submit", good, "-c", "biopsy", "--sandbox")
+    assert server.heldout(*words) == 4
+    assert "Only an organiser" in capsys.readouterr().err
+    server.site.join("grace")
+    assert server.heldout(*words, HELDOUT_TOKEN=server.token("grace")) == 0
+    assert "never ranked" in capsys.readouterr().out
