@@ -63,10 +63,10 @@ def custom_values(
     except ParticipantRefusal as refusal:
         raise InvalidSubmission([Problem("METRIC_REFUSED", refusal.text)]) from None
     except MetricFailed:
-        refusal = _refused_words(solution, metric, texts, allow_weak=allow_weak)
-        if refusal is None:
+        problem = _refused_words(solution, metric, texts, allow_weak=allow_weak)
+        if problem is None:
             raise
-    raise InvalidSubmission([refusal])
+    raise InvalidSubmission([problem])
 
 
 def _refused_words(

@@ -58,7 +58,7 @@ def challenge_check(folder: Path, as_json: bool) -> int:
         return 2
     for line in result.outcomes:
         out.print(f"ok: {line}", markup=False)
-    _print_findings(result.findings)
+    print_findings(result.findings)
     if result.blockers:
         count = sum(finding.code != scorer.NOT_CHECKED for finding in result.blockers)
         words = (
@@ -77,7 +77,7 @@ def challenge_check(folder: Path, as_json: bool) -> int:
 _STYLES = {"block": "bold red", "warn": "yellow", "info": "dim"}
 
 
-def _print_findings(findings: Sequence[scorer.Finding]) -> None:
+def print_findings(findings: Sequence[scorer.Finding]) -> None:
     for finding in findings:
         out.print(
             f"{finding.severity}: {finding.code} ({finding.scope})",

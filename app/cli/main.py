@@ -26,6 +26,7 @@ from app.cli import (
     rescores,
     serve,
     storage,
+    tables,
     taking_part,
     teams,
     users,
@@ -61,6 +62,7 @@ def cli(context: click.Context, file: Path | None) -> None:
     context.obj = Installation(config.load())
 
 
+challenges.challenge_group.add_command(tables.from_table)
 for command in (
     serve.serve_command,
     serve.demo_command,

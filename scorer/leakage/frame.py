@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -115,6 +115,14 @@ class Frame:
 
     def take(self, rows: Rows) -> Frame:
         return Frame(self._table.take(pa.array(rows)).combine_chunks())
+
+    def renamed(self, names: Mapping[str, str]) -> Frame:
+        return Frame(self._table.rename_columns([names.get(name, name) for name in self.names]))
+
+    def followed_by(self, others: Sequence[Frame]) -> Frame:
+        """Return the rows of all; the columns are matched by name."""
+        tables = [self._table, *(other._table.select(self.names) for other in others)]
+        return Frame(pa.concat_tables(tables).combine_chunks())
 
     def without(self, names: Sequence[str]) -> Frame:
         return Frame(self._table.drop_columns([name for name in self.names if name in set(names)]))

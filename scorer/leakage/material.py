@@ -291,10 +291,15 @@ def _train_side(
     only_train = [
         name for name in frame.names if test is not None and name not in test and name not in id_names
     ]
+    truth_values = {
+        word: number
+        for part in challenge.task.parts
+        for word, number in (part.modifiers.truth_values or {}).items()
+    }
     for target in hidden:
         candidates = [target.name] if target.name in frame else truth_names(challenge, frame) or only_train
         for name in candidates:
-            found = target_like(target, frame.feature(name))
+            found = target_like(target, frame.feature(name), truth_values)
             if found is not None:
                 targets.append(found)
                 columns.add(name)

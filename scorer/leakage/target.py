@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
@@ -96,10 +97,16 @@ def number_target(name: str, values: FloatArray) -> Target:
     return Target(name, "number", values)
 
 
-def target_like(hidden: Target, feature: Feature) -> Target | None:
-    """Return train's column in the hidden target's terms, or None."""
+def target_like(
+    hidden: Target, feature: Feature, truth_values: Mapping[str, float] = MappingProxyType({})
+) -> Target | None:
+    """Return train's column in the hidden target's terms, or None.
+
+    `truth_values` are the numbers that the challenge declares for words.
+    """
     if hidden.classes:
         names = [name.strip() for name in feature.names.to_pylist()]
+        names = [f"{truth_values[name]:g}" if name in truth_values else name for name in names]
         places = {name: code for code, name in enumerate(hidden.classes)}
         own = np.array(
             [
@@ -129,6 +136,10 @@ def target_like(hidden: Target, feature: Feature) -> Target | None:
         values = np.where(values < 0, np.nan, values)
         kind = hidden.kind if not extra else "class"
         return Target(hidden.name, kind, values, (*hidden.classes, *extra))
+    words = [truth_values.get(name.strip(), math.nan) for name in feature.names.to_pylist()]
+    if feature.kind == "category" and sum(math.isfinite(number) for number in words) >= 2:
+        values = np.where(feature.missing, np.nan, np.array(words)[np.maximum(feature.codes, 0)])
+        return Target(hidden.name, "number", values)
     if feature.kind != "number" and not (feature.kind == "time" and feature.name == hidden.name):
         return None
     return Target(hidden.name, "number", feature.numbers)

@@ -1,0 +1,134 @@
+"""From a table and choices to a challenge's folder, audited before it is given."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+import scorer
+from scorer.authoring.choices import Choices
+from scorer.authoring.columns import Profile, Target
+from scorer.authoring.mends import Mend, mends
+from scorer.authoring.splitting import kept_rows, refuse_few, refuse_rare, split
+from scorer.authoring.table import Table, Unusable
+from scorer.authoring.writing import Written, write
+from scorer.checkup import CheckResult
+
+MAX_ROUNDS = 5
+"""Of mending and checking again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    choices: Choices
+    written: Written
+    result: CheckResult
+    """Of the check; unless it is ok, no folder was written."""
+    mends: tuple[Mend, ...]
+    """Changes of the choices that answer findings of the audit."""
+
+
+def build(
+    table: Table,
+    profile: Profile,
+    target: Target,
+    choices: Choices,
+    folder: Path,
+    *,
+    allow_weak_sandbox: bool = False,
+    progress: Callable[[str], None] | None = None,
+) -> Built:
+    """Make the challenge aside, check it as `challenge check` does, and put it at `folder` if it is sound.
+
+    Raises Unusable where the choices do not fit the table.
+    """
+    report = progress or (lambda _: None)
+    refuse_occupied(folder)
+    report("dividing the rows")
+    features = [name for name in table.frame.names if name not in (target.name, choices.id, *choices.drop)]
+    rows = kept_rows(table.frame, [*features, target.name], target, choices)
+    target = _of_rows(target, rows)
+    refuse_few(len(rows))
+    if not choices.without_rare:
+        refuse_rare(target)
+    parts = split(table.frame, profile, target, choices)
+    report("writing the files")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        inner = aside / folder.name
+        written = write(table, profile, target, parts, choices, inner)
+        result = scorer.check(scorer.load(inner), progress=progress, allow_weak_sandbox=allow_weak_sandbox)
+        if result.ok:
+            _put(inner, folder)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    return Built(choices, replace(written, folder=folder), result, mends(result, choices, table.frame.names))
+
+
+def build_mended(
+    table: Table,
+    profile: Profile,
+    target: Target,
+    choices: Choices,
+    folder: Path,
+    *,
+    allow_weak_sandbox: bool = False,
+    progress: Callable[[str], None] | None = None,
+) -> tuple[Built, tuple[Mend, ...]]:
+    """Build, make every proposed change, and build again until the audit proposes no other.
+
+    Returns what was built last and the changes made.
+    """
+    made: list[Mend] = []
+    with tempfile.TemporaryDirectory(prefix="heldout-") as aside:
+        for number in range(MAX_ROUNDS):
+            built = build(
+                table,
+                profile,
+                target,
+                choices,
+                Path(aside) / str(number) / folder.name,
+                allow_weak_sandbox=allow_weak_sandbox,
+                progress=progress,
+            )
+            new = [mend for mend in built.mends if mend.change not in {one.change for one in made}]
+            if not new:
+                break
+            for mend in new:
+                choices = mend.applied(choices)
+            made += new
+        if built.result.ok:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            _put(built.written.folder, folder)
+    return replace(built, written=replace(built.written, folder=folder)), tuple(made)
+
+
+def refuse_occupied(folder: Path) -> None:
+    """Raise Unusable if the folder holds something: no file is ever overwritten."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise Unusable(f"{folder} is not an empty folder; nothing was written. Name another with --out.")
+
+
+def _put(made: Path, folder: Path) -> None:
+    if folder.exists():
+        folder.rmdir()  # it was empty
+    shutil.move(made, folder)
+
+
+def _of_rows(target: Target, rows: NDArray[np.int64]) -> Target:
+    """Return the target with these rows alone, and the classes that they have."""
+    values = np.full(len(target.values), np.nan)
+    values[rows] = target.values[rows]
+    if target.kind == "number":
+        return replace(target, values=values)
+    used = np.unique(values[rows]).astype(np.int64)
+    values[rows] = np.searchsorted(used, values[rows])
+    classes = tuple(target.classes[code] for code in used)
+    return replace(target, values=values, classes=classes, kind="binary" if len(classes) == 2 else "class")

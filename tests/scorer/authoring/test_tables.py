@@ -1,0 +1,194 @@
+"""An organiser's table is read as the program that wrote it meant it."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from scorer.authoring.columns import guess_id, guess_target, profile, target_of
+from scorer.authoring.dates import dates_of
+from scorer.authoring.table import Unusable, read_table, read_tables
+
+PEOPLE = pd.DataFrame({"name": ["Ada, L.", "Zoë", "B|b"], "size": [1.5, 2.25, -3.0], "n": [1, 2, 3]})
+CELLS = [["Ada, L.", "Zoë", "B|b"], [1.5, 2.25, -3.0], [1, 2, 3]]
+
+
+def r_table(path: Path) -> None:
+    path.write_text('"name"\t"size"\t"n"\n"1"\t"Ada, L."\t1.5\t1\n"2"\t"Zoë"\t2.25\t2\n"3"\t"B|b"\t-3\t3\n')
+
+
+def zipped(path: Path) -> None:
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("people.csv", PEOPLE.to_csv(index=False))
+
+
+WAYS: dict[str, Callable[[Path], object]] = {
+    "plain.csv": lambda p: PEOPLE.to_csv(p, index=False),
+    "index.csv": lambda p: PEOPLE.to_csv(p),
+    "marked.csv": lambda p: PEOPLE.to_csv(p, index=False, encoding="utf-8-sig"),
+    "windows.csv": lambda p: PEOPLE.to_csv(p, index=False, encoding="cp1252", lineterminator="\r\n"),
+    "excel.csv": lambda p: PEOPLE.to_csv(p, index=False, sep=";", decimal=","),
+    "bars.txt": lambda p: PEOPLE.to_csv(p, index=False, sep="|"),
+    "tabs.tsv": lambda p: PEOPLE.to_csv(p, index=False, sep="\t", encoding="utf-16"),
+    "r.txt": r_table,
+    "packed.csv.gz": lambda p: p.write_bytes(gzip.compress(PEOPLE.to_csv(index=False).encode())),
+    "packed.zip": zipped,
+    "table.parquet": lambda p: PEOPLE.to_parquet(p),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_table_is_read_from_every_program(way: str, tmp_path: Path) -> None:
+    WAYS[way](tmp_path / way)
+    frame = read_table(tmp_path / way).frame
+    assert frame.names == ["name", "size", "n"]
+    assert frame.texts("name").to_pylist() == CELLS[0]
+    for name, cells in zip(["size", "n"], CELLS[1:], strict=True):
+        assert frame.feature(name).numbers.tolist() == cells
+
+
+def test_a_workbook_is_read_with_its_first_filled_sheet(tmp_path: Path) -> None:
+    path = tmp_path / "book.xlsx"
+    path.write_bytes(workbook([["name", "size", "n"], *PEOPLE.to_numpy().tolist()]))
+    table = read_table(path)
+    assert table.frame.texts("name").to_pylist() == CELLS[0]
+    assert table.frame.texts("n").to_pylist() == ["1", "2", "3"]
+
+
+def workbook(rows: list[list[object]]) -> bytes:
+    """The smallest workbook that Excel opens: inline texts, one sheet."""
+    cells = "".join(
+        "<row>"
+        + "".join(
+            f"<c><v>{cell}</v></c>"
+            if isinstance(cell, int | float)
+            else f'<c t="inlineStr"><is><t>{cell}</t></is></c>'
+            for cell in row
+        )
+        + "</row>"
+        for row in rows
+    )
+    main = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
+    office = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+    package = "http://schemas.openxmlformats.org/package/2006"
+    sheet_type = "application/vnd.openxmlformats-officedocument.spreadsheetml"
+    parts = {
+        "[Content_Types].xml": f'<Types xmlns="{package}/content-types"><Default Extension="rels" '
+        'ContentType="application/vnd.openxmlformats-package.relationships+xml"/><Override '
+        f'PartName="/xl/workbook.xml" ContentType="{sheet_type}.sheet.main+xml"/><Override '
+        f'PartName="/xl/worksheets/sheet1.xml" ContentType="{sheet_type}.worksheet+xml"/></Types>',
+        "_rels/.rels": f'<Relationships xmlns="{package}/relationships"><Relationship Id="r1" '
+        f'Type="{office}/officeDocument" Target="xl/workbook.xml"/></Relationships>',
+        "xl/workbook.xml": f'<workbook xmlns="{main}" xmlns:r="{office}"><sheets><sheet name="People" '
+        'sheetId="1" r:id="r1"/></sheets></workbook>',
+        "xl/_rels/workbook.xml.rels": f'<Relationships xmlns="{package}/relationships"><Relationship Id="r1" '
+        f'Type="{office}/worksheet" Target="worksheets/sheet1.xml"/></Relationships>',
+        "xl/worksheets/sheet1.xml": f'<worksheet xmlns="{main}"><sheetData>{cells}</sheetData></worksheet>',
+    }
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        for name, text in parts.items():
+            archive.writestr(name, text)
+    return content.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "is empty"),
+        (b"a,b\n", "has no rows"),
+        (b"a,b,a\n1,2,3\n", "two columns of one name: a"),
+        (b"1.5,2\n3,4\n5,6\n", "not the names of the columns"),
+        (b"a,b\n1,2\n3\n" + b"4,5\n" * 10, "line 3 has 1 values, the header 2"),
+        (b"\x00\x01\x02\x03", "is not text"),
+        (b"a,b\n,\n,\n", "no column with a value"),
+    ],
+)
+def test_what_is_no_table_is_refused_in_one_sentence(content: bytes, words: str, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_bytes(content)
+    with pytest.raises(Unusable, match=words) as refusal:
+        read_table(tmp_path / "t.csv")
+    assert str(refusal.value).count(". ") == 0
+
+
+def test_a_missing_file_and_a_workbook_that_is_none_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "x.xlsx").write_bytes(b"PK nothing")
+    for name, words in (("none.csv", "no file"), ("x.xlsx", "could not be read as a workbook")):
+        with pytest.raises(Unusable, match=words):
+            read_table(tmp_path / name)
+
+
+def test_tables_with_the_same_columns_are_one_and_others_are_refused(tmp_path: Path) -> None:
+    PEOPLE.to_csv(tmp_path / "a.csv", index=False)
+    PEOPLE[["n", "size", "name"]].to_csv(tmp_path / "b.csv", index=False, sep=";")
+    PEOPLE[["n"]].to_csv(tmp_path / "c.csv", index=False)
+    both = read_tables([tmp_path / "a.csv", tmp_path / "b.csv"])
+    assert both.frame.texts("name").to_pylist() == CELLS[0] * 2
+    with pytest.raises(Unusable, match="different columns"):
+        read_tables([tmp_path / "a.csv", tmp_path / "c.csv"])
+
+
+@pytest.mark.parametrize(
+    "form",
+    ["%Y-%m-%d", "%d/%m/%Y", "%m/%d/%Y", "%b %d, %Y", "%d.%m.%Y %H:%M", "%Y%m%d", "%B %Y", "%Y/%m/%d %H:%M"],
+)
+def test_dates_are_recognised_in_every_usual_form(form: str, tmp_path: Path) -> None:
+    days = pd.date_range("2019-01-01", periods=200)
+    pd.DataFrame({"when": days.strftime(form), "x": range(200)}).to_csv(tmp_path / "d.csv", index=False)
+    feature = read_table(tmp_path / "d.csv").frame.feature("when")
+    found = dates_of(feature)
+    assert found is not None
+    expected = [pd.to_datetime(text, format=form).timestamp() for text in days.strftime(form)]
+    assert found.seconds.tolist() == expected
+    assert pd.to_datetime(found.iso()[0]) == pd.to_datetime(expected[0], unit="s")
+
+
+def test_the_target_and_the_id_are_guessed_with_their_reason(tmp_path: Path) -> None:
+    rows = pd.DataFrame(
+        {"patientID": [f"p{i}" for i in range(30)], "x": range(30), "y": [0, 1] * 15, "z": range(30)}
+    )
+    rows.to_csv(tmp_path / "t.csv", index=False)
+    frame = read_table(tmp_path / "t.csv").frame
+    described = profile(frame)
+    assert guess_target(described).column == "y"
+    assert guess_target(described).reason == "its name"
+    assert guess_id(frame, described, target="y").column == "patientID"
+
+
+@pytest.mark.parametrize(
+    ("cells", "kind", "classes"),
+    [
+        (["yes", "no"] * 10, "binary", ("no", "yes")),
+        ([1.0, 0.0] * 10, "binary", ("0", "1")),
+        ([3, 1, 2, 1] * 5, "class", ("1", "2", "3")),
+        ([1.5, 2.5] * 10, "number", ()),
+        (list(range(20)), "number", ()),
+    ],
+)
+def test_the_kind_of_a_target_follows_from_its_cells(
+    cells: list[object], kind: str, classes: tuple[str, ...], tmp_path: Path
+) -> None:
+    pd.DataFrame({"x": range(len(cells)), "y": cells}).to_csv(tmp_path / "t.csv", index=False)
+    target = target_of(read_table(tmp_path / "t.csv").frame, "y")
+    assert (target.kind, target.classes) == (kind, classes)
+
+
+@pytest.mark.parametrize(
+    ("cells", "words"),
+    [
+        (["same"] * 20, "one value in all rows"),
+        ([f"text {i}" for i in range(120)], "120 distinct texts; classes may be 100 at most"),
+    ],
+)
+def test_a_target_from_which_nothing_can_be_learnt_is_refused(
+    cells: list[str], words: str, tmp_path: Path
+) -> None:
+    pd.DataFrame({"x": range(len(cells)), "y": cells}).to_csv(tmp_path / "t.csv", index=False)
+    with pytest.raises(Unusable, match=words):
+        target_of(read_table(tmp_path / "t.csv").frame, "y")
