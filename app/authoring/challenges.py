@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     import scorer
     from app.base.vault import Vault
 
+FORM_RULES = 1
+"""Rises when the rules change by which limit and schema of a submission follow from a version's files."""
+
 BUNDLE_DATE = (1980, 1, 1, 0, 0, 0)  # fixed, so that the same files give the same archive
 
 
@@ -51,6 +54,7 @@ def store(challenge: scorer.Challenge, storage: Storage, vault: Vault) -> dict[s
         blob = incoming.keep()
     manifest["bundle"] = {"sha256": blob.sha256, "size": blob.size_bytes}
     vault.put(challenge)
+    manifest["form_rules"] = FORM_RULES
     return manifest
 
 
@@ -69,7 +73,7 @@ def publish(
         # Limit and schema follow from the task and the program, which may be newer than the version.
         newer = {name: manifest["submission"].get(name) for name in ("max_bytes", "schema")}
         submission = {**known.manifest["submission"], **newer}
-        known.manifest = {**known.manifest, "submission": submission}
+        known.manifest = {**known.manifest, "submission": submission, "form_rules": FORM_RULES}
         return Published(known, is_new=False)
     last = session.scalar(select(func.max(ChallengeVersion.number)).where(mine)) or 0
     version = ChallengeVersion(
@@ -111,6 +115,12 @@ def listed(session: Session) -> list[ChallengeVersion]:
             .order_by(Challenge.slug)
         )
     )
+
+
+def of_older_rules(session: Session) -> list[ChallengeVersion]:
+    """Return the versions whose limits and schemas an older program computed."""
+    every = session.scalars(select(ChallengeVersion).order_by(ChallengeVersion.id))
+    return [version for version in every if version.manifest.get("form_rules") != FORM_RULES]
 
 
 def any_with_own_metric(session: Session) -> bool:

@@ -7,17 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import scorer
 from app.authoring import baselines, challenges
 from app.base import db, events
 from app.base.errors import Refused
 from app.base.installation import Installation
-from app.base.models import Phase
+from app.base.models import ChallengeVersion, Phase
 from app.base.storage import Blob, Storage, files_of
 from app.competing import competitions, rescores, terms
 from app.competing.rescores import Move
+from scorer.wording import megabytes
+
+if TYPE_CHECKING:
+    from scorer.challenges.solution import Solution
 
 MIN_REASON = 10
 
@@ -119,12 +123,69 @@ def publish(
     return publication
 
 
+def refresh_forms(installation: Installation) -> list[str]:
+    """Compute limits and schemas of older versions from their stored files; return what became of each.
+
+    The scorer goes by its own rules whatever version it scores, so a page with the limit of an older program
+    would refuse files that are scored, or accept ones that are not.
+    """
+    with installation.database.read() as session:
+        older = [
+            (version.id, version.digest, f"{version.challenge.slug} version {version.number}")
+            for version in challenges.of_older_rules(session)
+        ]
+    words = []
+    for id_, digest, name in older:
+        try:
+            challenge = installation.vault.load(digest)
+            schema, folds = scorer.describe_submission(challenge), _fold_limit(challenge)
+        except (Refused, scorer.HeldoutError) as wrong:
+            words.append(f"{name} stays as it is: {wrong}")
+            continue
+        with installation.database.begin() as session:
+            version = session.get_one(ChallengeVersion, id_)
+            manifest = dict(version.manifest)
+            before = manifest["submission"].get("max_bytes")
+            manifest["submission"] |= {"max_bytes": challenge.max_bytes, "schema": schema}
+            if "sha256" in manifest.get("folds", {}) and folds is not None:
+                manifest["folds"] |= {"max_bytes": folds}
+            version.manifest = {**manifest, "form_rules": challenges.FORM_RULES}
+            events.log(
+                session,
+                "command line",
+                "limits computed",
+                version.challenge.slug,
+                now=db.now(session),
+                version=version.number,
+                before=before,
+                after=challenge.max_bytes,
+            )
+        words.append(f"{name}: files up to {megabytes(challenge.max_bytes)}")
+    return words
+
+
+def _fold_limit(challenge: scorer.Challenge) -> int | None:
+    """Return the limit of train files; None if the challenge takes none."""
+    from scorer.folds import CannotScoreTrain, train_solution
+
+    try:
+        return _train_file_limit(challenge, train_solution(challenge))
+    except CannotScoreTrain:
+        return None
+
+
+def _train_file_limit(challenge: scorer.Challenge, train: Solution) -> int:
+    from scorer.challenges.definition import TRAIN_FILE
+    from scorer.challenges.size_limit import train_file_max_bytes
+
+    table_bytes = (challenge.folder / TRAIN_FILE).stat().st_size
+    return train_file_max_bytes(challenge.max_bytes, train.task, train.ids, table_bytes=table_bytes)
+
+
 def _store_folds(challenge: scorer.Challenge, storage: Storage) -> dict[str, Any]:
     """Store the folds for out-of-fold predictions, or return why not."""
     # Imported here because it needs pandas and scikit-learn: every command imports this module, and few
     # publish.
-    from scorer.challenges.definition import TRAIN_FILE
-    from scorer.challenges.size_limit import train_file_max_bytes
     from scorer.folds import CannotScoreTrain, assign, to_csv, train_solution
 
     try:
@@ -136,15 +197,12 @@ def _store_folds(challenge: scorer.Challenge, storage: Storage) -> dict[str, Any
     with storage.receive(len(content)) as incoming:
         incoming.write(content)
         blob = incoming.keep()
-    table_bytes = (challenge.folder / TRAIN_FILE).stat().st_size
     return {
         "sha256": blob.sha256,
         "size": blob.size_bytes,
         "strategy": folds.strategy,
         "words": folds.words,
-        "max_bytes": train_file_max_bytes(
-            challenge.max_bytes, train.task, train.ids, table_bytes=table_bytes
-        ),
+        "max_bytes": _train_file_limit(challenge, train),
     }
 
 

@@ -185,6 +185,18 @@ def _override(text: str) -> tuple[str, str]:
     return code.strip(), reason.strip()
 
 
+@challenge_group.command("refresh")
+@pass_installation
+def challenge_refresh(installation: Installation) -> None:
+    """Compute limits and forms of older versions by this program's rules.
+
+    From their stored files; their scores stay. `heldout serve` does so at its start.
+    """
+    for words in publishing.refresh_forms(installation):
+        click.echo(words)
+    click.echo("Every other version follows this program's rules.")
+
+
 @challenge_group.command("list")
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
 @pass_installation

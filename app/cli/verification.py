@@ -10,6 +10,7 @@ import click
 from sqlalchemy.orm import Session
 
 import scorer
+from app.authoring import challenges
 from app.base import config, db
 from app.base.errors import Refused
 from app.base.installation import Installation
@@ -160,6 +161,7 @@ def doctor_command(
         checks = doctor.check_database(session, now=db.now(session))
         files = list(doctor.blobs(session))
         digests = doctor.versions(session)
+        older = [f"{v.challenge.slug} version {v.number}" for v in challenges.of_older_rules(session)]
         drawn = (
             []
             if no_scores
@@ -169,6 +171,7 @@ def doctor_command(
     checks.append(doctor.files(installation.storage, files))
     if not no_scores:
         checks.append(doctor.solutions(installation.vault, digests))
+        checks.append(doctor.forms(older))
         checks.append(_recomputed(installation, drawn))
     if as_json:
         print_json([asdict(check) for check in checks])

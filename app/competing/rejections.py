@@ -126,14 +126,21 @@ def refuse_too_early(competition: Competition, rejections: Rejections, *, now: d
 def refuse_repeated(
     session: Session, competition: Competition, team: Team, sha256: str, *, received_at: datetime
 ) -> None:
-    """Refuse the bytes of a file that was rejected on the same day, submitted or only checked."""
+    """Refuse the bytes of a file that was rejected on the same day, submitted or only checked.
+
+    Not if a later version of the challenge may accept it.
+    """
+    since = competition.version.created_at
     same = _rejected(competition, team, received_at).with_only_columns(func.max(Submission.id))
     checked = _rejected_checks(competition, team, received_at).with_only_columns(
         func.max(FileCheck.inspection_id)
     )
     for noun, known in (
-        ("submission", session.scalar(same.where(Submission.sha256 == sha256))),
-        ("check", session.scalar(checked.where(FileCheck.sha256 == sha256))),
+        (
+            "submission",
+            session.scalar(same.where(Submission.sha256 == sha256, Evaluation.finished_at >= since)),
+        ),
+        ("check", session.scalar(checked.where(FileCheck.sha256 == sha256, Inspection.finished_at >= since))),
     ):
         if known is not None:
             raise Conflict(

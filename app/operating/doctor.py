@@ -146,6 +146,16 @@ def solutions(vault: Vault, digests: Iterable[str]) -> Check:
     )
 
 
+def forms(older: Sequence[str]) -> Check:
+    """Check that pages and API show the limits and forms by which this program reads files."""
+    return _check(
+        "Limits and schemas of versions follow this program's rules",
+        [f"{name} has those of an older program" for name in older],
+        "of every published version",
+        "`heldout challenge refresh` computes them from the stored files.",
+    )
+
+
 def scores(count: int, wrong: Sequence[str]) -> Check:
     return _check(
         "Recomputed scores are equal, bit for bit",

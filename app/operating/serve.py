@@ -28,10 +28,12 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from app import migrations
+from app.authoring import challenges
 from app.base import config, queue, startup_checks, storage
 from app.base.config import Settings
 from app.base.db import Database
 from app.base.errors import Misconfigured
+from app.base.installation import Installation
 from app.base.processes import die_with_parent, lower_priority
 from app.operating import startup_wait
 
@@ -172,7 +174,23 @@ class Supervisor:
             raise Misconfigured("HELDOUT_WEB_PROCESSES: with SQLite it must be 1; use PostgreSQL for more.")
         startup_wait.wait_for_database(lambda: migrations.upgrade(database))
         database.dispose()
+        self._refresh_forms()
         self._listener = _listen(settings, wait_seconds=0.0 if was_clean else STALE_PORT_SECONDS)
+
+    def _refresh_forms(self) -> None:
+        """Compute the limits of versions that an older program published.
+
+        In a child: it imports pandas, whose memory the supervisor would keep.
+        """
+        installation = Installation(self.settings)
+        with installation.database.read() as session:
+            are_older = bool(challenges.of_older_rules(session))
+        installation.database.dispose()
+        if are_older:
+            command = [sys.executable, "-P", "-m", "app", "challenge", "refresh"]
+            env = dict(os.environ) | {"HELDOUT_DATA_DIR": str(self.settings.data_dir.resolve())}
+            done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+            log.info("heldout challenge refresh: %s", (done.stdout + done.stderr).strip())
 
     def _take_lock(self) -> bool:
         """Refuse a second `serve` on this data folder.

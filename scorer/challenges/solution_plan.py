@@ -115,7 +115,8 @@ def plan_columns(
     header
         As `bare_names` returns it.
     """
-    apart = _not_a_header(header) or _not_separated(header)
+    named = {name for task in tasks for name in task.columns}
+    apart = (None if named & set(header) else _not_a_header(header)) or _not_separated(header)
     if apart is not None:
         return Plan((), (), tuple(() for _ in tasks), None, False, (apart,), readable=False)
     problems = [

@@ -111,6 +111,11 @@ def test_a_slip_in_the_solution_is_explained(
     assert words in problem.message
 
 
+def test_a_name_that_begins_with_a_hash_is_not_taken_for_a_comment(tmp_path: Path) -> None:
+    problems = refused(challenge(tmp_path, PLAIN.replace("id,y,Usage", "#id,y,usage")))
+    assert [problem.code for problem in problems] == ["MISSING_COLUMN", "MISSING_COLUMN"]
+
+
 @pytest.mark.parametrize(
     ("metric", "words"),
     [

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sqlalchemy import update
 
 from app.base.errors import Conflict, QuotaExhausted
-from app.base.models import Evaluation, State
+from app.base.models import ChallengeVersion, Evaluation, State
 from app.competing import competitions, rejections, submissions, teams
 from app.competing.submissions import Allowance
 from tests.app.conftest import NOON, World
@@ -78,6 +78,14 @@ def test_the_bytes_of_a_file_rejected_today_are_refused_naming_it(slowed: World)
 @on_sqlite
 def test_the_bytes_of_a_rejected_file_may_be_sent_again_the_next_day(slowed: World) -> None:
     assert slowed.submit("bad 0", now=NOON + timedelta(days=1)).id == 3
+
+
+@on_sqlite
+def test_a_file_rejected_under_an_earlier_version_may_be_sent_again(slowed: World) -> None:
+    """A corrected challenge may accept it, and it was refused for the rest of the day."""
+    with slowed.database.begin() as session:
+        session.execute(update(ChallengeVersion).values(created_at=NOON + timedelta(seconds=1)))
+    assert slowed.submit("bad 0").id == 3
 
 
 @on_sqlite
