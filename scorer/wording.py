@@ -44,3 +44,13 @@ def how_many(count: int) -> str:
 
 def megabytes(n_bytes: float) -> str:
     return f"{n_bytes / 1e6:.1f}".removesuffix(".0") + " MB"
+
+
+def over_limit(limit_bytes: int, *, size_bytes: int | None = None, unpacked: bool = False) -> str:
+    """Return that a file is too large: its size where it is known, or what it unpacks to."""
+    limit = megabytes(limit_bytes)
+    if unpacked:
+        return f"The file unpacks to more than the limit of {limit}."
+    if size_bytes is None:
+        return f"The file is larger than the limit of {limit}."
+    return f"The file has {megabytes(size_bytes)}; the limit is {limit}."

@@ -24,6 +24,7 @@ from datetime import timedelta
 from typing import ClassVar
 
 from scorer.report import Problem
+from scorer.wording import over_limit
 
 
 class Refused(Exception):
@@ -98,7 +99,7 @@ class TooLarge(Refused):
     @classmethod
     def over(cls, limit_bytes: int) -> TooLarge:
         """Return the refusal of a file above a limit."""
-        return cls(f"The file is larger than the limit of {limit_bytes / 1e6:g} MB.")
+        return cls(over_limit(limit_bytes))
 
 
 class Unavailable(Refused):

@@ -6,18 +6,17 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from scorer.challenges.challenge import MAX_SOLUTION_BYTES, Challenge
+from scorer.challenges.challenge import Challenge
 from scorer.challenges.definition import SAMPLE_FILE
 from scorer.challenges.public_labels import public_labels
 from scorer.challenges.solution import FILE
 from scorer.challenges.solution_checks import solution_problem
+from scorer.challenges.solution_lines import filled_cells
 from scorer.challenges.spellings import label_columns, true_labels
 from scorer.custom_cells import MISSING_WORDS
 from scorer.reading.cells import NUMBER, graded_item, split_tokens
 from scorer.reading.columns import Lists
-from scorer.reading.forms import composed, with_newlines
 from scorer.reading.spelling import Spelling, folded, items_of, marks_of, without_marks
-from scorer.reading.tables import SPACES, is_blank, open_table
 from scorer.report import Notice, Problem
 from scorer.wording import how_many, show
 
@@ -220,18 +219,9 @@ def _marked(challenge: Challenge, name: str, spelling: Spelling) -> set[str]:
 
 
 def _cells(challenge: Challenge, name: str) -> Iterator[tuple[int, str]]:
-    """Yield line and text of each filled true cell of a column."""
+    """Yield line and text of each filled true cell of a prediction column."""
     truths = [part.modifiers.truth for part in challenge.task.parts if name in part.columns]
-    records = open_table(challenge.folder / FILE, max_bytes=MAX_SOLUTION_BYTES).records()
-    header = [composed(name.strip(SPACES)) for name in next(records)[1]]
-    places = [header.index(each) for each in (name, *truths) if isinstance(each, str) and each in header]
-    usage = header.index("Usage") if "Usage" in header else None
-    for line, fields in records:
-        if is_blank(fields) or (usage is not None and fields[usage].strip(SPACES) == "Ignored"):
-            continue
-        for place in places[:1]:
-            if text := composed(with_newlines(fields[place].strip(SPACES))):
-                yield line, text
+    return filled_cells(challenge, [each for each in (name, *truths) if isinstance(each, str)])
 
 
 def _labels(challenge: Challenge, name: str, spelling: Spelling) -> Iterator[tuple[int, str]]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from scorer.challenges.challenge import MAX_SOLUTION_BYTES, Challenge
-from scorer.challenges.solution import FILE, IGNORED, USAGE_COLUMN, USAGES
+from scorer.challenges.challenge import Challenge
+from scorer.challenges.solution import FILE
 from scorer.challenges.solution_checks import solution_problem
+from scorer.challenges.solution_lines import filled_cells
 from scorer.custom_cells import MISSING_WORDS, is_flag, is_number
 from scorer.reading.cells import MAX_SEEN, Cells, Fault, fault_cause
-from scorer.reading.forms import composed
-from scorer.reading.tables import SPACES, is_blank, open_table
 from scorer.report import Notice, Problem
 from scorer.wording import how_many, show
 
@@ -25,7 +24,7 @@ def words_among_numbers(challenge: Challenge) -> tuple[list[Problem], list[Notic
     problems: list[Problem] = []
     notices: list[Notice] = []
     for name in challenge.columns if challenge.task.custom is not None else ():
-        cells = _cells(challenge, name)
+        cells = list(filled_cells(challenge, [name]))
         n_numbers, n_flags = (sum(is_one(text) for _, text in cells) for is_one in (is_number, is_flag))
         flags = n_flags > n_numbers
         among, is_one = ("True and False", is_flag) if flags else ("numbers", is_number)
@@ -90,19 +89,3 @@ def _unchecked(challenge: Challenge, name: str) -> list[Notice]:
         "are wanted, write only numbers into the sample submission, one of them a fraction such as 0.5."
     )
     return [Notice("NOTICE_UNCHECKED_COLUMN", message)]
-
-
-def _cells(challenge: Challenge, name: str) -> list[tuple[int, str]]:
-    """Return line and text of each filled true cell of a column in the scored rows."""
-    records = open_table(challenge.folder / FILE, max_bytes=MAX_SOLUTION_BYTES).records()
-    header = [composed(cell.strip(SPACES)) for cell in next(records)[1]]
-    if name not in header:
-        return []
-    place, usage = header.index(name), header.index(USAGE_COLUMN) if USAGE_COLUMN in header else None
-    return [
-        (line, text)
-        for line, fields in records
-        if not is_blank(fields)
-        and (usage is None or fields[usage].strip(SPACES) != USAGES[IGNORED])
-        and (text := fields[place].strip(SPACES))
-    ]

@@ -11,7 +11,7 @@ import pyarrow.parquet
 
 from scorer.reading.source import MAX_LINE_BYTES, Source, UnreadableTable, damaged, long_line, open_source
 from scorer.report import Problem
-from scorer.wording import megabytes, show
+from scorer.wording import over_limit, show
 
 BATCH_ROWS = 1 << 16
 """Rows of Parquet unpacked at a time: they may be packed a millionfold."""
@@ -53,7 +53,7 @@ class ParquetFile:
             raise UnreadableTable(long_line(1, MAX_LINE_BYTES))
         # A value of CSV takes two bytes at the least; here a million equal rows may take a few in all.
         if claimed > max_bytes or metadata.num_rows * 2 * len(self.names) > max_bytes:
-            message = f"The file unpacks to more than the limit of {megabytes(max_bytes)}."
+            message = over_limit(max_bytes, unpacked=True)
             raise UnreadableTable(Problem("TOO_LARGE", message))
         for name, kind in zip(self.names, schema.types, strict=True):
             if not _is_plain_type(kind):

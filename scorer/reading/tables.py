@@ -29,7 +29,7 @@ from scorer.reading.separators import separator_problem
 from scorer.reading.source import MAX_LINE_BYTES, Source, UnreadableTable, damaged, long_line, open_source
 from scorer.reading.unpacking import gunzipped, opened_zip, unzipped
 from scorer.report import Notice, Problem
-from scorer.wording import megabytes
+from scorer.wording import over_limit
 
 MAX_SHOWN_PROBLEMS = 20
 
@@ -96,7 +96,7 @@ class Table:
                     first = n_read == 0
                     n_read += len(block)
                     if n_read > self._max_bytes:
-                        message = f"The file unpacks to more than the limit of {megabytes(self._max_bytes)}."
+                        message = over_limit(self._max_bytes, unpacked=True)
                         raise UnreadableTable(Problem("TOO_LARGE", message))
                     yield block.removeprefix(BOM) if first else block
         # zipfile passes on what its inner readers raise on hostile bytes; these are all of them.
@@ -248,7 +248,7 @@ def open_table(source: Source | bytes, *, max_bytes: int, parquet: bool = False)
         with source.open("rb") as stream:
             size, start = os.fstat(stream.fileno()).st_size, stream.read(8)
     if size > max_bytes:
-        raise _too_large(f"The file has {megabytes(size)}", max_bytes)
+        raise UnreadableTable(Problem("TOO_LARGE", over_limit(max_bytes, size_bytes=size)))
     packing = packing_of(start) or ""
     if packing not in ("", "gzip", "zip"):
         message = f"The file is packed with {packing}; upload a .csv, .csv.gz or .zip."
@@ -337,7 +337,3 @@ def stream_of(table: Table) -> io.BufferedReader:
 
 def _unclosed_quote(line: int) -> Problem:
     return Problem("UNCLOSED_QUOTE", f"Line {line}: a quoted value is never closed.", line=line)
-
-
-def _too_large(what: str, limit: int) -> UnreadableTable:
-    return UnreadableTable(Problem("TOO_LARGE", f"{what}; the limit is {megabytes(limit)}."))
