@@ -165,6 +165,13 @@ def visible(session: Session, viewer: Viewer, submission_id: int) -> tuple[Submi
     raise NotFound(f"There is no submission {submission_id} of yours.")
 
 
+def files_sent(session: Session, team: Team, *, most: int) -> list[tuple[int, str, int]]:
+    """Return id, sha256 and size of the latest submissions of a team."""
+    wanted = select(Submission.id, Submission.sha256, Submission.size_bytes)
+    mine = wanted.where(Submission.team_id == team.id).order_by(Submission.id.desc()).limit(most)
+    return [(id_, sha256, size) for id_, sha256, size in session.execute(mine)]
+
+
 def latest_isolation(session: Session, competition: Competition) -> str | None:
     """Return how the own metric was isolated when it last ran.
 

@@ -63,6 +63,7 @@ VIEWS = (
 CONTENT_POLICY = {
     "default-src": "'self'",
     "img-src": "'self' data:",  # icons inside Pico's form controls are data: images
+    "worker-src": "'self'",
     "object-src": "'none'",
     "base-uri": "'none'",
     "form-action": "'self'",

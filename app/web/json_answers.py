@@ -8,7 +8,7 @@ from typing import Any
 from flask import url_for
 from sqlalchemy.orm import Session
 
-from app.base.models import TrainFile
+from app.base.models import Competition, TrainFile
 from app.competing import receipts
 from app.competing.receipts import Facts
 from app.competing.submissions import Receipt
@@ -45,6 +45,27 @@ def signatures(session: Session, *submission_ids: int) -> dict[int, str]:
     """Return signed receipts of submissions unchanged since the log recorded them."""
     return {
         id_: parts().signer.sign(facts) for id_, facts in receipts.recorded(session, submission_ids).items()
+    }
+
+
+def schema_json(competition: Competition) -> dict[str, Any]:
+    """Return what a file of predictions must look like, from public knowledge alone."""
+    asked = competition.version.manifest["submission"]
+    schema = asked.get("schema") or {}
+    ids = schema.get("ids")
+    return {
+        "competition": competition.slug,
+        "version": competition.version.number,
+        "header": [
+            *(ids["columns"] if ids else asked["id"].split("+")),
+            *(column["name"] for column in asked["columns"]),
+        ],
+        "formats": ["csv", "csv.gz", "zip", *(["parquet"] if asked.get("parquet") else [])],
+        "max_bytes": competition.upload_limit_bytes,
+        "ids": ids,
+        "columns": schema.get("columns"),
+        "rows": schema.get("rows"),
+        "metric": schema.get("metric"),
     }
 
 

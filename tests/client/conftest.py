@@ -94,9 +94,9 @@ SCHEMA: dict[str, Any] = {
 """Of the site's competition, as publishing describes it."""
 
 
-def describe(site: Site) -> None:
+def describe(site: Site, schema: dict[str, Any] = SCHEMA) -> None:
     """Give the site's competition its schema."""
     with site.database.begin() as session:
         version = competitions.by_slug(session, site.slug).version
-        submission = {**version.manifest["submission"], "schema": SCHEMA}
+        submission = {**version.manifest["submission"], "schema": schema}
         version.manifest = {**version.manifest, "submission": submission}

@@ -52,6 +52,7 @@ ACCESS: dict[str, Access] = {
     "POST teams.join": Access.SIGNED_IN,
     "POST teams.rename": Access.SIGNED_IN,
     "GET submissions.new": Access.SIGNED_IN,
+    "GET submissions.schema": Access.SIGNED_IN,
     "POST submissions.create": Access.SIGNED_IN,
     "GET submissions.index": Access.SIGNED_IN,
     "GET submissions.show": Access.TEAM,

@@ -57,6 +57,7 @@ READS: dict[str, str] = {
     "competitions.bundle": "api.bundle",
     "competitions.folds": "api.folds",
     "submissions.new": "api.quota",
+    "submissions.schema": "api.submission_schema",
     "submissions.index": "api.submission_index",
     "submissions.show": "api.submission_show",
     "submissions.download": "api.submission_file",

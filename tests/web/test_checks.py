@@ -157,3 +157,29 @@ def test_schema_names_the_form_and_falls_back_for_old_versions(site: Site) -> No
     assert (answer.json["max_bytes"], answer.json["ids"], answer.json["columns"]) == (200_000, None, None)
     again = get(f"{BASE}/schema", headers={**site.token("ada"), "If-None-Match": answer.headers["ETag"]})
     assert (again.status_code, again.data) == (304, b"")
+
+
+def test_the_page_gets_the_schema_of_the_api_and_the_files_of_its_own_team_only(site: Site) -> None:
+    sent = [site.submit("ada", b"1"), site.submit("ada", b"22")]
+    site.join("bob")
+    path = "/competitions/biopsy/submit/schema"
+    mine, bobs = (site.browser(name).get(path).json for name in ("ada", "bob"))
+    assert mine is not None
+    assert bobs is not None
+    assert mine["schema"] == site.visitor().get(f"{BASE}/schema", headers=site.token("ada")).json
+    assert [(one["id"], one["size_bytes"]) for one in mine["earlier"]] == [(sent[1], 2), (sent[0], 1)]
+    assert bobs == {**mine, "earlier": []}
+    assert mine["sample"]["size_bytes"] == len(CSV)
+    assert site.visitor().get(mine["sample"]["address"]).data == CSV
+
+
+def test_the_page_gets_no_schema_before_the_competition_opens(site: Site) -> None:
+    with site.database.read() as session:
+        now = db.now(session)
+    site.change(opens_at=now + timedelta(days=1))
+    answer = site.browser("ada").get(
+        "/competitions/biopsy/submit/schema", headers={"Accept": "application/json"}
+    )
+    assert answer.status_code == 403
+    assert answer.json is not None
+    assert "once it opens" in answer.json["detail"]

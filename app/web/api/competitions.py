@@ -15,7 +15,7 @@ from app.web.api import models
 from app.web.api.operations import BYTES, operation
 from app.web.context import bearer, parts
 from app.web.formats import public_step, release_rule
-from app.web.json_answers import time_text
+from app.web.json_answers import schema_json, time_text
 
 
 @operation("GET", "/competitions", name="competitions", says="Competitions", answer=models.Competitions)
@@ -85,21 +85,7 @@ def competition_show(slug: str) -> models.Competition:
 )
 def submission_schema(slug: str) -> models.Schema:
     """Get what a file of predictions must look like."""
-    competition = _opened(slug)
-    asked = competition.version.manifest["submission"]
-    schema = asked.get("schema") or {}
-    ids = schema.get("ids")
-    return models.Schema(
-        competition=slug,
-        version=competition.version.number,
-        header=[*(ids["columns"] if ids else asked["id"].split("+")), *(c["name"] for c in asked["columns"])],
-        formats=["csv", "csv.gz", "zip", *(["parquet"] if asked.get("parquet") else [])],
-        max_bytes=competition.upload_limit_bytes,
-        ids=ids,
-        columns=schema.get("columns"),
-        rows=schema.get("rows"),
-        metric=schema.get("metric"),
-    )
+    return models.Schema.model_validate(schema_json(_opened(slug)))
 
 
 @operation(

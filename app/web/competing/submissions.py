@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from flask import (
     Blueprint,
@@ -36,10 +37,10 @@ from app.integrity import train_files
 from app.people.accounts import Viewer
 from app.web import charts, uploads
 from app.web.context import number_argument, parts, signed_in
-from app.web.downloads import send_upload
+from app.web.downloads import refuse_before_opening, send_upload
 from app.web.errors import wants_json
 from app.web.integrity.train_scores import beside
-from app.web.json_answers import receipt_json, signatures
+from app.web.json_answers import receipt_json, schema_json, signatures
 
 blueprint = Blueprint("submissions", __name__)
 
@@ -63,6 +64,33 @@ def new(slug: str) -> ResponseReturnValue:
         allowance=allowance,
         own_phase=own_phase,
         now=now,
+    )
+
+
+@blueprint.get("/competitions/<slug:slug>/submit/schema")
+def schema(slug: str) -> ResponseReturnValue:
+    """Return what the page needs to check a file in the browser: the schema and the team's earlier files."""
+    with parts().database.read() as session:
+        now = db.now(session)
+        me = signed_in(session, now)
+        competition = competitions.by_slug(session, slug)
+        refuse_before_opening(competition, me, now)
+        team = teams.of(session, competition, me.id)
+        sent = statuses.files_sent(session, team, most=HISTORY) if team else []
+    described = schema_json(competition)
+    files = {file["name"]: file for file in competition.version.manifest.get("files") or []}
+
+    def public(name: str | None) -> dict[str, Any] | None:
+        if name not in files:
+            return None
+        address = url_for("competitions.download", slug=slug, name=name)
+        return {"address": address, "size_bytes": files[name]["size"]}
+
+    return jsonify(
+        schema=described,
+        sample=public("sample_submission.csv"),
+        ids=public((described["ids"] or {}).get("file")),
+        earlier=[{"id": id_, "sha256": sha256, "size_bytes": size} for id_, sha256, size in sent],
     )
 
 

@@ -47,7 +47,15 @@ if (form) {
     return true;
   };
 
-  input.addEventListener("change", show);
+  // The check is loaded with the first file. It only advises, so that without it the form works as well.
+  const check = async (file) => {
+    try {
+      (await import(form.dataset.check)).check(form, file);
+    } catch {
+      // the server could not be reached, or the browser is too old
+    }
+  };
+  input.addEventListener("change", () => check(show() ? input.files[0] : undefined));
   drop.querySelector("[data-drop-hint]").prepend("Drop a file here, or choose ");
   for (const name of ["dragenter", "dragover"]) {
     drop.addEventListener(name, (event) => {
@@ -65,7 +73,7 @@ if (form) {
     if (event.dataTransfer.files.length > 1) return refuse("Drop only one file at a time.");
     if (event.dataTransfer.files.length === 1) {
       input.files = event.dataTransfer.files;
-      show();
+      input.dispatchEvent(new Event("change"));
     }
   });
   // A file dropped outside the box must not replace the page.
