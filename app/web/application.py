@@ -118,6 +118,7 @@ def create_app(settings: Settings, *, database: Database | None = None) -> Flask
     app.after_request(context.note_token_use)
     app.after_request(_secure)
     app.after_request(_cache)
+    app.after_request(_close_unsent)
     app.url_defaults(_version_static)
     _prepare_templates(app)
     return app
@@ -196,6 +197,13 @@ def _cache(response: Response) -> Response:
     elif "Cache-Control" not in response.headers:
         # Not stored at all: after signing out, the back button must not show private pages.
         response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def _close_unsent(response: Response) -> Response:
+    """Close the file of an answer without a body, which nothing else closes."""
+    if response.status_code == 304 or request.method == "HEAD":
+        response.close()
     return response
 
 

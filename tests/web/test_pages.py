@@ -3,8 +3,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import timedelta
+from typing import cast
 
 import pytest
+from werkzeug.wsgi import FileWrapper
 
 from app.base import db
 from app.base.errors import Closed
@@ -431,6 +433,15 @@ def test_the_licences_page_lists_every_vendored_package(site: Site) -> None:
     page = site.visitor().get("/licences").text
     for words in ("@picocss/pico 2.1.1", "htmx.org 2.0.11", "Zero-Clause BSD", "MIT License"):
         assert words in page
+
+
+def test_the_file_of_an_answer_without_a_body_is_closed(site: Site) -> None:
+    tag = site.visitor().get("/static/page.js").headers["ETag"]
+    for method, headers, status in (("GET", {"If-None-Match": tag}, 304), ("HEAD", {}, 200)):
+        with site.app.test_request_context("/static/page.js", method=method, headers=headers):
+            answer = site.app.full_dispatch_request()
+        assert answer.status_code == status
+        assert cast(FileWrapper, answer.response).file.closed
 
 
 def test_static_files_are_versioned_by_content_and_cached(site: Site) -> None:

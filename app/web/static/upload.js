@@ -15,15 +15,8 @@ if (form) {
     bytes < 1e3 ? `${bytes} bytes` : bytes < 1e6 ? `${(bytes / 1e3).toPrecision(3)} kB` : `${(bytes / 1e6).toPrecision(3)} MB`;
 
   const refuse = (message, problems = []) => {
-    refusal.replaceChildren();
-    const paragraph = document.createElement("p");
-    paragraph.textContent = message;
-    refusal.append(paragraph);
-    for (const problem of problems) {
-      const line = document.createElement("p");
-      line.textContent = problem.message;
-      refusal.append(line);
-    }
+    const line = (textContent) => Object.assign(document.createElement("p"), { textContent });
+    refusal.replaceChildren(...[message, ...problems.map((one) => one.message)].map(line));
     refusal.hidden = false;
     sending.hidden = true;
     send.disabled = false;
@@ -47,15 +40,12 @@ if (form) {
     return true;
   };
 
-  // The check is loaded with the first file. It only advises, so that without it the form works as well.
-  const check = async (file) => {
-    try {
-      (await import(form.dataset.check)).check(form, file);
-    } catch {
-      // the server could not be reached, or the browser is too old
-    }
-  };
-  input.addEventListener("change", () => check(show() ? input.files[0] : undefined));
+  // It only advises: the form works without it.
+  input.addEventListener("change", () => {
+    key = null;
+    const file = show() ? input.files[0] : null;
+    import(form.dataset.check).then(({ check }) => check(form, file), () => {});
+  });
   drop.querySelector("[data-drop-hint]").prepend("Drop a file here, or choose ");
   for (const name of ["dragenter", "dragover"]) {
     drop.addEventListener(name, (event) => {
@@ -70,9 +60,10 @@ if (form) {
     });
   }
   drop.addEventListener("drop", (event) => {
-    if (event.dataTransfer.files.length > 1) return refuse("Drop only one file at a time.");
-    if (event.dataTransfer.files.length === 1) {
-      input.files = event.dataTransfer.files;
+    const { files } = event.dataTransfer;
+    if (files.length > 1) return refuse("Drop only one file at a time.");
+    if (files.length === 1) {
+      input.files = files;
       input.dispatchEvent(new Event("change"));
     }
   });
@@ -81,8 +72,7 @@ if (form) {
 
   // One key per chosen file: a retry after a lost answer returns the first receipt and counts once.
   let key = null;
-  input.addEventListener("change", () => (key = null));
-  const newKey = () => [...crypto.getRandomValues(new Uint8Array(16))].map((b) => b.toString(16).padStart(2, "0")).join("");
+  const newKey = () => crypto.getRandomValues(new Uint32Array(4)).join("-");
 
   form.addEventListener("submit", (event) => {
     event.preventDefault();

@@ -36,8 +36,12 @@ export const stripped = (text, characters) => {
   return start === 0 && end === text.length ? text : text.slice(start, end);
 };
 
-// Unicode's composed form, with one kind of line break.
-export const oneForm = (text) => text.replace(/\r\n?/g, "\n").normalize("NFC");
+// Unicode's composed form, with one kind of line break; a letter with very many marks stays as it is, as for the
+// server, since to order them takes the square of their number.
+export const oneForm = (text) => {
+  const plain = text.replace(/\r\n?/g, "\n");
+  return plain.length > 500 && /\p{M}{65}/u.test(plain) ? plain : plain.normalize("NFC");
+};
 
 export const isBlank = (fields) => fields.every((field) => strip(field) === "");
 
