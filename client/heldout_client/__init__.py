@@ -12,12 +12,23 @@ from typing import Any
 
 VERSION = "0.1.0"
 
-__all__ = ["VERSION", "BadFile", "ClientError", "NotAllowed", "NotReachable", "Refusal", "check", "submit"]
+__all__ = [
+    "VERSION",
+    "BadFile",
+    "ClientError",
+    "NotAllowed",
+    "NotReachable",
+    "Refusal",
+    "check",
+    "download",
+    "join",
+    "submit",
+]
 
 
 def __getattr__(name: str) -> Any:
     """Load the functions of a notebook at their first use, since a server only asks for the version."""
-    if name in ("check", "submit"):
+    if name in ("check", "download", "join", "submit"):
         from heldout_client import notebook
 
         return getattr(notebook, name)

@@ -82,6 +82,23 @@ def submit(
     return sent
 
 
+def join(competition: str, *, url: str | None = None, token: str | None = None) -> str:
+    """Take part in a competition; return the name of your team."""
+    return _participant(url, token).join(competition)
+
+
+def download(
+    competition: str,
+    folder: str | os.PathLike[str] = ".",
+    *,
+    url: str | None = None,
+    token: str | None = None,
+) -> list[Path]:
+    """Download the files of a competition that are not in the folder yet; return their paths."""
+    done = _participant(url, token).download(competition, (), Path(folder).expanduser())
+    return [Path(file["path"]) for file in done]
+
+
 def content_of(predictions: Any, competition: str, participant: Participant) -> Content:
     """Return predictions as the bytes of a CSV file."""
     if isinstance(predictions, (str, os.PathLike)):

@@ -12,7 +12,7 @@ from urllib.parse import quote
 from heldout_client.checking import Schema, Verdict, check, one_form
 from heldout_client.connection import LONG_PAUSES, Connection
 from heldout_client.content import Content
-from heldout_client.errors import BadFile, ClientError, NotAllowed, NotReachable, Refusal
+from heldout_client.errors import BadFile, ClientError, NotAllowed, NotReachable, Refusal, words_of
 from heldout_client.kept import Kept
 from heldout_client.logins import Login
 from heldout_client.problems import ID_JOINT, SPACES, Problem, Unreadable
@@ -28,7 +28,7 @@ _FINAL = ("scored", "rejected", "failed")
 Watch = Callable[["Submitted"], None]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Submitted:
     """One submission: its receipt, and as far as known its result."""
 
@@ -79,6 +79,11 @@ class Submitted:
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
+
+    def __repr__(self) -> str:
+        """Return what a shell without cards shows."""
+        found = (*self.problems, *(self.notices or self.warnings))
+        return "\n".join([f"{self.words()}  {self.page}".rstrip(), *map(words_of, found)])
 
     def _repr_html_(self) -> str:
         from heldout_client.cards import submission_card

@@ -135,3 +135,15 @@ def test_the_magic_sends_a_variable_or_a_file(signed_in: Served, tmp_path: Path)
         shell.magics["submit"]("nothing.csv biopsy")
     with pytest.raises(ClientError, match="Write: %submit predictions"):
         shell.magics["submit"]("predictions")
+
+
+def test_a_notebook_joins_and_downloads_without_the_command(
+    signed_in: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HELDOUT_TOKEN", signed_in.token("bob"))
+    assert heldout_client.join("biopsy") == "bob"
+    paths = heldout_client.download("biopsy", tmp_path / "data")
+    assert (tmp_path / "data" / "sample_submission.csv").read_bytes() == CSV
+    assert len(paths) == 3
+    sent = heldout_client.submit(paths[0].with_name("sample_submission.csv"), "biopsy", wait=False)
+    assert repr(sent) == f"submission 1 queued, place 1  {signed_in.address}/submissions/1"
