@@ -24,6 +24,7 @@ MAX_CLASSES = 100
 """More distinct words than this are no classes."""
 FEW_NUMBERS = 10
 """Whole numbers with at most so many distinct values are taken as classes."""
+MIN_MOMENTS = 8
 Kind = Literal["number", "date", "category", "text", "constant"]
 TargetKind = Literal["binary", "class", "number"]
 TARGET_NAMES = (
@@ -53,14 +54,13 @@ TARGET_NAMES = (
 _ID_NAME = re.compile(r"(^|[_ .-])(id|key|uuid|guid|index|rownum|row|nr|no)$|^(id|key)([_ .-]|$)|[a-z]I[dD]$")
 _GROUP_NAME = re.compile(
     r"(patient|subject|person|user|customer|client|speaker|writer|author|student|pupil|family|household|hospital|"
-    r"clinic|site|station|store|shop|school|device|sensor|session|group|cluster|driver|player|animal|plot|well)",
+    r"clinic|site|station|store|shop|school|device|sensor|session|group|cluster|driver|player|animal|plot|well)s?"
+    r"([_ .-]?(id|no|nr|nbr|num|number|code|key|name))?$",
     re.IGNORECASE,
 )
-_TIME_NAME = re.compile(
-    r"^(date|time|timestamp|datetime|year|month|week|day|period|quarter)$|(_|\b)(date|time|timestamp|year|month)$|"
-    r"^(date|time|year)(_|\b)",
-    re.IGNORECASE,
-)
+"""The thing itself, not a property of it: a patient or a patient number, but no patient's age."""
+_TIME_NAME = re.compile(r"(^|[_ .-])(date|time|timestamp|datetime|year|period|step)$", re.IGNORECASE)
+_NO_ORDER = re.compile(r"birth|dob|duration|elapsed", re.IGNORECASE)
 _IMAGE = r"(?i)\.(png|jpe?g|gif|bmp|tiff?|webp|wav|mp3|flac|ogg|mp4|avi|dcm|npy)$"
 
 
@@ -204,12 +204,22 @@ def guess_group(frame: Frame, profile: Profile, target: Target, *, others: Seque
 
 
 def times_of(frame: Frame, profile: Profile) -> dict[str, FloatArray]:
-    """Return the columns that could order rows in time, as numbers; nan where missing."""
+    """Return the columns that could order rows in time, as numbers; nan where missing.
+
+    A number has to look like a time beside its name: a year, seconds since 1970, or the order of the rows.
+    A study_time has the name too, and predicts a mark.
+    """
     found = {name: dates.seconds for name, dates in profile.dates.items()}
     for column in profile.columns:
-        if column.kind == "number" and _TIME_NAME.search(column.name) and column.n_distinct >= 8:
-            found[column.name] = frame.feature(column.name).numbers
-    return found
+        if column.kind == "number" and _TIME_NAME.search(column.name) and column.n_distinct >= MIN_MOMENTS:
+            numbers = frame.feature(column.name).numbers
+            assert column.low is not None
+            assert column.high is not None
+            is_year = column.low >= 1500 and column.high <= 2200
+            in_order = not column.n_missing and bool((np.diff(numbers) >= 0).all())
+            if is_year or column.low > 1e8 or in_order:
+                found[column.name] = numbers
+    return {name: times for name, times in found.items() if not _NO_ORDER.search(name)}
 
 
 # --- the target -----------------------------------------------------------------------------------

@@ -74,6 +74,8 @@ def write(
     left_out = sorted({*choices.drop, *([choices.id] if choices.id else [])})
     frame = table.frame.without(left_out)
     features = [name for name in frame.names if name != target.name]
+    if target.name in (ID, "Usage"):
+        raise Unusable(f"The target cannot have the name {target.name}, which the solution needs; rename it.")
     if ID in features:
         raise Unusable(
             f"The column {ID} is a feature, but rows are named by a new column {ID}. Rename it, choose it "

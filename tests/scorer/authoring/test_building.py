@@ -235,6 +235,7 @@ def test_findings_of_the_audit_are_mended(tmp_path: Path) -> None:
         ({"x": ["then"] * 39 + ["now"], "y": [0, 1] * 20}, {"time": "x"}, "no dates in a form that is known"),
         ({"x": [1, 2] * 20, "y": [0, 1] * 20}, {"group": "x"}, "has 2 values; train, public and private"),
         ({"id": np.arange(40) / 3, "y": [0, 1] * 20}, {}, "rows are named by a new column id"),
+        ({"x": range(40), "Usage": [0, 1] * 20}, {"target": "Usage"}, "cannot have the name Usage"),
         ({"k": ["c"] * 40, "y": [0, 1] * 20}, {}, "No column is left beside the target"),
     ],
 )

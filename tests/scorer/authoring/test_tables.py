@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from scorer.authoring.columns import guess_id, guess_target, profile, target_of
+from scorer.authoring.columns import guess_group, guess_id, guess_target, guess_time, profile, target_of
 from scorer.authoring.dates import dates_of
 from scorer.authoring.table import Unusable, read_table, read_tables
 
@@ -192,3 +192,28 @@ def test_a_target_from_which_nothing_can_be_learnt_is_refused(
     pd.DataFrame({"x": range(len(cells)), "y": cells}).to_csv(tmp_path / "t.csv", index=False)
     with pytest.raises(Unusable, match=words):
         target_of(read_table(tmp_path / "t.csv").frame, "y")
+
+
+@pytest.mark.parametrize(
+    ("columns", "time", "group"),
+    [
+        ({"year": [1990 + n // 12 for n in range(360)]}, "year", None),
+        ({"study_time": [n % 37 for n in range(360)]}, None, None),
+        ({"birth_date": [f"19{50 + n // 12}-01-01" for n in range(360)]}, None, None),
+        ({"patient_no": [n // 6 for n in range(360)]}, None, "patient_no"),
+        ({"PatientID": [f"p{n // 6}" for n in range(360)]}, None, "PatientID"),
+        ({"customer_age": [20 + n // 6 for n in range(360)]}, None, None),
+        ({"family_size": [n % 7 for n in range(360)]}, None, None),
+    ],
+)
+def test_time_and_group_are_proposed_for_moments_and_things_not_for_properties(
+    columns: dict[str, list[object]], time: str | None, group: str | None, tmp_path: Path
+) -> None:
+    (cells,) = columns.values()
+    order = {cell: place for place, cell in enumerate(sorted(set(cells), key=str))}
+    target = [order[cell] + n % 3 * 0.5 for n, cell in enumerate(cells)]
+    pd.DataFrame({**columns, "y": target}).to_csv(tmp_path / "t.csv", index=False)
+    frame = read_table(tmp_path / "t.csv").frame
+    described, found = profile(frame), target_of(frame, "y")
+    assert guess_time(frame, described, found).column == time
+    assert guess_group(frame, described, found, others=[time]).column == group
