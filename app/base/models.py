@@ -337,6 +337,8 @@ class Team(Base):
     look: Mapped[str | None] = mapped_column(String(200), index=True)
     """The same of the name as it is displayed."""
     is_baseline: Mapped[bool] = mapped_column(default=False)
+    is_host: Mapped[bool] = mapped_column(default=False, server_default=false())
+    """A team of organisers that is not on the board, with files from before these were unranked."""
     has_coarse_feedback: Mapped[bool] = mapped_column(default=False, server_default=false())
     """An organiser coarsened its public scores; the team sees no reason."""
     disqualified_at: Mapped[datetime | None] = mapped_column(UtcTime)

@@ -6,11 +6,15 @@ rank, no pick and no upload of a quota, and no scan or report counts it.
 
 from __future__ import annotations
 
-from sqlalchemy import select
+from datetime import datetime
+
+from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
-from app.base.errors import Forbidden
-from app.base.models import User
+from app.base import events
+from app.base.errors import Conflict, Forbidden
+from app.base.models import Competition, Membership, Standing, Team, User
+from app.competing import evaluations, standings
 from app.people.accounts import Viewer
 
 NOT_RANKED = "not ranked: submitted by the host"
@@ -27,3 +31,34 @@ def is_ranked(session: Session, viewer: Viewer, *, sandbox: bool = False) -> boo
             "Only an organiser can send a file that is scored and not ranked: leave out `sandbox`."
         )
     return not is_host
+
+
+def unrank(session: Session, competition: Competition, team: Team, *, by: str, now: datetime) -> None:
+    """Take a team of organisers off the board: its files from before such files were unranked.
+
+    Whether a file is ranked is written once, with its upload, so the team is marked.
+    """
+    members = select(User.is_organiser).join(Membership, Membership.user_id == User.id)
+    found = session.scalars(members.where(Membership.team_id == team.id)).all()
+    if not found or not all(found):
+        raise Conflict(f"{team.name} is not a team of organisers alone. A case can disqualify a team.")
+    evaluations.lock(session, competition.id, team.id)
+    team.is_host = True
+    standings.refresh(session, team.id)
+    events.log(session, by, "team unranked", competition.slug, now=now, team=team.id, name=team.name)
+
+
+def ranked_teams(session: Session) -> list[tuple[str, str]]:
+    """Return competition and name of the teams of organisers alone that are on a board."""
+    others = select(Membership.user_id).join(User, User.id == Membership.user_id).where(~User.is_organiser)
+    teams = (
+        select(Competition.slug, Team.name)
+        .join(Competition, Competition.id == Team.competition_id)
+        .join(Standing, Standing.team_id == Team.id)
+        .where(
+            exists(select(Membership.user_id).where(Membership.team_id == Team.id)),
+            ~exists(others.where(Membership.team_id == Team.id)),
+        )
+        .order_by(Team.id)
+    )
+    return [(slug, name) for slug, name in session.execute(teams)]

@@ -24,7 +24,7 @@ def refresh(session: Session, team_id: int) -> None:
         delete(Standing).where(Standing.competition_id == competition.id, Standing.team_id == team_id)
     )
     entries = session.execute(_entries(competition).where(Submission.team_id == team_id)).all()
-    if entries and team.disqualified_at is None:
+    if entries and team.disqualified_at is None and not team.is_host:
         session.add(_standing(competition, team, entries, greater_is_better=competition.greater_is_better))
     session.flush()
 
@@ -53,7 +53,7 @@ def compute(
     return [
         _standing(competition, teams[team_id], entries, greater_is_better=greater_is_better)
         for team_id, entries in by_team.items()
-        if teams[team_id].disqualified_at is None
+        if teams[team_id].disqualified_at is None and not teams[team_id].is_host
     ]
 
 

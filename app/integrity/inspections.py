@@ -378,9 +378,11 @@ def entrants(session: Session, claim: Claim) -> list[Entrant]:
     scored = (
         select(Submission.team_id, Submission.id, Submission.sha256, Score.public, Score.private)
         .join(Score, Score.submission_id == Submission.id)
+        .join(Team, Team.id == Submission.team_id)
         .where(
             Submission.competition_id == claim.competition_id,
             Submission.is_ranked,
+            ~Team.is_host,
             Score.round_id == claim.round_id,
         )
         .order_by(Submission.received_at, Submission.id)

@@ -7,6 +7,7 @@ need the storage and the vault: `heldout doctor` adds them.
 from __future__ import annotations
 
 import random
+import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -33,7 +34,7 @@ from app.base.models import (
     Team,
 )
 from app.base.storage import Storage
-from app.competing import standings
+from app.competing import hosts, standings
 from app.operating import audit_log
 from app.people import names
 
@@ -72,6 +73,7 @@ def check_database(session: Session, *, now: datetime) -> list[Check]:
         _clock_was_not_set,
         _names_differ,
         _names_are_not_reserved,
+        _organisers_are_unranked,
     )
     return [check(session, now) for check in every]
 
@@ -376,6 +378,18 @@ def _names_are_not_reserved(session: Session, _now: datetime) -> Check:
         "no account or team",
         "It was given before the word was reserved. Change it with `heldout user rename` or "
         "`heldout team rename`.",
+    )
+
+
+def _organisers_are_unranked(session: Session, _now: datetime) -> Check:
+    ranked = hosts.ranked_teams(session)
+    slug, name = ranked[0] if ranked else ("COMPETITION", "TEAM")
+    return _check(
+        "No organiser is on a board",
+        [f"{team} in {competition}" for competition, team in ranked],
+        "no team of organisers alone",
+        "Its files were sent before files of organisers were unranked. "
+        f"`heldout team unrank {slug} {shlex.quote(name)}` takes it off the board.",
     )
 
 

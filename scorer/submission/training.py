@@ -31,9 +31,8 @@ def training_ids(path: Path, id_columns: Sequence[str], sought: Collection[str])
         header = [composed(name.strip(SPACES)) for name in table.header()]
         if any(header.count(name) != 1 for name in id_columns):
             return found
-        content = io.BufferedReader(_Beginning(stream_of(table)))
         batches = pyarrow.csv.open_csv(
-            content,
+            pa.PythonFile(_Beginning(stream_of(table)), mode="r"),
             read_options=pyarrow.csv.ReadOptions(column_names=header, skip_rows_after_names=1),
             parse_options=pyarrow.csv.ParseOptions(
                 newlines_in_values=True, invalid_row_handler=lambda _row: "skip"
@@ -62,17 +61,18 @@ def _joined(batch: pa.RecordBatch, id_columns: Sequence[str]) -> pa.Array:
     return pa.array([composed(key) for key in joined.to_pylist()], type=pa.string())
 
 
-class _Beginning(io.RawIOBase):
-    """The first `_MOST_BYTES` of a file."""
+class _Beginning:
+    """The first `_MOST_BYTES` of a file, as pyarrow reads it."""
+
+    closed = False
 
     def __init__(self, file: io.BufferedReader) -> None:
         self._file, self._left = file, _MOST_BYTES
 
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: bytearray) -> int:  # type: ignore[override]
-        content = self._file.read(min(len(buffer), self._left))
+    def read(self, n_bytes: int = -1) -> bytes:
+        content = self._file.read(self._left if n_bytes < 0 else min(n_bytes, self._left))
         self._left -= len(content)
-        buffer[: len(content)] = content
-        return len(content)
+        return content
+
+    def close(self) -> None:
+        self._file.close()

@@ -5,18 +5,32 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from alembic import command
 from sqlalchemy import select, text, update
 from sqlalchemy.exc import DBAPIError
 
+from app import migrations
 from app.base import db
 from app.base.errors import Conflict, Forbidden
-from app.base.models import ChallengeVersion, PublicScore, Rung, Score, Standing, State, Submission, Team
+from app.base.models import (
+    ChallengeVersion,
+    PublicScore,
+    Rung,
+    Score,
+    Standing,
+    State,
+    Submission,
+    Team,
+    User,
+)
 from app.competing import (
     competitions,
     evaluations,
+    hosts,
     leaderboard,
     picks,
     rescores,
+    standings,
     statuses,
     submissions,
     teams,
@@ -158,3 +172,33 @@ def test_whether_a_file_is_ranked_or_by_an_agent_is_written_once_and_logged(
         session.execute(change)
         audit_log.chain(session, now=db.now(session))
         assert any("submission 1" in fault.words for fault in audit_log.verify(session).faults)
+
+
+def test_the_doctor_names_ranked_files_of_organisers_from_before_and_the_command_unranks_their_team(
+    world: World,
+) -> None:
+    world.score(0.1, 0.2, by="ada")
+    world.score(0.3, 0.4, by="bob")
+    with world.database.begin() as session:
+        session.execute(update(User).where(User.name == "ada").values(is_organiser=True))
+    with world.database.engine.begin() as connection:
+        config = migrations.alembic_config()
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0014_since_0003")
+    migrations.upgrade(world.database)
+    with world.database.begin() as session:
+        competition = competitions.by_slug(session, world.slug)
+        check = {check.name: check for check in doctor.check_database(session, now=NOON)}[
+            "No organiser is on a board"
+        ]
+        assert (check.is_ok, check.words) == (False, "ada in biopsy")
+        assert "`heldout team unrank biopsy ada`" in check.advice
+        with pytest.raises(Conflict, match="bob is not a team of organisers alone"):
+            hosts.unrank(session, competition, teams.by_name(session, competition, "bob"), by="x", now=NOON)
+        hosts.unrank(session, competition, teams.by_name(session, competition, "ada"), by="x", now=NOON)
+        view = leaderboard.board(session, competition, now=NOON, viewer_id=None)
+        assert [(row.rank, row.team) for row in view.rows] == [(1, "bob")]
+        standings.refresh_all(session, competition)
+        assert [team for _, team in hosts.ranked_teams(session)] == []
+        assert all(check.is_ok for check in doctor.check_database(session, now=NOON) if "board" in check.name)
+        assert audit_log.verify(session).faults == ()
