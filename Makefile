@@ -21,7 +21,7 @@ LEFT_OUT := -m "not postgres and not storm and not clients" --deselect tests/sco
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo check test test-storm test-clients lint format bench sbom audit clean
+.PHONY: help install demo check test test-storm test-clients install-newest-clients test-newest-clients lint format bench sbom audit clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -51,6 +51,11 @@ test: $(DEV)  ## the tests, without what kills and runs at length
 
 test-storm: $(DEV)  ## kill storms, crash points, long state machines, hosts cut off, the fuzzed API
 	$(TESTS) -m storm $(ARGS)
+
+install-newest-clients: .venv-clients/kaggle-2.2.5 .venv-clients/kagglehub-1.0.3
+
+test-newest-clients: $(DEV) install-newest-clients  ## the newest Kaggle client and kagglehub alone, as CI does
+	$(BIN)/python -m pytest -m clients -k "(kaggle-2.2.5 or newest or kagglehub) and not nginx" $(ARGS) tests/clients
 
 test-clients: $(DEV) $(CLIENTS)  ## the stock Kaggle clients, each in its own environment, against a real installation
 	$(BIN)/python -m pytest -m clients $(ARGS) tests/clients
