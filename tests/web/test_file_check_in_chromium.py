@@ -181,6 +181,7 @@ FORMS: dict[str, bytes] = {
     "a quoted value over many lines": b'id,target\n"1' + b"\n" * 1_000_001 + b'",0.5\n',
     "letters beyond 16 bits": GOOD_OF_20.replace(b"\n7,", "\n\U0001f600,".encode())
     + "\U0001f601,0.5\n".encode(),
+    "doubled quotes": GOOD_OF_20 + b'"a""b","0.""5"\n1,"""0.5"""\n',
     "CR, LF and CRLF": GOOD_OF_20.replace(b"\n", b"\r", 3).replace(b"\n", b"\r\n", 3),
     "large, in several blocks": b"id,target\n" + b"".join(b'"%d",0.5\r\n' % n for n in range(1, 900)),
 }
@@ -232,6 +233,10 @@ def test_two_thousand_mutated_files_get_the_verdict_of_the_client(write: Write, 
         files.challenge(scorer.load(made.folder(write, **{"public/sample_submission.csv": sample})))
         text, draw = made.text(), random.Random(kind)
         files.add(kind, text.encode())
+        rows = text.splitlines()
+        for n_wrong in (5, 12, 19):  # some, most and nearly all cells of a column
+            wrong = [f"{row.rpartition(',')[0]},elk" for row in rows[1 : n_wrong + 1]]
+            files.add(f"{kind}, {n_wrong} wrong", "\n".join([rows[0], *wrong, *rows[n_wrong + 1 :]]).encode())
         for number in range(FILES // len(KINDS) + 1):
             files.add(f"{kind} {number}", mutated(text, draw))
     assert len(files.files) > FILES
