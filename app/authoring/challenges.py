@@ -12,15 +12,13 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.base.errors import Conflict, NotFound
+from app.base.form_rules import FORM_RULES
 from app.base.models import Challenge, ChallengeVersion
 from app.base.storage import Storage
 
 if TYPE_CHECKING:
     import scorer
     from app.base.vault import Vault
-
-FORM_RULES = 1
-"""Rises when the rules change by which limit and schema of a submission follow from a version's files."""
 
 BUNDLE_DATE = (1980, 1, 1, 0, 0, 0)  # fixed, so that the same files give the same archive
 
@@ -115,12 +113,6 @@ def listed(session: Session) -> list[ChallengeVersion]:
             .order_by(Challenge.slug)
         )
     )
-
-
-def of_older_rules(session: Session) -> list[ChallengeVersion]:
-    """Return the versions whose limits and schemas an older program computed."""
-    every = session.scalars(select(ChallengeVersion).order_by(ChallengeVersion.id))
-    return [version for version in every if version.manifest.get("form_rules") != FORM_RULES]
 
 
 def any_with_own_metric(session: Session) -> bool:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import scorer
 from app.authoring import baselines, challenges
-from app.base import db, events
+from app.base import db, events, form_rules
 from app.base.errors import Refused
 from app.base.installation import Installation
 from app.base.models import ChallengeVersion, Phase
@@ -132,7 +132,7 @@ def refresh_forms(installation: Installation) -> list[str]:
     with installation.database.read() as session:
         older = [
             (version.id, version.digest, f"{version.challenge.slug} version {version.number}")
-            for version in challenges.of_older_rules(session)
+            for version in form_rules.older_versions(session)
         ]
     words = []
     for id_, digest, name in older:
@@ -149,7 +149,7 @@ def refresh_forms(installation: Installation) -> list[str]:
             manifest["submission"] |= {"max_bytes": challenge.max_bytes, "schema": schema}
             if "sha256" in manifest.get("folds", {}) and folds is not None:
                 manifest["folds"] |= {"max_bytes": folds}
-            version.manifest = {**manifest, "form_rules": challenges.FORM_RULES}
+            version.manifest = {**manifest, "form_rules": form_rules.FORM_RULES}
             events.log(
                 session,
                 "command line",

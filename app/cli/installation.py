@@ -7,8 +7,7 @@ from dataclasses import fields
 import click
 
 from app import migrations
-from app.authoring import challenges
-from app.base import config
+from app.base import config, form_rules
 from app.base.config import Settings
 from app.base.db import Database
 from app.base.installation import Installation
@@ -54,7 +53,7 @@ def db_upgrade(installation: Installation) -> None:
     migrations.upgrade(Database(installation.settings.database))
     click.echo("The database is up to date.")
     with installation.database.read() as session:
-        if older := len(challenges.of_older_rules(session)):
+        if older := len(form_rules.older_versions(session)):
             words = "has the limit" if older == 1 else "have the limits"
             click.echo(
                 f"{older} published version{'s' * (older > 1)} {words} of an older program: run "

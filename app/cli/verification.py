@@ -10,8 +10,7 @@ import click
 from sqlalchemy.orm import Session
 
 import scorer
-from app.authoring import challenges
-from app.base import config, db
+from app.base import config, db, form_rules
 from app.base.errors import Refused
 from app.base.installation import Installation
 from app.base.models import Competition, Submission
@@ -161,7 +160,7 @@ def doctor_command(
         checks = doctor.check_database(session, now=db.now(session))
         files = list(doctor.blobs(session))
         digests = doctor.versions(session)
-        older = [f"{v.challenge.slug} version {v.number}" for v in challenges.of_older_rules(session)]
+        older = [f"{v.challenge.slug} version {v.number}" for v in form_rules.older_versions(session)]
         drawn = (
             []
             if no_scores

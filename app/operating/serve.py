@@ -28,8 +28,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from app import migrations
-from app.authoring import challenges
-from app.base import config, queue, startup_checks, storage
+from app.base import config, form_rules, queue, startup_checks, storage
 from app.base.config import Settings
 from app.base.db import Database
 from app.base.errors import Misconfigured
@@ -184,7 +183,7 @@ class Supervisor:
         """
         installation = Installation(self.settings)
         with installation.database.read() as session:
-            are_older = bool(challenges.of_older_rules(session))
+            are_older = bool(form_rules.older_versions(session))
         installation.database.dispose()
         if are_older:
             command = [sys.executable, "-P", "-m", "app", "challenge", "refresh"]

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from app.authoring import challenges, publishing
+from app.authoring import publishing
+from app.base import form_rules
 from app.base.models import ChallengeVersion
 from app.operating import doctor
 from tests.worker.conftest import Platform
@@ -34,7 +35,7 @@ def test_limits_and_schemas_of_an_older_program_are_computed_from_the_stored_fil
         version.manifest = {**published, "submission": {**old, "max_bytes": 5}, "folds": folds}
         del version.manifest["form_rules"]
     with platform.database.read() as session:
-        assert len(challenges.of_older_rules(session)) == 1
+        assert len(form_rules.older_versions(session)) == 1
     check = doctor.forms(["coins version 1"])
     assert not check.is_ok
     assert "heldout challenge refresh" in check.advice
