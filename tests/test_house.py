@@ -65,23 +65,31 @@ def parsed(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"))
 
 
-def imports(path: Path) -> Iterator[tuple[int, str]]:
+@functools.cache
+def nodes(path: Path) -> tuple[ast.AST, ...]:
+    return tuple(ast.walk(parsed(path)))
+
+
+@functools.cache
+def imports(path: Path) -> tuple[tuple[int, str], ...]:
     """Every imported name outside `if TYPE_CHECKING:` blocks, as `line, dotted.name`."""
-    tree = parsed(path)
     skipped = {
         id(inner)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+        for node in nodes(path)
+        if isinstance(node, ast.If)
+        and "TYPE_CHECKING" in (getattr(node.test, "id", ""), getattr(node.test, "attr", ""))
         for inner in ast.walk(node)
     }
-    for node in ast.walk(tree):
+    found: list[tuple[int, str]] = []
+    for node in nodes(path):
         if id(node) in skipped:
             continue
         if isinstance(node, ast.Import):
-            yield from ((node.lineno, alias.name) for alias in node.names)
+            found += [(node.lineno, alias.name) for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
-            yield node.lineno, node.module
-            yield from ((node.lineno, f"{node.module}.{alias.name}") for alias in node.names)
+            found.append((node.lineno, node.module))
+            found += [(node.lineno, f"{node.module}.{alias.name}") for alias in node.names]
+    return tuple(found)
 
 
 PROGRAM = [path for room in ("scorer", "app", "worker", "client") for path in modules(room)]
@@ -143,14 +151,13 @@ def test_scorer_has_no_import_circle() -> None:
 def used_names(path: Path) -> Iterator[tuple[int, str]]:
     """Every imported name, and every attribute of an imported name, as `line, dotted.name`."""
     bound: dict[str, str] = {}
-    tree = parsed(path)
-    for node in ast.walk(tree):
+    for node in nodes(path):
         if isinstance(node, ast.Import):
             bound |= {alias.asname or alias.name: alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             bound |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
     yield from ((1, name) for name in bound.values())
-    for node in ast.walk(tree):
+    for node in nodes(path):
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in bound:
             yield node.lineno, f"{bound[node.value.id]}.{node.attr}"
 
@@ -200,9 +207,8 @@ def test_worker_starts_without_what_only_upgrades_and_inspections_need() -> None
 
 def programs_in_strings(path: Path) -> Iterator[tuple[str, str]]:
     """Every string that is not a docstring as `place, text`."""
-    tree = parsed(path)
-    docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
-    for node in ast.walk(tree):
+    docstrings = {id(node.value) for node in nodes(path) if isinstance(node, ast.Expr)}
+    for node in nodes(path):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings:
             yield f"{path.relative_to(ROOT)}:{node.lineno}", node.value
 
@@ -230,7 +236,7 @@ def test_the_core_never_commits() -> None:
     committing = [
         f"{path.relative_to(ROOT)}:{node.lineno}"
         for path in modules("app") + modules("worker")
-        for node in ast.walk(parsed(path))
+        for node in nodes(path)
         if isinstance(node, ast.Attribute) and node.attr in ("commit", "rollback")
     ]
     assert committing == []

@@ -20,6 +20,7 @@ from app.integrity.inspections import Kind
 from app.people import accounts
 from app.people.accounts import Viewer
 from scorer.resampling import resampling
+from tests.conftest import on_sqlite
 from tests.worker.conftest import Platform
 from worker import jobs
 from worker.inspections import inspect
@@ -85,6 +86,7 @@ def send(platform: Platform, frame: pd.DataFrame, *, by: str) -> int:
     return platform.submit(frame.to_csv(index=False).encode(), by=by)
 
 
+@on_sqlite
 def test_the_ladder_compares_each_file_with_the_teams_best_and_starts_at_the_benchmark(
     platform: Platform,
 ) -> None:
@@ -107,7 +109,7 @@ def test_the_ladder_compares_each_file_with_the_teams_best_and_starts_at_the_ben
         assert session.get_one(Score, (first, 1)).shown == shown[0].public
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@on_sqlite
 def test_a_file_that_reads_differently_the_second_time_gains_nothing(platform: Platform) -> None:
     """As what has taken its reader over could do; here other bytes are put in its place."""
     change(platform, public_score=PublicScore.LADDER)
@@ -168,6 +170,7 @@ def test_a_scan_finds_two_teams_with_the_same_uploads_and_lists_what_it_could_no
     assert any("Probing" in words for words in result["not_judged"])
 
 
+@on_sqlite
 def test_the_report_lists_for_organisers_what_the_scan_could_not_judge(platform: Platform) -> None:
     rng = np.random.default_rng(6)
     for name in people(platform, 3):
@@ -248,6 +251,7 @@ def test_out_of_fold_predictions_are_scored_beside_the_submission_with_a_diagnos
     assert oof.result["diagnosis"]["words"]
 
 
+@on_sqlite
 def test_a_wrong_train_file_is_rejected_with_its_problems(platform: Platform) -> None:
     submission = platform.submit(platform.sample())
     in_a_child(platform)
@@ -259,6 +263,7 @@ def test_a_wrong_train_file_is_rejected_with_its_problems(platform: Platform) ->
     assert {"MISSING_IDS", "NOT_A_NUMBER"} & {problem["code"] for problem in found.problems}
 
 
+@on_sqlite
 def test_a_scan_that_fails_three_times_is_left_to_the_organiser(platform: Platform) -> None:
     platform.submit(platform.sample())
     in_a_child(platform)
@@ -286,7 +291,7 @@ def test_se_of_the_difference_is_that_of_the_paired_losses(platform: Platform) -
     assert found == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@on_sqlite
 @pytest.mark.parametrize("wrong", [False, True])
 def test_check_of_a_file_has_the_problems_of_a_submission_and_no_score(
     platform: Platform, wrong: bool

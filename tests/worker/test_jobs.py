@@ -18,7 +18,7 @@ from app.base import db, failpoints
 from app.base.models import Evaluation, Quota, Score, State
 from app.competing import evaluations
 from scorer.reading import parsing
-from tests.conftest import missing
+from tests.conftest import missing, on_sqlite
 from tests.worker.conftest import Platform
 from worker import jobs, sweeper
 from worker.jobs import Runner
@@ -55,6 +55,7 @@ def test_a_good_file_is_scored_with_its_provenance(platform: Platform) -> None:
     assert status.provenance["file_sha256"] == status.sha256
 
 
+@on_sqlite
 def test_a_compressed_file_scores_the_same(platform: Platform) -> None:
     plain, packed = platform.submit(platform.sample()), platform.submit(gzip.compress(platform.sample()))
     run(platform)
@@ -74,6 +75,7 @@ def test_a_bad_file_is_rejected_with_every_problem_and_refunded(platform: Platfo
         assert session.query(Quota).one().used == 0
 
 
+@on_sqlite
 def test_one_job_scores_all_waiting_files(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jobs, "DRAIN_SECONDS", 60.0)  # a busy machine takes its time for the first
     first, second = platform.submit(platform.sample()), platform.submit(platform.sample(), by="bob")
@@ -81,6 +83,7 @@ def test_one_job_scores_all_waiting_files(platform: Platform, monkeypatch: pytes
     assert platform.status(first).state is platform.status(second).state is State.SCORED
 
 
+@on_sqlite
 def test_a_hint_for_a_scored_file_does_nothing(platform: Platform) -> None:
     submission = platform.submit(platform.sample())
     run(platform, submission)
@@ -89,6 +92,7 @@ def test_a_hint_for_a_scored_file_does_nothing(platform: Platform) -> None:
         assert session.query(Score).count() == 1
 
 
+@on_sqlite
 def test_a_missing_vault_queues_the_file_again(platform: Platform) -> None:
     digest = scorer.load(platform.folder).digest
     home = platform.installation.settings.vault / digest
@@ -167,6 +171,7 @@ def test_a_lost_lease_is_logged_only_if_another_run_has_taken_it(
         assert (said[0], "another run has taken over" in said[1]) == ("lease lost: submission 1", True)
 
 
+@on_sqlite
 def test_notices_compare_a_file_with_the_teams_earlier_ones(platform: Platform) -> None:
     rng = np.random.default_rng(0)
     ids = [line.split(",")[0] for line in platform.sample().decode().splitlines()[1:]]
@@ -184,7 +189,7 @@ def test_notices_compare_a_file_with_the_teams_earlier_ones(platform: Platform) 
     assert send(1 - useful) == ["NOTICE_LOOKS_INVERTED"]
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@on_sqlite
 def test_a_file_that_was_slow_is_not_read_again_for_notices(
     platform: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:

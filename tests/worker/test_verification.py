@@ -61,6 +61,7 @@ def test_a_score_and_a_rejection_are_recomputed_bit_for_bit(platform: Platform) 
     ]
 
 
+@on_sqlite
 @pytest.mark.parametrize(
     "database_url", ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)], indirect=True
 )
