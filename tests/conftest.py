@@ -151,7 +151,9 @@ def run_as_admin(server: str, statement: str) -> None:
     engine.dispose()
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
+    shared.share_rewritten_assertions(config)
+    shared.leave_out_parsers_of_iris()
     shared.share_compiled_routes()
     shared.share_compiled_statements()
 

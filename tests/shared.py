@@ -1,4 +1,4 @@
-"""Work that every test would repeat, done once in a process: garbage, routes, SQL texts.
+"""Work that every test would repeat, done once in a process: garbage, routes, SQL texts, assertions.
 
 Each test makes databases and an application of its own, as an installation does once. That is what it
 should test; but compiling the same hundred routes and statements again was a third of the suite's CPU.
@@ -7,11 +7,16 @@ should test; but compiling the same hundred routes and statements again was a th
 from __future__ import annotations
 
 import gc
+import sys
 from collections import defaultdict
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import Any
 
+import pytest
+from _pytest.assertion import rewrite
 from sqlalchemy import Engine
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
@@ -28,6 +33,29 @@ def leave_out_of_collections() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(10_000, 20, 20)
+
+
+def leave_out_parsers_of_iris() -> None:
+    """Let jsonschema do without a package that builds 38 parsers when it is imported, for five seconds."""
+    sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
+
+
+def share_rewritten_assertions(config: pytest.Config) -> None:
+    """Rewrite the assertions of a share of the test modules, and leave the others to the other processes.
+
+    All begin with the same modules, so in a fresh clone each process would rewrite every one.
+    """
+    worker = getattr(config, "workerinput", None)
+    if worker is None or sys.dont_write_bytecode:
+        return
+    paths = sorted(Path(__file__).parent.rglob("test_*.py"))
+    for path in paths[int(worker["workerid"].removeprefix("gw")) :: worker["workercount"]]:
+        pyc = rewrite.get_cache_dir(path) / f"{path.stem}{rewrite.PYC_TAIL}"
+        if rewrite._read_pyc(path, pyc) is None:
+            with suppress(SyntaxError):  # reported by the collection
+                pyc.parent.mkdir(exist_ok=True)
+                digest, code = rewrite._rewrite_test(path, config)
+                rewrite._write_pyc(config.stash[rewrite.assertstate_key], code, digest, pyc)
 
 
 def share_compiled_routes() -> None:

@@ -87,7 +87,7 @@ def measure(
 
 @pytest.mark.parametrize(("name", "number"), SETTINGS)
 @pytest.mark.filterwarnings("ignore::UserWarning", "ignore::RuntimeWarning")  # of the references, on odd data
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=3, deadline=None)
 @given(data=st.data())
 def test_the_laws_of_every_metric(name: str, number: int, data: st.DataObject) -> None:
     case, metric = CASES[name][number], METRICS[name]

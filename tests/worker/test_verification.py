@@ -62,9 +62,6 @@ def test_a_score_and_a_rejection_are_recomputed_bit_for_bit(platform: Platform) 
 
 
 @on_sqlite
-@pytest.mark.parametrize(
-    "database_url", ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)], indirect=True
-)
 def test_without_redis_a_worker_polls_the_database(platform: Platform) -> None:
     ids = [platform.submit(platform.sample() + b"\n" * n) for n in range(3)]
     worker = start(platform, "none")
