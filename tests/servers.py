@@ -32,7 +32,7 @@ ROOT = Path(__file__).resolve().parents[1]
 T = TypeVar("T")
 
 
-def eventually(check: Callable[[], T], seconds: float = 30.0, *, what: str = "it") -> T:
+def eventually(check: Callable[[], T], seconds: float = 60.0, *, what: str = "it") -> T:
     """Call `check` until its result is true; return it."""
     until = time.monotonic() + seconds
     while True:

@@ -322,7 +322,7 @@ def test_the_end_of_a_program_is_described(body: str, ending: str) -> None:
     assert outcome.stopped == ending
     assert outcome.value is None
     assert len(outcome.log) <= sandbox.MAX_OUTPUT_BYTES
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 15
 
 
 @pytest.mark.parametrize(
