@@ -83,6 +83,7 @@ def test_valkey_with_corrupt_data_starts_empty(tmp_path: Path) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(600)
 def test_demo_once_scores_a_submission_and_leaves_no_process(tmp_path: Path) -> None:
     done = heldout(tmp_path / "data", "demo", "--once", "--data-dir", str(tmp_path / "data"))
     assert done.returncode == 0, done.stderr

@@ -116,49 +116,87 @@ def address(busy: Site) -> Iterator[str]:
     server.server_close()
 
 
-@pytest.fixture
-def visit(chromium: Browser, busy: Site, address: str) -> Iterator[Callable[..., Page]]:
-    """Open pages as a user; afterwards, fail on what no page may do.
+def open_page(
+    chromium: Browser,
+    site: Site,
+    address: str,
+    wrong: list[str],
+    user: str | None,
+    scheme: Any,
+    **options: Any,
+) -> Page:
+    """Open a page in a context of its own; what no page may do is added to `wrong`.
 
     That is a violation of the content policy, a script error, or a request to another site.
     """
-    contexts: list[BrowserContext] = []
-    wrong: list[str] = []
+    # Contrast is measured, so no colour may be in a transition.
+    context = chromium.new_context(base_url=address, color_scheme=scheme, reduced_motion="reduce", **options)
+    context.add_init_script(
+        "addEventListener('securitypolicyviolation',"
+        " e => console.error('POLICY ' + e.violatedDirective + ' ' + e.blockedURI))"
+    )
+    if user is not None:
+        client = site.browser(user).client
+        cookie = client.get_cookie("heldout")
+        assert cookie is not None
+        context.add_cookies([{"name": "heldout", "value": cookie.value, "url": address}])
+    page = context.new_page()
 
     def from_elsewhere(url: str) -> list[str]:
         return [] if url.startswith((address, "data:")) else [f"loaded from another site: {url}"]
 
+    page.on("pageerror", lambda error: wrong.append(f"{page.url}: {error}"))
+    page.on("request", lambda request: wrong.extend(from_elsewhere(request.url)))
+    page.on(
+        "console",
+        lambda message: (
+            wrong.append(f"{page.url}: {message.text}")
+            if "POLICY" in message.text or "Content Security Policy" in message.text
+            else None
+        ),
+    )
+    return page
+
+
+@pytest.fixture
+def visit(chromium: Browser, busy: Site, address: str) -> Iterator[Callable[..., Page]]:
+    """Open pages as a user; afterwards, fail on what no page may do."""
+    contexts: list[BrowserContext] = []
+    wrong: list[str] = []
+
     def open_(user: str | None = None, *, scheme: Any = "light", **options: Any) -> Page:
-        # Contrast is measured, so no colour may be in a transition.
-        context = chromium.new_context(
-            base_url=address, color_scheme=scheme, reduced_motion="reduce", **options
-        )
-        contexts.append(context)
-        context.add_init_script(
-            "addEventListener('securitypolicyviolation',"
-            " e => console.error('POLICY ' + e.violatedDirective + ' ' + e.blockedURI))"
-        )
-        if user is not None:
-            client = busy.browser(user).client
-            cookie = client.get_cookie("heldout")
-            assert cookie is not None
-            context.add_cookies([{"name": "heldout", "value": cookie.value, "url": address}])
-        page = context.new_page()
-        page.on("pageerror", lambda error: wrong.append(f"{page.url}: {error}"))
-        page.on("request", lambda request: wrong.extend(from_elsewhere(request.url)))
-        page.on(
-            "console",
-            lambda message: (
-                wrong.append(f"{page.url}: {message.text}")
-                if "POLICY" in message.text or "Content Security Policy" in message.text
-                else None
-            ),
-        )
+        page = open_page(chromium, busy, address, wrong, user, scheme, **options)
+        contexts.append(page.context)
         return page
 
     yield open_
     for context in contexts:
         context.close()
+    assert wrong == []
+
+
+@pytest.fixture(scope="module")
+def look(chromium: Browser, busy: Site, address: str) -> Iterator[Callable[..., Page]]:
+    """Show what is only looked at in one page of each user; fail like `visit`.
+
+    A context of its own for each costs Chromium a new process that compiles every script again.
+    """
+    kept: dict[str | None, Page] = {}
+    wrong: list[str] = []
+
+    def look(user: str | None, path: str) -> Page:
+        if user not in kept:
+            kept[user] = open_page(chromium, busy, address, wrong, user, "light")
+        page = kept[user]
+        page.set_viewport_size(DESKTOP)
+        page.emulate_media(color_scheme="light")
+        page.goto(path)
+        assert wrong == []
+        return page
+
+    yield look
+    for page in kept.values():
+        page.context.close()
     assert wrong == []
 
 
@@ -199,10 +237,8 @@ PAGES = {
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_a_page_is_accessible_and_fits_a_phone(name: str, visit: Callable[..., Page]) -> None:
-    user, path = PAGES[name]
-    page = visit(user, viewport=DESKTOP)
-    page.goto(path)
+def test_a_page_is_accessible_and_fits_a_phone(name: str, look: Callable[..., Page]) -> None:
+    page = look(*PAGES[name])
     picture(page, f"{name}-light-desktop")
     assert serious(page) == []
     page.emulate_media(color_scheme="dark")
@@ -226,13 +262,14 @@ def test_a_page_is_accessible_and_fits_a_phone(name: str, visit: Callable[..., P
 def serious(page: Page, only: list[str] | None = None) -> list[str]:
     """Return serious violations that axe finds.
 
-    Without preload, which would make inline style sheets that the content policy forbids, and without what
-    passes, whose listing takes longer than the check.
+    Without preload, which would make inline style sheets that the content policy forbids.
     """
-    options: dict[str, object] = {"preload": False, "resultTypes": ["violations"]}
+    options: dict[str, object] = {"preload": False}
     if only:
         options["runOnly"] = only
-    found = Axe().run(page, options=options).response["violations"]
+    if not page.evaluate("'axe' in window"):  # a second run in a page takes a third of the time
+        page.evaluate(Axe().axe_script)
+    found = page.evaluate("options => axe.run(document, options).then(all => all.violations)", options)
     return [
         f"{v['id']}: {v['nodes'][0]['html'][:160]} {v['nodes'][0].get('failureSummary', '')[:300]}"
         for v in found
