@@ -90,7 +90,7 @@ class Forms:
         """Yield the records with each cell in one form."""
         for line, fields in records:
             joined = "".join(fields)
-            if "\r" in joined or not is_composed(joined):
+            if "\r" in joined or not (joined.isascii() or is_composed(joined)):
                 yield line, [self._cell(line, place, text, keep) for place, text in enumerate(fields)]
             else:
                 yield line, fields
