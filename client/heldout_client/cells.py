@@ -42,6 +42,8 @@ class Column:
     separator: str = " "
     takes_first: bool = False
     labels: frozenset[str] | None = None
+    placeholders: frozenset[str] = frozenset()
+    """Cells of the sample, which are accepted although they are no labels."""
     faults: dict[str, _Fault] = field(default_factory=dict)
     n_labels: int = 0
     n_unknown: int = 0
@@ -160,7 +162,7 @@ class Column:
 
     def _knows(self, label: str) -> bool:
         known = self.labels or frozenset()
-        if label in known:
+        if label in known or label in self.placeholders:
             return True
         number = _value_of(label)
         if known == {"0", "1"} and label in ("True", "False"):

@@ -370,9 +370,8 @@ class _Rows:
 
 def _column(entry: Mapping[str, Any], schema: Schema) -> Column:
     column = Column.of(entry)
-    if column.labels is not None:
-        # The sample may hold a placeholder that is no label and is accepted all the same.
-        column.labels = column.labels | {canonical_label(cell) for cell in schema.sample.get(column.name, ())}
+    cells = schema.sample.get(column.name, ())
+    column.placeholders = frozenset(canonical_label(cell) for cell in cells)
     return column
 
 

@@ -202,6 +202,31 @@ def test_packed_and_misspelt_bytes_get_the_verdict_of_the_client(write: Write, b
         assert (verdict["problems"], verdict["unchecked"]) == ([], [words])
 
 
+def test_labels_that_are_public_get_the_verdict_of_client_and_server(write: Write, bare: Page) -> None:
+    files, server = Files(), []
+    for kind in ("labels", "labels of two columns", "labels spelt otherwise"):
+        made = KINDS[kind]
+        names = [name for name in made.truth if name != "Usage"]
+        cells = [list(map(str, made.truth[name])) for name in names]
+        train = csv_text(("id", *names), [f"t{number}" for number in range(20)], *cells)
+        sent = csv_text(("id", *made.sent), list(made.ids), *(list(map(str, c)) for c in made.sent.values()))
+        public = {"public/sample_submission.csv": sent, "public/train.csv": train}
+        challenge = scorer.load(made.folder(write, **public))
+        files.challenge(challenge)
+        assert files.schemas[-1]["document"]["columns"][-1]["labels"]
+        rows = sent.splitlines()
+        for cell in ("elk", "True", "0.5", "1e0", ""):
+            for n_wrong in (1, 12, 19):  # one, most and nearly all cells of a column
+                wrong = [f"{row.rpartition(',')[0]},{cell}" for row in rows[1 : n_wrong + 1]]
+                data = "\n".join([rows[0], *wrong, *rows[n_wrong + 1 :]]).encode()
+                files.add(f"{kind}, {n_wrong} times {cell}", data)
+                server.append(compared(of_server(challenge, data)))
+    verdicts = files.browser(bare)
+    assert differences(files, verdicts) == []
+    mine = [compared({found["code"] for found in verdict["problems"]}) for verdict in verdicts]
+    assert [one for one in zip(files.names, mine, server, strict=True) if one[1] != one[2]] == []
+
+
 def test_ids_are_compared_by_their_digest_where_the_list_is_not_at_hand(write: Write, bare: Page) -> None:
     files = Files()
     challenge = scorer.load(write())

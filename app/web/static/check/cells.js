@@ -69,8 +69,8 @@ export class Column {
     this.separator = entry.separator || " ";
     this.takesFirst = this.kind === "label" && Boolean(entry.separator);
     this.isNumber = NUMERIC.includes(this.kind);
-    // The sample may hold a placeholder that is no label and is accepted all the same.
-    this.labels = entry.labels ? new Set([...entry.labels.map(String), ...sample.map(canonicalLabel)]) : null;
+    this.labels = entry.labels ? new Set(entry.labels.map(String)) : null;
+    this.placeholders = new Set(sample.map(canonicalLabel)); // no labels, and accepted all the same
     this.faults = new Map();
     this.nLabels = 0;
     this.nUnknown = 0;
@@ -166,7 +166,7 @@ export class Column {
   }
 
   #knows(label) {
-    if (this.labels.has(label)) return true;
+    if (this.labels.has(label) || this.placeholders.has(label)) return true;
     const number = exact(label);
     if (this.areOnly("0", "1") && ["True", "False"].includes(label)) return true;
     if (this.areOnly("True", "False") && ["0", "1e0"].includes(number)) return true;
