@@ -18,6 +18,7 @@ import runpy
 import selectors
 import socket
 import sys
+import tempfile
 from typing import Any
 
 from app.base.processes import die_with_parent
@@ -91,6 +92,7 @@ def warm_up() -> None:
 
     all_checks()
     sandbox.isolation()
+    tempfile.tempdir = None  # each program takes it from its own environment
 
 
 def main() -> None:
