@@ -201,13 +201,13 @@ def test_a_backup_during_uploads_holds_every_file_that_its_rows_name(
 
 
 LATER = {  # columns that later revisions added to 0002
-    "competition": {"extended_until"},
+    "competition": {"extended_until", "marks_agents"},
     "round": {"repeat_of", "applies_itself", "served_at"},
     "event": {"seq", "hash"},
     "user_account": {"skeleton"},
     "team": {"skeleton", "look", "is_host"},
     "token": {"scope", "expires_at", "last_used_at"},
-    "submission": {"is_ranked", "cancelled_at"},
+    "submission": {"is_ranked", "cancelled_at", "is_by_agent"},
 }
 
 
