@@ -26,6 +26,7 @@ MAY_CONNECT = {
     "app/base/queue.py": "hints go to Redis",
     "app/operating/serve.py": "takes the port, and watches its own Valkey",
     "app/base/storage.py": "uploads in a bucket, where the operator's setting names one",
+    "app/web/mcp/server.py": "runs the SDK of MCP in a loop of its own, which opens nothing",
     "app/web/slow_clients.py": "listens to slow clients in the server's loop",
     "scorer/sandbox/_attacks.py": "attacks, to see that they are stopped",
     "scorer/sandbox/_zygote.py": "a socket pair to the process that started it",

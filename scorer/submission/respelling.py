@@ -137,7 +137,7 @@ def _respelt_in_another_order(
     sampled = sent[:: _step(len(sent))]
     places = range(len(columns))
     wanted = [dict.fromkeys(text.split(ID_JOINT)[place] for text in missing) for place in places]
-    if not missing or max(map(len, wanted)) > _MOST_COMPARED:
+    if not sent or not missing or max(map(len, wanted)) > _MOST_COMPARED:
         return None
 
     @cache
