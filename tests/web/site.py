@@ -380,6 +380,10 @@ def competition(site: Site) -> Competition:
         return competitions.by_slug(session, site.slug)
 
 
+TOKEN_ONLY = ("/api/", "/mcp")
+"""Addresses for programs: they take a token and never a cookie."""
+
+
 def addresses(site: Site, submission_id: int) -> list[tuple[str, str]]:
     """Return (method, address) of each route.
 

@@ -9,7 +9,7 @@ import zipfile
 import pytest
 
 from app.web import markdown
-from tests.web.site import CSV, PRIVATE_CANARY, Site, addresses
+from tests.web.site import CSV, PRIVATE_CANARY, TOKEN_ONLY, Site, addresses
 
 CANARY = str(PRIVATE_CANARY)[:9]
 
@@ -17,7 +17,7 @@ CANARY = str(PRIVATE_CANARY)[:9]
 def test_every_unsafe_route_needs_the_csrf_token(site: Site) -> None:
     submission_id = site.submit("ada")
     browser = site.browser("ada")
-    asked = [a for a in addresses(site, submission_id) if a[0] != "GET" and not a[1].startswith("/api/")]
+    asked = [a for a in addresses(site, submission_id) if a[0] != "GET" and not a[1].startswith(TOKEN_ONLY)]
     assert len(asked) >= 15
     for method, address in asked:
         answer = browser.client.open(
@@ -34,7 +34,7 @@ def test_every_unsafe_route_needs_the_csrf_token(site: Site) -> None:
 def test_the_api_never_takes_a_cookie(site: Site) -> None:
     submission_id = site.submit("ada")
     browser = site.browser("ada")
-    asked = [a for a in addresses(site, submission_id) if a[1].startswith("/api/")]
+    asked = [a for a in addresses(site, submission_id) if a[1].startswith(TOKEN_ONLY)]
     asked.remove(("GET", "/api/v1/openapi.json"))  # a public constant
     asked = [a for a in asked if "/uploads/" not in a[1] and "/downloads/" not in a[1]]  # secret addresses
     assert len(asked) >= 11
