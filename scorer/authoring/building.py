@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -64,12 +65,21 @@ def build(
     try:
         inner = aside / folder.name
         written = write(table, profile, target, parts, choices, inner)
-        result = scorer.check(scorer.load(inner), progress=progress, allow_weak_sandbox=allow_weak_sandbox)
+        result = scorer.check(_loaded(inner), progress=progress, allow_weak_sandbox=allow_weak_sandbox)
         if result.ok:
             _put(inner, folder)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
     return Built(choices, replace(written, folder=folder), result, mends(result, choices, table.frame.names))
+
+
+def _loaded(folder: Path) -> scorer.Challenge:
+    """Load what was written; raise Unusable, without the lines of a file that its author never saw."""
+    try:
+        return scorer.load(folder)
+    except scorer.InvalidChallenge as refusal:
+        reasons = [re.sub(r"^Line \d+, (metric|submission): ", "", each.message) for each in refusal.problems]
+        raise Unusable(f"These choices make no challenge: {' '.join(dict.fromkeys(reasons))}") from None
 
 
 def build_mended(

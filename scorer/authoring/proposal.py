@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Literal
 
+import numpy as np
+
 from scorer.authoring.choices import Choices, Predicted, Strategy
 from scorer.authoring.columns import Profile, Target, guess_group, guess_id, guess_time, target_of, times_of
 from scorer.authoring.metric_choice import propose_metric
@@ -147,6 +149,8 @@ def _metric(target: Target, wishes: Wishes) -> tuple[str, dict[str, str | float]
     predicted: Predicted
     if target.kind == "number":
         predicted, fits = "numbers", metric.kind == "number"
+        if fits and not np.nanmin(target.values) >= metric.truth_cells(metric.parameters()).low:
+            raise Unusable(f"{metric.name} takes no values below 0, and {show(target.name)} has some.")
     elif metric.kind in ("probability", "score"):
         predicted, fits = "probabilities", metric.kind == "probability" or target.kind == "binary"
     else:
@@ -157,9 +161,19 @@ def _metric(target: Target, wishes: Wishes) -> tuple[str, dict[str, str | float]
     if wishes.predicted not in (None, predicted):
         raise Unusable(f"{metric.name} judges {predicted}, not {wishes.predicted}; choose one of the two.")
     parameters: dict[str, str | float] = {}
-    if predicted == "labels" and "average" in metric.required:
+    if predicted == "labels" and "average" in metric.parameters.model_fields:
         parameters["average"] = "macro"
+    if metric.kind == "ordinal":
+        parameters |= _ratings(target, metric.name)
     return metric.name, parameters, predicted, [], f"as chosen: {metric.title[:1].lower()}{metric.title[1:]}"
+
+
+def _ratings(target: Target, metric: str) -> dict[str, str | float]:
+    """Return the lowest and the highest rating."""
+    if not all(re.fullmatch(r"-?\d+", name) for name in target.classes):
+        raise Unusable(f"{metric} compares whole numbers in their order; the classes are words.")
+    numbers = [int(name) for name in target.classes]
+    return {"min_rating": min(numbers), "max_rating": max(numbers)}
 
 
 def _title(name: str) -> str:

@@ -32,6 +32,7 @@ MAX_BYTES = 8_000_000_000
 MAX_COLUMNS = 20_000
 _HEAD_LINES = 200
 _DECIMAL_COMMA = r"^\s*[+-]?[0-9]+,[0-9]+([eE][+-]?[0-9]+)?\s*$"
+_DECORATED = r"^\s*[+-]?\s*[$€£¥]?\s*([0-9]+|[0-9]{1,3}(,[0-9]{3})+)(\.[0-9]+)?\s*[%€£¥$]?\s*$"
 _ROW_NAMES = ("unnamed: 0", "index", "rownames", "row.names", "row_names")
 
 
@@ -62,6 +63,7 @@ def read_table(path: Path) -> Table:
         words = words if words.startswith(path.name) else words[:1].upper() + words[1:]
         raise Unusable(f"{words.rstrip('.')}.") from None
     frame = _without_row_names(frame, notes)
+    frame = _with_plain_numbers(frame, notes)
     if len(frame.names) > MAX_COLUMNS:
         raise Unusable(f"{path.name} has {len(frame.names):,} columns; the limit is {MAX_COLUMNS:,}.")
     empty = [name for name in frame.names if bool(frame.feature(name).missing.all())]
@@ -264,6 +266,22 @@ def _with_decimal_points(table: pa.Table, separator: str, notes: list[str]) -> p
     if changed:
         notes.append(f"Decimal commas became points in {some(changed)}.")
     return table
+
+
+def _with_plain_numbers(frame: Frame, notes: list[str]) -> Frame:
+    """Return $1,234.50 and 12% as numbers, in columns where every filled cell is one."""
+    changed = []
+    for name in frame.names:
+        feature = frame.feature(name)
+        if feature.is_numeric or feature.missing.all():
+            continue
+        used = feature.names.take(pa.array(np.unique(feature.codes[~feature.missing])))
+        if pc.all(pc.match_substring_regex(used, _DECORATED)).as_py():
+            frame = frame.with_texts(name, pc.replace_substring_regex(frame.texts(name), r"[$€£¥,%\s]", ""))
+            changed.append(name)
+    if changed:
+        notes.append(f"Thousands separators, signs of currencies and % were removed in {some(changed)}.")
+    return frame
 
 
 def _without_row_names(frame: Frame, notes: list[str]) -> Frame:

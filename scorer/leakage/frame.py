@@ -116,6 +116,10 @@ class Frame:
     def take(self, rows: Rows) -> Frame:
         return Frame(self._table.take(pa.array(rows)).combine_chunks())
 
+    def with_texts(self, name: str, texts: pa.Array) -> Frame:
+        """Return the table with other cells in one column."""
+        return Frame(self._table.set_column(self.names.index(name), name, texts))
+
     def renamed(self, names: Mapping[str, str]) -> Frame:
         return Frame(self._table.rename_columns([names.get(name, name) for name in self.names]))
 

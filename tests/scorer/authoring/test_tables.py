@@ -217,3 +217,18 @@ def test_time_and_group_are_proposed_for_moments_and_things_not_for_properties(
     described, found = profile(frame), target_of(frame, "y")
     assert guess_time(frame, described, found).column == time
     assert guess_group(frame, described, found, others=[time]).column == group
+
+
+def test_thousands_currencies_and_percent_become_numbers_where_all_cells_are_so(tmp_path: Path) -> None:
+    columns = {
+        "money": ["$1,234.50", "$ 7", ""],
+        "share": ["12%", "7.5 %", "0%"],
+        "codes": ["1,23", "A1", "7"],
+        "y": [1, 2, 3],
+    }
+    pd.DataFrame(columns).to_csv(tmp_path / "t.csv", index=False)
+    table = read_table(tmp_path / "t.csv")
+    assert table.frame.texts("money").to_pylist() == ["1234.50", "7", ""]
+    assert table.frame.texts("share").to_pylist() == ["12", "7.5", "0"]
+    assert table.frame.texts("codes").to_pylist() == ["1,23", "A1", "7"]
+    assert "were removed in money, share" in table.notes[-1]
