@@ -163,7 +163,7 @@ def from_table(
     except Unusable as reason:
         raise Refused(str(reason)) from None
     built, mended = made if isinstance(made, tuple) else (made, ())
-    answer = _Answer(folder, table, proposed, built, mended)
+    answer = _Answer(folder, table, described, proposed, built, mended)
     if not as_json:
         _print_made(answer)
     if not built.result.ok:
@@ -189,6 +189,7 @@ class _Answer:
 
     folder: Path
     table: Table
+    described: Profile
     proposed: Proposed
     built: Built
     mended: Sequence[Mend]
@@ -211,13 +212,20 @@ class _Answer:
         )
         publishing.post_baselines(installation, challenge, self.published.competitions, files=self.files)
 
+    @property
+    def understood(self) -> list[str]:
+        """Return what was understood of the columns, in sentences."""
+        from scorer.authoring.columns import understood
+
+        return understood(self.table.frame, self.described, self.proposed.target.name)
+
     def as_dict(self) -> dict[str, Any]:
         written = self.built.written
         choices = self.built.choices.model_dump()
         del choices["seed"]  # it lies in the folder; a log of this output must not hold it
         return {
             "folder": str(self.folder) if self.built.result.ok else None,
-            "notes": list(self.table.notes),
+            "notes": [*self.table.notes, *self.understood],
             "choices": choices,
             "reasons": self.proposed.reasons,
             "rows": {"train": written.n_train, "public": written.n_public, "private": written.n_private},
@@ -257,7 +265,7 @@ def _trained(challenge: scorer.Challenge, installation: Installation, *, quiet: 
 
 
 def _print_made(answer: _Answer) -> None:
-    built, reasons = answer.built, answer.proposed.reasons
+    built, reasons, first = answer.built, answer.proposed.reasons, answer.proposed.choices
     choices, written = built.choices, built.written
     frame = answer.table.frame
     out.print(f"table    {len(frame):,} rows, {len(frame.names):,} columns", markup=False)
@@ -265,10 +273,13 @@ def _print_made(answer: _Answer) -> None:
         out.print(f"         {note}", markup=False)
     kind = "numbers" if choices.predicted == "numbers" else f"{len(answer.proposed.target.classes)} classes"
     out.print(f"target   {choices.target}: {kind}, predicted as {choices.predicted}", markup=False)
+    for line in answer.understood:
+        out.print(f"         {line}", markup=False)
     by = choices.time or choices.group
     counts = f"{written.n_train:,} train, {written.n_public:,} public, {written.n_private:,} private rows"
     out.print(f"split    {choices.strategy}{f' by {by}' if by else ''}: {counts}", markup=False)
-    out.print(f"         {reasons['split']}", markup=False)
+    if (choices.strategy, choices.time, choices.group) == (first.strategy, first.time, first.group):
+        out.print(f"         {reasons['split']}", markup=False)
     out.print(f"metric   {choices.metric}: {reasons['metric']}", markup=False)
     if written.left_out:
         out.print(f"left out {', '.join(written.left_out)}", markup=False)

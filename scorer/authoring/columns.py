@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
+from scipy import stats
 
 from scorer.authoring.dates import Dates, dates_of
 from scorer.authoring.table import Unusable, some
@@ -51,15 +53,20 @@ TARGET_NAMES = (
     "result",
     "score",
 )
-_ID_NAME = re.compile(r"(^|[_ .-])(id|key|uuid|guid|index|rownum|row|nr|no)$|^(id|key)([_ .-]|$)|[a-z]I[dD]$")
+_ID_NAME = re.compile(
+    r"(?i:(^|[_ .-])(id|key|uuid|guid|index|rownum|row|nr|no)$|^(id|key)([_ .-]|$))|[a-z](Id|ID)$"
+)
 _GROUP_NAME = re.compile(
+    r"(?:^|[_ .-]|(?-i:(?<=[a-z])(?=[A-Z])))"
     r"(patient|subject|person|user|customer|client|speaker|writer|author|student|pupil|family|household|hospital|"
-    r"clinic|site|station|store|shop|school|device|sensor|session|group|cluster|driver|player|animal|plot|well)s?"
-    r"([_ .-]?(id|no|nr|nbr|num|number|code|key|name))?$",
+    r"clinic|site|station|store|shop|school|device|sensor|session|driver|player|animal|plot|well)s?"
+    r"([_ .-]?(id|no|nr|nbr|num|number|code|key|name))?$|^(group|cluster)([_ .-]?(id|no|nr))?$",
     re.IGNORECASE,
 )
 """The thing itself, not a property of it: a patient or a patient number, but no patient's age."""
-_TIME_NAME = re.compile(r"(^|[_ .-])(date|time|timestamp|datetime|year|period|step)$", re.IGNORECASE)
+_TIME_NAME = re.compile(
+    r"(^|[_ .-])(date|time|timestamp|datetime|year|quarter|month|week|day|hour|period|step)$", re.IGNORECASE
+)
 _NO_ORDER = re.compile(r"birth|dob|duration|elapsed", re.IGNORECASE)
 _IMAGE = r"(?i)\.(png|jpe?g|gif|bmp|tiff?|webp|wav|mp3|flac|ogg|mp4|avi|dcm|npy)$"
 
@@ -277,7 +284,7 @@ def target_of(frame: Frame, name: str, *, task: Literal["classes", "numbers"] | 
 def _classes(name: str, feature: Feature, known: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> Target:
     texts = [str(text).strip() for text in feature.names.to_pylist()]
     used = sorted({texts[code] for code in feature.codes[known]}, key=_in_order)
-    if feature.kind == "number":  # 1 and 1.0 are one class
+    if feature.kind == "number" and not _are_codes(used):  # 1 and 1.0 are one class
         values = np.unique(feature.numbers[known])
         used = [_as_text(value) for value in values]
         codes = np.searchsorted(values, np.nan_to_num(feature.numbers)).astype(np.float64)
@@ -286,6 +293,11 @@ def _classes(name: str, feature: Feature, known: np.ndarray[tuple[int], np.dtype
         of_code = np.array([place.get(text, math.nan) for text in texts] or [math.nan])
         codes = of_code[np.maximum(feature.codes, 0)]
     return Target(name, "binary" if len(used) == 2 else "class", np.where(known, codes, np.nan), tuple(used))
+
+
+def _are_codes(texts: Sequence[str]) -> bool:
+    """Return whether numbers are names: with leading zeros, or too long for a float."""
+    return any(re.fullmatch(r"0\d+|-?\d{16,}", text) for text in texts)
 
 
 def _as_text(value: float) -> str:
@@ -336,7 +348,7 @@ def _agreement(target: Target, first: FloatArray, second: FloatArray) -> Agreeme
         return Agreement(0.0, 0.0, "too few rows to tell")
     if target.kind == "number":
         both = np.concatenate([first, second])
-        ranks = np.argsort(np.argsort(both, kind="stable"), kind="stable").astype(np.float64)
+        ranks = stats.rankdata(both)
         if np.ptp(both) == 0:
             return Agreement(0.0, 0.0, "no spread")
         value = float(np.corrcoef(ranks[:n], ranks[n:])[0, 1])
@@ -347,3 +359,23 @@ def _agreement(target: Target, first: FloatArray, second: FloatArray) -> Agreeme
     spread = math.sqrt(max(chance * (1 - chance), 1e-12) / n)
     value = (agree - chance) / max(1 - chance, 1e-12)
     return Agreement(value, (agree - chance) / spread, f"{agree:.0%} equal, by chance {chance:.0%}")
+
+
+# --- what was understood --------------------------------------------------------------------------
+
+
+def understood(frame: Frame, profile: Profile, target: str) -> list[str]:
+    """Return what a person has to know of the reading: rows without a target, and the forms of dates."""
+    found = []
+    feature = frame.feature(target)
+    if n := int(feature.missing.sum()):
+        spelt = sorted(
+            {text for text in pc.unique(feature.texts.filter(pa.array(feature.missing))).to_pylist() if text}
+        )
+        words = f" (empty, or {some(spelt)})" if spelt else ""
+        found.append(f"{n:,} rows without a target are left out{words}.")
+    for name, dates in profile.dates.items():
+        if dates.form != "ISO 8601":
+            doubt = "; day and month could be swapped, so check it" if dates.is_ambiguous else ""
+            found.append(f"Dates in {show(name)} are read as {dates.form} and written as ISO 8601{doubt}.")
+    return found

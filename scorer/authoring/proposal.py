@@ -51,13 +51,15 @@ def propose(table: Table, profile: Profile, target_name: str, wishes: Wishes, *,
     frame = table.frame
     target = target_of(frame, target_name, task=_task(wishes))
     _refuse_unknown(frame.names, wishes)
+    _refuse_conflicts(target.name, wishes)
     reasons: dict[str, str] = {}
     id_guess = guess_id(frame, profile, target=target.name)
-    id_column = wishes.id or id_guess.column
+    guessed = None if id_guess.column in (wishes.time, wishes.group) else id_guess.column
+    id_column = wishes.id or guessed
     reasons["id"] = "as chosen" if wishes.id else id_guess.reason
     strategy, time, group, reasons["split"] = _split(table, profile, target, wishes, id_column)
     metric, parameters, predicted, also, reasons["metric"] = _metric(target, wishes)
-    constant = profile.of_kind("constant")
+    constant = [name for name in profile.of_kind("constant") if name not in (time, group)]
     title = wishes.title or _title(table.name)
     return Proposed(
         Choices(
@@ -91,6 +93,20 @@ def _task(wishes: Wishes) -> Literal["classes", "numbers"] | None:
     if metric is None:
         return None
     return "numbers" if metric.kind == "number" else "classes"
+
+
+def _refuse_conflicts(target: str, wishes: Wishes) -> None:
+    """Raise Unusable where one column would be two things."""
+    used = {"--id": wishes.id, "--time": wishes.time, "--group": wishes.group}
+    for option, name in used.items():
+        if name == target:
+            raise Unusable(f"{option} {show(name)} is the target; a column cannot be both.")
+        if name is not None and name in wishes.drop:
+            raise Unusable(f"{show(name)} is left out by --drop and used by {option}; state one of the two.")
+    if target in wishes.drop:
+        raise Unusable(f"--drop {show(target)} would leave the target out.")
+    if wishes.id is not None and wishes.id in (wishes.time, wishes.group):
+        raise Unusable(f"--id {show(wishes.id)} is replaced by new ids, so it cannot divide the rows too.")
 
 
 def _refuse_unknown(names: Sequence[str], wishes: Wishes) -> None:

@@ -179,7 +179,7 @@ def _script(
     body += [f"TARGET = {target.name!r}"]
     as_text = '"id": str, TARGET: str' if classes else '"id": str'
     body += [
-        f'READ = {{"dtype": {{{as_text}}}, "na_values": ["?", "-", "nil"]}}',
+        f'READ = {{"dtype": {{{as_text}}}}}',
         "",
         'train = pd.read_csv("public/train.csv", **READ)',
         'test = pd.read_csv("public/test.csv", **READ)',
@@ -191,7 +191,7 @@ def _script(
         body += [
             "",
             'features = test.columns.drop("id")',
-            'numbers = list(train[features].select_dtypes(["number", "bool"]).columns)',
+            'numbers = list(train[features].select_dtypes("number").columns)',
             f"words = [name for name in features.drop(numbers) if train[name].nunique() <= {MAX_WORDS}]",
             "columns = ColumnTransformer(",
             "    [",

@@ -53,7 +53,7 @@ def split(frame: Frame, profile: Profile, target: Target, choices: Choices) -> S
     else:
         order = draw.permutation(rows)
         if choices.strategy == "grouped":
-            in_test, in_public = _by_group(frame, order, choices)
+            in_test, in_public = _by_group(frame, order, choices, draw)
         else:
             strata = target.values[order] if choices.strategy == "stratified" else np.zeros(len(order))
             in_test = _drawn(strata, choices.test_share, draw)
@@ -82,30 +82,40 @@ def _drawn(strata: NDArray[np.float64], share: float, draw: np.random.Generator)
     return chosen
 
 
-def _by_group(frame: Frame, order: Rows, choices: Choices) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Take whole groups, in the drawn order, until the shares are reached."""
+def _by_group(
+    frame: Frame, order: Rows, choices: Choices, draw: np.random.Generator
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Take whole groups in a drawn order, public first; pass over one that is too large for what is left."""
     assert choices.group is not None
     codes = frame.feature(choices.group).codes[order]
     # A row without a group is a group of its own.
     codes = np.where(codes < 0, codes.max(initial=0) + 1 + np.arange(len(codes)), codes)
-    groups, first, sizes = np.unique(codes, return_index=True, return_counts=True)
+    groups, of_row, sizes = np.unique(codes, return_inverse=True, return_counts=True)
     if len(groups) < MIN_GROUPS:
         raise Unusable(
             f"The group {show(choices.group)} has {len(groups)} values; train, public and private rows need "
             "one "
             "each. Choose another column, or split without groups."
         )
-    drawn = np.argsort(first)  # the rows are shuffled, so this order of the groups is random
-    ends = np.cumsum(sizes[drawn])
     n_test = choices.test_share * len(order)
     n_public = choices.public_share * n_test
-    # At least one group for each part, and none for two.
-    k_public = min(max(int(np.searchsorted(ends, n_public)) + 1, 1), len(groups) - 2)
-    k_test = min(max(int(np.searchsorted(ends, n_test)) + 1, k_public + 1), len(groups) - 1)
-    place = np.empty(len(groups), dtype=np.int64)
-    place[drawn] = np.arange(len(groups))
-    of_row = place[np.searchsorted(groups, codes)]
-    return of_row < k_test, of_row < k_public
+    left = draw.permutation(len(groups))
+    public = _filled(left, sizes, n_public, keep=2)
+    left = left[~np.isin(left, public)]
+    private = _filled(left, sizes, n_test - n_public, keep=1)
+    return np.isin(of_row, [*public, *private]), np.isin(of_row, public)
+
+
+def _filled(groups: Rows, sizes: Rows, wanted: float, *, keep: int) -> list[int]:
+    """Return groups of about so many rows together; at least one, and `keep` are left."""
+    taken: list[int] = []
+    n = 0
+    for group in groups.tolist():
+        size = int(sizes[group])
+        if len(groups) - len(taken) > keep and abs(n + size - wanted) < abs(n - wanted):
+            taken.append(group)
+            n += size
+    return taken or [int(groups[np.argmin(sizes[groups])])]
 
 
 def _by_time(frame: Frame, profile: Profile, rows: Rows, choices: Choices) -> tuple[Rows, int, int]:

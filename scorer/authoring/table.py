@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
-from scorer.leakage.frame import MISSING, Frame, Unreadable, read_frame
+from scorer.leakage.frame import MISSING, Frame, Unreadable, composed_cells, read_frame
 from scorer.reading.forms import composed
 from scorer.reading.packing import packing_of
 from scorer.reading.separators import SEPARATORS
@@ -126,7 +126,7 @@ def _read(path: Path, notes: list[str]) -> Frame:
         ) from None
     if read.num_rows == 0:
         raise Unreadable(f"{path.name} has no rows")
-    return Frame(_with_decimal_points(read, separator, notes).combine_chunks())
+    return Frame(composed_cells(_with_decimal_points(read, separator, notes)).combine_chunks())
 
 
 def _parquet(path: Path) -> Frame:
@@ -159,11 +159,12 @@ def _workbook(path: Path, notes: list[str]) -> Frame:
     if len(sheets) > 1:
         others = ", ".join(show(other) for other, _ in sheets[1 : 1 + LISTED])
         notes.append(f"Sheet {show(name)} is used; left out: {others}.")
-    header = _unique([_plain(cell) for cell in rows[0]], path.name)
+    header = _unique([composed(_plain(cell)) for cell in rows[0]], path.name)
     columns = [
         [_plain(row[place]) if place < len(row) else "" for row in rows[1:]] for place in range(len(header))
     ]
-    return Frame(pa.table([pa.array(column, pa.string()) for column in columns], names=header))
+    table = pa.table([pa.array(column, pa.string()) for column in columns], names=header)
+    return Frame(composed_cells(table).combine_chunks())
 
 
 def _plain(cell: object) -> str:
@@ -202,6 +203,8 @@ def _separator(head: Sequence[str]) -> str:
             rows = [row for row in csv.reader(head[:-1] or head, delimiter=separator) if row]
         except csv.Error:
             continue
+        if not rows:
+            continue
         widths = Counter(len(row) for row in rows[1:] or rows)
         width, count = max(widths.items(), key=lambda item: item[1], default=(1, 0))
         # Decimal commas split rows as well, but not the header. R leaves the name of the row names out.
@@ -213,7 +216,8 @@ def _separator(head: Sequence[str]) -> str:
 
 def _header(head: Sequence[str], separator: str, name: str) -> tuple[list[str], int]:
     """Return the columns' names, and how many lines stand before the first row."""
-    blank = next((place for place, line in enumerate(head) if line.strip()), 0)
+    # Excel's first line may state the separator.
+    blank = next((n for n, line in enumerate(head) if line.strip() and not line.startswith("sep=")), 0)
     try:
         reader = csv.reader(head[blank:], delimiter=separator)
         names = [composed(field.strip(SPACES)) for field in next(reader)]
@@ -222,11 +226,20 @@ def _header(head: Sequence[str], separator: str, name: str) -> tuple[list[str], 
     except csv.Error as error:
         raise Unreadable(f"{name} could not be read: {error}") from None
     if rows and all(len(row) == len(names) + 1 for row in rows[:20]):
-        names = ["", *names]  # R's write.table names every column but that of the row names
-    if all(re.fullmatch(r"[+-]?[\d.,]+(e[+-]?\d+)?", each, re.IGNORECASE) for each in names if each):
+        # R's write.table names every column but that of the row names; others end each row with a separator.
+        ends_empty = all(row[-1] == "" for row in rows)
+        names = [*names, ""] if ends_empty else ["", *names]
+    if any(names) and all(
+        re.fullmatch(r"[+-]?[\d.,]+(e[+-]?\d+)?", each, re.IGNORECASE) for each in names if each
+    ):
         raise Unreadable(
             f"the first line of {name} holds numbers ({', '.join(names[:3])}), not the names of the columns; "
             "write these before it"
+        )
+    if len(names) > 2 and sum(not each for each in names) > len(names) / 2:
+        raise Unreadable(
+            f"the first line of {name} names few columns ({names[0] or names[1]}); remove titles above the "
+            "names"
         )
     return _unique(names, name), before
 

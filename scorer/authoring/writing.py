@@ -88,7 +88,7 @@ def write(
     width = len(str(int(split.numbers.max())))
     ids = pa.array([f"r{number:0{width}d}" for number in split.numbers.tolist()], pa.string())
     train, test = (pa.array(rows) for rows in (split.train, split.test))
-    texts = {name: _dated(profile, name, frame.texts(name)) for name in frame.names}
+    texts = {name: _plain(profile, frame, name) for name in frame.names}
     truth = _truth(target, frame)
     columns = {ID: ids} | {name: texts[name] for name in features}
     write_csv(folder / "public/train.csv", _taken(columns | {target.name: truth}, train))
@@ -184,10 +184,18 @@ def _perfect(
     }
 
 
-def _dated(profile: Profile, name: str, cells: pa.Array) -> pa.Array:
-    """Return dates as ISO 8601 writes them, which every program reads in one way; other cells as they are."""
-    dates = profile.dates.get(name)
-    return cells if dates is None or dates.form == "ISO 8601" else pa.array(dates.iso(), pa.string())
+def _plain(profile: Profile, frame: Frame, name: str) -> pa.Array:
+    """Return cells that every program reads in one way.
+
+    Dates as ISO 8601, and missing values of numbers and dates empty, whatever they were spelt; other cells as
+    they are.
+    """
+    dates, feature = profile.dates.get(name), frame.feature(name)
+    if dates is not None and dates.form != "ISO 8601":
+        return pa.array(dates.iso(), pa.string())
+    if feature.is_numeric and feature.missing.any():
+        return pc.if_else(pa.array(feature.missing), "", frame.texts(name))
+    return frame.texts(name)
 
 
 def _truth(target: Target, frame: Frame) -> pa.Array:

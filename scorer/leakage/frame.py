@@ -163,10 +163,10 @@ def read_frame(path: Path) -> Frame:
         raise Unreadable(f"{path.name} could not be read: {words}") from None
     if read.num_rows == 0:
         raise Unreadable(f"{path.name} has no rows")
-    return Frame(_composed(read).combine_chunks())
+    return Frame(composed_cells(read).combine_chunks())
 
 
-def _composed(table: pa.Table) -> pa.Table:
+def composed_cells(table: pa.Table) -> pa.Table:
     """Return the table in one Unicode form, as the solution is read."""
     for place, column in enumerate(table.columns):
         if not pc.all(pc.string_is_ascii(column)).as_py():
@@ -187,7 +187,7 @@ def _read_parquet(path: Path) -> Frame:
     if table.num_rows == 0:
         raise Unreadable(f"{path.name} has no rows")
     names = [composed(name.strip(SPACES)) for name in table.column_names]
-    return Frame(_composed(pa.table(dict(zip(names, columns, strict=True)))).combine_chunks())
+    return Frame(composed_cells(pa.table(dict(zip(names, columns, strict=True)))).combine_chunks())
 
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d)?)?", re.ASCII)

@@ -249,6 +249,9 @@ def test_findings_of_the_audit_are_mended(tmp_path: Path) -> None:
             {"metric": "qwk"},
             "qwk compares whole numbers in their order",
         ),
+        ({"x": range(40), "y": [0, 1] * 20}, {"drop": ["y"]}, "--drop y would leave the target out"),
+        ({"x": range(40), "y": [0, 1] * 20}, {"id": "y"}, "--id y is the target"),
+        ({"x": range(40), "y": [0, 1] * 20}, {"group": "x", "drop": ["x"]}, "left out by --drop and used by"),
         ({"x": range(40), "Usage": [0, 1] * 20}, {"target": "Usage"}, "cannot have the name Usage"),
         ({"k": ["c"] * 40, "y": [0, 1] * 20}, {}, "No column is left beside the target"),
     ],
@@ -273,3 +276,19 @@ def test_an_occupied_folder_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(Unusable, match="not an empty folder"):
         built(table_of(TABLES["flags"], tmp_path), tmp_path / "made")
     assert [p.name for p in (tmp_path / "made").iterdir()] == ["mine.txt"]
+
+
+def test_one_large_group_does_not_fill_the_public_board(tmp_path: Path) -> None:
+    """Groups were taken in the order of their first row, so the largest came first."""
+    sizes = [400, *[4] * 100]
+    people = np.repeat(np.arange(len(sizes)), sizes)
+    table = table_of({"person": people, "y": np.arange(len(people)) % 2}, tmp_path)
+    found = proposed(table, group="person")
+    n_large = 0
+    for seed in range(40):
+        choices = found.choices.model_copy(update={"seed": seed})
+        parts = split(table.frame, profile(table.frame), found.target, choices)
+        assert 0.05 <= parts.is_public.mean() <= 0.95
+        n_large += 0 in people[parts.test]
+        assert 0.15 <= len(parts.test) / len(people) <= 0.6
+    assert n_large < 30

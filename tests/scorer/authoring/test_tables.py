@@ -8,10 +8,19 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
-from scorer.authoring.columns import guess_group, guess_id, guess_target, guess_time, profile, target_of
+from scorer.authoring.columns import (
+    guess_group,
+    guess_id,
+    guess_target,
+    guess_time,
+    profile,
+    target_of,
+    understood,
+)
 from scorer.authoring.dates import dates_of
 from scorer.authoring.table import Unusable, read_table, read_tables
 
@@ -28,6 +37,18 @@ def zipped(path: Path) -> None:
         archive.writestr("people.csv", PEOPLE.to_csv(index=False))
 
 
+def with_last_separators(path: Path) -> None:
+    path.write_text('name,size,n,\n"Ada, L.",1.5,1,\nZoë,2.25,2,\nB|b,-3,3,\n')
+
+
+def with_short_header(path: Path) -> None:
+    path.write_text('name,size,n\n"Ada, L.",1.5,1,\nZoë,2.25,2,\nB|b,-3,3,\n')
+
+
+def with_stated_separator(path: Path) -> None:
+    path.write_text("sep=;\nname;size;n\nAda, L.;1,5;1\nZoë;2,25;2\nB|b;-3;3\n")
+
+
 WAYS: dict[str, Callable[[Path], object]] = {
     "plain.csv": lambda p: PEOPLE.to_csv(p, index=False),
     "index.csv": lambda p: PEOPLE.to_csv(p),
@@ -39,6 +60,9 @@ WAYS: dict[str, Callable[[Path], object]] = {
     "r.txt": r_table,
     "packed.csv.gz": lambda p: p.write_bytes(gzip.compress(PEOPLE.to_csv(index=False).encode())),
     "packed.zip": zipped,
+    "last.csv": with_last_separators,
+    "short.csv": with_short_header,
+    "stated.csv": with_stated_separator,
     "table.parquet": lambda p: PEOPLE.to_parquet(p),
 }
 
@@ -108,6 +132,8 @@ def workbook(rows: list[list[object]]) -> bytes:
         (b"a,b\n1,2\n3\n" + b"4,5\n" * 10, "line 3 has 1 values, the header 2"),
         (b"\x00\x01\x02\x03", "is not text"),
         (b"a,b\n,\n,\n", "no column with a value"),
+        (b"My survey;;;\na;b;c;d\n1;2;3;4\n5;6;7;8\n", "remove titles above the names"),
+        (b"\n" * 300 + b"a\n", "no column|has no rows|no names"),
     ],
 )
 def test_what_is_no_table_is_refused_in_one_sentence(content: bytes, words: str, tmp_path: Path) -> None:
@@ -204,6 +230,10 @@ def test_a_target_from_which_nothing_can_be_learnt_is_refused(
         ({"PatientID": [f"p{n // 6}" for n in range(360)]}, None, "PatientID"),
         ({"customer_age": [20 + n // 6 for n in range(360)]}, None, None),
         ({"family_size": [n % 7 for n in range(360)]}, None, None),
+        ({"workshop": [n // 6 for n in range(360)]}, None, None),
+        ({"age_group": [f"g{n // 6}" for n in range(360)]}, None, None),
+        ({"Customer_ID": [n // 6 for n in range(360)]}, None, "Customer_ID"),
+        ({"week": list(range(1, 361))}, "week", None),
     ],
 )
 def test_time_and_group_are_proposed_for_moments_and_things_not_for_properties(
@@ -232,3 +262,30 @@ def test_thousands_currencies_and_percent_become_numbers_where_all_cells_are_so(
     assert table.frame.texts("share").to_pylist() == ["12", "7.5", "0"]
     assert table.frame.texts("codes").to_pylist() == ["1,23", "A1", "7"]
     assert "were removed in money, share" in table.notes[-1]
+
+
+def test_a_target_of_mostly_one_value_agrees_with_nothing(tmp_path: Path) -> None:
+    """Ranks by place made rows of equal targets correlate with each other."""
+    rng = np.random.default_rng(1)
+    rain = np.where(rng.random(600) < 0.9, 0.0, rng.random(600))
+    days = pd.date_range("2020-01-01", periods=600).strftime("%Y-%m-%d")
+    pd.DataFrame({"day": days, "rain": rain}).to_csv(tmp_path / "t.csv", index=False)
+    frame = read_table(tmp_path / "t.csv").frame
+    assert guess_time(frame, profile(frame), target_of(frame, "rain")).column is None
+
+
+def test_codes_with_leading_zeros_and_long_numbers_stay_classes_of_their_own(tmp_path: Path) -> None:
+    for cells in (["01", "1", "2"], ["9007199254740992", "9007199254740993", "7"]):
+        pd.DataFrame({"x": range(30), "y": cells * 10}).to_csv(tmp_path / "t.csv", index=False)
+        target = target_of(read_table(tmp_path / "t.csv").frame, "y", task="classes")
+        assert sorted(target.classes) == sorted(cells)
+
+
+def test_what_was_understood_of_target_and_dates_is_said(tmp_path: Path) -> None:
+    days = ["03/04/2020", "05/06/2020", "01/02/2020"] * 10
+    answers = ["None", "low", "high"] * 10
+    pd.DataFrame({"day": days, "y": answers}).to_csv(tmp_path / "t.csv", index=False)
+    frame = read_table(tmp_path / "t.csv").frame
+    said = understood(frame, profile(frame), "y")
+    assert said[0] == "10 rows without a target are left out (empty, or None)."
+    assert "day and month could be swapped" in said[1]
