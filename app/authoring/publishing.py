@@ -147,7 +147,7 @@ def refresh_forms(installation: Installation) -> list[str]:
             manifest = dict(version.manifest)
             before = manifest["submission"].get("max_bytes")
             manifest["submission"] |= {"max_bytes": challenge.max_bytes, "schema": schema}
-            if "sha256" in manifest.get("folds", {}) and folds is not None:
+            if "sha256" in (manifest.get("folds") or {}) and folds is not None:
                 manifest["folds"] |= {"max_bytes": folds}
             version.manifest = {**manifest, "form_rules": form_rules.FORM_RULES}
             events.log(
