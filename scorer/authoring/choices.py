@@ -15,8 +15,7 @@ CHOICES_FILE = "private/choices.yaml"
 
 
 class Choices(BaseModel):
-    """What a person confirmed or changed; see `scorer.authoring.proposal.propose` for where they come "
-    "from."""
+    """What a person confirmed or changed; `scorer.authoring.proposal.propose` completes it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

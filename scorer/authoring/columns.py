@@ -140,11 +140,9 @@ def _names_files(feature: Feature) -> bool:
     return len(values) > 0 and bool(pc.all(pc.match_substring_regex(values, _IMAGE)).as_py())
 
 
-def guess_target(profile: Profile, *, lacking_in_test: Sequence[str] = ()) -> Guess:
-    """Guess what is to be predicted: what test lacks, else by name, else the last column."""
+def guess_target(profile: Profile) -> Guess:
+    """Guess what is to be predicted: by its name, else the last column."""
     usable = [column.name for column in profile.columns if column.kind != "constant"]
-    if len(lacking_in_test) == 1:
-        return Guess(lacking_in_test[0], "the test table lacks it")
     named = {re.sub(r"[^a-z]", "", name.lower()): name for name in usable}
     for word in TARGET_NAMES:
         if (name := named.get(word.replace("_", ""))) is not None:

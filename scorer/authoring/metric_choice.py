@@ -20,7 +20,6 @@ class Proposal:
     predicted: Predicted
     also: tuple[str, ...]
     reason: str
-    parameters: tuple[tuple[str, str], ...] = ()
 
 
 def propose_metric(target: Target, predicted: Predicted | None = None) -> Proposal:

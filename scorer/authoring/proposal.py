@@ -156,7 +156,7 @@ def _without_order(target: Target) -> tuple[Strategy, None, None]:
 def _metric(target: Target, wishes: Wishes) -> tuple[str, dict[str, str | float], Predicted, list[str], str]:
     if wishes.metric is None:
         found = propose_metric(target, wishes.predicted)
-        return found.metric, dict(found.parameters), found.predicted, list(found.also), found.reason
+        return found.metric, {}, found.predicted, list(found.also), found.reason
     metric = METRICS.get(wishes.metric)
     if metric is None:
         near = get_close_matches(wishes.metric, METRICS, n=3)

@@ -204,13 +204,10 @@ def _script(
         if wraps:
             body += ["model = TransformedTargetRegressor(model, transformer=StandardScaler())"]
     else:
-        body += ["features = []", f"model = {estimator}"]
-    fit = "train[features]" if learns else 'train[["id"]]'
-    apply = "test[features]" if learns else 'test[["id"]]'
-    body += [f"model.fit({fit}, train[TARGET])", ""]
-    if not learns:
-        body.remove("features = []")
-    body += _answer(choices, apply, positive)
+        body += [f"model = {estimator}"]
+    columns = "[features]" if learns else '[["id"]]'
+    body += [f"model.fit(train{columns}, train[TARGET])", ""]
+    body += _answer(choices, f"test{columns}", positive)
     return "\n".join(body) + "\n"
 
 

@@ -229,8 +229,8 @@ def test_findings_of_the_audit_are_mended(tmp_path: Path) -> None:
         ({"x": range(40), "y": [*"ab" * 19, "c", "a"]}, {}, "Class c of y has 1 row; each class needs 3"),
         (
             {"x": range(40), "y": [0, 1] * 20},
-            {"group": "who", "drop": ["z"]},
-            "no columns z, who in the table",
+            {"group": "site", "drop": ["z"]},
+            "no columns z, site in the table",
         ),
         ({"x": range(40), "y": [0, 1] * 20}, {"metric": "rmsee"}, "did you mean rmse"),
         ({"x": range(40), "y": np.arange(40) / 7}, {"metric": "accuracy"}, "holds fractions"),
