@@ -17,6 +17,12 @@ def show(text: str) -> str:
     return "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in cut)
 
 
+def some(names: Sequence[str]) -> str:
+    """Return the first names for a sentence, and how many more there are."""
+    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    return ", ".join(show(name) for name in names[:LISTED]) + more
+
+
 def printable(text: str) -> str:
     """Return foreign text without what a terminal obeys; line ends stay."""
     return "".join(c for c in text.expandtabs() if c.isprintable() or c == "\n")

@@ -17,10 +17,10 @@ import pyarrow.compute as pc
 from scipy import stats
 
 from scorer.authoring.dates import Dates, dates_of
-from scorer.authoring.table import Unusable, some
+from scorer.authoring.table import Unusable
 from scorer.leakage.frame import Codes, Feature, Frame
 from scorer.reading.columns import FloatArray
-from scorer.wording import show
+from scorer.wording import show, some
 
 MAX_CLASSES = 100
 """More distinct words than this are no classes."""

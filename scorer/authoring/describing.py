@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Mapping, Sequence
 
 from scorer.authoring.choices import Choices
@@ -32,7 +34,6 @@ def describe(
     It holds no sentence about the world that the table cannot show, so nothing is left to correct.
     """
     n_test = n_public + n_private
-    header = ",".join(["id", *predicted])
     lines = [
         _goal(target, choices, positive, n_train, n_test),
         "",
@@ -62,8 +63,8 @@ def describe(
         "",
         "A CSV file with one line per row of `test.csv`, in any order:",
         "",
-        f"    {header}",
-        *(f"    {','.join([each, *(sample[name] for name in predicted)])}" for each in first_ids),
+        _line(["id", *predicted]),
+        *(_line([each, *(sample[name] for name in predicted)]) for each in first_ids),
         "",
         "## Evaluation",
         "",
@@ -71,6 +72,13 @@ def describe(
         "",
     ]
     return "\n".join(lines)
+
+
+def _line(cells: Sequence[str]) -> str:
+    """Return a line of CSV as code, its line breaks shown as spaces."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="").writerow(cells)
+    return "    " + " ".join(text.getvalue().splitlines())
 
 
 def _goal(target: Target, choices: Choices, positive: str | None, n_train: int, n_test: int) -> str:

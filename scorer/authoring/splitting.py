@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from scorer.authoring.choices import Choices
 from scorer.authoring.columns import Profile, Target, times_of
-from scorer.authoring.table import Unusable, some
+from scorer.authoring.table import Unusable
 from scorer.leakage.frame import Frame
-from scorer.wording import show
+from scorer.wording import show, some
 
 Rows = NDArray[np.int64]
 MIN_ROWS = 20

@@ -16,23 +16,21 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.csv
 
-from scorer.leakage.frame import MISSING, Frame, Unreadable, composed_cells, read_frame
+from scorer.authoring.numbers import with_plain_numbers
+from scorer.leakage.frame import Frame, Unreadable, composed_cells, read_frame
 from scorer.reading.forms import composed
 from scorer.reading.packing import packing_of
 from scorer.reading.separators import SEPARATORS
 from scorer.reading.source import UnreadableTable
 from scorer.reading.tables import SPACES, open_table, stream_of
 from scorer.report import HeldoutError
-from scorer.wording import LISTED, show
+from scorer.wording import LISTED, show, some
 
 MAX_BYTES = 8_000_000_000
 MAX_COLUMNS = 20_000
 _HEAD_LINES = 200
-_DECIMAL_COMMA = r"^\s*[+-]?[0-9]+,[0-9]+([eE][+-]?[0-9]+)?\s*$"
-_DECORATED = r"^\s*[+-]?\s*[$€£¥]?\s*([0-9]+|[0-9]{1,3}(,[0-9]{3})+)(\.[0-9]+)?\s*[%€£¥$]?\s*$"
 _ROW_NAMES = ("unnamed: 0", "index", "rownames", "row.names", "row_names")
 
 
@@ -55,56 +53,67 @@ def read_table(path: Path) -> Table:
     Separators (comma, semicolon, tab, bar), decimal commas, UTF-8, UTF-16 and Windows' code page are
     recognised. A column of row numbers without a name is left out. Raises Unusable.
     """
-    notes: list[str] = []
-    try:
-        frame = _read(path, notes)
-    except (Unreadable, UnreadableTable) as reason:
-        words = reason.problems[0].message if isinstance(reason, UnreadableTable) else str(reason)
-        words = words if words.startswith(path.name) else words[:1].upper() + words[1:]
-        raise Unusable(f"{words.rstrip('.')}.") from None
-    frame = _without_row_names(frame, notes)
-    frame = _with_plain_numbers(frame, notes)
-    if len(frame.names) > MAX_COLUMNS:
-        raise Unusable(f"{path.name} has {len(frame.names):,} columns; the limit is {MAX_COLUMNS:,}.")
+    return read_tables([path])
+
+
+def read_tables(paths: Sequence[Path]) -> Table:
+    """Read tables with the same columns as one, named like the first."""
+    parts = [_part(path) for path in paths]
+    first, *others = parts
+    for other in others:
+        if set(other.frame.names) != set(first.frame.names):
+            lacking = sorted(set(first.frame.names) ^ set(other.frame.names))
+            raise Unusable(
+                f"{first.path.name} and {other.path.name} have different columns ({some(lacking)}). "
+                "Tables are joined row below row; give one table, or several with the same columns."
+            )
+    notes = [f"{part.path.name}: {note}" if others else note for part in parts for note in part.notes]
+    frame = first.frame.followed_by([other.frame for other in others]) if others else first.frame
+    # Only all rows show which form a column's numbers have, and whether it is empty.
+    frame = with_plain_numbers(
+        frame, notes, prefers_decimal_comma=any(part.separator == ";" for part in parts)
+    )
     empty = [name for name in frame.names if bool(frame.feature(name).missing.all())]
     if empty:
         notes.append(f"Columns without any value are left out: {some(empty)}.")
         frame = frame.without(empty)
     if not frame.names:
-        raise Unusable(f"{path.name} has no column with a value.")
-    return Table(path.name.partition(".")[0], frame, tuple(notes))
+        raise Unusable(f"{first.path.name} has no column with a value.")
+    return Table(first.path.name.partition(".")[0], frame, tuple(notes))
 
 
-def read_tables(paths: Sequence[Path]) -> Table:
-    """Read tables with the same columns as one, named like the first."""
-    tables = [read_table(path) for path in paths]
-    first, *others = tables
-    for path, other in zip(paths[1:], others, strict=True):
-        if set(other.frame.names) != set(first.frame.names):
-            lacking = sorted(set(first.frame.names) ^ set(other.frame.names))
-            raise Unusable(
-                f"{paths[0].name} and {path.name} have different columns ({some(lacking)}). Tables are "
-                "joined row "
-                "below row; give one table, or several with the same columns."
-            )
-    if not others:
-        return first
-    frame = first.frame.followed_by([other.frame for other in others])
-    notes = [
-        f"{path.name}: {note}" for path, table in zip(paths, tables, strict=True) for note in table.notes
-    ]
-    return Table(first.name, frame, tuple(notes))
+@dataclass(frozen=True, slots=True)
+class _Part:
+    path: Path
+    frame: Frame
+    separator: str | None
+    """Of a text file."""
+    notes: tuple[str, ...]
 
 
-def _read(path: Path, notes: list[str]) -> Frame:
+def _part(path: Path) -> _Part:
+    notes: list[str] = []
+    try:
+        frame, separator = _read(path, notes)
+    except (Unreadable, UnreadableTable) as reason:
+        words = reason.problems[0].message if isinstance(reason, UnreadableTable) else str(reason)
+        words = words if words.startswith(path.name) else words[:1].upper() + words[1:]
+        raise Unusable(f"{words.rstrip('.')}.") from None
+    frame = _without_row_names(frame, notes)
+    if len(frame.names) > MAX_COLUMNS:
+        raise Unusable(f"{path.name} has {len(frame.names):,} columns; the limit is {MAX_COLUMNS:,}.")
+    return _Part(path, frame, separator, tuple(notes))
+
+
+def _read(path: Path, notes: list[str]) -> tuple[Frame, str | None]:
     if not path.is_file():
         raise Unreadable(f"there is no file {path}")
     with path.open("rb") as stream:
         start = stream.read(8)
     if start.startswith(b"PAR1") or path.suffix.lower() == ".parquet":
-        return _parquet(path)
+        return _parquet(path), None
     if is_workbook(path, start):
-        return _workbook(path, notes)
+        return _workbook(path, notes), None
     content = _text(path, start, notes)
     head = content[: 1 << 20].decode("utf-8", "replace").splitlines()[:_HEAD_LINES]
     separator = _separator(head)
@@ -126,12 +135,13 @@ def _read(path: Path, notes: list[str]) -> Frame:
         ) from None
     if read.num_rows == 0:
         raise Unreadable(f"{path.name} has no rows")
-    return Frame(composed_cells(_with_decimal_points(read, separator, notes)).combine_chunks())
+    return Frame(composed_cells(read).combine_chunks()), separator
 
 
 def _parquet(path: Path) -> Frame:
     if path.suffix.lower() == ".parquet":
-        return read_frame(path)
+        # pandas keeps the names of rows in a last column.
+        return read_frame(path).renamed({"__index_level_0__": "unnamed: 0"}).with_first("unnamed: 0")
     raise Unreadable(f"{path.name} is a Parquet file; give its name the ending .parquet")
 
 
@@ -263,40 +273,6 @@ def _broken(content: bytes, width: int, separator: str, error: pa.ArrowException
     return " ".join(str(error).split())[:160]
 
 
-def _with_decimal_points(table: pa.Table, separator: str, notes: list[str]) -> pa.Table:
-    if separator == ",":
-        return table
-    changed = []
-    for place, name in enumerate(table.column_names):
-        column = table.column(place)
-        values = pc.unique(column)
-        filled = values.filter(pc.invert(pc.is_in(pc.utf8_lower(values), value_set=pa.array(MISSING))))
-        commas = pc.match_substring_regex(filled, _DECIMAL_COMMA)
-        plain = pc.match_substring_regex(filled, r"^\s*[+-]?[0-9]+([eE][+-]?[0-9]+)?\s*$")
-        if len(filled) and pc.any(commas).as_py() and pc.all(pc.or_(commas, plain)).as_py():
-            table = table.set_column(place, name, pc.replace_substring(column, ",", "."))
-            changed.append(name)
-    if changed:
-        notes.append(f"Decimal commas became points in {some(changed)}.")
-    return table
-
-
-def _with_plain_numbers(frame: Frame, notes: list[str]) -> Frame:
-    """Return $1,234.50 and 12% as numbers, in columns where every filled cell is one."""
-    changed = []
-    for name in frame.names:
-        feature = frame.feature(name)
-        if feature.is_numeric or feature.missing.all():
-            continue
-        used = feature.names.take(pa.array(np.unique(feature.codes[~feature.missing])))
-        if pc.all(pc.match_substring_regex(used, _DECORATED)).as_py():
-            frame = frame.with_texts(name, pc.replace_substring_regex(frame.texts(name), r"[$€£¥,%\s]", ""))
-            changed.append(name)
-    if changed:
-        notes.append(f"Thousands separators, signs of currencies and % were removed in {some(changed)}.")
-    return frame
-
-
 def _without_row_names(frame: Frame, notes: list[str]) -> Frame:
     name = frame.names[0]
     if name.lower() not in _ROW_NAMES:
@@ -307,9 +283,3 @@ def _without_row_names(frame: Frame, notes: list[str]) -> Frame:
         notes.append("The first column only numbers the rows; it is left out.")
         return frame.without([name])
     return frame if name != "unnamed: 0" else frame.renamed({name: "row_name"})
-
-
-def some(names: Sequence[str]) -> str:
-    """Return the first names for a sentence, and how many more there are."""
-    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
-    return ", ".join(show(name) for name in names[:LISTED]) + more

@@ -120,6 +120,10 @@ class Frame:
         """Return the table with other cells in one column."""
         return Frame(self._table.set_column(self.names.index(name), name, texts))
 
+    def with_first(self, name: str) -> Frame:
+        """Return the table with this column, if there is one, before all others."""
+        return Frame(self._table.select(sorted(self.names, key=lambda each: each != name)))
+
     def renamed(self, names: Mapping[str, str]) -> Frame:
         return Frame(self._table.rename_columns([names.get(name, name) for name in self.names]))
 
@@ -187,6 +191,8 @@ def _read_parquet(path: Path) -> Frame:
     if table.num_rows == 0:
         raise Unreadable(f"{path.name} has no rows")
     names = [composed(name.strip(SPACES)) for name in table.column_names]
+    if len(set(names)) < len(names):
+        raise Unreadable(f"{path.name} has two columns of one name")
     return Frame(composed_cells(pa.table(dict(zip(names, columns, strict=True)))).combine_chunks())
 
 

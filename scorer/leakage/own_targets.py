@@ -21,7 +21,7 @@ import pyarrow as pa
 from scorer.challenges.challenge import Challenge
 from scorer.challenges.solution import USAGE_COLUMN
 from scorer.leakage.frame import Feature, Frame, Mask, Rows
-from scorer.leakage.target import Target, number_target
+from scorer.leakage.target import Target, as_written, number_target
 from scorer.reading.cells import canonical_label
 
 MAX_TARGETS = 20
@@ -129,7 +129,7 @@ def _target(column: Feature, scored: Mask) -> Target | str:
         if len(distinct) == 2 or not whole or len(distinct) > few:
             return number_target(column.name, numbers)
         codes = np.where(np.isnan(numbers), np.nan, np.searchsorted(distinct, numbers).astype(np.float64))
-        return Target(column.name, "class", codes, tuple(f"{value:g}" for value in distinct))
+        return Target(column.name, "class", codes, tuple(as_written(value) for value in distinct.tolist()))
     texts = [canonical_label(text) for text in column.texts.to_pylist()]
     known = np.array([text != "" for text in texts]) & scored
     classes = sorted({text for text, is_known in zip(texts, known, strict=True) if is_known})

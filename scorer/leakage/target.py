@@ -93,7 +93,7 @@ def number_target(name: str, values: FloatArray) -> Target:
     distinct = np.unique(values[~np.isnan(values)])
     if len(distinct) == 2:
         hot = np.where(np.isnan(values), np.nan, (values == distinct[1]).astype(np.float64))
-        return Target(name, "binary", hot, tuple(f"{value:g}" for value in distinct))
+        return Target(name, "binary", hot, tuple(as_written(value) for value in distinct.tolist()))
     return Target(name, "number", values)
 
 
@@ -106,7 +106,7 @@ def target_like(
     """
     if hidden.classes:
         names = [name.strip() for name in feature.names.to_pylist()]
-        names = [f"{truth_values[name]:g}" if name in truth_values else name for name in names]
+        names = [as_written(truth_values[name]) if name in truth_values else name for name in names]
         places = {name: code for code, name in enumerate(hidden.classes)}
         own = np.array(
             [
@@ -145,13 +145,18 @@ def target_like(
     return Target(hidden.name, "number", feature.numbers)
 
 
+def as_written(number: float) -> str:
+    """Return a number as a class is spelled: 1, 2.5, 1234567."""
+    return str(int(number)) if number.is_integer() and abs(number) < 2**53 else repr(number)
+
+
 def _shortened(name: str) -> str:
     """Return 1.0 as 1: both are one class."""
     try:
         number = float(name)
     except ValueError:
         return name
-    return f"{number:g}" if math.isfinite(number) else name
+    return as_written(number) if math.isfinite(number) else name
 
 
 def numbers_of_classes(target: Target) -> FloatArray | None:

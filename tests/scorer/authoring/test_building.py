@@ -34,7 +34,7 @@ BASE = {"x": X, "colour": np.where(X > 0.3, "red", "blue, dark"), "w": RNG.norma
 TABLES = {
     "flags": {**BASE, "y": (SIGNAL > 0).astype(int)},
     "words": {**BASE, "y": np.where(SIGNAL > 0, "ja", "nein")},
-    "classes": {**BASE, "y": np.array(["low", "mid", "high"])[np.digitize(SIGNAL, [-0.5, 0.5])]},
+    "classes": {**BASE, "y": np.array(["low", "mid, or so", "high"])[np.digitize(SIGNAL, [-0.5, 0.5])]},
     "ratings": {**BASE, "y": np.digitize(SIGNAL, [-0.5, 0.5]) + 1},
     "numbers": {**BASE, "y": SIGNAL.round(2)},
     "people": {**BASE, "person": PERSON, "y": ((TASTE + SIGNAL * 0.3) > 0).astype(int)},
@@ -113,6 +113,9 @@ def test_the_files_of_every_kind_of_target_fit_each_other(
     best = scorer.score(challenge, folder / "examples/perfect.csv")
     assert (best.public, best.private) == pytest.approx((challenge.task.best,) * 2, abs=1e-12)
     sample = scorer.score(challenge, folder / "public/sample_submission.csv")
+    lines = (folder / "description.md").read_text().splitlines()
+    example = [line.removeprefix("    ") for line in lines if line.startswith("    ")]
+    assert example == (folder / "public/sample_submission.csv").read_text().splitlines()[:3]
     monkeypatch.chdir(folder)
     sign = 1 if challenge.task.greater_is_better else -1
     for script in (ALL[0], ALL[1], ALL[4]):

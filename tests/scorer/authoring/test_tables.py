@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from scorer.authoring.columns import (
@@ -262,6 +264,57 @@ def test_thousands_currencies_and_percent_become_numbers_where_all_cells_are_so(
     assert table.frame.texts("share").to_pylist() == ["12", "7.5", "0"]
     assert table.frame.texts("codes").to_pylist() == ["1,23", "A1", "7"]
     assert "were removed in money, share" in table.notes[-1]
+
+
+@pytest.mark.parametrize(
+    ("separator", "cells", "expected"),
+    [
+        (";", ["1.101,50", "-2.000", "3,5"], [1101.5, -2000, 3.5]),
+        (";", ["1,234", "2,500", "0,125"], [1.234, 2.5, 0.125]),
+        (";", ["1.234.567", "12.000.000", "1.000"], [1234567, 12000000, 1000]),
+        (";", ["1 101,50", "22\u00a0000,25", "3\u202f333"], [1101.5, 22000.25, 3333]),
+        (";", ["1'101.50", "2\u2019000", "3"], [1101.5, 2000, 3]),
+        (";", ["1,234.50", "7", "2,000,000"], [1234.5, 7, 2000000]),
+        (";", ["1.101 €", "7 €", "8,50 €"], [1101, 7, 8.5]),
+        (",", ["1,234", "2,500", "7"], [1234, 2500, 7]),
+        (",", ["1,5", "2,25", "7"], [1.5, 2.25, 7]),
+        (",", ["0,125", "1,234", "7"], [0.125, 1.234, 7]),
+        (",", ["\u22121,234.5", "$-7", "- $8"], [-1234.5, -7, -8]),
+        ("\t", ["1,5e3", "2,25", "7"], [1500, 2.25, 7]),
+    ],
+)
+def test_numbers_of_every_country_are_read_by_the_form_of_their_column(
+    separator: str, cells: list[str], expected: list[float], tmp_path: Path
+) -> None:
+    pd.DataFrame({"x": cells, "y": [1, 2, 3]}).to_csv(tmp_path / "t.csv", index=False, sep=separator)
+    assert read_table(tmp_path / "t.csv").frame.feature("x").numbers.tolist() == expected
+
+
+@pytest.mark.parametrize("cells", [["1.2.3", "4.5.6", "7.8.9"], ["12 34", "56 78", "9"], ["1,23", "A1", "7"]])
+def test_texts_that_only_resemble_numbers_stay_as_they_are(cells: list[str], tmp_path: Path) -> None:
+    pd.DataFrame({"x": cells, "y": [1, 2, 3]}).to_csv(tmp_path / "t.csv", index=False, sep=";")
+    assert read_table(tmp_path / "t.csv").frame.texts("x").to_pylist() == cells
+
+
+def test_the_form_of_numbers_and_empty_columns_follow_from_all_tables(tmp_path: Path) -> None:
+    pd.DataFrame({"x": ["1,234", "2,000"], "z": ["", ""], "y": [1, 2]}).to_csv(
+        tmp_path / "a.csv", index=False
+    )
+    pd.DataFrame({"x": ["0,5", "2,25"], "z": ["u", "v"], "y": [1, 2]}).to_csv(tmp_path / "b.csv", index=False)
+    frame = read_tables([tmp_path / "a.csv", tmp_path / "b.csv"]).frame
+    assert frame.feature("x").numbers.tolist() == [1.234, 2.0, 0.5, 2.25]
+    assert frame.texts("z").to_pylist() == ["", "", "u", "v"]
+
+
+def test_names_of_rows_in_parquet_are_read_and_columns_of_one_name_refused(tmp_path: Path) -> None:
+    PEOPLE.set_index(pd.Index([5, 6, 7])).to_parquet(tmp_path / "numbers.parquet")
+    assert read_table(tmp_path / "numbers.parquet").frame.names == ["name", "size", "n"]
+    PEOPLE.set_index(pd.Index(["a", "b", "c"])).to_parquet(tmp_path / "words.parquet")
+    assert read_table(tmp_path / "words.parquet").frame.names == ["row_name", "name", "size", "n"]
+    table = pa.table([pa.array([1, 2]), pa.array([3, 4])], names=["x", "x "])
+    pq.write_table(table, tmp_path / "twice.parquet")
+    with pytest.raises(Unusable, match="two columns of one name"):
+        read_table(tmp_path / "twice.parquet")
 
 
 def test_a_target_of_mostly_one_value_agrees_with_nothing(tmp_path: Path) -> None:

@@ -120,12 +120,14 @@ class Panel {
     } catch {
       return this.end("open", NOT_HERE);
     }
-    this.worker.addEventListener("message", ({ data }) => this.take(data));
-    this.worker.addEventListener("error", (event) => {
+    const { worker } = this;
+    // What an ended worker has sent before can still arrive.
+    worker.addEventListener("message", ({ data }) => worker === this.worker && this.take(data));
+    worker.addEventListener("error", (event) => {
       event.preventDefault();
-      this.end("open", NOT_HERE);
+      if (worker === this.worker) this.end("open", NOT_HERE);
     });
-    this.worker.postMessage({ file, address: new URL(this.form.dataset.schema, location).href });
+    worker.postMessage({ file, address: new URL(this.form.dataset.schema, location).href });
   }
 
   take({ read, verdict, rules, failed }) {

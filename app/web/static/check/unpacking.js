@@ -41,20 +41,27 @@ async function* inflated(stream, format, onRead) {
 
 export async function* gunzipped(file, onRead) {
   const stages = inflated(file.stream(), "gzip", onRead);
-  for (;;) {
-    let step;
-    try {
-      step = await stages.next();
-    } catch (wrong) {
-      if (wrong instanceof NotHere) throw wrong;
-      // Browsers stop after the first part of a gzip file, and at zeros that fill its end; the server does not.
-      if (await mayHaveMore(file)) throw new NotHere("a gzip file of several parts, or a damaged one");
-      throw damaged("gzip file");
+  try {
+    for (;;) {
+      const step = await nextOf(stages, file);
+      if (step.done) return;
+      yield step.value;
     }
-    if (step.done) return;
-    yield step.value;
+  } finally {
+    await stages.return();
   }
 }
+
+const nextOf = async (stages, file) => {
+  try {
+    return await stages.next();
+  } catch (wrong) {
+    if (wrong instanceof NotHere) throw wrong;
+    // Browsers stop after the first part of a gzip file, and at zeros that fill its end; the server does not.
+    if (await mayHaveMore(file)) throw new NotHere("a gzip file of several parts, or a damaged one");
+    throw damaged("gzip file");
+  }
+};
 
 const mayHaveMore = async (file) => {
   const end = new Uint8Array(await file.slice(-4).arrayBuffer());
