@@ -4,7 +4,8 @@
     python tools/vendor.py --check    offline: every file is there, unchanged, without others beside them
 
 To take a new version: change `version`, `folder` and `integrity` (from `npm view NAME dist.integrity`)
-in vendor.toml, empty the `sha512` of its files, and run this; it writes the files' hashes back.
+in vendor.toml, empty the `sha512` of its files, and run this; it writes the files' hashes back. A font is cut
+to the characters and weights that its entry names, for which fonttools and brotli must be installed.
 """
 
 from __future__ import annotations
@@ -74,10 +75,35 @@ def refresh() -> None:
                 member = tar.extractfile(f"package/{file['from']}")
                 assert member is not None, f"{package['npm']} has no file {file['from']}"
                 content = member.read()
+                if "characters" in file:
+                    content = cut(content, file["characters"], file["weights"], name=file["name"])
                 (folder / name).write_bytes(content)
                 entry = f'"{name}" = {{ from = "{file["from"]}", sha512 = "'
                 text = text.replace(f'{entry}{file["sha512"]}"', f'{entry}{integrity(content)}"')
     LIST.write_text(text, encoding="utf-8")
+
+
+def cut(font: bytes, characters: str, weights: list[int], *, name: str) -> bytes:
+    """Return a font with fewer characters and weights, under another name as its licence demands."""
+    # Needed here alone, so nothing else of the project asks for them.
+    from fontTools import subset
+    from fontTools.ttLib import TTFont
+    from fontTools.varLib import instancer
+
+    lighter = io.BytesIO()
+    varied = TTFont(io.BytesIO(font), recalcTimestamp=False)
+    instancer.instantiateVariableFont(varied, {"wght": tuple(weights)}).save(lighter)
+    made = TTFont(lighter, recalcTimestamp=False)
+    options = subset.Options(layout_features=["kern", "liga", "ccmp", "locl"], flavor="woff2")
+    cutter = subset.Subsetter(options)
+    cutter.populate(unicodes=subset.parse_unicodes(characters))
+    cutter.subset(made)
+    for number, words in ((1, name), (4, name), (6, name.replace(" ", ""))):
+        made["name"].setName(words, number, 3, 1, 0x409)
+    made.flavor = "woff2"
+    written = io.BytesIO()
+    made.save(written)
+    return written.getvalue()
 
 
 def pack(package: str) -> bytes:

@@ -19,7 +19,18 @@ from app.base.config import Settings
 from app.base.db import Database
 from app.competing.receipts import Signer
 from app.operating.statistics import Totals
-from app.web import client, context, errors, formats, markdown, pages, request_checks, request_log, uploads
+from app.web import (
+    client,
+    compression,
+    context,
+    errors,
+    formats,
+    markdown,
+    pages,
+    request_checks,
+    request_log,
+    uploads,
+)
 from app.web.api import openapi
 from app.web.competing import competitions, leaderboard, organise, submissions, teams
 from app.web.context import Parts
@@ -115,6 +126,7 @@ def create_app(settings: Settings, *, database: Database | None = None) -> Flask
     for module in VIEWS:
         app.register_blueprint(module.blueprint)
     errors.register(app)
+    compression.register(app)
     app.after_request(context.note_token_use)
     app.after_request(_secure)
     app.after_request(_cache)

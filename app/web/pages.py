@@ -51,6 +51,13 @@ def licences() -> ResponseReturnValue:
     return render_template("pages/licences.html", packages=_packages())
 
 
+@blueprint.get("/help")
+def guide() -> ResponseReturnValue:
+    with parts().database.read() as session:
+        viewer(session, db.now(session))
+    return render_template("pages/help.html")
+
+
 @blueprint.get("/api")
 def api() -> ResponseReturnValue:
     """Show the API's document; the page loads nothing from other sites."""

@@ -30,6 +30,7 @@ ACCESS: dict[str, Access] = {
     "GET pages.healthz": Access.PUBLIC,
     "GET pages.readyz": Access.PUBLIC,
     "GET pages.api": Access.PUBLIC,
+    "GET pages.guide": Access.PUBLIC,
     "GET pages.licences": Access.PUBLIC,
     "GET accounts.setup": Access.PUBLIC,  # with the printed token; see test_accounts.py
     "POST accounts.setup": Access.PUBLIC,

@@ -3,6 +3,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import timedelta
+from itertools import chain
+from pathlib import Path
 from typing import cast
 
 import pytest
@@ -14,8 +16,11 @@ from app.base.heartbeats import beat
 from app.base.models import ChallengeVersion, Evaluation, Score, State, Team
 from app.competing import competitions, extensions, rescores, statuses
 from app.people import accounts
+from app.web import application
 from scorer.report import Problem
 from tests.web.site import CSV, Site, competition
+
+STATIC = Path(application.__file__).parent / "static"
 
 
 def test_the_index_shows_phase_deadline_teams_and_metric(site: Site) -> None:
@@ -425,13 +430,19 @@ def test_unknown_addresses_get_an_error_page(site: Site, path: str) -> None:
     page = ada.get(path)
     assert page.status_code == 404
     assert "<h1>Page not found</h1>" in page.text
-    assert ">ada</a>" in page.text  # the header still shows the user
+    assert "<span>ada</span>" in page.text  # the header still shows the user
     assert ada.post(path).status_code in (404, 405)
 
 
 def test_the_licences_page_lists_every_vendored_package(site: Site) -> None:
     page = site.visitor().get("/licences").text
-    for words in ("@picocss/pico 2.1.1", "htmx.org 2.0.11", "Zero-Clause BSD", "MIT License"):
+    for words in (
+        "@picocss/pico 2.1.1",
+        "htmx.org 2.0.11",
+        "Zero-Clause BSD",
+        "MIT License",
+        "SIL OPEN FONT LICENSE",
+    ):
         assert words in page
 
 
@@ -451,6 +462,14 @@ def test_static_files_are_versioned_by_content_and_cached(site: Site) -> None:
     assert "immutable" not in site.visitor().get("/static/heldout.css").headers["Cache-Control"]
     vendored = site.visitor().get("/static/vendor/pico-2.1.1/pico.min.css")
     assert "immutable" in vendored.headers["Cache-Control"]
+
+
+def test_style_sheets_use_the_six_type_sizes() -> None:
+    for sheet in ("heldout.css", "check/panel.css"):
+        text = (STATIC / sheet).read_text(encoding="utf-8")
+        sizes = re.findall(r"font-size: ([^;]+);|font: ([^;]+);", text)
+        for size in filter(None, chain.from_iterable(sizes)):
+            assert re.search(r"var\(--t[1-6]\)|^100%$|^12px|^11\.5px", size), f"{sheet}: {size}"
 
 
 def test_pages_have_no_inline_scripts_no_styles_and_no_foreign_links(site: Site) -> None:

@@ -3,7 +3,7 @@
 // Escape closes an open <details> menu.
 document.addEventListener("keydown", (event) => {
   if (event.key !== "Escape") return;
-  const open = event.target.closest?.("details.confirm[open], details.rename[open]");
+  const open = event.target.closest?.("details.confirm[open], details.rename[open], details.account[open]");
   if (!open) return;
   open.open = false;
   open.querySelector("summary").focus();
@@ -73,6 +73,22 @@ const renew = async () => {
   changesAt = nextChange(page);
 };
 setInterval(renew, 500);
+
+// htmx exchanges the parts of a few pages; the others do not load its 50 kB. It starts only in a complete page.
+const exchange = () => {
+  const { script } = document.querySelector("[name=htmx-config]").dataset;
+  document.head.append(Object.assign(document.createElement("script"), { src: script }));
+};
+if (document.querySelector("[hx-get]")) {
+  if (document.readyState === "complete") exchange();
+  else addEventListener("load", exchange);
+}
+
+// A click elsewhere closes the account's menu.
+document.addEventListener("click", (event) => {
+  const menu = document.querySelector("details.account[open]");
+  if (menu && !menu.contains(event.target)) menu.open = false;
+});
 
 // On a phone the tabs scroll: bring the current tab into view.
 const tab = document.querySelector(".tabs [aria-current]");
