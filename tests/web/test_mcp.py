@@ -179,6 +179,16 @@ def test_a_refusal_is_an_error_of_the_tool_in_the_words_of_the_api(
     assert words in found[1]
 
 
+def test_a_message_of_many_unknown_arguments_is_refused_in_a_few_words(site: Site) -> None:
+    """Each was listed and looked for in the words of all: 700 kB held a thread for minutes."""
+    many = {**{f"k{n}": 1 for n in range(60_000)}, **OF}
+    status, words = refused(site, "quota", **many)
+    assert status == 422
+    assert words.startswith("k0: Extra inputs are not permitted; k1: ")
+    assert words.endswith("; and 59995 more.")
+    assert len(refused(site, "quota", **{"x" * 900_000: 1}, **OF)[1]) < 200
+
+
 def test_a_rejected_file_is_answered_with_every_problem_and_its_place(site: Site) -> None:
     number = given(site, "submit", **OF, content="id,target\n1,abc\n")["id"]
     site.reject(number)

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ValidationError
 from app.base.errors import Refused
 from app.people.tokens import Scope
 from scorer.report import Problem
+from scorer.wording import LISTED, show
 
 PREFIX = "/api/v1"
 blueprint = Blueprint("api", __name__, url_prefix=PREFIX)
@@ -162,10 +163,13 @@ def validated(model: type[_Model], given: Mapping[str, Any]) -> _Model:
         # The first of each field: one that may be absent has a second, that it is not absent.
         first = {str(one["loc"][0]): one["msg"] for one in reversed(found) if one["loc"]}
         names = [name for name in model.model_fields if name in first]
-        names += [name for name in first if name not in names]  # unknown ones, where the model refuses them
-        problems = [Problem("BAD_VALUE", f"{name}: {first[name]}", column=name) for name in names]
+        # Only where the model refuses unknown ones; a megabyte holds 100,000 of them.
+        unknown = [name for name in reversed(first) if name not in model.model_fields]
+        shown = [(show(name), first[name]) for name in (*names, *unknown[:LISTED])]
+        problems = [Problem("BAD_VALUE", f"{name}: {words}", column=name) for name, words in shown]
         words = "; ".join(problem.message for problem in problems) or "The request is wrong"
-        raise Refused(f"{words}.", problems) from None
+        more = f"; and {len(unknown) - LISTED} more" if len(unknown) > LISTED else ""
+        raise Refused(f"{words}{more}.", problems) from None
 
 
 def _listed(model: type[BaseModel]) -> str:
