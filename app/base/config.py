@@ -434,8 +434,8 @@ def prepare_data_dir(settings: Settings, *, restores: bool = False) -> None:
         for folder in (settings.run_dir, settings.redis_socket.parent, settings.vault):
             folder.mkdir(parents=True, exist_ok=True)
             folder.chmod(0o700)
+            data_origin.mark(settings.data_dir)  # before there is what makes an unmarked folder suspect
         settings.storage.mkdir(parents=True, exist_ok=True)
-        data_origin.mark(settings.data_dir)
         # An unnamed file: processes that start together would delete each other's.
         tempfile.TemporaryFile(dir=settings.data_dir).close()
     except OSError as wrong:

@@ -7,12 +7,17 @@ author. Its owner shows nothing, as unpacked files belong to the user.
 from __future__ import annotations
 
 import hashlib
+import os
 from contextlib import suppress
 from pathlib import Path
 
 _MARK = Path("run", "made_here")
-_USED = ("heldout.db", "secret_key")
-"""What a command would use: accounts, hashes and competitions, and the key that signs the sign-ins."""
+_USED = ("heldout.db", "secret_key", "blobs", "cache", "vault", "valkey", "restoring")
+"""What a command would use: accounts and competitions, the key that signs the sign-ins, hidden solutions.
+
+Each, and each file in `run/`, may also be a link, through which a command would write to another file of the
+user.
+"""
 
 _MACHINE_ID = Path("/etc/machine-id")
 
@@ -20,7 +25,9 @@ _MACHINE_ID = Path("/etc/machine-id")
 def mark(folder: Path) -> None:
     """Note in a data folder that it is used on purpose: it was empty, or it was named."""
     if not is_marked(folder):
-        (folder / _MARK).write_text(_expected(folder), encoding="ascii")
+        draft = folder / f"{_MARK}.{os.getpid()}"
+        draft.write_text(_expected(folder), encoding="ascii")
+        draft.replace(folder / _MARK)  # never half a mark, which another process would refuse
 
 
 def is_marked(folder: Path) -> bool:
@@ -32,7 +39,9 @@ def is_marked(folder: Path) -> bool:
 
 def foreign_files(folder: Path) -> list[str]:
     """Return the files of a data folder that may be another author's."""
-    found = [name for name in _USED if (folder / name).exists()]
+    found = [name for name in _USED if os.path.lexists(folder / name)]
+    run = folder / _MARK.parent
+    found += [str(path.relative_to(folder)) for path in (run, *sorted(run.glob("*"))) if path.is_symlink()]
     return [] if found and is_marked(folder) else found
 
 

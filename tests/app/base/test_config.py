@@ -84,6 +84,19 @@ def test_a_data_folder_that_came_with_the_current_folder_leads_nothing_out(
             config.load({})
 
 
+@pytest.mark.parametrize("name", ["run", "run/made_here", "run/serve.lock", "blobs", "vault", "secret_key"])
+def test_a_link_that_came_with_the_current_folder_is_refused_before_anything_is_written_through_it(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`data/run/made_here` of a downloaded folder could name any file of the user, which was overwritten."""
+    monkeypatch.chdir(tmp_path)
+    link = tmp_path / "data" / name
+    link.parent.mkdir(parents=True)
+    link.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(Misconfigured, match=f"{link} may have come with the current folder; if it is yours"):
+        config.load({})
+
+
 def test_a_database_that_came_with_the_current_folder_is_refused_until_the_folder_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -95,7 +108,9 @@ def test_a_database_that_came_with_the_current_folder_is_refused_until_the_folde
     assert config.load({}).data_dir == Path("data")  # made here
     (tmp_path / "data").rename(tmp_path / "moved")
     shutil.copytree(tmp_path / "moved", tmp_path / "data")  # as unpacked: with a mark of another folder
-    words = f"{tmp_path}/data/heldout.db and {tmp_path}/data/secret_key may have come with the current folder"
+    there = ("heldout.db", "secret_key", "blobs", "vault")
+    files = " and ".join(str(tmp_path / "data" / name) for name in there)
+    words = f"{files} may have come with the current folder"
     with pytest.raises(Misconfigured, match=f"{words}; if it is yours, set HELDOUT_DATA_DIR={tmp_path}/data"):
         config.load({})
     named = config.load({"HELDOUT_DATA_DIR": str(tmp_path / "data")})
