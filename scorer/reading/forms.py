@@ -53,8 +53,9 @@ def _has_a_stack(text: str) -> bool:
 
 @cache
 def _marks() -> NDArray[np.bool_]:
-    """Return of each code point whether it is a combining mark."""
-    return np.array([unicodedata.combining(chr(point)) != 0 for point in range(_BEYOND + 1)])
+    """Return of each code point whether it is a combining mark, or is made of marks alone as U+0F73 is."""
+    first = (unicodedata.normalize("NFD", chr(point))[0] for point in range(_BEYOND + 1))
+    return np.array([unicodedata.combining(character) != 0 for character in first])
 
 
 def with_newlines(text: str) -> str:

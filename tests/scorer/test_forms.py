@@ -154,6 +154,13 @@ def test_ids_that_are_one_in_nfc_are_called_so(write: Write) -> None:
         assert ("NFC" in problem.message) == bool(words)
 
 
+@pytest.mark.parametrize("vowel", ["\u0f73", "\u0f75", "\u0f81", "\u0344"])
+def test_a_vowel_that_is_made_of_marks_counts_as_a_mark(vowel: str) -> None:
+    """Tibetan vowels are no marks and become two, which were put in order: 40 s for 120 kB."""
+    assert composed(vowel * 400_000) == vowel * 400_000
+    assert composed(vowel * 10 + " " * 500) == unicodedata.normalize("NFC", vowel * 10) + " " * 500
+
+
 def test_a_letter_with_a_megabyte_of_marks_is_left_as_it_is(write: Write) -> None:
     """To put them in order takes the square of their number: minutes of a worker, or of the sign-in page."""
     few, many = "e" + "\u0301\u0323" * 30, "e" + "\u0301\u0323" * 240_000
