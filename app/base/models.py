@@ -200,6 +200,8 @@ class Competition(Base):
     id: Mapped[int] = mapped_column(Id, primary_key=True)
     slug: Mapped[str] = mapped_column(String(60), unique=True)
     title: Mapped[str] = mapped_column(String(120))
+    own_summary: Mapped[str | None] = mapped_column(String(300))
+    """Shown instead of the challenge's; None: the challenge's."""
     version_id: Mapped[int] = mapped_column(ForeignKey("challenge_version.id"))
     """The active round's version, copied here to save a join."""
     opens_at: Mapped[datetime] = mapped_column(UtcTime)
@@ -230,6 +232,11 @@ class Competition(Base):
     created_at: Mapped[datetime] = mapped_column(UtcTime)
 
     version: Mapped[ChallengeVersion] = relationship(lazy="joined", innerjoin=True)
+
+    @property
+    def summary(self) -> str:
+        """Return its own summary or the challenge's, in one sentence; "" if there is none."""
+        return self.own_summary or self.version.manifest.get("summary") or ""
 
     @property
     def upload_limit_bytes(self) -> int:

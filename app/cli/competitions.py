@@ -9,11 +9,10 @@ import click
 
 from app.authoring import challenges
 from app.base import db, events
-from app.base.errors import Refused
 from app.base.installation import Installation
 from app.base.models import Competition
-from app.cli.console import pass_installation, print_rows
-from app.competing import competitions, terms
+from app.cli.console import pass_installation, print_json, print_rows
+from app.competing import changes, competitions
 
 TIME = click.DateTime(["%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M%z"])
 
@@ -81,52 +80,92 @@ def competition_open(
     click.echo(f"{competition.slug}: open at /competitions/{competition.slug}")
 
 
+def _whole(name: str) -> click.IntRange:
+    return click.IntRange(*changes.RANGES[name])
+
+
 @competition_group.command("change")
 @click.argument("slug")
 @click.option("--title", help="Shown on pages.")
+@click.option("--summary", help="One sentence in the list; empty: the challenge's own.")
 @click.option("--opens-at", type=TIME, help="Opening time with UTC offset, until it has opened.")
 @click.option("--closes-at", type=TIME, help="Closing time with UTC offset, e.g. 2026-12-01T18:00+01:00.")
-@click.option("--daily-limit", type=click.IntRange(1, 10_000), help="Submissions of a team in a day.")
+@click.option("--no-closes-at", is_flag=True, help="No closing date.")
+@click.option("--daily-limit", type=_whole("daily_limit"), help="Submissions of a team in a day.")
 @click.option(
-    "--total-limit", type=click.IntRange(1, 1_000_000), help="Submissions of a team in the whole competition."
+    "--total-limit", type=_whole("total_limit"), help="Submissions of a team in the whole competition."
 )
 @click.option("--no-total-limit", is_flag=True, help="No limit but the daily one.")
-@click.option("--pending-limit", type=click.IntRange(1, 1000), help="Waiting files of a team.")
+@click.option("--pending-limit", type=_whole("pending_limit"), help="Waiting files of a team.")
 @click.option(
     "--final-picks",
-    type=click.IntRange(1, 100),
+    type=_whole("final_picks"),
     help="Submissions that a team may pick for the private board.",
 )
+@click.option("--max-team-size", type=_whole("max_team_size"), help="Members of a team.")
+@click.option("--max-upload-mb", type=float, help="Largest upload, in MB.")
 @click.option(
-    "--max-upload-mb", type=click.FloatRange(0, 10_000, min_open=True), help="Largest upload, in MB."
+    "--public-score",
+    type=click.Choice([rule.value for rule in changes.STRICTNESS]),
+    help="How public scores of new files are shown; only stricter than now.",
 )
 @click.option(
     "--mark-agents/--no-mark-agents",
     default=None,
     help="Mark rows of the board whose file an agent has sent.",
 )
+@click.option("--pause/--resume", "paused", default=None, help="Refuse uploads until you resume.")
+@click.option("--dry-run", is_flag=True, help="Only show what would change and what participants would see.")
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
 @pass_installation
-def competition_change(installation: Installation, /, slug: str, no_total_limit: bool, **terms_: Any) -> None:
-    """Change the title, the times or the limits of a competition.
+def competition_change(
+    installation: Installation,
+    /,
+    slug: str,
+    no_closes_at: bool,
+    no_total_limit: bool,
+    dry_run: bool,
+    as_json: bool,
+    **terms_: Any,
+) -> None:
+    """Change title, times, limits or rules of a competition.
 
-    Publishing a challenge again does not change them.
+    All is checked before anything is written. Publishing a challenge again does not change them.
     """
-    changes = {name: value for name, value in terms_.items() if value is not None}
-    if no_total_limit:
-        if "total_limit" in changes:
-            raise click.UsageError("Give only one of --total-limit and --no-total-limit.")
-        changes["total_limit"] = None
-    if not changes:
+    wished = {name: value for name, value in terms_.items() if value is not None}
+    for name, is_none in (("closes_at", no_closes_at), ("total_limit", no_total_limit)):
+        option = name.replace("_", "-")
+        if is_none and name in wished:
+            raise click.UsageError(f"Give only one of --{option} and --no-{option}.")
+        if is_none:
+            wished[name] = None
+    if not wished:
         raise click.UsageError("Give at least one option with a new value.")
     most = installation.settings.max_upload_mb
-    if changes.get("max_upload_mb", 0) > most:
-        raise Refused(f"HELDOUT_MAX_UPLOAD_MB allows uploads of up to {most} MB on this installation.")
     with installation.database.begin() as session:
         competition = competitions.by_slug(session, slug)
         competitions.lock(session, competition)
-        done = terms.change(session, competition, changes, by="command line", now=db.now(session))
-    for line in done or ["nothing changes; it has these values already"]:
-        click.echo(f"{slug}: {line}")
+        now = db.now(session)
+        if dry_run:
+            found = changes.plan(session, competition, wished, now=now, most_upload_mb=most)
+        else:
+            found = changes.apply(
+                session, competition, wished, by="command line", now=now, most_upload_mb=most
+            )
+    if as_json:
+        print_json(
+            {"competition": slug, "is_applied": not dry_run, "changes": [c.as_dict() for c in found.changes]}
+        )
+        return
+    for change in found.changes:
+        after, before = changes.word(change.after), changes.word(change.before)
+        if dry_run:
+            noticed = f"{change.teams} team{'' if change.teams == 1 else 's'}"
+            click.echo(f"{slug}: {change.name} would be {after}, is {before}. {change.effect} ({noticed})")
+        else:
+            click.echo(f"{slug}: {change.name} is {after}, was {before}")
+    if not found.changes:
+        click.echo(f"{slug}: nothing changes; it has these values already")
 
 
 @competition_group.command("close")

@@ -16,7 +16,18 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.base.errors import Refused
-from app.base.models import ChallengeVersion, Competition, PublicScore, Round, Rung, Score, Submission, Team
+from app.base.models import (
+    ChallengeVersion,
+    Competition,
+    PublicScore,
+    Round,
+    RoundState,
+    Rung,
+    Score,
+    Standing,
+    Submission,
+    Team,
+)
 from scorer.release import modes
 
 if TYPE_CHECKING:
@@ -93,6 +104,33 @@ def mode_of(competition: Competition, version: ChallengeVersion, team: Team) -> 
     mode = PublicScore(competition.public_score)
     can_climb = (version.benchmark or {}).get("se_public") is not None
     return PublicScore.LADDER if team.has_coarse_feedback and not team.is_baseline and can_climb else mode
+
+
+def begin_ladder(session: Session, competition: Competition, team: Team | None = None) -> None:
+    """Put teams on the ladder from their best shown score: one team, or all without a rung.
+
+    Without a rung a team would be shown the benchmark's score after its next file.
+    """
+    round_id = session.scalars(
+        select(Round.id).where(Round.competition_id == competition.id, Round.state == RoundState.ACTIVE)
+    ).one()
+    standings = select(Standing).where(Standing.competition_id == competition.id)
+    if team is None:
+        climbing = select(Rung.team_id).where(Rung.round_id == round_id)
+        standings = standings.where(Standing.is_baseline.is_(False), Standing.team_id.not_in(climbing))
+    else:
+        standings = standings.where(Standing.team_id == team.id)
+    for standing in session.scalars(standings).all():
+        shown = -standing.public_key if competition.greater_is_better else standing.public_key
+        session.merge(
+            Rung(
+                round_id=round_id,
+                team_id=standing.team_id,
+                shown=shown,
+                submission_id=standing.public_submission_id,
+            )
+        )
+    session.flush()
 
 
 def release_inputs(session: Session, submission_id: int, round_id: int) -> ReleaseInputs:

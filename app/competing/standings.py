@@ -25,12 +25,20 @@ def refresh(session: Session, team_id: int) -> None:
     )
     entries = session.execute(_entries(competition).where(Submission.team_id == team_id)).all()
     if entries and team.disqualified_at is None and not team.is_host:
-        session.add(_standing(competition, team, entries, greater_is_better=competition.greater_is_better))
+        session.add(
+            _standing(
+                competition,
+                team,
+                entries,
+                greater_is_better=competition.greater_is_better,
+                picks=competition.final_picks,
+            )
+        )
     session.flush()
 
 
 def refresh_all(session: Session, competition: Competition) -> None:
-    """Rewrite all standings, after a rescore was applied."""
+    """Rewrite all standings, after a rescore was applied or the number of final picks changed."""
     session.execute(delete(Standing).where(Standing.competition_id == competition.id))
     session.expire_all()
     session.add_all(compute(session, competition, greater_is_better=competition.greater_is_better))
@@ -38,12 +46,18 @@ def refresh_all(session: Session, competition: Competition) -> None:
 
 
 def compute(
-    session: Session, competition: Competition, *, greater_is_better: bool, round_id: int | None = None
+    session: Session,
+    competition: Competition,
+    *,
+    greater_is_better: bool,
+    round_id: int | None = None,
+    final_picks: int | None = None,
 ) -> list[Standing]:
     """Compute the standings of a round, without storing them.
 
-    The default is the active round.
+    The default is the active round, with as many final picks as the competition has.
     """
+    picks = competition.final_picks if final_picks is None else final_picks
     teams = {
         team.id: team for team in session.scalars(select(Team).where(Team.competition_id == competition.id))
     }
@@ -51,7 +65,7 @@ def compute(
     for entry in session.execute(_entries(competition, round_id)):
         by_team.setdefault(entry.team_id, []).append(entry)
     return [
-        _standing(competition, teams[team_id], entries, greater_is_better=greater_is_better)
+        _standing(competition, teams[team_id], entries, greater_is_better=greater_is_better, picks=picks)
         for team_id, entries in by_team.items()
         if teams[team_id].disqualified_at is None and not teams[team_id].is_host
     ]
@@ -93,7 +107,7 @@ def _entries(
 
 
 def _standing(
-    competition: Competition, team: Team, entries: Sequence[Any], *, greater_is_better: bool
+    competition: Competition, team: Team, entries: Sequence[Any], *, greater_is_better: bool, picks: int
 ) -> Standing:
     """Compute the standing of one team.
 
@@ -109,7 +123,7 @@ def _standing(
     by_public = sorted(counting, key=lambda e: (sign * e.shown, not e.is_rung))
     # Which files count without picks is not shown before the close, so the exact score may decide.
     by_exact = sorted(counting, key=lambda e: (sign * e.shown, sign * e.public))
-    finals = [e for e in counting if e.is_picked] or by_exact[: competition.final_picks]
+    finals = [e for e in counting if e.is_picked] or by_exact[:picks]
     best, final = by_public[0], min(finals, key=lambda e: sign * e.private)
     return Standing(
         competition_id=competition.id,

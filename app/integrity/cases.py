@@ -17,8 +17,8 @@ from sqlalchemy.orm import Session, aliased
 
 from app.base import events
 from app.base.errors import Conflict, NotFound, Refused
-from app.base.models import Case, Competition, Event, PublicScore, Round, RoundState, Rung, Standing, Team
-from app.competing import standings
+from app.base.models import Case, Competition, Event, PublicScore, Team
+from app.competing import score_release, standings
 from app.integrity import inspections
 
 MIN_REASON = 10
@@ -226,17 +226,8 @@ def _coarsen(session: Session, competition: Competition, team: Team) -> str:
             f"{competition.slug} has no benchmark to compare with, so its feedback cannot be coarsened."
         )
     team.has_coarse_feedback = True
-    round_id = session.scalar(
-        select(Round.id).where(Round.competition_id == competition.id, Round.state == RoundState.ACTIVE)
-    )
-    standing = session.get(Standing, (competition.id, team.id))
-    if competition.public_score == PublicScore.LADDER:
-        standing = None  # the team has a place on the ladder already
-    if standing is not None and round_id is not None:
-        shown = -standing.public_key if competition.greater_is_better else standing.public_key
-        session.merge(
-            Rung(round_id=round_id, team_id=team.id, shown=shown, submission_id=standing.public_submission_id)
-        )
+    if competition.public_score != PublicScore.LADDER:  # else it has a place on the ladder already
+        score_release.begin_ladder(session, competition, team)
     return f"{team.name} now sees a new public score only for a clear improvement. It does not see why."
 
 

@@ -32,7 +32,7 @@ from app.web import (
     uploads,
 )
 from app.web.api import openapi
-from app.web.competing import competitions, leaderboard, organise, submissions, teams
+from app.web.competing import changes, competitions, leaderboard, organise, submissions, teams
 from app.web.context import Parts
 from app.web.integrity import cases, reports, train_files
 from app.web.kaggle import recipe as kaggle_recipe
@@ -57,6 +57,7 @@ VIEWS = (
     submissions,
     leaderboard,
     organise,
+    changes,
     train_files,
     reports,
     cases,

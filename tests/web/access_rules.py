@@ -21,6 +21,8 @@ class Access(StrEnum):
     """The address is the permission; an unknown one gets 404."""
     TOKEN_TEAM = "token of the own team"
     """As `token`, and the object is the own team's; organisers may read too."""
+    ORGANISER_TOKEN = "token of an organiser"
+    """A token with the scope organise; other accounts get 404."""
 
 
 SAFE = frozenset({"GET"})
@@ -73,6 +75,9 @@ ACCESS: dict[str, Access] = {
     "POST organise.team_rename": Access.ORGANISER,
     "POST organise.extension_grant": Access.ORGANISER,
     "POST organise.extension_revoke": Access.ORGANISER,
+    "GET changes.show": Access.ORGANISER,
+    "POST changes.preview": Access.ORGANISER,
+    "POST changes.apply": Access.ORGANISER,
     "GET doctor.show": Access.ORGANISER,
     "GET operate.show": Access.ORGANISER,
     "POST operate.retry": Access.ORGANISER,
@@ -99,6 +104,7 @@ ACCESS: dict[str, Access] = {
     "GET api.board_csv": Access.TOKEN,
     "GET api.competition_index": Access.TOKEN,
     "GET api.competition_show": Access.TOKEN,
+    "PATCH api.competition_change": Access.ORGANISER_TOKEN,
     "GET api.file_index": Access.TOKEN,
     "GET api.file_show": Access.TOKEN,
     "GET api.folds": Access.TOKEN,

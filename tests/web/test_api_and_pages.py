@@ -40,7 +40,9 @@ POSTS: dict[str, str] = {
     "organise.team_rename": COMMAND,
     "organise.extension_grant": COMMAND,
     "organise.extension_revoke": COMMAND,
-    "organise.pause": COMMAND,
+    "organise.pause": "api.competition_change",
+    "changes.preview": "api.competition_change",
+    "changes.apply": "api.competition_change",
     "organise.close": COMMAND,
     "integrity.inspect": COMMAND,
     "integrity.act": "a case is decided with its evidence in view",
@@ -67,7 +69,16 @@ READS: dict[str, str] = {
     "accounts.show": "api.token_index",
 }
 """Of each page of a participant: the API's endpoint."""
-WITHOUT_DATA = ("organise.", "integrity.", "operate.", "doctor.", "pages.", "kaggle_recipe.", "client.")
+WITHOUT_DATA = (
+    "organise.",
+    "changes.",
+    "integrity.",
+    "operate.",
+    "doctor.",
+    "pages.",
+    "kaggle_recipe.",
+    "client.",
+)
 """Pages of organisers, and pages that say how to use the site."""
 
 

@@ -201,7 +201,7 @@ def test_a_backup_during_uploads_holds_every_file_that_its_rows_name(
 
 
 LATER = {  # columns that later revisions added to 0002
-    "competition": {"extended_until", "marks_agents"},
+    "competition": {"extended_until", "marks_agents", "own_summary"},
     "round": {"repeat_of", "applies_itself", "served_at"},
     "event": {"seq", "hash"},
     "user_account": {"skeleton"},

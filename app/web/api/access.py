@@ -4,19 +4,33 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from flask import g
 from sqlalchemy.orm import Session
 
-from app.base.errors import Forbidden
+from app.base.errors import Forbidden, NotFound
 from app.base.models import Competition, Team
 from app.competing import competitions, teams
 from app.people.accounts import Viewer
-from app.people.tokens import Scope
+from app.people.tokens import Grant, Scope
 from app.web.context import bearer
 
 
 def sender(session: Session, now: datetime) -> Viewer:
     """Return the owner of a token that may send files."""
     return bearer(session, now, Scope.SUBMIT)
+
+
+def organiser_of(session: Session, now: datetime, slug: str) -> tuple[Viewer, Competition]:
+    """Return the owner of a token that may organise this competition, and the competition.
+
+    To others the address does not exist, as a page of organisers does not.
+    """
+    viewer = bearer(session, now)
+    grant: Grant = g.grant
+    if not grant.is_organisers:
+        raise NotFound("There is no such page.")
+    grant.require(Scope.ORGANISE)
+    return viewer, competitions.by_slug(session, slug)
 
 
 def entered(session: Session, slug: str, user: Viewer) -> tuple[Competition, Team]:

@@ -169,7 +169,7 @@ def _facts(competition: Competition, now: datetime) -> dict[str, Any]:
     return {
         "slug": competition.slug,
         "title": competition.title,
-        "summary": manifest.get("summary", ""),
+        "summary": competition.summary,
         "phase": competition.phase(now),
         "is_paused": competition.is_paused,
         "opens_at": time_text(competition.opens_at),

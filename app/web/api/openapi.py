@@ -23,6 +23,7 @@ from app.web.api import (
     competitions,
     models,
     operations,
+    organising,
     submissions,
     teams,
     upload_tickets,
@@ -33,7 +34,7 @@ from app.web.uploads import MAX_KEY_LENGTH
 Json = dict[str, Any]
 
 blueprint = operations.blueprint
-ROOMS = (competitions, teams, submissions, upload_tickets, checks, boards, account)
+ROOMS = (competitions, teams, submissions, upload_tickets, checks, boards, account, organising)
 """Importing them declares their operations."""
 
 MAX_ID = 2**63 - 1

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from app.base import db, events, heartbeats
 from app.base.errors import Conflict, Refused
 from app.base.models import Competition, RoundState, State
-from app.competing import competitions, evaluations, extensions, rescores, statuses, teams
+from app.competing import changes, competitions, evaluations, extensions, rescores, statuses, teams
 from app.integrity import cases
 from app.web.context import field, number_argument, organiser, parts
 
@@ -230,10 +230,17 @@ def team_rename(slug: str) -> ResponseReturnValue:
 def pause(slug: str) -> ResponseReturnValue:
     paused = request.form.get("paused") == "1"
     with parts().database.begin() as session:
-        now = db.now(session)
-        me = organiser(session, now)
-        competitions.by_slug(session, slug).is_paused = paused
-        events.log(session, me.name, "uploads paused" if paused else "uploads resumed", slug, now=now)
+        me = organiser(session, db.now(session))
+        competition = competitions.by_slug(session, slug)
+        competitions.lock(session, competition)
+        changes.apply(
+            session,
+            competition,
+            {"paused": paused},
+            by=me.name,
+            now=db.now(session),
+            most_upload_mb=parts().settings.max_upload_mb,
+        )
     return _back(slug, "Uploads are paused." if paused else "Uploads are open again.")
 
 

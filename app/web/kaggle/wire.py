@@ -79,7 +79,7 @@ def competition_json(
             "ref": competition.slug,
             "url": page(competition.slug),
             "title": competition.title,
-            "description": manifest.get("summary", ""),
+            "description": competition.summary,
             "organizationName": "",
             "category": "Community",
             "reward": "Kudos",

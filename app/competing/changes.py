@@ -1,0 +1,463 @@
+"""Change a competition: check everything at once, show what follows, write it, log it.
+
+Page, command and API call `plan` for the preview and `apply` for the change, so they have the same rules. Two
+things are never allowed. Once private scores are shown, only title and summary change: a team that has seen
+these scores could use them, so a settled competition is not opened again. And nothing changes what was
+accepted, counted or shown before: a lower limit keeps the uploads, a stricter release rule the shown scores.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, func, select
+from sqlalchemy.orm import Session
+
+from app.base import events
+from app.base.errors import Conflict, Refused
+from app.base.models import (
+    Competition,
+    Evaluation,
+    FinalPick,
+    Membership,
+    Phase,
+    PublicScore,
+    Quota,
+    Round,
+    RoundState,
+    Standing,
+    State,
+    Submission,
+    Team,
+)
+from app.competing import competitions, extensions, score_release, standings
+from scorer.report import Problem
+
+LONGEST_TITLE = 120
+LONGEST_SUMMARY = 300
+RANGES: Mapping[str, tuple[int, int]] = {
+    "daily_limit": (1, 10_000),
+    "total_limit": (1, 1_000_000),
+    "pending_limit": (1, 1000),
+    "final_picks": (1, 100),
+    "max_team_size": (1, 1000),
+}
+"""The smallest and the largest value of each whole number, as in challenge.yaml."""
+CHANGEABLE = (
+    "title",
+    "summary",
+    "opens_at",
+    "closes_at",
+    *RANGES,
+    "max_upload_mb",
+    "public_score",
+    "mark_agents",
+    "paused",
+)
+"""What can change, named as in challenge.yaml; a time zone would make counted days wrong."""
+MAY_BE_NONE = ("summary", "closes_at", "total_limit")
+"""None: the challenge's own summary, no closing date, no limit but the daily one."""
+ALWAYS = ("title", "summary")
+"""What can still change when private scores are shown."""
+STRICTNESS = (PublicScore.EXACT, PublicScore.ROUNDED, PublicScore.LADDER)
+_COLUMNS = {"summary": "own_summary", "mark_agents": "marks_agents", "paused": "is_paused"}
+
+
+@dataclass(frozen=True)
+class Change:
+    """One term that changes, and what follows."""
+
+    name: str
+    before: Any
+    """Both values as challenge.yaml writes them: a time as text."""
+    after: Any
+    effect: str
+    """What participants see of it."""
+    teams: int
+    """How many teams notice it at once."""
+
+    def as_dict(self) -> dict[str, Any]:
+        return dict(vars(self))
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What a change of a competition would do, or has done."""
+
+    slug: str
+    changes: Sequence[Change]
+    digest: str
+    """A hash of old and new values, by which a confirmation names what it has seen."""
+
+
+def plan(
+    session: Session,
+    competition: Competition,
+    wished: Mapping[str, Any],
+    *,
+    now: datetime,
+    most_upload_mb: float,
+) -> Preview:
+    """Return what a change would do, or refuse it with every problem.
+
+    `wished` is by name, as in challenge.yaml, with times as datetimes. `most_upload_mb` is the installation's
+    limit of an upload.
+    """
+    wished = _clamped(wished, now)
+    problems = _problems(session, competition, wished, now=now, most_upload_mb=most_upload_mb)
+    if problems:
+        words = "; ".join(problem.message for problem in problems)
+        raise Refused(f"Nothing was changed in {competition.slug}: {words}.", problems)
+    changes = []
+    for name in CHANGEABLE:
+        if name in wished and (after := _as_written(wished[name])) != (before := value(competition, name)):
+            effect, teams = _effect(session, competition, name, wished[name], now=now)
+            changes.append(Change(name, before, after, effect, teams))
+    # An opening "now" is the same wish a moment later.
+    facts = [[c.name, c.before, "now" if wished[c.name] == now else c.after] for c in changes]
+    return Preview(competition.slug, changes, hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16])
+
+
+def apply(
+    session: Session,
+    competition: Competition,
+    wished: Mapping[str, Any],
+    *,
+    by: str,
+    now: datetime,
+    most_upload_mb: float,
+    seen: str | None = None,
+) -> Preview:
+    """Change a competition and log it in one event; refuse with every problem.
+
+    The caller holds the competition's `lock` and has read `now` after it. `seen` is the digest of the preview
+    that was confirmed: if the change would do something else by now, it is refused.
+    """
+    preview = plan(session, competition, wished, now=now, most_upload_mb=most_upload_mb)
+    if seen is not None and seen != preview.digest:
+        raise Conflict(
+            f"{competition.slug} has changed since the preview was made. Nothing was changed; look at the "
+            "new preview."
+        )
+    wished = _clamped(wished, now)
+    for change in preview.changes:
+        new = wished[change.name]
+        if change.name == "max_upload_mb":
+            competition.max_upload_bytes = int(new * 1e6)
+        else:
+            setattr(competition, _COLUMNS.get(change.name, change.name), new)
+    session.flush()
+    changed = {change.name for change in preview.changes}
+    if "public_score" in changed and competition.public_score == PublicScore.LADDER:
+        score_release.begin_ladder(session, competition)
+    if "final_picks" in changed:
+        standings.refresh_all(session, competition)
+    if preview.changes:
+        logged = {change.name: [change.before, change.after] for change in preview.changes}
+        events.log(session, by, _action(logged), competition.slug, now=now, **logged)
+    return preview
+
+
+def _action(logged: Mapping[str, Sequence[Any]]) -> str:
+    """Return the name of the event; a pause alone has its own."""
+    if list(logged) != ["paused"]:
+        return "competition changed"
+    return "uploads paused" if logged["paused"][1] else "uploads resumed"
+
+
+def value(competition: Competition, name: str) -> Any:
+    """Return a term as challenge.yaml writes it."""
+    if name == "max_upload_mb":
+        return competition.max_upload_bytes / 1e6
+    column = {"duration_days": "closes_at", **_COLUMNS}.get(name, name)
+    return _as_written(getattr(competition, column))
+
+
+def _as_written(given: Any) -> Any:
+    return given.isoformat() if isinstance(given, datetime) else given
+
+
+def _clamped(wished: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+    """Return the wishes with an opening that is past set to now, and texts without blanks around them."""
+    done = {name: " ".join(v.split()) if isinstance(v, str) else v for name, v in wished.items()}
+    if (opens_at := done.get("opens_at")) is not None:
+        done["opens_at"] = max(opens_at, now)
+    if done.get("summary") == "":
+        done["summary"] = None
+    return {name: v.astimezone(now.tzinfo) if isinstance(v, datetime) else v for name, v in done.items()}
+
+
+# -- what is refused ---------------------------------------------------------------------------
+
+
+def _problems(
+    session: Session,
+    competition: Competition,
+    wished: Mapping[str, Any],
+    *,
+    now: datetime,
+    most_upload_mb: float,
+) -> list[Problem]:
+    found: list[Problem] = []
+
+    def refuse(name: str, words: str) -> None:
+        found.append(Problem("CANNOT_CHANGE", words, column=name))
+
+    for name in wished.keys() - set(CHANGEABLE):
+        refuse(name, f"{name[:40]} cannot change; what can is {', '.join(CHANGEABLE)}")
+    given = {name: wished[name] for name in CHANGEABLE if name in wished}
+    for name in [name for name, new in given.items() if new is None and name not in MAY_BE_NONE]:
+        refuse(name, f"{name} has no value")
+        del given[name]
+    if competition.is_settled(now) and (late := sorted(given.keys() - set(ALWAYS))):
+        refuse(
+            late[0],
+            "its private scores are shown, so only title and summary can change; a team that knows these "
+            "scores could use them. Open another competition of the challenge instead",
+        )
+    for name, longest in (("title", LONGEST_TITLE), ("summary", LONGEST_SUMMARY)):
+        text = given.get(name)
+        if text is not None and not (0 < len(text) <= longest and text.isprintable()):
+            refuse(name, f"a {name} has 1 to {longest} printable characters")
+    for name, (least, most) in RANGES.items():
+        if given.get(name) is not None and not least <= given[name] <= most:
+            refuse(name, f"{name} is a whole number from {least} to {most}, not {given[name]}")
+    if "max_upload_mb" in given and not 0 < given["max_upload_mb"] <= most_upload_mb:
+        refuse(
+            "max_upload_mb",
+            f"max_upload_mb is above 0 and at most {most_upload_mb:g}, the HELDOUT_MAX_UPLOAD_MB of this "
+            "installation",
+        )
+    _refuse_times(competition, given, refuse, now=now)
+    _refuse_contradictions(session, competition, given, refuse)
+    return found
+
+
+def _refuse_times(
+    competition: Competition, given: Mapping[str, Any], refuse: Callable[[str, str], None], *, now: datetime
+) -> None:
+    if "opens_at" in given and competition.phase(now) is not Phase.UPCOMING:
+        refuse("opens_at", "it has opened, so opens_at is past")
+    opens_at = given.get("opens_at", competition.opens_at)
+    closes_at = given.get("closes_at", competition.closes_at)
+    if given.keys() & {"opens_at", "closes_at"} and closes_at is not None and closes_at <= opens_at:
+        refuse("closes_at", f"closes_at, {word(closes_at)}, is not after opens_at, {word(opens_at)}")
+    if given.get("closes_at") is not None and closes_at <= now:
+        refuse("closes_at", "closes_at is not in the future; `heldout competition close` closes at once")
+    if "paused" in given and competition.phase(now) is Phase.CLOSED and "closes_at" not in given:
+        refuse("paused", "it is closed, so there are no uploads to pause or resume")
+
+
+def _refuse_contradictions(
+    session: Session, competition: Competition, given: Mapping[str, Any], refuse: Callable[[str, str], None]
+) -> None:
+    picks = given.get("final_picks")
+    if picks is not None and (most := _most(session, _picks_of_teams(competition))) > picks:
+        refuse("final_picks", f"a team has {most} final picks already, so final_picks cannot be {picks}")
+    size = given.get("max_team_size")
+    if size is not None and (most := _most(session, _members_of_teams(competition))) > size:
+        refuse("max_team_size", f"a team has {most} members, so max_team_size cannot be {size}")
+    rule = given.get("public_score")
+    if rule is None:
+        return
+    if rule not in set(PublicScore):
+        refuse("public_score", f"public_score is one of {', '.join(STRICTNESS)}")
+        return
+    if STRICTNESS.index(PublicScore(rule)) < STRICTNESS.index(PublicScore(competition.public_score)):
+        refuse(
+            "public_score",
+            f"public_score is {competition.public_score} and can only become stricter: teams sent their "
+            f"files under this rule, and {rule} would show more of the public labels",
+        )
+    elif competitions.draft_round(session, competition) is not None:
+        refuse("public_score", "a rescore is under way, whose scores are shown by the rule of before")
+    else:
+        try:
+            score_release.refuse_impossible(competition.version, PublicScore(rule))
+        except Refused as refusal:
+            refuse("public_score", refusal.message.rstrip("."))
+
+
+def _most(session: Session, counts: Select[int]) -> int:
+    return session.scalar(select(func.max(counts.subquery().c[0]))) or 0
+
+
+def _picks_of_teams(competition: Competition) -> Select[int]:
+    return (
+        select(func.count().label("n"))
+        .select_from(FinalPick)
+        .join(Team, Team.id == FinalPick.team_id)
+        .where(Team.competition_id == competition.id)
+        .group_by(FinalPick.team_id)
+    )
+
+
+def _members_of_teams(competition: Competition) -> Select[int]:
+    return (
+        select(func.count().label("n"))
+        .select_from(Membership)
+        .where(Membership.competition_id == competition.id)
+        .group_by(Membership.team_id)
+    )
+
+
+# -- what follows ------------------------------------------------------------------------------
+
+
+def _effect(
+    session: Session, competition: Competition, name: str, new: Any, *, now: datetime
+) -> tuple[str, int]:
+    """Return what participants see of a change, and how many teams notice it at once."""
+    teams = _count(session, competition)
+    match name:
+        case "title":
+            return "Every page and the API show this title; the address stays.", teams
+        case "summary" if new is None:
+            return "The list of competitions shows the challenge's own summary again.", teams
+        case "summary":
+            return "The list of competitions and the overview show this summary.", teams
+        case "opens_at" if new <= now:
+            return "The data and uploads are available at once.", teams
+        case "opens_at":
+            return f"The data and uploads are available from {when(competition, new)} on.", teams
+        case "closes_at":
+            return _effect_of_close(session, competition, new, now=now), teams
+        case "total_limit" if new is None:
+            return "Only the daily limit holds.", teams
+        case "daily_limit" | "total_limit" | "pending_limit":
+            return _effect_of_limit(session, competition, name, new, now=now)
+        case "final_picks":
+            moved = _count(session, competition, Team.id.in_(_other_finals(session, competition, new)))
+            words = f"A team may pick {new} files. Without picks the best count, which are others for"
+            return f"{words} {_teams(moved)}.", moved
+        case "max_team_size":
+            return f"A team may have {_members(new)}. No team has more now.", teams
+        case "max_upload_mb":
+            return f"Uploads of up to {new:g} MB are accepted. Files that arrived stay.", teams
+        case "public_score":
+            shown = _count(session, competition, Team.id.in_(select(Standing.team_id)))
+            return _RULE_WORDS[PublicScore(new)], shown
+        case "mark_agents":
+            sent = select(Submission.team_id).where(Submission.is_by_agent)
+            words = "carry the mark agent" if new else "no longer carry the mark agent"
+            marked = _count(session, competition, Team.id.in_(sent))
+            return f"Rows of the board whose file an agent has sent {words}.", marked
+        case _ if new:
+            return _PAUSED, teams
+        case _:
+            return "Uploads are accepted again.", teams
+
+
+_PAUSED = (
+    "Uploads are refused with the words that the organiser has paused it. Waiting files are scored, and the "
+    "close does not move."
+)
+_RULE_WORDS = {
+    PublicScore.EXACT: "Public scores are shown exactly.",
+    PublicScore.ROUNDED: "Scores of new files are rounded. Scores that were shown stay as they are.",
+    PublicScore.LADDER: (
+        "Of a new file a score is shown only for a significant improvement on the team's best shown one. "
+        "Scores that were shown stay as they are."
+    ),
+}
+
+
+def _effect_of_close(
+    session: Session, competition: Competition, new: datetime | None, *, now: datetime
+) -> str:
+    if new is None:
+        return "It has no closing date, and no private score is shown until you give one."
+    last = max(new, competition.extended_until or new)
+    shown_at = when(competition, last + timedelta(seconds=competition.grace_seconds))
+    closes = [e.closes_at for e in extensions.later_closes(session, competition, now=now)]
+    later = sum(at is not None and at > new for at in closes)
+    own = f" {later} extension{'' if later == 1 else 's'} can end later." if later else ""
+    if competition.phase(now) is Phase.CLOSED:
+        return (
+            f"It is open again until {when(competition, new)}: teams upload and change final picks. No "
+            f"private score has been shown, and none is before {shown_at}.{own}"
+        )
+    words = f"Uploads and final picks end on {when(competition, new)}; private scores are shown from"
+    return f"{words} {shown_at} on.{own}"
+
+
+def _effect_of_limit(
+    session: Session, competition: Competition, name: str, new: int, *, now: datetime
+) -> tuple[str, int]:
+    """Return the effect of a limit of uploads, and of how many teams it refuses the next file now."""
+    day = competition.day(now)
+    of_day = select(Quota.team_id).where(Quota.day == day, Quota.used >= new)
+    charged = select(Submission.team_id).where(
+        Submission.competition_id == competition.id, Submission.is_charged
+    )
+    of_all = charged.group_by(Submission.team_id).having(func.count() >= new)
+    words, full = {
+        "daily_limit": ("files a day", of_day),
+        "total_limit": ("files in all", of_all),
+        "pending_limit": ("files that wait", _waiting(competition, at_least=new)),
+    }[name]
+    at_it = _count(session, competition, Team.id.in_(full))
+    return f"A team may have {new} {words}. Accepted files stay; {_reached(at_it)} it.", at_it
+
+
+def _count(session: Session, competition: Competition, *having: ColumnElement[bool]) -> int:
+    """Return how many teams of participants fulfil the conditions."""
+    asked = select(func.count()).select_from(Team)
+    its = Team.competition_id == competition.id, Team.is_baseline.is_(False)
+    return session.scalar(asked.where(*its, *having)) or 0
+
+
+def _waiting(competition: Competition, *, at_least: int) -> Select[int]:
+    return (
+        select(Submission.team_id)
+        .join(Evaluation, Evaluation.submission_id == Submission.id)
+        .join(Round, Round.id == Evaluation.round_id)
+        .where(
+            Submission.competition_id == competition.id,
+            Round.state == RoundState.ACTIVE,
+            Evaluation.state.in_((State.QUEUED, State.RUNNING)),
+        )
+        .group_by(Submission.team_id)
+        .having(func.count() >= at_least)
+    )
+
+
+def _other_finals(session: Session, competition: Competition, picks: int) -> list[int]:
+    """Return the teams of whose files another counts on the private board with so many picks."""
+    stored = session.scalars(select(Standing).where(Standing.competition_id == competition.id))
+    now = {one.team_id: one.private_submission_id for one in stored}
+    then = standings.compute(
+        session, competition, greater_is_better=competition.greater_is_better, final_picks=picks
+    )
+    return [one.team_id for one in then if now.get(one.team_id) != one.private_submission_id]
+
+
+def _teams(n: int) -> str:
+    return f"{n} team{'' if n == 1 else 's'}"
+
+
+def _reached(n: int) -> str:
+    return f"{_teams(n) if n else 'no team'} {'have' if n > 1 else 'has'} reached"
+
+
+def _members(n: int) -> str:
+    return f"{n} member{'' if n == 1 else 's'}"
+
+
+def when(competition: Competition, at: datetime) -> str:
+    """Return a time in the competition's time zone, in words."""
+    return f"{at.astimezone(competition.zone):%Y-%m-%d %H:%M} {competition.timezone}"
+
+
+def word(given: Any) -> str:
+    """Return a value of a term in one word."""
+    if given is None:
+        return "none"
+    if isinstance(given, bool):
+        return "true" if given else "false"
+    return f"{given:g}" if isinstance(given, float) else str(given)
