@@ -42,7 +42,7 @@ def challenge_check(folder: Path, as_json: bool) -> int:
 
     Scores every example, runs the self-test and the data audit.
     """
-    result = _check(folder)
+    result = check_folder(folder)
     if as_json:
         print_json(
             {
@@ -87,7 +87,7 @@ def print_findings(findings: Sequence[scorer.Finding]) -> None:
         out.print(f"    {finding.evidence}\n    {finding.advice}", markup=False)
 
 
-def _check(folder: Path) -> scorer.CheckResult:
+def check_folder(folder: Path) -> scorer.CheckResult:
     """Check a folder, with progress on stderr where that is a terminal."""
     try:
         challenge = scorer.load(folder)
@@ -133,7 +133,7 @@ def challenge_publish(
     """
     installation.database.ping()  # refuse a wrong database before the long check
     reasons = dict(_override(text) for text in overrides)
-    result = _check(folder)
+    result = check_folder(folder)
     if result.problems:
         print_problems(result.problems)
         return 2

@@ -18,6 +18,7 @@ from app.base import config
 from app.base.errors import Refused
 from app.base.installation import Installation
 from app.cli import (
+    bundles,
     challenges,
     competitions,
     extensions,
@@ -63,6 +64,7 @@ def cli(context: click.Context, file: Path | None) -> None:
 
 
 challenges.challenge_group.add_command(tables.from_table)
+challenges.challenge_group.add_command(bundles.challenge_import)
 for command in (
     serve.serve_command,
     serve.demo_command,

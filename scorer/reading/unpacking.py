@@ -37,10 +37,10 @@ def gunzipped(received: IO[bytes]) -> io.BufferedReader:
 
 
 @contextmanager
-def opened_zip(received: IO[bytes]) -> Iterator[zipfile.ZipFile]:
+def opened_zip(received: IO[bytes], *, directory_bytes: int = DIRECTORY_BYTES) -> Iterator[zipfile.ZipFile]:
     """Open a zip whose list of files is short; raises UnreadableTable and what zipfile raises."""
     packed = _Packed(received)
-    packed.most_at_once = DIRECTORY_BYTES
+    packed.most_at_once = directory_bytes
     with zipfile.ZipFile(packed) as archive:
         packed.most_at_once = None
         yield archive
@@ -48,8 +48,13 @@ def opened_zip(received: IO[bytes]) -> Iterator[zipfile.ZipFile]:
 
 def unzipped(archive: zipfile.ZipFile) -> io.BufferedReader:
     """Return the content of the only file of an open zip."""
+    return unzipped_member(archive, only_member(archive)[0])
+
+
+def unzipped_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> io.BufferedReader:
+    """Return the content of one file of an open zip."""
     packed: Any = archive.fp
-    return io.BufferedReader(_Unzip(archive.open(only_member(archive)[0]), packed), _OUTPUT_BYTES)
+    return io.BufferedReader(_Unzip(archive.open(member), packed), _OUTPUT_BYTES)
 
 
 class _Packed(io.BufferedIOBase):

@@ -1,0 +1,1 @@
+"""One module a format: `NAME`, `recognise` and `read`, as `scorer.importing.foreign.Format` states."""

@@ -1,0 +1,147 @@
+"""A Kaggle folder becomes a challenge with the scores of its own metric."""
+
+from __future__ import annotations
+
+import json
+import types
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import scorer
+from scorer.importing.account import CannotImport, Incomplete
+from tests.scorer.importing.bundles import N_TEST, imported, predictions, put, rows, usages
+
+AUC = '''import pandas as pd
+from sklearn.metrics import roc_auc_score
+
+
+class ParticipantVisibleError(Exception):
+    pass
+
+
+def score(solution: pd.DataFrame, submission: pd.DataFrame, row_id_column_name: str) -> float:
+    """Area under the curve."""
+    return float(roc_auc_score(solution["target"], submission["target"]))
+'''
+COST = AUC.replace("roc_auc_score(solution", "1 - roc_auc_score(solution")
+NOTEBOOK = {
+    "cells": [
+        {"cell_type": "markdown", "source": ["# The metric"]},
+        {"cell_type": "code", "source": ["!pip install something\n", "%matplotlib inline\n", *COST]},
+        {"cell_type": "code", "source": ["%%timeit\n", "1 + 1"]},
+    ]
+}
+
+
+def kaggle(folder: Path, **changes: object) -> Path:
+    train, test = rows()
+    files: dict[str, object] = {
+        "train.csv": train.drop(columns="size"),
+        "test.csv": test.drop(columns=["target", "size"]),
+        "sample_submission.csv": test[["id"]].assign(target=0.5),
+        "solution.csv": test[["id", "target"]].assign(Usage=usages()),
+        "competition-metadata.json": {
+            "title": "Coin, again",
+            "slug": "coin-again",
+            "briefDescription": "Guess.",
+        },
+        "metric.py": AUC,
+    } | {name.replace("__", "."): content for name, content in changes.items()}
+    return put(folder, {name: content for name, content in files.items() if content is not None})
+
+
+def scores(metric: str, submission: pd.DataFrame) -> dict[str, float]:
+    """Return what the metric's own code gives for both parts."""
+    module = types.ModuleType("metric")
+    exec(metric, module.__dict__)
+    solution = rows()[1][["id", "target"]]
+    given = {}
+    for part in ("Public", "Private"):
+        mask = pd.Series(usages()) == part
+        frames = (frame[mask].reset_index(drop=True) for frame in (solution, submission))
+        given[part.lower()] = module.score(*frames, "id")
+    return given
+
+
+@pytest.mark.parametrize(
+    ("metric", "files", "name"),
+    [(AUC, {}, "roc_auc"), (COST, {"metric__py": None, "metric__ipynb": NOTEBOOK}, "metric.py")],
+)
+def test_scores_are_those_of_the_bundles_own_metric(
+    tmp_path: Path, metric: str, files: dict[str, object], name: str
+) -> None:
+    made = imported(kaggle(tmp_path / "bundle", **files), tmp_path / "challenge")
+    assert made.metric == name
+    challenge = scorer.load(made.folder)
+    assert (challenge.title, challenge.summary) == ("Coin, again", "Guess.")
+    submission = rows()[1][["id"]].assign(target=predictions())
+    report = scorer.score(challenge, submission.to_csv(index=False).encode(), allow_weak_sandbox=True)
+    wanted = scores(metric, submission)
+    assert report.public == pytest.approx(wanted["public"], abs=1e-12)
+    assert report.private == pytest.approx(wanted["private"], abs=1e-12)
+    assert challenge.greater_is_better is (name == "roc_auc")
+
+
+def test_files_for_download_are_copied_and_others_are_left_out(tmp_path: Path) -> None:
+    bundle = kaggle(tmp_path / "bundle", test_labels__csv="id,target\n1,1\n", notes__txt="x")
+    made = imported(bundle, tmp_path / "challenge")
+    assert (made.folder / "public/train.csv").read_bytes() == (bundle / "train.csv").read_bytes()
+    published = {path.name for path in (made.folder / "public").iterdir()}
+    assert published == {"train.csv", "test.csv", "sample_submission.csv"}
+    assert any("test_labels.csv" in words for words in made.account.cannot)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"solution__csv": None}, "There is no solution"),
+        ({"sample_submission__csv": None}, "--sample FILE"),
+        ({"metric__py": None}, "--metric NAME"),
+    ],
+)
+def test_missing_parts_are_asked_for(tmp_path: Path, changes: dict[str, object], words: str) -> None:
+    with pytest.raises(Incomplete) as refusal:
+        imported(kaggle(tmp_path / "bundle", **changes), tmp_path / "challenge")
+    assert words in " ".join(refusal.value.account.asked)
+    assert not (tmp_path / "challenge").exists()
+
+
+def test_a_stated_metric_and_a_page_that_names_one_are_taken(tmp_path: Path) -> None:
+    bundle = kaggle(tmp_path / "bundle", metric__py=None)
+    assert imported(bundle, tmp_path / "stated", metric="log_loss").metric == "log_loss"
+    put(bundle, {"pages/evaluation.md": "# Evaluation\nEvaluation is the area under the ROC curve."})
+    made = imported(bundle, tmp_path / "named")
+    assert made.metric == "roc_auc"
+    assert any("by its name" in words for words in made.account.guessed)
+
+
+def test_a_usage_that_is_none_is_refused(tmp_path: Path) -> None:
+    solution = rows()[1][["id", "target"]].assign(Usage=["Pubic", *usages()[1:]])
+    with pytest.raises(CannotImport, match="Pubic"):
+        imported(kaggle(tmp_path / "bundle", solution__csv=solution), tmp_path / "challenge")
+
+
+def test_metric_with_parameters_gets_the_rows_of_repeated_ids(tmp_path: Path) -> None:
+    """Solution with several rows of one id, as for objects of an image."""
+    test = rows()[1]
+    solution = pd.concat([test, test[:5]])[["id", "target"]].assign(Usage=usages() + usages()[:5])
+    metric = AUC.replace(
+        'return float(roc_auc_score(solution["target"], submission["target"]))',
+        'return float(solution["target"].sum() / (1 + submission["target"].sum()))',
+    )
+    bundle = kaggle(tmp_path / "bundle", solution__csv=solution, metric__py=metric)
+    made = imported(bundle, tmp_path / "challenge", greater_is_better=False)
+    report = scorer.score(
+        scorer.load(made.folder), (bundle / "sample_submission.csv").read_bytes(), allow_weak_sandbox=True
+    )
+    parts = solution.groupby("Usage")["target"].sum()
+    assert report.private == pytest.approx(parts["Private"] / (1 + N_TEST / 2), abs=1e-12)
+
+
+def test_notebook_is_read_as_its_code(tmp_path: Path) -> None:
+    from scorer.importing.formats.kaggle import notebook_code
+
+    assert "pip" not in notebook_code(json.dumps(NOTEBOOK))
+    assert notebook_code("{") == ""
