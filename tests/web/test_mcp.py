@@ -21,6 +21,7 @@ from app.base import db
 from app.base.models import Submission
 from app.operating import audit_log
 from app.people.tokens import Scope
+from app.web.mcp import calls
 from app.web.mcp.tools import TOOLS, waiting_room
 from app.web.slow_clients import _UPLOAD, SMALL_BYTES
 from tests.web.site import CSV, PRIVATE_CANARY, Site
@@ -267,6 +268,25 @@ def test_calls_that_wait_never_take_all_threads(site: Site) -> None:
         taken += 1
     assert 1 <= taken <= max(1, site.settings.web_threads // 4)
     assert given(site, "submission", submission=number, wait_seconds=25)["state"] == "queued"  # at once
+
+
+def test_an_accepted_file_has_its_receipt_whatever_ends_the_wait(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A token that is revoked, or a database that restarts, made an error of it: the agent sent it again."""
+    get = calls.get
+
+    def failing(path: str, **query: Any) -> Any:
+        if path.startswith(("/submissions/", "/checks/")):
+            raise calls.RefusedByApi({"status": 503, "detail": "The database does not answer.", "errors": []})
+        return get(path, **query)
+
+    monkeypatch.setattr(calls, "get", failing)
+    receipt = given(site, "submit", **OF, content=CSV.decode(), wait_seconds=5)
+    assert receipt["sha256"]
+    assert "result" not in receipt
+    assert given(site, "check_file", **OF, content="id,target\n1,0.5\n2,0.75\n")["state"] == "queued"
+    assert refused(site, "submission", submission=receipt["id"])[0] == 503
 
 
 def agent_and_person(site: Site) -> tuple[int, int]:

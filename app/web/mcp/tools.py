@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -119,7 +119,10 @@ def check_file(asked: given.CheckFile) -> Json:
     check = calls.post_file(
         f"/competitions/{asked.competition}/check", asked.content.encode(), filename=asked.filename
     )
-    return _result(f"/checks/{check['id']}", asked.wait_seconds, _ENDS_OF_CHECK)
+    try:
+        return _result(f"/checks/{check['id']}", asked.wait_seconds, _ENDS_OF_CHECK)
+    except RefusedByApi:  # it was accepted, and its id would be lost
+        return check
 
 
 @_tool(given.CheckResult, is_reading=True)
@@ -161,7 +164,9 @@ def submit(asked: given.Submit) -> Json:
         body = {"upload": asked.upload, "message": asked.message, "sandbox": asked.sandbox}
         receipt = calls.post(f"{path}/uploads/submit", body)
     if asked.wait_seconds:
-        receipt["result"] = _result(f"/submissions/{receipt['id']}", asked.wait_seconds, _ENDS)
+        # Its receipt must not be lost with the wait: an agent that sees an error sends the file again.
+        with suppress(RefusedByApi):
+            receipt["result"] = _result(f"/submissions/{receipt['id']}", asked.wait_seconds, _ENDS)
     return receipt
 
 
