@@ -81,11 +81,14 @@ def _refused_words(
         custom_values(solution, metric, {**texts, **zeros}, allow_weak=allow_weak)
     except (MetricFailed, InvalidSubmission):
         return None
-    row, text = next((row, text) for row, text in enumerate(texts[words[0]]) if text)
+    row, text = next(((row, text) for row, text in enumerate(texts[words[0]]) if text), (0, ""))
+    what = f'"{show(text)}" is not a number, and the metric cannot score words there'
+    if not text:
+        what = "an empty cell is not a number, and the metric cannot score a column without numbers"
     key = show_id(texts[solution.id_column][row] if solution.task.complete else solution.ids.text(row))
     message = (
-        f'Column {show(words[0])} (id {key}): "{show(text)}" is not a number, and the metric cannot score '
-        f"words there. Write a number in each row.{how_many(len(texts[words[0]]))}"
+        f"Column {show(words[0])} (id {key}): {what}. Write a number in each row."
+        f"{how_many(len(texts[words[0]]))}"
     )
     return Problem(
         "NOT_A_NUMBER", message, id=key, column=show(words[0]), value=show(text), count=len(texts[words[0]])

@@ -151,6 +151,26 @@ def test_words_that_only_the_metric_cannot_take_are_the_files_fault(
     assert sent == ["cat", "0", "cat", "0"]
 
 
+def test_a_column_of_empty_cells_that_the_metric_cannot_take_is_the_files_fault(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the sample has empty cells beside words; the first word was looked for, and there was none."""
+    challenge = own(write, {"y": NUMBERS}, ["", "a", "", "", "", "b"])
+    assert challenge.task.either == {"y"}
+
+    def evaluate(self: CustomMetric, *frames: object, **_: object) -> dict[str, float]:
+        if frames[1]["y"].tolist()[0] == "":  # type: ignore[index]
+            raise MetricFailed("On the public rows the metric raised ValueError: could not convert.", "")
+        return {"public": 1.0, "private": 1.0}
+
+    monkeypatch.setattr(CustomMetric, "evaluate", evaluate)
+    with pytest.raises(scorer.InvalidSubmission) as caught:
+        scorer.score(challenge, csv_text(("id", "y"), IDS, [""] * 6).encode())
+    (problem,) = caught.value.problems
+    assert (problem.code, problem.id, problem.count) == ("NOT_A_NUMBER", "1", 6)
+    assert "an empty cell is not a number" in problem.message
+
+
 # --- words that are labels ------------------------------------------------------------------------
 
 
