@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 import scorer
 from app import migrations
 from app.authoring import challenges
-from app.base import config, db, heartbeats, logs, queue, startup_checks
+from app.base import config, db, heartbeats, inbox, logs, queue, startup_checks
 from app.base.config import Settings
 from app.base.errors import Refused
 from app.operating import startup_wait
@@ -102,6 +102,8 @@ def main() -> int:
 def _enter(runner: jobs.Runner) -> None:
     migrations.check(runner.database)
     expire_dead_horses(runner)
+    with runner.database.begin() as session:
+        inbox.ensure_key(session, runner.vault, now=db.now(session))
 
 
 def _start_sandbox() -> None:

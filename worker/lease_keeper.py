@@ -15,6 +15,7 @@ from typing import Self
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
+from app.authoring import draft_steps
 from app.base import db
 from app.base.db import Database
 from app.base.leases import LeaseLost
@@ -75,12 +76,14 @@ class Keeper:
 
 def holders(session: Session, prefix: str) -> set[str]:
     """Return the work-horses, HOST/PID/PID, with this prefix and a lease."""
-    return evaluations.LEASES.holders(session, prefix) | inspections.LEASES.holders(session, prefix)
+    tables = (evaluations.LEASES, inspections.LEASES, draft_steps.LEASES)
+    return set[str]().union(*(leases.holders(session, prefix) for leases in tables))
 
 
 def expire(session: Session, holder: str, *, now: datetime) -> int:
     """End all leases of a dead worker or work-horse; return how many."""
     ended = inspections.LEASES.expire(session, holder, now=now)
+    ended += draft_steps.LEASES.expire(session, holder, now=now)
     return ended + evaluations.expire(session, holder, now=now)
 
 

@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from sqlalchemy.exc import DBAPIError
 
+from app.authoring import draft_steps
 from app.base import db
 from app.base.queue import Listener
 from app.competing import evaluations
@@ -110,13 +111,14 @@ class Poller:
         self._stop.wait(PAUSE_SECONDS)
 
     def _preload(self) -> None:
-        """Import what only inspections need, once there is nothing to score.
+        """Import what only inspections and drafts need, once there is nothing to score.
 
         It is a third of what a worker imports, and after kills a restarted worker has files to score first. A
         work-horse that inspects before this imports it for itself.
         """
         if not self._has_preloaded:
             self._has_preloaded = True
+            import worker.authoring
             import worker.inspections  # noqa: F401
 
             freeze()
@@ -165,6 +167,8 @@ class Poller:
                 return Work(self._runner.run, self._job_seconds)
             if inspections.is_any_due(session, now=now):
                 return Work(_inspect, 3 * self._job_seconds)
+            if draft_steps.is_any_due(session, now=now):
+                return Work(_author, 3 * self._job_seconds)
         return None
 
     def work(self, work: Work) -> bool:
@@ -207,6 +211,12 @@ def _inspect() -> int:
     from worker import inspections
 
     return inspections.inspect(None)
+
+
+def _author() -> int:
+    from worker import authoring
+
+    return authoring.work()
 
 
 def freeze() -> None:

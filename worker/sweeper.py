@@ -13,6 +13,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from app import migrations
+from app.authoring import draft_steps
 from app.base import config, db, events, failpoints, heartbeats, logs, queue, startup_checks
 from app.base.config import Settings
 from app.base.db import Database
@@ -67,6 +68,7 @@ def sweep(
         lambda: _give_up(database),
         lambda: _finish_rescores(database),
         lambda: _inspect(database, hints, hint_after),
+        lambda: _author(database, hints, hint_after),
         lambda: _seal(database),
         lambda: _beat(database, name),
     ]
@@ -91,6 +93,7 @@ def _follow_clock(database: Database, clock: Clock, lease: timedelta) -> int:
             events.log(session, "sweeper", "clock jumped", "clock", now=now, seconds=round(jump))
         followed = evaluations.follow_clock(session, lease=lease, now=now)
         followed += inspections.follow_clock(session, lease=lease, now=now)
+        followed += draft_steps.follow_clock(session, lease=lease, now=now)
     if followed:
         log.warning("the clock was set back; %s leases and pauses were shortened", followed)
     return followed
@@ -126,6 +129,19 @@ def _inspect(database: Database, hints: Hints, hint_after: timedelta) -> int:
             log.error("inspection %s failed three times; its organiser must look at it", inspection_id)
         quiet = inspections.unfinished(session, now=now, hint_after=hint_after)
     return sum(hints.send_inspection(inspection_id) for inspection_id in dict.fromkeys([*asked, *quiet]))
+
+
+def _author(database: Database, hints: Hints, hint_after: timedelta) -> int:
+    """Fail exhausted steps of drafts, and send hints for unclaimed ones."""
+    depth = hints.depth()
+    if depth is None or depth > ENOUGH_HINTS:
+        return 0  # scoring comes first
+    with database.begin() as session:
+        now = db.now(session)
+        for step_id in draft_steps.fail_exhausted(session, now=now):
+            log.error("step %s of a draft failed three times", step_id)
+        quiet = draft_steps.unfinished(session, now=now, hint_after=hint_after)
+    return sum(hints.send_step(step_id) for step_id in quiet)
 
 
 def _give_up(database: Database) -> int:

@@ -88,6 +88,13 @@ def publish(
     return Published(version, is_new=True)
 
 
+def refuse_others(session: Session, slug: str, digest: str) -> None:
+    """Refuse a name that versions of another digest have."""
+    versions = select(ChallengeVersion.id).join(Challenge).where(Challenge.slug == slug)
+    if session.scalar(versions.where(ChallengeVersion.digest != digest).limit(1)) is not None:
+        raise Conflict(f"The name {slug} is taken by another challenge; choose another.")
+
+
 def latest(session: Session, slug: str) -> ChallengeVersion:
     version = session.scalar(
         select(ChallengeVersion)

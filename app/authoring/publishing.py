@@ -50,11 +50,15 @@ def publish(
     rescore: bool = False,
     auto_apply: bool = False,
     open_competition: bool = True,
+    terms_: Mapping[str, Any] | None = None,
+    only_new: bool = False,
 ) -> Publication:
     """Publish a version; move competitions to it, or open one.
 
     `checked` only saves a second check. `overrides` maps the code of a blocking finding to the reason to
-    publish in spite of it, which is kept with the version and in the log.
+    publish in spite of it, which is kept with the version and in the log. `terms_` are the terms of the
+    opened competition where they differ from the challenge's defaults. With `only_new` a name that has other
+    versions is refused: a draft must not become a version of another challenge.
     """
     if checked is None:
         checked = scorer.check(challenge, allow_weak_sandbox=installation.settings.allow_weak_sandbox)
@@ -66,6 +70,8 @@ def publish(
     manifest["folds"] = _store_folds(challenge, installation.storage)
     with installation.database.begin() as session:
         now = db.now(session)
+        if only_new:
+            challenges.refuse_others(session, challenge.slug, challenge.digest)
         published = challenges.publish(session, challenge, manifest, now=now)
         for sha256 in files_of(published.version.manifest):
             installation.storage.refuse_unless_stored(Blob(sha256, 0))
@@ -88,7 +94,10 @@ def publish(
         rescoring = [slug for slug, move in moves.items() if move is Move.RESCORING]
         if open_competition and not existing:
             limit = installation.settings.max_upload_mb * 1_000_000
-            running = [competitions.open_(session, published.version, now=now, max_upload_bytes=limit)]
+            opened = competitions.open_(
+                session, published.version, now=now, max_upload_bytes=limit, changes=terms_
+            )
+            running = [opened]
         publication = Publication(
             slug=challenge.slug,
             version=published.version.number,

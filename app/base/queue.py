@@ -34,6 +34,7 @@ from app.base.config import Settings
 NAME = "scoring"
 JOB = "worker.jobs.score_submission"  # names that workers of before know
 INSPECTION_JOB = "worker.inspections.inspect"
+STEP_JOB = "worker.authoring.work"
 HINT_LIFE_SECONDS = 60
 
 SILENT_SECONDS = 5.0
@@ -96,6 +97,10 @@ class Hints:
     def send_inspection(self, inspection_id: int) -> bool:
         """Send a hint for an inspection, with three times the time."""
         return self._send(INSPECTION_JOB, inspection_id, 3 * self._timeout)
+
+    def send_step(self, step_id: int) -> bool:
+        """Send a hint for a step of a draft, with three times the time."""
+        return self._send(STEP_JOB, step_id, 3 * self._timeout)
 
     def _send(self, job: str, id_: int, seconds: int) -> bool:
         if self._queue is None:

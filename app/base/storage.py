@@ -24,10 +24,11 @@ from typing import Any, BinaryIO, Self
 from sqlalchemy import or_, select, text
 from sqlalchemy.orm import Session
 
-from app.base import failpoints
+from app.base import encryption, failpoints
 from app.base.config import Settings
 from app.base.errors import NotFound, StorageFull, TooLarge, Unavailable
 from app.base.models import ChallengeVersion, Submission, TrainFile
+from app.base.models_drafts import DraftFile
 
 ORPHAN_AGE = timedelta(hours=24)
 """Age below which a file without a row may be an upload in progress."""
@@ -65,6 +66,7 @@ class Incoming:
         self._send = send
         self.limit_bytes = limit_bytes
         self.size_bytes = 0
+        self._stored_bytes = 0
         self._hash = hashlib.sha256()
         incoming = folder / "incoming"
         self._path = incoming / secrets.token_hex(16)
@@ -76,9 +78,14 @@ class Incoming:
         self.size_bytes += len(chunk)
         if self.size_bytes > self.limit_bytes:
             raise TooLarge.over(self.limit_bytes)
-        self._hash.update(chunk)
+        self._put(chunk)
+        return len(chunk)
+
+    def _put(self, content: bytes) -> None:
+        self._stored_bytes += len(content)
+        self._hash.update(content)
         with _disk_errors():
-            return self._file.write(chunk)
+            self._file.write(content)
 
     @property
     def sha256(self) -> str:
@@ -98,7 +105,7 @@ class Incoming:
         failpoints.reach("storage.written")
         os.fsync(self._file.fileno())
         self._file.close()
-        blob = Blob(self.sha256, self.size_bytes)
+        blob = Blob(self.sha256, self._stored_bytes)
         if self._send is not None:
             self._send(self._path, blob)
         target = target or _path(self._folder, blob.sha256)
@@ -130,6 +137,51 @@ class Incoming:
         self.close()
 
 
+class EncryptedIncoming(Incoming):
+    """A file that is encrypted while it is received: what receives it cannot read it back.
+
+    `size_bytes` and the limit count the content; `sha256` is of the encrypted file.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        limit_bytes: int,
+        send: Callable[[Path, Blob], None] | None = None,
+        *,
+        public_key: bytes,
+    ) -> None:
+        super().__init__(folder, limit_bytes, send)
+        self._encrypted = encryption.KeyWriter(_Put(self._put), public_key)
+
+    def write(self, chunk: bytes) -> int:
+        self.size_bytes += len(chunk)
+        if self.size_bytes > self.limit_bytes:
+            raise TooLarge.over(self.limit_bytes)
+        return self._encrypted.write(chunk)
+
+    def keep(self, target: Path | None = None) -> Blob:
+        self._encrypted.finish()
+        return super().keep(target)
+
+
+class _Put:
+    """A function as what encrypted bytes are written to."""
+
+    def __init__(self, put: Callable[[bytes], None]) -> None:
+        self.write = put
+
+
+class Inbox:
+    """A storage that encrypts what it receives with a public key."""
+
+    def __init__(self, storage: Storage, public_key: bytes) -> None:
+        self._storage, self._public_key = storage, public_key
+
+    def receive(self, limit_bytes: int) -> EncryptedIncoming:
+        return self._storage.receive_encrypted(limit_bytes, self._public_key)
+
+
 @dataclass(frozen=True)
 class Stored:
     """A stored file in a listing."""
@@ -147,6 +199,9 @@ class Storage:
 
     def receive(self, limit_bytes: int) -> Incoming:
         return Incoming(self.folder, limit_bytes)
+
+    def receive_encrypted(self, limit_bytes: int, public_key: bytes) -> EncryptedIncoming:
+        return EncryptedIncoming(self.folder, limit_bytes, public_key=public_key)
 
     def remove_broken_uploads(self, *, older_than_seconds: float) -> int:
         """Delete partial uploads of killed processes; return how many."""
@@ -277,6 +332,9 @@ class BucketStorage(Storage):
 
     def receive(self, limit_bytes: int) -> Incoming:
         return Incoming(self.folder, limit_bytes, self.send)
+
+    def receive_encrypted(self, limit_bytes: int, public_key: bytes) -> EncryptedIncoming:
+        return EncryptedIncoming(self.folder, limit_bytes, self.send, public_key=public_key)
 
     def refuse_unless_writable(self) -> None:
         super().refuse_unless_writable()
@@ -434,7 +492,9 @@ def remove_orphan(session: Session, storage: Storage, orphan: Stored, *, now: da
     killed.
     """
     if session.get_bind().dialect.name != "sqlite":  # SQLite has one writer at a time
-        session.execute(text("LOCK TABLE challenge_version, train_file, submission IN SHARE MODE"))
+        session.execute(
+            text("LOCK TABLE challenge_version, train_file, submission, draft_file IN SHARE MODE")
+        )
     if _is_referenced(session, orphan.sha256):
         return False
     found = storage.stored(orphan.sha256)
@@ -449,6 +509,7 @@ def referenced(session: Session) -> set[str]:
     return (
         set(session.scalars(select(Submission.sha256)))
         | set(session.scalars(select(TrainFile.sha256)))
+        | set(session.scalars(select(DraftFile.sha256)))
         | _published(session)
     )
 
@@ -458,6 +519,7 @@ def _is_referenced(session: Session, sha256: str) -> bool:
         or_(
             select(Submission.id).where(Submission.sha256 == sha256).exists(),
             select(TrainFile.submission_id).where(TrainFile.sha256 == sha256).exists(),
+            select(DraftFile.id).where(DraftFile.sha256 == sha256).exists(),
         )
     )
     return bool(session.scalar(of_teams)) or sha256 in _published(session)

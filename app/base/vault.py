@@ -13,6 +13,7 @@ import hashlib
 import os
 import re
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -29,6 +30,12 @@ LIST = ".files"
 
 COPIED_NS = 315532800 * 10**9
 """Modification time of all files of a copy, changed by any write."""
+
+KEYS = "keys"
+"""The folder of private keys for what organisers upload; no version has such a name."""
+WORK = ".work"
+"""The folder of workers' temporary folders, each locked by its process."""
+LOCK = ".lock"
 
 PUT_BACK = "`heldout vault put FOLDER`, with the folder that was published, restores it."
 
@@ -88,6 +95,49 @@ class Vault:
             folder.rename(draft)
             self._keep(draft, digest)
 
+    def keep_key(self, key: bytes) -> str:
+        """Store a private key; return its name, the sha256."""
+        name = _sha256(key)
+        keys = self.folder / KEYS
+        keys.mkdir(mode=0o700, parents=True, exist_ok=True)
+        written = keys / f".{name}.{os.getpid()}"
+        with open(written, "wb", opener=_for_owner) as file:
+            file.write(key)
+            file.flush()
+            os.fsync(file.fileno())
+        written.replace(keys / name)
+        fsync_folder(keys)
+        return name
+
+    def key(self, name: str) -> bytes | None:
+        """Return a private key; None if the vault does not have it."""
+        _refuse_no_digest(name)
+        try:
+            found = (self.folder / KEYS / name).read_bytes()
+        except FileNotFoundError:
+            return None
+        return found if _sha256(found) == name else None
+
+    @contextmanager
+    def workspace(self) -> Iterator[Path]:
+        """Return a folder for labels in the open, deleted at the end of the block.
+
+        Folders that killed processes left are deleted first.
+        """
+        place = self.folder / WORK
+        place.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with (self.folder / f"{WORK}.lock").open("w") as gate:
+            fcntl.flock(gate, fcntl.LOCK_EX)  # or another process would take a new folder for a dead one's
+            _clear_workspaces(place)
+            folder = Path(tempfile.mkdtemp(dir=place))
+            lock = (folder / LOCK).open("w")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        with lock:
+            try:
+                yield folder
+            finally:
+                shutil.rmtree(folder, ignore_errors=True)
+
     def _keep(self, draft: Path, digest: str) -> None:
         self._install(draft, digest)
 
@@ -136,6 +186,23 @@ class BucketVault(Vault):
                 raise Unavailable(wrong)  # no score is better than one by other labels than those published
             challenge = super().load(digest)
         return challenge
+
+    def keep_key(self, key: bytes) -> str:
+        name = super().keep_key(key)
+        path = self.folder / KEYS / name
+        with self._bucket_errors(name, KEYS):
+            self._bucket.send(path, Blob(name, path.stat().st_size))
+        return name
+
+    def key(self, name: str) -> bytes | None:
+        if (found := super().key(name)) is not None:
+            return found
+        (self.folder / KEYS).mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            self._bucket.copy(name, self.folder / KEYS / name)
+        except NotFound:
+            return None
+        return super().key(name)
 
     def files(self, digest: str) -> list[tuple[str, Path]]:
         try:
@@ -229,6 +296,18 @@ def _refuse_no_digest(digest: str) -> None:
     """Refuse a name that is no digest, so no row names a path."""
     if not re.fullmatch("[0-9a-f]{64}", digest):
         raise Unavailable(f"{digest[:80]!r} names no version.")
+
+
+def _clear_workspaces(place: Path) -> None:
+    """Delete the folders whose processes are dead."""
+    for folder in place.iterdir():
+        with (folder / LOCK).open("a") as lock, suppress(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _for_owner(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def _is_whole(home: Path, digest: str) -> bool:

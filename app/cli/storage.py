@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 import scorer
+from app.authoring import drafts
 from app.base import config, db, storage
 from app.base.errors import Refused
 from app.base.installation import Installation
@@ -25,7 +26,12 @@ def storage_group() -> None:
 @click.option("--dry-run", is_flag=True, help="List the files without removing them.")
 @pass_installation
 def storage_gc(installation: Installation, dry_run: bool) -> None:
-    """Remove unreferenced files that are older than a day."""
+    """Remove abandoned drafts, and unreferenced files that are older than a day."""
+    if not dry_run:
+        with installation.database.begin() as session:
+            removed_drafts = drafts.delete_abandoned(session, now=db.now(session))
+        for sha256 in removed_drafts:
+            installation.storage.remove(sha256)
     with installation.database.read() as session:
         orphans = storage.unreferenced(session, installation.storage, now=db.now(session))
     removed = 0

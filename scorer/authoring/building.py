@@ -49,8 +49,31 @@ def build(
 
     Raises Unusable where the choices do not fit the table.
     """
-    report = progress or (lambda _: None)
     refuse_occupied(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        inner = aside / folder.name
+        written = make(table, profile, target, choices, inner, progress=progress)
+        result = scorer.check(_loaded(inner), progress=progress, allow_weak_sandbox=allow_weak_sandbox)
+        if result.ok:
+            _put(inner, folder)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    return Built(choices, replace(written, folder=folder), result, mends(result, choices, table.frame.names))
+
+
+def make(
+    table: Table,
+    profile: Profile,
+    target: Target,
+    choices: Choices,
+    folder: Path,
+    *,
+    progress: Callable[[str], None] | None = None,
+) -> Written:
+    """Divide the rows and write the folder, without checking it; raises Unusable."""
+    report = progress or (lambda _: None)
     report("dividing the rows")
     features = [name for name in table.frame.names if name not in (target.name, choices.id, *choices.drop)]
     rows = kept_rows(table.frame, [*features, target.name], target, choices)
@@ -60,17 +83,7 @@ def build(
         refuse_rare(target)
     parts = split(table.frame, profile, target, choices)
     report("writing the files")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
-        inner = aside / folder.name
-        written = write(table, profile, target, parts, choices, inner)
-        result = scorer.check(_loaded(inner), progress=progress, allow_weak_sandbox=allow_weak_sandbox)
-        if result.ok:
-            _put(inner, folder)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
-    return Built(choices, replace(written, folder=folder), result, mends(result, choices, table.frame.names))
+    return write(table, profile, target, parts, choices, folder)
 
 
 def _loaded(folder: Path) -> scorer.Challenge:

@@ -5,7 +5,7 @@ The same table and the same choices give the same folder, byte for byte, so the 
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -44,3 +44,12 @@ class Choices(BaseModel):
     """Rows of classes that are too rare for all three parts are left out."""
     title: str
     slug: str
+    summary: str | None = None
+    """None: one sentence about the target."""
+    description: str | None = None
+    """Markdown; None: drafted from the table."""
+
+    def document(self) -> dict[str, Any]:
+        """Return what is written to the folder."""
+        texts = {name for name in ("summary", "description") if getattr(self, name) is None}
+        return self.model_dump(exclude=texts)

@@ -36,6 +36,8 @@ class Wishes:
     without_rare: bool = False
     title: str | None = None
     slug: str | None = None
+    summary: str | None = None
+    description: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,8 @@ def propose(table: Table, profile: Profile, target_name: str, wishes: Wishes, *,
             without_rare=wishes.without_rare,
             title=title,
             slug=wishes.slug or slug_of(title),
+            summary=wishes.summary,
+            description=wishes.description,
         ),
         target,
         reasons,

@@ -243,8 +243,7 @@ def _header(head: Sequence[str], separator: str, name: str) -> tuple[list[str], 
         re.fullmatch(r"[+-]?[\d.,]+(e[+-]?\d+)?", each, re.IGNORECASE) for each in names if each
     ):
         raise Unreadable(
-            f"the first line of {name} holds numbers ({', '.join(names[:3])}), not the names of the columns; "
-            "write these before it"
+            f"the first line of {name} holds numbers, not the names of the columns; write these before it"
         )
     if len(names) > 2 and sum(not each for each in names) > len(names) / 2:
         raise Unreadable(
@@ -270,7 +269,8 @@ def _broken(content: bytes, width: int, separator: str, error: pa.ArrowException
                 return f"line {reader.line_num} has {len(row)} values, the header {width} columns"
     except csv.Error as wrong:
         return f"line {reader.line_num}: {wrong}"
-    return " ".join(str(error).split())[:160]
+    # Arrow quotes the row after the second colon, and a message must hold no row.
+    return ":".join(" ".join(str(error).split()).split(":")[:2])[:160]
 
 
 def _without_row_names(frame: Frame, notes: list[str]) -> Frame:

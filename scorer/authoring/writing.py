@@ -124,25 +124,22 @@ def write(
     _write_text(
         folder / DEFINITION_FILE, yaml.safe_dump(definition, sort_keys=False, allow_unicode=True, width=100)
     )
-    _write_text(
-        folder / "description.md",
-        describe(
-            profile,
-            target,
-            choices,
-            features=features,
-            predicted=predicted,
-            sample=sample,
-            positive=positive,
-            n_train=counts.n_train,
-            n_public=counts.n_public,
-            n_private=counts.n_private,
-            first_ids=test_ids.slice(0, 2).to_pylist(),
-        ),
+    drafted = describe(
+        profile,
+        target,
+        choices,
+        features=features,
+        predicted=predicted,
+        sample=sample,
+        positive=positive,
+        n_train=counts.n_train,
+        n_public=counts.n_public,
+        n_private=counts.n_private,
+        first_ids=test_ids.slice(0, 2).to_pylist(),
     )
+    _write_text(folder / "description.md", choices.description or drafted)
     _write_text(
-        folder / CHOICES_FILE,
-        yaml.safe_dump(choices.model_dump(exclude_defaults=False), sort_keys=False, allow_unicode=True),
+        folder / CHOICES_FILE, yaml.safe_dump(choices.document(), sort_keys=False, allow_unicode=True)
     )
     return counts
 
@@ -228,7 +225,7 @@ def _definition(
     return {
         "format": 1,
         "title": choices.title,
-        "summary": _summary(target, choices, positive),
+        "summary": choices.summary or _summary(target, choices, positive),
         "metric": metric if len(metric) > 1 else choices.metric,
         **({"also": also} if also else {}),
         "submission": {"id": ID, "columns": list(predicted)},
