@@ -124,16 +124,18 @@ def board(
     sort: Sort = Sort.RANK,
     descending: bool = False,
     after: Place | None = None,
+    shows_public: bool = False,
 ) -> BoardView:
     """Return a page of the board: public scores until the close, private after.
 
-    With `after` it is the page behind this place, in the order of ranks; `page` is ignored then.
+    With `shows_public` it has the public scores also after the close. With `after` it is the page behind this
+    place, in the order of ranks; `page` is ignored then.
 
     Equal scores share a rank (1, 1, 3), and the earlier file is first. One statement over the standings, so
     the cost does not grow with the number of submissions; only the rows of the page are ranked, by counting
     in the index.
     """
-    is_private = competition.is_settled(now)
+    is_private = competition.is_settled(now) and not shows_public
     page = max(1, page)
     if after is not None:
         if after.is_private != is_private:

@@ -110,6 +110,7 @@ def create_app(settings: Settings, *, database: Database | None = None) -> Flask
         totals=Totals(),
         signer=Signer(config.secret_key(settings)),
         boards=PageCache(settings.board_seconds),
+        live_boards=PageCache(settings.board_seconds),
     )
     app.extensions[mcp_tools.WAITING] = mcp_tools.places(settings.web_threads)
     if settings.proxies:
@@ -166,6 +167,7 @@ def _prepare_templates(app: Flask) -> None:
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.filters.update(
         number=formats.number,
+        metric_name=formats.metric_name,
         brief=formats.brief,
         count=formats.count,
         size=formats.size,
@@ -183,7 +185,7 @@ def _prepare_templates(app: Flask) -> None:
         release_rule=formats.release_rule,
         settings=app.extensions["heldout"].settings,
     )
-    app.context_processor(lambda: {"viewer": g.get("viewer")})
+    app.context_processor(lambda: {"viewer": g.get("viewer"), "position": g.get("position")})
 
 
 def _secure(response: Response) -> Response:

@@ -15,8 +15,10 @@ from app.base import db
 from app.base.config import Settings
 from app.base.db import Database
 from app.base.errors import NotFound, NotSignedIn
+from app.base.models import Competition
 from app.base.queue import Hints
 from app.base.storage import Storage
+from app.competing import positions
 from app.competing.receipts import Signer
 from app.operating.statistics import Totals
 from app.people import accounts, tokens
@@ -41,7 +43,9 @@ class Parts:
     requests: Requests
     totals: Totals
     signer: Signer
-    boards: PageCache
+    boards: PageCache[str]
+    live_boards: PageCache[tuple[str, str]]
+    """The tag and the part of the page that open boards poll."""
 
 
 def parts() -> Parts:
@@ -66,6 +70,11 @@ def signed_in(session: Session, now: datetime) -> Viewer:
     if found is None:
         raise NotSignedIn("Please sign in first.")
     return found
+
+
+def note_position(session: Session, competition: Competition, me: Viewer | None, now: datetime) -> None:
+    """Keep the position of the viewer's team in `g`, for the strip of the page."""
+    g.position = positions.of(session, competition, me.id, now=now) if me else None
 
 
 def organiser(session: Session, now: datetime) -> Viewer:

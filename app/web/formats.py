@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -40,6 +42,18 @@ def number(x: float | None, step: float = 0.0) -> str:
 def _decimals(step: float) -> int:
     exponent = Decimal(repr(step)).normalize().as_tuple().exponent
     return max(0, -int(exponent))
+
+
+ACRONYMS = re.compile(
+    "auc|roc|r?ms(l|p)?e|msle|mae|s?mape|ap|map|ndcg|iou|f1|r2|mcc|crps|wape|mase|pr", re.IGNORECASE
+)
+
+
+def metric_name(metric: Mapping[str, Any] | str) -> str:
+    """Return the name of a metric for people: `log_loss` is "Log loss", `roc_auc` "ROC AUC"."""
+    name = metric if isinstance(metric, str) else str(metric["name"])
+    words = [word.upper() if ACRONYMS.fullmatch(word) else word for word in name.split("_") if word]
+    return " ".join([words[0][:1].upper() + words[0][1:], *words[1:]]) if words else name
 
 
 def public_step(competition: Competition, also: str | None = None) -> float:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Hashable
+from typing import Generic, TypeVar
+
+P = TypeVar("P")
 
 MAX_PAGES = 100
 STALE_SECONDS = 2.0
 
 
-class PageCache:
+class PageCache(Generic[P]):
     """Rendered pages, each good for a given number of seconds.
 
     The first request after that gets None and renders the page anew; until it calls `put`, and for at most
@@ -19,10 +22,10 @@ class PageCache:
 
     def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._seconds, self._clock = seconds, clock
-        self._pages: dict[Hashable, tuple[float, float, str]] = {}  # made at, good until, the page
+        self._pages: dict[Hashable, tuple[float, float, P]] = {}  # made at, good until, the page
         self._lock = threading.Lock()
 
-    def get(self, key: Hashable) -> str | None:
+    def get(self, key: Hashable) -> P | None:
         """Return the page, or None: the caller must `put` one."""
         now = self._clock()
         with self._lock:
@@ -35,7 +38,7 @@ class PageCache:
             self._pages[key] = made, (now + STALE_SECONDS if is_stale else until), page
             return None if is_stale else page
 
-    def put(self, key: Hashable, page: str) -> None:
+    def put(self, key: Hashable, page: P) -> None:
         if not self._seconds:
             return
         now = self._clock()

@@ -40,9 +40,19 @@ pytestmark = pytest.mark.xdist_group("canaries")
 
 ROWS = 120
 SORTED = "?sort=-last&state=scored&page_size=200"
+PUBLIC = "?scores=public"
 VARIANTS = {
-    "text/html": ("?part=entry", "?part=summary", "?part=beside", "?part=pulse", SORTED),
-    "application/json": (SORTED,),
+    "text/html": (
+        "?part=entry",
+        "?part=summary",
+        "?part=beside",
+        "?part=pulse",
+        "?part=live",
+        "?part=mine",
+        PUBLIC,
+        SORTED,
+    ),
+    "application/json": (SORTED, PUBLIC),
 }
 # Not the seconds of a time, which may start like a score.
 NUMBER = re.compile(rb"(?<!\d\d:)(?<!\d)\d+\.\d{3}")

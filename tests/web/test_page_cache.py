@@ -9,6 +9,7 @@ from app.web.page_cache import MAX_PAGES, STALE_SECONDS, PageCache
 from tests.web.site import PRIVATE_CANARY, Site
 
 BOARD = "/competitions/biopsy/leaderboard"
+LIVE = f"{BOARD}?part=live"
 
 
 def with_cache(site: Site) -> Site:
@@ -86,9 +87,49 @@ def test_visitors_get_304_for_an_unchanged_page(site: Site) -> None:
     assert fresh.status_code == 200
 
 
+def test_the_polled_board_is_one_answer_for_all_viewers(
+    site: Site, statements: Callable[[], list[str]]
+) -> None:
+    site = with_cache(site)
+    answers = [site.browser(name).get(LIVE) for name in ("ada", "bob", "grace")] + [site.visitor().get(LIVE)]
+    assert len({(answer.data, answer.headers["ETag"]) for answer in answers}) == 1
+    for words in ("is-mine", "tag-you", "csrf", "Sign out", "<html"):
+        assert words not in answers[0].text
+    asked = {"If-None-Match": answers[0].headers["ETag"]}
+    ada = site.browser("ada")
+    statements()
+    again = ada.get(LIVE, headers=asked)
+    assert (again.status_code, again.data) == (304, b"")
+    assert len(statements()) <= 2, "the clock and the competition; no session, no standings"
+
+
+def test_the_tag_of_the_polled_board_changes_with_its_rows_and_its_phase(site: Site) -> None:
+    site.score(site.submit("ada"), 0.5)
+    tags = [site.visitor().get(LIVE).headers["ETag"]]
+    site.submit("ada", b"id,target\n1,0.2\n")
+    assert site.visitor().get(LIVE).headers["ETag"] == tags[0], "a queued file changes no row"
+    site.score(2, 0.4)
+    tags.append(site.visitor().get(LIVE).headers["ETag"])
+    over = {"closes_at": datetime.now(UTC) - timedelta(hours=1)}
+    site.change(**over, extended_until=datetime.now(UTC) + timedelta(hours=1))
+    waiting = site.visitor().get(LIVE, headers={"If-None-Match": tags[-1]})
+    assert waiting.status_code == 200
+    assert f"{PRIVATE_CANARY:.5f}" not in waiting.text
+    tags.append(waiting.headers["ETag"])
+    site.change(extended_until=None)
+    final = site.visitor().get(LIVE, headers={"If-None-Match": tags[-1]})
+    assert f"{PRIVATE_CANARY:.5f}" in final.text
+    tags.append(final.headers["ETag"])
+    public = site.visitor().get(f"{LIVE}&scores=public")
+    assert f"{PRIVATE_CANARY:.5f}" not in public.text
+    assert "0.40000" in public.text
+    tags.append(public.headers["ETag"])
+    assert len(set(tags)) == 5
+
+
 def test_one_request_renews_a_page_and_others_get_the_old_one() -> None:
     now = [0.0]
-    cache = PageCache(1.0, clock=lambda: now[0])
+    cache: PageCache[str] = PageCache(1.0, clock=lambda: now[0])
     assert cache.get("a") is None
     cache.put("a", "first")
     now[0] = 0.9
@@ -105,7 +146,7 @@ def test_one_request_renews_a_page_and_others_get_the_old_one() -> None:
 
 
 def test_the_least_recently_used_pages_are_removed() -> None:
-    cache = PageCache(60.0)
+    cache: PageCache[str] = PageCache(60.0)
     cache.put("board", "page")
     for n in range(3 * MAX_PAGES):
         cache.put(n, "search")

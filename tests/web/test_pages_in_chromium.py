@@ -397,6 +397,30 @@ def test_a_team_is_found_while_typing(visit: Callable[..., Page]) -> None:
     expect(page.locator(".pinned")).to_contain_text("you")
 
 
+def test_an_open_board_shows_a_new_score_without_reload(visit: Callable[..., Page], busy: Site) -> None:
+    page = visit("ada", viewport=DESKTOP)
+    page.clock.install()
+    page.goto("/competitions/biopsy/leaderboard")
+    page.evaluate("document.body.dataset.kept = 'yes'")
+    page.clock.run_for(7_000)
+    expect(page.locator("#board")).to_be_visible()
+    rank = page.locator("#strip .my-rank").inner_text()
+    first = page.locator(".board tbody tr[data-team]").first
+    busy.score(busy.submit("team-50", b"id,target\n50,0.5\n"), 0.05)
+    busy.score(busy.submit("ada", b"id,target\n50,0.6\n"), 0.2)
+    page.clock.run_for(7_000)
+    expect(first).to_contain_text("team-50")
+    expect(first).to_have_class("has-risen")
+    expect(page.locator("#me")).to_contain_text("0.20000")
+    expect(page.locator("#strip .my-rank")).not_to_have_text(rank)
+    expect(page.locator("#announce")).to_contain_text("Your rank is now")
+    with page.expect_response(lambda answer: "part=live" in answer.url and answer.status == 304):
+        page.clock.run_for(7_000)
+    assert page.evaluate("document.body.dataset.kept") == "yes"
+    page.get_by_role("switch", name="Baselines").uncheck()
+    assert page.locator(".board .is-baseline").first.is_hidden()
+
+
 def test_the_board_works_by_keyboard(visit: Callable[..., Page]) -> None:
     page = visit("ada", viewport=DESKTOP)
     page.goto("/competitions/biopsy/leaderboard")

@@ -55,6 +55,9 @@ class BoardQuery(Request):
     page_size: int = Field(PAGE_SIZE, ge=1, le=MAX_PAGE_SIZE, description="Rows per page.")
     search: str = Field("", description="Only teams whose name contains this.")
     sort: BoardOrder = Field("rank", description="Sort order; `-` in front reverses it.")
+    scores: Literal["current", "public"] = Field(
+        "current", description="`public`: the public scores also after the close."
+    )
 
 
 class Report(BaseModel):

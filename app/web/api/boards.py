@@ -47,6 +47,7 @@ def board(slug: str) -> board_models.Board:
             sort=Sort(wanted.sort.removeprefix("-")),
             descending=wanted.sort.startswith("-"),
             after=after,
+            shows_public=wanted.scores == "public",
         )
     return board_models.Board(
         competition=slug,

@@ -9,7 +9,7 @@ from app.base import db
 from app.base.models import Phase
 from app.competing import competitions, leaderboard, teams
 from app.web import downloads
-from app.web.context import parts, viewer
+from app.web.context import note_position, parts, viewer
 
 blueprint = Blueprint("competitions", __name__)
 
@@ -35,6 +35,7 @@ def show(slug: str) -> ResponseReturnValue:
         me = viewer(session, now)
         competition = competitions.by_slug(session, slug)
         team = teams.of(session, competition, me.id) if me else None
+        note_position(session, competition, me, now)
         baselines = leaderboard.baselines(session, competition, now=now)
     return render_template(
         "competing/competitions/show.html", competition=competition, team=team, now=now, baselines=baselines
@@ -48,6 +49,7 @@ def data(slug: str) -> ResponseReturnValue:
         me = viewer(session, now)
         competition = competitions.by_slug(session, slug)
         team = teams.of(session, competition, me.id) if me else None
+        note_position(session, competition, me, now)
     return render_template(
         "competing/competitions/data.html",
         competition=competition,

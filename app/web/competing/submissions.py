@@ -36,7 +36,7 @@ from app.competing.statuses import Status
 from app.integrity import train_files
 from app.people.accounts import Viewer
 from app.web import charts, uploads
-from app.web.context import number_argument, parts, signed_in
+from app.web.context import note_position, number_argument, parts, signed_in
 from app.web.downloads import refuse_before_opening, send_upload
 from app.web.errors import wants_json
 from app.web.integrity.train_scores import beside
@@ -55,6 +55,7 @@ def new(slug: str) -> ResponseReturnValue:
         me = signed_in(session, now)
         competition = competitions.by_slug(session, slug)
         team = teams.of(session, competition, me.id)
+        note_position(session, competition, me, now)
         allowance = submissions.allowance(session, competition, team, now=now) if team else None
         own_phase = extensions.limits(session, competition, team).phase(competition, now)
     return render_template(
@@ -115,6 +116,7 @@ def index(slug: str) -> ResponseReturnValue:
             return render_template(
                 "competing/submissions/index.html", competition=competition, team=None, now=now
             )
+        note_position(session, competition, me, now)
         page = _summary(session, competition, team, now)
         if request.args.get("part") == "summary":
             return render_template("competing/submissions/_summary.html", **page)
@@ -145,6 +147,7 @@ def show(submission_id: int) -> ResponseReturnValue:
         files = train_files.of(session, submission_id) if own else {}
         own_phase = extensions.limits(session, competition, team).phase(competition, now)
         receipt = signatures(session, submission_id).get(submission_id)
+        note_position(session, competition, me, now)
     page = {"competition": competition, "entry": entry, "team": team, "now": now, "place": place, "own": own}
     page["own_phase"] = own_phase
     has_score_to_come = entry.state is not State.REJECTED

@@ -13,7 +13,7 @@ from app.competing import competitions
 from app.integrity import cases, inspections
 from app.web import charts
 from app.web.charts import Plot
-from app.web.context import parts, viewer
+from app.web.context import note_position, parts, viewer
 
 blueprint = Blueprint("reports", __name__)
 
@@ -26,6 +26,7 @@ def show(slug: str) -> ResponseReturnValue:
         now = db.now(session)
         me = viewer(session, now)
         competition = competitions.by_slug(session, slug)
+        note_position(session, competition, me, now)
         is_organiser = me is not None and me.is_organiser
         inspection = inspections.report(session, competition, for_organiser=is_organiser, now=now)
         open_count = cases.open_count(session, competition) if is_organiser else 0

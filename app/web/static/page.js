@@ -35,6 +35,31 @@ addEventListener("pageshow", (event) => {
   }
 });
 
+// Times in the viewer's own zone, and the time until the close counted down.
+const plural = (n, one) => `${n} ${one}${n === 1 ? "" : "s"}`;
+const remaining = (seconds) => {
+  const [days, hours, minutes] = [seconds / 86400, (seconds / 3600) % 24, (seconds / 60) % 60].map(Math.floor);
+  if (days >= 2) return plural(days, "day") + (hours ? ` ${plural(hours, "hour")}` : "");
+  const two = (n) => String(Math.floor(n)).padStart(2, "0");
+  return `${24 * days + hours}:${two(minutes)}:${two(seconds % 60)}`;
+};
+const showTimes = () => {
+  for (const time of document.querySelectorAll("time[data-local]")) {
+    const at = new Date(time.dateTime);
+    const form = { weekday: "short", day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", hourCycle: "h23" };
+    time.title = time.textContent;
+    time.textContent = `${at.toLocaleString(undefined, form)} your time`;
+    delete time.dataset.local;
+  }
+  for (const time of document.querySelectorAll("time[data-until]")) {
+    const seconds = (new Date(time.dateTime) - Date.now()) / 1000;
+    if (seconds > 0) time.textContent = `in ${remaining(seconds)}`;
+  }
+};
+showTimes();
+setInterval(showTimes, 1000);
+document.addEventListener("times", showTimes);
+
 // When what the page says becomes wrong (data-changes-in, in milliseconds), load it again. A page with input of
 // the user stays: its live parts are replaced, and forms that the new page no longer has are disabled.
 const typed = (field) =>

@@ -1,0 +1,99 @@
+"""The position of a team in a competition: rank, best score, distance to the next place, uploads left."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import BigInteger, Date, Select, and_, bindparam, func, select
+from sqlalchemy.orm import Session, aliased
+
+from app.base.models import Competition, Extension, Membership, Quota, Standing, Team
+
+
+@dataclass(frozen=True)
+class Position:
+    """What the strip on each page of a competition shows of the viewer's own team."""
+
+    team_id: int
+    team: str
+    rank: int | None
+    """None without a row on the board."""
+    teams: int
+    """Ranked teams."""
+    score: float | None
+    is_private: bool
+    next_rank: int | None
+    """The rank of the next better score; None for the first."""
+    gap: float | None
+    """The distance to that score, 0 or more."""
+    left_today: int
+    daily_limit: int
+
+
+def of(session: Session, competition: Competition, user_id: int, *, now: datetime) -> Position | None:
+    """Return the position of the user's team, or None before joining.
+
+    One statement. Its numbers are those of the board that the user may see: public until it is settled.
+    """
+    is_private = competition.is_settled(now)
+    values = {"competition": competition.id, "user": user_id, "day": competition.day(now)}
+    found = session.execute(_statement(is_private), values).one_or_none()
+    if found is None:
+        return None
+    limit = competition.daily_limit + (found.extra or 0)
+    has_row = found.key is not None
+    has_next = found.next_key is not None
+    return Position(
+        team_id=found.id,
+        team=found.name,
+        rank=1 + found.ahead if has_row else None,
+        teams=found.teams,
+        score=(-found.key if competition.greater_is_better else found.key) if has_row else None,
+        is_private=is_private,
+        next_rank=1 + found.ahead_of_next if has_next else None,
+        gap=found.key - found.next_key if has_next else None,
+        left_today=max(0, limit - (found.used or 0)),
+        daily_limit=limit,
+    )
+
+
+@lru_cache(maxsize=2)  # building it costs more than running it
+def _statement(is_private: bool) -> Select[Any]:
+    key = "private_key" if is_private else "public_key"
+    competition = bindparam("competition", type_=BigInteger)
+    mine, other, before = Standing, aliased(Standing), aliased(Standing)
+    my_key, other_key, before_key = (getattr(table, key) for table in (mine, other, before))
+
+    def ranked(table: Any) -> Any:
+        return and_(table.competition_id == competition, table.is_baseline.is_(False))
+
+    next_key = (
+        select(func.max(other_key)).where(ranked(other), other_key < my_key).correlate(mine).scalar_subquery()
+    )
+    ahead = select(func.count()).where(ranked(other), other_key < my_key).correlate(mine).scalar_subquery()
+    ahead_of_next = (
+        select(func.count()).where(ranked(before), before_key < next_key).correlate(mine).scalar_subquery()
+    )
+    extra = select(func.sum(Extension.daily_extra)).where(
+        Extension.team_id == Team.id, Extension.revoked_at.is_(None)
+    )
+    used = select(Quota.used).where(Quota.team_id == Team.id, Quota.day == bindparam("day", type_=Date))
+    return (
+        select(
+            Team.id,
+            Team.name,
+            my_key.label("key"),
+            ahead.label("ahead"),
+            next_key.label("next_key"),
+            ahead_of_next.label("ahead_of_next"),
+            select(func.count()).where(ranked(other)).scalar_subquery().label("teams"),
+            extra.correlate(Team).scalar_subquery().label("extra"),
+            used.correlate(Team).scalar_subquery().label("used"),
+        )
+        .join(Membership, Membership.team_id == Team.id)
+        .outerjoin(mine, and_(mine.team_id == Team.id, mine.competition_id == competition))
+        .where(Membership.competition_id == competition, Membership.user_id == bindparam("user"))
+    )
