@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import csv
 import io
+import sys
 import threading
 from collections.abc import Iterator
 from datetime import timedelta
@@ -21,6 +22,7 @@ from app.base import db
 from app.base.models import Submission
 from app.operating import audit_log
 from app.people.tokens import Scope
+from app.web import mcp
 from app.web.mcp import calls
 from app.web.mcp.tools import TOOLS, waiting_room
 from app.web.slow_clients import _UPLOAD, SMALL_BYTES
@@ -235,6 +237,15 @@ def test_a_request_without_its_token_or_from_another_site_is_refused(
     assert answer.status_code == status, answer.text
     if status == 401:
         assert answer.headers["WWW-Authenticate"] == "Bearer"
+
+
+def test_the_sdk_is_not_loaded_for_a_visitor_without_a_token(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One request of any visitor made each web process load it, for 30 MB and seconds."""
+    monkeypatch.delattr(mcp, "server", raising=False)
+    monkeypatch.setitem(sys.modules, "app.web.mcp.server", None)  # an import fails
+    assert send(site, "ping").status_code == 401
 
 
 def test_a_host_name_that_is_not_served_is_refused(site: Site) -> None:

@@ -14,11 +14,12 @@ blueprint = Blueprint("mcp", __name__)
 @blueprint.post("/mcp")
 def call() -> Response:
     """Answer one message of an agent; it needs a token as the API does."""
-    # Imported by the first message: the SDK takes 30 MB and seconds, and most installations have no agents.
-    from app.web.mcp import server
-
     with parts().database.read() as session:
         bearer(session, db.now(session))
+    # Imported by the first message with a token: the SDK takes 30 MB and seconds, and most installations have
+    # no agents.
+    from app.web.mcp import server
+
     request.max_content_length = SMALL_BYTES
     status, headers, body = server.answer(
         request.method, request.path, request.headers.items(), request.get_data()
