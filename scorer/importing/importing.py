@@ -12,11 +12,11 @@ from scorer.importing.account import Account, CannotImport
 from scorer.importing.assembling import Imported, assemble
 from scorer.importing.bundle import Bundle, opened
 from scorer.importing.foreign import Foreign, Format, Wishes
-from scorer.importing.formats import kaggle
+from scorer.importing.formats import huggingface, kaggle, mlebench
 from scorer.importing.forms import Columns, read_csv
 from scorer.wording import show
 
-FORMATS = cast(tuple[Format, ...], (kaggle,))
+FORMATS = cast(tuple[Format, ...], (mlebench, huggingface, kaggle))
 """The most telling ones first."""
 
 
