@@ -22,6 +22,7 @@ from app.cli import (
     challenges,
     competitions,
     extensions,
+    hosts,
     installation,
     integrity,
     rescores,
@@ -79,6 +80,7 @@ for command in (
     challenges.score_command,
     competitions.competition_group,
     extensions.extension_group,
+    hosts.host_group,
     teams.team_group,  # the participants' verb `team` has the same name and is run before
     rescores.rescore_command,
     verification.verify_command,

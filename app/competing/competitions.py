@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import exists, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from app.base import failpoints
@@ -22,6 +22,7 @@ from app.base.models import (
     Team,
     User,
 )
+from app.base.models_roles import Host
 from app.competing import extensions, score_release
 
 RESERVED = ("list", "data", "submissions", "submission-url")
@@ -109,7 +110,12 @@ def listed(session: Session) -> list[tuple[Competition, int]]:
 
     Baselines and teams of organisers, whose files are not ranked, do not count.
     """
-    organisers = select(Membership.team_id).join(User, User.id == Membership.user_id).where(User.is_organiser)
+    role = Host.user_id == Membership.user_id, Host.competition_id == Membership.competition_id
+    organisers = (
+        select(Membership.team_id)
+        .join(User, User.id == Membership.user_id)
+        .where(or_(User.is_organiser, exists(select(Host.user_id).where(*role))))
+    )
     teams = (
         select(func.count())
         .select_from(Team)

@@ -6,6 +6,7 @@ rank, no pick and no upload of a quota, and no scan or report counts it.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 
 from sqlalchemy import exists, select
@@ -14,18 +15,20 @@ from sqlalchemy.orm import Session
 from app.base import events
 from app.base.errors import Conflict, Forbidden
 from app.base.models import Competition, Membership, Standing, Team, User
+from app.base.models_roles import Host
 from app.competing import evaluations, standings
 from app.people.accounts import Viewer
 
 NOT_RANKED = "not ranked: submitted by the host"
 
 
-def is_ranked(session: Session, viewer: Viewer, *, sandbox: bool = False) -> bool:
+def is_ranked(session: Session, competition: Competition, viewer: Viewer, *, sandbox: bool = False) -> bool:
     """Return whether a file of this account is ranked; refuse `sandbox` for one that is no organiser's.
 
-    By the account and not by the token, whose scope may be a participant's.
+    By the account and not by the token, whose scope may be a participant's. A former host is not ranked
+    either: it has seen what participants do not see.
     """
-    is_host = bool(session.scalar(select(User.is_organiser).where(User.id == viewer.id)))
+    is_host = viewer.id in hosts_among(session, competition, [viewer.id])
     if sandbox and not is_host:
         raise Forbidden(
             "Only an organiser can send a file that is scored and not ranked: leave out `sandbox`."
@@ -33,14 +36,20 @@ def is_ranked(session: Session, viewer: Viewer, *, sandbox: bool = False) -> boo
     return not is_host
 
 
+def hosts_among(session: Session, competition: Competition, user_ids: Collection[int]) -> set[int]:
+    """Return which of these accounts organise the installation or the competition, or did."""
+    everywhere = select(User.id).where(User.id.in_(user_ids), User.is_organiser)
+    here = select(Host.user_id).where(Host.user_id.in_(user_ids), Host.competition_id == competition.id)
+    return {*session.scalars(everywhere), *session.scalars(here)}
+
+
 def unrank(session: Session, competition: Competition, team: Team, *, by: str, now: datetime) -> None:
     """Take a team of organisers off the board: its files from before such files were unranked.
 
     Whether a file is ranked is written once, with its upload, so the team is marked.
     """
-    members = select(User.is_organiser).join(Membership, Membership.user_id == User.id)
-    found = session.scalars(members.where(Membership.team_id == team.id)).all()
-    if not found or not all(found):
+    members = session.scalars(select(Membership.user_id).where(Membership.team_id == team.id)).all()
+    if not members or hosts_among(session, competition, members) != set(members):
         raise Conflict(f"{team.name} is not a team of organisers alone. A case can disqualify a team.")
     evaluations.lock(session, competition.id, team.id)
     team.is_host = True

@@ -160,7 +160,7 @@ def visible(session: Session, viewer: Viewer, submission_id: int) -> tuple[Submi
         mine = select(Membership.user_id).where(
             Membership.team_id == submission.team_id, Membership.user_id == viewer.id
         )
-        if viewer.is_organiser or session.scalar(mine) is not None:
+        if viewer.organises(submission.competition_id) or session.scalar(mine) is not None:
             return submission, session.get_one(Competition, submission.competition_id)
     raise NotFound(f"There is no submission {submission_id} of yours.")
 

@@ -125,7 +125,7 @@ def accept(
         earlier = _receipt_of(session, competition, team, viewer.id, idempotency_key, blob, now=now)
         if earlier is not None:
             return earlier
-    is_ranked = hosts.is_ranked(session, viewer, sandbox=sandbox)
+    is_ranked = hosts.is_ranked(session, competition, viewer, sandbox=sandbox)
     _refuse_disqualified(team)
     limits = extensions.limits(session, competition, team)
     _refuse_out_of_time(competition, limits, received_at=received_at, now=now)
@@ -191,7 +191,7 @@ def admit(
     rejected = rejections.today(session, competition, team, received_at=received_at, now=received_at)
     refuse_too_many_pending(session, competition, team, rejected)
     rejections.refuse_too_early(competition, rejected, now=received_at)
-    if not hosts.is_ranked(session, viewer, sandbox=sandbox):
+    if not hosts.is_ranked(session, competition, viewer, sandbox=sandbox):
         return None
     _refuse_beyond_total(session, limits, team)
     if allowance(session, competition, team, now=received_at).remaining == 0:

@@ -13,13 +13,14 @@ from datetime import datetime, timedelta
 
 from argon2 import PasswordHasher
 from argon2.exceptions import VerificationError
-from sqlalchemy import delete, select, update
+from sqlalchemy import ScalarSelect, String, cast, delete, func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app.base import events
 from app.base.errors import Conflict, NotFound, NotSignedIn, RateLimited, Refused
 from app.base.models import FormerName, SignIn, Token, User
+from app.base.models_roles import Host
 from app.people.names import canonical, refuse_reserved, refuse_taken, stored
 
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,38}[a-z0-9])?")
@@ -42,6 +43,13 @@ class Viewer:
     id: int
     name: str
     is_organiser: bool
+    """Of the whole installation."""
+    hosted: frozenset[int] = frozenset()
+    """The competitions in which it has a role; see app.competing.roles."""
+
+    def organises(self, competition_id: int) -> bool:
+        """Return whether the user may do what organisers do in this competition."""
+        return self.is_organiser or competition_id in self.hosted
 
 
 def hash_password(password: str) -> str:
@@ -192,11 +200,23 @@ def sign_in(session: Session, user_id: int, *, now: datetime, days: int, browser
 def by_sign_in(session: Session, secret: str, *, now: datetime) -> Viewer | None:
     """Return the user of a cookie's secret; None if revoked or expired."""
     found = session.execute(
-        select(User.id, User.name, User.is_organiser)
+        select(User.id, User.name, User.is_organiser, hosted())
         .join(SignIn, SignIn.user_id == User.id)
         .where(SignIn.token_hash == _digest(secret), SignIn.revoked_at.is_(None), SignIn.expires_at > now)
     ).one_or_none()
-    return Viewer(*found) if found else None
+    return Viewer(*found[:3], ids(found[3])) if found else None
+
+
+def hosted() -> ScalarSelect[str | None]:
+    """Return the competitions that a selected user hosts, as a column: ids with commas between them."""
+    its = Host.user_id == User.id, Host.removed_at.is_(None)
+    listed = func.aggregate_strings(cast(Host.competition_id, String), ",")
+    return select(listed).where(*its).correlate(User).scalar_subquery()
+
+
+def ids(listed: str | None) -> frozenset[int]:
+    """Return the ids of the column `hosted`."""
+    return frozenset(map(int, listed.split(","))) if listed else frozenset()
 
 
 def sign_ins(session: Session, user_id: int, *, now: datetime) -> list[SignIn]:

@@ -16,6 +16,8 @@ from sqlalchemy.orm import Session
 
 from app.base.errors import Conflict, Forbidden, InsufficientScope, NotFound, NotSignedIn, Refused
 from app.base.models import Token, User
+from app.base.models_roles import Host
+from app.people import accounts
 from app.people.accounts import Viewer
 
 MOST_TOKENS = 20
@@ -46,13 +48,13 @@ DEFAULT_SCOPE = Scope.SUBMIT
 class Grant:
     """A valid token: its account, and what it may do.
 
-    The viewer is an organiser only with the scope organise, so that every rule holds for the token;
-    `is_organisers` is whether the account is one.
+    The viewer is an organiser or a host only with the scope organise, so that every rule holds for the token;
+    `owner` is the account without regard to the scope.
     """
 
     token_id: int
     viewer: Viewer
-    is_organisers: bool
+    owner: Viewer
     scope: Scope
     label: str
     hint: str
@@ -97,7 +99,9 @@ def issue(
         expires_at = min(expires_at, maker.expires_at or expires_at)
     # Locked: two concurrent requests would both see room for one.
     user = session.scalars(select(User).where(User.id == user_id).with_for_update()).one()
-    if scope == Scope.ORGANISE and not user.is_organiser:
+    its = Host.user_id == user.id, Host.removed_at.is_(None)
+    hosts = user.is_organiser or session.scalar(select(Host.user_id).where(*its).limit(1)) is not None
+    if scope == Scope.ORGANISE and not hosts:
         raise Forbidden(f"{user.name} is not an organiser; the widest scope is {Scope.SUBMIT}.")
     if sum(token.is_live(now) for token in listed(session, user_id)) >= MOST_TOKENS:
         raise Conflict(f"{user.name} has {MOST_TOKENS} tokens, the most allowed. Revoke one first.")
@@ -119,11 +123,14 @@ def issue(
 def check(session: Session, secret: str, *, now: datetime) -> Grant:
     """Return what a token grants; refuse one that is unknown, revoked or expired."""
     found = session.execute(
-        select(Token, User).join(User, Token.user_id == User.id).where(Token.token_hash == _digest(secret))
+        select(Token, User, accounts.hosted())
+        .join(User, Token.user_id == User.id)
+        .where(Token.token_hash == _digest(secret))
     ).one_or_none()
     if found is None:
         raise NotSignedIn("There is no such token. Make one on your account page.")
-    token, user = found
+    token, user, hosted = found
+    owner = Viewer(user.id, user.name, user.is_organiser, accounts.ids(hosted))
     named = f"The token {token.hint}... ({token.label})"
     if token.revoked_at is not None:
         raise NotSignedIn(f"{named} was revoked on {_time(token.revoked_at)}. Make one on your account page.")
@@ -132,8 +139,8 @@ def check(session: Session, secret: str, *, now: datetime) -> Grant:
     scope = Scope(token.scope)
     return Grant(
         token_id=token.id,
-        viewer=Viewer(user.id, user.name, user.is_organiser and scope.includes(Scope.ORGANISE)),
-        is_organisers=user.is_organiser,
+        viewer=owner if scope.includes(Scope.ORGANISE) else Viewer(user.id, user.name, is_organiser=False),
+        owner=owner,
         scope=scope,
         label=token.label,
         hint=token.hint,

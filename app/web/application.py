@@ -32,7 +32,7 @@ from app.web import (
     uploads,
 )
 from app.web.api import openapi
-from app.web.competing import changes, competitions, leaderboard, organise, submissions, teams
+from app.web.competing import changes, competitions, hosts, leaderboard, organise, submissions, teams
 from app.web.context import Parts
 from app.web.integrity import cases, reports, train_files
 from app.web.kaggle import recipe as kaggle_recipe
@@ -58,6 +58,7 @@ VIEWS = (
     leaderboard,
     organise,
     changes,
+    hosts,
     train_files,
     reports,
     cases,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from datetime import datetime
+from typing import cast
 
 from flask import Response, current_app, g, request
 from flask import session as cookie
@@ -18,7 +19,7 @@ from app.base.errors import NotFound, NotSignedIn
 from app.base.models import Competition
 from app.base.queue import Hints
 from app.base.storage import Storage
-from app.competing import positions
+from app.competing import competitions, positions
 from app.competing.receipts import Signer
 from app.operating.statistics import Totals
 from app.people import accounts, tokens
@@ -78,11 +79,26 @@ def note_position(session: Session, competition: Competition, me: Viewer | None,
 
 
 def organiser(session: Session, now: datetime) -> Viewer:
-    """Return the signed-in organiser; answer 404 to all others."""
+    """Return the signed-in organiser of the installation; answer 404 to all others."""
     found = viewer(session, now)
     if found is None or not found.is_organiser:
         raise NotFound("There is no such page.")
     return found
+
+
+def organiser_of(session: Session, now: datetime, slug: str) -> tuple[Viewer, Competition]:
+    """Return the signed-in organiser or host of a competition, and the competition; answer 404 to others."""
+    found = viewer(session, now)
+    return cast("Viewer", found), organised(session, found, slug)
+
+
+def organised(session: Session, who: Viewer | None, slug: str) -> Competition:
+    """Return a competition that the account organises; to others there is no such page."""
+    if who is not None and (who.is_organiser or who.hosted):
+        competition = competitions.by_slug(session, slug)
+        if who.organises(competition.id):
+            return competition
+    raise NotFound("There is no such page.")
 
 
 def bearer(session: Session, now: datetime, scope: Scope = Scope.READ) -> Viewer:

@@ -19,8 +19,8 @@ LINK_SECONDS = 3600
 
 
 def is_available(competition: Competition, me: Viewer | None, now: datetime) -> bool:
-    """Return whether the viewer may download data: organisers before the opening."""
-    return competition.phase(now) is not Phase.UPCOMING or (me is not None and me.is_organiser)
+    """Return whether the viewer may download data: its organisers before the opening."""
+    return competition.phase(now) is not Phase.UPCOMING or (me is not None and me.organises(competition.id))
 
 
 def refuse_before_opening(competition: Competition, me: Viewer | None, now: datetime) -> None:

@@ -14,7 +14,11 @@ class Access(StrEnum):
     TEAM = "own team"
     """As `own`; organisers may read too."""
     ORGANISER = "organiser"
-    """Others get 404."""
+    """An organiser, or a host of the competition; others get 404."""
+    OWNER = "owner"
+    """As `organiser`, but a co-host gets 403."""
+    OPERATOR = "organiser of the installation"
+    """Others, hosts too, get 404."""
     TOKEN = "token"
     """The API: a bearer token, never a cookie."""
     ADDRESS = "secret address"
@@ -22,7 +26,9 @@ class Access(StrEnum):
     TOKEN_TEAM = "token of the own team"
     """As `token`, and the object is the own team's; organisers may read too."""
     ORGANISER_TOKEN = "token of an organiser"
-    """A token with the scope organise; other accounts get 404."""
+    """A token with the scope organise of an organiser or a host; other accounts get 404."""
+    OWNER_TOKEN = "token of an owner"
+    """As `token of an organiser`, but a co-host gets 403."""
 
 
 SAFE = frozenset({"GET"})
@@ -78,11 +84,14 @@ ACCESS: dict[str, Access] = {
     "GET changes.show": Access.ORGANISER,
     "POST changes.preview": Access.ORGANISER,
     "POST changes.apply": Access.ORGANISER,
-    "GET doctor.show": Access.ORGANISER,
-    "GET operate.show": Access.ORGANISER,
-    "POST operate.retry": Access.ORGANISER,
-    "POST operate.lift_sign_in_limits": Access.ORGANISER,
-    "GET operate.metrics": Access.ORGANISER,
+    "GET hosts.show": Access.ORGANISER,
+    "POST hosts.add": Access.OWNER,
+    "POST hosts.remove": Access.OWNER,
+    "GET doctor.show": Access.OPERATOR,
+    "GET operate.show": Access.OPERATOR,
+    "POST operate.retry": Access.OPERATOR,
+    "POST operate.lift_sign_in_limits": Access.OPERATOR,
+    "GET operate.metrics": Access.OPERATOR,
     "POST organise.pause": Access.ORGANISER,
     "POST organise.close": Access.ORGANISER,
     "GET integrity.show": Access.ORGANISER,
@@ -105,6 +114,9 @@ ACCESS: dict[str, Access] = {
     "GET api.competition_index": Access.TOKEN,
     "GET api.competition_show": Access.TOKEN,
     "PATCH api.competition_change": Access.ORGANISER_TOKEN,
+    "GET api.host_index": Access.ORGANISER_TOKEN,
+    "POST api.host_add": Access.OWNER_TOKEN,
+    "DELETE api.host_remove": Access.OWNER_TOKEN,
     "GET api.file_index": Access.TOKEN,
     "GET api.file_show": Access.TOKEN,
     "GET api.folds": Access.TOKEN,

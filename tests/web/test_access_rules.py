@@ -15,8 +15,10 @@ from tests.web.access_rules import ACCESS, SAFE, Access
 from tests.web.integrity_records import OOF, audited, inspected, own_rows, report, suspected
 from tests.web.site import CSV, Browser, Site, routes
 
-BEARER = (Access.TOKEN, Access.TOKEN_TEAM, Access.ORGANISER_TOKEN)
-CHECKED = (Access.OWN, Access.TEAM, Access.TOKEN_TEAM, Access.ORGANISER, Access.ORGANISER_TOKEN)
+HOST = (Access.ORGANISER, Access.OWNER)
+HOST_TOKEN = (Access.ORGANISER_TOKEN, Access.OWNER_TOKEN)
+BEARER = (Access.TOKEN, Access.TOKEN_TEAM, *HOST_TOKEN)
+CHECKED = (Access.OWN, Access.TEAM, Access.TOKEN_TEAM, *HOST, *HOST_TOKEN, Access.OPERATOR)
 """Rules of routes whose objects have numbers."""
 UNKNOWN_ID = 7_777_777
 FORM: dict[str, Any] = {"name": "x", "label": "x", "picked": "1", "action": "dismiss", "reason": "A reason."}
@@ -132,12 +134,12 @@ def test_an_organiser_may_not_act_for_a_team(full: Site) -> None:
 
 def test_routes_of_organisers_exist_only_for_organisers(full: Site) -> None:
     for browser in (full.visitor(), full.browser("ada"), full.browser("bob")):
-        for method, endpoint, address in of(full, Access.ORGANISER):
+        for method, endpoint, address in of(full, *HOST, Access.OPERATOR):
             for suffix in ("", "?part=pulse"):
                 answer = ask(browser, method, address + suffix, headers=full.token("ada"))
                 assert answer.status_code == 404, (method, endpoint)
     grace = full.browser("grace")
-    for method, endpoint, address in of(full, Access.ORGANISER):
+    for method, endpoint, address in of(full, *HOST, Access.OPERATOR):
         answer = ask(grace, method, address)
         if method in SAFE:
             assert answer.status_code in (200, 303), (endpoint, answer.text)
@@ -149,7 +151,7 @@ def test_routes_of_organisers_exist_only_for_organisers(full: Site) -> None:
 
 def test_operations_of_organisers_need_an_organiser_and_the_scope(full: Site) -> None:
     client = full.visitor()
-    for method, endpoint, address in of(full, Access.ORGANISER_TOKEN):
+    for method, endpoint, address in of(full, *HOST_TOKEN):
         for name in ("ada", "bob"):
             answer = ask(client, method, address, headers=full.token(name))
             assert (answer.status_code, "no such page" in answer.text) == (404, True), (method, endpoint)

@@ -41,6 +41,8 @@ POSTS: dict[str, str] = {
     "organise.extension_grant": COMMAND,
     "organise.extension_revoke": COMMAND,
     "organise.pause": "api.competition_change",
+    "hosts.add": "api.host_add",
+    "hosts.remove": "api.host_remove",
     "changes.preview": "api.competition_change",
     "changes.apply": "api.competition_change",
     "organise.close": COMMAND,
@@ -72,6 +74,7 @@ READS: dict[str, str] = {
 WITHOUT_DATA = (
     "organise.",
     "changes.",
+    "hosts.",
     "integrity.",
     "operate.",
     "doctor.",

@@ -69,7 +69,7 @@ def _closed(schema: Any) -> Any:
 
 
 BODY = {"name": "Team of ada", "picked": True, "size_bytes": 9, "upload": "none"}
-BODIES: dict[str, Any] = {"change_competition": {"daily_limit": 100}}
+BODIES: dict[str, Any] = {"change_competition": {"daily_limit": 100}, "add_host": {"name": "bob"}}
 """Of operations that take no other field, or a value of its own."""
 CLOSED = _closed(copy.deepcopy(DOCUMENT))
 
@@ -104,7 +104,7 @@ def test_answers_of_every_route_have_exactly_the_described_fields(site: Site) ->
             for path, method, operation in operations():
                 address = (
                     path.replace("{slug}", site.slug)
-                    .replace("{name}", "train.csv")
+                    .replace("{name}", "bob" if "/hosts/" in path else "train.csv")
                     .replace("{submission_id}", str(number))
                     .replace("{kind}", "oof")
                     .replace("{check_id}", str(check))

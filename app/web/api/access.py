@@ -7,12 +7,12 @@ from datetime import datetime
 from flask import g
 from sqlalchemy.orm import Session
 
-from app.base.errors import Forbidden, NotFound
+from app.base.errors import Forbidden
 from app.base.models import Competition, Team
 from app.competing import competitions, teams
 from app.people.accounts import Viewer
 from app.people.tokens import Grant, Scope
-from app.web.context import bearer
+from app.web.context import bearer, organised
 
 
 def sender(session: Session, now: datetime) -> Viewer:
@@ -27,10 +27,9 @@ def organiser_of(session: Session, now: datetime, slug: str) -> tuple[Viewer, Co
     """
     viewer = bearer(session, now)
     grant: Grant = g.grant
-    if not grant.is_organisers:
-        raise NotFound("There is no such page.")
+    competition = organised(session, grant.owner, slug)
     grant.require(Scope.ORGANISE)
-    return viewer, competitions.by_slug(session, slug)
+    return viewer, competition
 
 
 def entered(session: Session, slug: str, user: Viewer) -> tuple[Competition, Team]:

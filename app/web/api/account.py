@@ -23,7 +23,7 @@ def me() -> models.Me:
     grant: Grant = g.grant
     return models.Me(
         name=user.name,
-        is_organiser=grant.is_organisers,  # also where the token's scope is narrower
+        is_organiser=grant.owner.is_organiser,  # also where the token's scope is narrower
         token=models.OwnToken(
             label=grant.label,
             scope=grant.scope,

@@ -7,8 +7,9 @@ from typing import Annotated, Any
 from pydantic import AwareDatetime, ConfigDict, Field
 
 from app.base.models import PublicScore
+from app.base.models_roles import Role
 from app.competing.changes import LONGEST_SUMMARY, LONGEST_TITLE, RANGES
-from app.web.api.models import Absent, Answer, Request
+from app.web.api.models import Absent, Answer, Request, Time
 
 
 def _whole(name: str) -> Any:
@@ -68,3 +69,26 @@ class Preview(Answer):
     is_applied: bool
     digest: str
     changes: list[Change]
+
+
+class Host(Answer):
+    """An account with a role in a competition."""
+
+    name: str
+    role: Role
+    added_by: str
+    added_at: Time
+
+
+class Hosts(Answer):
+    """The hosts of a competition, owners first."""
+
+    competition: str
+    hosts: list[Host]
+
+
+class NewHost(Request):
+    """An account that gets a role; its own files are not ranked from then on."""
+
+    name: str = Field(pattern="^[A-Za-z0-9._-]{1,40}$")
+    role: Role = Role.COHOST

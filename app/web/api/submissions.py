@@ -112,7 +112,11 @@ def submission_show(submission_id: int) -> models.Submission:
         user = bearer(session, now)
         _, competition = statuses.visible(session, user, submission_id)
         found = statuses.statuses(
-            session, competition, now=now, submission_id=submission_id, for_organiser=user.is_organiser
+            session,
+            competition,
+            now=now,
+            submission_id=submission_id,
+            for_organiser=user.organises(competition.id),
         )
         if not found:
             raise NotFound(f"Submission {submission_id} has no result yet.")

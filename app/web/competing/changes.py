@@ -14,7 +14,7 @@ from app.base.errors import Conflict, Refused
 from app.base.models import Competition
 from app.competing import changes, competitions
 from app.competing.changes import Preview
-from app.web.context import field, organiser, parts
+from app.web.context import field, organiser_of, parts
 from scorer.report import Problem
 
 blueprint = Blueprint("changes", __name__)
@@ -43,8 +43,7 @@ def show(slug: str) -> ResponseReturnValue:
     """Show the form with the terms of today."""
     with parts().database.read() as session:
         now = db.now(session)
-        organiser(session, now)
-        competition = competitions.by_slug(session, slug)
+        _, competition = organiser_of(session, now, slug)
     return _form(competition, now, _written(competition))
 
 
@@ -54,8 +53,7 @@ def preview(slug: str) -> ResponseReturnValue:
     given = {name: field(name) for name in changes.CHANGEABLE if name in request.form}
     with parts().database.read() as session:
         now = db.now(session)
-        organiser(session, now)
-        competition = competitions.by_slug(session, slug)
+        _, competition = organiser_of(session, now, slug)
         try:
             found = changes.plan(
                 session,
@@ -74,8 +72,7 @@ def apply(slug: str) -> ResponseReturnValue:
     """Change what the preview showed."""
     given = {name: field(name) for name in changes.CHANGEABLE if name in request.form}
     with parts().database.begin() as session:
-        me = organiser(session, db.now(session))
-        competition = competitions.by_slug(session, slug)
+        me, competition = organiser_of(session, db.now(session), slug)
         competitions.lock(session, competition)
         found = changes.apply(
             session,

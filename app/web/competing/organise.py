@@ -13,7 +13,7 @@ from app.base.errors import Conflict, Refused
 from app.base.models import Competition, RoundState, State
 from app.competing import changes, competitions, evaluations, extensions, rescores, statuses, teams
 from app.integrity import cases
-from app.web.context import field, number_argument, organiser, parts
+from app.web.context import field, number_argument, organiser_of, parts
 
 blueprint = Blueprint("organise", __name__)
 
@@ -31,8 +31,7 @@ def show(slug: str) -> ResponseReturnValue:
     before_id = number_argument("before", 0)
     with parts().database.read() as session:
         now = db.now(session)
-        organiser(session, now)
-        competition = competitions.by_slug(session, slug)
+        _, competition = organiser_of(session, now, slug)
         draft = competitions.draft_round(session, competition)
         page = {
             "competition": competition,
@@ -78,8 +77,7 @@ def show(slug: str) -> ResponseReturnValue:
 def retry(slug: str, submission_id: int) -> ResponseReturnValue:
     with parts().database.begin() as session:
         now = db.now(session)
-        me = organiser(session, now)
-        competition = competitions.by_slug(session, slug)
+        me, competition = organiser_of(session, now, slug)
         evaluations.retry(session, competition, submission_id, now=now)
         events.log(session, me.name, "retry", slug, now=now, submission=submission_id)
     parts().hints.send(submission_id)
@@ -91,8 +89,7 @@ def rescore(slug: str) -> ResponseReturnValue:
     repeats = 1 if request.form.get("repeat") == "1" else 0
     with parts().database.begin() as session:
         now = db.now(session)
-        me = organiser(session, now)
-        competition = competitions.by_slug(session, slug)
+        me, competition = organiser_of(session, now, slug)
         # Without the lock, another rescore could replace the version before this one begins.
         competitions.lock(session, competition)
         count = rescores.begin_rescore(
@@ -115,8 +112,7 @@ def rescore_show(slug: str) -> ResponseReturnValue:
     """Show what the draft rescore would change on the board."""
     with parts().database.read() as session:
         now = db.now(session)
-        organiser(session, now)
-        competition = competitions.by_slug(session, slug)
+        _, competition = organiser_of(session, now, slug)
         found = rescores.rescore_of(session, competition)
     if found is None:
         return _back(slug, "No rescore is running.")
@@ -131,8 +127,8 @@ def rescore_apply(slug: str) -> ResponseReturnValue:
     """
     with parts().database.begin() as session:
         now = db.now(session)
-        me = organiser(session, now)
-        draft_id = _seen_draft(session, slug)
+        me, competition = organiser_of(session, now, slug)
+        draft_id = _seen_draft(session, competition)
         if rescores.activate(session, draft_id, accept_losses=True) is None:
             raise Conflict(
                 "The rescore is not finished. Reload the page and apply it when all submissions are scored."
@@ -149,16 +145,15 @@ def rescore_discard(slug: str) -> ResponseReturnValue:
     """
     with parts().database.begin() as session:
         now = db.now(session)
-        me = organiser(session, now)
-        draft_id = _seen_draft(session, slug, or_unfinished=True)
-        rescores.discard_rescore(session, competitions.by_slug(session, slug))
+        me, competition = organiser_of(session, now, slug)
+        draft_id = _seen_draft(session, competition, or_unfinished=True)
+        rescores.discard_rescore(session, competition)
         events.log(session, me.name, "rescore discarded", slug, now=now, round=draft_id)
     return _back(slug, "The rescore is discarded. The board does not change.")
 
 
-def _seen_draft(session: Session, slug: str, *, or_unfinished: bool = False) -> int:
+def _seen_draft(session: Session, competition: Competition, *, or_unfinished: bool = False) -> int:
     """Return the draft's id; refuse if the page showed another state."""
-    competition = competitions.by_slug(session, slug)
     return rescores.refuse_unless_seen(
         session, competition, draft=field("draft"), seen=field("seen"), or_unfinished=or_unfinished
     )
@@ -168,8 +163,7 @@ def _seen_draft(session: Session, slug: str, *, or_unfinished: bool = False) -> 
 def extension_grant(slug: str) -> ResponseReturnValue:
     with parts().database.begin() as session:
         now = db.now(session)
-        me = organiser(session, now)
-        competition = competitions.by_slug(session, slug)
+        me, competition = organiser_of(session, now, slug)
         competitions.lock(
             session, competition
         )  # and read the clock after it: another organiser may just have closed it
@@ -191,8 +185,8 @@ def extension_grant(slug: str) -> ResponseReturnValue:
 def extension_revoke(slug: str, extension_id: int) -> ResponseReturnValue:
     with parts().database.begin() as session:
         now = db.now(session)
-        me = organiser(session, now)
-        extensions.revoke(session, competitions.by_slug(session, slug), extension_id, by=me.name, now=now)
+        me, competition = organiser_of(session, now, slug)
+        extensions.revoke(session, competition, extension_id, by=me.name, now=now)
     return _back(slug, f"Extension {extension_id} is revoked.")
 
 
@@ -219,8 +213,7 @@ def _count(name: str) -> int:
 def team_rename(slug: str) -> ResponseReturnValue:
     with parts().database.begin() as session:
         now = db.now(session)
-        me = organiser(session, now)
-        competition = competitions.by_slug(session, slug)
+        me, competition = organiser_of(session, now, slug)
         team = teams.by_name(session, competition, field("team"))
         teams.rename(session, competition, team, field("name"), by=me.name, now=now, is_organiser=True)
     return _back(slug, f"The team {field('team')} is now called {team.name}.")
@@ -230,8 +223,7 @@ def team_rename(slug: str) -> ResponseReturnValue:
 def pause(slug: str) -> ResponseReturnValue:
     paused = request.form.get("paused") == "1"
     with parts().database.begin() as session:
-        me = organiser(session, db.now(session))
-        competition = competitions.by_slug(session, slug)
+        me, competition = organiser_of(session, db.now(session), slug)
         competitions.lock(session, competition)
         changes.apply(
             session,
@@ -248,8 +240,7 @@ def pause(slug: str) -> ResponseReturnValue:
 def close(slug: str) -> ResponseReturnValue:
     with parts().database.begin() as session:
         now = db.now(session)
-        me = organiser(session, now)
-        competition = competitions.by_slug(session, slug)
+        me, competition = organiser_of(session, now, slug)
         competitions.lock(session, competition)
         now = db.now(session)
         ended = competitions.close(session, competition, by=me.name, now=now)

@@ -204,7 +204,7 @@ def cancel(submission_id: int) -> ResponseReturnValue:
 def _visible(session: Session, me: Viewer, submission_id: int, now: datetime) -> tuple[Competition, Status]:
     _, competition = statuses.visible(session, me, submission_id)
     found = statuses.statuses(
-        session, competition, now=now, submission_id=submission_id, for_organiser=me.is_organiser
+        session, competition, now=now, submission_id=submission_id, for_organiser=me.organises(competition.id)
     )
     if not found:
         raise NotFound(f"Submission {submission_id} has no result yet.")

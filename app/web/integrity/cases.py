@@ -12,12 +12,11 @@ from sqlalchemy.orm import Session
 from app.base import db, events
 from app.base.errors import Refused
 from app.base.models import Competition, InspectionState
-from app.competing import competitions
 from app.integrity import cases, inspections
 from app.integrity.cases import Action
 from app.integrity.inspections import Kind
 from app.web import charts
-from app.web.context import field, organiser, parts
+from app.web.context import field, organiser_of, parts
 
 blueprint = Blueprint("integrity", __name__)
 
@@ -33,8 +32,7 @@ def show(slug: str) -> ResponseReturnValue:
     """
     with parts().database.read() as session:
         now = db.now(session)
-        organiser(session, now)
-        competition = competitions.by_slug(session, slug)
+        _, competition = organiser_of(session, now, slug)
         page = _pulse(session, competition, now)
         if request.args.get("part") == "pulse":
             return _part(page)
@@ -59,8 +57,7 @@ def inspect(slug: str) -> ResponseReturnValue:
     kind = next((kind for kind in CAN_BE_STARTED if kind == requested), None)
     with parts().database.begin() as session:
         now = db.now(session)
-        me = organiser(session, now)
-        competition = competitions.by_slug(session, slug)
+        me, competition = organiser_of(session, now, slug)
         if kind is None:
             raise Refused(f"{requested[:40]!r} cannot be started here; choose {' or '.join(CAN_BE_STARTED)}.")
         inspection_id = inspections.ask(session, competition, kind, by=me.name, now=now).id
@@ -74,8 +71,7 @@ def inspect(slug: str) -> ResponseReturnValue:
 def case(slug: str, case_id: int) -> ResponseReturnValue:
     with parts().database.read() as session:
         now = db.now(session)
-        organiser(session, now)
-        competition = competitions.by_slug(session, slug)
+        _, competition = organiser_of(session, now, slug)
         view = cases.get(session, competition, case_id)
     detail = dict(view.case.detail)
     picture = charts.plot(detail.pop("picture", None))
@@ -98,8 +94,7 @@ def act(slug: str, case_id: int) -> ResponseReturnValue:
     requested = request.form.get("action", "")
     with parts().database.begin() as session:
         now = db.now(session)
-        me = organiser(session, now)
-        competition = competitions.by_slug(session, slug)
+        me, competition = organiser_of(session, now, slug)
         if requested not in set(Action):
             raise Refused(
                 f"{requested[:40]!r} is not an action for a case; choose one of {', '.join(Action)}."

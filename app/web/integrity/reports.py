@@ -27,7 +27,7 @@ def show(slug: str) -> ResponseReturnValue:
         me = viewer(session, now)
         competition = competitions.by_slug(session, slug)
         note_position(session, competition, me, now)
-        is_organiser = me is not None and me.is_organiser
+        is_organiser = me is not None and me.organises(competition.id)
         inspection = inspections.report(session, competition, for_organiser=is_organiser, now=now)
         open_count = cases.open_count(session, competition) if is_organiser else 0
     result = inspection.result or {}

@@ -252,7 +252,8 @@ def team_submissions(team_id: int) -> list[dict[str, Any]]:
         team = session.get(Team, team_id)
         competition = session.get_one(Competition, team.competition_id) if team else None
         mine = teams.of(session, competition, me.id) if competition else None
-        if competition is None or team is None or not (me.is_organiser or (mine and mine.id == team_id)):
+        is_mine = mine is not None and mine.id == team_id
+        if competition is None or not (is_mine or me.organises(competition.id)):
             raise NotFound(f"There is no team {team_id} of yours.")
         entries = statuses.statuses(
             session, competition, now=db.now(session), team_id=team_id, limit=SUBMISSIONS
@@ -290,9 +291,9 @@ def _is_in_group(competition: Competition, group: str, me: Viewer, now: datetime
     if group == "entered":
         return competition.id in entered
     if group == "hosted":
-        return me.is_organiser
+        return me.organises(competition.id)
     if group.startswith("unlaunched"):
-        return me.is_organiser and competition.phase(now) is Phase.UPCOMING
+        return me.organises(competition.id) and competition.phase(now) is Phase.UPCOMING
     return True
 
 

@@ -113,6 +113,6 @@ def _refuse_others() -> None:
         except NotSignedIn:
             raise NotFound("There is no such page.") from None
         grant: Grant = g.grant
-        if not grant.is_organisers:
+        if not grant.owner.is_organiser:
             raise NotFound("There is no such page.")
         grant.require(Scope.ORGANISE)

@@ -208,7 +208,7 @@ def _account(session: Session, me: Viewer, now: datetime, new_token: str | None 
         scopes={
             Scope.READ: "read",
             Scope.SUBMIT: "read and submit",
-            **({Scope.ORGANISE: "everything, as organiser"} if me.is_organiser else {}),
+            **({Scope.ORGANISE: "everything, as organiser"} if me.is_organiser or me.hosted else {}),
         },
         most_tokens=tokens.MOST_TOKENS,
         new_token=new_token,

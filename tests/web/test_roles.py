@@ -1,0 +1,130 @@
+"""Which role reaches which route: a matrix of every role and every route with an access rule."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from app.base import db
+from app.base.models_roles import Role
+from app.competing import competitions, roles
+from app.people.tokens import Scope
+from tests.web.access_rules import ACCESS, SAFE, Access
+from tests.web.site import Site, competition, routes
+from tests.web.test_access_rules import ask, full
+
+__all__ = ["full"]  # the fixture of an installation with one object of each kind, all Ada's
+
+NO_PAGE = "There is no such page."
+PLACES = {
+    Access.ORGANISER: {"cohost", "owner", "grace"},
+    Access.ORGANISER_TOKEN: {"cohost", "owner", "grace"},
+    Access.OWNER: {"owner", "grace"},
+    Access.OWNER_TOKEN: {"owner", "grace"},
+    Access.OPERATOR: {"grace"},
+    Access.TEAM: {"ada", "cohost", "owner", "grace"},
+    Access.TOKEN_TEAM: {"ada", "cohost", "owner", "grace"},
+}
+"""The accounts that reach the routes of each rule; of the last two only to read."""
+
+
+@pytest.fixture
+def hosted(full: Site) -> Site:
+    """The same with a co-host, an owner, a co-host of another competition and a former host."""
+    with full.database.begin() as session:
+        now = db.now(session)
+        found = competitions.by_slug(session, "biopsy")
+        other = competitions.open_(session, found.version, now=now, max_upload_bytes=10**6, slug="elsewhere")
+    for name in ("cohost", "owner", "stranger", "former"):
+        full.user(name)
+    with full.database.begin() as session:
+        now = db.now(session)
+        for name, role in (("cohost", Role.COHOST), ("owner", Role.OWNER), ("former", Role.OWNER)):
+            roles.add(session, found, name, role, by="grace", now=now)
+        roles.add(session, other, "stranger", Role.OWNER, by="grace", now=now)
+        roles.remove(session, found, "former", by="grace", now=now)
+    for name in ("cohost", "owner", "stranger", "former", "bob", "ada", "grace"):
+        full.token(name)
+    with full.database.begin() as session:  # a token from the time of the role
+        roles.add(session, found, "former", Role.OWNER, by="grace", now=db.now(session))
+    full.token("former", Scope.ORGANISE)
+    with full.database.begin() as session:
+        roles.remove(session, found, "former", by="grace", now=db.now(session))
+    return full
+
+
+def test_each_role_reaches_its_routes_and_no_other(hosted: Site) -> None:
+    everyone = ("ada", "bob", "cohost", "owner", "stranger", "former", "grace")
+    people: dict[str, tuple[Any, dict[str, str]]] = {
+        name: (hosted.browser(name), hosted.token(name, scope_of(name))) for name in everyone
+    }
+    checked = 0
+    for method, endpoint, address in routes(hosted, 1):
+        rule = ACCESS[f"{method} {endpoint}"]
+        if rule not in PLACES or (rule in (Access.TEAM, Access.TOKEN_TEAM) and method not in SAFE):
+            continue
+        if endpoint == "api.token_revoke":
+            continue
+        for name, (browser, token) in people.items():
+            answer = ask(browser, method, address, headers=token if address.startswith("/api/") else {})
+            reaches = answer.status_code not in (401, 403) and NO_PAGE not in answer.text
+            if rule in (Access.TEAM, Access.TOKEN_TEAM):
+                reaches = answer.status_code == 200
+            assert reaches == (name in PLACES[rule]), (name, method, endpoint, answer.status_code)
+            hidden = rule in (Access.OWNER, Access.OWNER_TOKEN) and name == "cohost"
+            assert reaches or answer.status_code == (403 if hidden else 404), (name, endpoint)
+            checked += 1
+    assert checked > 150
+
+
+def scope_of(name: str) -> Scope | None:
+    return Scope.ORGANISE if name in ("cohost", "owner", "stranger", "former", "grace") else None
+
+
+def test_a_hosts_token_without_the_scope_organise_is_a_participants(hosted: Site) -> None:
+    client = hosted.visitor().client
+    for scope in (Scope.READ, Scope.SUBMIT):
+        headers = hosted.token("cohost", scope)
+        assert client.get("/api/v1/submissions/1", headers=headers).status_code == 404
+        assert client.get("/api/v1/competitions/biopsy/hosts", headers=headers).status_code == 403
+    refused = client.post(
+        "/api/v1/me/tokens", json={"scope": "organise"}, headers=hosted.token("bob", Scope.SUBMIT)
+    )
+    assert refused.status_code == 403
+
+
+def test_hosts_are_added_and_removed_on_the_page_and_over_the_api(hosted: Site) -> None:
+    owner = hosted.browser("owner")
+    page = "/competitions/biopsy/organise/hosts"
+    assert owner.post(page, {"name": "bob", "role": "co-host"}).status_code == 303
+    assert "bob" in hosted.browser("bob").get(page).text
+    assert owner.post(page, {"name": "bob", "role": "judge"}).status_code == 422
+    assert owner.post(page, {"name": "bob", "role": "co-host"}).status_code == 409
+    assert owner.post(f"{page}/remove", {"name": "bob"}).status_code == 303
+    assert hosted.browser("bob").get(page).status_code == 404
+    client, headers = hosted.visitor().client, hosted.token("owner", Scope.ORGANISE)
+    address = "/api/v1/competitions/biopsy/hosts"
+    added = client.post(address, json={"name": "bob", "role": "owner"}, headers=headers).json
+    assert added is not None
+    assert [(host["name"], host["role"]) for host in added["hosts"]] == [
+        ("owner", "owner"),
+        ("bob", "owner"),
+        ("cohost", "co-host"),
+    ]
+    left = client.delete(f"{address}/bob", headers=headers).json
+    assert left is not None
+    assert "bob" not in {host["name"] for host in left["hosts"]}
+    assert client.delete(f"{address}/bob", headers=headers).status_code == 404
+    assert client.post(address, json={"name": "nobody"}, headers=headers).status_code == 404
+
+
+def test_a_cohost_sees_the_data_before_the_opening_and_private_scores_before_the_close(hosted: Site) -> None:
+    cohost, stranger = hosted.browser("cohost"), hosted.browser("stranger")
+    assert "0.123456789" in cohost.get("/competitions/biopsy/organise").text
+    with hosted.database.read() as session:
+        hosted.change(opens_at=db.now(session).replace(year=2040), closes_at=None)
+    assert cohost.get("/competitions/biopsy/data/train.csv").status_code == 200
+    assert stranger.get("/competitions/biopsy/data/train.csv").status_code == 403
+    assert "Doctor" not in cohost.get("/competitions/biopsy/organise").text
+    assert competition(hosted).opens_at.year == 2040
