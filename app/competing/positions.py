@@ -7,10 +7,21 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import BigInteger, Date, Select, and_, bindparam, func, select
+from sqlalchemy import BigInteger, ColumnElement, Date, Select, and_, bindparam, func, select
 from sqlalchemy.orm import Session, aliased
 
-from app.base.models import Competition, Extension, Membership, Quota, Standing, Team
+from app.base.models import (
+    Competition,
+    Extension,
+    Membership,
+    Quota,
+    Round,
+    RoundState,
+    Score,
+    Standing,
+    Submission,
+    Team,
+)
 
 
 @dataclass(frozen=True)
@@ -58,6 +69,57 @@ def of(session: Session, competition: Competition, user_id: int, *, now: datetim
         left_today=max(0, limit - (found.used or 0)),
         daily_limit=limit,
     )
+
+
+def rank_of(session: Session, competition: Competition, team_id: int, score: float) -> int:
+    """Return the public rank that a team would have now with this public score."""
+    key = -score if competition.greater_is_better else score
+    return 1 + _ahead(session, competition, team_id, Standing.public_key < key)
+
+
+@dataclass(frozen=True)
+class Uncounted:
+    """A team's best file that did not count for the final ranking, and the rank that it would have had."""
+
+    submission_id: int
+    private: float
+    rank: int
+
+
+def best_uncounted(
+    session: Session, competition: Competition, team_id: int, *, now: datetime
+) -> Uncounted | None:
+    """Return the team's best file by private score if another one counted; for this team's eyes alone.
+
+    None until the competition is settled, because it tells private scores.
+    """
+    if not competition.is_settled(now):
+        return None
+    counted = session.get(Standing, (competition.id, team_id))
+    if counted is None:
+        return None
+    key = -Score.private if competition.greater_is_better else Score.private
+    best = session.execute(
+        select(Score.submission_id, Score.private, key.label("key"))
+        .join(Submission, Submission.id == Score.submission_id)
+        .join(Round, and_(Round.id == Score.round_id, Round.state == RoundState.ACTIVE))
+        .where(Submission.team_id == team_id, Submission.is_ranked, key < counted.private_key)
+        .order_by(key, Submission.id)
+        .limit(1)
+    ).one_or_none()
+    if best is None:
+        return None
+    rank = 1 + _ahead(session, competition, team_id, Standing.private_key < best.key)
+    return Uncounted(best.submission_id, best.private, rank)
+
+
+def _ahead(session: Session, competition: Competition, team_id: int, is_better: ColumnElement[bool]) -> int:
+    others = (
+        Standing.competition_id == competition.id,
+        Standing.is_baseline.is_(False),
+        Standing.team_id != team_id,
+    )
+    return session.scalar(select(func.count()).select_from(Standing).where(*others, is_better)) or 0
 
 
 @lru_cache(maxsize=2)  # building it costs more than running it

@@ -75,13 +75,15 @@ def statuses(
     team_id: int | None = None,
     submission_id: int | None = None,
     state: State | None = None,
+    is_picked: bool = False,
     for_organiser: bool = False,
     limit: int = 50,
     before_id: int | None = None,
 ) -> list[Status]:
     """Return submissions with their state in the active round, newest first.
 
-    Private scores are filled in after the close, and for organisers always; faults only for organisers.
+    With `is_picked` only final picks. Private scores are filled in after the close, and for organisers
+    always; faults only for organisers.
     """
     query = (
         select(Submission, Team, Evaluation, Score, FinalPick.submission_id)
@@ -104,6 +106,8 @@ def statuses(
         query = query.where(Submission.id == submission_id)
     if state is not None:
         query = query.where(Evaluation.state == state)
+    if is_picked:
+        query = query.where(FinalPick.submission_id.is_not(None))
     if before_id is not None:
         query = query.where(Submission.id < before_id)
     shows_private = for_organiser or competition.is_settled(now)

@@ -164,7 +164,11 @@ def test_a_rejected_file_lists_every_problem_with_its_place(site: Site) -> None:
         "MISSING_IDS",
     ):
         assert words in page
-    assert "5<small> of 5" in page  # the upload was refunded
+    assert "<details><summary>23 problems" in page  # folded
+    assert "<b>5</b> of 5" in page  # the upload was refunded
+    shown = site.browser("ada").get(f"/submissions/{submission_id}").text
+    assert "line <b>17</b>" in shown
+    assert "Mend the problems below" in shown
 
 
 def test_only_organisers_see_the_error_of_a_failed_submission(site: Site) -> None:
@@ -184,9 +188,9 @@ def test_final_picks_are_toggled_and_limited(site: Site) -> None:
     for submission_id in ids[:2]:
         assert ada.post(f"/submissions/{submission_id}/pick", {"picked": "1"}).status_code == 303
     assert ada.post(f"/submissions/{ids[2]}/pick", {"picked": "1"}).status_code == 409
-    assert "2<small> of 2" in ada.get("/competitions/biopsy/submissions").text
+    assert "<b>2 of 2</b> final picks" in ada.get("/competitions/biopsy/submissions").text
     ada.post(f"/submissions/{ids[0]}/pick", {"picked": "0"})
-    assert "1<small> of 2" in ada.get("/competitions/biopsy/submissions").text
+    assert "<b>1 of 2</b> final picks" in ada.get("/competitions/biopsy/submissions").text
     assert site.browser("grace").post(f"/submissions/{ids[0]}/pick", {"picked": "1"}).status_code == 404
 
 
@@ -201,15 +205,85 @@ def test_the_score_history_is_a_chart_and_a_table(site: Site) -> None:
     assert re.search(r"<title[^>]*>Public scores of your submissions", page)
 
 
+def test_files_are_filtered_and_two_are_compared(site: Site) -> None:
+    site.join("bob")
+    ids = [site.submit("ada", str(i).encode(), f"model_{i}.csv") for i in range(3)]
+    site.score(ids[0], 0.5)
+    site.score(ids[1], 0.4)
+    site.reject(ids[2])
+    other = site.submit("bob", b"bob")
+    site.score(other, 0.3)
+    ada = site.browser("ada")
+    ada.post(f"/submissions/{ids[0]}/pick", {"picked": "1"})
+
+    def files(query: str) -> list[str]:
+        page = ada.get(f"/competitions/biopsy/submissions{query}").text
+        return re.findall(r'<tbody class="entry [^>]* id="submission-(\d+)"', page)
+
+    assert files("") == ["3", "2", "1"]
+    assert files("?show=scored") == ["2", "1"]
+    assert files("?show=rejected") == ["3"]
+    assert files("?show=picked") == ["1"]
+    page = ada.get(f"/competitions/biopsy/submissions?compare={ids[0]}&compare={ids[1]}").text
+    assert "Submissions 1 and 2" in page
+    assert "\u22120.10000" in page
+    assert page.count("tag-best") == 1
+    for strange in (
+        f"?compare={ids[0]}&compare={other}",
+        "?compare=1&compare=x",
+        f"?compare=1&compare={2**70}",
+    ):
+        assert "compared-title" not in ada.get(f"/competitions/biopsy/submissions{strange}").text
+
+
+def test_a_result_names_the_rank_that_changed_and_the_next_baseline(site: Site) -> None:
+    site.change(daily_limit=20)
+    site.baseline("Prior only", 0.66, 0.65)
+    site.baseline("Forest", 0.2, 0.2)
+    site.join("bob")
+    site.score(site.submit("bob", b"bob"), 0.4)
+    ada = site.browser("ada")
+    first, better, worse = (site.submit("ada", str(i).encode()) for i in range(3))
+    site.score(first, 0.5)
+    assert "Your first score: rank <b>2</b>" in ada.get(f"/submissions/{first}").text
+    site.score(better, 0.3)
+    page = ada.get(f"/submissions/{better}").text
+    assert re.search(r"Rank 2 → <b>1</b>", page)
+    assert "The next aim is <b>Forest</b>, 0.10000 away" in page
+    assert "0.36000 better" in page
+    site.score(worse, 0.45)
+    assert "No change of rank" in ada.get(f"/submissions/{worse}").text
+    assert "What to do next" not in site.browser("grace").get(f"/submissions/{worse}").text
+    assert "What to do next" in ada.get(f"/submissions/{worse}?part=result").text
+
+
+def test_only_the_own_team_sees_what_an_uncounted_file_would_have_brought(site: Site) -> None:
+    site.join("bob")
+    site.score(site.submit("bob", b"bob"), 0.4, 0.2)
+    picked, better = site.submit("ada", b"1"), site.submit("ada", b"2")
+    site.score(picked, 0.3, 0.3)
+    site.score(better, 0.35, 0.1)
+    ada = site.browser("ada")
+    ada.post(f"/submissions/{picked}/pick", {"picked": "1"})
+    words = "would have come to rank <b>1</b>"
+    assert words not in ada.get(f"/submissions/{better}").text, "not before the close"
+    with site.database.read() as session:
+        site.change(closes_at=db.now(session) - timedelta(seconds=10), grace_seconds=120)
+    assert words not in ada.get(f"/submissions/{better}").text, "not in the grace period"
+    site.change(grace_seconds=0)
+    assert words in ada.get(f"/submissions/{better}").text
+    assert words not in site.browser("grace").get(f"/submissions/{better}").text
+
+
 def test_long_lists_are_paged(site: Site) -> None:
     site.change(daily_limit=100, pending_limit=100)
     for i in range(52):
         site.submit("ada", str(i).encode())
     ada = site.browser("ada")
     page = ada.get("/competitions/biopsy/submissions").text
-    assert page.count('class="entry ') == 50
+    assert page.count('<tbody class="entry ') == 50
     assert "before=3" in page
-    assert ada.get("/competitions/biopsy/submissions?before=3").text.count('class="entry ') == 2
+    assert ada.get("/competitions/biopsy/submissions?before=3").text.count('<tbody class="entry ') == 2
 
 
 def test_the_board_costs_four_statements(site: Site, statements: Callable[[], list[str]]) -> None:

@@ -292,7 +292,7 @@ def test_upload_shows_progress_and_its_score_appears_without_reload(
     expect(page.locator(".state")).to_contain_text("queued")
     submission_id = int(page.url.rsplit("/", 1)[1])
     page.goto("/competitions/biopsy/submissions")
-    left = page.locator("#summary .figures dd").first.inner_text()
+    left = page.locator("#strip .position div").last.inner_text()
     busy.run(submission_id)
     entry = page.locator(f"#submission-{submission_id}")
     expect(entry.locator(".state")).to_contain_text("scoring")
@@ -303,11 +303,11 @@ def test_upload_shows_progress_and_its_score_appears_without_reload(
     busy.score(submission_id, 0.0777)
     expect(entry.locator(".state")).to_contain_text("scored")
     expect(entry).to_contain_text("0.07770")
-    expect(page.locator("#announce")).to_have_text(
-        f"Submission {submission_id}: scored, public score 0.07770."
+    expect(page.locator("#announce")).to_contain_text(
+        f"Submission {submission_id}: scored, public score 0.07770. Your rank is now 1."
     )
     expect(page.locator(".chart circle title").last).to_have_text(f"#{submission_id}: 0.07770")
-    assert page.locator("#summary .figures dd").first.inner_text() == left
+    assert page.locator("#strip .position div").last.inner_text() == left
 
 
 def test_a_file_can_be_dropped_on_the_form(visit: Callable[..., Page]) -> None:

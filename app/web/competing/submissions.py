@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -28,6 +29,7 @@ from app.competing import (
     extensions,
     leaderboard,
     picks,
+    positions,
     statuses,
     submissions,
     teams,
@@ -36,6 +38,7 @@ from app.competing.statuses import Status
 from app.integrity import train_files
 from app.people.accounts import Viewer
 from app.web import charts, uploads
+from app.web.competing import results
 from app.web.context import note_position, number_argument, parts, signed_in
 from app.web.downloads import refuse_before_opening, send_upload
 from app.web.errors import wants_json
@@ -46,6 +49,12 @@ blueprint = Blueprint("submissions", __name__)
 
 PAGE_SIZE = 50
 HISTORY = 500  # points that a chart can show
+FILTERS: dict[str, dict[str, Any]] = {
+    "all": {},
+    "scored": {"state": State.SCORED},
+    "rejected": {"state": State.REJECTED},
+    "picked": {"is_picked": True},
+}
 
 
 @blueprint.get("/competitions/<slug:slug>/submit")
@@ -119,23 +128,52 @@ def index(slug: str) -> ResponseReturnValue:
         note_position(session, competition, me, now)
         page = _summary(session, competition, team, now)
         if request.args.get("part") == "summary":
-            return render_template("competing/submissions/_summary.html", **page)
+            return render_template("competing/submissions/_summary.html", places={}, **page)
+        shown = request.args.get("show", "all")
+        shown = shown if shown in FILTERS else "all"
         entries = statuses.statuses(
-            session, competition, now=now, team_id=team.id, limit=PAGE_SIZE + 1, before_id=before_id or None
+            session,
+            competition,
+            now=now,
+            team_id=team.id,
+            limit=PAGE_SIZE + 1,
+            before_id=before_id or None,
+            **FILTERS[shown],
         )
         places = {e.id: statuses.place_in_queue(session, e.id) for e in entries if not e.state.is_final}
+        compared = [
+            found
+            for each in request.args.getlist("compare", type=int)[:2]
+            if (found := _of_team(session, competition, team, each, now)) is not None
+        ]
     older = entries[PAGE_SIZE - 1].id if len(entries) > PAGE_SIZE else None
     return render_template(
-        "competing/submissions/index.html", entries=entries[:PAGE_SIZE], places=places, older=older, **page
+        "competing/submissions/index.html",
+        entries=entries[:PAGE_SIZE],
+        places=places,
+        older=older,
+        shown=shown,
+        compared=compared if len(compared) == 2 else [],
+        **page,
     )
+
+
+def _of_team(
+    session: Session, competition: Competition, team: Team, submission_id: int, now: datetime
+) -> Status | None:
+    """Return a submission of the team; another team's is as unknown as one that does not exist."""
+    if not 0 < submission_id < 2**63:
+        return None
+    found = statuses.statuses(session, competition, now=now, team_id=team.id, submission_id=submission_id)
+    return found[0] if found else None
 
 
 @blueprint.get("/submissions/<id:submission_id>")
 def show(submission_id: int) -> ResponseReturnValue:
     """Show one submission.
 
-    `?part=entry` is only its row, which polls each second until the result is final. `?part=beside` is the
-    section with the scores of its train files.
+    `?part=entry` is only its row in the list, `?part=result` its result: both poll each second until it is
+    final. `?part=beside` is the section with the scores of its train files.
     """
     with parts().database.read() as session:
         now = db.now(session)
@@ -148,17 +186,23 @@ def show(submission_id: int) -> ResponseReturnValue:
         own_phase = extensions.limits(session, competition, team).phase(competition, now)
         receipt = signatures(session, submission_id).get(submission_id)
         note_position(session, competition, me, now)
-    page = {"competition": competition, "entry": entry, "team": team, "now": now, "place": place, "own": own}
+        past = statuses.statuses(session, competition, now=now, team_id=entry.team_id, limit=HISTORY)
+        outcome = results.outcome(session, competition, entry, past, now=now)
+        uncounted = positions.best_uncounted(session, competition, team.id, now=now) if own and team else None
+    page: dict[str, Any] = {"outcome": outcome, "uncounted": uncounted, "best": _best(competition, past)}
+    page["shows_private"] = competition.is_settled(now) or me.organises(competition.id)
+    page |= {"competition": competition, "entry": entry, "team": team, "now": now, "place": place, "own": own}
     page["own_phase"] = own_phase
     has_score_to_come = entry.state is not State.REJECTED
     page["beside"] = beside(competition, entry, files, now) if own and (files or has_score_to_come) else None
     if request.args.get("part") == "beside" and page["beside"]:
         return render_template("competing/submissions/_beside.html", **page)
-    if request.args.get("part") != "entry":
+    part = request.args.get("part")
+    if part not in ("entry", "result"):
         page["receipt"] = receipt
         page["receipt_key"] = parts().signer.public_key
         return render_template("competing/submissions/show.html", **page)
-    fragment = make_response(render_template("competing/submissions/_entry.html", live=True, **page))
+    fragment = make_response(render_template(f"competing/submissions/_{part}.html", live=True, **page))
     if entry.state.is_final:
         fragment.headers["HX-Trigger"] = "submission-finished"
     return fragment
@@ -211,6 +255,13 @@ def _visible(session: Session, me: Viewer, submission_id: int, now: datetime) ->
     return competition, found[0]
 
 
+def _best(competition: Competition, past: Sequence[Status]) -> int | None:
+    """Return the submission with the best public score, the first of equal ones."""
+    sign = 1.0 if competition.greater_is_better else -1.0
+    scored = [one for one in past if one.public is not None]
+    return max(scored, key=lambda one: (sign * (one.public or 0.0), -one.id)).id if scored else None
+
+
 def _summary(session: Session, competition: Competition, team: Team, now: datetime) -> dict[str, object]:
     """Return what stands above the list: quota, picks, score history."""
     past = statuses.statuses(session, competition, now=now, team_id=team.id, limit=HISTORY)
@@ -223,6 +274,14 @@ def _summary(session: Session, competition: Competition, team: Team, now: dateti
         "own_phase": extensions.limits(session, competition, team).phase(competition, now),
         "allowance": submissions.allowance(session, competition, team, now=now),
         "picked": sum(entry.is_picked for entry in past),
+        "best": _best(competition, past),
+        "shows_private": competition.is_settled(now),
+        "filters": {
+            "all": len(past),
+            "scored": sum(entry.state is State.SCORED for entry in past),
+            "rejected": sum(entry.state is State.REJECTED for entry in past),
+            "picked": sum(entry.is_picked for entry in past),
+        },
         "sent": len(past),
         "scored": scored,
         "chart": charts.history(

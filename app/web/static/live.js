@@ -14,7 +14,9 @@ const renewStrip = async () => {
   const strip = parse(await answer.text()).getElementById("strip");
   const rank = (of) => of.querySelector(".my-rank")?.textContent;
   const before = rank(document);
-  if (rank(strip) !== before) document.getElementById("announce").textContent = `Your rank is now ${rank(strip)}.`;
+  const announce = document.getElementById("announce");
+  const score = announce.textContent.match(/^Submission .*?\.(?= Your|$)/)?.[0] ?? ""; // said a moment ago
+  if (rank(strip) !== before) announce.textContent = `${score} Your rank is now ${rank(strip)}.`;
   document.getElementById("strip").replaceWith(document.importNode(strip, true));
   document.dispatchEvent(new Event("times"));
   const pinned = board()?.querySelector(".pinned");
