@@ -15,6 +15,7 @@ from app.base.models import Event, Score, Submission
 
 _USUAL = {"is_ranked": True, "is_by_agent": False}
 ACCEPTED, POSTED = "submission accepted", "baseline posted"
+MERGED = "teams merged"
 
 
 def log(session: Session, actor: str, action: str, subject: str, *, now: datetime, **detail: Any) -> None:
@@ -43,7 +44,7 @@ def upload(submission: Submission, slug: str) -> dict[str, Any]:
     return {
         "submission": submission.id,
         "competition": slug,
-        "team": submission.team_id,
+        "team": submission.sent_by_team_id,
         "sha256": submission.sha256,
         "size": submission.size_bytes,
         "received_at": submission.received_at.astimezone(UTC).isoformat(),

@@ -212,6 +212,10 @@ class Competition(Base):
     rejected_limit: Mapped[int]
     final_picks: Mapped[int]
     max_team_size: Mapped[int]
+    entry_closes_at: Mapped[datetime | None] = mapped_column(UtcTime)
+    """Until when participants may join; None: until the close."""
+    teams_close_at: Mapped[datetime | None] = mapped_column(UtcTime)
+    """Until when members of teams may change and teams may merge; None: until the close."""
     max_upload_bytes: Mapped[int] = mapped_column(BigInteger)
     total_limit: Mapped[int | None]
     """Charged uploads of a team in all; None: no limit."""
@@ -351,6 +355,10 @@ class Team(Base):
     disqualified_at: Mapped[datetime | None] = mapped_column(UtcTime)
     """Not on the board while set; the team sees the reason."""
     disqualified_why: Mapped[str | None] = mapped_column(String(500))
+    captain_id: Mapped[int | None] = mapped_column(Id)
+    """The captain's account; None: the member that joined first. Of a member that left: the same."""
+    merged_into_id: Mapped[int | None] = mapped_column(Id, index=True)
+    """The team that took its members and files; a merged team has none."""
     created_at: Mapped[datetime] = mapped_column(UtcTime)
 
 
@@ -402,7 +410,7 @@ class Extension(Base):
 
 
 class Submission(Base):
-    """One uploaded file of a team; immutable except `is_charged` and `cancelled_at`."""
+    """One uploaded file of a team; immutable except `is_charged`, `cancelled_at` and the team of a merge."""
 
     __tablename__ = "submission"
     __table_args__ = (
@@ -433,6 +441,13 @@ class Submission(Base):
     """Sent through the MCP endpoint."""
     cancelled_at: Mapped[datetime | None] = mapped_column(UtcTime)
     """When the team cancelled it before it was scored."""
+    first_team_id: Mapped[int | None] = mapped_column(Id)
+    """The team that sent it, if that has merged into another; receipts and the audit log name this one."""
+
+    @property
+    def sent_by_team_id(self) -> int:
+        """Return the team that sent the file, also after a merge."""
+        return self.first_team_id if self.first_team_id is not None else self.team_id
 
 
 class UploadTicket(Base):

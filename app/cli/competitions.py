@@ -28,6 +28,13 @@ def competition_group() -> None:
 @click.option("--title", help="Shown on pages; default: the challenge's.")
 @click.option("--opens-at", type=TIME, help="Opening time with UTC offset, e.g. 2026-12-01T09:00+01:00.")
 @click.option("--closes-at", type=TIME, help="Closing time with UTC offset.")
+@click.option(
+    "--entry-closes-at", type=TIME, help="Until when participants may join; default: until the close."
+)
+@click.option(
+    "--teams-close-at", type=TIME, help="Until when teams may change and merge; default: until the close."
+)
+@click.option("--max-team-size", type=click.IntRange(1, 1000), help="Members that a team may have.")
 @click.option("--daily-limit", type=click.IntRange(1), help="Submissions of a team in a day.")
 @click.option(
     "--total-limit",
@@ -50,6 +57,9 @@ def competition_open(
     title: str | None,
     opens_at: datetime | None,
     closes_at: datetime | None,
+    entry_closes_at: datetime | None,
+    teams_close_at: datetime | None,
+    max_team_size: int | None,
     daily_limit: int | None,
     total_limit: int | None,
     final_picks: int | None,
@@ -68,6 +78,9 @@ def competition_open(
                 "title": title,
                 "opens_at": opens_at,
                 "closes_at": closes_at,
+                "entry_closes_at": entry_closes_at,
+                "teams_close_at": teams_close_at,
+                "max_team_size": max_team_size,
                 "daily_limit": daily_limit,
                 "total_limit": total_limit,
                 "final_picks": final_picks,
@@ -91,6 +104,10 @@ def _whole(name: str) -> click.IntRange:
 @click.option("--opens-at", type=TIME, help="Opening time with UTC offset, until it has opened.")
 @click.option("--closes-at", type=TIME, help="Closing time with UTC offset, e.g. 2026-12-01T18:00+01:00.")
 @click.option("--no-closes-at", is_flag=True, help="No closing date.")
+@click.option("--entry-closes-at", type=TIME, help="Until when participants may join, with UTC offset.")
+@click.option("--no-entry-closes-at", is_flag=True, help="Participants may join until the close.")
+@click.option("--teams-close-at", type=TIME, help="Until when teams may change and merge, with UTC offset.")
+@click.option("--no-teams-close-at", is_flag=True, help="Teams may change and merge until the close.")
 @click.option("--daily-limit", type=_whole("daily_limit"), help="Submissions of a team in a day.")
 @click.option(
     "--total-limit", type=_whole("total_limit"), help="Submissions of a team in the whole competition."
@@ -119,26 +136,20 @@ def _whole(name: str) -> click.IntRange:
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
 @pass_installation
 def competition_change(
-    installation: Installation,
-    /,
-    slug: str,
-    no_closes_at: bool,
-    no_total_limit: bool,
-    dry_run: bool,
-    as_json: bool,
-    **terms_: Any,
+    installation: Installation, /, slug: str, dry_run: bool, as_json: bool, **terms_: Any
 ) -> None:
     """Change title, times, limits or rules of a competition.
 
     All is checked before anything is written. Publishing a challenge again does not change them.
     """
+    may_be_none = [name for name in changes.MAY_BE_NONE if f"no_{name}" in terms_]
+    none = [name for name in may_be_none if terms_.pop(f"no_{name}")]
     wished = {name: value for name, value in terms_.items() if value is not None}
-    for name, is_none in (("closes_at", no_closes_at), ("total_limit", no_total_limit)):
+    for name in none:
         option = name.replace("_", "-")
-        if is_none and name in wished:
+        if name in wished:
             raise click.UsageError(f"Give only one of --{option} and --no-{option}.")
-        if is_none:
-            wished[name] = None
+        wished[name] = None
     if not wished:
         raise click.UsageError("Give at least one option with a new value.")
     most = installation.settings.max_upload_mb

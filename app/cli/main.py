@@ -102,8 +102,9 @@ def main() -> None:
 
     Every refusal is one block on stderr.
     """
-    # Needs no installation and no settings. `team rename` is the organiser's, which renames any team.
-    if sys.argv[1:2] and sys.argv[1] in client.NAMES and sys.argv[1:3] != ["team", "rename"]:
+    # Needs no installation and no settings. These of `team` are the organiser's, for any team.
+    is_organisers = sys.argv[1:3] in (["team", "rename"], ["team", "unrank"])
+    if sys.argv[1:2] and sys.argv[1] in client.NAMES and not is_organisers:
         sys.exit(client.main())
     try:
         code = cli.main(standalone_mode=False)

@@ -100,7 +100,9 @@ def _state_of(session: Session, facts: receipts.Facts) -> tuple[str, bool]:
             False,
         )
     competition = session.get_one(Competition, row.competition_id)
-    now = receipts.Facts(competition.slug, row.id, row.team_id, row.sha256, row.size_bytes, row.received_at)
+    now = receipts.Facts(
+        competition.slug, row.id, row.sent_by_team_id, row.sha256, row.size_bytes, row.received_at
+    )
     if now != facts:
         return f"The row was CHANGED since. Today it would be: {now}", False
     [status] = statuses.statuses(

@@ -48,11 +48,14 @@ RANGES: Mapping[str, tuple[int, int]] = {
     "max_team_size": (1, 1000),
 }
 """The smallest and the largest value of each whole number, as in challenge.yaml."""
+DEADLINES = ("entry_closes_at", "teams_close_at")
+"""Of joining, and of changes of teams; both may be before the close and not after it."""
 CHANGEABLE = (
     "title",
     "summary",
     "opens_at",
     "closes_at",
+    *DEADLINES,
     *RANGES,
     "max_upload_mb",
     "public_score",
@@ -60,8 +63,8 @@ CHANGEABLE = (
     "paused",
 )
 """What can change, named as in challenge.yaml; a time zone would make counted days wrong."""
-MAY_BE_NONE = ("summary", "closes_at", "total_limit")
-"""None: the challenge's own summary, no closing date, no limit but the daily one."""
+MAY_BE_NONE = ("summary", "closes_at", *DEADLINES, "total_limit")
+"""None: the challenge's own summary, no closing date, no deadline but the close, no total limit."""
 ALWAYS = ("title", "summary")
 """What can still change when private scores are shown."""
 STRICTNESS = (PublicScore.EXACT, PublicScore.ROUNDED, PublicScore.LADDER)
@@ -249,6 +252,10 @@ def _refuse_times(
         refuse("closes_at", f"closes_at, {word(closes_at)}, is not after opens_at, {word(opens_at)}")
     if given.get("closes_at") is not None and closes_at <= now:
         refuse("closes_at", "closes_at is not in the future; `heldout competition close` closes at once")
+    for name in DEADLINES:
+        deadline = given.get(name)
+        if deadline is not None and closes_at is not None and deadline > closes_at:
+            refuse(name, f"{name}, {word(deadline)}, is after closes_at, {word(closes_at)}")
     if "paused" in given and competition.phase(now) is Phase.CLOSED and "closes_at" not in given:
         refuse("paused", "it is closed, so there are no uploads to pause or resume")
 
@@ -327,6 +334,10 @@ def _effect(
             return f"The data and uploads are available from {when(competition, new)} on.", teams
         case "closes_at":
             return _effect_of_close(session, competition, new, now=now), teams
+        case "entry_closes_at":
+            return f"The competition can be joined until {_until(competition, new)}.", 0
+        case "teams_close_at":
+            return f"Members of teams change, and teams merge, until {_until(competition, new)}.", teams
         case "total_limit" if new is None:
             return "Only the daily limit holds.", teams
         case "daily_limit" | "total_limit" | "pending_limit":
@@ -408,7 +419,7 @@ def _effect_of_limit(
 def _count(session: Session, competition: Competition, *having: ColumnElement[bool]) -> int:
     """Return how many teams of participants fulfil the conditions."""
     asked = select(func.count()).select_from(Team)
-    its = Team.competition_id == competition.id, Team.is_baseline.is_(False)
+    its = Team.competition_id == competition.id, Team.is_baseline.is_(False), Team.merged_into_id.is_(None)
     return session.scalar(asked.where(*its, *having)) or 0
 
 
@@ -435,6 +446,10 @@ def _other_finals(session: Session, competition: Competition, picks: int) -> lis
         session, competition, greater_is_better=competition.greater_is_better, final_picks=picks
     )
     return [one.team_id for one in then if now.get(one.team_id) != one.private_submission_id]
+
+
+def _until(competition: Competition, at: datetime | None) -> str:
+    return "the close" if at is None else when(competition, at)
 
 
 def _teams(n: int) -> str:

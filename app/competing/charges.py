@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
-from sqlalchemy import case, update
+from sqlalchemy import case, func, select, update
 from sqlalchemy.orm import Session
 
-from app.base.models import Quota, Submission
+from app.base.models import Quota, Submission, Team
+
+
+def count(session: Session, team: Team) -> int:
+    """Count the team's charged submissions in the whole competition.
+
+    Safe to compare while the team's row is locked.
+    """
+    charged = (
+        select(func.count())
+        .select_from(Submission)
+        .where(Submission.team_id == team.id, Submission.is_charged)
+    )
+    return session.scalar(charged) or 0
 
 
 def refund(session: Session, submission: Submission) -> None:

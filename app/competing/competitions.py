@@ -62,6 +62,10 @@ def open_(
             f"{slug} would close on {closes_at:%Y-%m-%d %H:%M %Z}, which is not after its opening and now; "
             "choose a later --closes-at."
         )
+    deadlines = {name: _moment(defaults.get(name)) for name in ("entry_closes_at", "teams_close_at")}
+    late = [name for name, at in deadlines.items() if at and closes_at and at > closes_at]
+    if late:
+        raise Refused(f"{slug} would close on {closes_at:%Y-%m-%d %H:%M %Z}, before {' and '.join(late)}.")
     mode = PublicScore(defaults.get("public_score", PublicScore.ROUNDED))
     score_release.refuse_impossible(version, mode)
     competition = Competition(
@@ -78,6 +82,7 @@ def open_(
         rejected_limit=REJECTED_LIMIT,
         final_picks=defaults["final_picks"],
         max_team_size=defaults["max_team_size"],
+        **deadlines,
         max_upload_bytes=min(max_upload_bytes, int(upload_mb * 1e6)) if upload_mb else max_upload_bytes,
         greater_is_better=version.manifest["metric"]["greater_is_better"],
         marks_agents=defaults.get("mark_agents", False),
@@ -119,7 +124,12 @@ def listed(session: Session) -> list[tuple[Competition, int]]:
     teams = (
         select(func.count())
         .select_from(Team)
-        .where(Team.competition_id == Competition.id, Team.is_baseline.is_(False), Team.id.not_in(organisers))
+        .where(
+            Team.competition_id == Competition.id,
+            Team.is_baseline.is_(False),
+            Team.merged_into_id.is_(None),
+            Team.id.not_in(organisers),
+        )
         .scalar_subquery()
     )
     found = session.execute(
@@ -164,9 +174,14 @@ def of_challenge(session: Session, version: ChallengeVersion) -> list[Competitio
 
 
 def lock(session: Session, competition: Competition) -> None:
-    """Block uploads and new scores until the transaction ends, and reload the row."""
+    """Block uploads, new scores and changes of teams until the transaction ends, and reload the row."""
     session.flush()  # or the reload would discard the caller's own changes
     session.refresh(competition, with_for_update={"of": Competition})
+
+
+def hold(session: Session, competition_id: int) -> None:
+    """Take the lock that uploads and scores share: no close and no change of a team's members meanwhile."""
+    session.execute(select(Competition.id).where(Competition.id == competition_id).with_for_update(read=True))
 
 
 def active_round(session: Session, competition: Competition) -> Round:

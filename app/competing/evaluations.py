@@ -37,7 +37,7 @@ from app.base.models import (
     Submission,
     Team,
 )
-from app.competing import charges, score_release, standings
+from app.competing import charges, competitions, score_release, standings
 
 if TYPE_CHECKING:
     from app.competing.score_release import ReleaseInputs
@@ -371,14 +371,21 @@ def _lock_for(session: Session, claim: Claim) -> tuple[Submission, bool]:
     together: the team's lock lets the second see the first's score.
     """
     submission = session.get_one(Submission, claim.submission_id)
-    lock(session, submission.competition_id, submission.team_id)
+    _lock_team_of(session, submission)
     state = session.scalar(select(Round.state).where(Round.id == claim.round_id))
     return submission, state == RoundState.ACTIVE
 
 
 def lock(session: Session, competition_id: int, team_id: int) -> None:
-    session.execute(select(Competition.id).where(Competition.id == competition_id).with_for_update(read=True))
+    competitions.hold(session, competition_id)
     session.execute(select(Team.id).where(Team.id == team_id).with_for_update())
+
+
+def _lock_team_of(session: Session, submission: Submission) -> None:
+    """Lock the team that has the submission now: a merge may have moved it since the row was read."""
+    competitions.hold(session, submission.competition_id)
+    session.refresh(submission)
+    session.execute(select(Team.id).where(Team.id == submission.team_id).with_for_update())
 
 
 def unfinished(
@@ -418,7 +425,7 @@ def fail_exhausted(session: Session, *, now: datetime) -> list[int]:
     ).all()
     failed: list[int] = []
     for submission, round_id, round_state in candidates:
-        lock(session, submission.competition_id, submission.team_id)
+        _lock_team_of(session, submission)
         if not LEASES.fail_exhausted(session, (submission.id, round_id), now=now):
             continue
         failpoints.reach("fail.guarded")

@@ -130,6 +130,11 @@ def revoke(session: Session, competition: Competition, extension_id: int, *, by:
     events.log(session, by, "extension revoked", competition.slug, now=now, extension=extension_id)
 
 
+def of_team(session: Session, team: Team) -> list[Extension]:
+    """Return the extensions of a team, revoked ones included."""
+    return list(session.scalars(select(Extension).where(Extension.team_id == team.id).order_by(Extension.id)))
+
+
 def later_closes(session: Session, competition: Competition, *, now: datetime) -> list[Extension]:
     """Return the extensions with a close later than now."""
     return list(
@@ -168,7 +173,10 @@ def _keep_latest(session: Session, competition: Competition) -> None:
 def _team(session: Session, competition: Competition, name: str) -> Team:
     team = session.scalar(
         select(Team).where(
-            Team.competition_id == competition.id, Team.name == name, Team.is_baseline.is_(False)
+            Team.competition_id == competition.id,
+            Team.name == name,
+            Team.is_baseline.is_(False),
+            Team.merged_into_id.is_(None),
         )
     )
     if team is None:

@@ -39,6 +39,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 from app.base.db import UtcTime
 from app.base.errors import Refused
 from app.base.models import Competition, Membership, Standing, Submission, Team
+from app.competing import teams
 
 PAGE_SIZE = 50
 MAX_PAGE_SIZE = 200
@@ -71,6 +72,8 @@ class Row:
     """Places gained from the public board to the private one; None before the close."""
     is_by_agent: bool
     """An agent has sent the file that the row shows; false where the competition marks none."""
+    members: Sequence[str] = ()
+    """Of a team of several, in the order of joining; the name of a lone participant may be a pseudonym."""
 
 
 @dataclass(frozen=True)
@@ -168,6 +171,7 @@ def board(
         mine_id=mine.team_id if mine else None,
         is_private=is_private,
         by_agents=_by_agents(session, competition, found),
+        members=teams.members_of(session, {r.team_id for r in found}),
     )
     listed = sorted((r for r in found if not r.is_own), key=_python_order(sort), reverse=descending)
     return BoardView(
@@ -368,7 +372,13 @@ def _python_order(sort: Sort) -> Callable[[Any], tuple[Any, ...]]:
 
 
 def _row(
-    found: Any, *, competition: Competition, mine_id: int | None, is_private: bool, by_agents: frozenset[int]
+    found: Any,
+    *,
+    competition: Competition,
+    mine_id: int | None,
+    is_private: bool,
+    by_agents: frozenset[int],
+    members: Mapping[int, Sequence[str]],
 ) -> Row:
     is_ranked = not found.is_baseline
     return Row(
@@ -384,6 +394,7 @@ def _row(
         submission_id=found.submission_id,
         moved=found.public_rank - found.rank if is_private and is_ranked else None,
         is_by_agent=found.submission_id in by_agents,
+        members=members[found.team_id] if len(members[found.team_id]) > 1 else (),
     )
 
 

@@ -2,7 +2,8 @@
 
 A participant can prove with it what was submitted and when, even if an operator rewrites the database. It is
 signed (Ed25519) with a key derived from the installation's secret key; the public key is enough to check it.
-It contains only immutable facts, so a submission has the same receipt at any time. A receipt is signed only
+It contains only immutable facts, so a submission has the same receipt at any time; its team is the one that
+sent it, also after a merge. A receipt is signed only
 while the row agrees with the event that the upload wrote.
 """
 
@@ -72,7 +73,9 @@ def recorded(session: Session, submission_ids: Iterable[int]) -> dict[int, Facts
     for row, slug in rows:
         uploads, facts = by_subject.get(events.subject_of(row.id), []), events.upload(row, slug)
         if uploads and all(events.is_upload(facts, event.detail) for event in uploads):
-            found[row.id] = Facts(slug, row.id, row.team_id, row.sha256, row.size_bytes, row.received_at)
+            found[row.id] = Facts(
+                slug, row.id, row.sent_by_team_id, row.sha256, row.size_bytes, row.received_at
+            )
     return found
 
 

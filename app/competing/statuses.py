@@ -22,6 +22,7 @@ from app.base.models import (
     State,
     Submission,
     Team,
+    User,
 )
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ class Status:
     team: str
     is_baseline: bool
     user_id: int | None
+    sent_by: str | None
+    """Name of the member that sent it; None for a baseline."""
     received_at: datetime
     filename: str
     message: str
@@ -86,7 +89,7 @@ def statuses(
     always; faults only for organisers.
     """
     query = (
-        select(Submission, Team, Evaluation, Score, FinalPick.submission_id)
+        select(Submission, Team, Evaluation, Score, FinalPick.submission_id, User.name)
         .join(Team, Team.id == Submission.team_id)
         .join(
             Round, and_(Round.competition_id == Submission.competition_id, Round.state == RoundState.ACTIVE)
@@ -96,6 +99,7 @@ def statuses(
         .outerjoin(
             FinalPick, and_(FinalPick.submission_id == Submission.id, FinalPick.team_id == Submission.team_id)
         )
+        .outerjoin(User, User.id == Submission.user_id)
         .where(Submission.competition_id == competition.id)
         .order_by(Submission.id.desc())
         .limit(limit)
@@ -112,7 +116,7 @@ def statuses(
         query = query.where(Submission.id < before_id)
     shows_private = for_organiser or competition.is_settled(now)
     found = []
-    for submission, team, evaluation, score, picked in session.execute(query):
+    for submission, team, evaluation, score, picked, sent_by in session.execute(query):
         also = score.also if score else {}
         found.append(
             Status(
@@ -121,6 +125,7 @@ def statuses(
                 team=team.name,
                 is_baseline=team.is_baseline,
                 user_id=submission.user_id,
+                sent_by=sent_by,
                 received_at=submission.received_at,
                 filename=submission.filename,
                 message=submission.message,

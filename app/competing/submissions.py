@@ -30,7 +30,7 @@ from app.base.models import (
     Team,
 )
 from app.base.storage import Blob
-from app.competing import evaluations, extensions, hosts, rejections, teams, upload_room
+from app.competing import charges, evaluations, extensions, hosts, rejections, teams, upload_room
 from app.competing.rejections import Rejections
 
 if TYPE_CHECKING:
@@ -258,7 +258,7 @@ def allowance(session: Session, competition: Competition, team: Team, *, now: da
         resets_at=_midnight_after(competition, now),
         timezone=competition.timezone,
         total_limit=limits.total_limit,
-        total_used=0 if limits.total_limit is None else charged_count(session, team),
+        total_used=0 if limits.total_limit is None else charges.count(session, team),
         closes_at=limits.closes_at,
         rejected=rejected,
     )
@@ -287,7 +287,14 @@ def _receipt_of(
 
 def _receipt(of: Submission, remaining: int, *, is_replay: bool = False) -> Receipt:
     return Receipt(
-        of.id, of.sha256, of.size_bytes, of.received_at, of.team_id, remaining, is_replay, of.is_ranked
+        of.id,
+        of.sha256,
+        of.size_bytes,
+        of.received_at,
+        of.sent_by_team_id,
+        remaining,
+        is_replay,
+        of.is_ranked,
     )
 
 
@@ -360,24 +367,11 @@ def _pending_count(session: Session, team: Team) -> int:
 
 def _refuse_beyond_total(session: Session, limits: extensions.Limits, team: Team) -> None:
     limit = limits.total_limit
-    if limit is not None and (charged := charged_count(session, team)) >= limit:
+    if limit is not None and (charged := charges.count(session, team)) >= limit:
         raise QuotaExhausted(
             f"Your team has used all {limit} submissions that a team has for the whole competition"
             f"{f' ({charged} count)' if charged > limit else ''}."
         )
-
-
-def charged_count(session: Session, team: Team) -> int:
-    """Count the team's charged submissions in the whole competition.
-
-    Safe to compare while the team's row is locked.
-    """
-    charged = (
-        select(func.count())
-        .select_from(Submission)
-        .where(Submission.team_id == team.id, Submission.is_charged)
-    )
-    return session.scalar(charged) or 0
 
 
 def _charge(
@@ -405,7 +399,7 @@ def _charge(
         raise _all_used(competition, limits, received_at)
     if limits.total_limit is None:
         return limit - used
-    return min(limit - used, limits.total_limit - charged_count(session, team) - 1)
+    return min(limit - used, limits.total_limit - charges.count(session, team) - 1)
 
 
 def _all_used(competition: Competition, limits: extensions.Limits, received_at: datetime) -> QuotaExhausted:

@@ -32,8 +32,8 @@ def _way(competition: Competition, name: str, wished: Any) -> str:
         option = "--closes-at TIME"
     elif name == "mark_agents":
         option = "--mark-agents" if wished else "--no-mark-agents"
-    elif name == "total_limit" and wished is None:
-        option = "--no-total-limit"
+    elif name in ("total_limit", "entry_closes_at", "teams_close_at") and wished is None:
+        option = f"--no-{name.replace('_', '-')}"
     elif name not in CHANGEABLE or wished is None:
         challenge = competition.version.challenge.slug
         return f"Only another competition can have it: heldout competition open {challenge} --slug NAME"

@@ -180,6 +180,9 @@ def act(
     if team is None:
         raise Refused(f"Case {case_id} is not about that team.")
     session.execute(select(Competition.id).where(Competition.id == competition.id).with_for_update())
+    session.refresh(team)
+    if team.merged_into_id is not None:  # a merge is no way out of a case
+        team = session.get_one(Team, team.merged_into_id)
     session.execute(select(Team.id).where(Team.id == team.id).with_for_update())
     session.refresh(team)
     match action:

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from app.base.errors import NotFound, QuotaExhausted
 from app.base.models import Competition, FileCheck, Inspection, InspectionState, Membership, Team
 from app.base.storage import ORPHAN_AGE, Blob
-from app.competing import evaluations, rejections, submissions, upload_room
+from app.competing import competitions, evaluations, rejections, submissions, upload_room
 from app.integrity import inspections
 from app.integrity.inspections import Kind
 from app.people.accounts import Viewer
@@ -83,6 +83,7 @@ def ask(
     most_bytes: int,
 ) -> int:
     """Queue the check of a file; return its id."""
+    competitions.hold(session, competition.id)  # or the viewer could leave the team meanwhile
     team, _ = submissions.sender(session, competition, viewer, received_at=received_at)
     evaluations.lock(session, competition.id, team.id)  # two requests would both see room for one
     admit(session, competition, viewer, received_at=received_at)

@@ -215,6 +215,8 @@ class _Recorded:
     """The submissions older than the log; None if no event names them."""
     unsized: set[int] = field(default_factory=set)
     """Submissions whose early event has no size: they count as older."""
+    merged: dict[int, int] = field(default_factory=dict)
+    """By team whose files went to another: that team."""
 
     def add(self, event: Event) -> Iterator[Fault]:
         # A changed event may lack any key; the break of the chain is reported elsewhere.
@@ -230,6 +232,10 @@ class _Recorded:
             if key in self.scored:
                 yield Fault(event.seq, f"{_the_score(*key)} was recorded twice")
             self.scored.setdefault(key, detail)
+        elif event.action == events.MERGED and detail.get("files"):
+            ended, into = detail.get("ended"), detail.get("team")
+            if isinstance(ended, int) and isinstance(into, int):
+                self.merged[ended] = into
         elif event.action == BEGUN:
             # Only the first event of the chain counts: a later one could cover rows written by hand.
             if event.seq == 1:
@@ -269,6 +275,7 @@ def verify(session: Session) -> Verdict:
         unchained += 1
         faults += recorded.add(event)
     faults += _submissions(session, recorded)
+    faults += _moved(session, recorded)
     if expected:
         faults += _scores(session, recorded)
     before = sum(int(found.get("count", 0)) for found in recorded.before.values())
@@ -300,6 +307,17 @@ def _submissions(session: Session, recorded: _Recorded) -> Iterator[Fault]:
             f"{recorded.older.get('count')} submissions were there when the log began, and {len(unnamed)} "
             "without a record are there now: one of them was changed, added or removed",
         )
+
+
+def _moved(session: Session, recorded: _Recorded) -> Iterator[Fault]:
+    """Report files that have another team than the one that sent them, after all recorded merges."""
+    touched = or_(Submission.first_team_id.is_not(None), Submission.team_id.in_(recorded.merged))
+    for submission in session.scalars(select(Submission).where(touched).order_by(Submission.id)):
+        team_id = submission.sent_by_team_id
+        for _ in recorded.merged:  # a circle, which only a changed log has, ends too
+            team_id = recorded.merged.get(team_id, team_id)
+        if submission.team_id != team_id:
+            yield Fault(None, f"submission {submission.id} is not with the team that it merged into")
 
 
 def _scores(session: Session, recorded: _Recorded) -> Iterator[Fault]:

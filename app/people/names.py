@@ -114,7 +114,8 @@ def refuse_taken(
             "an account before it was renamed",
             f"`heldout user rename {holder} {holder} --release` frees the former names of {holder}.",
         )
-    theirs = select(Membership.team_id).where(Membership.user_id.in_(own))
+    joined = select(Membership.team_id).where(Membership.user_id.in_(own))
+    theirs = select(Team.id).where(or_(Team.id.in_(joined), Team.merged_into_id.in_(joined)))
     teams = select(Team, Competition).join(Competition, Competition.id == Team.competition_id)
     teams = teams.where(or_(Team.skeleton.in_(wanted), Team.look.in_(wanted)), Team.id.not_in(theirs))
     if team is not None:
@@ -154,6 +155,8 @@ def collisions(session: Session) -> list[str]:
     members: dict[int, set[int]] = {}
     for team_id, user_id in session.execute(select(Membership.team_id, Membership.user_id)):
         members.setdefault(team_id, set()).add(user_id)
+    merged = select(Team.id, Team.merged_into_id).where(Team.merged_into_id.is_not(None))
+    members |= {id_: members.get(into or 0, {0}) for id_, into in session.execute(merged)}
     by_skeleton: dict[str, dict[str, set[int]]] = {}
     for id_, name in session.execute(select(User.id, User.name).order_by(User.id)):
         for skeleton in set(skeletons(name)):

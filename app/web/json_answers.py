@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from flask import url_for
+from flask import request, url_for
 from sqlalchemy.orm import Session
 
 from app.base.models import Competition, TrainFile
@@ -92,6 +92,11 @@ def links(submission_id: int) -> dict[str, str]:
         "file": url_for("api.submission_file", submission_id=submission_id),
         "page": url_for("submissions.show", submission_id=submission_id),
     }
+
+
+def invite_link(slug: str, secret: str) -> str:
+    """Return the whole address of an invite link."""
+    return request.host_url.rstrip("/") + url_for("teams.invited", slug=slug, secret=secret)
 
 
 def time_text(at: datetime | None) -> str | None:

@@ -249,15 +249,53 @@ def _cancel(session: Session) -> int:
 
 
 def _team(session: Session) -> int:
-    options, participant = session.options, session.participant()
-    if options.rename is None:
-        found = participant.team(options.competition)
+    """Do the one thing that is asked of the team, and show the team after it."""
+    options, participant, slug = session.options, session.participant(), session.options.competition
+    steps: dict[str, Callable[[Any], dict[str, Any]]] = {
+        "rename": lambda name: participant.rename_team(slug, name),
+        "invite": lambda _: participant.invite(slug, uses=options.uses, days=options.days),
+        "revoke": lambda number: participant.revoke_invite(slug, number),
+        "join": lambda link: participant.join_team(slug, link),
+        "leave": lambda _: participant.leave_team(slug),
+        "remove": lambda member: participant.remove_member(slug, member),
+        "captain": lambda member: participant.hand_over_team(slug, member),
+        "merge": lambda team: participant.offer_merge(slug, team),
+        "accept": lambda number: participant.accept_merge(slug, number),
+        "decline": lambda number: participant.end_offer(slug, number),
+    }
+    asked = [name for name in steps if getattr(options, name) not in (None, False)]
+    if len(asked) > 1:
+        raise ClientError(f"Ask one thing at a time, not --{' and --'.join(asked)}.")
+    found = steps[asked[0]](getattr(options, asked[0])) if asked else participant.team(slug)
+    if asked == ["invite"]:
+        made = found["invite"]
+        words = f"For {made['most_uses']}, until {_minute(made['expires_at'])}. It is shown only now."
+        session.show(found, f"{found['link']}\n{words}")
     else:
-        found = participant.rename_team(options.competition, options.rename)
-    picks = ", ".join(map(str, found["final_picks"])) or "none"
-    words = f"{found['team']}: {', '.join(found['members'])}."
-    session.show(found, f"{words} Final picks: {picks}; {found['most_picks']} at most.")
+        session.show(found, "\n".join(_team_lines(found)))
     return 0
+
+
+def _team_lines(team: dict[str, Any]) -> list[str]:
+    members = ", ".join(
+        f"{name} (captain)" if name == team["captain"] and len(team["members"]) > 1 else name
+        for name in team["members"]
+    )
+    picks = ", ".join(map(str, team["final_picks"])) or "none"
+    lines = [f"{team['team']}: {members}. Final picks: {picks}; {team['most_picks']} at most."]
+    for one in team["invites"]:
+        used = f"used {one['uses']} of {one['most_uses']}, until {_minute(one['expires_at'])}"
+        lines.append(f"invite {one['id']}: {used}")
+    for one in team["offers"]:
+        if one["is_ours"]:
+            lines.append(f"offer {one['id']}: to {one['other_team']}")
+        else:
+            lines.append(f"offer {one['id']}: {one['team']} offers to merge: {', '.join(one['members'])}")
+    return lines
+
+
+def _minute(time: str) -> str:
+    return f"{time[:16].replace('T', ' ')} UTC"
 
 
 _SLUG = Argument(("competition",), "Name of the competition, the last part of its address.")
@@ -343,9 +381,23 @@ VERBS = (
     ),
     Verb(
         "team",
-        "Show your team in a competition, or rename it before the close.",
+        "Show your team in a competition, or change it before the close: one thing at a time.",
         _team,
-        (_SLUG, Argument(("--rename",), "The new name.", metavar="NAME")),
+        (
+            _SLUG,
+            Argument(("--rename",), "Give the team this name.", metavar="NAME"),
+            Argument(("--invite",), "Make an invite link, as the captain.", is_flag=True),
+            Argument(("--uses",), "Members that may join with the link.", default=1, metavar="N", type=int),
+            Argument(("--days",), "Days until the link expires.", default=7, metavar="N", type=int),
+            Argument(("--revoke",), "Revoke the invite of this number.", metavar="ID", type=int),
+            Argument(("--join",), "Join the team of an invite link.", metavar="LINK"),
+            Argument(("--leave",), "Leave the team, before its first submission.", is_flag=True),
+            Argument(("--remove",), "Remove a member, before the first submission.", metavar="MEMBER"),
+            Argument(("--captain",), "Make another member the captain.", metavar="MEMBER"),
+            Argument(("--merge",), "Offer another team to merge into yours.", metavar="TEAM"),
+            Argument(("--accept",), "Merge your team into the one that offered it.", metavar="ID", type=int),
+            Argument(("--decline",), "Decline an offer to merge, or withdraw yours.", metavar="ID", type=int),
+        ),
     ),
 )
 

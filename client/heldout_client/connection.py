@@ -63,6 +63,10 @@ class Connection:
         headers = {"Content-Length": str(len(data)), "Content-Type": "application/json"}
         return _json(self._repeated("POST", path, headers, lambda: iter([data])))
 
+    def delete(self, path: str) -> Any:
+        """Remove something that the path names."""
+        return _json(self._repeated("DELETE", path))
+
     def submit(
         self, slug: str, content: Content, *, message: str, key: str, bar: Bar, sandbox: bool = False
     ) -> dict[str, Any]:

@@ -320,8 +320,48 @@ class Participant:
         return found
 
     def rename_team(self, slug: str, name: str) -> dict[str, Any]:
-        path = f"/competitions/{quote(slug, safe='')}/team"
-        found: dict[str, Any] = self._connection.post(path, {"name": name})
+        return self._team(slug, "", {"name": name})
+
+    def leave_team(self, slug: str) -> dict[str, Any]:
+        """Leave a team without submissions; return the new team of one."""
+        return self._team(slug, "/leave")
+
+    def remove_member(self, slug: str, member: str) -> dict[str, Any]:
+        return self._team(slug, "/remove", {"member": member})
+
+    def hand_over_team(self, slug: str, member: str) -> dict[str, Any]:
+        return self._team(slug, "/captain", {"member": member})
+
+    def invite(self, slug: str, *, uses: int, days: int) -> dict[str, Any]:
+        """Make an invite link to the own team; the server shows it only here."""
+        return self._team(slug, "/invites", {"uses": uses, "days": days})
+
+    def revoke_invite(self, slug: str, invite_id: int) -> dict[str, Any]:
+        path = f"/competitions/{quote(slug, safe='')}/team/invites/{invite_id}"
+        found: dict[str, Any] = self._connection.delete(path)
+        return found
+
+    def join_team(self, slug: str, link: str) -> dict[str, Any]:
+        """Join the team of an invite link."""
+        return self._team(slug, "/join", {"link": link})
+
+    def offer_merge(self, slug: str, team: str) -> dict[str, Any]:
+        """Offer another team to merge into the own one."""
+        return self._team(slug, "/offers", {"team": team})
+
+    def accept_merge(self, slug: str, offer_id: int) -> dict[str, Any]:
+        """Merge the own team into the one that offered it; return the merged team."""
+        return self._team(slug, f"/offers/{offer_id}/accept")
+
+    def end_offer(self, slug: str, offer_id: int) -> dict[str, Any]:
+        """Decline an offer to merge, or withdraw an own one."""
+        path = f"/competitions/{quote(slug, safe='')}/team/offers/{offer_id}"
+        found: dict[str, Any] = self._connection.delete(path)
+        return found
+
+    def _team(self, slug: str, step: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        path = f"/competitions/{quote(slug, safe='')}/team{step}"
+        found: dict[str, Any] = self._connection.post(path, body)
         return found
 
     def _rank(self, slug: str) -> int | None:

@@ -86,6 +86,10 @@ class CompetitionDefaults(_Part):
     timezone: Annotated[Text, AfterValidator(_known_timezone)] = "UTC"
     opens_at: Moment | None = None
     closes_at: Moment | None = None
+    entry_closes_at: Moment | None = None
+    """Until when participants may join; default: until the close."""
+    teams_close_at: Moment | None = None
+    """Until when members of teams may change and teams may merge; default: until the close."""
     duration_days: Annotated[int, Field(ge=1, le=3650)] | None = None
     max_upload_mb: Annotated[float, Field(gt=0, le=10_000)] | None = None
 

@@ -249,3 +249,38 @@ def test_an_organiser_scores_a_file_in_the_sandbox_and_a_participant_cannot(
     server.site.join("grace")
     assert server.heldout(*words, HELDOUT_TOKEN=server.token("grace")) == 0
     assert "never ranked" in capsys.readouterr().out
+
+
+def test_team_is_formed_and_merged_by_commands(
+    server: Served, read: Read, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site = server.site
+    site.user("cyd")
+    bob, cyd = ({"HELDOUT_TOKEN": server.token(name)} for name in ("bob", "cyd"))
+    assert server.heldout("team", "biopsy", "--invite", "--days", "2", "--json") == 0
+    link = read()["link"]
+    assert server.heldout("team", "biopsy", "--join", link, **bob) == 0
+    assert "ada: ada (captain), bob." in capsys.readouterr().out
+    assert server.heldout("team", "biopsy", "--invite") == 0
+    assert "For 1, until" in capsys.readouterr().out
+    assert server.heldout("team", "biopsy") == 0
+    assert "invite 2: used 0 of 1, until" in capsys.readouterr().out
+    assert server.heldout("team", "biopsy", "--revoke", "2", "--json") == 0
+    assert read()["invites"] == []
+    assert server.heldout("team", "biopsy", "--captain", "bob", "--json") == 0
+    assert read()["captain"] == "bob"
+    assert server.heldout("team", "biopsy", "--remove", "ada", "--json", **bob) == 0
+    assert read()["members"] == ["bob"]
+    assert server.heldout("team", "biopsy", "--leave", **bob) == 1
+    assert "only member" in capsys.readouterr().err
+    site.join("cyd")
+    for answer in ("--decline", "--accept"):
+        assert server.heldout("team", "biopsy", "--merge", "cyd", "--json") == 0
+        (offer,) = read()["offers"]
+        assert server.heldout("team", "biopsy", **cyd) == 0
+        assert f"offer {offer['id']}: ada offers to merge: ada, cyd" in capsys.readouterr().out
+        assert server.heldout("team", "biopsy", answer, str(offer["id"]), "--json", **cyd) == 0
+        shown = read()
+    assert shown["members"] == ["ada", "cyd"]
+    assert server.heldout("team", "biopsy", "--leave", "--merge", "bob") == 2
+    assert "not --leave and --merge" in capsys.readouterr().err

@@ -26,7 +26,7 @@ from app.base.db import Database
 from app.base.errors import NotSignedIn
 from app.base.models import Challenge, ChallengeVersion, Competition
 from app.base.storage import Storage
-from app.competing import competitions, evaluations, submissions, teams
+from app.competing import competitions, evaluations, invites, merges, submissions, teams
 from app.integrity import file_checks, inspections
 from app.people import accounts, tokens
 from app.people.tokens import Scope
@@ -165,6 +165,27 @@ class Site:
         with self.database.begin() as session:
             competition = competitions.by_slug(session, self.slug)
             teams.join(session, competition, self.viewer(name), now=db.now(session))
+
+    def invite(self, name: str, uses: int = 1) -> str:
+        """Return the secret of an invite to the team of its captain."""
+        with self.database.begin() as session:
+            competition = competitions.by_slug(session, self.slug)
+            now = db.now(session)
+            return invites.make(session, competition, self.viewer(name), days=7, uses=uses, now=now)[1]
+
+    def enlist(self, name: str, captain: str) -> None:
+        """Let a participant join the team of a captain."""
+        secret = self.invite(captain)
+        with self.database.begin() as session:
+            competition = competitions.by_slug(session, self.slug)
+            invites.accept(session, competition, self.viewer(name), secret, now=db.now(session))
+
+    def offer_merge(self, name: str, other_team: str) -> int:
+        """Offer a team to merge into that of a captain; return the offer's id."""
+        with self.database.begin() as session:
+            competition = competitions.by_slug(session, self.slug)
+            now = db.now(session)
+            return merges.offer(session, competition, self.viewer(name), other_team, now=now).id
 
     def submit(self, name: str, content: bytes = CSV, filename: str = "guess.csv", message: str = "") -> int:
         with self.storage.receive(10_000_000) as incoming:
@@ -408,6 +429,8 @@ def routes(site: Site, submission_id: int, **ids: Any) -> list[tuple[str, str, s
         "case_id": 1,
         "check_id": 1,
         "extension_id": 1,
+        "invite_id": 1,
+        "offer_id": 1,
         "kind": "oof",
         "service": "competitions.CompetitionApiService",
         "method": "ListCompetitions",

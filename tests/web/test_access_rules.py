@@ -26,7 +26,7 @@ FORM: dict[str, Any] = {"name": "x", "label": "x", "picked": "1", "action": "dis
 
 @pytest.fixture
 def full(site: Site) -> Site:
-    """An installation with one object of each kind, all Ada's."""
+    """An installation with one object of each kind, all Ada's, but an offer of Cyd's team to hers."""
     _first = site.browser("ada"), site.token("ada")  # number 1 of their kinds, as in the addresses
     submission_id = site.submit("ada", filename="adas-secret.csv")
     assert submission_id == 1
@@ -35,6 +35,10 @@ def full(site: Site) -> Site:
     assert check_id == 1
     site.answer_check(check_id)
     site.join("bob")
+    site.user("cyd")
+    site.join("cyd")
+    site.invite("ada")
+    assert site.offer_merge("cyd", "ada") == 1
     audited(site)
     own_rows(site, submission_id, oof=OOF)
     assert suspected(site, ("probing", "ada", None)) == [1]
@@ -89,7 +93,7 @@ def test_objects_of_others_answer_like_unknown_ids(full: Site) -> None:
     A 403 would reveal that the object exists.
     """
     bob, token = full.browser("bob"), full.token("bob")
-    none = {"submission_id": UNKNOWN_ID, "sign_in_id": UNKNOWN_ID, "token_id": UNKNOWN_ID}
+    none = dict.fromkeys(("submission_id", "sign_in_id", "token_id", "invite_id", "offer_id"), UNKNOWN_ID)
     private = (Access.OWN, Access.TEAM, Access.TOKEN_TEAM)
     for (method, endpoint, address), (*_, nowhere) in zip(
         of(full, *private), of(full, *private, **none), strict=True

@@ -29,6 +29,15 @@ POSTS: dict[str, str] = {
     "client.create_token": "api.token_create",
     "teams.join": "api.join",
     "teams.rename": "api.team_rename",
+    "teams.leave": "api.team_leave",
+    "teams.remove": "api.team_remove",
+    "teams.hand_over": "api.team_hand_over",
+    "teams.invite": "api.invite_create",
+    "teams.revoke_invite": "api.invite_revoke",
+    "teams.accept_invite": "api.invite_accept",
+    "teams.offer_merge": "api.offer_create",
+    "teams.accept_merge": "api.offer_accept",
+    "teams.decline_merge": "api.offer_decline",
     "submissions.create": "api.submission_create",
     "submissions.pick": "api.pick",
     "submissions.cancel": "api.cancel",
@@ -54,6 +63,8 @@ POSTS: dict[str, str] = {
 }
 """Of each route of a page that changes something: the API's endpoint, or why it has none."""
 READS: dict[str, str] = {
+    "teams.show": "api.team_show",
+    "teams.invited": "api.invite_accept",
     "competitions.index": "api.competition_index",
     "competitions.show": "api.competition_show",
     "competitions.data": "api.file_index",

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 from werkzeug.test import TestResponse
 
 import scorer
@@ -27,7 +28,8 @@ from app.base import db
 from app.base.config import Settings
 from app.base.installation import Installation
 from app.base.models import Extension, Inspection, InspectionState, Score, State
-from app.competing import competitions, extensions, statuses
+from app.base.models_teams import TeamInvite
+from app.competing import competitions, extensions, statuses, teams
 from app.integrity import inspections
 from app.integrity.inspections import Kind
 from app.web.application import create_app
@@ -59,6 +61,12 @@ NUMBER = re.compile(rb"(?<!\d\d:)(?<!\d)\d+\.\d{3}")
 A_DAY = timedelta(days=1)
 PHASES = ("upcoming", "open", "grace", "extended", "settled")
 VIEWERS = (None, "ada", "bob", "grace")
+TEAMMATES = ("eve", "cyd")
+"""A member of Ada's team, and one that has left it before its first file."""
+ASKED = [
+    *((viewer, phase) for viewer in VIEWERS for phase in PHASES),
+    *((viewer, phase) for viewer in TEAMMATES for phase in ("grace", "extended", "settled")),
+]
 
 
 @dataclass
@@ -168,10 +176,14 @@ def vaulted(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> 
     publishing.publish(installation, scorer.load(folder / "canary"), actor="test", overrides=easy)
     app = create_app(settings, database=installation.database)
     site = Site(app, installation.database, installation.storage, settings, slug="canary")
-    for name in ("ada", "bob", "grace"):
+    for name in ("ada", "bob", "grace", *TEAMMATES):
         site.user(name, is_organiser=name == "grace")
     for name in ("ada", "bob"):
         site.join(name)
+    for name in TEAMMATES:
+        site.enlist(name, "ada")
+    with site.database.begin() as session:
+        teams.leave(session, competitions.by_slug(session, "canary"), site.viewer("cyd"), now=db.now(session))
     dice = random.Random(5)
     sent = []
     for by, spread in (("ada", 30), ("bob", 60), ("ada", 90), ("bob", 20)):
@@ -304,8 +316,7 @@ def test_only_the_vault_holds_hidden_labels(vaulted: Vaulted) -> None:
     assert holds == {vaulted.site.settings.vault.relative_to(folder).parts[0]}
 
 
-@pytest.mark.parametrize("phase", PHASES)
-@pytest.mark.parametrize("viewer", VIEWERS)
+@pytest.mark.parametrize(("viewer", "phase"), ASKED)
 def test_no_answer_contains_a_hidden_label_or_an_early_private_score(
     vaulted: Vaulted, viewer: str | None, phase: str
 ) -> None:
@@ -343,6 +354,26 @@ def test_a_team_never_sees_private_scores_of_another_teams_files(vaulted: Vaulte
     }
     assert bobs_worse in seen_by["bob"]
     assert bobs_worse not in seen_by["ada"]
+
+
+def test_files_and_links_of_a_team_are_seen_by_its_members_alone(vaulted: Vaulted) -> None:
+    """By name and hash; a member of before and one of another team see none of it in any answer."""
+    vaulted.phase("open")
+    secret = vaulted.site.invite("ada")
+    with vaulted.site.database.read() as session:
+        competition = competitions.by_slug(session, "canary")
+        sent = statuses.statuses(session, competition, now=db.now(session), for_organiser=True)
+        hashes = session.scalars(select(TeamInvite.secret_hash)).all()
+    of_ada = [one for one in sent if one.team == "ada"]
+    marks = {mark.encode() for one in of_ada for mark in (one.filename, one.sha256)}
+    always = {secret.encode(), *hashes, *(hash_.hex().encode() for hash_ in hashes)}
+    for viewer in (None, "ada", "bob", *TEAMMATES):
+        seen: set[bytes] = set()
+        for _, address, text in crawl(vaulted, viewer):
+            seen |= {mark for mark in marks if mark in text}
+            assert not any(mark in text for mark in always), (viewer, address)
+        assert (seen == marks) is (viewer in ("ada", "eve")), viewer
+        assert not seen or viewer in ("ada", "eve"), (viewer, seen)
 
 
 def test_submissions_have_the_states_that_the_crawl_needs(vaulted: Vaulted) -> None:

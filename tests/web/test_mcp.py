@@ -140,6 +140,24 @@ def test_reading_tools_give_what_the_api_gives(site: Site) -> None:
         assert given(site, tool, **OF) == site.visitor().get(path, headers=site.token("ada")).json, tool
 
 
+def test_team_is_changed_by_its_tool(site: Site) -> None:
+    def change(name: str, **what: object) -> dict[str, Any]:
+        found: dict[str, Any] = given(site, "change_team", by=name, **OF, **what)
+        return found
+
+    link = change("ada", change="invite", uses=1, days=1)["link"]
+    assert change("bob", change="join", target=link)["members"] == ["ada", "bob"]
+    assert change("ada", change="captain", target="bob")["captain"] == "bob"
+    assert change("bob", change="remove", target="ada")["members"] == ["bob"]
+    assert change("ada", change="offer_merge", target="bob")["offers"][0]["id"] == 1
+    assert change("bob", change="end_offer", target="1")["offers"] == []
+    change("bob", change="offer_merge", target="ada")
+    assert change("ada", change="accept_merge", target="2")["members"] == ["bob", "ada"]
+    assert change("ada", change="leave")["members"] == ["ada"]
+    change("bob", change="invite")
+    assert change("bob", change="revoke", target="2")["invites"] == []
+
+
 def test_a_file_is_downloaded_from_its_address_without_a_token(site: Site) -> None:
     files = given(site, "list_files", **OF)["files"]
     sample = next(file for file in files if file["name"] == "sample_submission.csv")
@@ -171,6 +189,8 @@ def test_a_file_is_read_in_whole_lines_and_to_its_last_byte(site: Site) -> None:
         ("begin_upload", {**OF, "size_bytes": 10**9}, 413, "larger than the limit"),
         ("submission", {"submission": 999}, 404, "There is no submission 999 of yours."),
         ("leaderboard", {**OF, "cursor": "x"}, 422, "This is no cursor"),
+        ("change_team", {**OF, "change": "revoke", "target": "../x"}, 422, "needs a number as `target`"),
+        ("change_team", {**OF, "change": "accept_merge", "target": "9"}, 404, "There is no such offer"),
         ("quota", {"competition": "biopsy/../biopsy"}, 422, "competition: String should match pattern"),
     ],
 )

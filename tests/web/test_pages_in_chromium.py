@@ -101,6 +101,11 @@ def busy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         site, Kind.SCAN, {"seen": 2, "new": 2, "not_judged": [], "looked_at": {"teams": 64, "rows": 200}}
     )
     inspected(site, Kind.REPORT, report([f"team-{i:02}" for i in range(62)] + [longest]))
+    site.user("marie")
+    site.enlist("marie", "ada")
+    site.invite("ada", uses=2)
+    site.offer_merge("team-05", "ada")
+    site.offer_merge("ada", "team-06")
     yield site
     site.database.dispose()
 
@@ -214,6 +219,7 @@ PAGES = {
     "join": ("bob", "/competitions/biopsy/submit"),
     "submissions": ("ada", "/competitions/biopsy/submissions"),
     "empty": ("bob", "/competitions/biopsy/submissions"),
+    "team": ("ada", "/competitions/biopsy/team"),
     "board": ("ada", "/competitions/biopsy/leaderboard"),
     "board-2": ("ada", "/competitions/biopsy/leaderboard?page=2"),
     "no-match": (None, "/competitions/biopsy/leaderboard?q=zzz"),

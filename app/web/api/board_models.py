@@ -15,6 +15,7 @@ class Row(Answer):
 
     rank: int | None = Field(description="Null for a baseline.")
     team: str
+    members: list[str] = Field(description="Of a team of several, in the order of joining.")
     is_baseline: bool
     is_mine: bool
     score: float

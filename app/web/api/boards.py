@@ -123,6 +123,7 @@ def _row(row: leaderboard.Row) -> board_models.Row:
     return board_models.Row(
         rank=row.rank,
         team=row.team,
+        members=list(row.members),
         is_baseline=row.is_baseline,
         is_mine=row.is_mine,
         score=row.score,

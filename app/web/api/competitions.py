@@ -63,6 +63,8 @@ def competition_show(slug: str) -> models.Competition:
             final_picks=competition.final_picks,
             team_size=competition.max_team_size,
             upload_bytes=competition.upload_limit_bytes,
+            entry_closes_at=time_text(competition.entry_closes_at),
+            teams_close_at=time_text(competition.teams_close_at),
         ),
         public_score=models.ShownScore(
             shown=release_rule(competition), step=public_step(competition) or None

@@ -163,6 +163,8 @@ class Limits(Answer):
     final_picks: int
     team_size: int
     upload_bytes: int
+    entry_closes_at: Time | None = Field(description="Until when one can join; null: until the close.")
+    teams_close_at: Time | None = Field(description="Until when teams can change and merge; null: the close.")
 
 
 class ShownScore(Answer):
@@ -318,35 +320,6 @@ RANKED = "False for a file of an organiser, which is scored and never ranked."
 LATER = f"{SIGNED} Null if the log's record of the upload is missing or differs."
 
 
-class Joined(Answer):
-    """Your team."""
-
-    competition: str
-    team: str
-
-
-class Team(Answer):
-    """Your team in a competition."""
-
-    competition: str
-    team: str
-    members: list[str]
-    final_picks: list[int] = Field(description="Submissions that you picked; without any, the best count.")
-    most_picks: int
-
-
-class NewName(Request):
-    """Another name for your team."""
-
-    name: str = Field(min_length=1, max_length=60)
-
-
-class Pick(Request):
-    """Whether a submission is a final pick."""
-
-    picked: bool = True
-
-
 class Quota(Answer):
     """What your team may still send today."""
 
@@ -450,6 +423,7 @@ class Submission(Answer):
     problem_count: int
     notices: list[Notice]
     fault: str | None = Field(description="Shown to organisers only.")
+    sent_by: str | None = Field(description="The member that sent it; null for a baseline.")
     is_picked: bool
     is_ranked: bool = Field(description=RANKED)
     is_by_agent: bool = Field(description="Sent through the MCP endpoint.")

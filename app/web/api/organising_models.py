@@ -30,6 +30,12 @@ class Changes(Request):
         None, description="Until it has opened; a time that is past: now."
     )
     closes_at: AwareDatetime | None = Field(None, description="In the future. Null: no closing date.")
+    entry_closes_at: AwareDatetime | None = Field(
+        None, description="Until when one can join. Null: until the close."
+    )
+    teams_close_at: AwareDatetime | None = Field(
+        None, description="Until when teams change and merge. Null: until the close."
+    )
     daily_limit: Annotated[int, _whole("daily_limit")] | Absent = None
     total_limit: Annotated[int, _whole("total_limit")] | None = Field(
         None, description="Null: no limit but the daily one."

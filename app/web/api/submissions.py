@@ -139,9 +139,7 @@ def cancel(submission_id: int) -> models.Submission:
         now = db.now(session)
         user = sender(session, now)
         submission, competition = statuses.visible(session, user, submission_id)
-        team = teams.of(session, competition, user.id)
-        if team is None or team.id != submission.team_id:
-            raise NotFound("Only the team itself can cancel its submissions.")
+        team = teams.of_submission(session, submission, user, what="cancel its submissions")
         cancellations.cancel(session, competition, team, submission_id, by=user.name, now=now)
     return submission_show(submission_id)
 
@@ -236,6 +234,7 @@ def _submission(
         problem_count=entry.problem_count,
         notices=[models.Notice.model_validate(notice) for notice in entry.notices],
         fault=entry.fault,
+        sent_by=entry.sent_by,
         is_picked=entry.is_picked,
         is_ranked=entry.is_ranked,
         is_by_agent=entry.is_by_agent,

@@ -26,6 +26,8 @@ WORDS: Mapping[str, str] = {
     "summary": "Summary",
     "opens_at": "Opens at",
     "closes_at": "Closes at",
+    "entry_closes_at": "Can be joined until",
+    "teams_close_at": "Teams can change until",
     "daily_limit": "Uploads of a team a day",
     "total_limit": "Uploads of a team in all",
     "pending_limit": "Waiting files of a team",

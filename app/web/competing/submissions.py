@@ -223,9 +223,7 @@ def pick(submission_id: int) -> ResponseReturnValue:
         now = db.now(session)
         me = signed_in(session, now)
         submission, competition = statuses.visible(session, me, submission_id)
-        team = teams.of(session, competition, me.id)
-        if team is None or team.id != submission.team_id:
-            raise NotFound("Only the team itself can choose its final picks.")
+        team = teams.of_submission(session, submission, me, what="choose its final picks")
         picks.pick_final(session, competition, team, submission_id, picked=picked, now=now)
     flash(f"Submission {submission_id} is {'now' if picked else 'no longer'} a final pick.")
     return redirect(url_for("submissions.index", slug=competition.slug), 303)
@@ -237,9 +235,7 @@ def cancel(submission_id: int) -> ResponseReturnValue:
         now = db.now(session)
         me = signed_in(session, now)
         submission, competition = statuses.visible(session, me, submission_id)
-        team = teams.of(session, competition, me.id)
-        if team is None or team.id != submission.team_id:
-            raise NotFound("Only the team itself can cancel its submissions.")
+        team = teams.of_submission(session, submission, me, what="cancel its submissions")
         cancellations.cancel(session, competition, team, submission_id, by=me.name, now=now)
     flash(f"Submission {submission_id} is cancelled, and its upload does not count.")
     return redirect(url_for("submissions.index", slug=competition.slug), 303)

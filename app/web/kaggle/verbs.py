@@ -22,7 +22,16 @@ from werkzeug.wrappers import Response as BaseResponse
 from app.base import db
 from app.base.errors import Forbidden, NotFound, NotSignedIn, Refused
 from app.base.models import Competition, Phase, Team
-from app.competing import competitions, hosts, leaderboard, statuses, submissions, teams, upload_tickets
+from app.competing import (
+    charges,
+    competitions,
+    hosts,
+    leaderboard,
+    statuses,
+    submissions,
+    teams,
+    upload_tickets,
+)
 from app.people import accounts, tokens
 from app.people.accounts import Viewer
 from app.people.names import canonical
@@ -206,7 +215,7 @@ def limits(slug: str) -> dict[str, Any]:
     with parts().database.read() as session:
         _, competition, team = _entered(session, slug)
         allowance = submissions.allowance(session, competition, team, now=db.now(session))
-        total = submissions.charged_count(session, team)
+        total = charges.count(session, team)
     by_total = allowance.total_limit is not None and allowance.total_limit - total <= allowance.remaining
     return {
         "numToday": allowance.used,
@@ -327,7 +336,12 @@ def _reachable(path: str) -> str:
 def _board_csv(rows: Sequence[leaderboard.Row]) -> str:
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
-    table.writerow(["Rank", "TeamId", "TeamName", "LastSubmissionDate", "Score", "SubmissionCount"])
+    table.writerow(
+        [
+            *("Rank", "TeamId", "TeamName", "LastSubmissionDate", "Score", "SubmissionCount"),
+            "TeamMemberUserNames",
+        ]
+    )
     for row in rows:
         table.writerow(
             [
@@ -337,6 +351,7 @@ def _board_csv(rows: Sequence[leaderboard.Row]) -> str:
                 wire.moment(row.last_at),
                 wire.score(row.score),
                 row.entries,
+                ",".join(row.members),
             ]
         )
     return text.getvalue()

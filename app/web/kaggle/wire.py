@@ -92,6 +92,8 @@ def competition_json(
             "dateCreated": moment(competition.created_at),
             "maxDailySubmissions": competition.daily_limit,
             "maxTeamSize": competition.max_team_size,
+            "mergerDeadline": moment(competition.teams_close_at),
+            "newEntrantDeadline": moment(competition.entry_closes_at),
             "evaluationMetric": manifest["metric"].get("title", manifest["metric"]["name"]),
             "submissionsDisabled": competition.is_paused or competition.phase(now) is not Phase.OPEN,
         }

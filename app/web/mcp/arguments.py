@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -132,3 +132,30 @@ class Rename(OfCompetition):
     """A new name of your team."""
 
     name: Annotated[str, Field(max_length=200, min_length=1)]
+
+
+class ChangeTeam(OfCompetition):
+    """One change of your team."""
+
+    change: Annotated[
+        Literal[
+            "invite",
+            "revoke",
+            "join",
+            "leave",
+            "remove",
+            "captain",
+            "offer_merge",
+            "accept_merge",
+            "end_offer",
+        ],
+        Field(
+            description="invite: make a link; revoke: an invite; join: by a link; leave; remove: a member; "
+            "captain: hand over to a member; offer_merge: to a team; accept_merge, end_offer: an offer."
+        ),
+    ]
+    target: Annotated[
+        str, Field(max_length=500, description="The link, member, team, or number of the invite or offer.")
+    ] = ""
+    uses: Annotated[int, Field(ge=1, le=1000, description="Of an invite: members that may join.")] = 1
+    days: Annotated[int, Field(ge=1, le=30, description="Of an invite: until it expires.")] = 7

@@ -57,6 +57,11 @@ def post(path: str, body: Json | None = None) -> Json:
     return _read(_send("POST", path, body=json.dumps(body or {}).encode()))
 
 
+def delete(path: str) -> Json:
+    """Remove what an address of the API names, and return the answer."""
+    return _read(_send("DELETE", path))
+
+
 def post_file(
     path: str, content: bytes, *, filename: str, message: str = "", key: str | None = None, **query: Any
 ) -> Json:

@@ -215,7 +215,7 @@ def leaderboard(asked: given.Board) -> Json:
 
 @_tool(given.OfCompetition, is_reading=True)
 def team(asked: given.OfCompetition) -> Json:
-    """Get your team: its name, members and final picks."""
+    """Get your team: its name, members, invites, offers to merge and final picks."""
     return calls.get(f"/competitions/{asked.competition}/team")
 
 
@@ -223,6 +223,31 @@ def team(asked: given.OfCompetition) -> Json:
 def rename_team(asked: given.Rename) -> Json:
     """Rename your team, before the close."""
     return calls.post(f"/competitions/{asked.competition}/team", {"name": asked.name})
+
+
+@_tool(given.ChangeTeam)
+def change_team(asked: given.ChangeTeam) -> Json:
+    """Change your team: invite, join, leave, remove a member, hand over, merge. Ask the user first.
+
+    Members leave only before the team's first submission, and a merge cannot be undone.
+    """
+    path, target = f"/competitions/{asked.competition}/team", asked.target
+    match asked.change:
+        case "invite":
+            return calls.post(f"{path}/invites", {"uses": asked.uses, "days": asked.days})
+        case "join":
+            return calls.post(f"{path}/join", {"link": target})
+        case "leave":
+            return calls.post(f"{path}/leave")
+        case "remove" | "captain":
+            return calls.post(f"{path}/{asked.change}", {"member": target})
+        case "offer_merge":
+            return calls.post(f"{path}/offers", {"team": target})
+    if not (target.isascii() and target.isdigit() and len(target) < 19):
+        raise _refusal(f"{asked.change} needs a number as `target`; team lists invites and offers.")
+    if asked.change == "accept_merge":
+        return calls.post(f"{path}/offers/{target}/accept")
+    return calls.delete(f"{path}/{'invites' if asked.change == 'revoke' else 'offers'}/{target}")
 
 
 def _result(path: str, seconds: float, ends: tuple[str, ...]) -> Json:

@@ -259,3 +259,15 @@ def test_pausing_is_a_change_with_its_own_word_in_the_log(world: World) -> None:
     with world.database.read() as session:
         actions = [event.action for event in session.query(Event) if "uploads" in event.action]
     assert actions == ["uploads paused", "uploads resumed"]
+
+
+@on_sqlite
+def test_deadlines_of_joining_and_of_teams_change_within_the_close(world: World) -> None:
+    [joining] = change(world, entry_closes_at=NOON + DAY).changes
+    assert joining.effect == "The competition can be joined until 2026-03-29 14:00 Europe/Berlin."
+    [members] = change(world, teams_close_at=NOON + DAY).changes
+    assert (members.teams, "teams merge, until 2026-03-29" in members.effect) == (2, True)
+    with pytest.raises(Refused, match=r"teams_close_at, .*, is after closes_at"):
+        change(world, closes_at=NOON + DAY, teams_close_at=NOON + 2 * DAY)
+    [reset] = change(world, entry_closes_at=None).changes
+    assert reset.effect == "The competition can be joined until the close."

@@ -32,6 +32,7 @@ def kept(world: World, **changes: Any) -> list[str]:
         ("max_upload_mb", 2.5, "max_upload_mb stays 10, although challenge.yaml now has max_upload_mb 2.5"),
         ("closes_at", "2026-05-01T18:00:00+02:00", "--closes-at 2026-05-01T18:00:00+02:00"),
         ("opens_at", "2026-05-01T18:00:00+02:00", "--opens-at 2026-05-01T18:00:00+02:00"),
+        ("teams_close_at", "2026-05-01T18:00:00+02:00", "--teams-close-at 2026-05-01T18:00:00+02:00"),
         ("duration_days", 3, "closes_at stays none, although challenge.yaml now has duration_days 3"),
         ("mark_agents", True, "heldout competition change biopsy --mark-agents"),
         ("timezone", "UTC", "Only another competition can have it: heldout competition open biopsy --slug"),
