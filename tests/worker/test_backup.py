@@ -201,14 +201,18 @@ def test_a_backup_during_uploads_holds_every_file_that_its_rows_name(
 
 
 LATER = {  # columns that later revisions added to 0002
-    "competition": {"extended_until", "marks_agents", "own_summary"},
+    "competition": {*("extended_until", "marks_agents", "own_summary", "entry_closes_at", "teams_close_at")},
     "round": {"repeat_of", "applies_itself", "served_at"},
     "event": {"seq", "hash"},
     "user_account": {"skeleton"},
-    "team": {"skeleton", "look", "is_host"},
+    "team": {"skeleton", "look", "is_host", "captain_id", "merged_into_id"},
     "token": {"scope", "expires_at", "last_used_at"},
-    "submission": {"is_ranked", "cancelled_at", "is_by_agent"},
+    "submission": {"is_ranked", "cancelled_at", "is_by_agent", "first_team_id"},
 }
+LATER_TABLES = (
+    *("extension", "upload_ticket", "former_name", "file_check", "inbox_key", "draft", "draft_file"),
+    *("draft_step", "competition_host", "team_invite", "merge_offer"),
+)
 
 
 def as_of_0002(archive: Path, target: Path) -> None:
@@ -218,7 +222,7 @@ def as_of_0002(archive: Path, target: Path) -> None:
         for entry in new:
             content = new.extractfile(entry).read()  # type: ignore[union-attr]  # all are regular files
             table = entry.name.removeprefix("tables/").removesuffix(".jsonl")
-            if table in ("extension", "upload_ticket", "former_name", "file_check"):
+            if table in LATER_TABLES:
                 continue
             if entry.name == "head.json":
                 content = json.dumps(json.loads(content) | {"schema": "0002"}).encode()
