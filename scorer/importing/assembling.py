@@ -245,6 +245,8 @@ def _chosen(
     _write_definition(foreign, own, folder)
     theirs = [_scored(folder, content, allow_weak=allow_weak) for _, content in files]
     if isinstance(theirs[0], str):
+        if "ModuleNotFoundError" in theirs[0]:
+            raise CannotImport(f"The bundle's program needs a library that is not here: {theirs[0]}", account)
         account.asked.append(
             f"The bundle's metric does not score its sample submission: {theirs[0]} Give a submission "
             "that it "
@@ -252,6 +254,12 @@ def _chosen(
         )
         raise Incomplete(account)
     compared = [i for i, scores in enumerate(theirs) if not isinstance(scores, str)]
+    if len(compared) > 1 and len({theirs[i] for i in compared}) == 1 and theirs[0][0] == theirs[0][1]:
+        raise CannotImport(
+            f"The bundle's program gives every file the score {theirs[0][0]:g}. It may hide an error, need "
+            "another form of file (--sample FILE), or be a template.",
+            account,
+        )
     telling = len({theirs[i] for i in compared}) > 1  # a constant sample may have the same score everywhere
     for candidate in tried if telling and not foreign.complete else []:
         metric = _with_truth(candidate, foreign)
@@ -331,8 +339,7 @@ def _scored(folder: Path, content: Columns, *, allow_weak: bool) -> tuple[float,
     except scorer.InvalidSubmission as refusal:
         return refusal.problems[0].message
     except MetricFailed as failure:
-        printed = failure.log.strip().splitlines()
-        return f"{failure} {printed[-1][:200] if printed else ''}".strip()
+        return str(failure).partition(" On the private rows")[0]
     except ScoringFailed as failure:
         return str(failure)
     return report.public, report.private

@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import yaml
+
 from scorer.challenges.document import Document
 from scorer.importing.account import CannotImport
 from scorer.reading.packing import UNPACKING_ERRORS
@@ -30,6 +32,8 @@ MAX_BYTES = 4_000_000_000
 """Of all that is unpacked; a folder may be larger, as its files are read one by one."""
 MAX_TEXT_BYTES = 2_000_000
 MAX_DEPTH = 20
+MAX_EVENTS = 200_000
+"""Of a YAML document, with its aliases replaced."""
 MAX_NAME = 300
 MAX_INNER = 50
 """Archives in the archive that are opened."""
@@ -87,7 +91,12 @@ class Bundle:
 
     def yaml(self, name: str) -> Any:
         """Return a YAML file as plain values; raises CannotImport."""
-        document = Document(_plain_yaml(self.text(name)))
+        try:
+            text = _without_aliases(_plain_yaml(self.text(name)))
+        except yaml.YAMLError as error:
+            words = " ".join(str(error).split())[:200]
+            raise CannotImport(f"{show(name)} is not YAML: {words}.") from None
+        document = Document(text)
         if document.problems:
             raise CannotImport(f"{show(name)}: {document.problems[0].message}")
         return document.value
@@ -132,6 +141,43 @@ def _plain_yaml(text: str) -> str:
     """Return the text without tabs at the ends of lines and marks between documents."""
     lines = [line.rstrip() for line in text.split("\n")]
     return "\n".join(line for line in lines if line not in ("---", "..."))
+
+
+def _without_aliases(text: str) -> str:
+    """Return the document without tags, with a copy in the place of each alias; raises YAMLError.
+
+    Programs that write bundles name what appears twice, and such names may grow a page to any size. Their
+    tags name types of a programming language.
+    """
+    tagged = False
+    events: list[Any] = []
+    starts: dict[str, int] = {}
+    spans: dict[str, list[Any]] = {}
+    open_names: list[str | None] = []
+    parsed: Iterator[Any] = yaml.parse(text, Loader=yaml.SafeLoader)
+    for event in parsed:
+        anchor: str | None = getattr(event, "anchor", None)
+        if isinstance(event, yaml.AliasEvent):
+            if anchor not in spans:
+                raise yaml.YAMLError(f"the alias {show(str(anchor))} names nothing before it")
+            events += spans[anchor]
+        else:
+            if anchor:
+                starts[anchor] = len(events)
+                event.anchor = None
+            if getattr(event, "tag", None):
+                tagged, event.tag = True, None
+                event.implicit = (True, True) if isinstance(event, yaml.ScalarEvent) else True
+            events.append(event)
+            if isinstance(event, yaml.CollectionStartEvent):
+                open_names.append(anchor)
+            elif isinstance(event, yaml.CollectionEndEvent):
+                anchor = open_names.pop()
+            if anchor and not isinstance(event, yaml.CollectionStartEvent):
+                spans[anchor] = events[starts[anchor] :]
+        if len(events) > MAX_EVENTS or len(open_names) > MAX_DEPTH:
+            raise yaml.YAMLError("it is too large or nested too deeply")
+    return text if not starts and not tagged else str(yaml.emit(events, width=10_000))
 
 
 def _walk(root: Path) -> tuple[list[str], list[str]]:

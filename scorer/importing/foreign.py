@@ -59,8 +59,8 @@ class Format(Protocol):
 
     NAME: str
 
-    def recognise(self, bundle: Bundle) -> str | None:
+    def recognise(self, bundle: Bundle, /) -> str | None:
         """Return what shows the format, or None."""
 
-    def read(self, bundle: Bundle, account: Account, wishes: Wishes) -> Foreign:
+    def read(self, bundle: Bundle, account: Account, wishes: Wishes, /) -> Foreign:
         """Return the challenge; raises CannotImport, or Incomplete with what is missing."""

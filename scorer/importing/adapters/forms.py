@@ -12,11 +12,14 @@ import numpy as np
 import pandas as pd
 
 
-def written(frame: pd.DataFrame, form: Mapping[str, Any]) -> bytes:
-    """Return the rows as a file of a form, without the columns that the import added.
+def written(frame: pd.DataFrame, form: Mapping[str, Any], original: str | None, ids: str) -> bytes:
+    """Return the rows as a file of a form, without the column of ids that the import added.
 
+    Where it put the phase before an id, such as 2-17, the original's column of ids is made of what follows.
     Forms are described in `scorer.importing.forms`.
     """
+    if original is not None:
+        frame = frame.assign(**{original: [str(key).partition("-")[2] for key in frame[ids]]})
     names: Sequence[str] = form["columns"]
     kinds: Mapping[str, str] = form.get("kinds", {})
     columns = {name: [_cell(cell, kinds.get(name)) for cell in frame[name].tolist()] for name in names}

@@ -96,14 +96,17 @@ def test_links_of_a_folder_are_not_followed(tmp_path: Path) -> None:
         assert bundle.left == ["2 links were not followed."]
 
 
-def test_yaml_with_aliases_and_deep_json_are_refused(tmp_path: Path) -> None:
-    (tmp_path / "a.yaml").write_text("a: &a [x, x]\nb: [*a, *a]\n")
+def test_yaml_that_grows_by_aliases_and_deep_json_are_refused(tmp_path: Path) -> None:
+    lines = [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 12)]
+    (tmp_path / "a.yaml").write_text("\n".join(["a0: &a0 [x, x]", *lines]))
+    (tmp_path / "d.yaml").write_text("a: &a [yes, 01:30]\nb: {c: *a, d: *a}\n")
     (tmp_path / "b.json").write_text("[" * 100_000)
     (tmp_path / "c.yaml").write_text("!!python/object/apply:os.system [true]\n")
     with opened(tmp_path) as bundle:
         for name, read in (("a.yaml", bundle.yaml), ("b.json", bundle.json)):
             with pytest.raises(CannotImport):
                 read(name)
+        assert bundle.yaml("d.yaml")["b"] == {"c": ["yes", "01:30"], "d": ["yes", "01:30"]}
         assert bundle.yaml("c.yaml") == [True]  # a plain value, whatever its tag
 
 
