@@ -395,7 +395,7 @@ def test_the_board_is_shown_and_downloaded_without_baselines(site: Site) -> None
         io.BytesIO(call(site, "DownloadLeaderboard", {"competitionName": "biopsy"}).data)
     )
     lines = archive.read(archive.namelist()[0]).decode().splitlines()
-    assert lines[0] == "Rank,TeamId,TeamName,LastSubmissionDate,Score,SubmissionCount"
+    assert lines[0] == "Rank,TeamId,TeamName,LastSubmissionDate,Score,SubmissionCount,TeamMemberUserNames"
     assert lines[1].startswith("1,")
     assert len(lines) == 2
 

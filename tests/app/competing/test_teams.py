@@ -5,12 +5,13 @@ from __future__ import annotations
 import multiprocessing
 import random
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from multiprocessing.context import ForkServerContext
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -39,6 +40,7 @@ from app.operating import audit_log, doctor
 from app.people import accounts
 from tests.app.conftest import NOON, World
 from tests.conftest import on_sqlite
+from tests.servers import eventually
 
 A_DAY = timedelta(days=1)
 MORE = ("cyd", "dot", "eve", "fay")
@@ -634,6 +636,32 @@ def test_merge_beside_uploads_and_a_scoring_loses_no_charge(crowd: World) -> Non
     with crowd.database.read() as session:
         assert set(session.scalars(select(Submission.team_id))) == {team_of(crowd, "ada").id}
         assert session.scalars(select(Standing.entries)).all() == [1]
+    healthy(crowd)
+
+
+@pytest.mark.parametrize(
+    "database_url", [pytest.param("postgres", marks=pytest.mark.postgres)], indirect=True
+)
+def test_score_that_waited_for_a_merge_is_of_the_merged_team(crowd: World) -> None:
+    """The worker has read the submission, with its team of before, when it waits for the lock."""
+    running = claimed(crowd, crowd.submit(by="bob").id)
+    offered = act(crowd, merges.offer, "ada", "bob").id
+    viewer = crowd.viewer("bob")
+
+    def is_waiting() -> bool:
+        with crowd.database.read() as session:
+            blocked = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+            return bool(session.scalar(blocked))
+
+    with ThreadPoolExecutor(1) as pool:
+        with crowd.database.begin() as session:
+            competition = competitions.by_slug(session, crowd.slug)
+            merges.accept(session, competition, viewer, offered, now=NOON)
+            recorded = pool.submit(crowd.record, running, 0.2, 0.2)
+            eventually(is_waiting, seconds=60, what="the score to wait for the merge")
+        recorded.result()
+    with crowd.database.read() as session:
+        assert session.scalars(select(Standing.team_id)).all() == [team_of(crowd, "ada").id]
     healthy(crowd)
 
 
