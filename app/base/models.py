@@ -410,7 +410,7 @@ class Extension(Base):
 
 
 class Submission(Base):
-    """One uploaded file of a team; immutable except `is_charged`, `cancelled_at` and the team of a merge."""
+    """One uploaded file of a team; immutable except `is_charged`, its end and the team of a merge."""
 
     __tablename__ = "submission"
     __table_args__ = (
@@ -441,6 +441,8 @@ class Submission(Base):
     """Sent through the MCP endpoint."""
     cancelled_at: Mapped[datetime | None] = mapped_column(UtcTime)
     """When the team cancelled it before it was scored."""
+    withdrawn_at: Mapped[datetime | None] = mapped_column(UtcTime)
+    """When the team withdrew it after it was scored; it then counts for no board."""
     first_team_id: Mapped[int | None] = mapped_column(Id)
     """The team that sent it, if that has merged into another; receipts and the audit log name this one."""
 

@@ -43,15 +43,17 @@ def of(session: Session, team: Team) -> list[int]:
 
 
 def _refuse_pick(session: Session, competition: Competition, team: Team, submission_id: int) -> None:
-    is_ranked = session.scalar(
-        select(Submission.is_ranked)
+    found = session.execute(
+        select(Submission.is_ranked, Submission.withdrawn_at)
         .join(Score, Score.submission_id == Submission.id)
         .join(Round, and_(Round.id == Score.round_id, Round.state == RoundState.ACTIVE))
         .where(Submission.id == submission_id, Submission.team_id == team.id)
-    )
-    if is_ranked is None:
+    ).one_or_none()
+    if found is None:
         raise NotFound("Only a scored submission of your own team can be a final pick.")
-    if not is_ranked:
+    if found.withdrawn_at is not None:
+        raise Conflict(f"Submission {submission_id} is withdrawn: it can be no final pick.")
+    if not found.is_ranked:
         raise Conflict(f"Submission {submission_id} is {hosts.NOT_RANKED}. It can be no final pick.")
     count = (
         session.scalar(select(func.count()).select_from(FinalPick).where(FinalPick.team_id == team.id)) or 0

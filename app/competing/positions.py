@@ -103,7 +103,12 @@ def best_uncounted(
         select(Score.submission_id, Score.private, key.label("key"))
         .join(Submission, Submission.id == Score.submission_id)
         .join(Round, and_(Round.id == Score.round_id, Round.state == RoundState.ACTIVE))
-        .where(Submission.team_id == team_id, Submission.is_ranked, key < counted.private_key)
+        .where(
+            Submission.team_id == team_id,
+            Submission.is_ranked,
+            Submission.withdrawn_at.is_(None),
+            key < counted.private_key,
+        )
         .order_by(key, Submission.id)
         .limit(1)
     ).one_or_none()

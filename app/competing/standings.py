@@ -101,7 +101,11 @@ def _entries(
             FinalPick, and_(FinalPick.submission_id == Submission.id, FinalPick.team_id == Submission.team_id)
         )
         .outerjoin(Rung, and_(Rung.submission_id == Submission.id, Rung.round_id == Round.id))
-        .where(Submission.competition_id == competition.id, Submission.is_ranked)
+        .where(
+            Submission.competition_id == competition.id,
+            Submission.is_ranked,
+            Submission.withdrawn_at.is_(None),
+        )
         .order_by(Submission.received_at, Submission.id)
     )
 

@@ -68,6 +68,8 @@ class Status:
     is_ranked: bool
     """False for a host submission."""
     is_by_agent: bool
+    is_withdrawn: bool
+    """Scored, and taken off the board by its team."""
 
 
 def statuses(
@@ -154,6 +156,7 @@ def statuses(
                 is_picked=picked is not None,
                 is_ranked=submission.is_ranked,
                 is_by_agent=submission.is_by_agent,
+                is_withdrawn=submission.withdrawn_at is not None,
             )
         )
     return found

@@ -248,6 +248,14 @@ def _cancel(session: Session) -> int:
     return 0
 
 
+def _withdraw(session: Session) -> int:
+    participant, ids = session.participant(), session.options.ids
+    done = [participant.withdraw(submission_id) for submission_id in ids]
+    listed = ", ".join(map(str, ids))
+    session.show(done, f"{listed} counts for no board any more; the upload stays used.")
+    return 0
+
+
 def _team(session: Session) -> int:
     """Do the one thing that is asked of the team, and show the team after it."""
     options, participant, slug = session.options, session.participant(), session.options.competition
@@ -377,6 +385,12 @@ VERBS = (
         "cancel",
         "Cancel submissions that still wait; their uploads are given back.",
         _cancel,
+        (Argument(("ids",), "Numbers of submissions.", nargs="+", metavar="ID", type=int),),
+    ),
+    Verb(
+        "withdraw",
+        "Withdraw scored submissions from the board, before the close; their uploads stay used.",
+        _withdraw,
         (Argument(("ids",), "Numbers of submissions.", nargs="+", metavar="ID", type=int),),
     ),
     Verb(

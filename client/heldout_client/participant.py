@@ -315,6 +315,11 @@ class Participant:
                 raise
         return found
 
+    def withdraw(self, submission_id: int) -> dict[str, Any]:
+        """Withdraw a scored submission from the board; its upload stays used."""
+        found: dict[str, Any] = self._connection.post(f"/submissions/{submission_id}/withdraw")
+        return found
+
     def team(self, slug: str) -> dict[str, Any]:
         found: dict[str, Any] = self._connection.get(f"/competitions/{quote(slug, safe='')}/team")
         return found

@@ -284,3 +284,10 @@ def test_team_is_formed_and_merged_by_commands(
     assert shown["members"] == ["ada", "cyd"]
     assert server.heldout("team", "biopsy", "--leave", "--merge", "bob") == 2
     assert "not --leave and --merge" in capsys.readouterr().err
+
+
+def test_scored_submission_is_withdrawn_by_a_command(server: Served, read: Read) -> None:
+    number = server.site.submit("ada")
+    server.site.score(number, 0.3)
+    assert server.heldout("withdraw", str(number), "--json") == 0
+    assert read()[0]["is_withdrawn"]

@@ -41,6 +41,7 @@ POSTS: dict[str, str] = {
     "submissions.create": "api.submission_create",
     "submissions.pick": "api.pick",
     "submissions.cancel": "api.cancel",
+    "submissions.withdraw": "api.withdraw",
     "train_files.create": "api.train_file_create",
     "organise.retry": COMMAND,
     "organise.rescore": COMMAND,
@@ -223,6 +224,23 @@ def test_waiting_submission_is_cancelled_and_its_upload_given_back(site: Site) -
     page = site.browser("ada").get("/competitions/biopsy/submissions").text
     assert "Cancelled; this upload does not count" in page
     assert "Cancel submission" not in page
+
+
+def test_scored_submission_is_withdrawn_from_the_board_on_its_page_and_over_the_api(site: Site) -> None:
+    first, second = site.submit("ada"), site.submit("ada", b"other")
+    for number in (first, second):
+        site.score(number, 0.3)
+    ada = site.browser("ada")
+    assert "Withdraw submission" in ada.get(f"/submissions/{first}").text
+    page = ada.post(f"/submissions/{first}/withdraw", follow_redirects=True).text
+    assert "It counts for no board, and its upload stays used." in page
+    assert "Withdraw submission" not in page
+    assert ">withdrawn</span>" in ada.get("/competitions/biopsy/submissions").text
+    found = call(site, "POST", f"/api/v1/submissions/{second}/withdraw").json
+    assert (found["state"], found["is_withdrawn"]) == ("scored", True)
+    assert call(site, "GET", "leaderboard").json["rows"] == []
+    assert call(site, "GET", "quota").json["used"] == 2
+    assert call(site, "POST", f"/api/v1/submissions/{second}/pick", json={}).status_code == 409
 
 
 def test_submissions_are_walked_by_cursors(site: Site) -> None:

@@ -207,7 +207,7 @@ LATER = {  # columns that later revisions added to 0002
     "user_account": {"skeleton"},
     "team": {"skeleton", "look", "is_host", "captain_id", "merged_into_id"},
     "token": {"scope", "expires_at", "last_used_at"},
-    "submission": {"is_ranked", "cancelled_at", "is_by_agent", "first_team_id"},
+    "submission": {"is_ranked", "cancelled_at", "is_by_agent", "first_team_id", "withdrawn_at"},
 }
 LATER_TABLES = (
     *("extension", "upload_ticket", "former_name", "file_check", "inbox_key", "draft", "draft_file"),

@@ -427,6 +427,7 @@ class Submission(Answer):
     is_picked: bool
     is_ranked: bool = Field(description=RANKED)
     is_by_agent: bool = Field(description="Sent through the MCP endpoint.")
+    is_withdrawn: bool = Field(description="Taken off the board by your team; its upload stays used.")
     receipt: SignedLine | None = Field(description=LATER)
     links: Links
 

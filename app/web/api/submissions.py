@@ -7,7 +7,7 @@ from flask import Response, url_for
 from app.base import db
 from app.base.errors import NotFound
 from app.base.models import Competition
-from app.competing import cancellations, statuses, submissions, teams
+from app.competing import cancellations, statuses, submissions, teams, withdrawals
 from app.competing.statuses import Status
 from app.integrity import train_files
 from app.web import downloads, uploads
@@ -145,6 +145,25 @@ def cancel(submission_id: int) -> models.Submission:
 
 
 @operation(
+    "POST",
+    "/submissions/<id:submission_id>/withdraw",
+    name="withdraw",
+    says="The submission, which counts for no board",
+    answer=models.Submission,
+    refuses=(403, 404, 409),
+)
+def withdraw(submission_id: int) -> models.Submission:
+    """Withdraw a scored submission of your team, before the close; its upload stays used."""
+    with parts().database.begin() as session:
+        now = db.now(session)
+        user = sender(session, now)
+        submission, competition = statuses.visible(session, user, submission_id)
+        team = teams.of_submission(session, submission, user, what="withdraw its submissions")
+        withdrawals.withdraw(session, competition, team, submission_id, by=user.name, now=now)
+    return submission_show(submission_id)
+
+
+@operation(
     "GET",
     "/submissions/<id:submission_id>/file",
     name="upload",
@@ -238,6 +257,7 @@ def _submission(
         is_picked=entry.is_picked,
         is_ranked=entry.is_ranked,
         is_by_agent=entry.is_by_agent,
+        is_withdrawn=entry.is_withdrawn,
         receipt=receipt,
         links=models.Links.model_validate(links(entry.id)),
     )

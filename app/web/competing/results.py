@@ -54,10 +54,10 @@ def outcome(
     if score is None:
         return None
     sign = 1.0 if competition.greater_is_better else -1.0
-    earlier = [one for one in past if one.id < entry.id and one.is_ranked and one.public is not None]
+    earlier = [one for one in past if one.id < entry.id and _counts(one) and one.public is not None]
     best = max(earlier, key=lambda one: (sign * (one.public or 0.0), -one.id), default=None)
     rank = rank_before = None
-    if not is_private and entry.is_ranked and not entry.is_baseline and entry.public is not None:
+    if not is_private and _counts(entry) and not entry.is_baseline and entry.public is not None:
         shown = [entry.public] + ([best.public] if best is not None and best.public is not None else [])
         better = max(shown, key=lambda value: sign * value)
         rank = positions.rank_of(session, competition, entry.team_id, better)
@@ -68,3 +68,7 @@ def outcome(
         for name, value in leaderboard.baselines(session, competition, now=now)
     ]
     return Outcome(score, is_private, best, rank, rank_before, distances)
+
+
+def _counts(entry: Status) -> bool:
+    return entry.is_ranked and not entry.is_withdrawn

@@ -33,6 +33,7 @@ from app.competing import (
     statuses,
     submissions,
     teams,
+    withdrawals,
 )
 from app.competing.statuses import Status
 from app.integrity import train_files
@@ -241,6 +242,18 @@ def cancel(submission_id: int) -> ResponseReturnValue:
     return redirect(url_for("submissions.index", slug=competition.slug), 303)
 
 
+@blueprint.post("/submissions/<id:submission_id>/withdraw")
+def withdraw(submission_id: int) -> ResponseReturnValue:
+    with parts().database.begin() as session:
+        now = db.now(session)
+        me = signed_in(session, now)
+        submission, competition = statuses.visible(session, me, submission_id)
+        team = teams.of_submission(session, submission, me, what="withdraw its submissions")
+        withdrawals.withdraw(session, competition, team, submission_id, by=me.name, now=now)
+    flash(f"Submission {submission_id} is withdrawn. It counts for no board, and its upload stays used.")
+    return redirect(url_for("submissions.show", submission_id=submission_id), 303)
+
+
 def _visible(session: Session, me: Viewer, submission_id: int, now: datetime) -> tuple[Competition, Status]:
     _, competition = statuses.visible(session, me, submission_id)
     found = statuses.statuses(
@@ -254,7 +267,7 @@ def _visible(session: Session, me: Viewer, submission_id: int, now: datetime) ->
 def _best(competition: Competition, past: Sequence[Status]) -> int | None:
     """Return the submission with the best public score, the first of equal ones."""
     sign = 1.0 if competition.greater_is_better else -1.0
-    scored = [one for one in past if one.public is not None]
+    scored = [one for one in past if one.public is not None and not one.is_withdrawn]
     return max(scored, key=lambda one: (sign * (one.public or 0.0), -one.id)).id if scored else None
 
 

@@ -189,6 +189,12 @@ def cancel_submission(asked: given.OneSubmission) -> Json:
     return calls.post(f"/submissions/{asked.submission}/cancel")
 
 
+@_tool(given.OneSubmission)
+def withdraw_submission(asked: given.OneSubmission) -> Json:
+    """Withdraw a scored submission: it counts for no board, its upload stays used. It cannot be undone."""
+    return calls.post(f"/submissions/{asked.submission}/withdraw")
+
+
 @_tool(given.Pick)
 def pick_submission(asked: given.Pick) -> Json:
     """Choose a scored submission for the private board, or take the choice back."""
