@@ -102,8 +102,16 @@ def main() -> int:
 def _enter(runner: jobs.Runner) -> None:
     migrations.check(runner.database)
     expire_dead_horses(runner)
-    with runner.database.begin() as session:
-        inbox.ensure_key(session, runner.vault, now=db.now(session))
+    _make_inbox_key(runner)
+
+
+def _make_inbox_key(runner: jobs.Runner) -> None:
+    """Make the key that tables of drafts are encrypted with, where the vault can be written."""
+    try:
+        with runner.database.begin() as session:
+            inbox.ensure_key(session, runner.vault, now=db.now(session))
+    except (Refused, OSError) as wrong:
+        log.warning("tables of drafts cannot be received: the vault cannot be written: %s", wrong)
 
 
 def _start_sandbox() -> None:

@@ -264,6 +264,8 @@ def _train(given: Given) -> Finish:
             "greater_is_better": challenge.greater_is_better,
         },
         "columns": list(challenge.columns),
+        "summary": challenge.summary,
+        "description": challenge.description,
         "baselines": [],
         "spread": None,
         "failed": None,

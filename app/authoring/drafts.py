@@ -137,10 +137,8 @@ def create(
     """Begin a draft; refuse more than ten of one person that are not open."""
     _refuse_unless_organiser(viewer)
     # Two requests would both see room for one.
-    session.execute(select(Draft.id).where(Draft.owner_id == viewer.id).with_for_update())
-    live = select(func.count()).where(Draft.owner_id == viewer.id, Draft.state != DraftState.OPEN)
-    if (count := session.scalar(live) or 0) >= MOST_DRAFTS:
-        raise QuotaExhausted(f"You have {count} drafts, which is the limit; open or delete one first.")
+    session.execute(select(User.id).where(User.id == viewer.id).with_for_update())
+    refuse_too_many(session, viewer)
     made = draft_choices.changed(DraftChoices(), choices or {})
     draft = Draft(
         owner_id=viewer.id,
@@ -155,6 +153,13 @@ def create(
     session.flush()
     events.log(session, viewer.name, "draft created", _subject(draft), now=now, source=source)
     return draft
+
+
+def refuse_too_many(session: Session, viewer: Viewer) -> None:
+    """Refuse another draft of a person with ten that are not open."""
+    live = select(func.count()).where(Draft.owner_id == viewer.id, Draft.state != DraftState.OPEN)
+    if (count := session.scalar(live) or 0) >= MOST_DRAFTS:
+        raise QuotaExhausted(f"You have {count} drafts, which is the limit; open or delete one first.")
 
 
 def get(session: Session, viewer: Viewer, draft_id: int, *, locked: bool = False) -> Draft:

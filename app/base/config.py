@@ -110,6 +110,10 @@ class Settings:
     )
     team_mb: int = _setting(10_000, "Total size of one team's files in one competition, in MB; 0: no limit.")
 
+    draft_mb: int = _setting(
+        1000, "Total size of the files of one draft of a competition, in MB; the smallest is 1."
+    )
+
     workers_per_competition: int = _setting(0, "Workers that one competition may occupy at once; 0: all.")
 
     vault_url: str = _setting(
@@ -155,6 +159,11 @@ class Settings:
     def team_bytes(self) -> int:
         """Return the room for a team's files in one competition; 0 for no limit."""
         return self.team_mb * 1_000_000
+
+    @property
+    def draft_bytes(self) -> int:
+        """Return the room for the files of one draft."""
+        return max(1, self.draft_mb) * 1_000_000
 
     @property
     def uses_redis(self) -> bool:

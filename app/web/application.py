@@ -32,6 +32,7 @@ from app.web import (
     uploads,
 )
 from app.web.api import openapi
+from app.web.authoring import drafts
 from app.web.competing import changes, competitions, hosts, leaderboard, organise, submissions, teams
 from app.web.context import Parts
 from app.web.integrity import cases, reports, train_files
@@ -59,6 +60,7 @@ VIEWS = (
     organise,
     changes,
     hosts,
+    drafts,
     train_files,
     reports,
     cases,
@@ -123,7 +125,7 @@ def create_app(settings: Settings, *, database: Database | None = None) -> Flask
     csrf = CSRFProtect(app)
     for takes_tokens in (openapi, kaggle_rpc, kaggle_rest, kaggle_transfers, mcp_endpoint):
         csrf.exempt(takes_tokens.blueprint)  # in a header or the address, never cookies
-    for takes_a_file in (submissions.create, train_files.create):
+    for takes_a_file in (submissions.create, train_files.create, drafts.create, drafts.upload):
         csrf.exempt(takes_a_file)  # checks the token itself, after the file has gone to storage
     app.url_map.converters.update(slug=SlugConverter, id=IdConverter, service=ServiceConverter)
     for module in VIEWS:

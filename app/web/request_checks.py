@@ -22,6 +22,9 @@ FILE_ENDPOINTS = (
     "api.submission_create",
     "api.train_file_create",
     "api.check_create",
+    "drafts.create",
+    "drafts.upload",
+    "api.draft_file_create",
 )
 
 FOREIGN_AGENT = "Pages of other sites cannot use this address: the header Origin names another host."

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import IO, cast
+from typing import IO, Protocol, cast
 from urllib.parse import unquote
 
 from flask import Request, request
@@ -20,7 +20,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from app.base import db, failpoints
 from app.base.errors import Conflict, NotFound, Refused, TooLarge
 from app.base.models import Competition, State, Submission, TrainFile
-from app.base.storage import Incoming, Storage
+from app.base.storage import Incoming
 from app.competing import competitions, statuses, submissions, teams, upload_room
 from app.competing.submissions import Receipt
 from app.integrity import file_checks, train_files
@@ -70,8 +70,14 @@ class StreamingRequest(Request):
         return cast("IO[bytes]", self.file_sink())
 
 
+class Receiver(Protocol):
+    """A storage, or the inbox of one, which encrypts."""
+
+    def receive(self, limit_bytes: int, /) -> Incoming: ...
+
+
 @contextmanager
-def receiving(storage: Storage, limit_bytes: int) -> Iterator[Upload]:
+def receiving(storage: Receiver, limit_bytes: int) -> Iterator[Upload]:
     """Receive one file, bare or in a form.
 
     The file is deleted afterwards unless the caller keeps it.
@@ -88,7 +94,7 @@ def receiving(storage: Storage, limit_bytes: int) -> Iterator[Upload]:
         except RequestEntityTooLarge:
             raise TooLarge.over(limit_bytes) from None
         if upload.incoming.size_bytes == 0:
-            raise Refused("The file is empty. Choose a file with predictions.")
+            raise Refused("The file is empty. Choose another.")
         yield upload
 
 

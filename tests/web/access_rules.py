@@ -27,6 +27,8 @@ class Access(StrEnum):
     """As `token`, and the object is the own team's; organisers may read too."""
     ORGANISER_TOKEN = "token of an organiser"
     """A token with the scope organise of an organiser or a host; other accounts get 404."""
+    OPERATOR_TOKEN = "token of an organiser of the installation"
+    """A token with the scope organise; other accounts, hosts too, get 404."""
     OWNER_TOKEN = "token of an owner"
     """As `token of an organiser`, but a co-host gets 403."""
 
@@ -104,6 +106,25 @@ ACCESS: dict[str, Access] = {
     "POST operate.retry": Access.OPERATOR,
     "POST operate.lift_sign_in_limits": Access.OPERATOR,
     "GET operate.metrics": Access.OPERATOR,
+    "GET drafts.index": Access.OPERATOR,
+    "POST drafts.create": Access.OPERATOR,
+    "GET drafts.show": Access.OPERATOR,
+    "POST drafts.upload": Access.OPERATOR,
+    "POST drafts.choose": Access.OPERATOR,
+    "POST drafts.mend": Access.OPERATOR,
+    "POST drafts.repeat": Access.OPERATOR,
+    "POST drafts.open_": Access.OPERATOR,
+    "POST drafts.delete": Access.OPERATOR,
+    "GET api.draft_index": Access.OPERATOR_TOKEN,
+    "POST api.draft_create": Access.OPERATOR_TOKEN,
+    "GET api.draft_show": Access.OPERATOR_TOKEN,
+    "PATCH api.draft_change": Access.OPERATOR_TOKEN,
+    "POST api.draft_file_create": Access.OPERATOR_TOKEN,
+    "DELETE api.draft_file_delete": Access.OPERATOR_TOKEN,
+    "POST api.draft_mend": Access.OPERATOR_TOKEN,
+    "POST api.draft_repeat": Access.OPERATOR_TOKEN,
+    "POST api.draft_open": Access.OPERATOR_TOKEN,
+    "DELETE api.draft_delete": Access.OPERATOR_TOKEN,
     "POST organise.pause": Access.ORGANISER,
     "POST organise.close": Access.ORGANISER,
     "GET integrity.show": Access.ORGANISER,

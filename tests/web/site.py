@@ -431,6 +431,8 @@ def routes(site: Site, submission_id: int, **ids: Any) -> list[tuple[str, str, s
         "extension_id": 1,
         "invite_id": 1,
         "offer_id": 1,
+        "draft_id": 1,
+        "file_id": 1,
         "kind": "oof",
         "service": "competitions.CompetitionApiService",
         "method": "ListCompetitions",

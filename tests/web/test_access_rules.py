@@ -9,14 +9,18 @@ from typing import Any
 import pytest
 from werkzeug.test import TestResponse
 
+from app.authoring import drafts
+from app.base import db, inbox, vault
 from app.integrity.inspections import Kind
+from app.people import accounts
+from app.people.accounts import Viewer
 from app.people.tokens import Scope
 from tests.web.access_rules import ACCESS, SAFE, Access
 from tests.web.integrity_records import OOF, audited, inspected, own_rows, report, suspected
 from tests.web.site import CSV, Browser, Site, routes
 
 HOST = (Access.ORGANISER, Access.OWNER)
-HOST_TOKEN = (Access.ORGANISER_TOKEN, Access.OWNER_TOKEN)
+HOST_TOKEN = (Access.ORGANISER_TOKEN, Access.OWNER_TOKEN, Access.OPERATOR_TOKEN)
 BEARER = (Access.TOKEN, Access.TOKEN_TEAM, *HOST_TOKEN)
 CHECKED = (Access.OWN, Access.TEAM, Access.TOKEN_TEAM, *HOST, *HOST_TOKEN, Access.OPERATOR)
 """Rules of routes whose objects have numbers."""
@@ -40,9 +44,20 @@ def full(site: Site) -> Site:
     site.invite("ada")
     assert site.offer_merge("cyd", "ada") == 1
     audited(site)
+    drafted(site)
     own_rows(site, submission_id, oof=OOF)
     assert suspected(site, ("probing", "ada", None)) == [1]
     return site
+
+
+def drafted(site: Site) -> None:
+    """Begin Grace's draft, and make the key that her files are encrypted with."""
+    with site.database.begin() as session:
+        now = db.now(session)
+        inbox.ensure_key(session, vault.open_(site.settings), now=now)
+        grace = accounts.by_name(session, "grace")
+        draft = drafts.create(session, Viewer(grace.id, "grace", True), drafts.Source.TABLE, now=now)
+    assert draft.id == 1
 
 
 def of(site: Site, *rules: Access, **ids: int) -> list[tuple[str, str, str]]:

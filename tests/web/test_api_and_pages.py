@@ -56,6 +56,13 @@ POSTS: dict[str, str] = {
     "changes.preview": "api.competition_change",
     "changes.apply": "api.competition_change",
     "organise.close": COMMAND,
+    "drafts.create": "api.draft_create",
+    "drafts.upload": "api.draft_file_create",
+    "drafts.choose": "api.draft_change",
+    "drafts.mend": "api.draft_mend",
+    "drafts.repeat": "api.draft_repeat",
+    "drafts.open_": "api.draft_open",
+    "drafts.delete": "api.draft_delete",
     "integrity.inspect": COMMAND,
     "integrity.act": "a case is decided with its evidence in view",
     "mcp.call": "its tools are requests of the API",
@@ -81,6 +88,8 @@ READS: dict[str, str] = {
     "leaderboard.show": "api.board",
     "reports.show": "api.report",
     "accounts.show": "api.token_index",
+    "drafts.index": "api.draft_index",
+    "drafts.show": "api.draft_show",
 }
 """Of each page of a participant: the API's endpoint."""
 WITHOUT_DATA = (

@@ -9,6 +9,7 @@ from typing import Any
 
 import schemathesis
 
+from app.base import db, inbox, vault
 from app.competing import competitions, teams
 from app.people.tokens import Scope
 from app.web.api.openapi import document
@@ -70,7 +71,12 @@ def _closed(schema: Any) -> Any:
 
 
 BODY = {"name": "Team of ada", "picked": True, "size_bytes": 9, "upload": "none"}
-BODIES: dict[str, Any] = {"change_competition": {"daily_limit": 100}, "add_host": {"name": "bob"}}
+BODIES: dict[str, Any] = {
+    "change_competition": {"daily_limit": 100},
+    "add_host": {"name": "bob"},
+    "change_draft": {"choices": {"daily_limit": 7}},
+    "mend_draft": {"code": "x", "change": {}},
+}
 """Of operations that take no other field, or a value of its own."""
 CLOSED = _closed(copy.deepcopy(DOCUMENT))
 
@@ -97,6 +103,8 @@ def test_answers_of_every_route_have_exactly_the_described_fields(site: Site) ->
     site.baseline("Prior only", 0.66, 0.65)
     waiting = site.submit("ada")
     check = site.check("ada")
+    with site.database.begin() as session:
+        inbox.ensure_key(session, vault.open_(site.settings), now=db.now(session))
     site.token("ada", Scope.READ)  # number 2, which is revoked
     seen = set()
     for name in ("ada", "bob", "grace", None):
@@ -114,15 +122,27 @@ def test_answers_of_every_route_have_exactly_the_described_fields(site: Site) ->
                     .replace("{token_id}", "2")
                     .replace("{invite_id}", "1")
                     .replace("{offer_id}", "1")
+                    .replace("{draft_id}", "2" if operation["operationId"] == "delete_draft" else "1")
+                    .replace("{file_id}", "1")
                 )
+                if operation["operationId"] == "send_draft_file":
+                    address += "?kind=table"
                 body: Any = {"data": CSV, "content_type": "text/csv"} if method == "POST" else {}
                 if list(operation.get("requestBody", {}).get("content", ())) == ["application/json"]:
                     body = {"json": BODIES.get(operation["operationId"], BODY)}
                 seen.add((path, method, conforms(site, path, method, address, token, **body)))
     fine = {(path, method) for path, method, status in seen if status < 300}
-    # Train files need folds, the report the close, an upload its file: refused here, as described.
-    # A withdrawn file, of which there is one below, is no pick.
-    others = {"/folds.csv", "/report", "/train-files/{kind}", "/uploads/submit", "/withdraw"}
+    # Train files need folds, the report the close, an upload its file, a draft its audit: refused here, as
+    # described. A withdrawn file, of which there is one below, is no pick.
+    others = {
+        "/folds.csv",
+        "/report",
+        "/train-files/{kind}",
+        "/uploads/submit",
+        "/withdraw",
+        "/mend",
+        "/open",
+    }
     there = {(p, m) for p, m, _ in operations() if not p.endswith(tuple(others)) and "/team/" not in p}
     assert there <= fine
     withdraw = "/api/v1/submissions/{submission_id}/withdraw"

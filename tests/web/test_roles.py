@@ -23,6 +23,7 @@ PLACES = {
     Access.OWNER: {"owner", "grace"},
     Access.OWNER_TOKEN: {"owner", "grace"},
     Access.OPERATOR: {"grace"},
+    Access.OPERATOR_TOKEN: {"grace"},
     Access.TEAM: {"ada", "cohost", "owner", "grace"},
     Access.TOKEN_TEAM: {"ada", "cohost", "owner", "grace"},
 }

@@ -19,7 +19,7 @@ import scorer
 from app.authoring import draft_steps, drafts
 from app.authoring.draft_steps import Kind
 from app.authoring.drafts import FileKind, Source
-from app.base import db
+from app.base import db, inbox
 from app.base.config import Settings
 from app.base.errors import Conflict, NotFound, QuotaExhausted, Refused, TooLarge
 from app.base.installation import Installation
@@ -233,6 +233,24 @@ def test_a_taken_name_and_a_wrong_metric_leave_the_draft_to_be_edited(desk: Desk
     assert refused == "The target y holds words, which cannot be predicted as numbers."
     with pytest.raises(Refused, match="cannot be predicted as numbers"):
         desk.open(draft_id)
+
+
+def test_a_key_that_the_vault_has_lost_is_replaced_and_older_files_are_asked_for_again(desk: Desk) -> None:
+    draft_id = desk.create()
+    desk.upload(draft_id, FileKind.TABLE, table(50), "t.csv")
+    (key,) = (desk.installation.settings.vault / "keys").iterdir()
+    assert key.stat().st_mode & 0o077 == 0
+    key.unlink()
+    with desk.database.begin() as session:
+        now = db.now(session)
+        first = inbox.ensure_key(session, desk.installation.vault, now=now)
+        assert inbox.ensure_key(session, desk.installation.vault, now=now) is first
+        assert first.id == 2
+    desk.work()
+    assert "Upload it again" in (desk.view(draft_id).steps[Kind.PROFILE].refused or "")
+    desk.upload(draft_id, FileKind.TABLE, table(50), "t.csv")
+    desk.work()
+    assert desk.view(draft_id).result(Kind.PROFILE)
 
 
 def test_only_the_owner_sees_a_draft_and_limits_hold(desk: Desk) -> None:

@@ -7,7 +7,7 @@ from datetime import datetime
 from flask import g
 from sqlalchemy.orm import Session
 
-from app.base.errors import Forbidden
+from app.base.errors import Forbidden, NotFound
 from app.base.models import Competition, Team
 from app.competing import competitions, teams
 from app.people.accounts import Viewer
@@ -30,6 +30,16 @@ def organiser_of(session: Session, now: datetime, slug: str) -> tuple[Viewer, Co
     competition = organised(session, grant.owner, slug)
     grant.require(Scope.ORGANISE)
     return viewer, competition
+
+
+def organiser_token(session: Session, now: datetime) -> Viewer:
+    """Return the owner of an organiser's token; to others the address does not exist."""
+    viewer = bearer(session, now)
+    grant: Grant = g.grant
+    if not grant.owner.is_organiser:
+        raise NotFound("There is no such page.")
+    grant.require(Scope.ORGANISE)
+    return viewer
 
 
 def entered(session: Session, slug: str, user: Viewer) -> tuple[Competition, Team]:

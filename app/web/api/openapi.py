@@ -21,6 +21,7 @@ from app.web.api import (
     boards,
     checks,
     competitions,
+    drafts,
     models,
     operations,
     organising,
@@ -34,7 +35,7 @@ from app.web.uploads import MAX_KEY_LENGTH
 Json = dict[str, Any]
 
 blueprint = operations.blueprint
-ROOMS = (competitions, teams, submissions, upload_tickets, checks, boards, account, organising)
+ROOMS = (competitions, teams, submissions, upload_tickets, checks, boards, account, organising, drafts)
 """Importing them declares their operations."""
 
 MAX_ID = 2**63 - 1

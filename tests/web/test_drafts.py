@@ -1,0 +1,137 @@
+"""The four screens of a draft, and the same over the API."""
+
+from __future__ import annotations
+
+import io
+import re
+from typing import Any
+
+from app.authoring.draft_steps import Kind
+from app.base import db, inbox
+from app.base.installation import Installation
+from app.people.tokens import Scope
+from tests.web.site import Browser, Site
+from tests.worker.drafting import Desk, table
+
+CANARY = "XCANARYX"
+
+
+def desk_of(site: Site) -> Desk:
+    desk = Desk(Installation(site.settings), "grace")
+    desk.installation.__dict__["database"] = site.database  # made from the models, without Alembic
+    with site.database.begin() as session:
+        inbox.ensure_key(session, desk.installation.vault, now=db.now(session))
+    return desk
+
+
+def uploaded(browser: Browser, content: bytes, path: str = "/drafts", name: str = "Coin_tosses.csv") -> Any:
+    return browser.post(path, {"file": (io.BytesIO(content), name)}, content_type="multipart/form-data")
+
+
+def test_a_table_is_walked_through_the_screens_and_no_row_of_it_is_shown(site: Site) -> None:
+    desk, grace = desk_of(site), site.browser("grace")
+    answer = uploaded(grace, table(canary=CANARY))
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/drafts/1?screen=data")
+    pages = [grace.get("/drafts/1").text]
+    assert "Waiting for a worker" in pages[0]
+    assert 'hx-get="/drafts/1?screen=data&amp;part=screen"' in pages[0]
+    desk.work()
+    pages.append(grace.get("/drafts/1?screen=data&part=screen").text)
+    assert "<option selected>y</option>" in pages[-1]
+    assert "hx-get" not in pages[-1]
+    data = {"screen": "data", "then": "split", "target": "y", "revision": revision(grace)}
+    assert grace.post("/drafts/1/choices", data).headers["Location"] == "/drafts/1?screen=split"
+    assert grace.post("/drafts/1/choices", data).status_code == 409, "of a page from before"
+    desk.work(most=1)
+    pages += [grace.get(f"/drafts/1?screen={name}").text for name in ("split", "metric", "open")]
+    assert "Split: at random, with the same share of each class" in pages[-3]
+    assert "Smallest detectable difference" in pages[-3]
+    assert "log_loss, from probabilities" in pages[-2]
+    split = {"screen": "split", "then": "split", "test_share": "x", "public_share": "30"}
+    refused = grace.post("/drafts/1/choices", split)
+    assert (refused.status_code, "is not a share in percent" in refused.text) == (422, True)
+    opening = {
+        "screen": "open",
+        "title": "Coin tosses",
+        "slug": "biopsy",
+        "timezone": "Europe/Berlin",
+        "closes_at": "2001-01-01T10:00",
+        "description": "Own words.",
+        "daily_limit": "3",
+    }
+    refused = grace.post("/drafts/1/open", opening)
+    assert refused.status_code == 422
+    for words in ("The name biopsy is taken", "The close is past", "Own words."):
+        assert words in refused.text
+    opening |= {"slug": "coin-tosses", "closes_at": "2099-01-01T10:00"}
+    assert grace.post("/drafts/1/open", opening).status_code == 303
+    pages.append(grace.get("/drafts/1").text)
+    assert "Opening the competition" in pages[-1]
+    choices = desk.view(1).choices
+    assert (choices.description, choices.daily_limit) == ("Own words.\n", 3)
+    assert str(choices.closes_at) == "2099-01-01 10:00:00+01:00"
+    assert grace.post("/drafts/1/delete").status_code == 409
+    assert [page for page in pages if CANARY in page] == []
+    stored = [path for path in site.settings.data_dir.rglob("*") if path.is_file()]
+    stored = [path for path in stored if "vault" not in path.parts]
+    assert [path for path in stored if CANARY.encode() in path.read_bytes()] == []
+
+
+def revision(browser: Browser) -> str:
+    found = re.search(r'name="revision" value="(\d+)"', browser.get("/drafts/1").text)
+    assert found is not None
+    return found[1]
+
+
+def test_the_api_does_what_the_screens_do(site: Site) -> None:
+    desk = desk_of(site)
+    client, token = site.visitor().client, site.token("grace")
+
+    def call(method: str, path: str, status: int = 200, **more: Any) -> Any:
+        answer = client.open(f"/api/v1/drafts{path}", method=method, headers=token, **more)
+        assert answer.status_code == status, answer.text
+        return answer.json
+
+    assert call("GET", "") == {"drafts": []}
+    made = call("POST", "", 201, json={"source": "table"})
+    assert (made["id"], made["state"], made["steps"]) == (1, "editing", [])
+    csv = {"data": table(canary=CANARY), "content_type": "text/csv"}
+    refused = call("POST", "/1/files?kind=solution&filename=s.csv", 422, **csv)
+    assert "takes no file of the kind solution" in refused["detail"]
+    call("POST", "/1/files?kind=table&filename=coins.csv", 202, **csv)
+    desk.work()
+    seen = call("GET", "/1")
+    (profile,) = seen["steps"]
+    assert (profile["kind"], profile["state"]) == ("profile", "done")
+    assert profile["result"]["guesses"]["target"]["column"] == "y"
+    assert [file["name"] for file in seen["files"]] == ["coins.csv"]
+    changed = call("PATCH", "/1", json={"choices": {"target": "y", "seed": 5}, "revision": seen["revision"]})
+    assert changed["choices"]["target"] == "y"
+    assert "seed" not in changed["choices"]
+    call("PATCH", "/1", 409, json={"choices": {"target": "x"}, "revision": seen["revision"]})
+    wrong = call("PATCH", "/1", 422, json={"choices": {"test_share": 7, "metrc": "mae"}})
+    assert len(wrong["problems"]) == 2
+    assert "Give it a title." in call("POST", "/1/open", 422)["detail"]
+    call("POST", "/1/mend", 409, json={"code": "x", "change": {}})
+    call("POST", "/1/repeat")
+    assert call("DELETE", f"/1/files/{seen['files'][0]['id']}")["files"] == []
+    assert CANARY not in str(seen)
+    narrow = client.get("/api/v1/drafts", headers=site.token("grace", Scope.SUBMIT))
+    assert narrow.status_code == 403
+    assert client.get("/api/v1/drafts/1", headers=site.token("ada")).status_code == 404
+    call("DELETE", "/1", 200)
+    assert call("GET", "") == {"drafts": []}
+
+
+def test_drafts_of_others_and_tables_before_a_worker_started_are_refused(site: Site) -> None:
+    grace = site.browser("grace")
+    early = uploaded(grace, table())
+    assert (early.status_code, "Try again once a worker has started" in early.text) == (503, True)
+    desk = desk_of(site)
+    assert uploaded(grace, b"").status_code == 422
+    draft_id = desk.create()
+    site.user("heidi", is_organiser=True)
+    for path in (f"/drafts/{draft_id}", "/drafts/77"):
+        assert site.browser("heidi").get(path).status_code == 404
+    assert site.browser("heidi").post(f"/drafts/{draft_id}/delete").status_code == 404
+    assert Kind.PROFILE not in desk.view(draft_id).steps
