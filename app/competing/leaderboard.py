@@ -207,6 +207,39 @@ def whole(session: Session, competition: Competition, *, now: datetime) -> tuple
     return rows, view.is_private
 
 
+@dataclass(frozen=True)
+class Shift:
+    """A team's ranks on both boards."""
+
+    team_id: int
+    team: str
+    public_rank: int
+    rank: int
+    score: float
+
+    @property
+    def gained(self) -> int:
+        return self.public_rank - self.rank
+
+
+def shake_up(session: Session, competition: Competition, *, now: datetime) -> list[Shift]:
+    """Return the ranks of all teams on both boards, by the final rank; nothing before it is settled."""
+    if not competition.is_settled(now):
+        return []
+    public, private = (
+        func.rank().over(order_by=key).label(name)
+        for key, name in ((Standing.public_key, "public_rank"), (Standing.private_key, "rank"))
+    )
+    found = session.execute(
+        select(Standing.team_id, Team.name, public, private, Standing.private_key)
+        .join(Team, Team.id == Standing.team_id)
+        .where(Standing.competition_id == competition.id, Standing.is_baseline.is_(False))
+        .order_by(Standing.private_key, Standing.private_at, Standing.team_id)
+    )
+    sign = -1 if competition.greater_is_better else 1
+    return [Shift(id_, name, before, rank, sign * key) for id_, name, before, rank, key in found]
+
+
 # There are at most 80 statements, and building one costs more than running it.
 @lru_cache(maxsize=80)
 def _statement(

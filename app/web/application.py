@@ -188,7 +188,7 @@ def _prepare_templates(app: Flask) -> None:
         release_rule=formats.release_rule,
         settings=app.extensions["heldout"].settings,
     )
-    app.context_processor(lambda: {"viewer": g.get("viewer"), "position": g.get("position")})
+    app.context_processor(lambda: {name: g.get(name) for name in ("viewer", "position", "refused")})
 
 
 def _secure(response: Response) -> Response:

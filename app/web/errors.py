@@ -9,7 +9,18 @@ from datetime import timedelta
 from typing import cast
 from urllib.parse import urlsplit
 
-from flask import Flask, Response, g, jsonify, make_response, redirect, render_template, request, url_for
+from flask import (
+    Flask,
+    Response,
+    current_app,
+    g,
+    jsonify,
+    make_response,
+    redirect,
+    render_template,
+    request,
+    url_for,
+)
 from flask.typing import ResponseReturnValue
 from flask_wtf.csrf import CSRFError
 from gunicorn.http.errors import ParseException
@@ -49,6 +60,9 @@ WORDS = {
         "nothing that you sent counts against you."
     ),
 }
+
+BESIDE_THE_FORM = frozenset({403, 409, 413, 422, 429})
+"""Refusals of a form that are shown on its own page."""
 
 BRIEFLY = timedelta(seconds=5)
 OTHER_TITLE = "Request refused"
@@ -137,6 +151,9 @@ def answer(status: int, message: str, problems: Sequence[Problem] = ()) -> Respo
         return problem_json(status, message, problems), status
     if "HX-Request" in request.headers:
         return render_template("errors/_message.html", message=message, problems=problems), status
+    back = _came_from()
+    if back and status in BESIDE_THE_FORM and (shown := _page_again(back, message, problems)):
+        return shown, status
     _find_viewer()
     page = render_template(
         "errors/show.html",
@@ -144,10 +161,29 @@ def answer(status: int, message: str, problems: Sequence[Problem] = ()) -> Respo
         title=TITLES.get(status, OTHER_TITLE),
         message=message,
         problems=problems,
-        back=_came_from(),
+        back=back,
         request_id=request_id() if status == 500 else None,
     )
     return page, status
+
+
+def _page_again(path: str, message: str, problems: Sequence[Problem]) -> str | None:
+    """Return the page that sent a refused form, with the refusal on top; None if it cannot be shown."""
+    app, sent = current_app, request.form
+    headers = {"Cookie": request.headers.get("Cookie", "")}
+    with app.test_request_context(path, base_url=request.host_url, headers=headers):
+        g.refused = {"message": message, "problems": problems, "form": sent}
+        try:
+            if request.endpoint is None or request.endpoint == "static":
+                return None
+            page = app.view_functions[request.endpoint](**(request.view_args or {}))
+        except (Refused, HTTPException):
+            return None
+        finally:
+            g.pop("refused", None)
+        if isinstance(page, Response):  # a redirect, or a file that was opened
+            page.close()
+    return page if isinstance(page, str) else None
 
 
 def wants_json() -> bool:

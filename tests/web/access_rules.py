@@ -85,6 +85,7 @@ ACCESS: dict[str, Access] = {
     "POST train_files.create": Access.OWN,
     "GET train_files.download": Access.TEAM,
     "GET leaderboard.show": Access.PUBLIC,
+    "GET leaderboard.results": Access.PUBLIC,
     "GET reports.show": Access.PUBLIC,
     "GET organise.show": Access.ORGANISER,
     "POST organise.retry": Access.ORGANISER,

@@ -86,6 +86,7 @@ READS: dict[str, str] = {
     "submissions.download": "api.submission_file",
     "train_files.download": "api.train_file_show",
     "leaderboard.show": "api.board",
+    "leaderboard.results": "api.board",
     "reports.show": "api.report",
     "accounts.show": "api.token_index",
     "drafts.index": "api.draft_index",

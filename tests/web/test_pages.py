@@ -127,6 +127,71 @@ def test_a_team_can_be_renamed_but_not_to_a_taken_name(site: Site) -> None:
     assert 'href="/competitions/biopsy"' in taken.text
 
 
+def test_a_refused_form_is_answered_on_its_own_page(site: Site) -> None:
+    site.join("bob")
+    ada = site.browser("ada")
+    page = "/competitions/biopsy/team"
+    came_from = {"Referer": f"http://localhost{page}"}
+    refused = ada.post("/competitions/biopsy/team", {"name": "bob"}, headers=came_from)
+    assert refused.status_code == 409
+    for words in ('id="refused" role="alert"', "The name bob is taken", "<h1>ada", 'value="bob"'):
+        assert words in refused.text
+    assert 'id="refused"' not in ada.get(page).text
+    elsewhere = (
+        {"Referer": "http://elsewhere.example/competitions/biopsy/submissions"},
+        {"Referer": "http://localhost/competitions/biopsy/data/train.csv"},
+        {"Referer": "http://localhost/competitions/none"},
+        {"Referer": "http://localhost/static/page.js"},
+        {},
+    )
+    for headers in elsewhere:
+        plain = ada.post("/competitions/biopsy/team", {"name": "bob"}, headers=headers)
+        assert (plain.status_code, "fault-code" in plain.text) == (409, True), headers
+    as_json = ada.post(
+        "/competitions/biopsy/team", {"name": "bob"}, headers={**came_from, "Accept": "application/json"}
+    )
+    assert as_json.mimetype == "application/problem+json"
+    assert ada.client.post("/competitions/biopsy/team", headers=came_from).status_code == 400
+
+
+def test_the_first_page_shows_my_competitions_with_my_standing(site: Site) -> None:
+    site.score(site.submit("ada"), 0.3)
+    page = site.browser("ada").get("/").text
+    assert "My competitions" in page
+    assert "<b>1</b> of 1" in page
+    assert "0.30000" in page
+    for other in (site.browser("bob"), site.visitor()):
+        assert "My competitions" not in other.get("/").text
+
+
+def test_results_show_podium_shifts_and_my_own_card(site: Site) -> None:
+    address = "/competitions/biopsy/results"
+    site.baseline("Prior only", 0.1, 0.05)
+    site.join("bob")
+    picked, better = site.submit("ada", b"1"), site.submit("ada", b"2")
+    site.score(picked, 0.3, 0.3)
+    site.score(better, 0.4, 0.1)
+    site.score(site.submit("bob", b"bob"), 0.35, 0.2)
+    ada = site.browser("ada")
+    ada.post(f"/submissions/{picked}/pick", {"picked": "1"})
+    with site.database.read() as session:
+        over = db.now(session) - timedelta(seconds=10)
+    site.change(closes_at=over, grace_seconds=120)
+    assert ada.get(address).location == "/competitions/biopsy/leaderboard"
+    site.change(grace_seconds=0)
+    page = ada.get(address).text
+    podium = re.findall(r'<li class="place-\d"><b[^>]*>(\d)</b><h2>(\w+)</h2>', page)
+    assert podium == [("1", "bob"), ("2", "ada")]
+    assert "1 up from the public board" in page
+    assert "would have come to rank <b>1</b>" in page
+    assert "Shake-up" in page
+    for other in ("bob", "grace"):
+        shown = site.browser(other).get(address).text
+        assert "would have come" not in shown
+        assert "0.10000" not in shown
+    assert ">Results</a>" in ada.get("/competitions/biopsy").text
+
+
 def test_a_waiting_submission_polls_each_second_until_it_is_final(site: Site) -> None:
     first, second = site.submit("ada"), site.submit("ada")
     ada = site.browser("ada")

@@ -465,6 +465,9 @@ def test_a_closed_board_is_accessible(visit: Callable[..., Page], busy: Site) ->
     picture(page, "closed-board-dark-phone")
     assert page.evaluate(BOARD_FITS)
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    page.goto("/competitions/biopsy/results")
+    assert serious(page) == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
     page.goto("/competitions/biopsy/submissions")
     assert serious(page) == []
     picture(page, "closed-submissions-dark-phone")

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import datetime
+
 from flask import Blueprint, render_template
 from flask.typing import ResponseReturnValue
+from sqlalchemy.orm import Session
 
 from app.base import db
-from app.base.models import Phase
-from app.competing import competitions, leaderboard, teams
+from app.base.models import Competition, Phase
+from app.competing import competitions, leaderboard, positions, teams
+from app.competing.positions import Position
+from app.people.accounts import Viewer
 from app.web import downloads
 from app.web.context import note_position, parts, viewer
 
 blueprint = Blueprint("competitions", __name__)
+
+PHASES = (Phase.OPEN, Phase.UPCOMING, Phase.CLOSED)
+MOST_OWN = 30  # own competitions whose position the first page shows
 
 
 @blueprint.get("/competitions")
@@ -19,12 +28,28 @@ blueprint = Blueprint("competitions", __name__)
 def index() -> ResponseReturnValue:
     with parts().database.read() as session:
         now = db.now(session)
-        viewer(session, now)
+        me = viewer(session, now)
         listed = competitions.listed(session)
+        mine = _mine(session, listed, me, now) if me else []
     # Open competitions come first; within a phase, the newest first.
-    order = [Phase.OPEN, Phase.UPCOMING, Phase.CLOSED]
-    listed.sort(key=lambda found: order.index(found[0].phase(now)))
-    return render_template("competing/competitions/index.html", listed=listed, now=now)
+    listed.sort(key=lambda found: PHASES.index(found[0].phase(now)))
+    return render_template("competing/competitions/index.html", listed=listed, mine=mine, now=now)
+
+
+def _mine(
+    session: Session, listed: Sequence[tuple[Competition, int]], me: Viewer, now: datetime
+) -> list[tuple[Competition, Position]]:
+    """Return the competitions that the viewer has joined, with the position: the next to close first."""
+    joined = teams.of_user(session, me.id)
+    own = [competition for competition, _ in listed if competition.id in joined][:MOST_OWN]
+    ranked = ((one, positions.of(session, one, me.id, now=now)) for one in own)
+    found = [(one, position) for one, position in ranked if position is not None]
+
+    def order(one: Competition) -> tuple[int, float]:
+        phase, closes = one.phase(now), one.closes_at.timestamp() if one.closes_at else float("inf")
+        return PHASES.index(phase), -closes if phase is Phase.CLOSED else closes
+
+    return sorted(found, key=lambda each: order(each[0]))
 
 
 @blueprint.get("/competitions/<slug:slug>/rules")  # the address to which Kaggle clients send participants

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -15,13 +16,15 @@ from sqlalchemy.orm import Session
 from app.base import db
 from app.base.errors import NotFound
 from app.base.models import Competition
-from app.competing import competitions, leaderboard
-from app.competing.leaderboard import BoardView, Sort
+from app.competing import competitions, leaderboard, positions, teams
+from app.competing.leaderboard import BoardView, Shift, Sort
 from app.integrity import inspections
-from app.web import compression
+from app.web import charts, compression
 from app.web.context import note_position, number_argument, parts, viewer
 
 blueprint = Blueprint("leaderboard", __name__)
+
+PODIUM = 3
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,51 @@ def show(slug: str) -> ResponseReturnValue:
         return made
     parts().boards.put(key, made)
     return _shared(made)
+
+
+@blueprint.get("/competitions/<slug:slug>/results")
+def results(slug: str) -> ResponseReturnValue:
+    """Show the final results: podium, changes of rank, and the viewer's own."""
+    with parts().database.read() as session:
+        now = db.now(session)
+        me = viewer(session, now)
+        competition = competitions.by_slug(session, slug)
+        if not competition.is_settled(now):
+            return redirect(url_for("leaderboard.show", slug=slug))
+        note_position(session, competition, me, now)
+        shifts = leaderboard.shake_up(session, competition, now=now)
+        team = teams.of(session, competition, me.id) if me else None
+        uncounted = positions.best_uncounted(session, competition, team.id, now=now) if team else None
+        has_report = _has_report(session, competition, now)
+    return render_template(
+        "competing/leaderboard/results.html",
+        competition=competition,
+        now=now,
+        podium=shifts[:PODIUM],
+        teams=len(shifts),
+        mine=next((one for one in shifts if team is not None and one.team_id == team.id), None),
+        uncounted=uncounted,
+        rose=max(shifts, key=lambda one: one.gained, default=None),
+        fell=min(shifts, key=lambda one: one.gained, default=None),
+        chart=charts.plot(_shake_up(shifts)),
+        has_report=has_report,
+    )
+
+
+def _shake_up(shifts: Sequence[Shift]) -> dict[str, Any]:
+    typical = sorted(abs(one.gained) for one in shifts)[len(shifts) // 2] if shifts else 0
+    return {
+        "kind": "points",
+        "title": "Shake-up",
+        "x_title": "final rank",
+        "y_title": "places gained",
+        "x": [one.rank for one in shifts],
+        "y": [one.gained for one in shifts],
+        "names": [one.team for one in shifts],
+        "reference": "zero",
+        "text": f"One point for each team: places gained from the public board to the final one. "
+        f"Half of the teams moved by {typical} or less.",
+    }
 
 
 def _live(slug: str, wanted: Wanted) -> ResponseReturnValue:
