@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from scipy import stats
 
-from scorer.leakage.frame import Codes, Mask, Rows
+from scorer.leakage.frame import Codes, Mask, Rows, dense_codes
 from scorer.leakage.material import Material, NotChecked
 from scorer.leakage.pool import FOLDS, Column, Pool
 from scorer.leakage.statistics import (
@@ -137,7 +137,7 @@ def power_of_column(column: Column, target: Target, folds: Rows, *, judged: Mask
     y = target.values
     n = len(y)
     counted = np.ones(n, dtype=np.bool_) if judged is None else judged
-    if n < MIN_ROWS or counted.sum() < 8 or len(np.unique(y[counted])) < 2:
+    if n < MIN_ROWS or counted.sum() < 8 or y[counted].min() == y[counted].max():
         return NO_POWER
     found = [
         _power_of_bins(bins, target, folds, counted) for bins in _bins_of(column, target, n) if bins.max() > 0
@@ -162,7 +162,7 @@ def _bins_of(column: Column, target: Target, n: int) -> Iterator[Codes]:
         return
     n_bins = 64 if target.kind == "number" else max(16, 4 * len(target.classes))
     n_bins = int(np.clip(n // 20, 2, n_bins))
-    _, dense, counts = np.unique(column.codes, return_inverse=True, return_counts=True)
+    dense, counts = dense_codes(column.codes)
     if len(counts) <= max(16, n // 20):
         # Values of few rows predict little each: they are pooled.
         rare = counts[dense] < (5 if len(counts) > 2 else 1)
@@ -176,8 +176,7 @@ def _bins_of(column: Column, target: Target, n: int) -> Iterator[Codes]:
 
 
 def _power_of_bins(bins: Codes, target: Target, folds: Rows, counted: Mask) -> Power:
-    _, bins = np.unique(bins, return_inverse=True)
-    _, folds = np.unique(folds, return_inverse=True)
+    bins, folds = dense_codes(bins)[0], dense_codes(folds)[0]
     n_bins, n_folds = int(bins.max()) + 1, int(folds.max()) + 1
     cell = folds * n_bins + bins
     sizes = np.bincount(cell, minlength=n_folds * n_bins).reshape(n_folds, n_bins)

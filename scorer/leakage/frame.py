@@ -54,13 +54,11 @@ class Feature:
     """Of the values as written, in the order of `names`; -1 where missing."""
     names: pa.Array
     """The distinct values as written."""
+    n_unique: int
+    """Distinct values as written that are not missing."""
 
     def __len__(self) -> int:
         return len(self.missing)
-
-    @property
-    def n_unique(self) -> int:
-        return len(np.unique(self.codes[~self.missing]))
 
     @property
     def is_numeric(self) -> bool:
@@ -83,23 +81,24 @@ class Frame:
 
     def __init__(self, table: pa.Table) -> None:
         self._table = table
+        self._places = {name: place for place, name in enumerate(table.column_names)}
         self._features: dict[str, Feature] = {}
 
     def __len__(self) -> int:
         return int(self._table.num_rows)
 
     def __contains__(self, name: str) -> bool:
-        return name in self.names
+        return name in self._places
 
     def __repr__(self) -> str:
-        return f"Frame({len(self)} rows, {len(self.names)} columns)"
+        return f"Frame({len(self)} rows, {len(self._places)} columns)"
 
     @property
     def names(self) -> list[str]:
-        return list(self._table.column_names)
+        return list(self._places)
 
     def texts(self, name: str) -> pa.Array:
-        column = self._table.column(name)
+        column = self._table.column(self._places[name])
         return (
             column.chunk(0)
             if column.num_chunks == 1
@@ -118,7 +117,7 @@ class Frame:
 
     def with_texts(self, name: str, texts: pa.Array) -> Frame:
         """Return the table with other cells in one column."""
-        return Frame(self._table.set_column(self.names.index(name), name, texts))
+        return Frame(self._table.set_column(self._places[name], name, texts))
 
     def with_first(self, name: str) -> Frame:
         """Return the table with this column, if there is one, before all others."""
@@ -230,6 +229,7 @@ def _feature(name: str, texts: pa.Array) -> Feature:
         distinct[codes] if len(values) else np.empty(0),
         np.where(missing, -1, codes),
         values,
+        int((~nothing).sum()),
     )
 
 
@@ -289,6 +289,22 @@ def joint_codes(a: Feature, b: Feature) -> tuple[Codes, Codes]:
         np.where(a.missing, -1, own[np.maximum(a.codes, 0)] if len(own) else -1),
         np.where(b.missing, -1, other[np.maximum(b.codes, 0)] if len(other) else -1),
     )
+
+
+def dense_codes(codes: Codes) -> tuple[Codes, Codes]:
+    """Return codes renumbered from 0 without gaps, in the same order, and how often each occurs.
+
+    As `np.unique` with `return_inverse`, without sorting where the codes lie close together.
+    """
+    if not len(codes):
+        return codes, codes
+    low = int(codes.min())
+    if int(codes.max()) - low > 4 * len(codes) + 1000:
+        _, dense, counts = np.unique(codes, return_inverse=True, return_counts=True)
+        return dense, counts
+    counts = np.bincount(codes - low)
+    places = np.cumsum(counts > 0) - 1
+    return places[codes - low], counts[counts > 0]
 
 
 def codes_of(texts: pa.Array) -> Codes:

@@ -52,7 +52,7 @@ class Column:
 
     @property
     def n_levels(self) -> int:
-        return len(np.unique(self.codes[self.codes >= 0]))
+        return int(np.count_nonzero(np.bincount(self.codes + 1)[1:]))
 
     @property
     def texts(self) -> pa.Array:
@@ -130,7 +130,11 @@ class Pool:
 
     def has(self, name: str) -> Mask:
         """Return the rows whose table has a column."""
-        return np.where(self.is_train, name in self.train_names, name in self.test_names)
+        return np.where(
+            self.is_train,
+            self.train is not None and name in self.train.frame,
+            self.test is not None and name in self.test.frame,
+        )
 
     def column(self, name: str) -> Column:
         if name not in self._columns:

@@ -177,6 +177,7 @@ def _membership_scores(
     from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
     from sklearn.ensemble import HistGradientBoostingClassifier
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+    from threadpoolctl import threadpool_limits
 
     rng = np.random.default_rng(seed)
     parts = [np.flatnonzero(inside), np.flatnonzero(~inside)]
@@ -218,7 +219,9 @@ def _membership_scores(
                 random_state=seed,
                 min_samples_leaf=max(5, min(20, len(train) // 20)),
             )
-            scores[rows[test]] = trees.fit(x[train], y[train]).predict_proba(x[test])[:, 1]
+            # The trees are small: their threads would mostly wait for each other, and on busy cores for long.
+            with threadpool_limits(limits=1):
+                scores[rows[test]] = trees.fit(x[train], y[train]).predict_proba(x[test])[:, 1]
         yield scores
 
 

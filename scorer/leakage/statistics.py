@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special, stats
 
-from scorer.leakage.frame import Codes, Mask, Rows
+from scorer.leakage.frame import Codes, Mask, Rows, dense_codes
 from scorer.leakage.target import Target
 from scorer.reading.columns import FloatArray
 
@@ -54,10 +54,15 @@ def area_under_curve(score: FloatArray, positive: Mask) -> tuple[float, float]:
     n0 = len(positive) - n1
     if not n1 or not n0:
         return 0.5, 0.0
-    ranks = stats.rankdata(score)
     n = n1 + n0
-    auc = (float(ranks[positive].sum()) - n1 * (n1 + 1) / 2) / (n1 * n0)
-    _, counts = np.unique(ranks, return_counts=True)
+    order = np.argsort(score)
+    ordered = score[order]
+    starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
+    counts = np.diff(starts, append=n)
+    midranks = starts + (counts + 1) / 2
+    auc = (
+        float(midranks @ np.add.reduceat(positive[order].astype(np.int64), starts)) - n1 * (n1 + 1) / 2
+    ) / (n1 * n0)
     ties = float(np.sum(counts.astype(np.float64) ** 3 - counts)) / (n * (n - 1))
     variance = (n + 1 - ties) / (12.0 * n1 * n0)
     return auc, 0.0 if variance <= 0 else (auc - 0.5) / math.sqrt(variance)
@@ -104,7 +109,7 @@ def association_of_codes(codes: NDArray[np.int64], target: Target) -> Strength:
     """
     y = target.values
     known = ~np.isnan(y)
-    _, dense = np.unique(codes[known], return_inverse=True)
+    dense, _ = dense_codes(codes[known])
     y = y[known]
     if len(y) < 8 or dense.max(initial=0) == 0 or y.min() == y.max():
         return NONE
@@ -302,13 +307,12 @@ def log10p_of_arrangement(counts: Rows) -> float:
 
 def log10p_of_fisher(both: int, missing: int, positives: int, n: int) -> float:
     """Return twice the smaller hypergeometric tail, as log10."""
-    law = stats.hypergeom(n, positives, missing)
-    tail = min(float(law.logsf(both - 1)), float(law.logcdf(both)))
-    if math.isinf(tail) or math.isnan(tail):
-        expected = missing * positives / n
-        variance = expected * (1 - positives / n) * (n - missing) / max(1, n - 1)
-        return log10p_of_z((both - expected) / math.sqrt(variance)) if variance > 0 else 0.0
-    return min(0.0, (tail + math.log(2)) / math.log(10))
+    k = np.arange(max(0, missing + positives - n), min(missing, positives) + 1)
+    cells = np.array([k, missing - k, positives - k, n - missing - positives + k])
+    logs = -special.gammaln(cells + 1.0).sum(axis=0)
+    whole = special.logsumexp(logs)
+    tail = min(special.logsumexp(logs[k >= both]), special.logsumexp(logs[k <= both])) - whole
+    return min(0.0, (float(tail) + math.log(2)) / math.log(10))
 
 
 def log10p_of_count(k: float, expected: float) -> float:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from scipy import stats
 
 from scorer.leakage.check import ALARM, Found, check
@@ -216,16 +217,18 @@ def _is_candidate(feature: Feature) -> bool:
 
 
 def _heads(name: str, first: pa.Array, second: pa.Array) -> Iterator[tuple[str, Feature, Feature]]:
-    def cut(texts: pa.Array) -> list[str]:
-        return [match[1] if (match := _HEAD.match(text)) else "" for text in texts.to_pylist()]
+    def cut(texts: pa.Array) -> pa.Array:
+        encoded = texts.dictionary_encode()
+        heads = [match[1] if (match := _HEAD.match(text)) else "" for text in encoded.dictionary.to_pylist()]
+        return pa.array(heads, pa.string()).take(encoded.indices)
 
     heads = cut(first)
-    if sum(map(bool, heads)) < 0.9 * len(heads):
+    if pc.sum(pc.not_equal(heads, "")).as_py() < 0.9 * len(heads):
         return
     what = f"{name} (text before its last sign)"
-    a = Frame(pa.table({what: pa.array(heads, pa.string())})).feature(what)
+    a = Frame(pa.table({what: heads})).feature(what)
     if _is_candidate(a):
-        yield what, a, Frame(pa.table({what: pa.array(cut(second), pa.string())})).feature(what)
+        yield what, a, Frame(pa.table({what: cut(second)})).feature(what)
 
 
 def _in_order(feature: Feature, codes: Codes) -> Codes:

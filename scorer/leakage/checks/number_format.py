@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-import re
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from scipy import stats
 
 from scorer.leakage.check import BLOCK, Found, check
-from scorer.leakage.frame import Codes, decimals_of
+from scorer.leakage.frame import Codes, dense_codes
 from scorer.leakage.material import Material, NotChecked
 from scorer.leakage.pool import Column, pool_of
 from scorer.leakage.statistics import (
@@ -82,13 +83,10 @@ def _ways(column: Column) -> Iterator[tuple[dict[str, FloatArray], Codes]]:
     ):
         yield {"the spelling of a missing value": codes.astype(np.float64)}, np.where(column.missing, 0, -1)
     if column.is_numeric:
-        yield (
-            {
-                kind: np.array([way(text) for text in distinct], dtype=np.float64)[codes]
-                for kind, way in _OF_NUMBERS.items()
-            },
-            _strata(column),
-        )
+        ways = {kind: values[codes] for kind, values in _of_numbers(distinct).items()}
+        ways = {kind: values for kind, values in ways.items() if values.min() != values.max()}
+        if ways:
+            yield ways, _strata(column)
         return
     styles = {
         kind: np.array([way(text) for text in distinct], dtype=np.float64)[codes]
@@ -108,19 +106,27 @@ def _ways(column: Column) -> Iterator[tuple[dict[str, FloatArray], Codes]]:
         yield styles, np.where(column.missing, -1, same[codes])
 
 
-def _trailing_zeros(text: str) -> float:
-    places = text.strip().lower().partition("e")[0].partition(".")[2]
-    return float(len(places) - len(places.rstrip("0")))
+def _of_numbers(distinct: Sequence[str]) -> dict[str, FloatArray]:
+    """Return how each number is written, by kind of way."""
+    texts = pa.array(distinct, pa.string())
+    trimmed = pc.utf8_trim_whitespace(texts)
+    plain = pc.utf8_lower(trimmed)
+    places = pc.replace_substring_regex(pc.replace_substring_regex(plain, "e.*", ""), r"^[^.]*\.?", "")
+    zeros = pc.subtract(pc.utf8_length(places), pc.utf8_length(pc.utf8_rtrim(places, "0")))
+    kinds = {
+        "the number of decimals": pc.utf8_length(places),
+        "the number of zeros at the end": zeros,
+        "writing with an exponent, a sign or zeros in front": pc.match_substring_regex(
+            plain, r"e|^\+|^-?0[0-9]"
+        ),
+        "blanks around the value": pc.not_equal(texts, trimmed),
+    }
+    return {
+        kind: np.asarray(values.to_numpy(zero_copy_only=False), dtype=np.float64)
+        for kind, values in kinds.items()
+    }
 
 
-_OF_NUMBERS: dict[str, Callable[[str], float]] = {
-    "the number of decimals": decimals_of,
-    "the number of zeros at the end": _trailing_zeros,
-    "writing with an exponent, a sign or zeros in front": lambda text: float(
-        "e" in text.lower() or text.strip()[:1] == "+" or bool(re.match(r"-?0\d", text.strip()))
-    ),
-    "blanks around the value": lambda text: float(text != text.strip()),
-}
 _OF_WORDS: dict[str, Callable[[str], float]] = {
     "blanks around or inside the value": lambda text: float(text != " ".join(text.split())),
     "case": lambda text: float(text.isupper()) - float(text.islower()),
@@ -145,9 +151,10 @@ def _strata(column: Column) -> Codes:
     decade = np.floor(np.log10(np.maximum(np.abs(x), 1e-12))) + 13
     key = decade * np.where(x < 0, -1, 1)
     order = np.lexsort((x, key))
-    fine = np.empty(len(x), dtype=np.int64)
-    fine[order] = np.arange(len(x)) // 30
-    _, strata[known] = np.unique(np.column_stack([key, fine]), axis=0, return_inverse=True)
+    starts = (np.arange(len(x)) % 30 == 0) | (np.diff(key[order], prepend=key[order[0]]) != 0)
+    own = np.empty(len(x), dtype=np.int64)
+    own[order] = np.cumsum(starts) - 1
+    strata[known] = own
     return strata
 
 
@@ -161,8 +168,7 @@ def _within(values: FloatArray, strata: Codes, target: Target) -> Strength:
     if len(y) < MIN_ROWS or values.min() == values.max():
         return NONE
     raw = values
-    _, strata = np.unique(strata, return_inverse=True)
-    sizes = np.bincount(strata)
+    strata, sizes = dense_codes(strata)
     values = values - (np.bincount(strata, weights=values) / sizes)[strata]
     squares = np.bincount(strata, weights=values**2)
     moving = squares[strata] > 1e-12

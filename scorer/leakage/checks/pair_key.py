@@ -170,6 +170,7 @@ def _model_of_two(
     """
     from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
     from sklearn.model_selection import KFold
+    from threadpoolctl import threadpool_limits
 
     rows = np.arange(len(y))
     if len(rows) > 20_000:
@@ -185,13 +186,14 @@ def _model_of_two(
             "random_state": seed,
             "min_samples_leaf": max(3, min(10, len(train) // 20)),
         }
-        if wanted.shape[1] == 1:
-            model = HistGradientBoostingRegressor(**settings).fit(x[train], wanted[train, 0])
-            guess[test, 0] = model.predict(x[test])
-            continue
-        codes = wanted.argmax(axis=1)
-        if len(np.unique(codes[train])) < 2:
-            continue
-        model = HistGradientBoostingClassifier(**settings).fit(x[train], codes[train])
-        guess[np.ix_(test, model.classes_)] = model.predict_proba(x[test])
+        with threadpool_limits(limits=1):  # small trees: their threads would wait for each other
+            if wanted.shape[1] == 1:
+                model = HistGradientBoostingRegressor(**settings).fit(x[train], wanted[train, 0])
+                guess[test, 0] = model.predict(x[test])
+                continue
+            codes = wanted.argmax(axis=1)
+            if len(np.unique(codes[train])) < 2:
+                continue
+            model = HistGradientBoostingClassifier(**settings).fit(x[train], codes[train])
+            guess[np.ix_(test, model.classes_)] = model.predict_proba(x[test])
     return rows, guess

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from scipy import stats
 
 from scorer.leakage.check import ALARM, BLOCK, Found, check
-from scorer.leakage.frame import Codes, Mask, Rows
+from scorer.leakage.frame import Codes, Mask, Rows, dense_codes
 from scorer.leakage.material import Material, Side
 from scorer.leakage.pool import ROWS, Column, is_drift, labelled_test, pool_of
 from scorer.leakage.statistics import (
@@ -174,7 +174,7 @@ def _copy_of_classes(column: Column, target: Target) -> _Copy | None:
     if n < 8 or len(classes) < 2:
         return None
     missing = column.missing[known]
-    _, dense_x = np.unique(column.codes[known], return_inverse=True)
+    dense_x, _ = dense_codes(column.codes[known])
     n_levels = int(dense_x.max()) + 1
     counts = np.bincount(dense_y)
     if 2 <= n_levels <= 2 * len(classes) + 3:
