@@ -277,7 +277,14 @@ def _chosen(
                 f"{TOLERANCE:g} on {kinds}."
             )
             return metric
-    own["greater_is_better"] = _own_direction(foreign, account, theirs)
+    own["greater_is_better"] = higher = _own_direction(foreign, account, theirs)
+    mixed = theirs[1] if len(theirs) > 1 and files[1][0].startswith("a mix") else ""
+    if not isinstance(mixed, str) and (sum(mixed) - sum(theirs[0])) * (1 if higher else -1) < 0:
+        account.guessed.append(
+            f"The bundle states that {'higher' if higher else 'lower'} is better, but a file with "
+            "half of the "
+            "truth scores worse than the sample. Look at it, and change it with --better."
+        )
     account.taken.append("The metric is the bundle's own program, run in the sandbox (private/metric.py).")
     return own
 

@@ -48,6 +48,8 @@ class Foreign:
     greater_is_better: bool | None = None
     complete: bool = False
     """Whether ids repeat, so that the metric gets the whole submission."""
+    takes_sample: bool = False
+    """Whether the reader took the stated sample, in a form of its own, itself."""
     public: Mapping[str, Path] = field(default_factory=dict)
     """Files for public/, by their names there."""
     competition: Mapping[str, Any] = field(default_factory=dict)

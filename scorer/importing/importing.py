@@ -12,11 +12,11 @@ from scorer.importing.account import Account, CannotImport
 from scorer.importing.assembling import Imported, assemble
 from scorer.importing.bundle import Bundle, opened
 from scorer.importing.foreign import Foreign, Format, Wishes
-from scorer.importing.formats import codabench, huggingface, kaggle, mlebench
+from scorer.importing.formats import codabench, evalai, huggingface, kaggle, mlebench
 from scorer.importing.forms import Columns, read_csv
 from scorer.wording import show
 
-FORMATS = cast(tuple[Format, ...], (codabench, mlebench, huggingface, kaggle))
+FORMATS = cast(tuple[Format, ...], (codabench, evalai, mlebench, huggingface, kaggle))
 """The most telling ones first."""
 
 
@@ -37,7 +37,7 @@ def import_challenge(
         form, account = recognised(bundle)
         try:
             foreign = form.read(bundle, account, wishes)
-            if wishes.sample is not None:
+            if wishes.sample is not None and not foreign.takes_sample:
                 foreign = replace(foreign, sample=_given_sample(wishes.sample, foreign, account))
             if wishes.greater_is_better is not None:
                 foreign = replace(foreign, greater_is_better=wishes.greater_is_better)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from scorer.importing.account import Account, CannotImport
-from scorer.importing.forms import Columns, Rows
+from scorer.importing.bundle import Bundle
+from scorer.importing.forms import Columns, Rows, read_rows
 from scorer.wording import show
 
 ROW = "row"
@@ -74,6 +76,21 @@ def joined(phases: Sequence[Phase], account: Account) -> Joined:
         "original": original if prefixed else None,
     }
     return Joined(id_column, truth, usage, names, sample, settings)
+
+
+def with_given_sample(phases: Sequence[Phase], path: Path) -> list[Phase]:
+    """Return the phases with a sample in the form of a file; its first row stands for rows that it lacks."""
+    given = read_rows(Bundle(path.parent, path.parent, [path.name]), path.name)
+    filled = []
+    for phase in phases:
+        columns = given.columns
+        if len(given) != len(phase.reference):
+            columns = {name: cells[:1] * len(phase.reference) for name, cells in columns.items()}
+            shared = [name for name in given.names if name in phase.reference.columns and len(columns) > 1]
+            if shared:
+                columns[shared[0]] = phase.reference.columns[shared[0]]
+        filled.append(replace(phase, sample=Rows(columns, given.form, given.file)))
+    return filled
 
 
 def _id_column(phase: Phase) -> str | None:

@@ -27,7 +27,7 @@ from scorer.importing.foreign import Foreign, Wishes
 from scorer.importing.forms import Rows, read_rows
 from scorer.importing.own_code import composed_metric, program_files
 from scorer.importing.pages import joined_pages
-from scorer.importing.phases import Phase, joined
+from scorer.importing.phases import Phase, joined, with_given_sample
 from scorer.wording import show
 
 NAME = "Codabench"
@@ -57,7 +57,7 @@ def recognise(bundle: Bundle) -> str | None:
     return None if name is None else f"{name} has phases and a leaderboard"
 
 
-def read(bundle: Bundle, account: Account, _wishes: Wishes) -> Foreign:
+def read(bundle: Bundle, account: Account, wishes: Wishes) -> Foreign:
     definition = _definition(bundle)
     assert definition is not None
     content = bundle.yaml(definition)
@@ -96,6 +96,8 @@ def read(bundle: Bundle, account: Account, _wishes: Wishes) -> Foreign:
         account.guessed.append(
             f"{show(found[0].name)} is the public board and {show(found[1].name)} the private."
         )
+    if wishes.sample is not None:
+        found = with_given_sample(found, wishes.sample)
     rows = joined(found, account)
     key, greater = _leading(content, account)
     sample_name = (
@@ -129,6 +131,7 @@ def read(bundle: Bundle, account: Account, _wishes: Wishes) -> Foreign:
         code=[each for name, each in files.items() if name.endswith(".py")],
         greater_is_better=greater,
         competition=_limits(phases[0]),
+        takes_sample=True,
     )
     _add_public(foreign, bundle, home, used, account)
     dates = [phase for phase in phases if phase.get("start") or phase.get("start_date")]
