@@ -26,7 +26,9 @@ from app.base import events
 from app.base.errors import Conflict, Forbidden, NotFound, QuotaExhausted, Refused, TooLarge
 from app.base.models import Challenge, Competition, User
 from app.base.models_drafts import Draft, DraftFile, DraftState, DraftStep, StepState
+from app.base.models_roles import Role
 from app.base.storage import Blob
+from app.competing import roles
 from app.competing.submissions import safe_filename
 from app.people.accounts import Viewer
 
@@ -402,6 +404,7 @@ def opened(session: Session, draft: Draft, competition: Competition, *, now: dat
     draft.opened_at = now
     _touch(draft, now)
     owner = _owner(session, draft)
+    roles.add(session, competition, owner, Role.OWNER, by=owner, now=now)
     events.log(session, owner, "draft opened", _subject(draft), now=now, competition=competition.slug)
     return _remove_files(session, draft)
 

@@ -110,3 +110,20 @@ class DraftStep(Leased, Base):
     created_at: Mapped[datetime] = mapped_column(UtcTime)
     result: Mapped[dict[str, Any] | None] = mapped_column(JSON)
     """What pages may show; {"refused": words} if the table or the choices cannot be used."""
+
+
+class DraftUpload(Base):
+    """Permission to send one file for a draft, before it is said for which; of its secret only a hash."""
+
+    __tablename__ = "draft_upload"
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    token_hash: Mapped[bytes] = mapped_column(LargeBinary(32), unique=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("user_account.id"), index=True)
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
+    """The announced size, which the file must have."""
+    sha256: Mapped[str | None] = mapped_column(String(64))
+    """Of the encrypted file; None until it has arrived."""
+    key_id: Mapped[int | None] = mapped_column(ForeignKey("inbox_key.id"))
+    created_at: Mapped[datetime] = mapped_column(UtcTime)
+    expires_at: Mapped[datetime] = mapped_column(UtcTime)

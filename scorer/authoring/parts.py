@@ -11,6 +11,8 @@ from typing import Any
 
 import yaml
 
+from scorer.authoring.columns import target_of
+from scorer.authoring.metric_choice import propose_metric
 from scorer.authoring.table import Table, Unusable, read_table
 from scorer.authoring.writing import write_csv
 from scorer.challenges.definition import DEFINITION_FILE
@@ -89,9 +91,7 @@ def write_parts(
     if parts.metric is not None:
         named: Any = {"file": "metric.py", **parameters}
         _put(parts.metric, folder / "private/metric.py")
-    elif metric is None:
-        raise Unusable("Choose the metric.")
-    elif metric not in METRICS:
+    elif (metric := metric or proposed_metric(parts, form)) not in METRICS:
         raise Unusable(f"There is no metric {show(metric)}; `docs/reference/metrics.md` lists all.")
     else:
         named = {"name": metric, **parameters} if parameters else metric
@@ -116,6 +116,16 @@ def write_parts(
     _put_text(folder / DEFINITION_FILE, yaml.safe_dump(definition, sort_keys=False, allow_unicode=True))
     if description:
         _put_text(folder / "description.md", description)
+
+
+def proposed_metric(parts: Parts, form: Form) -> str:
+    """Return the metric that fits the one column of a solution; raises Unusable for several."""
+    if len(form.columns) != 1:
+        raise Unusable("Choose the metric: several columns are predicted.")
+    target = target_of(read_table(parts.solution).frame, form.columns[0])
+    # Probabilities need classes written 0 and 1; other words are predicted as they are.
+    is_flag = target.kind == "binary" and set(target.classes) == {"0", "1"}
+    return propose_metric(target, None if is_flag or target.kind == "number" else "labels").metric
 
 
 def _table(path: Path, target: Path) -> None:

@@ -197,5 +197,6 @@ ACCESS: dict[str, Access] = {
     "GET kaggle_rest.board": Access.TOKEN,
     "GET kaggle_rest.download_board": Access.TOKEN,
     "PUT kaggle_transfers.upload": Access.ADDRESS,
+    "PUT kaggle_transfers.blob": Access.ADDRESS,
     "GET kaggle_transfers.download": Access.ADDRESS,
 }

@@ -182,8 +182,13 @@ def test_given_parts_are_checked_and_become_a_competition(desk: Desk) -> None:
     desk.work()
     check = desk.view(draft_id).result(Kind.CHECK)
     assert check is not None
-    assert (check["ready"], check["rows"]) == (False, {"public": 27, "private": 53, "ignored": 0})
-    assert check["errors"] == [{"code": "SETUP", "message": "Choose the metric."}]
+    assert (check["ready"], check["rows"]) == (True, {"public": 27, "private": 53, "ignored": 0})
+    desk.change(draft_id, metric="briar", title="Given", slug="given", description="# Given\n")
+    desk.work()
+    check = desk.view(draft_id).result(Kind.CHECK)
+    assert check is not None
+    assert not check["ready"]
+    assert "There is no metric briar" in check["errors"][0]["message"]
     desk.change(draft_id, metric="log_loss", title="Given", slug="given", description="# Given\n")
     desk.work()
     check = desk.view(draft_id).result(Kind.CHECK)

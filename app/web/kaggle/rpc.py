@@ -9,11 +9,12 @@ from flask import jsonify, request
 from flask.typing import ResponseReturnValue
 
 from app.base.errors import Refused
-from app.web.kaggle import verbs, wire
+from app.web.kaggle import hosting, verbs, wire
 
 blueprint = wire.blueprint("kaggle_rpc")
 
 COMPETITIONS = "competitions.CompetitionApiService"
+BLOBS = "blobs.BlobApiService"
 LARGEST = 2**63 - 1
 
 
@@ -21,16 +22,16 @@ class Body:
     """The fields of a request. Clients leave out a field that has its default."""
 
     def __init__(self, fields: Any) -> None:
-        self._fields: Mapping[str, Any] = fields if isinstance(fields, dict) else {}
+        self.fields: Mapping[str, Any] = fields if isinstance(fields, dict) else {}
 
     def text(self, name: str) -> str:
-        value = self._fields.get(name, "")
+        value = self.fields.get(name, "")
         if not isinstance(value, str):
             raise Refused(f"{name} is not a text.")
         return "".join(c for c in value if c.isprintable())
 
     def number(self, name: str, default: int = 0) -> int:
-        value = self._fields.get(name, default)
+        value = self.fields.get(name, default)
         if isinstance(value, str) and value.isascii() and value.isdigit():
             value = int(value[:20])
         if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= LARGEST:
@@ -38,10 +39,14 @@ class Body:
         return value
 
     def flag(self, name: str) -> bool:
-        return self._fields.get(name, False) is True
+        return self.fields.get(name, False) is True
 
     def size_of_page(self, default: int) -> int:
         return min(self.number("pageSize") or default, verbs.SUBMISSIONS)
+
+    def any(self, name: str) -> Any:
+        """Return a field as it was sent; None if it was not."""
+        return self.fields.get(name)
 
     @property
     def slug(self) -> str:
@@ -112,6 +117,30 @@ METHODS: Mapping[tuple[str, str], Callable[[Body], ResponseReturnValue]] = {
     (COMPETITIONS, "ListTeamPublicSubmissions"): lambda body: {
         "submissions": verbs.team_submissions(body.number("teamId"))
     },
+    (BLOBS, "StartBlobUpload"): lambda body: hosting.start_blob(
+        kind=body.text("type"), size_bytes=body.number("contentLength")
+    ),
+    (COMPETITIONS, "CreateCompetition"): lambda body: hosting.create(body.fields),
+    (COMPETITIONS, "CreateCompetitionData"): lambda body: hosting.create_data(
+        body.slug, body.any("files") or [], is_rerun="RERUN" in body.text("competitionDatabundleType")
+    ),
+    (COMPETITIONS, "CreateCompetitionSolution"): lambda body: hosting.create_solution(
+        body.slug, body.text("blobToken")
+    ),
+    (COMPETITIONS, "GetCompetitionSolutionStatus"): lambda body: hosting.solution_status(body.slug),
+    (COMPETITIONS, "GetCompetitionSettings"): lambda body: hosting.settings(body.slug),
+    (COMPETITIONS, "UpdateCompetitionSettings"): lambda body: hosting.update_settings(
+        body.slug, body.any("settings"), body.text("updateMask")
+    ),
+    (COMPETITIONS, "ListCompetitionHosts"): lambda body: hosting.hosts(body.slug),
+    (COMPETITIONS, "AddCompetitionHost"): lambda body: hosting.add_host(body.slug, body.text("userName")),
+    (COMPETITIONS, "LaunchCompetition"): lambda body: hosting.launch(body.slug, body.text("futureTime")),
+    (COMPETITIONS, "ListCompetitionPages"): lambda body: hosting.pages(body.slug, body.text("pageName")),
+    (COMPETITIONS, "CreateCompetitionPage"): lambda body: hosting.write_page(body.slug, "", body.any("page")),
+    (COMPETITIONS, "UpdateCompetitionPage"): lambda body: hosting.write_page(
+        body.slug, body.text("pageName"), body.any("page")
+    ),
+    (COMPETITIONS, "DeleteCompetitionPage"): lambda body: hosting.refuse_to_delete_page(body.slug),
 }
 
 

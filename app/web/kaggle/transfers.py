@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from flask import jsonify
+from flask import Response, jsonify, request
 from flask.typing import ResponseReturnValue
 
-from app.base import db
+from app.authoring import draft_uploads
+from app.base import db, inbox
 from app.base.errors import Refused
 from app.competing import upload_tickets
 from app.web import downloads, uploads
@@ -37,6 +38,39 @@ def upload(secret: str) -> ResponseReturnValue:
         if not is_kept:
             with parts().database.begin() as session:
                 upload_tickets.abandon(session, ticket_id)
+    return jsonify({})
+
+
+@blueprint.put("/blobs/<string(length=43):secret>")
+def blob(secret: str) -> ResponseReturnValue:
+    """Take a file for a draft; the address is the permission.
+
+    Clients that lost the connection ask with an empty body how much has arrived. A file is kept as a whole
+    or not at all, so the answer is all (200) or nothing (308 without a range), and they send it again.
+    """
+    given = request.headers.get("Content-Range", "")
+    with parts().database.read() as session:
+        now = db.now(session)
+        upload = draft_uploads.waiting(session, secret, now=now)
+        upload_id, user_id, size_bytes = upload.id, upload.user_id, upload.size_bytes
+        has_arrived = upload.sha256 is not None
+        key = inbox.newest_key(session)
+    if given.startswith("bytes */"):
+        return jsonify({}) if has_arrived else Response(status=308)
+    if given and not given.startswith("bytes 0-"):
+        raise Refused(f"Nothing of this file was kept, so it cannot go on at {given[:60]!r}; send it whole.")
+    receiver = inbox.inbox(parts().storage, key)
+    with uploads.slot(user_id), uploads.receiving(receiver, size_bytes) as arrived:
+        if arrived.incoming.size_bytes != size_bytes:
+            raise Refused(
+                f"{arrived.incoming.size_bytes} bytes arrived and {size_bytes} were announced. "
+                "Nothing was stored; begin a new upload."
+            )
+        kept = arrived.incoming.keep()
+    with parts().database.begin() as session:
+        replaced = draft_uploads.fill(session, upload_id, kept, key_id=key.id)
+    if replaced is not None:
+        parts().storage.remove(replaced)
     return jsonify({})
 
 

@@ -150,7 +150,7 @@ def start_upload(slug: str, *, filename: str, size_bytes: int) -> dict[str, Any]
             most_bytes=parts().settings.team_bytes,
             now=db.now(session),
         )
-    return {"token": secret, "createUrl": _reachable(url_for("kaggle_transfers.upload", secret=secret))}
+    return {"token": secret, "createUrl": reachable(url_for("kaggle_transfers.upload", secret=secret))}
 
 
 def create_submission(slug: str, *, token: str, message: str, sandbox: bool) -> dict[str, Any]:
@@ -324,7 +324,7 @@ def _plain(name: str) -> str:
     return name.replace("_", "").lower()
 
 
-def _reachable(path: str) -> str:
+def reachable(path: str) -> str:
     """Return an address that the client reaches in the way of this request.
 
     A client that reaches us as its proxy sends everything for `http://localhost` to us, and nothing else.
