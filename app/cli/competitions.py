@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import click
 
 from app.authoring import challenges
 from app.base import db, events
+from app.base.errors import Refused
 from app.base.installation import Installation
 from app.base.models import Competition
 from app.cli.console import pass_installation, print_json, print_rows
-from app.competing import changes, competitions
+from app.competing import changes, competitions, rules
 
 TIME = click.DateTime(["%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M%z"])
 
@@ -177,6 +179,25 @@ def competition_change(
             click.echo(f"{slug}: {change.name} is {after}, was {before}")
     if not found.changes:
         click.echo(f"{slug}: nothing changes; it has these values already")
+
+
+@competition_group.command("rules")
+@click.argument("slug")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@pass_installation
+def competition_rules(installation: Installation, slug: str, file: Path) -> None:
+    """Publish the rules of a competition, a Markdown file.
+
+    Participants accept them when they join, and a changed version before their next upload.
+    """
+    try:
+        words = file.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise Refused(f"{file} is not a text in UTF-8.") from None
+    with installation.database.begin() as session:
+        competition = competitions.by_slug(session, slug)
+        made = rules.publish(session, competition, words, by="command line", now=db.now(session))
+    click.echo(f"{slug}: version {made.number} of the rules is at /competitions/{slug}/rules")
 
 
 @competition_group.command("close")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import click
 
 from heldout_client import commands as client
-from heldout_client.commands import Argument, Verb
+from heldout_client.verbs import Argument, Verb
 
 
 def _command(verb: Verb) -> click.Command:

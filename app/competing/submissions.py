@@ -30,7 +30,7 @@ from app.base.models import (
     Team,
 )
 from app.base.storage import Blob
-from app.competing import charges, evaluations, extensions, hosts, rejections, teams, upload_room
+from app.competing import charges, evaluations, extensions, hosts, rejections, rules, teams, upload_room
 from app.competing.rejections import Rejections
 
 if TYPE_CHECKING:
@@ -127,6 +127,7 @@ def accept(
             return earlier
     is_ranked = hosts.is_ranked(session, competition, viewer, sandbox=sandbox)
     _refuse_disqualified(team)
+    rules.refuse_unaccepted(session, competition, viewer.id)
     limits = extensions.limits(session, competition, team)
     _refuse_out_of_time(competition, limits, received_at=received_at, now=now)
     if len(message) > MAX_MESSAGE_LENGTH:
@@ -207,6 +208,7 @@ def sender(
     if team is None:
         raise Forbidden(f"Join {competition.title} before submitting to it.")
     _refuse_disqualified(team)
+    rules.refuse_unaccepted(session, competition, viewer.id)
     limits = extensions.limits(session, competition, team)
     _refuse_out_of_time(competition, limits, received_at=received_at, now=received_at)
     return team, limits

@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 from app.base import events
 from app.base.errors import Closed, Conflict, Forbidden, NotFound, Refused
 from app.base.models import Competition, FileCheck, Membership, Phase, Submission, Team, User
-from app.competing import competitions, hosts
+from app.competing import competitions, hosts, rules
 from app.people import names
 from app.people.accounts import Viewer
 
@@ -93,8 +93,15 @@ def of_submission(session: Session, submission: Submission, viewer: Viewer, *, w
     return team
 
 
-def join(session: Session, competition: Competition, viewer: Viewer, *, now: datetime) -> Team:
-    """Join as a team of one, named like the user.
+def join(
+    session: Session,
+    competition: Competition,
+    viewer: Viewer,
+    *,
+    now: datetime,
+    accepts_rules: int | None = None,
+) -> Team:
+    """Join as a team of one, named like the user; accept the rules of this version.
 
     Joining twice has no further effect.
     """
@@ -102,6 +109,9 @@ def join(session: Session, competition: Competition, viewer: Viewer, *, now: dat
     if team is not None:
         return team
     refuse_late_entry(competition, now)
+    if accepts_rules is not None:
+        rules.accept(session, competition, viewer, accepts_rules, now=now)
+    rules.refuse_unaccepted(session, competition, viewer.id)
     try:
         with session.begin_nested():
             team = _team_of_one(session, competition, viewer, now=now)

@@ -33,7 +33,7 @@ from app.web import (
 )
 from app.web.api import openapi
 from app.web.authoring import drafts
-from app.web.competing import changes, competitions, hosts, leaderboard, organise, submissions, teams
+from app.web.competing import changes, competitions, hosts, leaderboard, organise, rules, submissions, teams
 from app.web.context import Parts
 from app.web.integrity import cases, reports, train_files
 from app.web.kaggle import recipe as kaggle_recipe
@@ -55,6 +55,7 @@ VIEWS = (
     accounts,
     competitions,
     teams,
+    rules,
     submissions,
     leaderboard,
     organise,

@@ -12,7 +12,6 @@ import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable
 
@@ -23,48 +22,10 @@ from heldout_client.errors import ClientError, Refusal, words_of
 from heldout_client.logins import Login
 from heldout_client.participant import Participant, Submitted
 from heldout_client.progress import Bar
+from heldout_client.verbs import Argument, Verb
 
 EXIT_CODES = (__doc__ or "").split("\n\n")[1].replace("\n", " ").strip()
 WAIT_SECONDS = 900.0
-
-
-@dataclass(frozen=True)
-class Argument:
-    """One argument or option of a verb, as argparse takes it."""
-
-    names: tuple[str, ...]
-    help: str
-    default: Any = None
-    metavar: str | None = None
-    nargs: str | None = None
-    type: Callable[[str], Any] = str
-    is_flag: bool = False
-    required: bool = False
-
-    @property
-    def is_option(self) -> bool:
-        return self.names[0].startswith("-")
-
-    def add_to(self, parser: argparse.ArgumentParser) -> None:
-        if self.is_flag:
-            parser.add_argument(*self.names, help=self.help, action="store_true")
-            return
-        more: dict[str, Any] = {"required": True} if self.required else {}
-        if self.nargs:
-            more["nargs"] = self.nargs
-        parser.add_argument(
-            *self.names, help=self.help, default=self.default, metavar=self.metavar, type=self.type, **more
-        )
-
-
-@dataclass(frozen=True)
-class Verb:
-    """One verb of the command."""
-
-    name: str
-    help: str
-    run: Callable[[Session], int]
-    arguments: tuple[Argument, ...] = ()
 
 
 class Session:
@@ -132,8 +93,17 @@ def _competitions(session: Session) -> int:
 
 def _join(session: Session) -> int:
     slug = session.options.competition
-    team = session.participant().join(slug)
+    team = session.participant().join(slug, accept_rules=session.options.accept_rules)
     session.show({"competition": slug, "team": team}, f"You take part in {slug} as the team {team}.")
+    return 0
+
+
+def _rules(session: Session) -> int:
+    slug, number = session.options.competition, session.options.accept
+    participant = session.participant()
+    found = participant.rules(slug) if number is None else participant.accept_rules(slug, number)
+    state = f"accepted {_minute(found['accepted_at'])}" if found["accepted_at"] else "not accepted"
+    session.show(found, f"{found['text']}\n\nVersion {found['version']}, {state}.")
     return 0
 
 
@@ -330,7 +300,18 @@ VERBS = (
         ),
     ),
     Verb("competitions", "List the competitions.", _competitions),
-    Verb("join", "Take part in a competition.", _join, (_SLUG,)),
+    Verb(
+        "join",
+        "Take part in a competition.",
+        _join,
+        (_SLUG, Argument(("--accept-rules",), "The version of its rules you accept.", metavar="N", type=int)),
+    ),
+    Verb(
+        "rules",
+        "Show the rules of a competition, or accept a version of them.",
+        _rules,
+        (_SLUG, Argument(("--accept",), "The version that you accept.", metavar="N", type=int)),
+    ),
     Verb(
         "download",
         "Download the files of a competition, all or the named ones; go on with what was begun.",

@@ -117,8 +117,19 @@ class Participant:
         listed: list[dict[str, Any]] = self._connection.get("/competitions")["competitions"]
         return listed
 
-    def join(self, slug: str) -> str:
-        return str(self._connection.post(f"/competitions/{quote(slug, safe='')}/join")["team"])
+    def join(self, slug: str, *, accept_rules: int | None = None) -> str:
+        rules = "" if accept_rules is None else f"?accept_rules={accept_rules}"
+        return str(self._connection.post(f"/competitions/{quote(slug, safe='')}/join{rules}")["team"])
+
+    def rules(self, slug: str) -> dict[str, Any]:
+        found: dict[str, Any] = self._connection.get(f"/competitions/{quote(slug, safe='')}/rules")
+        return found
+
+    def accept_rules(self, slug: str, version: int) -> dict[str, Any]:
+        """Accept the newest rules of a competition, by their version."""
+        path = f"/competitions/{quote(slug, safe='')}/rules"
+        found: dict[str, Any] = self._connection.post(path, {"version": version})
+        return found
 
     def files(self, slug: str) -> list[dict[str, Any]]:
         listed: list[dict[str, Any]] = self._connection.get(f"/competitions/{quote(slug, safe='')}/files")[

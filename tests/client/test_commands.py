@@ -14,9 +14,10 @@ from typing import Any
 
 import pytest
 
-from app.base import config
+from app.base import config, db
 from app.base.models import Submission
 from app.cli.main import cli, main
+from app.competing import competitions, rules
 from heldout_client import commands
 from tests.client.conftest import Served
 from tests.web.site import CSV, Site
@@ -284,6 +285,23 @@ def test_team_is_formed_and_merged_by_commands(
     assert shown["members"] == ["ada", "cyd"]
     assert server.heldout("team", "biopsy", "--leave", "--merge", "bob") == 2
     assert "not --leave and --merge" in capsys.readouterr().err
+
+
+def test_rules_are_shown_and_accepted_by_commands(
+    server: Served, read: Read, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bob = {"HELDOUT_TOKEN": server.token("bob")}
+    with server.site.database.begin() as session:
+        competition = competitions.by_slug(session, server.site.slug)
+        rules.publish(session, competition, "Be fair.", by="grace", now=db.now(session))
+    assert server.heldout("join", "biopsy", **bob) == 4
+    assert "heldout rules biopsy --accept 1" in capsys.readouterr().err
+    assert server.heldout("rules", "biopsy", **bob) == 0
+    assert "Be fair.\n\nVersion 1, not accepted." in capsys.readouterr().out
+    assert server.heldout("join", "biopsy", "--accept-rules", "1", **bob) == 0
+    capsys.readouterr()
+    assert server.heldout("rules", "biopsy", "--accept", "1", "--json") == 0
+    assert read()["accepted_at"] is not None
 
 
 def test_scored_submission_is_withdrawn_by_a_command(server: Served, read: Read) -> None:

@@ -28,6 +28,7 @@ POSTS: dict[str, str] = {
     "kaggle_recipe.create_token": "api.token_create",
     "client.create_token": "api.token_create",
     "teams.join": "api.join",
+    "rules.accept": "api.rules_accept",
     "teams.rename": "api.team_rename",
     "teams.leave": "api.team_leave",
     "teams.remove": "api.team_remove",
@@ -71,6 +72,7 @@ POSTS: dict[str, str] = {
 }
 """Of each route of a page that changes something: the API's endpoint, or why it has none."""
 READS: dict[str, str] = {
+    "rules.show": "api.rules_show",
     "teams.show": "api.team_show",
     "teams.invited": "api.invite_accept",
     "competitions.index": "api.competition_index",

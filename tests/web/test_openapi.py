@@ -10,7 +10,7 @@ from typing import Any
 import schemathesis
 
 from app.base import db, inbox, vault
-from app.competing import competitions, teams
+from app.competing import competitions, rules, teams
 from app.people.tokens import Scope
 from app.web.api.openapi import document
 from tests.web.site import CSV, Site
@@ -133,13 +133,14 @@ def test_answers_of_every_route_have_exactly_the_described_fields(site: Site) ->
                 seen.add((path, method, conforms(site, path, method, address, token, **body)))
     fine = {(path, method) for path, method, status in seen if status < 300}
     # Train files need folds, the report the close, an upload its file, a draft its audit: refused here, as
-    # described. A withdrawn file, of which there is one below, is no pick.
+    # described. A withdrawn file is no pick, and rules refuse uploads until accepted: both are below.
     others = {
         "/folds.csv",
         "/report",
         "/train-files/{kind}",
         "/uploads/submit",
         "/withdraw",
+        "/rules",
         "/mend",
         "/open",
     }
@@ -151,6 +152,13 @@ def test_answers_of_every_route_have_exactly_the_described_fields(site: Site) ->
         for number in (scored, rejected, 0)
     ]
     assert statuses == [200, 409, 404]
+    with site.database.begin() as session:
+        competition = competitions.by_slug(session, site.slug)
+        rules.publish(session, competition, "Be fair.", by="grace", now=db.now(session))
+    address, own = f"/api/v1/competitions/{site.slug}/rules", site.token("ada")
+    path = "/api/v1/competitions/{slug}/rules"
+    for method, more in (("GET", {}), ("POST", {"json": {"version": 1}}), ("GET", {})):
+        assert conforms(site, path, method, address, own, **more) == 200
     site.close()
     board = "/api/v1/competitions/{slug}/leaderboard"
     assert conforms(site, board, "GET", board.replace("{slug}", site.slug), site.token("ada")) == 200

@@ -25,6 +25,7 @@ from app.web.api import (
     models,
     operations,
     organising,
+    rules,
     submissions,
     teams,
     upload_tickets,
@@ -35,7 +36,7 @@ from app.web.uploads import MAX_KEY_LENGTH
 Json = dict[str, Any]
 
 blueprint = operations.blueprint
-ROOMS = (competitions, teams, submissions, upload_tickets, checks, boards, account, organising, drafts)
+ROOMS = (competitions, rules, teams, submissions, upload_tickets, checks, boards, account, organising, drafts)
 """Importing them declares their operations."""
 
 MAX_ID = 2**63 - 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from app.competing.invites import MOST_DAYS
-from app.web.api.models import Answer, Link, Request, Time
+from app.web.api.models import Absent, Answer, Link, Request, Time
 
 
 class Joined(Answer):
@@ -13,6 +13,14 @@ class Joined(Answer):
 
     competition: str
     team: str
+
+
+class Joining(Request):
+    """With which rules you join."""
+
+    accept_rules: int | Absent = Field(
+        None, ge=1, le=2**31 - 1, description="The version of the rules that you accept, where there are any."
+    )
 
 
 class Invite(Answer):

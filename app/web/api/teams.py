@@ -14,7 +14,7 @@ from app.competing import competitions, invites, merges, picks, rosters, statuse
 from app.people.accounts import Viewer
 from app.web.api import team_models
 from app.web.api.access import entered, sender
-from app.web.api.operations import operation, read_body
+from app.web.api.operations import operation, read_body, read_query
 from app.web.context import bearer, parts
 from app.web.json_answers import invite_link
 
@@ -25,15 +25,17 @@ from app.web.json_answers import invite_link
     name="join",
     says="Your team",
     answer=team_models.Joined,
-    refuses=(403, 404, 409),
+    refuses=(403, 404, 409, 422),
+    query=team_models.Joining,
 )
 def join(slug: str) -> team_models.Joined:
-    """Join as a team of one; joining twice changes nothing."""
+    """Join as a team of one, and accept the rules; joining twice changes nothing."""
+    read = read_query(team_models.Joining).accept_rules
     with parts().database.begin() as session:
         now = db.now(session)
         user = sender(session, now)
         competition = competitions.by_slug(session, slug)
-        team = teams.join(session, competition, user, now=now)
+        team = teams.join(session, competition, user, now=now, accepts_rules=read)
     return team_models.Joined(competition=slug, team=team.name)
 
 

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from app.base import db
 from app.base.models import Competition, Phase
-from app.competing import competitions, leaderboard, positions, teams
+from app.competing import competitions, leaderboard, positions, rules, teams
 from app.competing.positions import Position
 from app.people.accounts import Viewer
 from app.web import downloads
@@ -52,7 +52,6 @@ def _mine(
     return sorted(found, key=lambda each: order(each[0]))
 
 
-@blueprint.get("/competitions/<slug:slug>/rules")  # the address to which Kaggle clients send participants
 @blueprint.get("/competitions/<slug:slug>")
 def show(slug: str) -> ResponseReturnValue:
     with parts().database.read() as session:
@@ -62,8 +61,14 @@ def show(slug: str) -> ResponseReturnValue:
         team = teams.of(session, competition, me.id) if me else None
         note_position(session, competition, me, now)
         baselines = leaderboard.baselines(session, competition, now=now)
+        has_rules = rules.current(session, competition) is not None
     return render_template(
-        "competing/competitions/show.html", competition=competition, team=team, now=now, baselines=baselines
+        "competing/competitions/show.html",
+        competition=competition,
+        team=team,
+        now=now,
+        baselines=baselines,
+        has_rules=has_rules,
     )
 
 

@@ -30,6 +30,7 @@ from app.competing import (
     leaderboard,
     picks,
     positions,
+    rules,
     statuses,
     submissions,
     teams,
@@ -66,6 +67,8 @@ def new(slug: str) -> ResponseReturnValue:
         competition = competitions.by_slug(session, slug)
         team = teams.of(session, competition, me.id)
         note_position(session, competition, me, now)
+        if team is not None and rules.due(session, competition, me.id) is not None:
+            return redirect(url_for("rules.show", slug=slug, next=request.path))
         allowance = submissions.allowance(session, competition, team, now=now) if team else None
         own_phase = extensions.limits(session, competition, team).phase(competition, now)
     return render_template(

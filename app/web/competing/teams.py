@@ -8,7 +8,7 @@ from werkzeug.wrappers import Response
 
 from app.base import db
 from app.base.errors import Forbidden
-from app.competing import competitions, invites, merges, rosters, teams
+from app.competing import competitions, invites, merges, rosters, rules, teams
 from app.web.context import field, parts, safe_next, signed_in
 from app.web.json_answers import invite_link
 
@@ -21,7 +21,10 @@ def join(slug: str) -> ResponseReturnValue:
         now = db.now(session)
         me = signed_in(session, now)
         competition = competitions.by_slug(session, slug)
-        team = teams.join(session, competition, me, now=now)
+        read = request.form.get("rules", type=int)
+        if read is None and rules.due(session, competition, me.id) is not None:
+            return redirect(url_for("rules.show", slug=slug, next=request.form.get("next")), 303)
+        team = teams.join(session, competition, me, now=now, accepts_rules=read)
     flash(f"You have joined as {team.name}. Download the data, then submit your first predictions.")
     return redirect(safe_next(request.form.get("next"), url_for("competitions.data", slug=slug)), 303)
 

@@ -134,6 +134,20 @@ class Rename(OfCompetition):
     name: Annotated[str, Field(max_length=200, min_length=1)]
 
 
+class Join(OfCompetition):
+    """Which competition to join, and under which rules."""
+
+    accept_rules: Annotated[
+        int | None, Field(ge=1, le=2**31 - 1, description="The version that the user has read and accepts.")
+    ] = None
+
+
+class AcceptRules(OfCompetition):
+    """Which version of the rules to accept."""
+
+    version: Annotated[int, Field(ge=1, le=2**31 - 1, description="As `rules` gave it.")]
+
+
 class ChangeTeam(OfCompetition):
     """One change of your team."""
 

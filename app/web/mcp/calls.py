@@ -52,9 +52,9 @@ def get_part(path: str, *, offset: int, most_bytes: int) -> tuple[bytes, int]:
     return content, answer.content_range.length or len(content)
 
 
-def post(path: str, body: Json | None = None) -> Json:
+def post(path: str, body: Json | None = None, *, query: Mapping[str, str] | None = None) -> Json:
     """Send JSON to the API and return its answer."""
-    return _read(_send("POST", path, body=json.dumps(body or {}).encode()))
+    return _read(_send("POST", path, query=query, body=json.dumps(body or {}).encode()))
 
 
 def delete(path: str) -> Json:

@@ -74,10 +74,23 @@ def submission_format(asked: given.OfCompetition) -> Json:
     return calls.get(f"/competitions/{asked.competition}/schema")
 
 
-@_tool(given.OfCompetition)
-def join_competition(asked: given.OfCompetition) -> Json:
+@_tool(given.OfCompetition, is_reading=True)
+def rules(asked: given.OfCompetition) -> Json:
+    """Get the rules of a competition, their version, and when the user accepted it. Some have none."""
+    return calls.get(f"/competitions/{asked.competition}/rules")
+
+
+@_tool(given.AcceptRules)
+def accept_rules(asked: given.AcceptRules) -> Json:
+    """Accept the newest rules for the user. Show them to the user and ask first."""
+    return calls.post(f"/competitions/{asked.competition}/rules", {"version": asked.version})
+
+
+@_tool(given.Join)
+def join_competition(asked: given.Join) -> Json:
     """Take part in a competition as a team of one, under its rules. Joining twice changes nothing."""
-    return calls.post(f"/competitions/{asked.competition}/join")
+    read = {} if asked.accept_rules is None else {"accept_rules": str(asked.accept_rules)}
+    return calls.post(f"/competitions/{asked.competition}/join", query=read)
 
 
 @_tool(given.OfCompetition, is_reading=True)
