@@ -345,6 +345,7 @@ def _check(given: Given) -> Finish:
     """Return whether a solution and its files make a challenge: ready, errors, row counts."""
     given.progress(0.1, "reading the solution")
     found: dict[str, Any] = {"ready": False, "errors": [], "rows": None, "findings": []}
+    found["metrics"] = [{"name": metric.name, "title": metric.title} for metric in METRICS.values()]
     try:
         parts, form = _form(given)
         found["rows"] = dict(form.rows)

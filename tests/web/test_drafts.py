@@ -123,6 +123,35 @@ def test_the_api_does_what_the_screens_do(site: Site) -> None:
     assert call("GET", "") == {"drafts": []}
 
 
+def test_given_parts_are_uploaded_one_by_one_and_checked_on_the_page(site: Site) -> None:
+    desk, grace = desk_of(site), site.browser("grace")
+    assert grace.post("/drafts/parts").headers["Location"] == "/drafts/1?screen=data"
+    assert "Upload the solution and a sample submission" in grace.get("/drafts/1").text
+    sample = b"id,y\n" + b"".join(b"r%d,0.5\n" % n for n in range(40))
+    rows = (f"r{n},{n % 7}.5,{'Public' if (n * n) % 3 else 'Private'}\n" for n in range(40))
+    solution = ("id,y,Usage\n" + "".join(rows)).encode()
+    uploaded(grace, sample, "/drafts/1/files?kind=sample", "sample_submission.csv")
+    uploaded(grace, b"PK", "/drafts/1/files?kind=data", "pictures.bin")
+    uploaded(grace, solution.replace(b"Usage", b"Use"), "/drafts/1/files?kind=solution", "solution.csv")
+    assert uploaded(grace, b"x", "/drafts/1/files?kind=wrong").status_code == 404
+    desk.work()
+    assert "The solution has no column Usage" in grace.get("/drafts/1?part=check").text
+    uploaded(grace, solution, "/drafts/1/files?kind=solution", "solution.csv")
+    assert 'hx-get="/drafts/1?screen=data&amp;part=check"' in grace.get("/drafts/1").text
+    desk.work()
+    page = grace.get("/drafts/1").text
+    assert "Choose the metric." in page
+    chosen = {"screen": "parts", "then": "data", "metric": "rmse"}
+    assert grace.post("/drafts/1/choices", chosen).status_code == 303
+    desk.work()
+    page = grace.get("/drafts/1").text
+    assert "The solution has 26 public rows, 14 private." in page
+    names = [file.name for file in desk.view(1).files]
+    assert names == ["sample_submission.csv", "pictures.bin", "solution.csv"]
+    assert grace.post("/drafts/1/files/2/remove").status_code == 303
+    assert "pictures.bin" not in grace.get("/drafts/1").text
+
+
 def test_drafts_of_others_and_tables_before_a_worker_started_are_refused(site: Site) -> None:
     grace = site.browser("grace")
     early = uploaded(grace, table())

@@ -28,6 +28,16 @@ from app.web.context import field, organiser, parts
 blueprint = Blueprint("drafts", __name__)
 
 SCREENS = {"data": "Data", "split": "Split", "metric": "Metric", "open": "Open"}
+OF_PARTS = {"data": "Files", "open": "Open"}
+"""The screens of a draft from given parts."""
+KINDS = {
+    FileKind.TRAIN: "Train: rows with labels, for participants",
+    FileKind.TEST: "Test: rows without labels, for participants",
+    FileKind.SAMPLE: "Sample submission: the header and a row for each row of the test",
+    FileKind.SOLUTION: "Solution: id, labels, and Usage (Public, Private or Ignored); never shown",
+    FileKind.METRIC: "Own metric in Python, if none of ours fits; never shown",
+    FileKind.DATA: "Other files for participants",
+}
 LOCAL = "%Y-%m-%dT%H:%M"
 """How a datetime-local field writes a time."""
 OF_TARGET = ("id", "strategy", "time", "group", "predicted", "metric")
@@ -55,9 +65,18 @@ def create() -> ResponseReturnValue:
     return redirect(url_for("drafts.show", draft_id=draft_id, screen="data"), 303)
 
 
+@blueprint.post("/drafts/parts")
+def create_of_parts() -> ResponseReturnValue:
+    """Begin a draft from files that were divided elsewhere."""
+    with parts().database.begin() as session:
+        now = db.now(session)
+        draft = drafts.create(session, organiser(session, now), Source.PARTS, now=now)
+    return redirect(url_for("drafts.show", draft_id=draft.id, screen="data"), 303)
+
+
 @blueprint.get("/drafts/<id:draft_id>")
 def show(draft_id: int) -> ResponseReturnValue:
-    """Show a screen of a draft; `?part=screen` and `?part=ladder` are the parts that poll."""
+    """Show a screen of a draft; `?part=` screen, ladder and check are the parts that poll."""
     with parts().database.read() as session:
         now = db.now(session)
         me = organiser(session, now)
@@ -69,13 +88,16 @@ def _page(
     seen: View, screen: str, now: datetime, *, given: Mapping[str, str] | None = None, refusal: str = ""
 ) -> str:
     part = request.args.get("part", "")
-    template = {"screen": "_screen.html", "ladder": "_ladder.html"}.get(part, "show.html")
+    template = f"_{part}.html" if part in ("screen", "ladder", "check") else "show.html"
     profile, audit = seen.result(Kind.PROFILE), seen.result(Kind.AUDIT)
     return render_template(
         f"authoring/drafts/{template}",
         draft=seen,
         screen=screen,
-        screens=SCREENS,
+        screens=OF_PARTS if seen.source is Source.PARTS else SCREENS,
+        kinds=KINDS,
+        check=seen.result(Kind.CHECK),
+        check_step=seen.steps.get(Kind.CHECK),
         now=now,
         profile=profile,
         audit=audit,
@@ -95,10 +117,12 @@ def _page(
 def _screen(seen: View) -> str:
     """Return the screen that is asked for, else the one to go on with."""
     asked = request.args.get("screen", "")
-    if asked in SCREENS:
+    if asked in (OF_PARTS if seen.source is Source.PARTS else SCREENS):
         return asked
     if seen.state is not DraftState.EDITING:
         return "open"
+    if seen.source is Source.PARTS:
+        return "data"
     return "data" if seen.choices.target is None else "split" if not seen.is_ready else "metric"
 
 
@@ -119,9 +143,29 @@ def _alternatives(audit: Mapping[str, Any]) -> list[dict[str, float]]:
 
 @blueprint.post("/drafts/<id:draft_id>/files")
 def upload(draft_id: int) -> ResponseReturnValue:
-    """Put another table in the place of the draft's."""
-    draft_files.take(draft_id, FileKind.TABLE, organiser, check_form=current_app.extensions["csrf"].protect)
+    """Receive a file of the kind that the address names, by default another table."""
+    kind = request.args.get("kind", FileKind.TABLE)
+    if kind not in set(FileKind):
+        raise NotFound("There is no such page.")
+    check_form = current_app.extensions["csrf"].protect
+    draft_files.take(draft_id, FileKind(kind), organiser, check_form=check_form)
     return redirect(url_for("drafts.show", draft_id=draft_id, screen="data"), 303)
+
+
+@blueprint.post("/drafts/<id:draft_id>/files/<id:file_id>/remove")
+def remove_file(draft_id: int, file_id: int) -> ResponseReturnValue:
+    """Delete a file of a draft."""
+    removed: list[str] = []
+
+    def work(session: Session, me: Viewer, draft: Draft, now: datetime) -> list[int]:
+        queued, files = drafts.remove_file(session, draft, file_id, by=me.name, now=now)
+        removed.extend(files)
+        return queued
+
+    answer = _changed(draft_id, work, screen="data")
+    for sha256 in removed:
+        parts().storage.remove(sha256)
+    return answer
 
 
 @blueprint.post("/drafts/<id:draft_id>/choices")
@@ -296,7 +340,15 @@ def _local(name: str, zone: str) -> datetime | None:
         raise Refused(f"{text[:40]!r} is not a date and time. Write it like 2026-12-01T18:00.") from None
 
 
-_CHANGES = {"data": _of_data, "split": _of_split, "metric": _of_metric, "open": _of_open}
+def _of_parts(_: draft_choices.DraftChoices) -> dict[str, Any]:
+    greater = request.form.get("greater_is_better")
+    return {
+        "metric": request.form.get("metric") or None,
+        "metric_parameters": {"greater_is_better": greater == "1"} if greater else {},
+    }
+
+
+_CHANGES = {"parts": _of_parts, "data": _of_data, "split": _of_split, "metric": _of_metric, "open": _of_open}
 
 
 def _written(seen: View) -> dict[str, str]:
