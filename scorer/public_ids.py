@@ -13,7 +13,7 @@ from scorer.challenges.challenge import Challenge
 from scorer.challenges.definition import SAMPLE_FILE
 from scorer.challenges.solution import FILE as SOLUTION_FILE
 from scorer.challenges.solution import Solution
-from scorer.reading.forms import composed
+from scorer.reading.forms import composed, composed_column
 from scorer.reading.source import UnreadableTable
 from scorer.reading.tables import SPACES, open_table, stream_of
 from scorer.report import Problem
@@ -108,9 +108,7 @@ def _ids_of(path: Path, solution: Solution) -> pa.StringArray | None:
         )
     except (pa.ArrowException, OSError, UnreadableTable):
         return None
-    columns = [
-        pc.utf8_trim(pc.utf8_normalize(table.column(name).combine_chunks(), "NFC"), SPACES) for name in names
-    ]
+    columns = [pc.utf8_trim(composed_column(table.column(name).combine_chunks()), SPACES) for name in names]
     joined = columns[0] if len(columns) == 1 else pc.binary_join_element_wise(*columns, ID_JOINT)
     return pc.unique(joined)
 

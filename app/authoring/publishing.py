@@ -148,7 +148,7 @@ def refresh_forms(installation: Installation) -> list[str]:
         try:
             challenge = installation.vault.load(digest)
             schema, folds = scorer.describe_submission(challenge), _fold_limit(challenge)
-        except (Refused, scorer.HeldoutError) as wrong:
+        except (Refused, scorer.HeldoutError, OSError) as wrong:
             words.append(f"{name} stays as it is: {wrong}")
             continue
         with installation.database.begin() as session:

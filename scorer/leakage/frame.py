@@ -20,7 +20,7 @@ import pyarrow.parquet
 from numpy.typing import NDArray
 
 from scorer.reading.columns import FloatArray
-from scorer.reading.forms import composed
+from scorer.reading.forms import composed, composed_column
 from scorer.reading.source import UnreadableTable
 from scorer.reading.tables import SPACES, open_table, stream_of
 from scorer.report import HeldoutError
@@ -173,7 +173,9 @@ def composed_cells(table: pa.Table) -> pa.Table:
     """Return the table in one Unicode form, as the solution is read."""
     for place, column in enumerate(table.columns):
         if not pc.all(pc.string_is_ascii(column)).as_py():
-            table = table.set_column(place, table.column_names[place], pc.utf8_normalize(column, "NFC"))
+            table = table.set_column(
+                place, table.column_names[place], composed_column(column.combine_chunks())
+            )
     return table
 
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scorer.leakage.frame import MISSING, Codes, Mask, Rows
 from scorer.leakage.material import Material, NotChecked
 from scorer.reading.columns import FloatArray
+from scorer.reading.forms import composed_column
 
 Hashes = NDArray[np.uint64]
 MODEL_SLACK = 3.0
@@ -52,7 +53,7 @@ def cells_of(columns: Sequence[pa.Array]) -> Cells:
             and len(np.unique(numbers)) == len(numbers)
         )
     except pa.ArrowException:
-        encoded = pc.utf8_normalize(lowered, form="NFC").dictionary_encode()
+        encoded = composed_column(lowered).dictionary_encode()
         names = np.array(encoded.dictionary.to_pylist(), dtype=np.object_)
         of_names = pd.util.hash_array(names) if len(names) else np.empty(0, np.uint64)
         hashes = of_names[np.asarray(encoded.indices.to_numpy(zero_copy_only=False), dtype=np.int64)]

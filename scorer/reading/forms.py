@@ -12,6 +12,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from scorer.report import Notice
@@ -33,6 +35,17 @@ def composed(text: str) -> str:
     their number, four minutes for a megabyte. Unicode's stream-safe form allows 30.
     """
     return text if text.isascii() or _has_a_stack(text) else unicodedata.normalize("NFC", text)
+
+
+def composed_column(column: pa.Array) -> pa.Array:
+    """Return a column of texts, each in the composed form as `composed` returns it."""
+    plain = pc.string_is_ascii(column)
+    if pc.all(plain).as_py():
+        return column
+    is_long = pc.and_(pc.invert(plain), pc.greater(pc.utf8_length(column), _SHORT))
+    texts = [composed(text) for text in column.filter(is_long).to_pylist()]
+    short = pc.utf8_normalize(pc.if_else(is_long, "", column), "NFC")
+    return pc.replace_with_mask(short, is_long, pa.array(texts, pa.string()))
 
 
 def is_composed(text: str) -> bool:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import scorer
 from app.people import names
 from scorer.frames import measure
-from scorer.reading.forms import composed, is_one_form, with_newlines
+from scorer.reading.forms import composed, composed_column, is_one_form, with_newlines
 from tests.scorer.conftest import Write, csv_text
 
 WORDS = ["café", "Ångström", "naïve", "Zürich", "한국", "tiếng Việt", "कि", "plain"]
@@ -176,3 +176,14 @@ def test_a_letter_with_a_megabyte_of_marks_is_left_as_it_is(write: Write) -> Non
         scorer.score(challenge, csv_text(HEADER, [*NAMES[:7], many], cells).encode())
     assert [problem.code for problem in caught.value.problems] == ["UNKNOWN_IDS", "MISSING_IDS"]
     assert len(names.canonical(many)) < 1000
+
+
+def test_a_column_is_composed_as_its_texts_are_whatever_stacks_of_marks_it_holds() -> None:
+    """A public table with such a cell took minutes in the audit."""
+    stack = "a" + "\u0301" * 400_000
+    texts = ["e\u0301", "plain", "", "o\u0308 " * 300, stack, "\u0f73" * 400_000]
+    column = composed_column(pa.array(texts, pa.string()))
+    assert column.to_pylist() == [composed(text) for text in texts]
+    assert column[0].as_py() == "\u00e9"
+    assert composed_column(pa.array(["a"])).to_pylist() == ["a"]
+    assert composed_column(pa.array([], pa.string())).to_pylist() == []
