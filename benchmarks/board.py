@@ -13,13 +13,13 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import _common as common
-from _common import median, ms, p95
+from _common import median, ms, p95, p99
 from flask.testing import FlaskClient
 from sqlalchemy import Engine, event, insert, select
 from sqlalchemy.orm import Session
@@ -44,7 +44,7 @@ from app.people import accounts
 from app.web.application import create_app
 
 SLUG = "board-benchmark"
-AIM_MS, AIM_QUERIES = 20, 3
+AIM_MS, AIM_QUERIES = 20, 5
 FIRST_UPLOAD = datetime(2026, 1, 5, tzinfo=UTC)
 DIGEST = "0" * 64
 MANIFEST: dict[str, Any] = {
@@ -67,6 +67,8 @@ class Page:
     name: str
     query: str
     is_signed_in: bool = False
+    is_unchanged: bool = False
+    """Asked with the tag that it has, of a process that keeps the board for a second."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,7 @@ def main() -> None:
             "submissions",
             "median ms",
             "p95 ms",
+            "p99 ms",
             "CPU ms, this process",
             "queries",
             "kB",
@@ -123,6 +126,7 @@ def measure_database(
     database = Database(url)
     migrations.upgrade(database)
     application = create_app(settings, database=database)
+    kept = create_app(replace(settings, board_seconds=3600.0), database=database)
     with database.begin() as session:
         competition = open_competition(session)
         team_ids = add_teams(session, competition, asked.teams)
@@ -140,7 +144,7 @@ def measure_database(
             standings.refresh_all(session, competitions.by_slug(session, SLUG))
         refreshed = time.perf_counter() - began
         for page in pages(asked.teams):
-            client = application.test_client()
+            client = (kept if page.is_unchanged else application).test_client()
             if page.is_signed_in:
                 with client.session_transaction() as cookie:
                     cookie["sign_in"] = secret
@@ -154,6 +158,7 @@ def measure_database(
                     f"{size:,}",
                     ms(median(found.seconds)),
                     ms(p95(found.seconds)),
+                    ms(p99(found.seconds)),
                     ms(cpu),
                     found.queries,
                     f"{found.kilobytes:.0f}",
@@ -161,8 +166,10 @@ def measure_database(
                 ]
             )
         once = time_one_refresh(database, team_ids[0])
-        rows.append([f"{kind}: (one team's row rewritten)", f"{size:,}", ms(once), "", "", "", "", ""])
-        rows.append([f"{kind}: (the whole board rewritten)", f"{size:,}", ms(refreshed), "", "", "", "", ""])
+        rows.append([f"{kind}: (one team's row rewritten)", f"{size:,}", ms(once), "", "", "", "", "", ""])
+        rows.append(
+            [f"{kind}: (the whole board rewritten)", f"{size:,}", ms(refreshed), "", "", "", "", "", ""]
+        )
     database.dispose()
     return rows
 
@@ -178,19 +185,28 @@ def pages(n_teams: int) -> list[Page]:
         Page("sorted by team", "?sort=team"),
         Page("sorted by entries", "?sort=-entries"),
         Page("signed in, own row elsewhere", "", is_signed_in=True),
+        Page("polled, changed", "?part=live"),
+        Page("polled, unchanged (304)", "?part=live", is_unchanged=True),
+        Page("polled, own strip", "?part=mine", is_signed_in=True),
     ]
 
 
 def measure(client: FlaskClient, page: Page, count: int) -> Measured:
     address = f"/competitions/{SLUG}/leaderboard{page.query}"
+    headers = {"If-None-Match": client.get(address).headers["ETag"]} if page.is_unchanged else {}
     with counted_statements() as statements:
-        answer = client.get(address)
+        answer = client.get(address, headers=headers)
     # The first request compiles the template and the statements; what is measured comes after it.
-    if answer.status_code != 200 or b"<h1>Leaderboard</h1>" not in answer.data:
+    expected = (
+        (304, b"")
+        if page.is_unchanged
+        else (200, b'id="strip"' if "part=mine" in page.query else b'id="board"')
+    )
+    if answer.status_code != expected[0] or expected[1] not in answer.data:
         raise RuntimeError(f"{address} answered {answer.status_code}: {answer.data[:500]!r}")
-    if page.is_signed_in and b"pinned" not in answer.data:
+    if page.is_signed_in and b"pinned" not in answer.data and "part" not in page.query:
         raise RuntimeError("the own row is not on the page")
-    times = [timed(lambda: client.get(address)) for _ in range(count)]
+    times = [timed(lambda: client.get(address, headers=headers)) for _ in range(count)]
     return Measured([t[0] for t in times], [t[1] for t in times], len(statements), len(answer.data) / 1000)
 
 

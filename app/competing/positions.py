@@ -64,7 +64,7 @@ def of(session: Session, competition: Competition, user_id: int, *, now: datetim
         teams=found.teams,
         score=(-found.key if competition.greater_is_better else found.key) if has_row else None,
         is_private=is_private,
-        next_rank=1 + found.ahead_of_next if has_next else None,
+        next_rank=1 + found.ahead - found.tied_there if has_next else None,
         gap=found.key - found.next_key if has_next else None,
         left_today=max(0, limit - (found.used or 0)),
         daily_limit=limit,
@@ -141,8 +141,8 @@ def _statement(is_private: bool) -> Select[Any]:
         select(func.max(other_key)).where(ranked(other), other_key < my_key).correlate(mine).scalar_subquery()
     )
     ahead = select(func.count()).where(ranked(other), other_key < my_key).correlate(mine).scalar_subquery()
-    ahead_of_next = (
-        select(func.count()).where(ranked(before), before_key < next_key).correlate(mine).scalar_subquery()
+    tied_there = (
+        select(func.count()).where(ranked(before), before_key == next_key).correlate(mine).scalar_subquery()
     )
     extra = select(func.sum(Extension.daily_extra)).where(
         Extension.team_id == Team.id, Extension.revoked_at.is_(None)
@@ -155,7 +155,7 @@ def _statement(is_private: bool) -> Select[Any]:
             my_key.label("key"),
             ahead.label("ahead"),
             next_key.label("next_key"),
-            ahead_of_next.label("ahead_of_next"),
+            tied_there.label("tied_there"),
             select(func.count()).where(ranked(other)).scalar_subquery().label("teams"),
             extra.correlate(Team).scalar_subquery().label("extra"),
             used.correlate(Team).scalar_subquery().label("used"),

@@ -72,3 +72,7 @@ def outcome(
 
 def _counts(entry: Status) -> bool:
     return entry.is_ranked and not entry.is_withdrawn
+
+
+def _is_counted(one: Status) -> bool:
+    return one.is_ranked and not one.is_baseline and not one.is_withdrawn and one.public is not None
