@@ -336,6 +336,8 @@ def _with_truth(candidate: Mapping[str, Any], foreign: Foreign) -> dict[str, Any
     others = [name for name in foreign.truth if name != foreign.id]
     if not any(name in foreign.truth for name in foreign.columns) and len(others) == 1:
         metric["truth"] = others[0]
+    if foreign.truth_values:
+        metric["truth_values"] = dict(foreign.truth_values)
     return metric
 
 
@@ -359,7 +361,9 @@ def _equal(theirs: Any, ours: Any) -> bool:
 
 
 def _words_of(metric: Mapping[str, Any]) -> str:
-    others = ", ".join(f"{key} {value}" for key, value in metric.items() if key not in ("name", "truth"))
+    others = ", ".join(
+        f"{key} {value}" for key, value in metric.items() if key not in ("name", "truth", "truth_values")
+    )
     return f"{metric['name']} ({others})" if others else str(metric["name"])
 
 

@@ -41,6 +41,8 @@ class Foreign:
     metric: str | None = None
     """The text of an own metric; None where the metric has only a name."""
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    truth_values: Mapping[str, int] = field(default_factory=dict)
+    """The numbers that the words of the truth stand for, where a metric of ours needs numbers."""
     names: Sequence[str] = ()
     """What the metric is called there."""
     code: Sequence[str] = ()

@@ -12,11 +12,11 @@ from scorer.importing.account import Account, CannotImport
 from scorer.importing.assembling import Imported, assemble
 from scorer.importing.bundle import Bundle, opened
 from scorer.importing.foreign import Foreign, Format, Wishes
-from scorer.importing.formats import codabench, evalai, huggingface, kaggle, mlebench
+from scorer.importing.formats import codabench, evalai, huggingface, kaggle, mlebench, openml, ramp
 from scorer.importing.forms import Columns, read_csv
 from scorer.wording import show
 
-FORMATS = cast(tuple[Format, ...], (codabench, evalai, mlebench, huggingface, kaggle))
+FORMATS = cast(tuple[Format, ...], (codabench, evalai, mlebench, huggingface, ramp, openml, kaggle))
 """The most telling ones first."""
 
 

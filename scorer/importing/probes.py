@@ -54,7 +54,7 @@ def _drawn(
     """Return numbers of the kind that the sample holds: whole ones, shares, rows that sum to one, or any."""
     given = np.array([[float(cell) for cell in sample[name]] for name in names])
     whole = all("." not in cell and "e" not in cell.lower() for name in names for cell in sample[name])
-    if whole and all(name in truth and _are_numbers(truth[name]) for name in names):
+    if whole and all(name in truth and all(truth[name]) for name in names):
         drawn = {}
         for name in names:
             pool = np.array([truth[name][row] for row in rows])
