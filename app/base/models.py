@@ -357,6 +357,10 @@ class Team(Base):
     disqualified_why: Mapped[str | None] = mapped_column(String(500))
     captain_id: Mapped[int | None] = mapped_column(Id)
     """The captain's account; None: the member that joined first. Of a member that left: the same."""
+    method: Mapped[str | None] = mapped_column(String(500))
+    """What the team says of its method; the board shows it after the close."""
+    method_link: Mapped[str | None] = mapped_column(String(300))
+    """To code or a paper."""
     merged_into_id: Mapped[int | None] = mapped_column(Id, index=True)
     """The team that took its members and files; a merged team has none."""
     created_at: Mapped[datetime] = mapped_column(UtcTime)

@@ -74,6 +74,10 @@ class Row:
     """An agent has sent the file that the row shows; false where the competition marks none."""
     members: Sequence[str] = ()
     """Of a team of several, in the order of joining; the name of a lone participant may be a pseudonym."""
+    method: str | None = None
+    """What the team says of its method; None before private scores are shown."""
+    method_link: str | None = None
+    """To code or a paper; as `method`."""
 
 
 @dataclass(frozen=True)
@@ -172,6 +176,7 @@ def board(
         is_private=is_private,
         by_agents=_by_agents(session, competition, found),
         members=teams.members_of(session, {r.team_id for r in found}),
+        shows_methods=competition.is_settled(now),
     )
     listed = sorted((r for r in found if not r.is_own), key=_python_order(sort), reverse=descending)
     return BoardView(
@@ -278,7 +283,14 @@ def _statement(
 
     ranks = _ranks(shown, "key", is_private=is_private)
     statement: Select[Any] = (
-        select(shown, Team.name, ranks.c.rank, count.scalar_subquery().label("total"))
+        select(
+            shown,
+            Team.name,
+            Team.method,
+            Team.method_link,
+            ranks.c.rank,
+            count.scalar_subquery().label("total"),
+        )
         .join(Team, Team.id == shown.c.team_id)
         .join(ranks, ranks.c.value == shown.c.key)
     )
@@ -412,6 +424,7 @@ def _row(
     is_private: bool,
     by_agents: frozenset[int],
     members: Mapping[int, Sequence[str]],
+    shows_methods: bool,
 ) -> Row:
     is_ranked = not found.is_baseline
     return Row(
@@ -428,6 +441,8 @@ def _row(
         moved=found.public_rank - found.rank if is_private and is_ranked else None,
         is_by_agent=found.submission_id in by_agents,
         members=members[found.team_id] if len(members[found.team_id]) > 1 else (),
+        method=found.method if shows_methods else None,
+        method_link=found.method_link if shows_methods else None,
     )
 
 

@@ -231,6 +231,7 @@ def _team(session: Session) -> int:
     options, participant, slug = session.options, session.participant(), session.options.competition
     steps: dict[str, Callable[[Any], dict[str, Any]]] = {
         "rename": lambda name: participant.rename_team(slug, name),
+        "method": lambda text: participant.describe_method(slug, text, options.link),
         "invite": lambda _: participant.invite(slug, uses=options.uses, days=options.days),
         "revoke": lambda number: participant.revoke_invite(slug, number),
         "join": lambda link: participant.join_team(slug, link),
@@ -381,6 +382,8 @@ VERBS = (
         (
             _SLUG,
             Argument(("--rename",), "Give the team this name.", metavar="NAME"),
+            Argument(("--method",), "Describe the method, for the board after the close.", metavar="TEXT"),
+            Argument(("--link",), "With --method: a link to code or a paper.", default="", metavar="URL"),
             Argument(("--invite",), "Make an invite link, as the captain.", is_flag=True),
             Argument(("--uses",), "Members that may join with the link.", default=1, metavar="N", type=int),
             Argument(("--days",), "Days until the link expires.", default=7, metavar="N", type=int),

@@ -338,6 +338,10 @@ class Participant:
     def rename_team(self, slug: str, name: str) -> dict[str, Any]:
         return self._team(slug, "", {"name": name})
 
+    def describe_method(self, slug: str, text: str, link: str) -> dict[str, Any]:
+        """Say what the board shows of the team's method after the close."""
+        return self._team(slug, "/method", {"text": text, "link": link})
+
     def leave_team(self, slug: str) -> dict[str, Any]:
         """Leave a team without submissions; return the new team of one."""
         return self._team(slug, "/leave")

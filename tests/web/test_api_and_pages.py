@@ -30,6 +30,7 @@ POSTS: dict[str, str] = {
     "teams.join": "api.join",
     "rules.accept": "api.rules_accept",
     "teams.rename": "api.team_rename",
+    "teams.describe": "api.team_describe",
     "teams.leave": "api.team_leave",
     "teams.remove": "api.team_remove",
     "teams.hand_over": "api.team_hand_over",

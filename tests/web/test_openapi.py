@@ -183,6 +183,7 @@ def test_answers_about_teams_have_exactly_the_described_fields(site: Site) -> No
     root = "/api/v1/competitions/{slug}/team"
     secret = site.invite("ada")
     steps: list[tuple[str, str, str, dict[str, Any] | None]] = [
+        ("ada", "POST /method", "", {"text": "A forest.", "link": "https://example.org/a"}),
         ("ada", "POST /invites", "", {"uses": 2, "days": 1}),
         ("ada", "DELETE /invites/{invite_id}", "2", None),
         ("bob", "POST /join", "", {"link": f"https://there/competitions/biopsy/team/join/{secret}"}),

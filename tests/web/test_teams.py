@@ -106,3 +106,45 @@ def test_deadlines_of_teams_are_shown_and_close_the_forms(site: Site) -> None:
     refused = site.browser("cyd").post("/competitions/biopsy/join")
     assert refused.status_code == 403
     assert "could be joined until" in refused.text
+
+
+def test_method_is_shown_on_the_board_after_the_close_and_not_before(site: Site) -> None:
+    site.score(site.submit("ada"), 0.3)
+    ada, visitor = site.browser("ada"), site.visitor()
+    said = {"text": "Two <b>forests</b>, averaged.", "link": "https://example.org/code?v=1"}
+    assert ada.post(f"{TEAM}/method", said).status_code == 303
+    assert "Two &lt;b&gt;forests" in ada.get(TEAM).text
+    board, api = "/competitions/biopsy/leaderboard", "/api/v1/competitions/biopsy/leaderboard"
+
+    def row() -> dict[str, object]:
+        found = visitor.get(api, headers=site.token("ada")).json
+        assert found is not None
+        return dict(found["rows"][0])
+
+    assert "forests" not in visitor.get(board).text
+    assert (row()["method"], row()["method_link"]) == (None, None)
+    site.close()
+    shown = visitor.get(board).text
+    assert "Two &lt;b&gt;forests" in shown
+    assert 'href="https://example.org/code?v=1" rel="nofollow noopener noreferrer ugc"' in shown
+    assert (row()["method"], row()["method_link"]) == (said["text"], said["link"])
+    assert ada.post(f"{TEAM}/method", {"text": "", "link": ""}).status_code == 303
+    assert row()["method"] is None
+
+
+def test_method_with_a_link_that_leads_to_no_page_is_refused(site: Site) -> None:
+    ada = site.browser("ada")
+    for link in (
+        "javascript:alert(1)",
+        "//example.org",
+        "https://",
+        "https://user:secret@example.org/",
+        "https://example.org/a b",
+        "ftp://example.org",
+        "https://[",
+        'https://example.org/"onclick=',
+        "https://example.org/" + "a" * 300,
+    ):
+        refused = ada.post(f"{TEAM}/method", {"text": "x", "link": link})
+        assert (refused.status_code, "a link is an address" in refused.text) == (422, True), link
+    assert ada.post(f"{TEAM}/method", {"text": "x" * 501, "link": ""}).status_code == 422

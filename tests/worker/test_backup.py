@@ -205,7 +205,7 @@ LATER = {  # columns that later revisions added to 0002
     "round": {"repeat_of", "applies_itself", "served_at"},
     "event": {"seq", "hash"},
     "user_account": {"skeleton"},
-    "team": {"skeleton", "look", "is_host", "captain_id", "merged_into_id"},
+    "team": {"skeleton", "look", "is_host", "captain_id", "merged_into_id", "method", "method_link"},
     "token": {"scope", "expires_at", "last_used_at"},
     "submission": {"is_ranked", "cancelled_at", "is_by_agent", "first_team_id", "withdrawn_at"},
 }

@@ -23,6 +23,8 @@ class Row(Answer):
     entries: int
     last_at: Time
     moved: int | None
+    method: str | None = Field(description="What the team says of its method, once private scores are shown.")
+    method_link: str | None = Field(description="To code or a paper; as `method`.")
     is_by_agent: bool = Field(
         description="An agent has sent the shown file; always false where the competition marks none."
     )

@@ -131,5 +131,7 @@ def _row(row: leaderboard.Row) -> board_models.Row:
         entries=row.entries,
         last_at=row.last_at.isoformat(),
         moved=row.moved,
+        method=row.method,
+        method_link=row.method_link,
         is_by_agent=row.is_by_agent,
     )

@@ -60,6 +60,15 @@ class Team(Answer):
     offers: list[Offer]
     final_picks: list[int] = Field(description="Submissions that you picked; without any, the best count.")
     most_picks: int
+    method: str | None = Field(description="What the team says of its method; on the board after the close.")
+    method_link: str | None = Field(description="To code or a paper.")
+
+
+class Method(Request):
+    """What your team says of its method; empty texts remove it."""
+
+    text: str = Field("", max_length=2000)
+    link: str = Field("", max_length=2000, description="To code or a paper: https://...")
 
 
 class Merged(Team):

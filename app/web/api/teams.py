@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from app.base import db
 from app.base.models import Competition, Team
 from app.base.models_teams import TeamInvite
-from app.competing import competitions, invites, merges, picks, rosters, statuses, teams
+from app.competing import competitions, invites, merges, methods, picks, rosters, statuses, teams
 from app.people.accounts import Viewer
 from app.web.api import team_models
 from app.web.api.access import entered, sender
@@ -73,6 +73,26 @@ def team_rename(slug: str) -> team_models.Team:
         competition, team = entered(session, slug, user)
         name = read_body(team_models.NewName).name
         teams.rename(session, competition, team, name, by=user.name, now=now)
+        return _team(session, competition, team, user, now)
+
+
+@operation(
+    "POST",
+    "/competitions/<slug:slug>/team/method",
+    name="describe_method",
+    says="Your team",
+    answer=team_models.Team,
+    refuses=(403, 404, 422),
+    body=team_models.Method,
+)
+def team_describe(slug: str) -> team_models.Team:
+    """Describe your team's method, with a link to code or a paper; the board shows it after the close."""
+    with parts().database.begin() as session:
+        now = db.now(session)
+        user = sender(session, now)
+        competition, team = entered(session, slug, user)
+        said = read_body(team_models.Method)
+        methods.describe(session, competition, team, said.text, said.link, by=user.name, now=now)
         return _team(session, competition, team, user, now)
 
 
@@ -306,6 +326,8 @@ def _facts(
         ],
         "final_picks": picks.of(session, team),
         "most_picks": competition.final_picks,
+        "method": team.method,
+        "method_link": team.method_link,
     }
 
 

@@ -8,7 +8,7 @@ from werkzeug.wrappers import Response
 
 from app.base import db
 from app.base.errors import Forbidden
-from app.competing import competitions, invites, merges, rosters, rules, teams
+from app.competing import competitions, invites, merges, methods, rosters, rules, teams
 from app.web.context import field, parts, safe_next, signed_in
 from app.web.json_answers import invite_link
 
@@ -45,6 +45,20 @@ def rename(slug: str) -> ResponseReturnValue:
             raise Forbidden(f"Join {competition.title} first.")
         teams.rename(session, competition, team, field("name"), by=me.name, now=now)
     flash(f"Your team is now called {team.name}.")
+    return _back(slug)
+
+
+@blueprint.post("/competitions/<slug:slug>/team/method")
+def describe(slug: str) -> ResponseReturnValue:
+    with parts().database.begin() as session:
+        now = db.now(session)
+        me = signed_in(session, now)
+        competition = competitions.by_slug(session, slug)
+        team = teams.of(session, competition, me.id)
+        if team is None:
+            raise Forbidden(f"Join {competition.title} first.")
+        methods.describe(session, competition, team, field("text"), field("link"), by=me.name, now=now)
+    flash("Your description is stored. The board shows it after the close.")
     return _back(slug)
 
 

@@ -162,14 +162,17 @@ class ChangeTeam(OfCompetition):
             "offer_merge",
             "accept_merge",
             "end_offer",
+            "method",
         ],
         Field(
             description="invite: make a link; revoke: an invite; join: by a link; leave; remove: a member; "
-            "captain: hand over to a member; offer_merge: to a team; accept_merge, end_offer: an offer."
+            "captain: hand over to a member; offer_merge: to a team; accept_merge, end_offer: an offer; "
+            "method: describe it for the board after the close."
         ),
     ]
     target: Annotated[
         str, Field(max_length=500, description="The link, member, team, or number of the invite or offer.")
     ] = ""
+    link: Annotated[str, Field(max_length=300, description="Of a method: to code or a paper.")] = ""
     uses: Annotated[int, Field(ge=1, le=1000, description="Of an invite: members that may join.")] = 1
     days: Annotated[int, Field(ge=1, le=30, description="Of an invite: until it expires.")] = 7

@@ -260,6 +260,8 @@ def change_team(asked: given.ChangeTeam) -> Json:
             return calls.post(f"{path}/leave")
         case "remove" | "captain":
             return calls.post(f"{path}/{asked.change}", {"member": target})
+        case "method":
+            return calls.post(f"{path}/method", {"text": target, "link": asked.link})
         case "offer_merge":
             return calls.post(f"{path}/offers", {"team": target})
     if not (target.isascii() and target.isdigit() and len(target) < 19):
