@@ -25,6 +25,7 @@ from flask.typing import ResponseReturnValue
 from flask_wtf.csrf import CSRFError
 from gunicorn.http.errors import ParseException
 from sqlalchemy.exc import SQLAlchemyError
+from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import BadHost, HTTPException
 
 from app.base import db
@@ -61,7 +62,7 @@ WORDS = {
     ),
 }
 
-BESIDE_THE_FORM = frozenset({403, 409, 413, 422, 429})
+BESIDE_THE_FORM = frozenset({403, 409, 413, 422})
 """Refusals of a form that are shown on its own page."""
 
 BRIEFLY = timedelta(seconds=5)
@@ -169,7 +170,9 @@ def answer(status: int, message: str, problems: Sequence[Problem] = ()) -> Respo
 
 def _page_again(path: str, message: str, problems: Sequence[Problem]) -> str | None:
     """Return the page that sent a refused form, with the refusal on top; None if it cannot be shown."""
-    app, sent = current_app, request.form
+    app = current_app
+    # A form with a file is read as it arrives, and not a second time.
+    sent = request.form if request.mimetype == "application/x-www-form-urlencoded" else MultiDict()
     headers = {"Cookie": request.headers.get("Cookie", "")}
     with app.test_request_context(path, base_url=request.host_url, headers=headers):
         g.refused = {"message": message, "problems": problems, "form": sent}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 
 import pytest
 
@@ -43,3 +44,16 @@ def test_a_page_with_the_token_of_a_viewer_is_not_compressed(site: Site, path: s
 def test_downloads_are_sent_as_they_are(site: Site) -> None:
     answer = site.visitor().get("/competitions/biopsy/data/train.csv", headers=GZIP)
     assert "Content-Encoding" not in answer.headers
+
+
+@pytest.mark.parametrize("path", ["/", "/competitions/biopsy", "/competitions/biopsy/leaderboard"])
+def test_the_first_load_of_a_visitor_is_under_60_kb(site: Site, path: str) -> None:
+    site.baseline("Prior only", 0.66, 0.65)
+    client = site.visitor()
+    page = client.get(path, headers=GZIP)
+    text = gzip.decompress(page.data).decode()
+    loaded = set(re.findall(r'(?:src|href)="(/static/[^"]+)"', text))
+    loaded |= {"/static/vendor/pico-2.1.1/pico.min.css"}
+    assert len(loaded) >= 6
+    sizes = [len(page.data), *(len(client.get(each, headers=GZIP).data) for each in loaded)]
+    assert sum(sizes) + 400 * len(sizes) < 60_000, "with 400 bytes of headers for each answer"

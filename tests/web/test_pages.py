@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Callable
 from datetime import timedelta
@@ -137,6 +138,14 @@ def test_a_refused_form_is_answered_on_its_own_page(site: Site) -> None:
     for words in ('id="refused" role="alert"', "The name bob is taken", "<h1>ada", 'value="bob"'):
         assert words in refused.text
     assert 'id="refused"' not in ada.get(page).text
+    site.change(is_paused=True)
+    upload = ada.post(
+        "/competitions/biopsy/submissions",
+        {"file": (io.BytesIO(CSV), "guess.csv")},
+        headers={"Referer": "http://localhost/competitions/biopsy/submit"},
+    )
+    assert (upload.status_code, "<h1>Submit predictions" in upload.text) == (403, True)
+    assert "the organiser has paused it" in upload.text
     elsewhere = (
         {"Referer": "http://elsewhere.example/competitions/biopsy/submissions"},
         {"Referer": "http://localhost/competitions/biopsy/data/train.csv"},
@@ -152,6 +161,28 @@ def test_a_refused_form_is_answered_on_its_own_page(site: Site) -> None:
     )
     assert as_json.mimetype == "application/problem+json"
     assert ada.client.post("/competitions/biopsy/team", headers=came_from).status_code == 400
+
+
+def test_each_page_marks_its_tab(site: Site) -> None:
+    submission_id = site.submit("ada")
+    site.score(submission_id, 0.3)
+    tabs = {
+        "": "Overview",
+        "/data": "Data",
+        "/submit": "Submit",
+        "/submissions": "Submissions",
+        "/team": "Submissions",
+        "/leaderboard": "Leaderboard",
+    }
+    addresses = {f"/competitions/biopsy{path}": label for path, label in tabs.items()}
+    addresses |= {f"/submissions/{submission_id}": "Submissions", "/": "Competitions"}
+    for address, label in addresses.items():
+        page = site.browser("ada").get(address).text
+        marked = re.findall(r'aria-current="page"[^>]*>(?:<svg.*?</svg>)?([A-Z]\w+)<', page, re.DOTALL)
+        assert marked == [label], address
+    for path, label in (("organise", "Organise"), ("integrity", "Integrity")):
+        page = site.browser("grace").get(f"/competitions/biopsy/{path}").text
+        assert re.search(rf'aria-current="page"[^>]*>(?:<svg.*?</svg>)?{label}<', page, re.DOTALL)
 
 
 def test_the_first_page_shows_my_competitions_with_my_standing(site: Site) -> None:
