@@ -412,12 +412,12 @@ def test_an_open_board_shows_a_new_score_without_reload(visit: Callable[..., Pag
     expect(page.locator("#board")).to_be_visible()
     rank = page.locator("#strip .my-rank").inner_text()
     first = page.locator(".board tbody tr[data-team]").first
-    busy.score(busy.submit("team-50", b"id,target\n50,0.5\n"), 0.05)
-    busy.score(busy.submit("ada", b"id,target\n50,0.6\n"), 0.2)
+    busy.score(busy.submit("team-50", b"id,target\n50,0.5\n"), 0.012)
+    busy.score(busy.submit("ada", b"id,target\n50,0.6\n"), 0.013)
     page.clock.run_for(7_000)
     expect(first).to_contain_text("team-50")
     expect(first).to_have_class("has-risen")
-    expect(page.locator("#me")).to_contain_text("0.20000")
+    expect(page.locator("#me")).to_contain_text("0.01300")
     expect(page.locator("#strip .my-rank")).not_to_have_text(rank)
     expect(page.locator("#announce")).to_contain_text("Your rank is now")
     with page.expect_response(lambda answer: "part=live" in answer.url and answer.status == 304):
