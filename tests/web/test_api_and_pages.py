@@ -45,19 +45,19 @@ POSTS: dict[str, str] = {
     "submissions.cancel": "api.cancel",
     "submissions.withdraw": "api.withdraw",
     "train_files.create": "api.train_file_create",
-    "organise.retry": COMMAND,
-    "organise.rescore": COMMAND,
-    "organise.rescore_apply": COMMAND,
-    "organise.rescore_discard": COMMAND,
-    "organise.team_rename": COMMAND,
-    "organise.extension_grant": COMMAND,
-    "organise.extension_revoke": COMMAND,
+    "organise.retry": "api.submission_retry",
+    "organise.rescore": "api.rescore_begin",
+    "organise.rescore_apply": "api.rescore_apply",
+    "organise.rescore_discard": "api.rescore_discard",
+    "organise.team_rename": "api.any_team_rename",
+    "organise.extension_grant": "api.extension_grant",
+    "organise.extension_revoke": "api.extension_revoke",
     "organise.pause": "api.competition_change",
     "hosts.add": "api.host_add",
     "hosts.remove": "api.host_remove",
     "changes.preview": "api.competition_change",
     "changes.apply": "api.competition_change",
-    "organise.close": COMMAND,
+    "organise.close": "api.competition_close",
     "drafts.create": "api.draft_create",
     "drafts.create_of_parts": "api.draft_create",
     "drafts.upload": "api.draft_file_create",
@@ -67,11 +67,11 @@ POSTS: dict[str, str] = {
     "drafts.repeat": "api.draft_repeat",
     "drafts.open_": "api.draft_open",
     "drafts.delete": "api.draft_delete",
-    "integrity.inspect": COMMAND,
-    "integrity.act": "a case is decided with its evidence in view",
+    "integrity.inspect": "api.inspection_ask",
+    "integrity.act": "api.case_act",
     "mcp.call": "its tools are requests of the API",
-    "operate.retry": COMMAND,
-    "operate.lift_sign_in_limits": COMMAND,
+    "operate.retry": "api.submission_retry",
+    "operate.lift_sign_in_limits": "api.sign_in_limits_lift",
 }
 """Of each route of a page that changes something: the API's endpoint, or why it has none."""
 READS: dict[str, str] = {
@@ -94,22 +94,18 @@ READS: dict[str, str] = {
     "leaderboard.results": "api.board",
     "reports.show": "api.report",
     "accounts.show": "api.token_index",
+    "organise.show": "api.organised_show",
+    "organise.rescore_show": "api.rescore_show",
+    "changes.show": "api.competition_show",
+    "hosts.show": "api.host_index",
+    "integrity.show": "api.case_index",
+    "integrity.case": "api.case_show",
     "drafts.index": "api.draft_index",
     "drafts.show": "api.draft_show",
 }
-"""Of each page of a participant: the API's endpoint."""
-WITHOUT_DATA = (
-    "organise.",
-    "changes.",
-    "hosts.",
-    "integrity.",
-    "operate.",
-    "doctor.",
-    "pages.",
-    "kaggle_recipe.",
-    "client.",
-)
-"""Pages of organisers, and pages that say how to use the site."""
+"""Of each page of a participant or organiser: the API's endpoint."""
+WITHOUT_DATA = ("operate.", "doctor.", "pages.", "kaggle_recipe.", "client.")
+"""Pages about the installation, whose figures `/metrics` has, and pages that say how to use the site."""
 
 
 def test_every_route_of_a_page_has_a_counterpart_in_the_api_or_a_reason(site: Site) -> None:

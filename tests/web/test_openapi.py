@@ -13,6 +13,7 @@ from app.base import db, inbox, vault
 from app.competing import competitions, rules, teams
 from app.people.tokens import Scope
 from app.web.api.openapi import document
+from tests.web.integrity_records import suspected
 from tests.web.site import CSV, Site
 
 DOCUMENT = document()
@@ -74,6 +75,12 @@ BODY = {"name": "Team of ada", "picked": True, "size_bytes": 9, "upload": "none"
 BODIES: dict[str, Any] = {
     "change_competition": {"daily_limit": 100},
     "add_host": {"name": "bob"},
+    "begin_rescore": {},
+    "grant_extension": {"team": "Team of ada", "reason": "was ill for a week", "daily_extra": 1},
+    "rename_any_team": {"team": "Team of ada", "name": "Team of ada"},
+    "decide_case": {"action": "note", "reason": "talked to the team"},
+    "inspect": {"kind": "scan"},
+    "lift_sign_in_limits": {"of_all": True},
     "change_draft": {"choices": {"daily_limit": 7}},
     "mend_draft": {"code": "x", "change": {}},
 }
@@ -106,12 +113,13 @@ def test_answers_of_every_route_have_exactly_the_described_fields(site: Site) ->
     with site.database.begin() as session:
         inbox.ensure_key(session, vault.open_(site.settings), now=db.now(session))
     site.token("ada", Scope.READ)  # number 2, which is revoked
+    assert suspected(site, ("probing", "ada", None)) == [1]
     seen = set()
     for name in ("ada", "bob", "grace", None):
         token = site.token(name) if name else {}
         for number in (rejected, failed, scored, waiting, 0):
             for path, method, operation in operations():
-                if path.endswith("/withdraw"):
+                if path.endswith(("/withdraw", "/close")):
                     continue
                 address = (
                     path.replace("{slug}", site.slug)
@@ -124,6 +132,8 @@ def test_answers_of_every_route_have_exactly_the_described_fields(site: Site) ->
                     .replace("{offer_id}", "1")
                     .replace("{draft_id}", "2" if operation["operationId"] == "delete_draft" else "1")
                     .replace("{file_id}", "1")
+                    .replace("{extension_id}", "1")
+                    .replace("{case_id}", "1")
                 )
                 if operation["operationId"] == "send_draft_file":
                     address += "?kind=table"
@@ -132,14 +142,19 @@ def test_answers_of_every_route_have_exactly_the_described_fields(site: Site) ->
                     body = {"json": BODIES.get(operation["operationId"], BODY)}
                 seen.add((path, method, conforms(site, path, method, address, token, **body)))
     fine = {(path, method) for path, method, status in seen if status < 300}
-    # Train files need folds, the report the close, an upload its file, a draft its audit: refused here, as
-    # described. A withdrawn file is no pick, and rules refuse uploads until accepted: both are below.
+    # Train files need folds, the report the close, an upload its file, a draft its audit, a rescore its end:
+    # refused here, as described. A withdrawn file is no pick, rules refuse uploads until accepted, and the
+    # close ends all: these three are below.
     others = {
         "/folds.csv",
         "/report",
         "/train-files/{kind}",
         "/uploads/submit",
         "/withdraw",
+        "/close",
+        "/rescore/apply",
+        "/rescore/discard",
+        "/unrank",
         "/rules",
         "/mend",
         "/open",
@@ -159,7 +174,10 @@ def test_answers_of_every_route_have_exactly_the_described_fields(site: Site) ->
     path = "/api/v1/competitions/{slug}/rules"
     for method, more in (("GET", {}), ("POST", {"json": {"version": 1}}), ("GET", {})):
         assert conforms(site, path, method, address, own, **more) == 200
-    site.close()
+    closing = "/api/v1/competitions/{slug}/close"
+    for status in (200, 409):
+        address = closing.replace("{slug}", site.slug)
+        assert conforms(site, closing, "POST", address, site.token("grace")) == status
     board = "/api/v1/competitions/{slug}/leaderboard"
     assert conforms(site, board, "GET", board.replace("{slug}", site.slug), site.token("ada")) == 200
 

@@ -22,10 +22,12 @@ from app.web.api import (
     checks,
     competitions,
     drafts,
+    integrity,
     models,
     operations,
     organising,
     rules,
+    running,
     submissions,
     teams,
     upload_tickets,
@@ -36,7 +38,10 @@ from app.web.uploads import MAX_KEY_LENGTH
 Json = dict[str, Any]
 
 blueprint = operations.blueprint
-ROOMS = (competitions, rules, teams, submissions, upload_tickets, checks, boards, account, organising, drafts)
+ROOMS = (
+    *(competitions, rules, teams, submissions, upload_tickets, checks, boards, account),
+    *(organising, running, integrity, drafts),
+)
 """Importing them declares their operations."""
 
 MAX_ID = 2**63 - 1

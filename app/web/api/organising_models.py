@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, ConfigDict, Field
 
-from app.base.models import PublicScore
+from app.base.models import InspectionState, PublicScore, State
 from app.base.models_roles import Role
 from app.competing.changes import LONGEST_SUMMARY, LONGEST_TITLE, RANGES
-from app.web.api.models import Absent, Answer, Request, Time
+from app.competing.extensions import MOST_EXTRA
+from app.integrity.cases import MAX_REASON, MIN_REASON, Action, CaseState
+from app.web.api.models import Absent, Answer, AnyObject, Request, SubmissionsQuery, Time
 
 
 def _whole(name: str) -> Any:
@@ -98,3 +100,244 @@ class NewHost(Request):
 
     name: str = Field(pattern="^[A-Za-z0-9._-]{1,40}$")
     role: Role = Role.COHOST
+
+
+# -- the run -----------------------------------------------------------------------------------
+
+
+class Logged(Answer):
+    """An entry of the log."""
+
+    action: str
+    actor: str
+    at: Time
+    detail: AnyObject
+
+
+class Organised(Answer):
+    """A competition as its organisers see it."""
+
+    competition: str
+    counts: dict[State, int] = Field(description="Evaluations of the active round by state.")
+    open_cases: int
+    isolation: str | None = Field(description="How an own metric was isolated when it last ran.")
+    log: list[Logged] = Field(description="The latest entries, newest first.")
+
+
+class OrganisedQuery(SubmissionsQuery):
+    """Which page of all submissions."""
+
+    state: State | Absent = Field(None, description="Only those in this state.")
+
+
+class Closed(Answer):
+    """A competition that was closed."""
+
+    competition: str
+    extensions_ended: int
+
+
+class Retried(Answer):
+    """A failed submission that is queued again, with three new attempts."""
+
+    submission: int
+
+
+class NewRescore(Request):
+    """How to score all submissions again."""
+
+    repeat: bool = Field(False, description="Score twice, to check that the metric is deterministic.")
+
+
+class Place(Answer):
+    """Rank and score of a team; a baseline has no rank."""
+
+    rank: int | None
+    score: float
+
+
+class Moved(Answer):
+    """A team's places before and after a rescore; null without a row."""
+
+    team: str
+    is_baseline: bool
+    public: list[Place | None] = Field(min_length=2, max_length=2)
+    private: list[Place | None] = Field(min_length=2, max_length=2)
+
+
+class Rescore(Answer):
+    """What applying a rescore would change."""
+
+    competition: str
+    draft: int
+    seen: str = Field(description="Send it to apply or discard: what was reviewed.")
+    reason: str
+    is_finished: bool
+    repeats: int
+    losses: int = Field(description="Submissions that would lose their score.")
+    unequal: int = Field(description="Submissions with another score in a repeat.")
+    changed: int = Field(description="Rows of the board that would change.")
+    changes: list[Moved]
+
+
+class BegunRescore(Answer):
+    """A rescore that has begun; the board stays until it is applied."""
+
+    competition: str
+    submissions: int
+
+
+class Seen(Request):
+    """A rescore as it was reviewed; refused if it has changed since."""
+
+    draft: int
+    seen: str = Field(max_length=64)
+
+
+class EndedRescore(Answer):
+    """A rescore that was applied or discarded."""
+
+    competition: str
+    draft: int
+    is_applied: bool
+
+
+class Extension(Answer):
+    """What one team is granted beyond the limits."""
+
+    id: int
+    team: str
+    closes_at: Time | None
+    daily_extra: int
+    total_extra: int
+    reason: str
+    granted_by: str
+    created_at: Time
+    revoked_at: Time | None
+
+
+class Extensions(Answer):
+    """The extensions of a competition, newest first."""
+
+    competition: str
+    extensions: list[Extension]
+
+
+class NewExtension(Request):
+    """A later close or more uploads for one team."""
+
+    team: str = Field(max_length=60)
+    reason: str = Field(max_length=500)
+    closes_at: AwareDatetime | Absent = None
+    daily_extra: int = Field(0, ge=0, le=MOST_EXTRA)
+    total_extra: int = Field(0, ge=0, le=MOST_EXTRA)
+
+
+class NamedTeam(Request):
+    """A team by its name."""
+
+    team: str = Field(max_length=60)
+
+
+class RenamedTeam(NamedTeam):
+    """A team and the name that it gets."""
+
+    name: str = Field(max_length=500)
+
+
+class TeamName(Answer):
+    """A team by its name of now."""
+
+    competition: str
+    team: str
+
+
+# -- integrity ---------------------------------------------------------------------------------
+
+
+class CaseTeam(Answer):
+    """A team of a case."""
+
+    id: int
+    name: str
+    has_coarse_feedback: bool
+    disqualified_at: Time | None
+    disqualified_why: str | None
+
+
+class Case(Answer):
+    """A suspicion about teams that an organiser decides."""
+
+    id: int
+    code: str
+    state: CaseState
+    strength: float
+    evidence: str
+    advice: str
+    teams: list[CaseTeam]
+    first_seen_at: Time
+    last_seen_at: Time
+    detail: AnyObject
+    log: list[Logged] = Field(description="Of a single case only.")
+
+
+class Cases(Answer):
+    """The cases of a competition: open ones first, then by strength."""
+
+    competition: str
+    cases: list[Case]
+    open: int
+
+
+class CaseAction(Request):
+    """What to do with a case, and why; the team reads the reason of a disqualification."""
+
+    action: Action
+    reason: str = Field(min_length=MIN_REASON, max_length=MAX_REASON)
+    team: int | Absent = Field(None, description="The id of one team of a pair; default: the first.")
+
+
+class DecidedCase(Answer):
+    """A case after an action."""
+
+    said: str
+    case: Case
+
+
+class NewInspection(Request):
+    """Long work to begin now."""
+
+    kind: Literal["scan", "report"]
+
+
+class Inspection(Answer):
+    """A scan for cases or a close report."""
+
+    id: int
+    kind: str
+    state: InspectionState
+    progress: float
+    created_at: Time
+
+
+class Inspections(Answer):
+    """The newest inspection of each kind."""
+
+    competition: str
+    inspections: list[Inspection]
+
+
+class SignInLimits(Request):
+    """Whose failed sign-ins to forget."""
+
+    account: str | Absent = Field(None, max_length=40)
+    address: str | Absent = Field(None, max_length=100)
+    of_all: bool = False
+
+
+class Lifted(Answer):
+    """Failed sign-ins that were forgotten."""
+
+    account: str | None
+    address: str | None
+    of_all: bool

@@ -92,7 +92,7 @@ def submission_index(slug: str) -> models.Submissions:
         places = {e.id: statuses.place_in_queue(session, e.id) for e in entries if not e.state.is_final}
         signed = signatures(session, *(entry.id for entry in entries))
     return models.Submissions(
-        submissions=[_submission(e, competition, places.get(e.id), signed.get(e.id)) for e in entries],
+        submissions=[submission_model(e, competition, places.get(e.id), signed.get(e.id)) for e in entries],
         next_cursor=following,
     )
 
@@ -122,7 +122,7 @@ def submission_show(submission_id: int) -> models.Submission:
             raise NotFound(f"Submission {submission_id} has no result yet.")
         place = statuses.place_in_queue(session, submission_id)
         signed = signatures(session, submission_id).get(submission_id)
-    return _submission(found[0], competition, place, signed)
+    return submission_model(found[0], competition, place, signed)
 
 
 @operation(
@@ -230,7 +230,7 @@ def train_file_show(submission_id: int, kind: str) -> Response:
     return downloads.send_train_file(file)
 
 
-def _submission(
+def submission_model(
     entry: Status, competition: Competition, place: int | None, receipt: str | None
 ) -> models.Submission:
     return models.Submission(
