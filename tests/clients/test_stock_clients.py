@@ -8,6 +8,7 @@ than a second, and all versions in both ways are a hundred starts. The newer cli
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -20,6 +21,7 @@ from pathlib import Path
 import pytest
 
 from tests.servers import ROOT, Served, eventually, heldout, served
+from tests.web.test_kaggle_hosting import parts
 
 pytestmark = [pytest.mark.clients, pytest.mark.timeout(400)]
 
@@ -156,8 +158,8 @@ def _with_ada(server: Served) -> Installation:
     return here
 
 
-def _join(here: Installation) -> None:
-    address = f"{here.address}/api/v1/competitions/biopsy/join"
+def _join(here: Installation, slug: str = "biopsy") -> None:
+    address = f"{here.address}/api/v1/competitions/{slug}/join"
     headers = {"Authorization": f"Bearer {here.token}"}
     with urllib.request.urlopen(urllib.request.Request(address, b"", headers), timeout=10) as answer:
         assert answer.status == 200
@@ -243,6 +245,63 @@ def test_the_newest_client_waits_for_a_score_and_prints_why_a_file_is_refused(
     (tmp_path / "sample_submission.csv").unlink()
     good(installation.run(client, tmp_path, "submission-download", ref))
     assert (tmp_path / "sample_submission.csv").exists()
+
+
+def test_a_host_with_the_newest_client_makes_a_competition_in_which_a_participant_is_scored(
+    installation: Installation, tmp_path: Path
+) -> None:
+    """The whole way of the host verbs: from an empty folder to a score of another account."""
+    client, data = NEW[0], installation.data_dir
+    for name, more in (("grace", ["--organiser"]), ("kim", [])):
+        added = heldout(data, "user", "add", name, *more, "--password-stdin", stdin=PASSWORD)
+        assert added.returncode == 0, added.stderr
+    token = heldout(data, "token", "grace", "--scope", "organise").stdout.split()[-1]
+    host = replace(installation, token=token)
+
+    def run(*words: str) -> str:
+        return good(host.run(client, tmp_path, *words))
+
+    folder, files = tmp_path / "slopes", parts()
+    (folder / "data").mkdir(parents=True)
+    for name, content in files.items():
+        (folder / name if name == "solution.csv" else folder / "data" / name).write_bytes(content)
+    run("init", str(folder))
+    metadata = folder / "competition-metadata.json"
+    described = json.loads(metadata.read_text())
+    described |= {"title": "Slopes", "slug": "slopes", "briefDescription": "How steep?", "privacy": "PUBLIC"}
+    metadata.write_text(json.dumps(described))
+    assert "Competition created: " in run("create", "-p", str(folder))
+    assert "New data version created" in run(
+        "data", "update", "slopes", "-p", str(folder / "data"), "-m", "1"
+    )
+    assert "uploaded" in run("solution", "create", "slopes", "-p", str(folder / "solution.csv"))
+    eventually(lambda: "Ready: true" in run("solution", "status", "slopes"), 120, what="the check")
+    assert "total=200, public=60, private=140" in run("solution", "status", "slopes")
+
+    settings = {
+        "title": "Steep slopes",
+        "deadline": "2040-01-31T23:59:00Z",
+        "maxPendingSubmissionsPerTeam": 4,
+    }
+    (tmp_path / "settings.json").write_text(json.dumps(settings))
+    assert "(3 field(s))" in run("settings", "update", "slopes", "-f", "settings.json")
+    assert "Steep slopes" in run("settings", "get", "slopes")
+    assert "slopes" not in good(installation.run(client, tmp_path, "list"))
+    assert "launched" in run("launch", "slopes")
+    eventually(
+        lambda: "slopes" in good(installation.run(client, tmp_path, "list")), 120, what="the competition"
+    )
+    assert "added" in run("host-add", "slopes", "-u", "kim", "-y")
+    hosts = run("hosts", "slopes")
+    assert ("grace" in hosts, "kim" in hosts) == (True, True)
+
+    _join(installation, "slopes")
+    good(installation.run(client, tmp_path, "download", "slopes", "-f", "sample_submission.csv"))
+    waiting = ("--wait", "90", "--poll-interval", "5")
+    submit = ("submit", "slopes", "-f", "sample_submission.csv", "-m", "zeros", *waiting)
+    assert "Submission scored. Public score: " in good(installation.run(client, tmp_path, *submit))
+    done = host.run(client, tmp_path, "solution", "create", "slopes", "-p", str(folder / "solution.csv"))
+    assert "is launched" in done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("client", ["kaggle-2.2.5", "kaggle-1.6.17"])

@@ -32,7 +32,6 @@ PLAIN = {
     "hostSegment": "HOST_SEGMENT_COMMUNITY",
     "hasLeaderboard": True,
     "rulesRequired": False,
-    "publiclyCloneable": False,
     "hasScripts": False,
     "requiresIdentityVerification": False,
     "enableTeamFiles": False,
