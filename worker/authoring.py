@@ -35,6 +35,7 @@ from scorer.report import InvalidChallenge
 from worker import drafting, jobs
 from worker.jobs import AWAY, Runner
 from worker.lease_keeper import Keeper, write_outcome
+from worker.poller import TookTooLong
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +66,8 @@ def _carry_out(runner: Runner, claim: Claim) -> int:
                 finish = drafting.RUN[claim.kind](given)
             except LeaseLost:
                 raise
+            except (MemoryError, TookTooLong) as limit:
+                finish = _refused(_too_large(limit, runner))
             except (Unusable, InvalidChallenge, Refused) as refusal:
                 if isinstance(refusal, AWAY):
                     raise
@@ -112,6 +115,17 @@ def _refused(refusal: Unusable | InvalidChallenge | Refused) -> Finish:
         return {"refused": words[:2000]}, []
 
     return finish
+
+
+def _too_large(limit: MemoryError | TookTooLong, runner: Runner) -> Unusable:
+    """Return that the table exceeds the limits of a worker, which another attempt would not change."""
+    settings = runner.settings
+    what = (
+        f"more than the {settings.job_memory_mb:,} MB of HELDOUT_JOB_MEMORY_MB"
+        if isinstance(limit, MemoryError)
+        else f"longer than {3 * settings.job_seconds / 60:g} minutes, three times HELDOUT_JOB_SECONDS"
+    )
+    return Unusable(f"The table is too large for a worker of this server: it needs {what}. Give fewer rows.")
 
 
 def _give_back(runner: Runner, claim: Claim, fault: str) -> None:

@@ -214,6 +214,7 @@ def _audit(given: Given) -> Finish:
             "error": error,
             "detectable": None if error is None else POWER * error,
             "why": benchmark.get("why"),
+            "costs": list(benchmark.get("costs") or ()),
         },
     }
     return _of(found)
@@ -351,6 +352,7 @@ def _check(given: Given) -> Finish:
         found["rows"] = dict(form.rows)
         folder = _written(given, parts, form)
         challenge = scorer.load(folder)
+        found["metric"] = challenge.task.name
         result = scorer.check(
             challenge,
             progress=given.steps(0.2, 0.98, 30),

@@ -140,8 +140,8 @@ def test_given_parts_are_uploaded_one_by_one_and_checked_on_the_page(site: Site)
     assert 'hx-get="/drafts/1?screen=data&amp;part=check"' in grace.get("/drafts/1").text
     desk.work()
     page = grace.get("/drafts/1").text
-    assert "Choose the metric." in page
-    chosen = {"screen": "parts", "then": "data", "metric": "rmse"}
+    assert "as proposed: rmse" in page
+    chosen = {"screen": "parts", "then": "data", "metric": "mae"}
     assert grace.post("/drafts/1/choices", chosen).status_code == 303
     desk.work()
     page = grace.get("/drafts/1").text

@@ -35,8 +35,6 @@ from scorer.authoring.table import read_table
 from tests.conftest import on_sqlite
 from tests.worker.drafting import Desk, steps, table
 
-pytestmark = on_sqlite
-
 
 @pytest.fixture
 def desk(database_url: str, tmp_path: Path) -> Iterator[Desk]:
@@ -49,6 +47,7 @@ def desk(database_url: str, tmp_path: Path) -> Iterator[Desk]:
     made.database.dispose()
 
 
+@on_sqlite
 def test_a_table_becomes_the_competition_of_the_command_whatever_step_is_killed(
     desk: Desk, tmp_path: Path
 ) -> None:
@@ -112,6 +111,7 @@ def test_a_table_becomes_the_competition_of_the_command_whatever_step_is_killed(
 CANARY = "XCANARYX"
 
 
+@on_sqlite
 def test_labels_are_in_no_response_row_log_or_file_outside_the_vault(
     desk: Desk, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -176,6 +176,7 @@ def given_parts(desk: Desk, draft_id: int, *, solution: bytes | None = None) -> 
     return truth
 
 
+@on_sqlite
 def test_given_parts_are_checked_and_become_a_competition(desk: Desk) -> None:
     draft_id = desk.create(Source.PARTS)
     truth = given_parts(desk, draft_id)
@@ -207,6 +208,7 @@ def test_given_parts_are_checked_and_become_a_competition(desk: Desk) -> None:
     assert pd.read_csv(home / "private/solution.csv").equals(truth.reset_index(drop=True))
 
 
+@on_sqlite
 def test_a_leak_blocks_the_opening_until_its_mend_is_made(desk: Desk) -> None:
     frame = pd.read_csv(io.BytesIO(table()))
     frame.insert(0, "copy", (frame.y == "ja").astype(int))
@@ -230,6 +232,7 @@ def test_a_leak_blocks_the_opening_until_its_mend_is_made(desk: Desk) -> None:
     assert desk.view(draft_id).is_ready
 
 
+@on_sqlite
 def test_a_taken_name_and_a_wrong_metric_leave_the_draft_to_be_edited(desk: Desk) -> None:
     draft_id = desk.create(target="y", title="Coins", slug="coins", metric="rmse")
     desk.upload(draft_id, FileKind.TABLE, table(), "coins.csv")
@@ -240,6 +243,7 @@ def test_a_taken_name_and_a_wrong_metric_leave_the_draft_to_be_edited(desk: Desk
         desk.open(draft_id)
 
 
+@on_sqlite
 def test_a_key_that_the_vault_has_lost_is_replaced_and_older_files_are_asked_for_again(desk: Desk) -> None:
     draft_id = desk.create()
     desk.upload(draft_id, FileKind.TABLE, table(50), "t.csv")
@@ -314,3 +318,16 @@ def test_a_step_that_fails_three_times_can_be_repeated(desk: Desk) -> None:
         draft = drafts.get(session, desk.viewer, draft_id, locked=True)
         assert len(draft_steps.repeat(session, draft, now=db.now(session))) == 1
     assert desk.work() == 1
+
+
+@on_sqlite
+def test_a_table_beyond_a_workers_memory_is_refused_in_words_at_the_first_attempt(desk: Desk) -> None:
+    small = Desk(Installation(replace(desk.installation.settings, job_memory_mb=150)))
+    draft_id = desk.create()
+    rows = b"".join(b"%d,%032x,yes\n" % (n, n * n) for n in range(1_200_000))
+    desk.upload(draft_id, FileKind.TABLE, b"a,b,y\n" + rows, "large.csv")
+    small.work()
+    (step,) = desk.view(draft_id).steps.values()
+    assert (step.state, step.attempt) == ("done", 1)
+    assert "needs more than the 150 MB of HELDOUT_JOB_MEMORY_MB" in (step.refused or "")
+    small.database.dispose()
