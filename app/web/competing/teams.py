@@ -9,7 +9,7 @@ from werkzeug.wrappers import Response
 from app.base import db
 from app.base.errors import Forbidden
 from app.competing import competitions, invites, merges, methods, rosters, rules, teams
-from app.web.context import field, parts, safe_next, signed_in
+from app.web.context import field, note_position, parts, safe_next, signed_in
 from app.web.json_answers import invite_link
 
 blueprint = Blueprint("teams", __name__)
@@ -195,6 +195,7 @@ def _page(slug: str, *, link: str | None = None) -> str:
         competition = competitions.by_slug(session, slug)
         team = teams.of(session, competition, me.id)
         roster = rosters.of(session, competition, team, me, now=now) if team is not None else None
+        note_position(session, competition, me, now)
     return render_template(
         "competing/teams/show.html",
         competition=competition,
