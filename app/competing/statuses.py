@@ -78,6 +78,7 @@ def statuses(
     *,
     now: datetime,
     team_id: int | None = None,
+    user_id: int | None = None,
     submission_id: int | None = None,
     state: State | None = None,
     is_picked: bool = False,
@@ -108,6 +109,8 @@ def statuses(
     )
     if team_id is not None:
         query = query.where(Submission.team_id == team_id)
+    if user_id is not None:
+        query = query.where(Submission.user_id == user_id)
     if submission_id is not None:
         query = query.where(Submission.id == submission_id)
     if state is not None:

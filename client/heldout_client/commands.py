@@ -91,6 +91,12 @@ def _competitions(session: Session) -> int:
     return 0
 
 
+def _data(session: Session) -> int:
+    found = session.participant().data()
+    session.show(found, json.dumps(found, ensure_ascii=False, indent=1))
+    return 0
+
+
 def _join(session: Session) -> int:
     slug = session.options.competition
     team = session.participant().join(slug, accept_rules=session.options.accept_rules)
@@ -301,6 +307,7 @@ VERBS = (
         ),
     ),
     Verb("competitions", "List the competitions.", _competitions),
+    Verb("my-data", "Print what the server keeps of your account, as JSON.", _data),
     Verb(
         "join",
         "Take part in a competition.",

@@ -113,6 +113,11 @@ class Participant:
         account: dict[str, Any] = self._connection.get("/me")
         return account
 
+    def data(self) -> dict[str, Any]:
+        """Return what the server keeps of the account."""
+        found: dict[str, Any] = self._connection.get("/me/data")
+        return found
+
     def competitions(self) -> list[dict[str, Any]]:
         listed: list[dict[str, Any]] = self._connection.get("/competitions")["competitions"]
         return listed

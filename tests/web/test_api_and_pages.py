@@ -94,6 +94,7 @@ READS: dict[str, str] = {
     "leaderboard.results": "api.board",
     "reports.show": "api.report",
     "accounts.show": "api.token_index",
+    "accounts.data": "api.personal_data_show",
     "organise.show": "api.organised_show",
     "organise.rescore_show": "api.rescore_show",
     "changes.show": "api.competition_show",

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from flask import g
+from pydantic import Field
 from sqlalchemy.orm import Session
 
 from app.base import db
+from app.competing import personal_data
 from app.people import tokens
 from app.people.accounts import Viewer
 from app.people.tokens import Grant, Scope
@@ -13,6 +15,20 @@ from app.web.api import models
 from app.web.api.operations import operation, read_body
 from app.web.context import bearer, parts
 from app.web.json_answers import time_text
+
+
+class PersonalData(models.Answer):
+    """What the server keeps of an account; scores are those that the owner may see now."""
+
+    account: models.AnyObject
+    sign_ins: list[models.AnyObject]
+    tokens: list[models.AnyObject]
+    roles: list[models.AnyObject] = Field(description="In single competitions.")
+    teams: list[models.AnyObject]
+    rules: list[models.AnyObject] = Field(description="Accepted ones.")
+    submissions: list[models.AnyObject]
+    checks: list[models.AnyObject]
+    log: list[models.AnyObject] = Field(description="The account's actions in the audit log.")
 
 
 @operation("GET", "/me", name="me", says="The user", answer=models.Me)
@@ -31,6 +47,14 @@ def me() -> models.Me:
             last_used_at=time_text(grant.last_used_at),
         ),
     )
+
+
+@operation("GET", "/me/data", name="personal_data", says="The data", answer=PersonalData)
+def personal_data_show() -> PersonalData:
+    """Get everything that the server keeps of your account."""
+    with parts().database.read() as session:
+        now = db.now(session)
+        return PersonalData.model_validate(personal_data.collect(session, bearer(session, now), now=now))
 
 
 @operation("GET", "/me/tokens", name="tokens", says="Tokens", answer=models.Tokens)

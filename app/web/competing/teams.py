@@ -194,6 +194,7 @@ def _page(slug: str, *, link: str | None = None) -> str:
         me = signed_in(session, now)
         competition = competitions.by_slug(session, slug)
         team = teams.of(session, competition, me.id)
+        note_position(session, competition, me, now)
         roster = rosters.of(session, competition, team, me, now=now) if team is not None else None
         note_position(session, competition, me, now)
     return render_template(

@@ -6,13 +6,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 
-from flask import Blueprint, flash, g, redirect, render_template, request, url_for
+from flask import Blueprint, flash, g, jsonify, redirect, render_template, request, url_for
 from flask import session as cookie
 from flask.typing import ResponseReturnValue
 from sqlalchemy.orm import Session
 
 from app.base import config, db
 from app.base.errors import NotFound, NotSignedIn, Refused
+from app.competing import personal_data
 from app.people import accounts, first_organiser, rate_limits, tokens
 from app.people.accounts import Viewer
 from app.people.rate_limits import Limit
@@ -135,6 +136,17 @@ def revoke_browser(sign_in_id: int) -> ResponseReturnValue:
         accounts.revoke_sign_in(session, signed_in(session, now).id, sign_in_id, now=now)
     flash("The browser is signed out.")
     return redirect(url_for("accounts.show"), 303)
+
+
+@blueprint.get("/account/data.json")
+def data() -> ResponseReturnValue:
+    """Download everything that the server keeps of the account."""
+    with parts().database.read() as session:
+        now = db.now(session)
+        found = personal_data.collect(session, signed_in(session, now), now=now)
+    answer = jsonify(found)
+    answer.headers["Content-Disposition"] = 'attachment; filename="heldout-account.json"'
+    return answer
 
 
 @blueprint.post("/account/tokens")

@@ -1,0 +1,140 @@
+"""Everything that the installation keeps of one account, for its owner.
+
+Of a team only what the account itself did: its memberships, its files and checks. Scores are those that the
+owner may see now, so an export shows no private score before its time. Secrets are not in it, as only their
+hashes are stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, or_, select
+from sqlalchemy.orm import Session
+
+from app.base.models import (
+    Competition,
+    Event,
+    FileCheck,
+    FormerName,
+    Membership,
+    SignIn,
+    Submission,
+    Team,
+    Token,
+    User,
+)
+from app.base.models_roles import Host
+from app.base.models_rules import RulesAcceptance
+from app.competing import statuses
+from app.people.accounts import Viewer
+
+
+def collect(session: Session, viewer: Viewer, *, now: datetime) -> dict[str, Any]:
+    """Return the data of an account as texts, numbers and lists, in the order of time."""
+    user = session.get_one(User, viewer.id)
+    mine = viewer.id
+    slugs = {row.id: row.slug for row in session.execute(select(Competition.id, Competition.slug))}
+    joined = select(Membership, Team.name).join(Team, Team.id == Membership.team_id)
+    sign_ins = session.scalars(select(SignIn).where(SignIn.user_id == mine).order_by(SignIn.id))
+    tokens = session.scalars(select(Token).where(Token.user_id == mine).order_by(Token.id))
+    renames = select(FormerName).where(FormerName.user_id == mine).order_by(FormerName.until)
+    former = session.scalars(renames).all()
+    acceptances = session.scalars(select(RulesAcceptance).where(RulesAcceptance.user_id == mine))
+    roles = session.scalars(select(Host).where(Host.user_id == mine))
+    checks = session.scalars(
+        select(FileCheck).where(FileCheck.user_id == mine).order_by(FileCheck.inspection_id)
+    )
+    done = select(Event.at, Event.action, Event.subject).where(_by(user, former)).order_by(Event.id)
+    return {
+        "account": {
+            "name": user.name,
+            "is_organiser": user.is_organiser,
+            "created_at": user.created_at.isoformat(),
+            "former_names": [{"name": one.name, "until": one.until.isoformat()} for one in former],
+        },
+        "sign_ins": [{"browser": one.browser, "created_at": one.created_at.isoformat()} for one in sign_ins],
+        "tokens": [
+            {
+                "label": one.label,
+                "scope": one.scope,
+                "created_at": one.created_at.isoformat(),
+                "last_used_at": _text(one.last_used_at),
+            }
+            for one in tokens
+        ],
+        "roles": [{"competition": slugs[one.competition_id], "role": one.role} for one in roles],
+        "teams": [
+            {
+                "competition": slugs[membership.competition_id],
+                "team": name,
+                "joined_at": membership.joined_at.isoformat(),
+            }
+            for membership, name in session.execute(joined.where(Membership.user_id == mine))
+        ],
+        "rules": [
+            {
+                "competition": slugs[one.competition_id],
+                "version": one.number,
+                "accepted_at": one.accepted_at.isoformat(),
+            }
+            for one in acceptances
+        ],
+        "submissions": _submissions(session, viewer, now=now),
+        "checks": [
+            {
+                "id": one.inspection_id,
+                "filename": one.filename,
+                "sha256": one.sha256,
+                "received_at": one.received_at.isoformat(),
+            }
+            for one in checks
+        ],
+        "log": [
+            {"at": at.isoformat(), "action": action, "subject": subject}
+            for at, action, subject in session.execute(done)
+        ],
+    }
+
+
+def _submissions(session: Session, viewer: Viewer, *, now: datetime) -> list[dict[str, Any]]:
+    competitions = session.scalars(
+        select(Competition)
+        .where(Competition.id.in_(select(Submission.competition_id).where(Submission.user_id == viewer.id)))
+        .order_by(Competition.id)
+    ).all()
+    return [
+        {
+            "id": entry.id,
+            "competition": competition.slug,
+            "team": entry.team,
+            "filename": entry.filename,
+            "message": entry.message,
+            "sha256": entry.sha256,
+            "size_bytes": entry.size_bytes,
+            "received_at": entry.received_at.isoformat(),
+            "state": entry.state.value,
+            "public": entry.public,
+            "private": entry.private,
+        }
+        for competition in competitions
+        for entry in reversed(
+            statuses.statuses(session, competition, now=now, user_id=viewer.id, limit=1_000_000)
+        )
+    ]
+
+
+def _by(user: User, former: Sequence[FormerName]) -> ColumnElement[bool]:
+    """Select the account's events: by each name while it had it, since a released name may be another's."""
+    since = user.created_at
+    held = []
+    for one in former:
+        held.append(and_(Event.actor == one.name, Event.at >= since, Event.at <= one.until))
+        since = one.until
+    return or_(*held, and_(Event.actor == user.name, Event.at >= since))
+
+
+def _text(at: datetime | None) -> str | None:
+    return at.isoformat() if at is not None else None
