@@ -16,7 +16,7 @@ from app.base import events
 from app.base.errors import Conflict, Forbidden, NotFound, Refused
 from app.base.models import Competition, Membership, User
 from app.base.models_roles import Host, Role
-from app.competing import evaluations, hosts, standings, teams
+from app.competing import competitions, evaluations, hosts, standings, teams
 from app.people import accounts
 from app.people.accounts import Viewer
 
@@ -104,6 +104,7 @@ def _unrank(session: Session, competition: Competition, user: User, *, now: date
 
     Refuse a team with participants: they would lose their place with it.
     """
+    competitions.hold(session, competition.id)  # or the team could merge with one of participants meanwhile
     team = teams.of(session, competition, user.id)
     if team is None or team.is_host or competition.is_settled(now):
         return None

@@ -196,7 +196,6 @@ def _page(slug: str, *, link: str | None = None) -> str:
         team = teams.of(session, competition, me.id)
         note_position(session, competition, me, now)
         roster = rosters.of(session, competition, team, me, now=now) if team is not None else None
-        note_position(session, competition, me, now)
     return render_template(
         "competing/teams/show.html",
         competition=competition,
