@@ -497,10 +497,20 @@ def _problem(problem: Problem) -> dict[str, Any]:
 def problem_words(problem: Problem) -> str:
     """Return the message of a problem without the received text and id, which may be a label's."""
     words = problem.message
+    if problem.code == "METRIC_FAILED":
+        words = _without_texts(words)
     for received in (problem.value, problem.id):
         if received:
             words = words.replace(received, "…")
     return in_pages(words)
+
+
+def _without_texts(words: str) -> str:
+    """Return why an own metric failed, without its exception's text and its log: both may quote labels."""
+    first = words.partition("\n")[0]
+    first = re.sub(r"(raised [^:]*): .*", r"\1.", first)
+    first = re.sub(r"returned .*, which", "returned something, which", first)
+    return f"{first} Its text and log may quote labels, so only `heldout challenge check` shows them."
 
 
 def in_pages(words: str) -> str:

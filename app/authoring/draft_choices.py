@@ -9,11 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
+from app.base import times
 from app.base.errors import Refused
 from app.competing.competitions import RESERVED
 from scorer.authoring.choices import Predicted, Strategy
@@ -30,6 +32,24 @@ def _known_zone(name: str) -> str:
     return name
 
 
+def _possible(at: datetime) -> datetime:
+    if not times.is_possible(at):
+        raise ValueError(times.impossible("the time", at))
+    return at
+
+
+def _printable(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("a line break or another control character; use printable characters")
+    return text
+
+
+def _without_nul(text: str) -> str:
+    if "\x00" in text:
+        raise ValueError("a NUL, which is no text")
+    return text
+
+
 def _free_slug(slug: str) -> str:
     if slug in RESERVED:
         raise ValueError("reserved for an address; choose another")
@@ -37,6 +57,8 @@ def _free_slug(slug: str) -> str:
 
 
 Column = Annotated[str, Field(min_length=1, max_length=1000)]
+Line = Annotated[str, AfterValidator(_printable)]
+Moment = Annotated[AwareDatetime, AfterValidator(_possible)]
 Share = Annotated[float, Field(ge=0.01, le=0.95)]
 
 
@@ -65,9 +87,9 @@ class DraftChoices(BaseModel):
     overrides: dict[str, Annotated[str, Field(min_length=10, max_length=500)]] = {}
     """Of given parts: by code of a blocking finding, the reason to open in spite of it, which is logged."""
     metric: Annotated[str, Field(max_length=100)] | None = None
-    metric_parameters: dict[str, bool | str | float] = {}
+    metric_parameters: dict[str, bool | str | Annotated[float, Field(allow_inf_nan=False)]] = {}
     """Of given parts; an own metric needs greater_is_better."""
-    title: Annotated[str, Field(min_length=1, max_length=120)] | None = None
+    title: Annotated[Line, Field(min_length=1, max_length=120)] | None = None
     slug: (
         Annotated[
             str,
@@ -76,12 +98,12 @@ class DraftChoices(BaseModel):
         ]
         | None
     ) = None
-    summary: Annotated[str, Field(max_length=300)] | None = None
-    description: Annotated[str, Field(max_length=MAX_DESCRIPTION)] | None = None
+    summary: Annotated[Line, Field(max_length=300)] | None = None
+    description: Annotated[str, Field(max_length=MAX_DESCRIPTION), AfterValidator(_without_nul)] | None = None
     """Markdown. None: drafted from facts of the table."""
-    opens_at: AwareDatetime | None = None
+    opens_at: Moment | None = None
     """None: as soon as it is published."""
-    closes_at: AwareDatetime | None = None
+    closes_at: Moment | None = None
     timezone: Annotated[str, Field(max_length=64), AfterValidator(_known_zone)] = "UTC"
     daily_limit: Annotated[int, Field(ge=1, le=10_000)] = 5
     total_limit: Annotated[int, Field(ge=1, le=1_000_000)] | None = None

@@ -301,7 +301,8 @@ def _refuse_no_digest(digest: str) -> None:
 def _clear_workspaces(place: Path) -> None:
     """Delete the folders whose processes are dead."""
     for folder in place.iterdir():
-        with (folder / LOCK).open("a") as lock, suppress(BlockingIOError):
+        # One that ends just now is gone.
+        with suppress(BlockingIOError, FileNotFoundError), (folder / LOCK).open("a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(folder, ignore_errors=True)
 

@@ -18,7 +18,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, func, select
 from sqlalchemy.orm import Session
 
-from app.base import events
+from app.base import events, times
 from app.base.errors import Conflict, Refused
 from app.base.models import (
     Competition,
@@ -188,11 +188,14 @@ def _as_written(given: Any) -> Any:
 def _clamped(wished: Mapping[str, Any], now: datetime) -> dict[str, Any]:
     """Return the wishes with an opening that is past set to now, and texts without blanks around them."""
     done = {name: " ".join(v.split()) if isinstance(v, str) else v for name, v in wished.items()}
-    if (opens_at := done.get("opens_at")) is not None:
-        done["opens_at"] = max(opens_at, now)
     if done.get("summary") == "":
         done["summary"] = None
-    return {name: v.astimezone(now.tzinfo) if isinstance(v, datetime) else v for name, v in done.items()}
+    for name, at in done.items():
+        if isinstance(at, datetime) and times.is_possible(at):  # the others are refused
+            done[name] = (
+                max(at.astimezone(now.tzinfo), now) if name == "opens_at" else at.astimezone(now.tzinfo)
+            )
+    return done
 
 
 # -- what is refused ---------------------------------------------------------------------------
@@ -217,6 +220,10 @@ def _problems(
     for name in [name for name, new in given.items() if new is None and name not in MAY_BE_NONE]:
         refuse(name, f"{name} has no value")
         del given[name]
+    for name, at in list(given.items()):
+        if isinstance(at, datetime) and not times.is_possible(at):
+            refuse(name, times.impossible(name, at))
+            del given[name]
     if competition.is_settled(now) and (late := sorted(given.keys() - set(ALWAYS))):
         refuse(
             late[0],

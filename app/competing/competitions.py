@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import exists, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
-from app.base import failpoints
+from app.base import failpoints, times
 from app.base.errors import Conflict, NotFound, Refused
 from app.base.models import (
     ChallengeVersion,
@@ -55,6 +55,10 @@ def open_(
     upload_mb = defaults.get("max_upload_mb")
     opens_at = _moment(defaults.get("opens_at")) or now
     closes_at = _moment(defaults.get("closes_at"))
+    deadlines = {name: _moment(defaults.get(name)) for name in ("entry_closes_at", "teams_close_at")}
+    for name, at in {"opens_at": opens_at, "closes_at": closes_at, **deadlines}.items():
+        if at is not None and not times.is_possible(at):
+            raise Refused(f"{slug} was not opened: {times.impossible(name, at)}.")
     if closes_at is None and defaults.get("duration_days"):
         closes_at = opens_at + timedelta(days=defaults["duration_days"])
     if closes_at is not None and closes_at <= max(opens_at, now):
@@ -62,7 +66,6 @@ def open_(
             f"{slug} would close on {closes_at:%Y-%m-%d %H:%M %Z}, which is not after its opening and now; "
             "choose a later --closes-at."
         )
-    deadlines = {name: _moment(defaults.get(name)) for name in ("entry_closes_at", "teams_close_at")}
     late = [name for name, at in deadlines.items() if at and closes_at and at > closes_at]
     if late:
         raise Refused(f"{slug} would close on {closes_at:%Y-%m-%d %H:%M %Z}, before {' and '.join(late)}.")

@@ -13,7 +13,7 @@ from datetime import datetime
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from app.base import events
+from app.base import events, times
 from app.base.errors import Conflict, NotFound, Refused
 from app.base.models import Competition, Extension, Phase, Team
 
@@ -77,6 +77,8 @@ def grant(
         wrong.append(f"extra uploads are 0 to {MOST_EXTRA}")
     if closes_at is not None and competition.closes_at is None:
         wrong.append(f"{competition.slug} has no closing time to extend")
+    elif closes_at is not None and not times.is_possible(closes_at):
+        wrong.append(times.impossible("the later close", closes_at))
     elif closes_at is not None and closes_at <= max(competition.closes_at or now, now):
         wrong.append("the later close is not after the competition's own and now")
     if total_extra and competition.total_limit is None:

@@ -53,7 +53,7 @@ _EXPECT = re.compile(rb"\r\nexpect[ \t]*:[ \t]*100-continue[ \t]*\r\n", re.IGNOR
 # Addresses of uploads. A wrong guess is only slower: other large bodies are refused unread (request_checks).
 _UPLOAD = re.compile(
     rb"(POST [^ ?#]*/(submissions|check|mcp|train-files/[a-z]+|drafts|drafts/[0-9]+/files)"
-    rb"|PUT [^ ?#]*/uploads/[A-Za-z0-9_-]+)[? ]"
+    rb"|PUT [^ ?#]*/(uploads|blobs)/[A-Za-z0-9_-]+)[? ]"
 )
 
 

@@ -62,6 +62,8 @@ def form_of(parts: Parts, *, id: str | None, columns: Sequence[str] | None) -> F
     shape = [name for name in names if name != USAGE]
     if parts.sample is not None:
         shape = list(read_table(parts.sample).frame.names)
+    if not shape:
+        raise Unusable(f"The solution has no column beside {USAGE}: it needs an id and what is predicted.")
     id_column = id or shape[0]
     predicted = tuple(columns or [name for name in shape if name != id_column])
     missing = [

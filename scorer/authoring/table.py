@@ -97,6 +97,7 @@ def _part(path: Path) -> _Part:
         frame, separator = _read(path, notes)
     except (Unreadable, UnreadableTable) as reason:
         words = reason.problems[0].message if isinstance(reason, UnreadableTable) else str(reason)
+        words = words.replace(f"{path.parent}/", "")  # which may be a worker's, in the vault
         words = words if words.startswith(path.name) else words[:1].upper() + words[1:]
         raise Unusable(f"{words.rstrip('.')}.") from None
     frame = _without_row_names(frame, notes)

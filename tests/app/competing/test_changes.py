@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -271,3 +271,30 @@ def test_deadlines_of_joining_and_of_teams_change_within_the_close(world: World)
         change(world, closes_at=NOON + DAY, teams_close_at=NOON + 2 * DAY)
     [reset] = change(world, entry_closes_at=None).changes
     assert reset.effect == "The competition can be joined until the close."
+
+
+@on_sqlite
+def test_a_time_that_no_page_could_show_is_refused_before_it_is_stored(world: World) -> None:
+    """A close in the year 9999 made every list of competitions fail, for everyone."""
+    world.change(closes_at=NOON + DAY)
+    for far in (
+        datetime(9999, 12, 31, 23, 59, tzinfo=UTC),
+        datetime(1, 1, 1, tzinfo=world.competition().zone),
+    ):
+        with pytest.raises(Refused, match=r"closes_at is in the year \d+, .*entry_closes_at is in the year"):
+            change(world, closes_at=far, entry_closes_at=far)
+        with world.database.begin() as session:
+            competition = competitions.by_slug(session, world.slug)
+            reason = "was ill for a week"
+            with pytest.raises(Refused, match="the later close is in the year"):
+                extensions.grant(session, competition, "ada", reason=reason, by="g", now=NOON, closes_at=far)
+            with pytest.raises(Refused, match="teams_close_at is in the year"):
+                competitions.open_(
+                    session,
+                    competition.version,
+                    now=NOON,
+                    max_upload_bytes=10**6,
+                    slug="far",
+                    changes={"teams_close_at": far},
+                )
+    assert change(world, closes_at=datetime(2999, 12, 31, tzinfo=UTC)).changes
