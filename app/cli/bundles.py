@@ -90,6 +90,47 @@ def challenge_import(
     return 0
 
 
+@click.command("export")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option(
+    "--format",
+    "kind",
+    type=click.Choice(["kaggle", "codabench", "croissant", "frictionless"]),
+    required=True,
+    help="The platform's form.",
+)
+@click.option(
+    "--out",
+    "target",
+    type=click.Path(path_type=Path),
+    help="The folder to write. Default: the challenge's name and the form.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
+def challenge_export(folder: Path, kind: str, target: Path | None, as_json: bool) -> int:
+    """Write a challenge in the form of another platform.
+
+    Kaggle and Codabench get the solution too, as their host. Croissant and frictionless (Table Schema)
+    describe the public files alone.
+    """
+    from scorer.importing.account import CannotImport
+    from scorer.importing.exporting import export
+
+    target = target or Path(f"{folder.resolve().name}-{kind}")
+    try:
+        left = export(folder, kind, target)
+    except CannotImport as reason:
+        raise Refused(str(reason)) from None
+    if as_json:
+        print_json({"folder": str(target), "format": kind, "left": left})
+        return 0
+    for sentence in left:
+        out.print(f"left       {printable(sentence)}", markup=False)
+    if kind in ("kaggle", "codabench"):
+        out.print("It holds the solution: keep it private.", markup=False)
+    out.print(f"Wrote {target}.", markup=False)
+    return 0
+
+
 def _as_dict(imported: Imported, result: scorer.CheckResult) -> dict[str, Any]:
     return {
         **imported.account.as_dict(),

@@ -66,6 +66,7 @@ def cli(context: click.Context, file: Path | None) -> None:
 
 challenges.challenge_group.add_command(tables.from_table)
 challenges.challenge_group.add_command(bundles.challenge_import)
+challenges.challenge_group.add_command(bundles.challenge_export)
 for command in (
     serve.serve_command,
     serve.demo_command,
