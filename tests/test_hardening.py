@@ -33,7 +33,10 @@ MAY_CONNECT = {
     "scorer/sandbox/sandbox.py": "the other end, and targets for the attacks",
 }
 
-MAY_RUN_TEXT = {"scorer/sandbox/_zygote.py": "runs an organiser's metric, inside the sandbox"}
+MAY_RUN_TEXT = {
+    "scorer/sandbox/_zygote.py": "runs an organiser's metric, inside the sandbox",
+    "scorer/importing/adapters/virtual_files.py": "part of an imported metric, which runs in the sandbox alone",
+}
 
 # (file, beginning of the text): parts that no parameter can replace.
 PUT_TOGETHER = {

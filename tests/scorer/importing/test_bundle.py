@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import stat
 import zipfile
 from collections.abc import Callable
@@ -132,3 +133,16 @@ def test_unknown_bundle_names_the_known_formats(tmp_path: Path) -> None:
         import_challenge(tmp_path / "notes.txt", tmp_path / "challenge")
     with pytest.raises(CannotImport, match="no file or folder"):
         import_challenge(tmp_path / "nothing", tmp_path / "challenge")
+
+
+def test_adapters_are_never_loaded_by_this_program() -> None:
+    """They are text that an imported metric is made of, and change how a process opens files."""
+    root = Path(bundles.__file__).parents[2]
+    names = [path for room in ("scorer", "app", "worker") for path in (root / room).rglob("*.py")]
+    loading = [
+        path.name
+        for path in names
+        if path.parent.name != "adapters"
+        and re.search(r"^\s*(from|import) scorer\.importing\.adapters", path.read_text(), re.MULTILINE)
+    ]
+    assert loading == []
