@@ -205,6 +205,24 @@ def test_a_broken_upload_is_sent_again_from_its_beginning(client: Client) -> Non
 
 
 @on_sqlite
+def test_uploads_and_drafts_are_those_of_the_account_that_began_them(client: Client) -> None:
+    client.create()
+    token = client.send("solution.csv", parts()["solution.csv"], "COMPETITION_SOLUTION")
+    desk = Desk(client.desk.installation, "hana")
+    desk.begin()
+    other = Client(desk)
+    other.create("theirs")
+    for name in ("theirs", "slopes"):
+        answer = other.call("CreateCompetitionSolution", competitionName=name, blobToken=token)
+        assert answer.status_code == 404, answer.text
+    for method in ("GetCompetitionSettings", "GetCompetitionSolutionStatus", "LaunchCompetition"):
+        assert other.call(method, **NAMED).status_code == 404
+    client.json("CreateCompetitionSolution", **NAMED, blobToken=token)
+    again = client.call("CreateCompetitionSolution", **NAMED, blobToken=token)
+    assert again.status_code == 404
+
+
+@on_sqlite
 def test_what_heldout_does_not_have_is_refused_in_words_and_nothing_is_done(client: Client) -> None:
     for more, words in (
         ({"privacy": "PRIVATE"}, "privacy PRIVATE"),
