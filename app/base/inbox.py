@@ -14,7 +14,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.base import encryption
-from app.base.errors import Refused, Unavailable
+from app.base.errors import NotFound, Refused, Unavailable
 from app.base.models_drafts import DraftFile, InboxKey
 from app.base.storage import Inbox, Storage
 
@@ -65,7 +65,11 @@ def private_key(session: Session, vault: Vault, key_id: int) -> bytes:
 
 def decrypt(storage: Storage, file: DraftFile, private: bytes, target: Path) -> None:
     """Write the content of a file in the open; `target` is in a workspace of the vault."""
-    with storage.path(file.sha256).open("rb") as stream, target.open("xb") as out:
+    try:
+        path = storage.path(file.sha256)
+    except NotFound:
+        raise Refused(f"{file.name} is no longer in storage, as after a restore. Upload it again.") from None
+    with path.open("rb") as stream, target.open("xb") as out:
         reader = encryption.KeyReader(stream, private)
         while chunk := reader.read(_PART_BYTES):
             out.write(chunk)

@@ -504,12 +504,13 @@ def remove_orphan(session: Session, storage: Storage, orphan: Stored, *, now: da
     return True
 
 
-def referenced(session: Session) -> set[str]:
-    """Return the names of all files that a row names."""
+def referenced(session: Session, *, with_drafts: bool = True) -> set[str]:
+    """Return the names of all files that a row names; if asked, without those of drafts."""
+    of_drafts = set(session.scalars(select(DraftFile.sha256))) if with_drafts else set()
     return (
-        set(session.scalars(select(Submission.sha256)))
+        of_drafts
+        | set(session.scalars(select(Submission.sha256)))
         | set(session.scalars(select(TrainFile.sha256)))
-        | set(session.scalars(select(DraftFile.sha256)))
         | _published(session)
     )
 

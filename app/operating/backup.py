@@ -3,7 +3,7 @@
 The archive is a tar: `head.json`, a file of JSON lines for every table, then the uploads, by choice the
 hidden solutions, and at the end `manifest.json` with the hash of every member. Rows are independent of the
 database, so a backup of SQLite restores into PostgreSQL and back. They come from one transaction, and the
-files after it: files are only ever added, so a later copy of them has all that the rows name. With a
+files after it: these are only ever added, so a later copy of them has all that the rows name. With a
 passphrase the archive is encrypted (see app.base.encryption).
 """
 
@@ -159,7 +159,8 @@ def _write(
                     summary.rows[table.name] = sum(1 for line in _lines(session, table) if lines.write(line))
                     lines.seek(0)
                     summary.checksums[table.name] = add(f"tables/{table.name}.jsonl", lines)
-            named = sorted(storage.referenced(session))
+            # Files of drafts may be deleted meanwhile, and nothing reads them without the keys of this vault.
+            named = sorted(storage.referenced(session, with_drafts=False))
             digests = sorted(session.scalars(select(ChallengeVersion.digest)))
         for sha256 in named:
             with kept.path(sha256).open("rb") as content:

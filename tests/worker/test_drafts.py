@@ -27,6 +27,7 @@ from app.base.models import ChallengeVersion, Competition, Submission, Team
 from app.base.models_drafts import DraftFile, DraftState, DraftStep
 from app.base.storage import referenced
 from app.competing import competitions
+from app.operating import backup
 from app.people import accounts
 from scorer.authoring.building import build
 from scorer.authoring.columns import profile
@@ -244,7 +245,9 @@ def test_a_taken_name_and_a_wrong_metric_leave_the_draft_to_be_edited(desk: Desk
 
 
 @on_sqlite
-def test_a_key_that_the_vault_has_lost_is_replaced_and_older_files_are_asked_for_again(desk: Desk) -> None:
+def test_a_key_that_the_vault_has_lost_is_replaced_and_older_files_are_asked_for_again(
+    desk: Desk, tmp_path: Path
+) -> None:
     draft_id = desk.create()
     desk.upload(draft_id, FileKind.TABLE, table(50), "t.csv")
     (key,) = (desk.installation.settings.vault / "keys").iterdir()
@@ -257,6 +260,16 @@ def test_a_key_that_the_vault_has_lost_is_replaced_and_older_files_are_asked_for
         assert first.id == 2
     desk.work()
     assert "Upload it again" in (desk.view(draft_id).steps[Kind.PROFILE].refused or "")
+    installation = desk.installation
+    summary = backup.write(
+        installation.settings,
+        desk.database,
+        installation.storage,
+        tmp_path / "backup.tar",
+        with_solutions=False,
+        passphrase=None,
+    )
+    assert (summary.rows["draft"], summary.files) == (1, 0), "its choices, and no file"
     desk.upload(draft_id, FileKind.TABLE, table(50), "t.csv")
     desk.work()
     assert desk.view(draft_id).result(Kind.PROFILE)
