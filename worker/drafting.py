@@ -437,6 +437,8 @@ def _build(given: Given) -> Finish:
             terms_=given.choices.terms(),
             only_new=True,
         )
+        with installation.database.begin() as session:
+            drafts.published(session, given.draft_id, challenge.slug)
         given.progress(0.9, "posting the baselines")
         publishing.post_baselines(installation, challenge, [challenge.slug], files=_posted(given, challenge))
     slug = challenge.slug

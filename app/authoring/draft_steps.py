@@ -225,7 +225,7 @@ def finish(session: Session, claim: Claim, result: Mapping[str, Any], *, now: da
     if draft is None:
         raise LeaseLost(f"draft {claim.draft_id} was deleted")
     if claim.kind is Kind.BUILD and "refused" in result:
-        draft.state = DraftState.EDITING
+        draft.state = _without_build(draft)
     session.flush()
     session.expire_all()
     return advance(session, draft, now=now)
@@ -245,10 +245,15 @@ def _after_failure(session: Session, draft: Draft | None, kind: str, *, now: dat
     if draft is None:
         return []
     if kind == Kind.BUILD:
-        draft.state = DraftState.EDITING
+        draft.state = _without_build(draft)
     session.flush()
     session.expire_all()
     return advance(session, draft, now=now)
+
+
+def _without_build(draft: Draft) -> DraftState:
+    """Return the state of a draft whose build ended early: one that is published cannot be edited again."""
+    return DraftState.EDITING if draft.competition_id is None else DraftState.OPEN
 
 
 def repeat(session: Session, draft: Draft, *, now: datetime) -> list[int]:

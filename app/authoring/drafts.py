@@ -397,6 +397,13 @@ def is_taken(session: Session, slug: str) -> bool:
     )
 
 
+def published(session: Session, draft_id: int, slug: str) -> None:
+    """Record which competition a draft became, before the rest of its build: that may end early."""
+    draft = draft_steps.lock(session, draft_id)
+    if draft is not None and draft.state == DraftState.OPENING:
+        draft.competition_id = session.scalar(select(Competition.id).where(Competition.slug == slug))
+
+
 def opened(session: Session, draft: Draft, competition: Competition, *, now: datetime) -> list[str]:
     """Record that a draft became a competition; return stored files to remove, which it needs no longer."""
     draft.state = DraftState.OPEN
@@ -425,11 +432,14 @@ def delete_(session: Session, draft: Draft, *, by: str, now: datetime) -> list[s
 
 
 def delete_abandoned(session: Session, *, now: datetime) -> list[str]:
-    """Delete drafts without a change for sixty days; return their stored files."""
+    """Delete drafts without a change for sixty days, and files of open ones; return the stored files."""
     old = Draft.state == DraftState.EDITING, Draft.updated_at < now - ABANDONED_AFTER
     removed = []
     for draft in session.scalars(select(Draft).where(*old).order_by(Draft.id).with_for_update()):
         removed += delete_(session, draft, by="clean-up", now=now)
+    kept = select(Draft).join(DraftFile, DraftFile.draft_id == Draft.id).where(Draft.state == DraftState.OPEN)
+    for draft in session.scalars(kept).unique():
+        removed += _remove_files(session, draft)
     return removed
 
 

@@ -210,6 +210,27 @@ def test_given_parts_are_checked_and_become_a_competition(desk: Desk) -> None:
 
 
 @on_sqlite
+def test_a_draft_that_is_published_is_open_although_the_rest_of_its_build_is_killed_three_times(
+    desk: Desk,
+) -> None:
+    """It could be edited and opened again under another name, beside the competition that it had become."""
+    draft_id = desk.create(Source.PARTS, metric="log_loss", title="Given", slug="given")
+    given_parts(desk, draft_id)
+    desk.work()
+    desk.open(draft_id)
+    assert desk.work(killed_at=["posting the baselines"] * 3) == 0
+    with desk.database.begin() as session:
+        now = db.now(session)
+        assert len(draft_steps.fail_exhausted(session, now=now)) == 1
+    seen = desk.view(draft_id)
+    assert (seen.state, seen.competition) == (DraftState.OPEN, "given")
+    with desk.database.begin() as session:
+        assert len(drafts.delete_abandoned(session, now=db.now(session))) == 4, (
+            "the files that are not needed"
+        )
+    assert desk.view(draft_id).files == []
+
+
 def test_a_leak_blocks_the_opening_until_its_mend_is_made(desk: Desk) -> None:
     frame = pd.read_csv(io.BytesIO(table()))
     frame.insert(0, "copy", (frame.y == "ja").astype(int))
