@@ -35,7 +35,7 @@ MAY_CONNECT = {
 
 MAY_RUN_TEXT = {
     "scorer/sandbox/_zygote.py": "runs an organiser's metric, inside the sandbox",
-    "scorer/importing/adapters/virtual_files.py": "part of an imported metric, which runs in the sandbox alone",
+    "scorer/importing/adapters/virtual_files.py": "part of imported metrics, which run in the sandbox alone",
 }
 
 # (file, beginning of the text): parts that no parameter can replace.

@@ -367,7 +367,7 @@ def _add_public(
     references = [_found(bundle, home, task["reference_data"]) for _, task in used]
     hidden = {_digest(part, name) for part in references if part is not None for name in part.names}
     given, kept = {}, []
-    for stated in dict.fromkeys(phase.get("public_data") for phase, _ in used):
+    for stated in dict.fromkeys(str(phase.get("public_data") or "") for phase, _ in used):
         part = _found(bundle, home, stated)
         for name in part.names if part is not None else []:
             assert part is not None

@@ -185,6 +185,7 @@ def test_numbers_of_numpy_and_one_phase_are_taken(tmp_path: Path) -> None:
     [
         ({"final/reference.zip": None}, Incomplete, "final/reference.zip is not in the bundle"),
         ({"dev/reference/other_label": "1\n2\n"}, None, ""),
+        ({"competition.yaml": DEFINITION.replace("public_data: public_data", "public_data: []")}, None, ""),
         (
             {"dev/reference/testing_label": None, "dev/reference/a": "1\n", "dev/reference/b": "1\n"},
             CannotImport,
