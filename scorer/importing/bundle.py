@@ -134,6 +134,10 @@ def opened(path: Path) -> Iterator[Bundle]:
         else:
             raise CannotImport(f"There is no file or folder {path}.")
         names, left = _walk(root)
+        # A zip often holds the folder itself.
+        while names and len(tops := {name.partition("/")[0] for name in names}) == 1 and "/" in names[0]:
+            top = tops.pop()
+            root, names = root / top, [name.removeprefix(f"{top}/") for name in names]
         yield Bundle(root, aside, names, left, bytes_left=MAX_BYTES - used)
 
 

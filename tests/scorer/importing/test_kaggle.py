@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import types
+import zipfile
 from pathlib import Path
 
 import pandas as pd
@@ -138,6 +139,15 @@ def test_metric_with_parameters_gets_the_rows_of_repeated_ids(tmp_path: Path) ->
     )
     parts = solution.groupby("Usage")["target"].sum()
     assert report.private == pytest.approx(parts["Private"] / (1 + N_TEST / 2), abs=1e-12)
+
+
+def test_zip_that_holds_the_folder_itself_gives_the_same_files(tmp_path: Path) -> None:
+    bundle = kaggle(tmp_path / "bundle")
+    with zipfile.ZipFile(tmp_path / "bundle.zip", "w") as archive:
+        for path in bundle.iterdir():
+            archive.write(path, f"coin/2026/{path.name}")
+    made = imported(tmp_path / "bundle.zip", tmp_path / "challenge")
+    assert (made.folder / "public/train.csv").read_bytes() == (bundle / "train.csv").read_bytes()
 
 
 def test_notebook_is_read_as_its_code(tmp_path: Path) -> None:
