@@ -87,13 +87,17 @@ def _carry_out(runner: Runner, claim: Claim) -> int:
 
 def _keep(runner: Runner, claim: Claim, progress: Progress) -> Keeper:
     def renew(session: Session, now: datetime) -> None:
-        draft_steps.renew(
-            session, claim, lease=runner.lease, now=now, progress=progress.share, doing=progress.doing
-        )
+        _renew(runner, claim, progress, session, now)
 
     # Often enough for a page that shows the progress.
     name = f"step {claim.id}"
     return Keeper(runner.database, renew, lease=runner.lease, at_least_every=1.0, name=name)
+
+
+def _renew(runner: Runner, claim: Claim, progress: Progress, session: Session, now: datetime) -> None:
+    draft_steps.renew(
+        session, claim, lease=runner.lease, now=now, progress=progress.share, doing=progress.doing
+    )
 
 
 def _finish(runner: Runner, claim: Claim, finish: Finish) -> None:
@@ -173,6 +177,11 @@ def _given(runner: Runner, claim: Claim, stack: ExitStack, progress: Progress) -
         owner = session.get_one(User, draft.owner_id).name
         title = draft.title
     folder = stack.enter_context(runner.vault.workspace())
+
+    def hold() -> None:
+        with runner.database.begin() as session:
+            _renew(runner, claim, progress, session, db.now(session))
+
     return drafting.Given(
         runner=runner,
         draft_id=claim.draft_id,
@@ -184,6 +193,7 @@ def _given(runner: Runner, claim: Claim, stack: ExitStack, progress: Progress) -
         results=results,
         folder=folder,
         progress=progress,
+        hold=hold,
     )
 
 

@@ -59,6 +59,8 @@ class Given:
     folder: Path
     """For labels in the open; deleted afterwards."""
     progress: Callable[[float, str], None]
+    hold: Callable[[], None]
+    """Renews the lease; raises LeaseLost in a run that another has taken over."""
 
     def opened(self, *kinds: str) -> list[Path]:
         """Return the decrypted files of some kinds, under their own names."""
@@ -426,6 +428,7 @@ def _build(given: Given) -> Finish:
         if codes := ", ".join(sorted(revealing - set(overrides))):
             raise Refused(f"The data reveal the labels ({codes}), so nothing was published.")
         given.progress(0.75, "publishing")
+        given.hold()  # nothing takes a publication back: a run that slept may build what was changed since
         installation = Installation(runner.settings)
         stack.callback(installation.database.dispose)
         publication = publishing.publish(

@@ -5,15 +5,17 @@ from __future__ import annotations
 import io
 import json
 import logging
+import multiprocessing
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import select, text, update
 
 import scorer
 from app.authoring import draft_steps, drafts
@@ -35,6 +37,7 @@ from scorer.authoring.proposal import Wishes, propose
 from scorer.authoring.table import read_table
 from tests.conftest import on_sqlite
 from tests.worker.drafting import Desk, steps, table
+from worker import authoring, jobs
 
 
 @pytest.fixture
@@ -229,6 +232,39 @@ def test_a_draft_that_is_published_is_open_although_the_rest_of_its_build_is_kil
             "the files that are not needed"
         )
     assert desk.view(draft_id).files == []
+
+
+def test_a_run_that_has_lost_its_lease_publishes_nothing(desk: Desk) -> None:
+    """It published what it had read before it slept, although the draft was changed or deleted since."""
+    draft_id = desk.create(Source.PARTS, metric="log_loss", title="Given", slug="given")
+    given_parts(desk, draft_id)
+    desk.work()
+    desk.open(draft_id)
+    forking = multiprocessing.get_context("fork")
+    answer = forking.SimpleQueue()
+    desk.database.dispose()  # a child must not inherit connections
+    child = forking.Process(target=_overtaken, args=(desk.installation, answer))
+    child.start()
+    assert answer.get() == 0
+    child.join()
+    with desk.database.read() as session:
+        assert session.scalars(select(ChallengeVersion.digest)).all() == []
+        assert session.scalars(select(Competition.slug)).all() == []
+
+
+def _overtaken(installation: Installation, answer: Any) -> None:
+    """Do the build, whose lease another run takes where it is about to publish."""
+    jobs.configure(installation.settings, installation.database)
+    report: Any = authoring.Progress.__call__
+
+    def reported(progress: Any, share: float, doing: str) -> None:
+        report(progress, share, doing)
+        if doing == "publishing":
+            with installation.database.begin() as session:
+                session.execute(update(DraftStep).values(lease_token="host/1/1:other"))
+
+    authoring.Progress.__call__ = reported  # type: ignore[method-assign]  # in this process alone
+    answer.put(authoring.work())
 
 
 def test_a_leak_blocks_the_opening_until_its_mend_is_made(desk: Desk) -> None:
