@@ -213,6 +213,7 @@ def test_given_parts_are_checked_and_become_a_competition(desk: Desk) -> None:
 
 
 @on_sqlite
+@on_sqlite
 def test_a_draft_that_is_published_is_open_although_the_rest_of_its_build_is_killed_three_times(
     desk: Desk,
 ) -> None:
@@ -234,6 +235,7 @@ def test_a_draft_that_is_published_is_open_although_the_rest_of_its_build_is_kil
     assert desk.view(draft_id).files == []
 
 
+@on_sqlite
 def test_a_run_that_has_lost_its_lease_publishes_nothing(desk: Desk) -> None:
     """It published what it had read before it slept, although the draft was changed or deleted since."""
     draft_id = desk.create(Source.PARTS, metric="log_loss", title="Given", slug="given")
