@@ -213,7 +213,6 @@ def test_given_parts_are_checked_and_become_a_competition(desk: Desk) -> None:
 
 
 @on_sqlite
-@on_sqlite
 def test_a_draft_that_is_published_is_open_although_the_rest_of_its_build_is_killed_three_times(
     desk: Desk,
 ) -> None:
@@ -269,6 +268,7 @@ def _overtaken(installation: Installation, answer: Any) -> None:
     answer.put(authoring.work())
 
 
+@on_sqlite
 def test_a_leak_blocks_the_opening_until_its_mend_is_made(desk: Desk) -> None:
     frame = pd.read_csv(io.BytesIO(table()))
     frame.insert(0, "copy", (frame.y == "ja").astype(int))
