@@ -411,7 +411,9 @@ def opened(session: Session, draft: Draft, competition: Competition, *, now: dat
     draft.opened_at = now
     _touch(draft, now)
     owner = _owner(session, draft)
-    roles.add(session, competition, owner, Role.OWNER, by=owner, now=now)
+    # An organiser may have made the account an owner between publication and this.
+    if not any(host.name == owner and host.role is Role.OWNER for host in roles.listed(session, competition)):
+        roles.add(session, competition, owner, Role.OWNER, by=owner, now=now)
     events.log(session, owner, "draft opened", _subject(draft), now=now, competition=competition.slug)
     return _remove_files(session, draft)
 

@@ -237,10 +237,10 @@ def _problems(
     for name, (least, most) in RANGES.items():
         if given.get(name) is not None and not least <= given[name] <= most:
             refuse(name, f"{name} is a whole number from {least} to {most}, not {given[name]}")
-    if "max_upload_mb" in given and not 0 < given["max_upload_mb"] <= most_upload_mb:
+    if "max_upload_mb" in given and not 0.001 <= given["max_upload_mb"] <= most_upload_mb:
         refuse(
             "max_upload_mb",
-            f"max_upload_mb is above 0 and at most {most_upload_mb:g}, the HELDOUT_MAX_UPLOAD_MB of this "
+            f"max_upload_mb is 0.001 at least and {most_upload_mb:g} at most, the HELDOUT_MAX_UPLOAD_MB of this "
             "installation",
         )
     _refuse_times(competition, given, refuse, now=now)

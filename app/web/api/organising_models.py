@@ -45,7 +45,7 @@ class Changes(Request):
     pending_limit: Annotated[int, _whole("pending_limit")] | Absent = None
     final_picks: Annotated[int, _whole("final_picks")] | Absent = None
     max_team_size: Annotated[int, _whole("max_team_size")] | Absent = None
-    max_upload_mb: Annotated[float, Field(gt=0)] | Absent = None
+    max_upload_mb: Annotated[float, Field(ge=0.001)] | Absent = None
     public_score: PublicScore | Absent = Field(None, description="Only stricter: exact, rounded, ladder.")
     mark_agents: bool | Absent = None
     paused: bool | Absent = None

@@ -136,7 +136,7 @@ def test_what_contradicts_the_past_is_refused_with_every_reason(world: World) ->
         "daily_limit is a whole number from 1 to 10000, not 0",
         "a team has 2 final picks already, so final_picks cannot be 1",
         "max_team_size has no value",
-        "max_upload_mb is above 0 and at most 100",
+        "max_upload_mb is 0.001 at least and 100 at most",
         "public_score is rounded and can only become stricter",
         "timezone cannot change",
     ):
