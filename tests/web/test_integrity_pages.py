@@ -326,7 +326,7 @@ def test_the_total_limit_is_shown_with_the_daily_limit(site: Site) -> None:
     site.score(site.submit("ada"), 0.3)
     ada = site.browser("ada")
     assert "<b>1 of 2</b> left for the whole competition" in ada.get("/competitions/biopsy/submit").text
-    assert "1<small> of 2</small>" in ada.get("/competitions/biopsy/submissions").text
+    assert "<b>1 of 2</b> left in total" in ada.get("/competitions/biopsy/submissions").text
     quota = ada.client.get("/api/v1/competitions/biopsy/quota", headers=token).json
     assert quota is not None
     assert (quota["total_limit"], quota["total_used"], quota["remaining"]) == (2, 1, 1)
