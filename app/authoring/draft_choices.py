@@ -112,6 +112,7 @@ class DraftChoices(BaseModel):
     max_team_size: Annotated[int, Field(ge=1, le=1000)] = 4
     public_score: Literal["exact", "rounded", "ladder"] = "rounded"
     mark_agents: bool = False
+    late_submissions: bool = False
 
     def terms(self) -> dict[str, Any]:
         """Return the terms of the competition, as `competitions.open_` takes them."""
@@ -128,7 +129,7 @@ class DraftChoices(BaseModel):
 
 TERMS = (
     *("opens_at", "closes_at", "timezone", "daily_limit", "total_limit", "pending_limit", "final_picks"),
-    *("max_team_size", "public_score", "mark_agents"),
+    *("max_team_size", "public_score", "mark_agents", "late_submissions"),
 )
 SPLIT = (
     *("target", "id", "strategy", "time", "group", "test_share", "public_share", "drop"),

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from app.base.models import Event, Score, Submission
 
-_USUAL = {"is_ranked": True, "is_by_agent": False}
+_USUAL = {"is_ranked": True, "is_by_agent": False, "is_late": False}
 ACCEPTED, POSTED = "submission accepted", "baseline posted"
 MERGED = "teams merged"
 
@@ -51,6 +51,7 @@ def upload(submission: Submission, slug: str) -> dict[str, Any]:
         # Only where they differ from the default: the digests of earlier rows cover none.
         **({} if submission.is_ranked else {"is_ranked": False}),
         **({"is_by_agent": True} if submission.is_by_agent else {}),
+        **({"is_late": True} if submission.is_late else {}),
     }
 
 

@@ -225,6 +225,8 @@ class Competition(Base):
     greater_is_better: Mapped[bool]
     marks_agents: Mapped[bool] = mapped_column(default=False, server_default=false())
     """The board marks rows whose file an agent has sent."""
+    allows_late: Mapped[bool] = mapped_column(default=False, server_default=false())
+    """Files are accepted once private scores are shown; see app.competing.late."""
     is_paused: Mapped[bool] = mapped_column(default=False)
     grace_seconds: Mapped[int] = mapped_column(default=120)
     """Time after the close to complete an upload.
@@ -283,6 +285,9 @@ class Competition(Base):
 
     def is_settled(self, now: datetime) -> bool:
         return (at := self.settles_at) is not None and now >= at
+
+    def takes_late(self, now: datetime) -> bool:
+        return self.allows_late and self.is_settled(now)
 
     @property
     def zone(self) -> ZoneInfo:
@@ -440,7 +445,9 @@ class Submission(Base):
     Cleared once, when the file is rejected or its evaluation fails.
     """
     is_ranked: Mapped[bool] = mapped_column(default=True, server_default=true())
-    """False for a host submission; see app.competing.hosts."""
+    """False for a host submission, see app.competing.hosts, and for a late one."""
+    is_late: Mapped[bool] = mapped_column(default=False, server_default=false())
+    """Sent by a participant after the end; see app.competing.late."""
     is_by_agent: Mapped[bool] = mapped_column(default=False, server_default=false())
     """Sent through the MCP endpoint."""
     cancelled_at: Mapped[datetime | None] = mapped_column(UtcTime)

@@ -51,6 +51,11 @@ def competition_group() -> None:
     type=click.Choice(["exact", "rounded", "ladder"]),
     help="How public scores are shown before the close; default: the challenge's, else rounded.",
 )
+@click.option(
+    "--late-submissions/--no-late-submissions",
+    default=None,
+    help="Accept files after the end, which are scored and not ranked; default: the challenge's, else no.",
+)
 @pass_installation
 def competition_open(
     installation: Installation,
@@ -66,6 +71,7 @@ def competition_open(
     total_limit: int | None,
     final_picks: int | None,
     public_score: str | None,
+    late_submissions: bool | None,
 ) -> None:
     """Open a competition of a published challenge."""
     with installation.database.begin() as session:
@@ -87,6 +93,7 @@ def competition_open(
                 "total_limit": total_limit,
                 "final_picks": final_picks,
                 "public_score": public_score,
+                "late_submissions": late_submissions,
             },
         )
         events.log(
@@ -132,6 +139,11 @@ def _whole(name: str) -> click.IntRange:
     "--mark-agents/--no-mark-agents",
     default=None,
     help="Mark rows of the board whose file an agent has sent.",
+)
+@click.option(
+    "--late-submissions/--no-late-submissions",
+    default=None,
+    help="Accept files after the end, which are scored and not ranked.",
 )
 @click.option("--pause/--resume", "paused", default=None, help="Refuse uploads until you resume.")
 @click.option("--dry-run", is_flag=True, help="Only show what would change and what participants would see.")

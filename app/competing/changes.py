@@ -1,8 +1,9 @@
 """Change a competition: check everything at once, show what follows, write it, log it.
 
 Page, command and API call `plan` for the preview and `apply` for the change, so they have the same rules. Two
-things are never allowed. Once private scores are shown, only title and summary change: a team that has seen
-these scores could use them, so a settled competition is not opened again. And nothing changes what was
+things are never allowed. Once private scores are shown, only title, summary and whether late files are
+accepted change: a team that has seen these scores could use them, so a settled competition is not opened
+again. And nothing changes what was
 accepted, counted or shown before: a lower limit keeps the uploads, a stricter release rule the shown scores.
 """
 
@@ -60,15 +61,21 @@ CHANGEABLE = (
     "max_upload_mb",
     "public_score",
     "mark_agents",
+    "late_submissions",
     "paused",
 )
 """What can change, named as in challenge.yaml; a time zone would make counted days wrong."""
 MAY_BE_NONE = ("summary", "closes_at", *DEADLINES, "total_limit")
 """None: the challenge's own summary, no closing date, no deadline but the close, no total limit."""
-ALWAYS = ("title", "summary")
+ALWAYS = ("title", "summary", "late_submissions")
 """What can still change when private scores are shown."""
 STRICTNESS = (PublicScore.EXACT, PublicScore.ROUNDED, PublicScore.LADDER)
-_COLUMNS = {"summary": "own_summary", "mark_agents": "marks_agents", "paused": "is_paused"}
+_COLUMNS = {
+    "summary": "own_summary",
+    "mark_agents": "marks_agents",
+    "late_submissions": "allows_late",
+    "paused": "is_paused",
+}
 
 
 @dataclass(frozen=True)
@@ -227,8 +234,8 @@ def _problems(
     if competition.is_settled(now) and (late := sorted(given.keys() - set(ALWAYS))):
         refuse(
             late[0],
-            "its private scores are shown, so only title and summary can change; a team that knows these "
-            "scores could use them. Open another competition of the challenge instead",
+            f"its private scores are shown, so only {', '.join(ALWAYS[:-1])} and {ALWAYS[-1]} can change; a "
+            "team that knows these scores could use them. Open another competition of the challenge instead",
         )
     for name, longest in (("title", LONGEST_TITLE), ("summary", LONGEST_SUMMARY)):
         text = given.get(name)
@@ -240,8 +247,8 @@ def _problems(
     if "max_upload_mb" in given and not 0.001 <= given["max_upload_mb"] <= most_upload_mb:
         refuse(
             "max_upload_mb",
-            f"max_upload_mb is 0.001 at least and {most_upload_mb:g} at most, the HELDOUT_MAX_UPLOAD_MB of this "
-            "installation",
+            f"max_upload_mb is 0.001 at least and {most_upload_mb:g} at most, the HELDOUT_MAX_UPLOAD_MB of "
+            "this installation",
         )
     _refuse_times(competition, given, refuse, now=now)
     _refuse_contradictions(session, competition, given, refuse)
@@ -365,12 +372,20 @@ def _effect(
             words = "carry the mark agent" if new else "no longer carry the mark agent"
             marked = _count(session, competition, Team.id.in_(sent))
             return f"Rows of the board whose file an agent has sent {words}.", marked
+        case "late_submissions" if new:
+            return _LATE, teams if competition.is_settled(now) else 0
+        case "late_submissions":
+            return "No late file is accepted. Those that were sent keep their scores.", teams
         case _ if new:
             return _PAUSED, teams
         case _:
             return "Uploads are accepted again.", teams
 
 
+_LATE = (
+    "Once private scores are shown, teams may send files that are scored and never ranked, within the daily "
+    "limit, and see both scores of them."
+)
 _PAUSED = (
     "Uploads are refused with the words that the organiser has paused it. Waiting files are scored, and the "
     "close does not move."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import case, func, select, update
+from sqlalchemy import case, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from app.base.models import Quota, Submission, Team
@@ -49,7 +49,7 @@ def charge_again(session: Session, submission: Submission) -> None:
             Submission.id == submission.id,
             ~Submission.is_charged,
             Submission.user_id.is_not(None),
-            Submission.is_ranked,
+            or_(Submission.is_ranked, Submission.is_late),
         )
         .values(is_charged=True)
         .returning(Submission.team_id, Submission.day)

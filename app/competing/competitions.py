@@ -89,6 +89,7 @@ def open_(
         max_upload_bytes=min(max_upload_bytes, int(upload_mb * 1e6)) if upload_mb else max_upload_bytes,
         greater_is_better=version.manifest["metric"]["greater_is_better"],
         marks_agents=defaults.get("mark_agents", False),
+        allows_late=defaults.get("late_submissions", False),
         created_at=now,
     )
     session.add(competition)

@@ -142,7 +142,7 @@ def release_inputs(session: Session, submission_id: int, round_id: int) -> Relea
     benchmark = version.benchmark or {}
     mode = mode_of(competition, version, team)
     if mode is PublicScore.LADDER and (team.is_baseline or not submission.is_ranked):
-        mode = PublicScore.ROUNDED  # an organiser's file: it is compared with none and takes no rung
+        mode = PublicScore.ROUNDED  # an organiser's or late file: compared with none, it takes no rung
     rung = session.get(Rung, (round_id, team.id)) if mode is PublicScore.LADDER else None
     leader = None
     if rung is not None:

@@ -66,7 +66,8 @@ class Status:
     provenance: Mapping[str, Any] | None
     is_picked: bool
     is_ranked: bool
-    """False for a host submission."""
+    """False for a host submission and a late one."""
+    is_late: bool
     is_by_agent: bool
     is_withdrawn: bool
     """Scored, and taken off the board by its team."""
@@ -158,6 +159,7 @@ def statuses(
                 provenance=score.provenance if score and for_organiser else None,
                 is_picked=picked is not None,
                 is_ranked=submission.is_ranked,
+                is_late=submission.is_late,
                 is_by_agent=submission.is_by_agent,
                 is_withdrawn=submission.withdrawn_at is not None,
             )

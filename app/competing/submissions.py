@@ -16,12 +16,11 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app.base import events, failpoints
-from app.base.errors import Closed, Conflict, Forbidden, QuotaExhausted, Refused
+from app.base.errors import Conflict, Forbidden, QuotaExhausted, Refused
 from app.base.models import (
     Competition,
     Evaluation,
     Membership,
-    Phase,
     Quota,
     Round,
     RoundState,
@@ -30,7 +29,7 @@ from app.base.models import (
     Team,
 )
 from app.base.storage import Blob
-from app.competing import charges, evaluations, extensions, hosts, rejections, rules, teams, upload_room
+from app.competing import charges, evaluations, extensions, hosts, late, rejections, rules, teams, upload_room
 from app.competing.rejections import Rejections
 
 if TYPE_CHECKING:
@@ -55,6 +54,7 @@ class Receipt:
     remaining_today: int
     is_replay: bool = False
     is_ranked: bool = True
+    is_late: bool = False
 
     @property
     def blob(self) -> Blob:
@@ -77,6 +77,8 @@ class Allowance:
     closes_at: datetime | None
     """For this team, extensions included."""
     rejected: Rejections
+    is_late: bool = False
+    """The next file would be late: accepted after the end, scored and not ranked."""
 
     @property
     def remaining(self) -> int:
@@ -102,7 +104,8 @@ def accept(
     """Accept one upload and queue it, or refuse it, in the caller's transaction.
 
     `received_at` is when the request began, before its body was read; it decides whether the upload is in
-    time. A repeated `idempotency_key` returns the first receipt and is not charged. `most_bytes` limits all
+    time or, where the organiser allows it, late. A repeated `idempotency_key` returns the first receipt and
+    is not charged. `most_bytes` limits all
     files of a team together; 0 is no limit. `sandbox` asks for a score without a rank, which every file of an
     organiser gets and no other. `is_by_agent` records that it came through the MCP endpoint.
     """
@@ -125,11 +128,13 @@ def accept(
         earlier = _receipt_of(session, competition, team, viewer.id, idempotency_key, blob, now=now)
         if earlier is not None:
             return earlier
-    is_ranked = hosts.is_ranked(session, competition, viewer, sandbox=sandbox)
+    is_charged = hosts.is_ranked(session, competition, viewer, sandbox=sandbox)
     _refuse_disqualified(team)
     rules.refuse_unaccepted(session, competition, viewer.id)
     limits = extensions.limits(session, competition, team)
-    _refuse_out_of_time(competition, limits, received_at=received_at, now=now)
+    is_late = late.refuse_out_of_time(session, competition, limits, received_at=received_at, now=now)
+    if is_late:
+        limits = late.limits(limits)
     if len(message) > MAX_MESSAGE_LENGTH:
         raise Refused(
             f"The message is {len(message)} characters long; at most {MAX_MESSAGE_LENGTH} are kept."
@@ -140,7 +145,7 @@ def accept(
         rejections.refuse_too_early(competition, rejected, now=now)
         rejections.refuse_repeated(session, competition, team, blob.sha256, received_at=received_at)
     upload_room.refuse_beyond_room(session, team.id, blob.size_bytes, most_bytes=most_bytes)
-    if is_ranked:
+    if is_charged:
         _refuse_beyond_total(session, limits, team)
         remaining = _charge(session, competition, limits, team, received_at)
     else:
@@ -159,8 +164,9 @@ def accept(
                 received_at=received_at,
                 now=now,
                 place=now + pending * BEHIND_OTHERS,
-                is_charged=is_ranked,
-                is_ranked=is_ranked,
+                is_charged=is_charged,
+                is_ranked=is_charged and not is_late,
+                is_late=is_charged and is_late,
                 is_by_agent=is_by_agent,
                 idempotency_key=idempotency_key,
             )
@@ -210,7 +216,8 @@ def sender(
     _refuse_disqualified(team)
     rules.refuse_unaccepted(session, competition, viewer.id)
     limits = extensions.limits(session, competition, team)
-    _refuse_out_of_time(competition, limits, received_at=received_at, now=received_at)
+    if late.refuse_out_of_time(session, competition, limits, received_at=received_at, now=received_at):
+        limits = late.limits(limits)
     return team, limits
 
 
@@ -250,6 +257,8 @@ def post_baseline(
 def allowance(session: Session, competition: Competition, team: Team, *, now: datetime) -> Allowance:
     day = competition.day(now)
     limits = extensions.limits(session, competition, team)
+    if is_late := late.is_accepted(session, competition, now=now):
+        limits = late.limits(limits)
     used = session.scalar(select(Quota.used).where(Quota.team_id == team.id, Quota.day == day)) or 0
     rejected = rejections.today(session, competition, team, received_at=now, now=now)
     return Allowance(
@@ -263,6 +272,7 @@ def allowance(session: Session, competition: Competition, team: Team, *, now: da
         total_used=0 if limits.total_limit is None else charges.count(session, team),
         closes_at=limits.closes_at,
         rejected=rejected,
+        is_late=is_late,
     )
 
 
@@ -297,6 +307,7 @@ def _receipt(of: Submission, remaining: int, *, is_replay: bool = False) -> Rece
         remaining,
         is_replay,
         of.is_ranked,
+        of.is_late,
     )
 
 
@@ -309,26 +320,6 @@ def _known_upload(session: Session, user_id: int, key: str) -> str | None:
 def _refuse_disqualified(team: Team) -> None:
     if team.disqualified_at is not None:
         raise Forbidden(f"The organiser has disqualified your team: {team.disqualified_why}")
-
-
-def _refuse_out_of_time(
-    competition: Competition, limits: extensions.Limits, *, received_at: datetime, now: datetime
-) -> None:
-    phase = limits.phase(competition, received_at)
-    if phase is Phase.UPCOMING:
-        raise Closed(f"{competition.title} opens on {_words(competition, competition.opens_at)}.")
-    if phase is Phase.CLOSED or _is_too_late(competition, limits, now):
-        assert limits.closes_at is not None
-        for_you = "" if limits.closes_at == competition.closes_at else " for your team"
-        raise Closed(f"{competition.title} closed{for_you} on {_words(competition, limits.closes_at)}.")
-    if competition.is_paused:
-        raise Closed(f"{competition.title} takes no submissions at the moment: the organiser has paused it.")
-
-
-def _is_too_late(competition: Competition, limits: extensions.Limits, now: datetime) -> bool:
-    """Whether an upload that began in time arrived after the grace period."""
-    grace = timedelta(seconds=competition.grace_seconds)
-    return limits.closes_at is not None and now >= limits.closes_at + grace
 
 
 def refuse_too_many_pending(
@@ -431,6 +422,7 @@ def _insert(
     is_ranked: bool,
     idempotency_key: str | None,
     is_by_agent: bool = False,
+    is_late: bool = False,
 ) -> Submission:
     submission = Submission(
         competition_id=competition.id,
@@ -446,6 +438,7 @@ def _insert(
         is_charged=is_charged,
         is_ranked=is_ranked,
         is_by_agent=is_by_agent,
+        is_late=is_late,
     )
     session.add(submission)
     session.flush()
@@ -469,10 +462,6 @@ def _midnight_after(competition: Competition, moment: datetime) -> datetime:
     from_zone = moment.astimezone(competition.zone)
     tomorrow = (from_zone + timedelta(days=1)).date()
     return datetime(tomorrow.year, tomorrow.month, tomorrow.day, tzinfo=competition.zone)
-
-
-def _words(competition: Competition, moment: datetime) -> str:
-    return f"{moment.astimezone(competition.zone):%Y-%m-%d at %H:%M} {competition.timezone}"
 
 
 def _insert_or_ignore(session: Session, table: type) -> Any:

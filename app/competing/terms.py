@@ -30,8 +30,8 @@ def _way(competition: Competition, name: str, wished: Any) -> str:
     option = f"--{name.replace('_', '-')} {shlex.quote(word(wished))}"
     if name == "duration_days" or (name == "closes_at" and wished is None):
         option = "--closes-at TIME"
-    elif name == "mark_agents":
-        option = "--mark-agents" if wished else "--no-mark-agents"
+    elif name in ("mark_agents", "late_submissions"):
+        option = f"--{'' if wished else 'no-'}{name.replace('_', '-')}"
     elif name in ("total_limit", "entry_closes_at", "teams_close_at") and wished is None:
         option = f"--no-{name.replace('_', '-')}"
     elif name not in CHANGEABLE or wished is None:

@@ -194,12 +194,15 @@ def _has_scores(session: Session, competition: Competition, *, since: datetime |
 
 
 def _unfinished_evaluations(session: Session, competition: Competition) -> bool:
+    """Return whether a ranked file still waits; late files may arrive at any time and delay no report."""
     waiting = (
         select(Evaluation.submission_id)
         .join(Round, Round.id == Evaluation.round_id)
+        .join(Submission, Submission.id == Evaluation.submission_id)
         .where(
             Round.competition_id == competition.id,
             Round.state == RoundState.ACTIVE,
+            Submission.is_ranked,
             Evaluation.state.in_((State.QUEUED, State.RUNNING)),
         )
     )

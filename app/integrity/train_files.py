@@ -123,9 +123,10 @@ def of(session: Session, submission_id: int) -> dict[str, TrainFile]:
 
 
 def of_team(session: Session, team_id: int) -> list[TrainFile]:
-    """Return a team's scored train files."""
+    """Return a team's scored train files, without those beside late files."""
     found = select(TrainFile).join(Submission, Submission.id == TrainFile.submission_id)
-    return list(session.scalars(found.where(Submission.team_id == team_id, TrainFile.state == State.SCORED)))
+    mine = Submission.team_id == team_id, ~Submission.is_late
+    return list(session.scalars(found.where(*mine, TrainFile.state == State.SCORED)))
 
 
 def get(session: Session, submission_id: int, kind: str) -> TrainFile:

@@ -293,7 +293,7 @@ def _charges_follow_outcomes(session: Session, _now: datetime) -> Check:
         .join(Team, Team.id == Submission.team_id)
         .join(Evaluation, Evaluation.submission_id == Submission.id)
         .join(Round, and_(Round.id == Evaluation.round_id, Round.state == RoundState.ACTIVE))
-        .where(Submission.user_id.is_not(None), Submission.is_ranked)
+        .where(Submission.user_id.is_not(None), or_(Submission.is_ranked, Submission.is_late))
         .order_by(Submission.id)
     )
     wrong = []

@@ -25,6 +25,7 @@ def receipt_json(receipt: Receipt, slug: str) -> dict[str, Any]:
         "remaining_today": receipt.remaining_today,
         "is_replay": receipt.is_replay,
         "is_ranked": receipt.is_ranked,
+        "is_late": receipt.is_late,
         "receipt": _signature(receipt, slug),
         "receipt_key": parts().signer.public_key,
         "links": links(receipt.id),

@@ -161,7 +161,9 @@ def _submit(session: Session) -> int:
     for problem in sent.problems:
         _complain(words_of(problem))
     left = "" if sent.remaining_today is None else f" {sent.remaining_today} uploads are left today."
-    if not sent.is_ranked:
+    if sent.is_late:
+        left += " It is late: scored and not ranked."
+    elif not sent.is_ranked:
         left = " It is never ranked: an organiser has sent it."
     words = sent.words()
     session.show(sent.as_dict(), f"{words[0].upper()}{words[1:]}.{left}\n{sent.page}")
@@ -177,7 +179,7 @@ def _submissions(session: Session) -> int:
             one["state"],
             _number(one["public"]),
             _number(one["private"]),
-            "pick" if one["is_picked"] else "",
+            "pick" if one["is_picked"] else "late" if one.get("is_late") else "",
             one["filename"],
             one["message"],
         ]

@@ -44,6 +44,7 @@ class Submitted:
     remaining_today: int | None = None
     is_replay: bool = False
     is_ranked: bool = True
+    is_late: bool = False
     page: str = ""
     receipt: str = ""
     problems: Sequence[Mapping[str, Any]] = ()
@@ -259,6 +260,7 @@ class Participant:
             remaining_today=receipt.get("remaining_today"),
             is_replay=bool(receipt.get("is_replay")),
             is_ranked=bool(receipt.get("is_ranked", True)),
+            is_late=bool(receipt.get("is_late")),
             page=self.login.address + receipt["links"]["page"],
             receipt=str(receipt.get("receipt") or ""),
             warnings=[warning.as_dict() for warning in verdict.warnings],

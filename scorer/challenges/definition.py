@@ -80,6 +80,8 @@ class CompetitionDefaults(_Part):
     """How public scores are shown before the close."""
     mark_agents: bool = False
     """Whether the board marks rows whose file was sent through the MCP endpoint."""
+    late_submissions: bool = False
+    """Whether teams may send files after the end, which are scored and not ranked."""
     pending_limit: Annotated[int, Field(ge=1, le=1000)] = 3
     final_picks: Annotated[int, Field(ge=1, le=100)] = 2
     max_team_size: Annotated[int, Field(ge=1, le=1000)] = 4

@@ -95,6 +95,8 @@ SITUATIONS: dict[str, Arrange] = {
     "paused": lambda site: site.change(is_paused=True),
     "just closed": lambda site: at(site, closes_at=-30),
     "settled": lambda site: at(site, closes_at=-300),
+    "late files allowed, just closed": lambda site: late_allowed(site, closes_at=-30),
+    "late files allowed, settled": lambda site: late_allowed(site, closes_at=-300),
     "extended for another team": lambda site: at(site, closes_at=-300, extended_until=3600),
     "disqualified": lambda site: disqualify(site),
     "daily limit used": lambda site: site.change(daily_limit=1),
@@ -102,6 +104,11 @@ SITUATIONS: dict[str, Arrange] = {
     "one waits": lambda site: site.change(pending_limit=1),
     "many rejected": lambda site: many_rejected(site),
 }
+
+
+def late_allowed(site: Site, *, closes_at: float) -> None:
+    at(site, closes_at=closes_at)
+    site.change(allows_late=True, is_paused=True, total_limit=1)
 
 
 def disqualify(site: Site) -> None:

@@ -201,13 +201,15 @@ def test_a_backup_during_uploads_holds_every_file_that_its_rows_name(
 
 
 LATER = {  # columns that later revisions added to 0002
-    "competition": {*("extended_until", "marks_agents", "own_summary", "entry_closes_at", "teams_close_at")},
+    "competition": {
+        *("extended_until", "marks_agents", "own_summary", "entry_closes_at", "teams_close_at", "allows_late")
+    },
     "round": {"repeat_of", "applies_itself", "served_at"},
     "event": {"seq", "hash"},
     "user_account": {"skeleton"},
     "team": {"skeleton", "look", "is_host", "captain_id", "merged_into_id", "method", "method_link"},
     "token": {"scope", "expires_at", "last_used_at"},
-    "submission": {"is_ranked", "cancelled_at", "is_by_agent", "first_team_id", "withdrawn_at"},
+    "submission": {"is_ranked", "cancelled_at", "is_by_agent", "first_team_id", "withdrawn_at", "is_late"},
 }
 LATER_TABLES = (
     *("extension", "upload_ticket", "former_name", "file_check", "inbox_key", "draft", "draft_file"),

@@ -70,6 +70,7 @@ def competition_show(slug: str) -> models.Competition:
             shown=release_rule(competition), step=public_step(competition) or None
         ),
         marks_agents=competition.marks_agents,
+        late_submissions=competition.allows_late,
         passport=(competition.version.audit or {}).get("passport", []),
         folds=manifest.get("folds"),
         team=team.name if team else None,

@@ -199,6 +199,9 @@ class Competition(Answer):
     limits: Limits
     public_score: ShownScore
     marks_agents: bool = Field(description="The board marks rows whose file an agent has sent.")
+    late_submissions: bool = Field(
+        description="Once private scores are shown, files are accepted, scored and never ranked."
+    )
     passport: list[AnyObject]
     folds: AnyObject | None
     team: str | None = Field(description="Your team in this competition, or null before you join.")
@@ -316,7 +319,8 @@ class Check(Answer):
 
 SignedLine = Annotated[str, Field(pattern="^heldout-receipt-1 ")]
 SIGNED = "One signed line that proves the upload: competition, id, team, sha256, size and time."
-RANKED = "False for a file of an organiser, which is scored and never ranked."
+RANKED = "False for a file of an organiser and for a late one, which are scored and never ranked."
+LATE = "Sent after the end, when private scores were shown."
 LATER = f"{SIGNED} Null if the log's record of the upload is missing or differs."
 
 
@@ -337,6 +341,7 @@ class Quota(Answer):
     )
     resets_at: Time
     timezone: str
+    is_late: bool = Field(description="The next file would be late: scored, and not ranked.")
 
 
 class Links(Answer):
@@ -358,6 +363,7 @@ class Receipt(Answer):
     remaining_today: int
     is_replay: bool = Field(description="True for an earlier upload with the same Idempotency-Key.")
     is_ranked: bool = Field(description=RANKED)
+    is_late: bool = Field(description=LATE)
     receipt: SignedLine | None = Field(description=LATER)
     receipt_key: str = Field(description="Public key of this installation; verifies its receipts.")
     links: Links
@@ -426,6 +432,7 @@ class Submission(Answer):
     sent_by: str | None = Field(description="The member that sent it; null for a baseline.")
     is_picked: bool
     is_ranked: bool = Field(description=RANKED)
+    is_late: bool = Field(description=LATE)
     is_by_agent: bool = Field(description="Sent through the MCP endpoint.")
     is_withdrawn: bool = Field(description="Taken off the board by your team; its upload stays used.")
     receipt: SignedLine | None = Field(description=LATER)

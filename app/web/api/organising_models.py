@@ -48,6 +48,9 @@ class Changes(Request):
     max_upload_mb: Annotated[float, Field(ge=0.001)] | Absent = None
     public_score: PublicScore | Absent = Field(None, description="Only stricter: exact, rounded, ladder.")
     mark_agents: bool | Absent = None
+    late_submissions: bool | Absent = Field(
+        None, description="Accept files after the end, which are scored and never ranked."
+    )
     paused: bool | Absent = None
 
 

@@ -45,6 +45,7 @@ def quota(slug: str) -> models.Quota:
         next_at=time_text(allowance.rejected.next_at),
         resets_at=allowance.resets_at.isoformat(),
         timezone=allowance.timezone,
+        is_late=allowance.is_late,
     )
 
 
@@ -256,6 +257,7 @@ def submission_model(
         sent_by=entry.sent_by,
         is_picked=entry.is_picked,
         is_ranked=entry.is_ranked,
+        is_late=entry.is_late,
         is_by_agent=entry.is_by_agent,
         is_withdrawn=entry.is_withdrawn,
         receipt=receipt,

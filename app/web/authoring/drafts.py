@@ -317,6 +317,7 @@ def _of_open(choices: draft_choices.DraftChoices) -> dict[str, Any]:
         "closes_at": _local("closes_at", zone),
         "public_score": request.form.get("public_score") or "rounded",
         "mark_agents": request.form.get("mark_agents") == "1",
+        "late_submissions": request.form.get("late_submissions") == "1",
     }
     for name in ("summary", "description"):
         text = "\n".join(request.form.get(name, "").splitlines()).strip()
@@ -369,6 +370,7 @@ def _written(seen: View) -> dict[str, str]:
         "timezone": choices.timezone,
         "public_score": choices.public_score,
         "mark_agents": "1" if choices.mark_agents else "",
+        "late_submissions": "1" if choices.late_submissions else "",
         **times,
         **{name: "" if value is None else str(value) for name, value in whole.items()},
     }

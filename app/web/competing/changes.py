@@ -36,6 +36,7 @@ WORDS: Mapping[str, str] = {
     "max_upload_mb": "Largest upload in MB",
     "public_score": "Public scores of new files",
     "mark_agents": "Mark files of agents on the board",
+    "late_submissions": "Late files are accepted",
     "paused": "Uploads are paused",
 }
 
@@ -170,6 +171,6 @@ def _read(competition: Competition, name: str, text: str) -> Any:
         return int(text)
     if name == "max_upload_mb":
         return float(text)
-    if name in ("mark_agents", "paused"):
+    if name in ("mark_agents", "late_submissions", "paused"):
         return text == "1"
     return text

@@ -22,11 +22,12 @@ from sqlalchemy.orm import Session
 
 from app.base import db
 from app.base.errors import NotFound
-from app.base.models import Competition, State, Team
+from app.base.models import Competition, Phase, State, Team
 from app.competing import (
     cancellations,
     competitions,
     extensions,
+    late,
     leaderboard,
     picks,
     positions,
@@ -71,8 +72,11 @@ def new(slug: str) -> ResponseReturnValue:
             return redirect(url_for("rules.show", slug=slug, next=request.path))
         allowance = submissions.allowance(session, competition, team, now=now) if team else None
         own_phase = extensions.limits(session, competition, team).phase(competition, now)
+        is_over = competition.phase(now) is Phase.CLOSED
+        late_words = late.words(session, competition, now=now) if is_over else ""
     return render_template(
         "competing/submissions/new.html",
+        late_words=late_words,
         competition=competition,
         team=team,
         allowance=allowance,
@@ -196,7 +200,7 @@ def show(submission_id: int) -> ResponseReturnValue:
     page: dict[str, Any] = {"outcome": outcome, "uncounted": uncounted, "best": _best(competition, past)}
     page["shows_private"] = competition.is_settled(now) or me.organises(competition.id)
     page |= {"competition": competition, "entry": entry, "team": team, "now": now, "place": place, "own": own}
-    page["own_phase"] = own_phase
+    page["own_phase"], page["takes_late"] = own_phase, competition.takes_late(now)
     has_score_to_come = entry.state is not State.REJECTED
     page["beside"] = beside(competition, entry, files, now) if own and (files or has_score_to_come) else None
     if request.args.get("part") == "beside" and page["beside"]:
@@ -270,7 +274,7 @@ def _visible(session: Session, me: Viewer, submission_id: int, now: datetime) ->
 def _best(competition: Competition, past: Sequence[Status]) -> int | None:
     """Return the submission with the best public score, the first of equal ones."""
     sign = 1.0 if competition.greater_is_better else -1.0
-    scored = [one for one in past if one.public is not None and not one.is_withdrawn]
+    scored = [one for one in past if one.public is not None and not one.is_withdrawn and not one.is_late]
     return max(scored, key=lambda one: (sign * (one.public or 0.0), -one.id)).id if scored else None
 
 

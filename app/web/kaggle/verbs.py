@@ -26,6 +26,7 @@ from app.competing import (
     charges,
     competitions,
     hosts,
+    late,
     leaderboard,
     statuses,
     submissions,
@@ -171,7 +172,8 @@ def create_submission(slug: str, *, token: str, message: str, sandbox: bool) -> 
         parts().storage.refuse_unless_stored(receipt.blob)
     parts().hints.send(receipt.id)
     again = "; this file had arrived before and counts once" if receipt.is_replay else ""
-    unranked = "" if receipt.is_ranked else f"; {hosts.NOT_RANKED}"
+    mark = late.NOT_RANKED if receipt.is_late else hosts.NOT_RANKED
+    unranked = "" if receipt.is_ranked else f"; {mark}"
     return {"message": f"Successfully submitted to {competition.title}{unranked}{again}", "ref": receipt.id}
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from flask import Blueprint, Response, g, jsonify, request, url_for
 
 from app.base.models import Competition, Phase, State
-from app.competing import hosts
+from app.competing import hosts, late
 from app.competing.leaderboard import Row
 from app.competing.statuses import Status
 from scorer.report import Problem
@@ -95,7 +95,8 @@ def competition_json(
             "mergerDeadline": moment(competition.teams_close_at),
             "newEntrantDeadline": moment(competition.entry_closes_at),
             "evaluationMetric": manifest["metric"].get("title", manifest["metric"]["name"]),
-            "submissionsDisabled": competition.is_paused or competition.phase(now) is not Phase.OPEN,
+            "submissionsDisabled": not competition.takes_late(now)
+            and (competition.is_paused or competition.phase(now) is not Phase.OPEN),
         }
     )
 
@@ -116,7 +117,7 @@ def submission_json(entry: Status, submitted_by: str) -> dict[str, Any]:
             "ref": entry.id,
             "fileName": entry.filename,
             "date": moment(entry.received_at),
-            "description": entry.message if entry.is_ranked else _marked(entry.message),
+            "description": entry.message if entry.is_ranked else _marked(entry),
             "status": STATES.get(entry.state, "PENDING"),
             "publicScore": score(entry.public),
             "privateScore": score(entry.private),
@@ -131,9 +132,10 @@ def submission_json(entry: Status, submitted_by: str) -> dict[str, Any]:
     )
 
 
-def _marked(message: str) -> str:
+def _marked(entry: Status) -> str:
     """Return the message with what the clients have no field for."""
-    return f"{message} ({hosts.NOT_RANKED})" if message else hosts.NOT_RANKED
+    mark = late.NOT_RANKED if entry.is_late else hosts.NOT_RANKED
+    return f"{entry.message} ({mark})" if entry.message else mark
 
 
 def error_text(entry: Status) -> str | None:

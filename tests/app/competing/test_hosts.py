@@ -156,9 +156,14 @@ def test_an_organisers_file_takes_no_rung_of_the_ladder(hosted: World) -> None:
 
 
 @pytest.mark.parametrize(
-    ("column", "trigger"), [("is_ranked", "submission_ranked"), ("is_by_agent", "submission_by_agent")]
+    ("column", "trigger"),
+    [
+        ("is_ranked", "submission_ranked"),
+        ("is_by_agent", "submission_by_agent"),
+        ("is_late", "submission_late"),
+    ],
 )
-def test_whether_a_file_is_ranked_or_by_an_agent_is_written_once_and_logged(
+def test_whether_a_file_is_ranked_late_or_by_an_agent_is_written_once_and_logged(
     hosted: World, column: str, trigger: str
 ) -> None:
     change = text(f"UPDATE submission SET {column} = true WHERE id = 1")

@@ -35,6 +35,7 @@ def kept(world: World, **changes: Any) -> list[str]:
         ("teams_close_at", "2026-05-01T18:00:00+02:00", "--teams-close-at 2026-05-01T18:00:00+02:00"),
         ("duration_days", 3, "closes_at stays none, although challenge.yaml now has duration_days 3"),
         ("mark_agents", True, "heldout competition change biopsy --mark-agents"),
+        ("late_submissions", True, "heldout competition change biopsy --late-submissions"),
         ("timezone", "UTC", "Only another competition can have it: heldout competition open biopsy --slug"),
         ("public_score", "exact", "heldout competition change biopsy --public-score exact"),
         ("max_team_size", 1, "heldout competition change biopsy --max-team-size 1"),
