@@ -24,7 +24,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import delete, func, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
-from app.base import events, failpoints
+from app.base import events
 from app.base.errors import Conflict, Forbidden, NotFound, QuotaExhausted
 from app.base.models import (
     Case,
@@ -191,7 +191,6 @@ def end(
     for membership in session.scalars(moved).all():
         membership.team_id, membership.joined_at = into.id, now
     session.execute(update(FileCheck).where(FileCheck.team_id == ending.id).values(team_id=into.id))
-    failpoints.reach("merge.members_moved")
     is_kept = _is_mentioned(session, ending)
     files = 0
     if is_kept:
@@ -222,7 +221,6 @@ def end(
     )
     if not is_kept:
         _delete(session, ending)
-    failpoints.reach("merge.merged")
     return keeps_picks
 
 
@@ -331,7 +329,6 @@ def _move_files(session: Session, ending: Team, into: Team) -> int:
         .values(team_id=into.id, first_team_id=func.coalesce(Submission.first_team_id, Submission.team_id))
         .returning(Submission.id)
     ).all()
-    failpoints.reach("merge.files_moved")
     return len(moved)
 
 

@@ -5,6 +5,7 @@ No request may cause a server error or an answer that the document does not desc
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -23,14 +24,15 @@ OPERATIONS = {
     for result in SCHEMA.get_all_operations()
 }
 # Existing names and edge cases: random names alone would only get 404.
+IDS = [1, 1, 2, 0, 2**63 - 1, 2**63, 10**18]
 NAMED: dict[str, list[Any]] = {
     "slug": ["biopsy"] * 5 + ["Biopsy", "a" * 60],
     "name": ["train.csv", "../private/solution.csv", "a\x00b", "%2e%2e/x"],
-    "submission_id": [1, 1, 2, 0, 2**63 - 1, 2**63, 10**18],
-    "check_id": [1, 1, 2, 0, 2**63 - 1, 2**63, 10**18],
     "token_id": [0, 999, 2**63 - 1, 2**63, 10**18],  # none that the roles use
     "kind": ["oof", "oof", "nothing"],
 }
+PLACES = {place for path in DOCUMENT["paths"] for place in re.findall(r"{(\w+)}", path)}
+NAMED |= {place: IDS for place in PLACES if place.endswith("_id") and place not in NAMED}
 
 
 @pytest.fixture
@@ -41,6 +43,7 @@ def site_with_scores(site: Site) -> Site:
 
 
 def test_every_operation_is_fuzzed() -> None:
+    assert NAMED.keys() >= PLACES
     assert len(OPERATIONS) == sum(map(len, DOCUMENT["paths"].values()))
 
 
