@@ -130,6 +130,8 @@ def _read(path: Path, notes: list[str]) -> tuple[Frame, str | None]:
                 column_types={name: pa.string() for name in header}, strings_can_be_null=False
             ),
         )
+    except MemoryError:
+        raise  # Arrow's own is an ArrowException too, and not the file's fault
     except pa.ArrowException as error:
         raise Unreadable(
             f"{path.name} could not be read: {_broken(content, len(header), separator, error)}"

@@ -93,7 +93,7 @@ class CompetitionDefaults(_Part):
     teams_close_at: Moment | None = None
     """Until when members of teams may change and teams may merge; default: until the close."""
     duration_days: Annotated[int, Field(ge=1, le=3650)] | None = None
-    max_upload_mb: Annotated[float, Field(ge=0.001, le=10_000)] | None = None
+    max_upload_mb: Annotated[float, Field(ge=0.000_1, le=10_000)] | None = None
 
 
 class Split(BaseModel):

@@ -161,6 +161,8 @@ def read_frame(path: Path) -> Frame:
         )
     except UnreadableTable as refusal:
         raise Unreadable(f"{path.name} could not be read: {refusal.problems[0].message}") from None
+    except MemoryError:
+        raise  # Arrow's own is an ArrowException too, and not the file's fault
     except (pa.ArrowException, OSError) as error:
         words = " ".join(str(error).split())[:160]
         raise Unreadable(f"{path.name} could not be read: {words}") from None

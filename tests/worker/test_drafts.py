@@ -394,12 +394,12 @@ def test_a_step_that_fails_three_times_can_be_repeated(desk: Desk) -> None:
 
 @on_sqlite
 def test_a_table_beyond_a_workers_memory_is_refused_in_words_at_the_first_attempt(desk: Desk) -> None:
-    small = Desk(Installation(replace(desk.installation.settings, job_memory_mb=150)))
+    small = Desk(Installation(replace(desk.installation.settings, job_memory_mb=40)))
     draft_id = desk.create()
     rows = b"".join(b"%d,%032x,yes\n" % (n, n * n) for n in range(1_200_000))
     desk.upload(draft_id, FileKind.TABLE, b"a,b,y\n" + rows, "large.csv")
     small.work()
     (step,) = desk.view(draft_id).steps.values()
     assert (step.state, step.attempt) == ("done", 1)
-    assert "needs more than the 150 MB of HELDOUT_JOB_MEMORY_MB" in (step.refused or "")
+    assert "needs more than the 40 MB of HELDOUT_JOB_MEMORY_MB" in (step.refused or "")
     small.database.dispose()
