@@ -165,7 +165,7 @@ def refuse_too_many(session: Session, viewer: Viewer) -> None:
 
 
 def get(session: Session, viewer: Viewer, draft_id: int, *, locked: bool = False) -> Draft:
-    """Return a draft of the viewer; NotFound for another's. `locked` for whoever changes it."""
+    """Return a draft of the viewer; NotFound for another's. `locked` before a change."""
     _refuse_unless_organiser(viewer)
     draft = draft_steps.lock(session, draft_id) if locked else session.get(Draft, draft_id)
     if draft is None or draft.owner_id != viewer.id:

@@ -1,4 +1,4 @@
-"""The tables of the rules of a competition, and of who has accepted which version."""
+"""The tables of the rules of a competition, and of the accounts that accepted each version."""
 
 from __future__ import annotations
 

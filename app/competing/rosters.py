@@ -23,7 +23,7 @@ class Roster:
     members: Sequence[str]
     captain: str | None
     is_captain: bool
-    """Whether the viewer is the captain, who alone invites, removes and merges."""
+    """Whether the viewer is the captain. Only the captain invites, removes and merges."""
     places: int
     """Members that may still join."""
     has_files: bool

@@ -1,4 +1,4 @@
-"""The rules of a competition: versions, and who has accepted which.
+"""The rules of a competition: their versions, and the accounts that accepted each.
 
 A competition without rules asks for nothing. With rules, joining accepts the newest version, and an upload
 needs that the account has accepted the newest one, so changed rules are asked for again. Acceptances are kept

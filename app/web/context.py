@@ -92,11 +92,11 @@ def organiser_of(session: Session, now: datetime, slug: str) -> tuple[Viewer, Co
     return cast("Viewer", found), organised(session, found, slug)
 
 
-def organised(session: Session, who: Viewer | None, slug: str) -> Competition:
+def organised(session: Session, account: Viewer | None, slug: str) -> Competition:
     """Return a competition that the account organises; to others there is no such page."""
-    if who is not None and (who.is_organiser or who.hosted):
+    if account is not None and (account.is_organiser or account.hosted):
         competition = competitions.by_slug(session, slug)
-        if who.organises(competition.id):
+        if account.organises(competition.id):
             return competition
     raise NotFound("There is no such page.")
 
