@@ -109,6 +109,21 @@ def latest(session: Session, slug: str) -> ChallengeVersion:
     return version
 
 
+def named(session: Session, name: str) -> ChallengeVersion:
+    """Return the version that `slug` (the newest) or `slug@number` names."""
+    slug, _, number = name.partition("@")
+    newest = latest(session, slug)
+    if not number:
+        return newest
+    found = None
+    if number.isdecimal() and len(number) < 10:
+        mine = ChallengeVersion.challenge_id == newest.challenge_id
+        found = session.scalar(select(ChallengeVersion).where(mine, ChallengeVersion.number == int(number)))
+    if found is None:
+        raise NotFound(f"{slug} has no version {number}: its versions are 1 to {newest.number}.")
+    return found
+
+
 def listed(session: Session) -> list[ChallengeVersion]:
     """Return the newest version of every challenge, by slug."""
     newest = select(func.max(ChallengeVersion.id)).group_by(ChallengeVersion.challenge_id)

@@ -70,6 +70,22 @@ class Vault:
             raise Unavailable(f"Version {digest[:12]} in {self} is not what was published. {PUT_BACK}")
         return [(name, home / name) for name, _ in _entries(listing)]
 
+    def copy_out(self, digest: str, target: Path) -> None:
+        """Write a version's files to a new folder, as they were published; only the owner can read it."""
+        files = self.files(digest)
+        try:
+            target.mkdir(mode=0o700, parents=True)
+        except FileExistsError:
+            raise Refused(f"{target} exists; name a new folder.") from None
+        for name, path in files:
+            copy = target / name
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, copy)
+        if _sha256(scorer.folder_listing(target)) != digest:
+            raise Unavailable(
+                f"Version {digest[:12]} changed while it was copied to {target}; export it again."
+            )
+
     def check(self, digest: str) -> str | None:
         """Read all of a version; return its fault, or None."""
         try:

@@ -1,4 +1,4 @@
-"""`heldout challenge import` and `export`: the formats of other platforms."""
+"""`heldout challenge import` and `export`: the formats of other platforms, and published versions."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import scorer
+from app.authoring import challenges
 from app.base import config
 from app.base.errors import Refused
+from app.base.installation import Installation
 from app.cli.challenges import check_folder, print_findings
-from app.cli.console import err, out, print_json, print_problems
+from app.cli.console import err, out, pass_installation, print_json, print_problems
 from scorer.wording import printable
 
 if TYPE_CHECKING:
@@ -91,41 +93,64 @@ def challenge_import(
 
 
 @click.command("export")
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("challenge", metavar="CHALLENGE")
 @click.option(
     "--format",
     "kind",
-    type=click.Choice(["kaggle", "codabench", "croissant", "frictionless"]),
-    required=True,
-    help="The platform's form.",
+    type=click.Choice(["folder", "kaggle", "codabench", "croissant", "frictionless"]),
+    default="folder",
+    show_default=True,
+    help="The folder as it was published, or another platform's form.",
 )
 @click.option(
     "--out",
     "target",
     type=click.Path(path_type=Path),
-    help="The folder to write. Default: the challenge's name and the form.",
+    help="The folder to write. Default: the challenge's name, and the form if it is another platform's.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
-def challenge_export(folder: Path, kind: str, target: Path | None, as_json: bool) -> int:
-    """Write a challenge in the form of another platform.
+@pass_installation
+def challenge_export(
+    installation: Installation, challenge: str, kind: str, target: Path | None, as_json: bool
+) -> int:
+    """Write a published challenge as its folder, or any challenge in the form of another platform.
 
-    Kaggle and Codabench get the solution too, as their host. Croissant and frictionless (Table Schema)
-    describe the public files alone.
+    CHALLENGE is a folder, or the name of a published challenge: iris for its newest version, iris@2 for the
+    second. The folder of a version has the same files, byte by byte, as the one that was published. It,
+    Kaggle's and Codabench's form hold the solution. Croissant and frictionless (Table Schema) describe
+    the public files alone.
     """
     from scorer.importing.account import CannotImport
     from scorer.importing.exporting import export
 
-    target = target or Path(f"{folder.resolve().name}-{kind}")
+    folder = Path(challenge)
+    name = folder.resolve().name
+    digest = None
+    if not folder.is_dir():
+        with installation.database.read() as session:
+            version = challenges.named(session, challenge)
+            name, digest = version.challenge.slug, version.digest
+        folder = installation.vault.home(digest)
+    target = target or Path(name if kind == "folder" else f"{name}-{kind}")
+    left: list[str] = []
     try:
-        left = export(folder, kind, target)
+        if kind != "folder":
+            left = export(folder, kind, target)
+        elif digest is None:
+            raise Refused(
+                f"{folder} is a folder already. Give the name of a published challenge, "
+                "or choose a form with --format."
+            )
+        else:
+            installation.vault.copy_out(digest, target)
     except CannotImport as reason:
         raise Refused(str(reason)) from None
     if as_json:
-        print_json({"folder": str(target), "format": kind, "left": left})
+        print_json({"folder": str(target), "format": kind, "digest": digest, "left": left})
         return 0
     for sentence in left:
         out.print(f"left       {printable(sentence)}", markup=False)
-    if kind in ("kaggle", "codabench"):
+    if kind in ("folder", "kaggle", "codabench"):
         out.print("It holds the solution: keep it private.", markup=False)
     out.print(f"Wrote {target}.", markup=False)
     return 0
