@@ -21,6 +21,7 @@ HEAVY = ("numpy", "pandas", "pyarrow", "scipy", "sklearn")
 FLOORS = (
     {"base", "migrations"},
     {"people"},
+    {"messages"},
     {"competing"},
     {"integrity", "authoring", "operating"},
     {"web"},

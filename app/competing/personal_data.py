@@ -29,6 +29,7 @@ from app.base.models import (
 from app.base.models_roles import Host
 from app.base.models_rules import RulesAcceptance
 from app.competing import statuses
+from app.messages import announcements
 from app.people.accounts import Viewer
 
 
@@ -81,6 +82,14 @@ def collect(session: Session, viewer: Viewer, *, now: datetime) -> dict[str, Any
                 "accepted_at": one.accepted_at.isoformat(),
             }
             for one in acceptances
+        ],
+        "announcements_read": [
+            {
+                "competition": slugs[one.competition_id] if one.competition_id is not None else None,
+                "title": one.title,
+                "read_at": at.isoformat(),
+            }
+            for one, at in announcements.readings(session, mine)
         ],
         "submissions": _submissions(session, viewer, now=now),
         "checks": [

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Column, Connection, Index, Table, literal, text
 from sqlalchemy.schema import CreateColumn, CreateIndex, CreateTable
 
-from app.base import models, models_drafts, models_roles, models_rules, models_teams  # noqa: F401  they fill the metadata
+from app.base import models, models_drafts, models_messages, models_roles, models_rules, models_teams  # noqa: F401  they fill the metadata
 from app.base.db import Base
 from app.base.errors import Misconfigured
 

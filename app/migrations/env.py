@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alembic import context
 
-from app.base import models, models_drafts, models_roles, models_rules, models_teams  # noqa: F401  they fill the metadata
+from app.base import models, models_drafts, models_messages, models_roles, models_rules, models_teams  # noqa: F401  they fill the metadata
 from app.base.db import Base
 
 context.configure(

@@ -42,6 +42,7 @@ from app.web.kaggle import rpc as kaggle_rpc
 from app.web.kaggle import transfers as kaggle_transfers
 from app.web.mcp import endpoint as mcp_endpoint
 from app.web.mcp import tools as mcp_tools
+from app.web.messages import announcements
 from app.web.metrics import Requests
 from app.web.operating import doctor, operate
 from app.web.page_cache import PageCache
@@ -61,6 +62,7 @@ VIEWS = (
     organise,
     changes,
     hosts,
+    announcements,
     drafts,
     train_files,
     reports,
@@ -76,6 +78,8 @@ VIEWS = (
     mcp_endpoint,
 )
 
+NOTED = ("viewer", "position", "refused", "waiting")
+"""What views keep in `g` for the frame of each page."""
 CONTENT_POLICY = {
     "default-src": "'self'",
     "img-src": "'self' data:",  # icons inside Pico's form controls are data: images
@@ -189,7 +193,7 @@ def _prepare_templates(app: Flask) -> None:
         release_rule=formats.release_rule,
         settings=app.extensions["heldout"].settings,
     )
-    app.context_processor(lambda: {name: g.get(name) for name in ("viewer", "position", "refused")})
+    app.context_processor(lambda: {name: g.get(name) for name in NOTED})
 
 
 def _secure(response: Response) -> Response:

@@ -21,6 +21,7 @@ from app.base.queue import Hints
 from app.base.storage import Storage
 from app.competing import competitions, positions
 from app.competing.receipts import Signer
+from app.messages import announcements
 from app.operating.statistics import Totals
 from app.people import accounts, tokens
 from app.people.accounts import Viewer
@@ -63,6 +64,8 @@ def viewer(session: Session, now: datetime) -> Viewer | None:
     found = accounts.by_sign_in(session, secret, now=now) if secret else None
     g.viewer = found
     g.user_id = found.id if found else None
+    if found is not None and "part" not in request.args:
+        note_messages(session, found, (request.view_args or {}).get("slug"), now)
     return found
 
 
@@ -76,6 +79,11 @@ def signed_in(session: Session, now: datetime) -> Viewer:
 def note_position(session: Session, competition: Competition, me: Viewer | None, now: datetime) -> None:
     """Keep the position of the viewer's team in `g`, for the strip of the page."""
     g.position = positions.of(session, competition, me.id, now=now) if me else None
+
+
+def note_messages(session: Session, me: Viewer, slug: str | None, now: datetime) -> None:
+    """Keep in `g` what the viewer has not read, of the installation and of a competition."""
+    g.waiting = announcements.waiting(session, slug, me, now=now)
 
 
 def organiser(session: Session, now: datetime) -> Viewer:
@@ -149,6 +157,12 @@ def field(name: str) -> str:
     """
     lines = request.form.get(name, "").splitlines()
     return " ".join("".join(c for c in line if c.isprintable()) for line in lines)
+
+
+def text_field(name: str) -> str:
+    """Return a form field of several lines without control characters."""
+    lines = request.form.get(name, "").splitlines()
+    return "\n".join("".join(c for c in line if c.isprintable() or c == "\t") for line in lines)
 
 
 def number_argument(name: str, default: int, largest: int = 10**9) -> int:

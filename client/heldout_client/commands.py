@@ -15,11 +15,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Callable
 
-from heldout_client import VERSION, logins
+from heldout_client import VERSION, logins, messages
 from heldout_client.checking import Verdict
 from heldout_client.content import Content
 from heldout_client.errors import ClientError, Refusal, words_of
 from heldout_client.logins import Login
+from heldout_client.messages import minute
 from heldout_client.participant import Participant, Submitted
 from heldout_client.progress import Bar
 from heldout_client.verbs import Argument, Verb
@@ -108,7 +109,7 @@ def _rules(session: Session) -> int:
     slug, number = session.options.competition, session.options.accept
     participant = session.participant()
     found = participant.rules(slug) if number is None else participant.accept_rules(slug, number)
-    state = f"accepted {_minute(found['accepted_at'])}" if found["accepted_at"] else "not accepted"
+    state = f"accepted {minute(found['accepted_at'])}" if found["accepted_at"] else "not accepted"
     session.show(found, f"{found['text']}\n\nVersion {found['version']}, {state}.")
     return 0
 
@@ -256,7 +257,7 @@ def _team(session: Session) -> int:
     found = steps[asked[0]](getattr(options, asked[0])) if asked else participant.team(slug)
     if asked == ["invite"]:
         made = found["invite"]
-        words = f"For {made['most_uses']}, until {_minute(made['expires_at'])}. It is shown only now."
+        words = f"For {made['most_uses']}, until {minute(made['expires_at'])}. It is shown only now."
         session.show(found, f"{found['link']}\n{words}")
     else:
         session.show(found, "\n".join(_team_lines(found)))
@@ -271,7 +272,7 @@ def _team_lines(team: dict[str, Any]) -> list[str]:
     picks = ", ".join(map(str, team["final_picks"])) or "none"
     lines = [f"{team['team']}: {members}. Final picks: {picks}; {team['most_picks']} at most."]
     for one in team["invites"]:
-        used = f"used {one['uses']} of {one['most_uses']}, until {_minute(one['expires_at'])}"
+        used = f"used {one['uses']} of {one['most_uses']}, until {minute(one['expires_at'])}"
         lines.append(f"invite {one['id']}: {used}")
     for one in team["offers"]:
         if one["is_ours"]:
@@ -279,10 +280,6 @@ def _team_lines(team: dict[str, Any]) -> list[str]:
         else:
             lines.append(f"offer {one['id']}: {one['team']} offers to merge: {', '.join(one['members'])}")
     return lines
-
-
-def _minute(time: str) -> str:
-    return f"{time[:16].replace('T', ' ')} UTC"
 
 
 _SLUG = Argument(("competition",), "Name of the competition, the last part of its address.")
@@ -322,6 +319,7 @@ VERBS = (
         _rules,
         (_SLUG, Argument(("--accept",), "The version that you accept.", metavar="N", type=int)),
     ),
+    *messages.VERBS,
     Verb(
         "download",
         "Download the files of a competition, all or the named ones; go on with what was begun.",

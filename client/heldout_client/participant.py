@@ -137,6 +137,15 @@ class Participant:
         found: dict[str, Any] = self._connection.post(path, {"version": version})
         return found
 
+    def announcements(self, slug: str | None) -> dict[str, Any]:
+        """Return the announcements of a competition, newest first; without one those of the server."""
+        found: dict[str, Any] = self._connection.get(f"{_place(slug)}/announcements")
+        return found
+
+    def read_announcements(self, slug: str | None) -> None:
+        """Mark the announcements of a competition as read; without one those of the server."""
+        self._connection.post(f"{_place(slug)}/announcements/read")
+
     def files(self, slug: str) -> list[dict[str, Any]]:
         listed: list[dict[str, Any]] = self._connection.get(f"/competitions/{quote(slug, safe='')}/files")[
             "files"
@@ -436,3 +445,7 @@ def cells_of(
     except Unreadable:
         return None, {}
     return list(ids), {name: list(seen) for name, seen in cells.items()}
+
+
+def _place(slug: str | None) -> str:
+    return "" if slug is None else f"/competitions/{quote(slug, safe='')}"

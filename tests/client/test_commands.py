@@ -304,6 +304,19 @@ def test_rules_are_shown_and_accepted_by_commands(
     assert read()["accepted_at"] is not None
 
 
+def test_announcements_are_listed_and_marked_as_read_by_a_command(
+    server: Served, read: Read, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.site.announce("A new date", "It is *later*.")
+    server.site.announce("Maintenance", to_all=True)
+    assert server.heldout("announcements", "biopsy", "--mark-read") == 0
+    assert re.fullmatch(r"A new date  \([-\d :]+ UTC, new\)\nIt is \*later\*\.\n", capsys.readouterr().out)
+    assert server.heldout("announcements", "biopsy", "--json") == 0
+    assert read()["unread"] == 0
+    assert server.heldout("announcements", "--json") == 0
+    assert [one["title"] for one in read()["announcements"]] == ["Maintenance"]
+
+
 def test_scored_submission_is_withdrawn_by_a_command(server: Served, read: Read) -> None:
     number = server.site.submit("ada")
     server.site.score(number, 0.3)

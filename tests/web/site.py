@@ -28,6 +28,7 @@ from app.base.models import Challenge, ChallengeVersion, Competition
 from app.base.storage import Storage
 from app.competing import competitions, evaluations, invites, merges, submissions, teams
 from app.integrity import file_checks, inspections
+from app.messages import announcements
 from app.people import accounts, tokens
 from app.people.tokens import Scope
 from app.web import client_wheel
@@ -179,6 +180,16 @@ class Site:
         with self.database.begin() as session:
             competition = competitions.by_slug(session, self.slug)
             invites.accept(session, competition, self.viewer(name), secret, now=db.now(session))
+
+    def announce(self, title: str, text: str = "Words.", *, to_all: bool = False, hours: float = 0) -> int:
+        """Publish an announcement of the competition or to all, now or hours later; return its id."""
+        with self.database.begin() as session:
+            competition = None if to_all else competitions.by_slug(session, self.slug)
+            now = db.now(session)
+            at = now + timedelta(hours=hours)
+            words = announcements.read(title, text)
+            made = announcements.create(session, competition, words, publish_at=at, by="grace", now=now)
+            return made.id
 
     def offer_merge(self, name: str, other_team: str) -> int:
         """Offer a team to merge into that of a captain; return the offer's id."""
@@ -433,6 +444,7 @@ def routes(site: Site, submission_id: int, **ids: Any) -> list[tuple[str, str, s
         "offer_id": 1,
         "draft_id": 1,
         "file_id": 1,
+        "announcement_id": 1,
         "kind": "oof",
         "service": "competitions.CompetitionApiService",
         "method": "ListCompetitions",
@@ -444,7 +456,9 @@ def routes(site: Site, submission_id: int, **ids: Any) -> list[tuple[str, str, s
     found = []
     with site.app.test_request_context():
         for rule in site.app.url_map.iter_rules():
-            address = url_for(rule.endpoint, **{name: example[name] for name in rule.arguments})
+            of_site = {"announcement_id": 2} if ".site_" in rule.endpoint else {}
+            known = example | of_site
+            address = url_for(rule.endpoint, **{name: known[name] for name in rule.arguments})
             found += [
                 (method, rule.endpoint, address)
                 for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"})

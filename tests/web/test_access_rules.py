@@ -43,6 +43,7 @@ def full(site: Site) -> Site:
     site.join("cyd")
     site.invite("ada")
     assert site.offer_merge("cyd", "ada") == 1
+    assert (site.announce("First"), site.announce("To all", to_all=True)) == (1, 2)
     audited(site)
     drafted(site)
     own_rows(site, submission_id, oof=OOF)
@@ -255,9 +256,11 @@ def test_a_safe_method_changes_nothing(full: Site) -> None:
             names = connection.exec_driver_sql(
                 "SELECT name FROM sqlite_master WHERE type = 'table'"
             ).scalars()
-            # A token's row holds the time of its last use.
+            # The time of a token's last use, and what a reader has been shown, are noted on the way.
             return {
-                n: list(connection.exec_driver_sql(f'SELECT * FROM "{n}"')) for n in names if n != "token"
+                n: list(connection.exec_driver_sql(f'SELECT * FROM "{n}"'))
+                for n in names
+                if n not in ("token", "announcement_reading")
             }
 
     people = [(full.browser(name), full.token(name)) for name in ("ada", "bob", "grace")]

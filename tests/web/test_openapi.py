@@ -72,6 +72,7 @@ def _closed(schema: Any) -> Any:
 
 
 BODY = {"name": "Team of ada", "picked": True, "size_bytes": 9, "upload": "none"}
+ANNOUNCEMENT = {"title": "News", "text": "Words.", "publish_at": "2026-01-01T00:00:00Z"}
 BODIES: dict[str, Any] = {
     "change_competition": {"daily_limit": 100},
     "add_host": {"name": "bob"},
@@ -82,6 +83,10 @@ BODIES: dict[str, Any] = {
     "inspect": {"kind": "scan"},
     "lift_sign_in_limits": {"of_all": True},
     "change_draft": {"choices": {"daily_limit": 7}},
+    "announce": ANNOUNCEMENT,
+    "announce_to_all": ANNOUNCEMENT,
+    "edit_announcement": ANNOUNCEMENT,
+    "edit_site_announcement": ANNOUNCEMENT,
     "mend_draft": {"code": "x", "change": {}},
 }
 """Of operations that take no other field, or a value of its own."""
@@ -110,6 +115,7 @@ def test_answers_of_every_route_have_exactly_the_described_fields(site: Site) ->
     site.baseline("Prior only", 0.66, 0.65)
     waiting = site.submit("ada")
     check = site.check("ada")
+    assert (site.announce("First"), site.announce("To all", to_all=True)) == (1, 2)
     with site.database.begin() as session:
         inbox.ensure_key(session, vault.open_(site.settings), now=db.now(session))
     site.token("ada", Scope.READ)  # number 2, which is revoked
@@ -134,6 +140,7 @@ def test_answers_of_every_route_have_exactly_the_described_fields(site: Site) ->
                     .replace("{file_id}", "1")
                     .replace("{extension_id}", "1")
                     .replace("{case_id}", "1")
+                    .replace("{announcement_id}", "1" if "{slug}" in path else "2")
                 )
                 if operation["operationId"] == "send_draft_file":
                     address += "?kind=table"

@@ -26,6 +26,7 @@ class PersonalData(models.Answer):
     roles: list[models.AnyObject] = Field(description="In single competitions.")
     teams: list[models.AnyObject]
     rules: list[models.AnyObject] = Field(description="Accepted ones.")
+    announcements_read: list[models.AnyObject]
     submissions: list[models.AnyObject]
     checks: list[models.AnyObject]
     log: list[models.AnyObject] = Field(description="The account's actions in the audit log.")

@@ -18,6 +18,7 @@ from app.integrity.train_files import KINDS
 from app.people.tokens import Scope
 from app.web.api import (
     account,
+    announcements,
     boards,
     checks,
     competitions,
@@ -40,7 +41,7 @@ Json = dict[str, Any]
 blueprint = operations.blueprint
 ROOMS = (
     *(competitions, rules, teams, submissions, upload_tickets, checks, boards, account),
-    *(organising, running, integrity, drafts),
+    *(announcements, organising, running, integrity, drafts),
 )
 """Importing them declares their operations."""
 

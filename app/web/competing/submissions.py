@@ -42,7 +42,7 @@ from app.integrity import train_files
 from app.people.accounts import Viewer
 from app.web import charts, uploads
 from app.web.competing import results
-from app.web.context import note_position, number_argument, parts, signed_in
+from app.web.context import note_messages, note_position, number_argument, parts, signed_in
 from app.web.downloads import refuse_before_opening, send_upload
 from app.web.errors import wants_json
 from app.web.integrity.train_scores import beside
@@ -187,6 +187,7 @@ def show(submission_id: int) -> ResponseReturnValue:
         now = db.now(session)
         me = signed_in(session, now)
         competition, entry = _visible(session, me, submission_id, now)
+        note_messages(session, me, competition.slug, now)
         team = teams.of(session, competition, me.id)
         place = statuses.place_in_queue(session, submission_id)
         own = team is not None and team.id == entry.team_id

@@ -1,0 +1,1 @@
+"""Messages of a competition and of the installation: announcements, questions and their answers."""
