@@ -23,7 +23,7 @@ FLOORS = (
     {"people"},
     {"messages"},
     {"competing"},
-    {"integrity", "authoring", "operating"},
+    {"integrity", "authoring", "operating", "classes"},
     {"web"},
     {"demo"},
     {"cli"},

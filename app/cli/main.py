@@ -20,6 +20,7 @@ from app.base.installation import Installation
 from app.cli import (
     bundles,
     challenges,
+    classes,
     competitions,
     extensions,
     hosts,
@@ -80,6 +81,7 @@ for command in (
     challenges.challenge_group,
     challenges.score_command,
     competitions.competition_group,
+    classes.class_group,
     extensions.extension_group,
     hosts.host_group,
     teams.team_group,  # the participants' verb `team` has the same name and is run before

@@ -26,6 +26,7 @@ from app.base.models import (
     Token,
     User,
 )
+from app.base.models_classes import Classroom, Enrolment
 from app.base.models_roles import Host
 from app.base.models_rules import RulesAcceptance
 from app.competing import statuses
@@ -45,6 +46,7 @@ def collect(session: Session, viewer: Viewer, *, now: datetime) -> dict[str, Any
     former = session.scalars(renames).all()
     acceptances = session.scalars(select(RulesAcceptance).where(RulesAcceptance.user_id == mine))
     roles = session.scalars(select(Host).where(Host.user_id == mine))
+    enrolled = select(Enrolment, Classroom.slug).join(Classroom, Classroom.id == Enrolment.classroom_id)
     checks = session.scalars(
         select(FileCheck).where(FileCheck.user_id == mine).order_by(FileCheck.inspection_id)
     )
@@ -74,6 +76,21 @@ def collect(session: Session, viewer: Viewer, *, now: datetime) -> dict[str, Any
                 "joined_at": membership.joined_at.isoformat(),
             }
             for membership, name in session.execute(joined.where(Membership.user_id == mine))
+        ],
+        "classes": [
+            {
+                "class": slug,
+                "student_number": one.external_id,
+                "login": one.login,
+                "email": one.email,
+                "given": one.given,
+                "family": one.family,
+                "section": one.section,
+                "pseudonym": one.pseudonym,
+                "added_at": one.created_at.isoformat(),
+                "left_at": _text(one.left_at),
+            }
+            for one, slug in session.execute(enrolled.where(Enrolment.user_id == mine))
         ],
         "rules": [
             {

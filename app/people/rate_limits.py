@@ -32,6 +32,7 @@ PER_PASSWORD_CHANGE = 5  # attempts a minute
 PER_ADDRESS, IN_ALL = 120, 300  # attempts a minute; two addresses leave room for the others
 FREE_HERE, FREE_BROWSER, FREE_ACCOUNT = 5, 10, 30  # failures in an hour before the first wait
 SHORTEST_WAIT, LONGEST_WAIT = timedelta(seconds=30), timedelta(minutes=15)
+PER_ROOM, PER_CLASS = 60, 300  # codes that are not valid, in an hour, before the first wait
 PURGE_EVERY = 100  # rows
 _KNOWN = "A browser in which you have signed in before is not held up."
 _HELD = "here", "account", "address"  # and "all", which has no further word
@@ -117,6 +118,18 @@ def to_sign_up(address: str | None, per_hour: int) -> list[Limit]:
             HOUR,
             f"The limit of {5 * per_hour} new accounts an hour on this server is reached.",
         ),
+    ]
+
+
+def to_join(classroom_id: int, address: str | None) -> list[Limit]:
+    """Return the limits of an attempt to join a class.
+
+    They are wide: a whole room shares an address, and a code has 50 random bits.
+    """
+    words = "Too many codes that are not valid in this class."
+    return [
+        Limit(f"join {classroom_id} {network(address)}", PER_ROOM, HOUR, words, grows=True),
+        Limit(f"join {classroom_id}", PER_CLASS, HOUR, words, grows=True),
     ]
 
 

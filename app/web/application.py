@@ -33,6 +33,7 @@ from app.web import (
 )
 from app.web.api import openapi
 from app.web.authoring import drafts
+from app.web.classes import joining as classes
 from app.web.competing import changes, competitions, hosts, leaderboard, organise, rules, submissions, teams
 from app.web.context import Parts
 from app.web.integrity import cases, reports, train_files
@@ -64,6 +65,7 @@ VIEWS = (
     hosts,
     announcements,
     drafts,
+    classes,
     train_files,
     reports,
     cases,

@@ -25,6 +25,7 @@ class PersonalData(models.Answer):
     tokens: list[models.AnyObject]
     roles: list[models.AnyObject] = Field(description="In single competitions.")
     teams: list[models.AnyObject]
+    classes: list[models.AnyObject] = Field(description="What rosters hold of the account.")
     rules: list[models.AnyObject] = Field(description="Accepted ones.")
     announcements_read: list[models.AnyObject]
     submissions: list[models.AnyObject]

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from datetime import datetime
 
-from flask import Blueprint, flash, g, jsonify, redirect, render_template, request, url_for
+from flask import Blueprint, flash, jsonify, redirect, render_template, request, url_for
 from flask import session as cookie
 from flask.typing import ResponseReturnValue
 from sqlalchemy.orm import Session
@@ -16,11 +14,10 @@ from app.base.errors import NotFound, NotSignedIn, Refused
 from app.competing import personal_data
 from app.people import accounts, first_organiser, rate_limits, tokens
 from app.people.accounts import Viewer
-from app.people.rate_limits import Limit
 from app.people.tokens import Scope
 from app.web.context import field, parts, safe_next, signed_in, viewer
 from app.web.errors import retry_after
-from app.web.people import known_browsers
+from app.web.people import known_browsers, sign_ins
 
 blueprint = Blueprint("accounts", __name__)
 
@@ -34,13 +31,13 @@ def sign_in() -> ResponseReturnValue:
         candidate = accounts.candidate(session, name)
     browser = known_browsers.identify(candidate.id) if candidate else None
     try:
-        with _attempt(rate_limits.to_sign_in(name, request.remote_addr, browser)) as counted:
+        with sign_ins.attempt(rate_limits.to_sign_in(name, request.remote_addr, browser)) as counted:
             user = accounts.verify(candidate, request.form.get("password", ""))
     except Refused as refusal:
         return _form("people/accounts/sign_in.html", refusal)
     with parts().database.begin() as session:
         rate_limits.forget(session, counted)
-        _begin_browser(session, user.id, db.now(session))
+        sign_ins.begin_browser(session, user.id, db.now(session))
     return known_browsers.remember(redirect(_next(), 303), user.id)
 
 
@@ -52,13 +49,13 @@ def sign_up() -> ResponseReturnValue:
         return _form("people/accounts/sign_up.html")
     try:
         per_hour = parts().settings.sign_ups_per_hour
-        with _attempt(rate_limits.to_sign_up(request.remote_addr, per_hour)):
+        with sign_ins.attempt(rate_limits.to_sign_up(request.remote_addr, per_hour)):
             password_hash = accounts.hash_password(request.form.get("password", ""))
         with parts().database.begin() as session:
             now = db.now(session)
             user = accounts.register(session, field("name"), password_hash, now=now)
             session.flush()
-            _begin_browser(session, user.id, now)
+            sign_ins.begin_browser(session, user.id, now)
     except Refused as refusal:
         return _form("people/accounts/sign_up.html", refusal)
     flash(f"Welcome, {user.name}.")
@@ -82,7 +79,7 @@ def setup() -> ResponseReturnValue:
         with parts().database.begin() as session:
             now = db.now(session)
             user = first_organiser.make(session, field("name"), password_hash, now=now)
-            _begin_browser(session, user.id, now)
+            sign_ins.begin_browser(session, user.id, now)
     except NotFound:
         raise
     except Refused as refusal:
@@ -112,7 +109,7 @@ def change_password() -> ResponseReturnValue:
     with parts().database.read() as session:
         me = signed_in(session, db.now(session))
         candidate = accounts.candidate(session, me.name)
-    with _attempt(rate_limits.to_change_password(me.id)) as counted:
+    with sign_ins.attempt(rate_limits.to_change_password(me.id)) as counted:
         try:
             accounts.verify(candidate, request.form.get("current", ""))
         except NotSignedIn:
@@ -123,7 +120,7 @@ def change_password() -> ResponseReturnValue:
         rate_limits.forget(session, counted)
         keep_tokens = "keep_tokens" in request.form
         accounts.set_password(session, me.id, password_hash, now=now, keep_tokens=keep_tokens)
-        _begin_browser(session, me.id, now)
+        sign_ins.begin_browser(session, me.id, now)
     kept = "Your tokens are kept." if keep_tokens else "Your tokens are revoked."
     flash(f"Your password is changed, and all your other browsers are signed out. {kept}")
     return known_browsers.remember(redirect(url_for("accounts.show"), 303), me.id)
@@ -177,37 +174,6 @@ def revoke_token(token_id: int) -> ResponseReturnValue:
         tokens.revoke(session, signed_in(session, now).id, token_id, now=now)
     flash("The token is revoked.")
     return redirect(url_for("accounts.show"), 303)
-
-
-@contextmanager
-def _attempt(limits: Sequence[Limit]) -> Iterator[Sequence[int]]:
-    """Count an attempt before the costly password hash.
-
-    An attempt over the limit costs one read, so a flood takes no write lock and no hashing slot.
-    """
-    database = parts().database
-    with database.read() as session:
-        rate_limits.refuse(session, limits, now=db.now(session))
-    with accounts.hashing_slot():
-        with database.begin() as session:
-            counted = rate_limits.count(session, limits, now=db.now(session))
-        yield counted
-
-
-def _begin_browser(session: Session, user_id: int, now: datetime) -> None:
-    """Sign this browser in with a new session.
-
-    The old one is dropped, so that an attacker cannot plant the session (session fixation).
-    """
-    days = parts().settings.session_days
-    if earlier := cookie.get("sign_in"):
-        accounts.sign_out(session, earlier, now=now)
-    cookie.clear()
-    g.pop("csrf_token", None)
-    cookie.permanent = True
-    cookie["sign_in"] = accounts.sign_in(
-        session, user_id, now=now, days=days, browser=request.user_agent.string
-    )
 
 
 def _account(session: Session, me: Viewer, now: datetime, new_token: str | None = None) -> str:

@@ -1,0 +1,1 @@
+"""Classes: rosters, codes and grades of a course."""
