@@ -157,7 +157,7 @@ def _finish_rescores(database: Database) -> int:
         finished = rescores.due_to_apply(session)
     for draft_id in finished:
         with database.begin() as session:
-            slug = rescores.activate(session, draft_id)
+            slug = rescores.activate(session, draft_id, by="sweeper", now=db.now(session))
         if slug is not None:
             log.warning("the rescore of %s is finished; its board shows the new scores", slug)
     return len(finished)

@@ -15,6 +15,7 @@ from app.base.installation import Installation
 from app.base.models import Competition
 from app.cli.console import pass_installation, print_json, print_rows
 from app.competing import changes, competitions, rules
+from app.competing.term_words import word
 
 TIME = click.DateTime(["%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M%z"])
 
@@ -146,11 +147,12 @@ def _whole(name: str) -> click.IntRange:
     help="Accept files after the end, which are scored and not ranked.",
 )
 @click.option("--pause/--resume", "paused", default=None, help="Refuse uploads until you resume.")
+@click.option("--note", default="", help="Your words to the announcement of the change, in Markdown.")
 @click.option("--dry-run", is_flag=True, help="Only show what would change and what participants would see.")
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
 @pass_installation
 def competition_change(
-    installation: Installation, /, slug: str, dry_run: bool, as_json: bool, **terms_: Any
+    installation: Installation, /, slug: str, note: str, dry_run: bool, as_json: bool, **terms_: Any
 ) -> None:
     """Change title, times, limits or rules of a competition.
 
@@ -172,23 +174,31 @@ def competition_change(
         competitions.lock(session, competition)
         now = db.now(session)
         if dry_run:
-            found = changes.plan(session, competition, wished, now=now, most_upload_mb=most)
+            found = changes.plan(session, competition, wished, now=now, most_upload_mb=most, note=note)
         else:
             found = changes.apply(
-                session, competition, wished, by="command line", now=now, most_upload_mb=most
+                session, competition, wished, by="command line", now=now, most_upload_mb=most, note=note
             )
     if as_json:
         print_json(
-            {"competition": slug, "is_applied": not dry_run, "changes": [c.as_dict() for c in found.changes]}
+            {
+                "competition": slug,
+                "is_applied": not dry_run,
+                "changes": [c.as_dict() for c in found.changes],
+                "announcement": vars(found.announcement) if found.announcement else None,
+            }
         )
         return
     for change in found.changes:
-        after, before = changes.word(change.after), changes.word(change.before)
+        after, before = word(change.after), word(change.before)
         if dry_run:
             noticed = f"{change.teams} team{'' if change.teams == 1 else 's'}"
             click.echo(f"{slug}: {change.name} would be {after}, is {before}. {change.effect} ({noticed})")
         else:
             click.echo(f"{slug}: {change.name} is {after}, was {before}")
+    if found.announcement is not None:
+        done = "would announce" if dry_run else "announced"
+        click.echo(f"{slug}: {done}: {found.announcement.title}\n{found.announcement.text}")
     if not found.changes:
         click.echo(f"{slug}: nothing changes; it has these values already")
 

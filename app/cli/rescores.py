@@ -109,7 +109,8 @@ def _end_rescore(session: Session, competition: Competition, *, applies: bool, s
     if not applies:
         rescores.discard_rescore(session, competition)
         return "the rescore is discarded; the board stays as it is."
-    if rescores.activate(session, draft.id, accept_losses=True) is None:
+    now = db.now(session)
+    if rescores.activate(session, draft.id, by="command line", now=now, accept_losses=True) is None:
         raise Refused(f"The rescore of {competition.slug} is not finished; wait for it, or use --discard.")
     return "the board shows the new scores."
 

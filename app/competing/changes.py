@@ -36,7 +36,9 @@ from app.base.models import (
     Submission,
     Team,
 )
-from app.competing import competitions, extensions, score_release, standings
+from app.competing import automatic_announcements, competitions, extensions, score_release, standings
+from app.competing.term_words import when, word
+from app.messages.announcements import Words
 from scorer.report import Problem
 
 LONGEST_TITLE = 120
@@ -103,6 +105,8 @@ class Preview:
     changes: Sequence[Change]
     digest: str
     """A hash of old and new values, by which a confirmation names what it has seen."""
+    announcement: Words | None
+    """What is announced to all participants; None if they need not know."""
 
 
 def plan(
@@ -112,11 +116,12 @@ def plan(
     *,
     now: datetime,
     most_upload_mb: float,
+    note: str = "",
 ) -> Preview:
     """Return what a change would do, or refuse it with every problem.
 
     `wished` is by name, as in challenge.yaml, with times as datetimes. `most_upload_mb` is the installation's
-    limit of an upload.
+    limit of an upload. `note` is what the organiser adds to the announcement.
     """
     wished = _clamped(wished, now)
     problems = _problems(session, competition, wished, now=now, most_upload_mb=most_upload_mb)
@@ -130,7 +135,9 @@ def plan(
             changes.append(Change(name, before, after, effect, teams))
     # An opening "now" is the same wish a moment later.
     facts = [[c.name, c.before, "now" if wished[c.name] == now else c.after] for c in changes]
-    return Preview(competition.slug, changes, hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16])
+    digest = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
+    announcement = automatic_announcements.of_changes(competition, changes, note)
+    return Preview(competition.slug, changes, digest, announcement)
 
 
 def apply(
@@ -142,13 +149,14 @@ def apply(
     now: datetime,
     most_upload_mb: float,
     seen: str | None = None,
+    note: str = "",
 ) -> Preview:
-    """Change a competition and log it in one event; refuse with every problem.
+    """Change a competition, log it in one event and announce it; refuse with every problem.
 
     The caller holds the competition's `lock` and has read `now` after it. `seen` is the digest of the preview
     that was confirmed: if the change would do something else by now, it is refused.
     """
-    preview = plan(session, competition, wished, now=now, most_upload_mb=most_upload_mb)
+    preview = plan(session, competition, wished, now=now, most_upload_mb=most_upload_mb, note=note)
     if seen is not None and seen != preview.digest:
         raise Conflict(
             f"{competition.slug} has changed since the preview was made. Nothing was changed; look at the "
@@ -170,6 +178,8 @@ def apply(
     if preview.changes:
         logged = {change.name: [change.before, change.after] for change in preview.changes}
         events.log(session, by, _action(logged), competition.slug, now=now, **logged)
+    if preview.announcement is not None:
+        automatic_announcements.publish(session, competition, preview.announcement, by=by, now=now)
     return preview
 
 
@@ -484,17 +494,3 @@ def _reached(n: int) -> str:
 
 def _members(n: int) -> str:
     return f"{n} member{'' if n == 1 else 's'}"
-
-
-def when(competition: Competition, at: datetime) -> str:
-    """Return a time in the competition's time zone, in words."""
-    return f"{at.astimezone(competition.zone):%Y-%m-%d %H:%M} {competition.timezone}"
-
-
-def word(given: Any) -> str:
-    """Return a value of a term in one word."""
-    if given is None:
-        return "none"
-    if isinstance(given, bool):
-        return "true" if given else "false"
-    return f"{given:g}" if isinstance(given, float) else str(given)

@@ -23,7 +23,7 @@ from app.base.models import (
     User,
 )
 from app.base.models_roles import Host
-from app.competing import extensions, score_release
+from app.competing import automatic_announcements, extensions, score_release
 
 RESERVED = ("list", "data", "submissions", "submission-url")
 """Words that stand in addresses of the API where the name of a competition may stand."""
@@ -143,7 +143,7 @@ def listed(session: Session) -> list[tuple[Competition, int]]:
 
 
 def close(session: Session, competition: Competition, *, by: str, now: datetime) -> int:
-    """Close a competition now, and return how many later closes ended with it.
+    """Close a competition now and announce it; return how many later closes ended with it.
 
     Teams' extensions end too, and uploads that are still arriving get no grace period. The caller holds the
     `lock` and has read the clock after taking it, so that every upload accepted before is in time.
@@ -157,6 +157,8 @@ def close(session: Session, competition: Competition, *, by: str, now: datetime)
         extensions.revoke(session, competition, extension.id, by=by, now=now)
         failpoints.reach("close.revoked")
     if competition.phase(now) is not Phase.CLOSED:
+        words = automatic_announcements.of_early_close(competition, competition.closes_at, now)
+        automatic_announcements.publish(session, competition, words, by=by, now=now)
         competition.closes_at = now
     competition.grace_seconds = 0
     session.flush()

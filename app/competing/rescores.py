@@ -34,7 +34,15 @@ from app.base.models import (
     Submission,
     Team,
 )
-from app.competing import cancellations, charges, competitions, score_release, standings, statuses
+from app.competing import (
+    automatic_announcements,
+    cancellations,
+    charges,
+    competitions,
+    score_release,
+    standings,
+    statuses,
+)
 
 MAX_REPEATS = 9
 
@@ -240,8 +248,12 @@ def due_to_apply(session: Session) -> list[int]:
     return list(session.scalars(select(Round.id).where(Round.id.in_(finished), Round.applies_itself)))
 
 
-def activate(session: Session, draft_id: int, *, accept_losses: bool = False) -> str | None:
+def activate(
+    session: Session, draft_id: int, *, by: str, now: datetime, accept_losses: bool = False
+) -> str | None:
     """Make a finished draft the active round, and return the competition's slug.
+
+    Scores under another version are announced.
 
     Returns None and changes nothing if an evaluation is unfinished or the draft was replaced meanwhile. A
     draft also waits for the organiser if a submission would lose its score, which would remove it from the
@@ -273,6 +285,10 @@ def activate(session: Session, draft_id: int, *, accept_losses: bool = False) ->
     failpoints.reach("activate.swapped")
     standings.refresh_all(session, competition)
     failpoints.reach("activate.ranked")
+    if draft.version_id != active.version_id:
+        numbers = (session.get_one(ChallengeVersion, one.version_id).number for one in (draft, active))
+        words = automatic_announcements.of_rescore(competition, *numbers)
+        automatic_announcements.publish(session, competition, words, by=by, now=now)
     return competition.slug
 
 

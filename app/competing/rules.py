@@ -18,7 +18,7 @@ from app.base import events
 from app.base.errors import Conflict, Forbidden, NotFound, Refused
 from app.base.models import Competition
 from app.base.models_rules import RulesAcceptance, RulesVersion
-from app.competing import competitions
+from app.competing import automatic_announcements, competitions
 from app.people.accounts import Viewer
 
 LONGEST = 100_000
@@ -31,7 +31,7 @@ def current(session: Session, competition: Competition) -> RulesVersion | None:
 
 
 def publish(session: Session, competition: Competition, text: str, *, by: str, now: datetime) -> RulesVersion:
-    """Publish a new version of the rules; the same text again changes nothing."""
+    """Publish the rules; a new version is announced, and the same text again changes nothing."""
     text = "\n".join(line.rstrip() for line in text.strip().splitlines())
     if not text or len(text) > LONGEST or "\0" in text:
         raise Refused(f"Rules are a text of 1 to {LONGEST} characters; this one has {len(text)}.")
@@ -51,6 +51,9 @@ def publish(session: Session, competition: Competition, text: str, *, by: str, n
     events.log(
         session, by, "rules published", competition.slug, now=now, version=made.number, sha256=_digest(made)
     )
+    if newest is not None:
+        words = automatic_announcements.of_rules(competition, made.number)
+        automatic_announcements.publish(session, competition, words, by=by, now=now)
     return made
 
 

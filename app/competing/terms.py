@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from app.base.models import Competition
-from app.competing.changes import CHANGEABLE, value, word
+from app.competing.changes import CHANGEABLE, value
+from app.competing.term_words import word
 
 
 def kept(competition: Competition, manifest: Mapping[str, Any]) -> list[str]:

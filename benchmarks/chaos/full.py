@@ -139,7 +139,7 @@ def _apply_rescore(installation: Installation, broken: list[str]) -> int:
     while time.monotonic() < until:
         with installation.database.begin() as session:
             for draft_id in rescores.finished_drafts(session):
-                rescores.activate(session, draft_id)
+                rescores.activate(session, draft_id, by="benchmark", now=db.now(session))
                 return session.scalar(select(func.count()).where(Score.round_id == draft_id)) or 0
         time.sleep(0.2)
     broken.append(f"the rescore was not finished after {PATIENCE_SECONDS:g} s")

@@ -183,7 +183,7 @@ class Life:
         with self.database.begin() as session:
             draft = competitions.draft_round(session, competitions.by_slug(session, "coins"))
             if draft is not None:
-                rescores.activate(session, draft.id, accept_losses=True)
+                rescores.activate(session, draft.id, by="grace", now=db.now(session), accept_losses=True)
         self._pick_and_diagnose()
         with self.database.begin() as session:
             now = db.now(session)

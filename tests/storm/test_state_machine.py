@@ -586,7 +586,7 @@ class Machine(RuleBasedStateMachine):
 
     def _apply(self, draft: int, *, accept_losses: bool) -> None:
         with self.database.begin() as session:
-            slug = rescores.activate(session, draft, accept_losses=accept_losses)
+            slug = rescores.activate(session, draft, by="grace", now=NOON, accept_losses=accept_losses)
         self.seen["applied" if slug else "held back"] += 1
         expected = self.life.rounds[draft].slug
         assert slug == (expected if self.life.apply(draft, accept_losses=accept_losses) else None)

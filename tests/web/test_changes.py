@@ -182,3 +182,33 @@ def test_participants_see_the_new_words_and_times(site: Site) -> None:
     settled = site.browser("grace").get(PAGE).text
     assert "only title, summary and late files can change" in settled
     assert 'name="closes_at"' not in settled
+
+
+def test_the_preview_shows_the_announcement_with_the_organisers_words_and_applying_publishes_it(
+    site: Site,
+) -> None:
+    grace, ada = site.browser("grace"), site.browser("ada")
+    shown = grace.post(PAGE, {"daily_limit": "9", "note": "More *time*."}).text
+    announced = shown.partition('id="announced"')[2].partition("</div></div>")[0]
+    assert "More <em>time</em>." in announced
+    assert "Uploads of a team a day: <strong>9</strong> from now on, 5 until now." in announced
+    assert ">More *time*.</textarea>" in shown
+    assert "More" not in ada.get("/competitions/biopsy/announcements").text
+    seen = re.search(r'name="seen" value="(\w+)"', shown)
+    assert seen is not None
+    form = {"daily_limit": "9", "seen": seen[1], "note": "More *time*."}
+    assert grace.post(f"{PAGE}/apply", form).status_code == 303
+    page = ada.get("/competitions/biopsy/announcements").text
+    assert "More <em>time</em>." in page
+    assert "about a change of the competition" in page
+    assert 'id="announced"' not in grace.post(PAGE, {"title": "Other"}).text
+    refused = grace.post(PAGE, {"title": "Other", "note": "Why"})
+    assert (refused.status_code, "leave the note out" in refused.text) == (422, True)
+    client, headers = site.visitor().client, site.token("grace")
+    address = "/api/v1/competitions/biopsy?dry_run=true"
+    over_api = client.patch(address, json={"paused": True, "note": "Soon back."}, headers=headers).json
+    assert over_api is not None
+    assert over_api["announcement"] == {
+        "title": "Uploads are paused",
+        "text": "Soon back.\n\n- Uploads are paused: **yes** from now on, no until now.",
+    }

@@ -65,7 +65,7 @@ def test_a_failed_submission_is_tried_again_and_a_competition_closed(site: Site)
     call(site, "POST", "retry/{submission_id}", 409, number=9_999)
     call(site, "POST", "close")
     call(site, "POST", "close", 409)
-    assert actions(site) == ["retry", "competition closed"]
+    assert actions(site) == ["retry", "announcement published", "competition closed"]
     assert call(site, "GET", "organise")["log"][0]["action"] == "competition closed"
 
 

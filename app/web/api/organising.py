@@ -31,21 +31,30 @@ def competition_change(slug: str) -> models.Preview:
         me, competition = organiser_of(session, db.now(session), slug)
         asked = read_query(models.ChangeQuery)
         wished = read_body(models.Changes)
-        given = {name: getattr(wished, name) for name in wished.model_fields_set}
+        given = {name: getattr(wished, name) for name in wished.model_fields_set - {"note"}}
+        note = wished.note or ""
         most = parts().settings.max_upload_mb
         competitions.lock(session, competition)
         now = db.now(session)
         if asked.dry_run:
-            found = changes.plan(session, competition, given, now=now, most_upload_mb=most)
+            found = changes.plan(session, competition, given, now=now, most_upload_mb=most, note=note)
         else:
             found = changes.apply(
-                session, competition, given, by=me.name, now=now, most_upload_mb=most, seen=asked.seen
+                session,
+                competition,
+                given,
+                by=me.name,
+                now=now,
+                most_upload_mb=most,
+                seen=asked.seen,
+                note=note,
             )
     return models.Preview(
         competition=slug,
         is_applied=not asked.dry_run,
         digest=found.digest,
         changes=[models.Change(**change.as_dict()) for change in found.changes],
+        announcement=models.ChangeAnnouncement(**vars(found.announcement)) if found.announcement else None,
     )
 
 

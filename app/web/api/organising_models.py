@@ -8,6 +8,7 @@ from pydantic import AwareDatetime, ConfigDict, Field
 
 from app.base.models import InspectionState, PublicScore, State
 from app.base.models_roles import Role
+from app.competing.automatic_announcements import LONGEST_NOTE
 from app.competing.changes import LONGEST_SUMMARY, LONGEST_TITLE, RANGES
 from app.competing.extensions import MOST_EXTRA
 from app.integrity.cases import MAX_REASON, MIN_REASON, Action, CaseState
@@ -52,6 +53,9 @@ class Changes(Request):
         None, description="Accept files after the end, which are scored and never ranked."
     )
     paused: bool | Absent = None
+    note: Annotated[str, Field(max_length=LONGEST_NOTE)] | Absent = Field(
+        None, description="Your words to the announcement of the change, in Markdown."
+    )
 
 
 class ChangeQuery(Request):
@@ -73,6 +77,13 @@ class Change(Answer):
     teams: int = Field(description="How many teams notice it at once.")
 
 
+class ChangeAnnouncement(Answer):
+    """The announcement that a change publishes, with the old and the new value of each term."""
+
+    title: str
+    text: str = Field(description="Markdown.")
+
+
 class Preview(Answer):
     """What a change of a competition does, or would do."""
 
@@ -80,6 +91,7 @@ class Preview(Answer):
     is_applied: bool
     digest: str
     changes: list[Change]
+    announcement: ChangeAnnouncement | None = Field(description="Null: participants need not know.")
 
 
 class Host(Answer):

@@ -211,7 +211,7 @@ def rescore_apply(slug: str) -> models.EndedRescore:
         now = db.now(session)
         me, competition = organiser_of(session, now, slug)
         draft_id = _seen(session, competition)
-        if rescores.activate(session, draft_id, accept_losses=True) is None:
+        if rescores.activate(session, draft_id, by=me.name, now=now, accept_losses=True) is None:
             raise Conflict("The rescore is not finished. Apply it when all submissions are scored.")
         events.log(session, me.name, "rescore applied", slug, now=now, round=draft_id)
     return models.EndedRescore(competition=slug, draft=draft_id, is_applied=True)

@@ -12,33 +12,16 @@ from flask.typing import ResponseReturnValue
 from app.base import db
 from app.base.errors import Conflict, Refused
 from app.base.models import Competition
-from app.competing import changes, competitions
+from app.competing import automatic_announcements, changes, competitions
 from app.competing.changes import Preview
-from app.web.context import field, organiser_of, parts
+from app.competing.term_words import TERMS, when, word
+from app.web.context import field, organiser_of, parts, text_field
 from scorer.report import Problem
 
 blueprint = Blueprint("changes", __name__)
 
 LOCAL = "%Y-%m-%dT%H:%M"
 """How a datetime-local field writes a time."""
-WORDS: Mapping[str, str] = {
-    "title": "Title",
-    "summary": "Summary",
-    "opens_at": "Opens at",
-    "closes_at": "Closes at",
-    "entry_closes_at": "Can be joined until",
-    "teams_close_at": "Teams can change until",
-    "daily_limit": "Uploads of a team a day",
-    "total_limit": "Uploads of a team in all",
-    "pending_limit": "Waiting files of a team",
-    "final_picks": "Final picks of a team",
-    "max_team_size": "Members of a team",
-    "max_upload_mb": "Largest upload in MB",
-    "public_score": "Public scores of new files",
-    "mark_agents": "Mark files of agents on the board",
-    "late_submissions": "Late files are accepted",
-    "paused": "Uploads are paused",
-}
 
 
 @blueprint.get("/competitions/<slug:slug>/organise/change")
@@ -64,9 +47,11 @@ def preview(slug: str) -> ResponseReturnValue:
                 _wished(competition, given),
                 now=now,
                 most_upload_mb=parts().settings.max_upload_mb,
+                note=text_field("note"),
             )
         except Refused as refusal:
-            return _form(competition, now, _written(competition) | given, refusal.problems), refusal.status
+            problems = refusal.problems or (Problem("BAD_VALUE", refusal.message.rstrip("."), column="note"),)
+            return _form(competition, now, _written(competition) | given, problems), refusal.status
     return _form(competition, now, _written(competition) | given, preview=found)
 
 
@@ -85,10 +70,11 @@ def apply(slug: str) -> ResponseReturnValue:
             now=db.now(session),
             most_upload_mb=parts().settings.max_upload_mb,
             seen=field("seen"),
+            note=text_field("note"),
         )
         if not found.changes:
             raise Conflict(f"Nothing changes in {slug}; it has these values already.")
-    flash("; ".join(f"{WORDS[c.name]}: {changes.word(c.after)}" for c in found.changes))
+    flash("; ".join(f"{TERMS[c.name]}: {word(c.after)}" for c in found.changes))
     return redirect(url_for("organise.show", slug=slug), 303)
 
 
@@ -107,9 +93,11 @@ def _form(
         problems=problems,
         wrong={problem.column for problem in problems},
         preview=preview,
+        note=text_field("note"),
+        longest_note=automatic_announcements.LONGEST_NOTE,
         shown={name: _shown(competition, name) for name in changes.CHANGEABLE},
-        words=WORDS,
-        word=changes.word,
+        words=TERMS,
+        word=word,
         ranges=changes.RANGES,
         rules=changes.STRICTNESS[changes.STRICTNESS.index(competition.public_score) :],
         longest=(changes.LONGEST_TITLE, changes.LONGEST_SUMMARY),
@@ -122,8 +110,8 @@ def _form(
 def _shown(competition: Competition, name: str) -> Callable[[Any], str]:
     """Return how the preview writes a value of a term."""
     if name.endswith("_at"):
-        return lambda text: changes.when(competition, datetime.fromisoformat(text)) if text else "none"
-    return changes.word
+        return lambda text: when(competition, datetime.fromisoformat(text)) if text else "none"
+    return word
 
 
 def _written(competition: Competition) -> dict[str, str]:
@@ -152,7 +140,7 @@ def _wished(competition: Competition, given: Mapping[str, str]) -> dict[str, Any
         try:
             wished[name] = _read(competition, name, text)
         except ValueError:
-            wrong.append(Problem("BAD_VALUE", f"{WORDS[name]}: {text[:40]!r} is no value", column=name))
+            wrong.append(Problem("BAD_VALUE", f"{TERMS[name]}: {text[:40]!r} is no value", column=name))
     if wrong:
         words = "; ".join(problem.message for problem in wrong)
         raise Refused(f"Nothing was changed in {competition.slug}: {words}.", wrong)

@@ -129,7 +129,7 @@ def rescore_apply(slug: str) -> ResponseReturnValue:
         now = db.now(session)
         me, competition = organiser_of(session, now, slug)
         draft_id = _seen_draft(session, competition)
-        if rescores.activate(session, draft_id, accept_losses=True) is None:
+        if rescores.activate(session, draft_id, by=me.name, now=now, accept_losses=True) is None:
             raise Conflict(
                 "The rescore is not finished. Reload the page and apply it when all submissions are scored."
             )

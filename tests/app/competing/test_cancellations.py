@@ -78,7 +78,7 @@ def test_rescore_leaves_a_cancelled_submission_rejected_and_uncharged(world: Wor
         competition = competitions.by_slug(session, world.slug)
         draft = competitions.draft_round(session, competition)
         assert draft is not None
-        assert rescores.activate(session, draft.id, accept_losses=True) is not None
+        assert rescores.activate(session, draft.id, by="grace", now=NOON, accept_losses=True) is not None
     assert (world.state(kept), world.state(number), world.used()) == (State.SCORED, State.REJECTED, 1)
     assert world.evaluation(number).problems == cancellations.PROBLEMS
 
@@ -170,5 +170,5 @@ def test_rescore_leaves_a_withdrawn_submission_off_the_board(world: World) -> No
     with world.database.begin() as session:
         draft = competitions.draft_round(session, competitions.by_slug(session, world.slug))
         assert draft is not None
-        assert rescores.activate(session, draft.id, accept_losses=True) is not None
+        assert rescores.activate(session, draft.id, by="grace", now=NOON, accept_losses=True) is not None
     assert board(world) == [(other, other, 1)]

@@ -124,7 +124,7 @@ def test_a_rescore_ranks_no_organisers_file(hosted: World) -> None:
         hosted.record(claim, 0.5, 0.5)
     with hosted.database.begin() as session:
         (draft,) = rescores.finished_drafts(session)
-        assert rescores.activate(session, draft) == hosted.slug
+        assert rescores.activate(session, draft, by="grace", now=NOON) == hosted.slug
         assert session.scalars(select(Team.name).join(Standing, Standing.team_id == Team.id)).all() == ["ada"]
         assert session.scalars(select(Submission.is_charged).order_by(Submission.id)).all() == [False, True]
 

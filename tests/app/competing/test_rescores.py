@@ -14,6 +14,7 @@ from app.base.errors import Conflict, Refused
 from app.base.installation import Installation
 from app.base.leases import LeaseLost
 from app.base.models import ChallengeVersion, Evaluation, Round, RoundState, Score
+from app.base.models_messages import Announcement
 from app.cli.rescores import rescore_command
 from app.competing import competitions, evaluations, rescores, statuses
 from app.competing.rescores import Rescore
@@ -72,8 +73,11 @@ def test_finished_rescore_waits_for_the_organiser(world: World) -> None:
     sweeper._finish_rescores(world.database)
     assert world.competition().version.number == 1
     with world.database.begin() as session:
-        assert rescores.activate(session, look(world).draft_id) == "biopsy"
+        assert rescores.activate(session, look(world).draft_id, by="grace", now=NOON) == "biopsy"
     assert world.competition().version.number == 2
+    with world.database.read() as session:
+        (announced,) = session.query(Announcement)
+    assert "under version **2** of the challenge; version 1 held until now" in announced.text
 
 
 @on_sqlite
@@ -92,7 +96,7 @@ def test_equal_repeats_are_reported_and_deleted_when_applied(world: World) -> No
     seen = look(world)
     assert (seen.is_finished, seen.repeats, seen.unequal) == (True, 2, 0)
     with world.database.begin() as session:
-        assert rescores.activate(session, seen.draft_id) == "biopsy"
+        assert rescores.activate(session, seen.draft_id, by="grace", now=NOON) == "biopsy"
     with world.database.read() as session:
         assert session.query(Score).count() == 2, "the old round's and the new one's"
         assert session.query(Evaluation).count() == 2
@@ -140,7 +144,8 @@ def test_upload_is_scored_before_any_rescore_or_repeat(world: World) -> None:
 
 def apply(world: World) -> None:
     with world.database.begin() as session:
-        assert rescores.activate(session, look(world).draft_id, accept_losses=True) == "biopsy"
+        draft = look(world).draft_id
+        assert rescores.activate(session, draft, by="grace", now=NOON, accept_losses=True) == "biopsy"
 
 
 @on_sqlite
@@ -313,7 +318,7 @@ def test_publishing_the_version_of_the_rescore_again_can_let_it_apply_itself(wor
     score_all(world, {submission: 0.1})
     with world.database.begin() as session:
         (draft,) = rescores.due_to_apply(session)
-        assert rescores.activate(session, draft) == "biopsy"
+        assert rescores.activate(session, draft, by="grace", now=NOON) == "biopsy"
 
 
 @on_sqlite

@@ -412,7 +412,10 @@ def test_unfinished_evaluations_of_a_retired_round_are_ignored(world: World) -> 
 
 def finish(session: Session, *, accept_losses: bool = False) -> list[str]:
     drafts = rescores.finished_drafts(session)
-    moved = [rescores.activate(session, draft, accept_losses=accept_losses) for draft in drafts]
+    moved = [
+        rescores.activate(session, draft, by="grace", now=NOON, accept_losses=accept_losses)
+        for draft in drafts
+    ]
     return [slug for slug in moved if slug is not None]
 
 
@@ -567,7 +570,7 @@ def test_discarded_draft_cannot_be_applied(world: World) -> None:
     with world.database.begin() as session:
         (draft,) = rescores.finished_drafts(session)
         rescores.discard_rescore(session, competitions.by_slug(session, "biopsy"))
-        assert rescores.activate(session, draft) is None
+        assert rescores.activate(session, draft, by="grace", now=NOON) is None
 
 
 @on_sqlite

@@ -145,7 +145,7 @@ def test_a_settled_competition_gets_a_last_scan_and_one_report_and_another_after
     with world.database.begin() as session:
         draft = competitions.draft_round(session, competitions.by_slug(session, world.slug))
         assert draft is not None
-        rescores.activate(session, draft.id)
+        rescores.activate(session, draft.id, by="grace", now=NOON)
     assert due(world, now=after + DAY) == [Kind.SCAN, Kind.REPORT]
 
 
