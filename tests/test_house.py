@@ -23,7 +23,7 @@ FLOORS = (
     {"people"},
     {"messages"},
     {"competing"},
-    {"integrity", "authoring", "operating", "classes"},
+    {"integrity", "authoring", "operating", "classes", "sharing"},
     {"web"},
     {"demo"},
     {"cli"},

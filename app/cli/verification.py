@@ -17,6 +17,8 @@ from app.base.models import Competition, Submission
 from app.cli.console import out, pass_installation, print_json
 from app.competing import receipts, statuses
 from app.operating import audit_log, doctor, verification
+from app.sharing import certificates
+from app.sharing.certificates import Certificate
 
 _PROVENANCE_SHOWN = (
     "metric",
@@ -76,11 +78,15 @@ def receipt_key(installation: Installation) -> None:
 @click.option("--key", help="Check only the signature, with this public key; needs no installation.")
 @pass_installation
 def receipt_verify(installation: Installation, text: Sequence[str], key: str | None) -> int:
-    """Check a receipt and print the submission's state.
+    """Check a receipt or a certificate and print the submission's or the team's state.
 
-    Exits with 1 if the stored submission differs from the receipt.
+    Exits with 1 if the stored submission differs from the receipt, or the final board from the certificate.
     """
     ours = receipts.Signer(config.secret_key(installation.settings)).public_key if key is None else key
+    if text[0].startswith(certificates.KIND):
+        return _certificate(
+            installation, certificates.read(" ".join(text), ours), is_only_signature=key is not None
+        )
     facts = receipts.read(" ".join(text), ours)
     click.echo(f"The signature fits: submission {facts.submission_id} of {facts.competition}.")
     if key is not None:
@@ -89,6 +95,24 @@ def receipt_verify(installation: Installation, text: Sequence[str], key: str | N
         words, is_kept = _state_of(session, facts)
     click.echo(words)
     return 0 if is_kept else 1
+
+
+def _certificate(installation: Installation, stated: Certificate, *, is_only_signature: bool) -> int:
+    """Print what a certificate states, and compare it with the final board."""
+    click.echo(
+        f"The signature fits: {stated.holder}, team {stated.team}, rank {stated.rank} of {stated.teams} "
+        f"in {stated.competition}."
+    )
+    if is_only_signature:
+        return 0
+    with installation.database.read() as session:
+        found = certificates.check(session, stated, now=db.now(session))
+    if found.is_same:
+        click.echo("The final board says the same.")
+        return 0
+    now = "the team has no rank" if found.rank is None else f"the team has rank {found.rank}"
+    click.echo(f"The final board has CHANGED since: {now} today.")
+    return 1
 
 
 def _state_of(session: Session, facts: receipts.Facts) -> tuple[str, bool]:

@@ -78,6 +78,34 @@ def rank_of(session: Session, competition: Competition, team_id: int, score: flo
 
 
 @dataclass(frozen=True)
+class Place:
+    """The place of a ranked team on the board that all may see."""
+
+    rank: int
+    teams: int
+    score: float
+
+
+def place(session: Session, competition: Competition, team_id: int, *, now: datetime) -> Place | None:
+    """Return a team's place, public until it is settled and then final; None without a row on the board."""
+    is_private = competition.is_settled(now)
+    row = session.get(Standing, (competition.id, team_id))
+    if row is None or row.is_baseline:
+        return None
+    key, column = (
+        (row.private_key, Standing.private_key) if is_private else (row.public_key, Standing.public_key)
+    )
+    ranked = select(func.count()).where(
+        Standing.competition_id == competition.id, Standing.is_baseline.is_(False)
+    )
+    return Place(
+        rank=1 + _ahead(session, competition, team_id, column < key),
+        teams=session.scalar(ranked) or 0,
+        score=-key if competition.greater_is_better else key,
+    )
+
+
+@dataclass(frozen=True)
 class Uncounted:
     """A team's best file that did not count for the final ranking, and the rank that it would have had."""
 

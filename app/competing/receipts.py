@@ -80,7 +80,7 @@ def recorded(session: Session, submission_ids: Iterable[int]) -> dict[int, Facts
 
 
 class Signer:
-    """Signs receipts with the key of one installation."""
+    """Signs receipts and certificates with the key of one installation."""
 
     def __init__(self, secret_key: str) -> None:
         self._key = Ed25519PrivateKey.from_private_bytes(
@@ -88,7 +88,8 @@ class Signer:
         )
         self.public_key = _text(self._key.public_key().public_bytes_raw())
 
-    def sign(self, facts: Facts) -> str:
+    def sign(self, facts: object) -> str:
+        """Return the line of a receipt or certificate, whose text is `str(facts)`, with its signature."""
         return f"{facts} signature={_text(self._key.sign(str(facts).encode()))}"
 
 
@@ -100,20 +101,7 @@ def read(text: str, public_key: str) -> Facts:
         raise Refused(
             "This is not a complete receipt: give the line from `heldout-receipt-1` to the signature's end."
         )
-    try:
-        key = Ed25519PublicKey.from_public_bytes(_bytes(public_key))
-    except ValueError:
-        raise Refused("This is not a receipt key: 43 letters, digits, - and _.") from None
-    try:
-        signature = _bytes(found["signature"])
-        key.verify(signature, found["signed"].encode())
-        if _text(signature) != found["signature"]:  # the last character has unused bits
-            raise InvalidSignature
-    except InvalidSignature:
-        raise Refused(
-            "The signature does not fit: this receipt was changed, or it was signed with another "
-            "installation's key or another secret key."
-        ) from None
+    refuse_unless_signed(found["signed"], found["signature"], public_key)
     return Facts(
         found["competition"],
         int(found["submission"]),
@@ -122,6 +110,24 @@ def read(text: str, public_key: str) -> Facts:
         int(found["size"]),
         datetime.fromisoformat(found["received"]),
     )
+
+
+def refuse_unless_signed(signed: str, signature: str, public_key: str) -> None:
+    """Refuse a line whose signature is not of this public key."""
+    try:
+        key = Ed25519PublicKey.from_public_bytes(_bytes(public_key))
+    except ValueError:
+        raise Refused("This is not a receipt key: 43 letters, digits, - and _.") from None
+    try:
+        raw = _bytes(signature)
+        key.verify(raw, signed.encode())
+        if _text(raw) != signature:  # the last character has unused bits
+            raise InvalidSignature
+    except InvalidSignature:
+        raise Refused(
+            "The signature does not fit: this line was changed, or it was signed with another "
+            "installation's key or another secret key."
+        ) from None
 
 
 def _text(raw: bytes) -> str:

@@ -48,6 +48,7 @@ from app.web.metrics import Requests
 from app.web.operating import doctor, operate
 from app.web.page_cache import PageCache
 from app.web.people import accounts
+from app.web.sharing import certificates, embeds
 from app.web.upload_slots import UploadSlots
 
 A_YEAR_SECONDS = 365 * 86400
@@ -66,6 +67,8 @@ VIEWS = (
     announcements,
     drafts,
     classes,
+    embeds,
+    certificates,
     train_files,
     reports,
     cases,
@@ -200,14 +203,16 @@ def _prepare_templates(app: Flask) -> None:
 
 def _secure(response: Response) -> Response:
     headers = response.headers
-    headers["Content-Security-Policy"] = "; ".join(
-        f"{name} {sources}" for name, sources in CONTENT_POLICY.items()
-    )
+    policy = dict(CONTENT_POLICY)
+    if g.get("is_for_other_sites"):  # a page without viewer, cookie and form
+        policy["frame-ancestors"] = "*"
+    else:
+        headers["X-Frame-Options"] = "DENY"
+    headers["Content-Security-Policy"] = "; ".join(f"{name} {sources}" for name, sources in policy.items())
     headers["X-Content-Type-Options"] = "nosniff"
-    headers["X-Frame-Options"] = "DENY"
     headers["Referrer-Policy"] = "same-origin"
     headers["Cross-Origin-Opener-Policy"] = "same-origin"
-    headers["Cross-Origin-Resource-Policy"] = "same-origin"
+    headers["Cross-Origin-Resource-Policy"] = "cross-origin" if g.get("is_for_other_sites") else "same-origin"
     return response
 
 

@@ -20,6 +20,7 @@ from app.web.api import (
     account,
     announcements,
     boards,
+    certificates,
     checks,
     competitions,
     drafts,
@@ -40,7 +41,7 @@ Json = dict[str, Any]
 
 blueprint = operations.blueprint
 ROOMS = (
-    *(competitions, rules, teams, submissions, upload_tickets, checks, boards, account),
+    *(competitions, rules, teams, submissions, upload_tickets, checks, boards, certificates, account),
     *(announcements, organising, running, integrity, drafts),
 )
 """Importing them declares their operations."""

@@ -1,0 +1,1 @@
+"""What leaves the site: calendars, badges and certificates."""

@@ -1,0 +1,1 @@
+"""Pages and files for other sites: calendars, embedded boards, badges, certificates."""
