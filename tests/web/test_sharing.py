@@ -52,9 +52,7 @@ def test_a_calendar_moves_its_entries_when_dates_move(site: Site) -> None:
         competition.title = (
             "Biopsy, triage; part \\ two\nwith é and a title that is long enough to be folded " * 1
         )
-        changes.apply(
-            session, competition, {"closes_at": later}, by="grace", most_upload_mb=100, now=now
-        )
+        changes.apply(session, competition, {"closes_at": later}, by="grace", most_upload_mb=100, now=now)
     after = entries(site)
     assert after.keys() == before.keys()
     moved = next(one for uid, one in after.items() if "-closes@" in uid)
