@@ -30,7 +30,7 @@ from app.base.models_classes import Classroom, Enrolment
 from app.base.models_roles import Host
 from app.base.models_rules import RulesAcceptance
 from app.competing import statuses
-from app.messages import announcements
+from app.messages import announcements, questions
 from app.people.accounts import Viewer
 
 
@@ -107,6 +107,20 @@ def collect(session: Session, viewer: Viewer, *, now: datetime) -> dict[str, Any
                 "read_at": at.isoformat(),
             }
             for one, at in announcements.readings(session, mine)
+        ],
+        "questions": [
+            {
+                "competition": slugs[one.competition_id],
+                "title": one.title,
+                "text": one.text,
+                "is_public": one.is_public,
+                "asked_at": one.asked_at.isoformat(),
+                "answer": one.answer,
+                "answered_at": _text(one.answered_at),
+                "answer_read_at": _text(one.answer_read_at),
+                "hidden_why": one.hidden_why,
+            }
+            for one in questions.of_account(session, mine)
         ],
         "submissions": _submissions(session, viewer, now=now),
         "checks": [

@@ -10,13 +10,12 @@ nothing else is kept here: the author of an announcement is only in the audit lo
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, exists, or_, select
+from sqlalchemy import ColumnElement, ScalarSelect, Select, and_, exists, literal, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -56,16 +55,6 @@ class Entry:
     edited_at: datetime | None
     is_new: bool
     """Whether the viewer has not read it yet; False for visitors."""
-
-
-@dataclass(frozen=True)
-class Waiting:
-    """What a viewer has not read, for the frame of each page."""
-
-    notice: tuple[int, str] | None
-    """Id and title of the newest announcement of the installation."""
-    of_competition: int
-    """How many announcements of the competition."""
 
 
 @dataclass(frozen=True)
@@ -110,28 +99,36 @@ def listed(
         found = found.where(_is_published(now))
     ordered = found.order_by(Announcement.publish_at.desc().nulls_first(), Announcement.id.desc())
     rows = session.scalars(ordered.limit(MOST_SHOWN)).all()
-    unread = set(session.scalars(select(Announcement.id).where(*_unread(competition, viewer, now=now))))
+    unread = _unread(session, competition, viewer, now=now) if viewer is not None else []
     return [_entry(row, now, is_new=row.id in unread) for row in rows]
 
 
-def waiting(session: Session, slug: str | None, viewer: Viewer, *, now: datetime) -> Waiting:
-    """Return what a viewer has not read, of the installation and of one competition, in one statement."""
-    here = (
-        Announcement.competition_id
-        == select(Competition.id).where(Competition.slug == slug).scalar_subquery()
-    )
-    found = select(Announcement.id, Announcement.title, Announcement.competition_id).where(
-        or_(and_(*_unread(None, viewer, now=now)), here & and_(*_unread_of(viewer, now=now)))
-    )
-    ordered = found.order_by(Announcement.publish_at.desc(), Announcement.id.desc()).limit(MOST_SHOWN)
-    rows = session.execute(ordered).all()
-    notice = next(((row.id, row.title) for row in rows if row.competition_id is None), None)
-    return Waiting(notice, sum(row.competition_id is not None for row in rows))
+def unread_rows(
+    kind: str, viewer: Viewer, *, now: datetime, competition: ScalarSelect[int] | None = None
+) -> Select[str, int, str, datetime | None]:
+    """Return the statement of what a viewer has not read: kind, id, title and time.
+
+    Of one competition, or without one of the installation; there only what came after the account, since a
+    new one need not read of past maintenance.
+    """
+    of = Announcement.competition_id == competition if competition is not None else _of(None)
+    mine = AnnouncementReading.user_id == viewer.id
+    is_read = exists().where(AnnouncementReading.announcement_id == Announcement.id, mine)
+    found = select(
+        literal(kind).label("kind"),
+        Announcement.id.label("id"),
+        Announcement.title.label("title"),
+        Announcement.publish_at.label("at"),
+    ).where(of, _is_published(now), ~is_read)
+    if competition is None:
+        joined = select(User.created_at).where(User.id == viewer.id).scalar_subquery()
+        found = found.where(Announcement.publish_at >= joined)
+    return found
 
 
 def mark_read(session: Session, competition: Competition | None, viewer: Viewer, *, now: datetime) -> int:
     """Note that a viewer has read all that is published; return how many were new."""
-    new = session.scalars(select(Announcement.id).where(*_unread(competition, viewer, now=now))).all()
+    new = _unread(session, competition, viewer, now=now)
     rows = [AnnouncementReading(announcement_id=id_, user_id=viewer.id, read_at=now) for id_ in new]
     try:
         with session.begin_nested():
@@ -240,26 +237,10 @@ def _is_published(now: datetime) -> ColumnElement[bool]:
     return and_(Announcement.publish_at <= now, Announcement.withdrawn_at.is_(None))
 
 
-def _unread(
-    competition: Competition | None, viewer: Viewer | None, *, now: datetime
-) -> Sequence[ColumnElement[bool]]:
-    """Return the conditions of what a viewer has not read.
-
-    Of the installation only what came after the account: a new one need not read of past maintenance.
-    """
-    if viewer is None:
-        return (Announcement.id.is_(None),)
-    conditions = [_of(competition), *_unread_of(viewer, now=now)]
-    if competition is None:
-        joined = select(User.created_at).where(User.id == viewer.id).scalar_subquery()
-        conditions.append(Announcement.publish_at >= joined)
-    return conditions
-
-
-def _unread_of(viewer: Viewer, *, now: datetime) -> Sequence[ColumnElement[bool]]:
-    mine = AnnouncementReading.user_id == viewer.id
-    is_read = exists().where(AnnouncementReading.announcement_id == Announcement.id, mine)
-    return _is_published(now), ~is_read
+def _unread(session: Session, competition: Competition | None, viewer: Viewer, *, now: datetime) -> list[int]:
+    """Return the ids of what a viewer has not read."""
+    here = select(literal(competition.id)).scalar_subquery() if competition is not None else None
+    return [row.id for row in session.execute(unread_rows("", viewer, now=now, competition=here))]
 
 
 def _row(session: Session, competition: Competition | None, announcement_id: int) -> Announcement:

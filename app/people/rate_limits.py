@@ -29,6 +29,7 @@ from app.people import names
 
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 PER_PASSWORD_CHANGE = 5  # attempts a minute
+PER_QUESTION = 6  # questions an hour
 PER_ADDRESS, IN_ALL = 120, 300  # attempts a minute; two addresses leave room for the others
 FREE_HERE, FREE_BROWSER, FREE_ACCOUNT = 5, 10, 30  # failures in an hour before the first wait
 SHORTEST_WAIT, LONGEST_WAIT = timedelta(seconds=30), timedelta(minutes=15)
@@ -131,6 +132,12 @@ def to_join(classroom_id: int, address: str | None) -> list[Limit]:
         Limit(f"join {classroom_id} {network(address)}", PER_ROOM, HOUR, words, grows=True),
         Limit(f"join {classroom_id}", PER_CLASS, HOUR, words, grows=True),
     ]
+
+
+def to_ask(user_id: int) -> list[Limit]:
+    """Return the limit of the questions of an account, over all competitions."""
+    words = f"The limit of {PER_QUESTION} questions an hour is reached."
+    return [Limit(f"question {user_id}", PER_QUESTION, HOUR, words)]
 
 
 def network(address: str | None) -> str:

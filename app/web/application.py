@@ -43,7 +43,7 @@ from app.web.kaggle import rpc as kaggle_rpc
 from app.web.kaggle import transfers as kaggle_transfers
 from app.web.mcp import endpoint as mcp_endpoint
 from app.web.mcp import tools as mcp_tools
-from app.web.messages import announcements
+from app.web.messages import announcements, questions
 from app.web.metrics import Requests
 from app.web.operating import doctor, operate
 from app.web.page_cache import PageCache
@@ -65,6 +65,7 @@ VIEWS = (
     changes,
     hosts,
     announcements,
+    questions,
     drafts,
     classes,
     embeds,
@@ -189,6 +190,7 @@ def _prepare_templates(app: Flask) -> None:
         clock=formats.clock,
         relative=formats.relative,
         markdown=markdown.render,
+        plain=markdown.plain,
     )
     app.jinja_env.globals.update(
         plural=formats.plural,

@@ -21,7 +21,7 @@ from app.base.queue import Hints
 from app.base.storage import Storage
 from app.competing import competitions, positions
 from app.competing.receipts import Signer
-from app.messages import announcements
+from app.messages import waiting
 from app.operating.statistics import Totals
 from app.people import accounts, tokens
 from app.people.accounts import Viewer
@@ -82,8 +82,8 @@ def note_position(session: Session, competition: Competition, me: Viewer | None,
 
 
 def note_messages(session: Session, me: Viewer, slug: str | None, now: datetime) -> None:
-    """Keep in `g` what the viewer has not read, of the installation and of a competition."""
-    g.waiting = announcements.waiting(session, slug, me, now=now)
+    """Keep in `g` what waits for the viewer, of the installation and of a competition."""
+    g.waiting = waiting.of(session, slug, me, now=now)
 
 
 def organiser(session: Session, now: datetime) -> Viewer:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 
 import nh3
 from markdown_it import MarkdownIt
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 TAGS = {
     "a", "blockquote", "br", "code", "del", "em", "h2", "h3", "h4", "h5", "h6", "hr", "li", "ol", "p", "pre",
@@ -46,6 +47,24 @@ def render(text: str) -> Markup:
         "<table>", '<div class="scroll" tabindex="0" role="region" aria-label="Table"><table>'
     )
     return Markup(html)  # noqa: S704  (reduced to the allow-list just above)
+
+
+_ADDRESS = re.compile(r"https?://[^\s<>\"'`]+[^\s<>\"'`.,;:!?)\]}]")
+
+
+def plain(text: str) -> Markup:
+    """Return the text of a participant as HTML: paragraphs, and links that show their address."""
+    made = []
+    for paragraph in re.split(r"\n{2,}", text.strip()):
+        parts, at = [], 0
+        for found in _ADDRESS.finditer(paragraph):
+            address = escape(found[0])
+            parts.append(escape(paragraph[at : found.start()]))
+            parts.append(Markup('<a href="{0}" rel="nofollow ugc noopener">{0}</a>').format(address))
+            at = found.end()
+        parts.append(escape(paragraph[at:]))
+        made.append(Markup("<p>{}</p>").format(Markup("").join(parts)))
+    return Markup("\n").join(made)
 
 
 def _own_path_or_scheme(_tag: str, name: str, value: str) -> str | None:

@@ -146,6 +146,21 @@ class Participant:
         """Mark the announcements of a competition as read; without one those of the server."""
         self._connection.post(f"{_place(slug)}/announcements/read")
 
+    def questions(self, slug: str) -> dict[str, Any]:
+        """Return the questions of a competition that the account may see."""
+        found: dict[str, Any] = self._connection.get(f"{_place(slug)}/questions")
+        return found
+
+    def read_answers(self, slug: str) -> None:
+        """Mark the answers to own questions as read."""
+        self._connection.post(f"{_place(slug)}/questions/read")
+
+    def ask(self, slug: str, title: str, text: str, *, is_public: bool) -> dict[str, Any]:
+        """Ask all, or the organisers alone; return the questions that the account may see."""
+        question = {"title": title, "text": text, "is_public": is_public}
+        found: dict[str, Any] = self._connection.post(f"{_place(slug)}/questions", question)
+        return found
+
     def files(self, slug: str) -> list[dict[str, Any]]:
         listed: list[dict[str, Any]] = self._connection.get(f"/competitions/{quote(slug, safe='')}/files")[
             "files"

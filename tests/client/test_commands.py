@@ -317,6 +317,20 @@ def test_announcements_are_listed_and_marked_as_read_by_a_command(
     assert [one["title"] for one in read()["announcements"]] == ["Maintenance"]
 
 
+def test_questions_are_asked_and_listed_by_commands(
+    server: Served, read: Read, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert server.heldout("ask", "biopsy", "When is the end?", "--text", "In UTC.") == 0
+    assert server.heldout("ask", "biopsy", "Is row 17 wrong?", "--private") == 0
+    assert "with all.\nYour question is with the organisers." in capsys.readouterr().out
+    assert server.heldout("questions", "biopsy", "--mark-read") == 0
+    listed = re.sub(r", [-\d]+ [\d:]+ UTC", "", capsys.readouterr().out)
+    assert "Is row 17 wrong?  (you, private)\nNo answer yet." in listed
+    assert "When is the end?  (you)\nIn UTC.\nNo answer yet." in listed
+    assert server.heldout("questions", "biopsy", "--json", HELDOUT_TOKEN=server.token("bob")) == 0
+    assert [one["title"] for one in read()["questions"]] == ["When is the end?"]
+
+
 def test_scored_submission_is_withdrawn_by_a_command(server: Served, read: Read) -> None:
     number = server.site.submit("ada")
     server.site.score(number, 0.3)

@@ -25,10 +25,11 @@ from app.base.config import Settings
 from app.base.db import Database
 from app.base.errors import NotSignedIn
 from app.base.models import Challenge, ChallengeVersion, Competition
+from app.base.models_messages import Question
 from app.base.storage import Storage
 from app.competing import competitions, evaluations, invites, merges, submissions, teams
 from app.integrity import file_checks, inspections
-from app.messages import announcements
+from app.messages import announcements, questions
 from app.people import accounts, tokens
 from app.people.tokens import Scope
 from app.web import client_wheel
@@ -190,6 +191,16 @@ class Site:
             words = announcements.read(title, text)
             made = announcements.create(session, competition, words, publish_at=at, by="grace", now=now)
             return made.id
+
+    def ask(self, name: str, title: str, text: str = "", *, is_public: bool, as_id: int = 0) -> int:
+        """Ask a question of the competition; return its id, which is random unless one is given."""
+        with self.database.begin() as session:
+            competition = competitions.by_slug(session, self.slug)
+            viewer, now = self.viewer(name), db.now(session)
+            number = questions.ask(session, competition, viewer, title, text, is_public=is_public, now=now)
+            if as_id:
+                session.get_one(Question, number).id = as_id
+            return as_id or number
 
     def offer_merge(self, name: str, other_team: str) -> int:
         """Offer a team to merge into that of a captain; return the offer's id."""
@@ -445,6 +456,8 @@ def routes(site: Site, submission_id: int, **ids: Any) -> list[tuple[str, str, s
         "draft_id": 1,
         "file_id": 1,
         "announcement_id": 1,
+        "question_id": 1,
+        "canned_id": 1,
         "kind": "oof",
         "service": "competitions.CompetitionApiService",
         "method": "ListCompetitions",

@@ -43,6 +43,7 @@ def full(site: Site) -> Site:
     site.join("cyd")
     site.invite("ada")
     assert site.offer_merge("cyd", "ada") == 1
+    site.ask("ada", "adas-secret question", is_public=False, as_id=1)
     assert (site.announce("First"), site.announce("To all", to_all=True)) == (1, 2)
     audited(site)
     drafted(site)

@@ -84,6 +84,11 @@ BODIES: dict[str, Any] = {
     "lift_sign_in_limits": {"of_all": True},
     "change_draft": {"choices": {"daily_limit": 7}},
     "announce": ANNOUNCEMENT,
+    "ask_question": {"title": "When?", "is_public": True},
+    "answer_question": {"answer": "Soon."},
+    "mark_question": {"hidden_why": "spam"},
+    "change_question_settings": {"allows_public": True, "ends_with_competition": False},
+    "save_canned_answer": {"title": "Soon", "text": "Soon."},
     "announce_to_all": ANNOUNCEMENT,
     "edit_announcement": ANNOUNCEMENT,
     "edit_site_announcement": ANNOUNCEMENT,
@@ -115,6 +120,7 @@ def test_answers_of_every_route_have_exactly_the_described_fields(site: Site) ->
     site.baseline("Prior only", 0.66, 0.65)
     waiting = site.submit("ada")
     check = site.check("ada")
+    site.ask("ada", "Why?", is_public=True, as_id=1)
     assert (site.announce("First"), site.announce("To all", to_all=True)) == (1, 2)
     with site.database.begin() as session:
         inbox.ensure_key(session, vault.open_(site.settings), now=db.now(session))
@@ -140,6 +146,8 @@ def test_answers_of_every_route_have_exactly_the_described_fields(site: Site) ->
                     .replace("{file_id}", "1")
                     .replace("{extension_id}", "1")
                     .replace("{case_id}", "1")
+                    .replace("{question_id}", "1")
+                    .replace("{canned_id}", "1")
                     .replace("{announcement_id}", "1" if "{slug}" in path else "2")
                 )
                 if operation["operationId"] == "send_draft_file":

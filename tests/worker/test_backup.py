@@ -214,7 +214,8 @@ LATER = {  # columns that later revisions added to 0002
 LATER_TABLES = (
     *("extension", "upload_ticket", "former_name", "file_check", "inbox_key", "draft", "draft_file"),
     *("draft_step", "draft_upload", "competition_host", "team_invite", "merge_offer", "rules_version"),
-    *("rules_acceptance", "announcement", "announcement_reading"),
+    *("rules_acceptance", "announcement", "announcement_reading", "classroom", "enrolment", "join_code"),
+    *("class_competition", "question", "canned_answer", "question_settings"),
 )
 
 

@@ -28,6 +28,7 @@ class PersonalData(models.Answer):
     classes: list[models.AnyObject] = Field(description="What rosters hold of the account.")
     rules: list[models.AnyObject] = Field(description="Accepted ones.")
     announcements_read: list[models.AnyObject]
+    questions: list[models.AnyObject]
     submissions: list[models.AnyObject]
     checks: list[models.AnyObject]
     log: list[models.AnyObject] = Field(description="The account's actions in the audit log.")

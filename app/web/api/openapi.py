@@ -28,6 +28,7 @@ from app.web.api import (
     models,
     operations,
     organising,
+    questions,
     rules,
     running,
     submissions,
@@ -42,7 +43,7 @@ Json = dict[str, Any]
 blueprint = operations.blueprint
 ROOMS = (
     *(competitions, rules, teams, submissions, upload_tickets, checks, boards, certificates, account),
-    *(announcements, organising, running, integrity, drafts),
+    *(announcements, questions, organising, running, integrity, drafts),
 )
 """Importing them declares their operations."""
 
