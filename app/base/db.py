@@ -7,10 +7,12 @@ a second engine that cannot write.
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import DateTime, Dialect, Engine, NullPool, create_engine, event, func, make_url, select, text
@@ -180,6 +182,25 @@ class Database:
                 session, "statement_timeout", *(() if pauses else ("idle_in_transaction_session_timeout",))
             )
             yield session
+
+    def compact(self, *, most_bytes: int | None = None) -> bool:
+        """Rewrite a database file without the bytes of deleted rows; False where it is busy or too large.
+
+        PostgreSQL does so by itself, some time later.
+        """
+        if not self.is_sqlite:
+            return True
+        path = Path(self.url.database or "")
+        if most_bytes is not None and path.stat().st_size > most_bytes:
+            return False
+        with self._writer_lock, closing(self.engine.raw_connection()) as connection:
+            sqlite: Any = connection.driver_connection
+            try:
+                sqlite.execute("VACUUM")
+                ((busy, *_),) = sqlite.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            except sqlite3.OperationalError:
+                return False
+        return not busy
 
     @contextmanager
     def begin_soon(self) -> Iterator[Session]:

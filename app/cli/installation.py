@@ -45,6 +45,20 @@ def db_group() -> None:
     """Manage the database."""
 
 
+@db_group.command("compact")
+@pass_installation
+def db_compact(installation: Installation) -> int:
+    """Rewrite a SQLite file without the bytes of deleted rows.
+
+    PostgreSQL does so by itself.
+    """
+    if not installation.database.compact():
+        click.echo("The database is busy; stop the server and try again.", err=True)
+        return 1
+    click.echo("The database holds no bytes of deleted rows.")
+    return 0
+
+
 @db_group.command("upgrade")
 @pass_installation
 def db_upgrade(installation: Installation) -> None:

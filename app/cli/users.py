@@ -8,8 +8,10 @@ from datetime import datetime
 import click
 
 from app.base import db, events
+from app.base.errors import Conflict
 from app.base.installation import Installation
 from app.cli.console import pass_installation, print_rows
+from app.competing import erasure
 from app.people import accounts, rate_limits, tokens
 from app.people.tokens import Scope
 
@@ -77,6 +79,34 @@ def user_rename(installation: Installation, name: str, new_name: str, release: b
         now = db.now(session)
         accounts.rename(session, user, new_name, by="command line", now=now, releases_former=release)
     click.echo(f"{name} is now called {user.name}.{' Its former names are free.' if release else ''}")
+
+
+@user_group.command("erase")
+@click.argument("name")
+@click.option("--yes", is_flag=True, help="Erase without asking.")
+@pass_installation
+def user_erase(installation: Installation, name: str, yes: bool) -> None:
+    """Erase an account: the person's data go, files, scores and ranks stay under a random name.
+
+    Prints what is deleted and what stays, and asks.
+    """
+    with installation.database.read() as session:
+        planned = erasure.preview(session, accounts.by_name(session, name))
+    for sentence in planned.sentences():
+        click.echo(sentence)
+    if planned.problems:
+        raise Conflict(f"The account was not erased. {' '.join(planned.problems)}")
+    if not yes:
+        click.confirm(f"Erase {planned.name}? This cannot be undone", abort=True)
+    with installation.database.begin() as session:
+        user = accounts.by_name(session, name)
+        pseudonym = erasure.erase(session, user, by="command line", now=db.now(session))
+    click.echo(f"{planned.name} is erased; its scores are those of {pseudonym} now.")
+    if not installation.database.compact():
+        click.echo(
+            "Bytes of deleted rows are still in the database file: it is busy. Stop the server, then run"
+        )
+        click.echo("`heldout db compact`.")
 
 
 @user_group.command("limits")

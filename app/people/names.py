@@ -9,6 +9,7 @@ name of an account stays its own.
 
 from __future__ import annotations
 
+import hashlib
 import re
 import shlex
 import unicodedata
@@ -105,6 +106,8 @@ def refuse_taken(
             "an account",
             f"`heldout user rename {user.name} NEW_NAME --release` renames that account and frees its name.",
         )
+    if _is_erased(session, wanted):
+        raise Conflict(f"The name {name} is taken: an account that was erased had it. Choose another.")
     former = select(FormerName).where(FormerName.skeleton.in_(wanted), FormerName.user_id.not_in(own))
     if before := session.scalar(former.order_by(FormerName.id).limit(1)):
         holder = session.get_one(User, before.user_id).name
@@ -130,6 +133,29 @@ def refuse_taken(
             f"a {'baseline' if held.is_baseline else 'team'} in {competition.title}",
             f"`heldout team rename {competition.slug} {shlex.quote(held.name)} NEW_NAME` renames it.",
         )
+
+
+def erased(name: str) -> str:
+    """Return what reserves the name of an erased account: a slow hash of its skeleton.
+
+    The name itself is gone. A person that knows it can confirm it, which takes 30 ms for each guess.
+    """
+    return _slow_hash(stored(name)[0])
+
+
+def _is_erased(session: Session, skeletons: Collection[str]) -> bool:
+    """Whether a name was that of an erased account; names hash only where there is such an account."""
+    is_any = session.scalar(select(FormerName.id).where(FormerName.name == "").limit(1)) is not None
+    if not is_any:
+        return False
+    hashes = [_slow_hash(one) for one in set(skeletons)]
+    held = select(FormerName.id).where(FormerName.name == "", FormerName.skeleton.in_(hashes))
+    return session.scalar(held.limit(1)) is not None
+
+
+def _slow_hash(skeleton: str) -> str:
+    made = hashlib.scrypt(skeleton.encode(), salt=b"heldout erased name", n=2**13, r=8, p=1, dklen=32)
+    return f"erased {made.hex()}"
 
 
 def _taken(name: str, held: str, holder: str, remedy: str) -> Conflict:

@@ -60,6 +60,8 @@ ACCESS: dict[str, Access] = {
     "GET accounts.show": Access.SIGNED_IN,
     "GET accounts.data": Access.SIGNED_IN,
     "POST accounts.change_password": Access.SIGNED_IN,
+    "GET accounts.erase": Access.SIGNED_IN,
+    "POST accounts.erase": Access.SIGNED_IN,
     "POST accounts.revoke_browser": Access.OWN,
     "POST accounts.create_token": Access.SIGNED_IN,
     "POST accounts.revoke_token": Access.OWN,

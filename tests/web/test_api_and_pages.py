@@ -24,6 +24,7 @@ POSTS: dict[str, str] = {
     "accounts.sign_out": BROWSER,
     "accounts.revoke_browser": BROWSER,
     "accounts.change_password": "a stolen token must not take an account over",
+    "accounts.erase": "a stolen token must not erase an account",
     "accounts.create_token": "api.token_create",
     "accounts.revoke_token": "api.token_revoke",
     "kaggle_recipe.create_token": "api.token_create",

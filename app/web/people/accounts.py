@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from app.base import config, db
 from app.base.errors import NotFound, NotSignedIn, Refused
-from app.competing import personal_data
+from app.competing import erasure, personal_data
 from app.people import accounts, first_organiser, rate_limits, tokens
 from app.people.accounts import Viewer
 from app.people.tokens import Scope
@@ -20,6 +20,9 @@ from app.web.errors import retry_after
 from app.web.people import known_browsers, sign_ins
 
 blueprint = Blueprint("accounts", __name__)
+
+COMPACTED_BYTES = 200_000_000
+"""A larger database file is compacted by the operator, not in a request."""
 
 
 @blueprint.route("/sign-in", methods=["GET", "POST"])
@@ -144,6 +147,34 @@ def data() -> ResponseReturnValue:
     answer = jsonify(found)
     answer.headers["Content-Disposition"] = 'attachment; filename="heldout-account.json"'
     return answer
+
+
+@blueprint.route("/account/erase", methods=["GET", "POST"])
+def erase() -> ResponseReturnValue:
+    """Show what erasing the account deletes and keeps; with the password, erase it."""
+    with parts().database.read() as session:
+        me = signed_in(session, db.now(session))
+        candidate = accounts.candidate(session, me.name)
+        planned = erasure.preview(session, accounts.by_name(session, me.name))
+    if request.method == "GET":
+        return render_template("people/accounts/erase.html", planned=planned, refusal=None)
+    try:
+        with sign_ins.attempt(rate_limits.to_change_password(me.id)) as counted:
+            try:
+                accounts.verify(candidate, request.form.get("password", ""))
+            except NotSignedIn:
+                raise Refused("The password is wrong. Nothing was erased.") from None
+        with parts().database.begin() as session:
+            now = db.now(session)
+            rate_limits.forget(session, counted)
+            erasure.erase(session, accounts.by_name(session, me.name), now=now)
+    except Refused as refusal:
+        page = render_template("people/accounts/erase.html", planned=planned, refusal=refusal)
+        return page, refusal.status, retry_after(refusal)
+    parts().database.compact(most_bytes=COMPACTED_BYTES)
+    cookie.clear()
+    flash("Your account is erased.")
+    return redirect(url_for("competitions.index"), 303)
 
 
 @blueprint.post("/account/tokens")
