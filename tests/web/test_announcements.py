@@ -13,7 +13,7 @@ from app.base.models import Event
 from app.base.models_messages import Announcement
 from app.base.models_roles import Role
 from app.competing import competitions, roles
-from tests.web.site import Browser, Site
+from tests.web.site import PRIVATE_CANARY, Browser, Site
 
 PAGE = "/competitions/biopsy/announcements"
 API = "/api/v1/competitions/biopsy/announcements"
@@ -25,7 +25,7 @@ def call(site: Site, method: str, path: str, name: str = "ada", **more: Any) -> 
 
 def unread(browser: Browser, page: str = "/competitions/biopsy/leaderboard") -> int:
     """Return the number at the tab, 0 where it is hidden."""
-    found = re.search(r'id="unread"( hidden)?><b>(\d+)</b>', browser.get(page).text)
+    found = re.search(r'id="unread"[^>]*?( hidden)?><b>(\d+)</b>', browser.get(page).text)
     assert found is not None
     assert bool(found[1]) == (found[2] == "0")
     return int(found[2])
@@ -194,3 +194,30 @@ def test_deleting_a_competition_takes_its_announcements_with_it(hosted: Site) ->
         session.execute(competitions_table.delete().where(competitions_table.c.id == other.id))
     with hosted.database.read() as session:
         assert session.scalars(select(Announcement)).all() == []
+
+
+def test_pulse_of_an_open_page_has_what_is_new_to_its_viewer_and_no_private_score(site: Site) -> None:
+    address = f"{PAGE}?part=pulse"
+    ada, bob = site.browser("ada"), site.browser("bob")
+    assert site.visitor().get(address).json == {"unread": 0, "news": []}
+    first = ada.get(address)
+    assert first.json == {"unread": 0, "news": []}
+    again = ada.get(address, headers={"If-None-Match": first.headers["ETag"]})
+    assert (again.status_code, again.data) == (304, b"")
+    site.announce("A new date")
+    site.announce("Maintenance", to_all=True)
+    number = site.submit("ada")
+    site.score(number, 0.3)
+    site.ask("ada", "Mine alone?", is_public=False)
+    announced = [
+        {"key": "announcement-1", "words": "A new date", "address": PAGE},
+        {"key": "announcement-2", "words": "Maintenance", "address": "/announcements"},
+    ]
+    words = f"Submission {number}: scored, public score 0.30000"
+    result = {"key": f"submission-{number}-scored", "words": words, "address": f"/submissions/{number}"}
+    assert ada.get(address).json == {"unread": 1, "news": announced}
+    address += "&results=1"  # of a page that shows notifications
+    assert ada.get(address).json == {"unread": 1, "news": [*announced, result]}
+    assert bob.get(address).json == {"unread": 1, "news": announced}
+    assert site.browser("grace").get(address).json == {"unread": 2, "news": announced}, "with the question"
+    assert str(PRIVATE_CANARY) not in ada.get(address).text

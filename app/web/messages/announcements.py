@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from flask import Blueprint, flash, redirect, render_template, request, url_for
+from flask import Blueprint, flash, jsonify, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
@@ -18,22 +18,31 @@ from sqlalchemy.orm import Session
 from app.base import db
 from app.base.errors import Refused
 from app.base.models import Competition
-from app.competing import competitions
-from app.messages import announcements
+from app.competing import competitions, statuses
+from app.messages import announcements, waiting
 from app.messages.announcements import AnnouncementState, Entry, Words
+from app.messages.waiting import Waiting
 from app.people.accounts import Viewer
+from app.web import formats
 from app.web.context import field, note_position, organiser, organiser_of, parts, text_field, viewer
 from scorer.report import Problem
 
 blueprint = Blueprint("announcements", __name__)
 log = logging.getLogger(__name__)
 
+MOST_NEWS = 5  # announcements, and results, that an open page may be new to
 LOCAL = "%Y-%m-%dT%H:%M"
 """How a datetime-local field writes a time."""
 
 
 def index(slug: str | None = None) -> ResponseReturnValue:
-    """List the announcements; opening the page marks them as read."""
+    """List the announcements; opening the page marks them as read.
+
+    `?part=pulse` is what has come since, as JSON, for the script of an open page; with `results`, also the
+    results of the viewer's own files, for notifications.
+    """
+    if request.args.get("part") == "pulse":
+        return _pulse(slug)
     with parts().database.read() as session:
         now = db.now(session)
         me = viewer(session, now)
@@ -113,6 +122,44 @@ for _view, _method, _rule in (
         blueprint.add_url_rule(
             f"{_place}/announcements{_rule}", f"{_prefix}{_view.__name__}", _view, methods=[_method]
         )
+
+
+def _pulse(slug: str | None) -> ResponseReturnValue:
+    """Return the number of unread messages, new announcements and the viewer's latest results, or 304."""
+    with parts().database.read() as session:
+        now = db.now(session)
+        me = viewer(session, now)
+        competition = competitions.by_slug(session, slug) if slug is not None else None
+        found = waiting.of(session, slug, me, now=now) if me is not None else Waiting()
+        done = []
+        if competition is not None and me is not None and "results" in request.args:
+            done = _results(session, competition, me, now)
+    page = url_for("announcements.index", slug=slug) if slug is not None else ""
+    listed = [(title, id_, page) for id_, title in found.announcements[:MOST_NEWS]]
+    if found.notice is not None:
+        listed.append((found.notice[1], found.notice[0], url_for("announcements.site_index")))
+    news = [
+        {"key": f"announcement-{id_}", "words": title, "address": address} for title, id_, address in listed
+    ]
+    answer = jsonify(unread=found.of_competition, news=news + done)
+    answer.headers["Cache-Control"] = "private, no-cache"
+    answer.add_etag()
+    return answer.make_conditional(request)
+
+
+def _results(session: Session, competition: Competition, me: Viewer, now: datetime) -> list[dict[str, str]]:
+    """Return the latest results of the viewer's own files, in the words of their page."""
+    latest = statuses.statuses(session, competition, now=now, user_id=me.id, limit=MOST_NEWS)
+    step = formats.public_step(competition)
+    done = []
+    for entry in latest:
+        if entry.state.is_final:
+            words = f"Submission {entry.id}: {entry.state}"
+            if entry.public is not None:
+                words += f", public score {formats.number(entry.public, step)}"
+            address = url_for("submissions.show", submission_id=entry.id)
+            done.append({"key": f"submission-{entry.id}-{entry.state}", "words": words, "address": address})
+    return done
 
 
 def _writer(session: Session, slug: str | None) -> tuple[Viewer, Competition | None, datetime]:
