@@ -106,7 +106,7 @@ def listed(session: Session, competition: Competition, viewer: Viewer | None) ->
         .outerjoin(Membership, its_team)
         .outerjoin(Team, Team.id == Membership.team_id)
         .where(Question.competition_id == competition.id)
-        .order_by(Question.asked_at.desc(), Question.id)
+        .order_by(Question.pinned_at.is_(None), Question.asked_at.desc(), Question.id)
         .limit(MOST_SHOWN)
     )
     if not organises:

@@ -182,20 +182,6 @@ def test_announcements_of_another_place_are_not_reached(hosted: Site) -> None:
     assert hosted.browser("hal").post(f"{PAGE}/{number}/withdraw").status_code == 404
 
 
-def test_deleting_a_competition_takes_its_announcements_with_it(hosted: Site) -> None:
-    with hosted.database.begin() as session:
-        other = competitions.by_slug(session, "elsewhere")
-        session.add(Announcement(competition_id=other.id, title="a", text="b", created_at=db.now(session)))
-        session.flush()
-        for table in reversed(db.Base.metadata.sorted_tables):
-            if "competition_id" in table.c and table.name != "announcement":
-                session.execute(table.delete().where(table.c.competition_id == other.id))
-        competitions_table = db.Base.metadata.tables["competition"]
-        session.execute(competitions_table.delete().where(competitions_table.c.id == other.id))
-    with hosted.database.read() as session:
-        assert session.scalars(select(Announcement)).all() == []
-
-
 def test_pulse_of_an_open_page_has_what_is_new_to_its_viewer_and_no_private_score(site: Site) -> None:
     address = f"{PAGE}?part=pulse"
     ada, bob = site.browser("ada"), site.browser("bob")
