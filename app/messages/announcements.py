@@ -112,18 +112,22 @@ def unread_rows(
     new one need not read of past maintenance.
     """
     of = Announcement.competition_id == competition if competition is not None else _of(None)
-    mine = AnnouncementReading.user_id == viewer.id
-    is_read = exists().where(AnnouncementReading.announcement_id == Announcement.id, mine)
     found = select(
         literal(kind).label("kind"),
         Announcement.id.label("id"),
         Announcement.title.label("title"),
         Announcement.publish_at.label("at"),
-    ).where(of, _is_published(now), ~is_read)
+    ).where(of, _is_unread(viewer, now))
     if competition is None:
         joined = select(User.created_at).where(User.id == viewer.id).scalar_subquery()
         found = found.where(Announcement.publish_at >= joined)
     return found
+
+
+def unread_everywhere(viewer: Viewer, *, now: datetime) -> Select[int | None]:
+    """Return the statement of the competitions of what a viewer has not read, one row each announcement."""
+    of_any = Announcement.competition_id.is_not(None)
+    return select(Announcement.competition_id).where(of_any, _is_unread(viewer, now))
 
 
 def mark_read(session: Session, competition: Competition | None, viewer: Viewer, *, now: datetime) -> int:
@@ -235,6 +239,12 @@ def _of(competition: Competition | None) -> ColumnElement[bool]:
 
 def _is_published(now: datetime) -> ColumnElement[bool]:
     return and_(Announcement.publish_at <= now, Announcement.withdrawn_at.is_(None))
+
+
+def _is_unread(viewer: Viewer, now: datetime) -> ColumnElement[bool]:
+    mine = AnnouncementReading.user_id == viewer.id
+    is_read = exists().where(AnnouncementReading.announcement_id == Announcement.id, mine)
+    return and_(_is_published(now), ~is_read)
 
 
 def _unread(session: Session, competition: Competition | None, viewer: Viewer, *, now: datetime) -> list[int]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import and_, literal, or_, select, union_all
+from sqlalchemy import ColumnElement, and_, func, literal, or_, select, union_all
 from sqlalchemy.orm import Session
 
 from app.base.models import Competition
@@ -36,14 +36,12 @@ class Waiting:
 def of(session: Session, slug: str | None, viewer: Viewer, *, now: datetime) -> Waiting:
     """Return what waits, of the installation and of one competition, in one statement."""
     here = select(Competition.id).where(Competition.slug == slug).scalar_subquery()
-    organised = or_(literal(viewer.is_organiser), Question.competition_id.in_(viewer.hosted))
-    asked = or_(and_(*questions.unread_answers(viewer)), and_(organised, questions.is_waiting()))
     of_questions = select(
         literal("question").label("kind"),
         Question.id.label("id"),
         Question.title.label("title"),
         Question.asked_at.label("at"),
-    ).where(Question.competition_id == here, asked)
+    ).where(Question.competition_id == here, _waits(viewer))
     parts: list[Any] = [announcements.unread_rows("notice", viewer, now=now)]
     if slug is not None:
         parts += [announcements.unread_rows("announcement", viewer, now=now, competition=here), of_questions]
@@ -54,3 +52,18 @@ def of(session: Session, slug: str | None, viewer: Viewer, *, now: datetime) -> 
         tuple((row.id, row.title) for row in rows if row.kind == "announcement"),
         sum(row.kind == "question" for row in rows),
     )
+
+
+def by_competition(session: Session, viewer: Viewer, *, now: datetime) -> dict[int, int]:
+    """Return how many messages wait for a viewer in each competition where any does."""
+    unread = announcements.unread_everywhere(viewer, now=now)
+    asked = select(Question.competition_id).where(_waits(viewer))
+    each = union_all(unread, asked).subquery()
+    counted = select(each.c.competition_id, func.count()).group_by(each.c.competition_id)
+    return {row[0]: row[1] for row in session.execute(counted)}
+
+
+def _waits(viewer: Viewer) -> ColumnElement[bool]:
+    """Return the condition of questions that wait for a viewer: to be read, or to be answered."""
+    organised = or_(literal(viewer.is_organiser), Question.competition_id.in_(viewer.hosted))
+    return or_(and_(*questions.unread_answers(viewer)), and_(organised, questions.is_waiting()))

@@ -91,9 +91,12 @@ def test_opening_the_page_marks_as_read_for_one_account_only(site: Site) -> None
     site.announce("Two")
     ada, bob = site.browser("ada"), site.browser("bob")
     assert (unread(ada), unread(bob)) == (2, 2)
+    assert ">2 new messages</a>" in ada.get("/").text
+    assert "new message" not in bob.get("/").text, "he has not joined it"
     assert ada.get(PAGE).text.count(">new</span>") == 2
     assert ada.get(PAGE).text.count(">new</span>") == 0
     assert (unread(ada), unread(bob), unread(site.visitor())) == (0, 2, 0)
+    assert "new message" not in ada.get("/").text
     assert call(site, "GET", API, "bob").json["unread"] == 2
     assert call(site, "POST", f"{API}/read", "bob").json == {"read": 2}
     assert (unread(bob), call(site, "POST", f"{API}/read", "bob").json) == (0, {"read": 0})

@@ -13,6 +13,7 @@ from app.base import db
 from app.base.models import Competition, Phase
 from app.competing import competitions, leaderboard, positions, rules, teams
 from app.competing.positions import Position
+from app.messages import waiting
 from app.people.accounts import Viewer
 from app.web import downloads
 from app.web.context import note_position, parts, viewer
@@ -31,9 +32,12 @@ def index() -> ResponseReturnValue:
         me = viewer(session, now)
         listed = competitions.listed(session)
         mine = _mine(session, listed, me, now) if me else []
+        unread = waiting.by_competition(session, me, now=now) if me and mine else {}
     # Open competitions come first; within a phase, the newest first.
     listed.sort(key=lambda found: PHASES.index(found[0].phase(now)))
-    return render_template("competing/competitions/index.html", listed=listed, mine=mine, now=now)
+    return render_template(
+        "competing/competitions/index.html", listed=listed, mine=mine, unread=unread, now=now
+    )
 
 
 def _mine(

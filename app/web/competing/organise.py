@@ -233,7 +233,7 @@ def pause(slug: str) -> ResponseReturnValue:
             now=db.now(session),
             most_upload_mb=parts().settings.max_upload_mb,
         )
-    return _back(slug, "Uploads are paused." if paused else "Uploads are open again.")
+    return _back(slug, f"Uploads are {'paused' if paused else 'open again'}, and an announcement says so.")
 
 
 @blueprint.post("/competitions/<slug:slug>/organise/close")

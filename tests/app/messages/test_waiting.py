@@ -31,6 +31,11 @@ def waits(world: World, of: Viewer) -> Waiting:
         return waiting.of(session, world.slug, of, now=NOON)
 
 
+def everywhere(world: World, of: Viewer) -> int:
+    with world.database.read() as session:
+        return sum(waiting.by_competition(session, of, now=NOON).values())
+
+
 def test_announcements_and_questions_wait_until_they_are_read_or_answered(world: World) -> None:
     ada, bob, host = viewer(world, "ada"), viewer(world, "bob"), viewer(world, "bob", hosts=True)
     with world.database.begin() as session:
@@ -45,6 +50,7 @@ def test_announcements_and_questions_wait_until_they_are_read_or_answered(world:
     assert waits(world, ada).announcements == ((1, "A new date"),)
     assert (waits(world, ada).notice, waits(world, ada).questions) == ((4, "A new date"), 0)
     assert waits(world, host).questions == 1
+    assert (everywhere(world, ada), everywhere(world, host)) == (1, 2)
     with world.database.begin() as session:
         here = competitions.by_slug(session, world.slug)
         questions.answer(session, here, number, "Soon.", by="grace", now=NOON)
@@ -59,6 +65,7 @@ def test_announcements_and_questions_wait_until_they_are_read_or_answered(world:
         here = competitions.by_slug(session, world.slug)
         assert [questions.mark_read(session, here, one, now=NOON) for one in (ada, ada, bob)] == [1, 0, 0]
     assert waits(world, ada) == Waiting()
+    assert everywhere(world, ada) == 0
 
 
 def test_deleting_a_competition_takes_its_messages_with_it(world: World) -> None:
