@@ -64,7 +64,8 @@ def viewer(session: Session, now: datetime) -> Viewer | None:
     found = accounts.by_sign_in(session, secret, now=now) if secret else None
     g.viewer = found
     g.user_id = found.id if found else None
-    if found is not None and "part" not in request.args:
+    # Not in the transaction of an upload, and not for a part of a page that is polled each second.
+    if found is not None and request.method == "GET" and "part" not in request.args:
         note_messages(session, found, (request.view_args or {}).get("slug"), now)
     return found
 

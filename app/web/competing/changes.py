@@ -15,7 +15,7 @@ from app.base.models import Competition
 from app.competing import automatic_announcements, changes, competitions
 from app.competing.changes import Preview
 from app.competing.term_words import TERMS, when, word
-from app.web.context import field, organiser_of, parts, text_field
+from app.web.context import field, note_messages, organiser_of, parts, text_field
 from scorer.report import Problem
 
 blueprint = Blueprint("changes", __name__)
@@ -39,7 +39,8 @@ def preview(slug: str) -> ResponseReturnValue:
     given = {name: field(name) for name in changes.CHANGEABLE if name in request.form}
     with parts().database.read() as session:
         now = db.now(session)
-        _, competition = organiser_of(session, now, slug)
+        me, competition = organiser_of(session, now, slug)
+        note_messages(session, me, slug, now)
         try:
             found = changes.plan(
                 session,

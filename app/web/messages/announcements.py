@@ -24,7 +24,16 @@ from app.messages.announcements import AnnouncementState, Entry, Words
 from app.messages.waiting import Waiting
 from app.people.accounts import Viewer
 from app.web import formats
-from app.web.context import field, note_position, organiser, organiser_of, parts, text_field, viewer
+from app.web.context import (
+    field,
+    note_messages,
+    note_position,
+    organiser,
+    organiser_of,
+    parts,
+    text_field,
+    viewer,
+)
 from scorer.report import Problem
 
 blueprint = Blueprint("announcements", __name__)
@@ -187,7 +196,8 @@ def _note_reading(competition: Competition | None, me: Viewer) -> None:
 def _preview(slug: str | None, announcement_id: int | None) -> ResponseReturnValue:
     """Show the form again, and the announcement as participants will see it; nothing is written."""
     with parts().database.read() as session:
-        _, competition, now = _writer(session, slug)
+        me, competition, now = _writer(session, slug)
+        note_messages(session, me, slug, now)
         entry = (
             announcements.get(session, competition, announcement_id, now=now)
             if announcement_id is not None

@@ -16,7 +16,16 @@ from app.competing import competitions, teams
 from app.messages import questions
 from app.messages.questions import Settings
 from app.people.accounts import Viewer
-from app.web.context import field, note_position, organiser_of, parts, signed_in, text_field, viewer
+from app.web.context import (
+    field,
+    note_messages,
+    note_position,
+    organiser_of,
+    parts,
+    signed_in,
+    text_field,
+    viewer,
+)
 
 blueprint = Blueprint("questions", __name__)
 log = logging.getLogger(__name__)
@@ -118,6 +127,8 @@ def _page(slug: str, given: dict[str, Any] | None = None) -> str:
         me = viewer(session, now)
         competition = competitions.by_slug(session, slug)
         note_position(session, competition, me, now)
+        if me is not None and request.method == "POST":
+            note_messages(session, me, slug, now)
         organises = me is not None and me.organises(competition.id)
         listed = questions.listed(session, competition, me)
         taken = questions.settings(session, competition)
