@@ -44,9 +44,9 @@ def of_changes(competition: Competition, changes: Sequence[Changed], note: str =
 
     `note` is what the organiser adds, as Markdown.
     """
-    told = [change for change in changes if change.name not in SILENT]
+    known = [change for change in changes if change.name not in SILENT]
     note = note.strip()
-    if not told:
+    if not known:
         if note and changes:
             raise Refused(
                 f"Only {' and '.join(SILENT)} change, of which no announcement is published: leave the note "
@@ -58,9 +58,9 @@ def of_changes(competition: Competition, changes: Sequence[Changed], note: str =
     lines = [
         f"- {TERMS[one.name]}: **{value_in_words(competition, one.name, one.after)}** from now on, "
         f"{value_in_words(competition, one.name, one.before)} until now."
-        for one in told
+        for one in known
     ]
-    return announcements.read(_title(competition, told), "\n\n".join(filter(None, [note, "\n".join(lines)])))
+    return announcements.read(_title(competition, known), "\n\n".join(filter(None, [note, "\n".join(lines)])))
 
 
 def of_rules(competition: Competition, number: int) -> Words:
@@ -93,10 +93,10 @@ def publish(session: Session, competition: Competition, words: Words, *, by: str
     announcements.create(session, competition, words, publish_at=now, by=by, now=now, is_automatic=True)
 
 
-def _title(competition: Competition, told: Sequence[Changed]) -> str:
-    if len(told) > 1:
+def _title(competition: Competition, known: Sequence[Changed]) -> str:
+    if len(known) > 1:
         return "Terms of the competition have changed"
-    [one] = told
+    [one] = known
     if (one.name, one.after) in _ALONE:
         return _ALONE[one.name, one.after]
     return f"{TERMS[one.name]}: {value_in_words(competition, one.name, one.after)}"

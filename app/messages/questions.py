@@ -131,7 +131,7 @@ def ask(
     """Ask a question, and return its id; refuse with every problem."""
     taken = settings(session, competition)
     if session.get(Membership, (competition.id, viewer.id)) is None and not viewer.organises(competition.id):
-        raise Forbidden(f"Join {competition.title} first: questions are for those who take part.")
+        raise Forbidden(f"Join {competition.title} first: questions are for participants.")
     if not taken.are_taken(competition, now):
         raise Closed(f"{competition.title} takes no questions any more: they ended with the competition.")
     if is_public and not taken.allows_public:

@@ -1,4 +1,4 @@
-"""Announcements: who sees which, unread marks, times, edits, and Markdown that does no harm."""
+"""Announcements: which viewer sees which, unread marks, times, edits, and Markdown that does no harm."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Questions: who sees which, on the page, over the API and in exports; answers, marks and limits."""
+"""Questions: which viewer sees which, on the page, over the API and in exports; answers, marks and limits."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ ROLES = (None, "out", "bob", "mia", "hal", "ada", "cohost", "grace")
 HOSTS = ("cohost", "grace")
 
 
-def test_who_sees_which_question(peopled: Site) -> None:
+def test_each_viewer_sees_its_questions_and_no_other(peopled: Site) -> None:
     site = peopled
     public = site.ask("ada", "When is the end?", "See https://x.example/a.", is_public=True)
     private = site.ask("ada", SECRET, "My rows are secret.", is_public=False)
@@ -218,7 +218,7 @@ def test_pinned_questions_come_first_and_actions_are_logged_without_the_words(pe
     assert "secret" not in str([one.detail for one in logged])
 
 
-def test_who_may_ask_and_when(peopled: Site) -> None:
+def test_participants_ask_while_questions_are_taken(peopled: Site) -> None:
     site = peopled
     body = {"title": "May I?", "is_public": True}
     refused = call(site, "POST", API, "out", json=body)

@@ -1,6 +1,6 @@
 """Announcements of a competition, and at `/announcements` those of the installation.
 
-Both have the same pages; only the place differs, and who may write there.
+Both have the same pages; they differ in the place, and in the accounts that write there.
 """
 
 from __future__ import annotations
