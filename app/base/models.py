@@ -360,6 +360,9 @@ class Team(Base):
     disqualified_at: Mapped[datetime | None] = mapped_column(UtcTime)
     """Not on the board while set; the team sees the reason."""
     disqualified_why: Mapped[str | None] = mapped_column(String(500))
+    unranked_at: Mapped[datetime | None] = mapped_column(UtcTime)
+    """Not on the board while set, though it takes part; the team sees the reason."""
+    unranked_why: Mapped[str | None] = mapped_column(String(500))
     captain_id: Mapped[int | None] = mapped_column(Id)
     """The captain's account; None: the member that joined first. Of a member that left: the same."""
     method: Mapped[str | None] = mapped_column(String(500))
@@ -369,6 +372,11 @@ class Team(Base):
     merged_into_id: Mapped[int | None] = mapped_column(Id, index=True)
     """The team that took its members and files; a merged team has none."""
     created_at: Mapped[datetime] = mapped_column(UtcTime)
+
+    @property
+    def is_off_the_board(self) -> bool:
+        """Return whether no file of the team is ranked, for one reason or another."""
+        return self.disqualified_at is not None or self.unranked_at is not None or self.is_host
 
 
 class Membership(Base):
@@ -454,6 +462,9 @@ class Submission(Base):
     """When the team cancelled it before it was scored."""
     withdrawn_at: Mapped[datetime | None] = mapped_column(UtcTime)
     """When the team withdrew it after it was scored; it then counts for no board."""
+    excluded_at: Mapped[datetime | None] = mapped_column(UtcTime)
+    """While set, an organiser has taken it off the board; the team sees the reason."""
+    excluded_why: Mapped[str | None] = mapped_column(String(500))
     first_team_id: Mapped[int | None] = mapped_column(Id)
     """The team that sent it, if that has merged into another; receipts and the audit log name this one."""
 

@@ -14,7 +14,7 @@ from app.base.errors import Refused
 from app.base.installation import Installation
 from app.base.models import Competition
 from app.cli.console import pass_installation, print_json, print_rows
-from app.competing import changes, competitions, rules
+from app.competing import changes, competitions, exclusions, rules
 from app.competing.term_words import word
 
 TIME = click.DateTime(["%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M%z"])
@@ -220,6 +220,32 @@ def competition_rules(installation: Installation, slug: str, file: Path) -> None
         competition = competitions.by_slug(session, slug)
         made = rules.publish(session, competition, words, by="command line", now=db.now(session))
     click.echo(f"{slug}: version {made.number} of the rules is at /competitions/{slug}/rules")
+
+
+@competition_group.command("exclude")
+@click.argument("slug")
+@click.argument("submission", type=int)
+@click.option("--reason", required=True, help="10 to 500 characters; the team reads it.")
+@pass_installation
+def competition_exclude(installation: Installation, slug: str, submission: int, reason: str) -> None:
+    """Take one file off the board; `heldout competition include` puts it back."""
+    with installation.database.begin() as session:
+        found = competitions.by_slug(session, slug)
+        exclusions.take_off_file(session, found, submission, reason, by="command line", now=db.now(session))
+    click.echo(f"Submission {submission} is off the board.")
+
+
+@competition_group.command("include")
+@click.argument("slug")
+@click.argument("submission", type=int)
+@click.option("--reason", required=True, help="10 to 500 characters, for the log.")
+@pass_installation
+def competition_include(installation: Installation, slug: str, submission: int, reason: str) -> None:
+    """Let one file count again that was taken off the board."""
+    with installation.database.begin() as session:
+        found = competitions.by_slug(session, slug)
+        exclusions.put_back_file(session, found, submission, reason, by="command line", now=db.now(session))
+    click.echo(f"Submission {submission} counts again.")
 
 
 @competition_group.command("close")

@@ -106,7 +106,7 @@ def main() -> None:
     Every refusal is one block on stderr.
     """
     # Needs no installation and no settings. These of `team` are the organiser's, for any team.
-    is_organisers = sys.argv[1:3] in (["team", "rename"], ["team", "unrank"])
+    is_organisers = sys.argv[1:3] in (["team", "rename"], ["team", "unrank"], ["team", "rank"])
     if sys.argv[1:2] and sys.argv[1] in client.NAMES and not is_organisers:
         sys.exit(client.main())
     try:

@@ -7,12 +7,14 @@ import click
 from app.base import db
 from app.base.installation import Installation
 from app.cli.console import pass_installation
-from app.competing import competitions, hosts, teams
+from app.competing import competitions, exclusions, teams
+
+BY = "command line"
 
 
 @click.group("team")
 def team_group() -> None:
-    """Rename a team of a competition.
+    """Rename a team of a competition, take it off the board or put it back.
 
     A participant writes `heldout team COMPETITION` to see the own team, and adds `--rename NAME`.
     """
@@ -38,14 +40,29 @@ def team_rename(installation: Installation, competition: str, team: str, name: s
 @team_group.command("unrank")
 @click.argument("competition")
 @click.argument("team")
+@click.option("--reason", required=True, help="10 to 500 characters; the team reads it.")
 @pass_installation
-def team_unrank(installation: Installation, competition: str, team: str) -> None:
-    """Take a team of organisers off the board.
+def team_unrank(installation: Installation, competition: str, team: str, reason: str) -> None:
+    """Take a team off the board; it goes on taking part.
 
-    Its files were sent before files of organisers were unranked; scores and files stay.
+    Scores, picks and files stay, and `heldout team rank` puts it back.
     """
     with installation.database.begin() as session:
         found = competitions.by_slug(session, competition)
         its = teams.by_name(session, found, team)
-        hosts.unrank(session, found, its, by="command line", now=db.now(session))
-    click.echo(f"The team {team} is no longer on the board.")
+        exclusions.take_off_team(session, found, its, reason, by=BY, now=db.now(session))
+    click.echo(f"The team {team} is off the board.")
+
+
+@team_group.command("rank")
+@click.argument("competition")
+@click.argument("team")
+@click.option("--reason", required=True, help="10 to 500 characters, for the log.")
+@pass_installation
+def team_rank(installation: Installation, competition: str, team: str, reason: str) -> None:
+    """Put a team on the board again."""
+    with installation.database.begin() as session:
+        found = competitions.by_slug(session, competition)
+        its = teams.by_name(session, found, team)
+        exclusions.put_back_team(session, found, its, reason, by=BY, now=db.now(session))
+    click.echo(f"The team {team} is on the board again.")

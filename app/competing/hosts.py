@@ -7,16 +7,13 @@ rank, no pick and no upload of a quota, and no scan or report counts it.
 from __future__ import annotations
 
 from collections.abc import Collection
-from datetime import datetime
 
 from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
-from app.base import events
-from app.base.errors import Conflict, Forbidden
+from app.base.errors import Forbidden
 from app.base.models import Competition, Membership, Standing, Team, User
 from app.base.models_roles import Host
-from app.competing import evaluations, standings
 from app.people.accounts import Viewer
 
 NOT_RANKED = "not ranked: submitted by the host"
@@ -41,20 +38,6 @@ def hosts_among(session: Session, competition: Competition, user_ids: Collection
     everywhere = select(User.id).where(User.id.in_(user_ids), User.is_organiser)
     here = select(Host.user_id).where(Host.user_id.in_(user_ids), Host.competition_id == competition.id)
     return {*session.scalars(everywhere), *session.scalars(here)}
-
-
-def unrank(session: Session, competition: Competition, team: Team, *, by: str, now: datetime) -> None:
-    """Take a team of organisers off the board: its files from before such files were unranked.
-
-    Whether a file is ranked is written once, with its upload, so the team is marked.
-    """
-    members = session.scalars(select(Membership.user_id).where(Membership.team_id == team.id)).all()
-    if not members or hosts_among(session, competition, members) != set(members):
-        raise Conflict(f"{team.name} is not a team of organisers alone. A case can disqualify a team.")
-    evaluations.lock(session, competition.id, team.id)
-    team.is_host = True
-    standings.refresh(session, team.id)
-    events.log(session, by, "team unranked", competition.slug, now=now, team=team.id, name=team.name)
 
 
 def ranked_teams(session: Session) -> list[tuple[str, str]]:

@@ -238,7 +238,7 @@ def _refuse_impossible(session: Session, competition: Competition, team: Team, o
     if other.is_baseline or not members:
         raise Conflict(f"{other.name} has no members, so it cannot merge.")
     for one in (team, other):
-        if one.disqualified_at is not None or one.is_host:
+        if one.is_off_the_board:
             # Not the reason: only the team itself sees that.
             raise Conflict(f"{one.name} cannot merge.")
     teams.refuse_mixed(session, competition, team, [user.id for user in members])

@@ -44,7 +44,7 @@ def of(session: Session, team: Team) -> list[int]:
 
 def _refuse_pick(session: Session, competition: Competition, team: Team, submission_id: int) -> None:
     found = session.execute(
-        select(Submission.is_ranked, Submission.withdrawn_at)
+        select(Submission.is_ranked, Submission.withdrawn_at, Submission.excluded_at)
         .join(Score, Score.submission_id == Submission.id)
         .join(Round, and_(Round.id == Score.round_id, Round.state == RoundState.ACTIVE))
         .where(Submission.id == submission_id, Submission.team_id == team.id)
@@ -53,6 +53,10 @@ def _refuse_pick(session: Session, competition: Competition, team: Team, submiss
         raise NotFound("Only a scored submission of your own team can be a final pick.")
     if found.withdrawn_at is not None:
         raise Conflict(f"Submission {submission_id} is withdrawn: it can be no final pick.")
+    if found.excluded_at is not None:
+        raise Conflict(
+            f"The organiser has taken submission {submission_id} off the board: it can be no final pick."
+        )
     if not found.is_ranked:
         raise Conflict(f"Submission {submission_id} is {hosts.NOT_RANKED}. It can be no final pick.")
     count = (

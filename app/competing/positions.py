@@ -135,6 +135,7 @@ def best_uncounted(
             Submission.team_id == team_id,
             Submission.is_ranked,
             Submission.withdrawn_at.is_(None),
+            Submission.excluded_at.is_(None),
             key < counted.private_key,
         )
         .order_by(key, Submission.id)

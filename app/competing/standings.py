@@ -24,7 +24,7 @@ def refresh(session: Session, team_id: int) -> None:
         delete(Standing).where(Standing.competition_id == competition.id, Standing.team_id == team_id)
     )
     entries = session.execute(_entries(competition).where(Submission.team_id == team_id)).all()
-    if entries and team.disqualified_at is None and not team.is_host:
+    if entries and not team.is_off_the_board:
         session.add(
             _standing(
                 competition,
@@ -67,7 +67,7 @@ def compute(
     return [
         _standing(competition, teams[team_id], entries, greater_is_better=greater_is_better, picks=picks)
         for team_id, entries in by_team.items()
-        if teams[team_id].disqualified_at is None and not teams[team_id].is_host
+        if not teams[team_id].is_off_the_board
     ]
 
 
@@ -105,6 +105,7 @@ def _entries(
             Submission.competition_id == competition.id,
             Submission.is_ranked,
             Submission.withdrawn_at.is_(None),
+            Submission.excluded_at.is_(None),
         )
         .order_by(Submission.received_at, Submission.id)
     )

@@ -71,6 +71,8 @@ class Status:
     is_by_agent: bool
     is_withdrawn: bool
     """Scored, and taken off the board by its team."""
+    excluded_why: str | None
+    """Why an organiser has taken it off the board; None: it was not."""
 
 
 def statuses(
@@ -162,6 +164,7 @@ def statuses(
                 is_late=submission.is_late,
                 is_by_agent=submission.is_by_agent,
                 is_withdrawn=submission.withdrawn_at is not None,
+                excluded_why=submission.excluded_why,
             )
         )
     return found

@@ -389,7 +389,7 @@ def _organisers_are_unranked(session: Session, _now: datetime) -> Check:
         [f"{team} in {competition}" for competition, team in ranked],
         "no team of organisers alone",
         "Its files were sent before files of organisers were unranked. "
-        f"`heldout team unrank {slug} {shlex.quote(name)}` takes it off the board.",
+        f"`heldout team unrank {slug} {shlex.quote(name)} --reason 'organisers only'` takes it off.",
     )
 
 

@@ -34,7 +34,17 @@ from app.web import (
 from app.web.api import openapi
 from app.web.authoring import drafts
 from app.web.classes import joining as classes
-from app.web.competing import changes, competitions, hosts, leaderboard, organise, rules, submissions, teams
+from app.web.competing import (
+    changes,
+    competitions,
+    exclusions,
+    hosts,
+    leaderboard,
+    organise,
+    rules,
+    submissions,
+    teams,
+)
 from app.web.context import Parts
 from app.web.integrity import cases, reports, train_files
 from app.web.kaggle import recipe as kaggle_recipe
@@ -62,6 +72,7 @@ VIEWS = (
     submissions,
     leaderboard,
     organise,
+    exclusions,
     changes,
     hosts,
     announcements,

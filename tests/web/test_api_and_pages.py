@@ -54,6 +54,8 @@ POSTS: dict[str, str] = {
     "organise.team_rename": "api.any_team_rename",
     "organise.extension_grant": "api.extension_grant",
     "organise.extension_revoke": "api.extension_revoke",
+    "exclusions.move_team": "api.team_unrank",
+    "exclusions.move_file": "api.submission_exclude",
     "organise.pause": "api.competition_change",
     "hosts.add": "api.host_add",
     "hosts.remove": "api.host_remove",

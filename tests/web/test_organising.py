@@ -103,15 +103,18 @@ def test_extensions_are_granted_and_revoked_and_teams_renamed(site: Site) -> Non
     call(site, "DELETE", "extensions/{extension_id}", 409, number=granted["id"])
     call(site, "POST", "teams/rename", team="ada", name="The Adas")
     call(site, "POST", "teams/rename", 404, team="ada", name="Again")
-    call(site, "POST", "teams/unrank", 409, team="The Adas")
     assert actions(site) == ["extension granted", "extension revoked", "team renamed"]
 
 
 def test_a_team_of_organisers_is_taken_off_the_board(site: Site) -> None:
     site.join("grace")
-    call(site, "POST", "teams/unrank", team="grace")
+    why = {"team": "grace", "reason": "a team of organisers"}
+    call(site, "POST", "teams/unrank", **why)
     with site.database.read() as session:
-        assert session.scalars(select(Team.is_host).where(Team.name == "grace")).one()
+        assert session.scalars(select(Team.unranked_at).where(Team.name == "grace")).one() is not None
+    call(site, "POST", "teams/unrank", 409, **why)
+    call(site, "POST", "teams/rank", **why)
+    call(site, "POST", "teams/rank", 409, **why)
 
 
 def test_cases_are_read_and_decided_with_a_reason(site: Site) -> None:
@@ -174,3 +177,30 @@ def test_all_submissions_are_filtered_by_state_and_walked_by_cursors(site: Site,
         cursor = page["next_cursor"]
     expected = {State.SCORED: [(sent[1], True), (sent[0], True)], State.QUEUED: [(sent[2], False)]}
     assert seen == expected[state]
+
+
+def test_a_team_reads_why_its_file_and_itself_are_off_the_board(site: Site) -> None:
+    number = site.submit("ada")
+    site.score(number, 0.4)
+    grace = site.browser("grace")
+    board = f"/competitions/{site.slug}/organise/board"
+    why = "made with last year's labels"
+    assert grace.post(f"{board}/file", {"submission": f"#{number}", "reason": why}).status_code == 303
+    assert grace.post(f"{board}/team", {"team": "ada", "reason": "a team of guests"}).status_code == 303
+    ada = site.browser("ada")
+    page = ada.get(f"/submissions/{number}").text
+    assert "made with last year&#39;s labels" in page
+    assert "a team of guests" in page
+    (shown,) = call(site, "GET", "organise/submissions")["submissions"]
+    assert shown["excluded_why"] == why
+    organised = grace.get(f"/competitions/{site.slug}/organise").text
+    assert "Put submission 1 back" in organised
+    assert "Put the team ada back" in organised
+    assert site.browser("bob").post(f"{board}/team", {"team": "ada", "reason": why}).status_code == 404
+    assert "is no number" in grace.post(f"{board}/file", {"submission": "x", "reason": why}).text
+    for what in ({"submission": str(number)}, {"team": "ada"}):
+        kind = "file" if "submission" in what else "team"
+        answer = grace.post(f"{board}/{kind}", {**what, "back": "1", "reason": "it was a mistake"})
+        assert answer.status_code == 303
+    assert "made with last year" not in ada.get(f"/submissions/{number}").text
+    assert ">ada<" in site.visitor().get(f"/competitions/{site.slug}/leaderboard").text

@@ -435,6 +435,7 @@ class Submission(Answer):
     is_late: bool = Field(description=LATE)
     is_by_agent: bool = Field(description="Sent through the MCP endpoint.")
     is_withdrawn: bool = Field(description="Taken off the board by your team; its upload stays used.")
+    excluded_why: str | None = Field(description="Why an organiser took it off the board; null: it counts.")
     receipt: SignedLine | None = Field(description=LATER)
     links: Links
 

@@ -254,6 +254,23 @@ class NamedTeam(Request):
     team: str = Field(max_length=60)
 
 
+class MoveReason(Request):
+    """Why an organiser takes a team or a file off the board, or puts it back."""
+
+    reason: str = Field(min_length=10, max_length=500, description="The team reads it.")
+
+
+class MovedTeam(NamedTeam, MoveReason):
+    """A team to take off the board or to put back."""
+
+
+class MovedSubmission(Answer):
+    """A file that was taken off the board or put back."""
+
+    submission: int
+    is_on_the_board: bool = Field(description="Whether it counts, as far as the organiser decides.")
+
+
 class RenamedTeam(NamedTeam):
     """A team and the name that it gets."""
 

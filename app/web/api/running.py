@@ -1,13 +1,15 @@
-"""What organisers do while a competition runs: close, retry, rescore, extend, rename, unrank."""
+"""What organisers do while a competition runs: close, retry, rescore, extend, rename, take off the board."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 from sqlalchemy.orm import Session
 
 from app.base import db, events
 from app.base.errors import Conflict, NotFound
 from app.base.models import Competition, Event
-from app.competing import competitions, evaluations, extensions, hosts, rescores, statuses, teams
+from app.competing import competitions, evaluations, exclusions, extensions, rescores, statuses, teams
 from app.integrity import cases
 from app.people.tokens import Scope
 from app.web.api import cursors
@@ -357,17 +359,78 @@ def any_team_rename(slug: str) -> models.TeamName:
     says="The team",
     answer=models.TeamName,
     refuses=(403, 404, 409, 422),
-    body=models.NamedTeam,
+    body=models.MovedTeam,
     scope=Scope.ORGANISE,
 )
 def team_unrank(slug: str) -> models.TeamName:
-    """Take a team of organisers off the board: its files from before such files were unranked."""
+    """Take a team off the board; it goes on taking part, and reads the reason."""
+    return _move_team(slug, exclusions.take_off_team)
+
+
+@operation(
+    "POST",
+    "/competitions/<slug:slug>/teams/rank",
+    name="rank_team",
+    says="The team",
+    answer=models.TeamName,
+    refuses=(403, 404, 409, 422),
+    body=models.MovedTeam,
+    scope=Scope.ORGANISE,
+)
+def team_rank(slug: str) -> models.TeamName:
+    """Put a team on the board again."""
+    return _move_team(slug, exclusions.put_back_team)
+
+
+def _move_team(slug: str, move: Callable[..., None]) -> models.TeamName:
     with parts().database.begin() as session:
         now = db.now(session)
         me, competition = organiser_of(session, now, slug)
-        team = teams.by_name(session, competition, _plain(read_body(models.NamedTeam).team))
-        hosts.unrank(session, competition, team, by=me.name, now=now)
+        wanted = read_body(models.MovedTeam)
+        team = teams.by_name(session, competition, _plain(wanted.team))
+        move(session, competition, team, _plain(wanted.reason), by=me.name, now=now)
         return models.TeamName(competition=slug, team=team.name)
+
+
+@operation(
+    "POST",
+    "/competitions/<slug:slug>/submissions/<id:submission_id>/exclude",
+    name="exclude_submission",
+    says="The submission's number",
+    answer=models.MovedSubmission,
+    refuses=(403, 404, 409, 422),
+    body=models.MoveReason,
+    scope=Scope.ORGANISE,
+)
+def submission_exclude(slug: str, submission_id: int) -> models.MovedSubmission:
+    """Take one file off the board; its team reads the reason."""
+    return _move_file(slug, submission_id, exclusions.take_off_file, is_on_the_board=False)
+
+
+@operation(
+    "POST",
+    "/competitions/<slug:slug>/submissions/<id:submission_id>/include",
+    name="include_submission",
+    says="The submission's number",
+    answer=models.MovedSubmission,
+    refuses=(403, 404, 409, 422),
+    body=models.MoveReason,
+    scope=Scope.ORGANISE,
+)
+def submission_include(slug: str, submission_id: int) -> models.MovedSubmission:
+    """Let one file count again."""
+    return _move_file(slug, submission_id, exclusions.put_back_file, is_on_the_board=True)
+
+
+def _move_file(
+    slug: str, submission_id: int, move: Callable[..., None], *, is_on_the_board: bool
+) -> models.MovedSubmission:
+    with parts().database.begin() as session:
+        now = db.now(session)
+        me, competition = organiser_of(session, now, slug)
+        reason = _plain(read_body(models.MoveReason).reason)
+        move(session, competition, submission_id, reason, by=me.name, now=now)
+    return models.MovedSubmission(submission=submission_id, is_on_the_board=is_on_the_board)
 
 
 def _plain(text: str) -> str:

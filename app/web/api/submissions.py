@@ -260,6 +260,7 @@ def submission_model(
         is_late=entry.is_late,
         is_by_agent=entry.is_by_agent,
         is_withdrawn=entry.is_withdrawn,
+        excluded_why=entry.excluded_why,
         receipt=receipt,
         links=models.Links.model_validate(links(entry.id)),
     )

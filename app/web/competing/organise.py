@@ -11,7 +11,16 @@ from sqlalchemy.orm import Session
 from app.base import db, events, heartbeats
 from app.base.errors import Conflict, Refused
 from app.base.models import Competition, RoundState, State
-from app.competing import changes, competitions, evaluations, extensions, rescores, statuses, teams
+from app.competing import (
+    changes,
+    competitions,
+    evaluations,
+    exclusions,
+    extensions,
+    rescores,
+    statuses,
+    teams,
+)
 from app.integrity import cases
 from app.web.context import field, number_argument, organiser_of, parts
 
@@ -60,6 +69,7 @@ def show(slug: str) -> ResponseReturnValue:
         log = events.latest(session, competition.slug)
         granted = extensions.listed(session, competition)
         later = extensions.later_closes(session, competition, now=now)
+        off_teams, off_files = exclusions.listed(session, competition)
     older = entries[PAGE_SIZE - 1].id if len(entries) > PAGE_SIZE else None
     return render_template(
         "competing/organise/show.html",
@@ -69,6 +79,8 @@ def show(slug: str) -> ResponseReturnValue:
         log=log,
         granted=granted,
         later=later,
+        off_teams=off_teams,
+        off_files=off_files,
         **page,
     )
 

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
-from app.base.models import Competition
+from app.base.models import Competition, Team
 from app.competing import leaderboard, positions
 from app.competing.statuses import Status
 
@@ -57,7 +57,14 @@ def outcome(
     earlier = [one for one in past if one.id < entry.id and _counts(one) and one.public is not None]
     best = max(earlier, key=lambda one: (sign * (one.public or 0.0), -one.id), default=None)
     rank = rank_before = None
-    if not is_private and _counts(entry) and not entry.is_baseline and entry.public is not None:
+    is_off = session.get_one(Team, entry.team_id).is_off_the_board
+    if (
+        not is_private
+        and _counts(entry)
+        and not is_off
+        and not entry.is_baseline
+        and entry.public is not None
+    ):
         shown = [entry.public] + ([best.public] if best is not None and best.public is not None else [])
         better = max(shown, key=lambda value: sign * value)
         rank = positions.rank_of(session, competition, entry.team_id, better)
@@ -71,8 +78,4 @@ def outcome(
 
 
 def _counts(entry: Status) -> bool:
-    return entry.is_ranked and not entry.is_withdrawn
-
-
-def _is_counted(one: Status) -> bool:
-    return one.is_ranked and not one.is_baseline and not one.is_withdrawn and one.public is not None
+    return entry.is_ranked and not entry.is_withdrawn and entry.excluded_why is None

@@ -275,7 +275,11 @@ def _visible(session: Session, me: Viewer, submission_id: int, now: datetime) ->
 def _best(competition: Competition, past: Sequence[Status]) -> int | None:
     """Return the submission with the best public score, the first of equal ones."""
     sign = 1.0 if competition.greater_is_better else -1.0
-    scored = [one for one in past if one.public is not None and not one.is_withdrawn and not one.is_late]
+    scored = [
+        one
+        for one in past
+        if one.public is not None and not one.is_withdrawn and not one.is_late and one.excluded_why is None
+    ]
     return max(scored, key=lambda one: (sign * (one.public or 0.0), -one.id)).id if scored else None
 
 
