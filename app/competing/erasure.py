@@ -14,7 +14,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnExpressionArgument, delete, func, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    ColumnExpressionArgument,
+    String,
+    cast,
+    delete,
+    func,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from app.base import events
@@ -40,7 +50,7 @@ from app.base.models_drafts import Draft, DraftState
 from app.base.models_messages import AnnouncementReading, Question
 from app.base.models_roles import Host
 from app.base.models_rules import RulesVersion
-from app.base.models_teams import MergeOffer, TeamInvite
+from app.base.models_teams import MergeOffer, OfferState, TeamInvite
 from app.people import names
 
 FILENAME = "erased.csv"
@@ -90,7 +100,7 @@ class Preview:
             ),
             (
                 f"Kept with the old name: {of_log} of the audit log, to keep its proof. A hash of "
-                "the name stays, so that no other account can take it."
+                "the name stays, so no other account can take it; the log ties it to the random one."
             ),
         ]
 
@@ -120,7 +130,7 @@ def preview(session: Session, user: User) -> Preview:
         classes=count(Enrolment.user_id == mine),
         teams=count(Membership.user_id == mine),
         submissions=count(Submission.user_id == mine),
-        events=count(Event.actor == user.name),
+        events=count(_of_log({user.name, *_former(session, user)})),
         problems=tuple(problems),
     )
 
@@ -130,6 +140,11 @@ def erase(session: Session, user: User, *, by: str | None = None, now: datetime)
 
     Refuses the only organiser, and an account with drafts. Files that wait are scored as usual.
     """
+    # Two last organisers, or a merge of the team, at the same time: one waits for the other.
+    session.execute(select(User.id).where(or_(User.is_organiser, User.id == user.id)).with_for_update())
+    teams = select(Team.id).join(Membership, Membership.team_id == Team.id)
+    session.execute(teams.where(Membership.user_id == user.id).with_for_update(of=Team))
+    session.refresh(user)
     found = preview(session, user)
     if found.problems:
         raise Conflict(f"The account was not erased. {' '.join(found.problems)}")
@@ -139,7 +154,7 @@ def erase(session: Session, user: User, *, by: str | None = None, now: datetime)
     user.name, user.skeleton = pseudonym, names.stored(pseudonym)[0]
     user.password_hash, user.is_organiser = None, False
     session.flush()
-    renamed = _rename_teams(session, user, old, pseudonym)
+    renamed = _rename_teams(session, user, old, pseudonym, now=now)
     for table in (SignIn, Token, FormerName, AnnouncementReading, UploadTicket):
         session.execute(delete(table).where(table.user_id == user.id))
     for name in sorted(old):
@@ -173,6 +188,16 @@ def _former(session: Session, user: User) -> list[str]:
     return [name for name in found if name]
 
 
+def _of_log(names_: set[str]) -> ColumnElement[bool]:
+    """Return the condition of events that name an account, as the actor, the subject or in their detail."""
+    detail = cast(Event.detail, String)
+    return or_(
+        Event.actor.in_(names_),
+        Event.subject.in_(names_),
+        *(detail.contains(f'"{name}"', autoescape=True) for name in sorted(names_)),
+    )
+
+
 def _pseudonym(session: Session) -> str:
     while True:
         name = f"former-participant-{secrets.token_hex(3)}"
@@ -180,10 +205,13 @@ def _pseudonym(session: Session) -> str:
             return name
 
 
-def _rename_teams(session: Session, user: User, old: set[str], pseudonym: str) -> dict[str, str]:
+def _rename_teams(
+    session: Session, user: User, old: set[str], pseudonym: str, *, now: datetime
+) -> dict[str, str]:
     """Rename the account's teams of one and the teams that have its name; pass captaincies on.
 
-    Returns the new name of each old one.
+    A team of one takes no members from now on, because its captain is gone. Returns the new name of each
+    old one.
     """
     mine = select(Membership.team_id).where(Membership.user_id == user.id)
     wanted = {skeleton for name in old for skeleton in names.stored(name)}
@@ -199,6 +227,14 @@ def _rename_teams(session: Session, user: User, old: set[str], pseudonym: str) -
         is_alone = set(members) == {user.id}
         if is_alone:
             team.method = team.method_link = None
+            live = TeamInvite.team_id == team.id, TeamInvite.revoked_at.is_(None)
+            session.execute(update(TeamInvite).where(*live).values(revoked_at=now))
+            offers = or_(MergeOffer.team_id == team.id, MergeOffer.other_team_id == team.id)
+            session.execute(
+                update(MergeOffer)
+                .where(offers, MergeOffer.state == OfferState.OPEN)
+                .values(state=OfferState.WITHDRAWN, decided_at=now)
+            )
         reads_like = team.skeleton in wanted or team.look in wanted
         if is_alone or reads_like or (not members and team.merged_into_id is not None):
             name = f"{pseudonym} {team.id}"

@@ -13,6 +13,7 @@ from app.base.errors import Conflict
 from app.base.installation import Installation
 from app.base.models import FormerName, Submission, Team, User
 from app.base.models_messages import Question
+from app.base.models_teams import MergeOffer
 from app.base.tables import METADATA
 from app.classes import classes, rosters
 from app.cli.users import user_erase
@@ -195,6 +196,20 @@ def test_captaincy_passes_on_and_the_team_of_two_keeps_its_name(site: Site) -> N
         erasure.erase(session, accounts.by_name(session, NAME), now=db.now(session))
         assert team.name == "The Trees"
         assert team.captain_id == accounts.by_name(session, "bob").id
+
+
+def test_team_of_one_takes_no_members_after_its_captain_is_erased(site: Site) -> None:
+    site.user(NAME)
+    site.join(NAME)
+    secret = site.invite(NAME)
+    site.join("bob")
+    offer = site.offer_merge("bob", NAME)
+    with site.database.begin() as session:
+        assert erasure.preview(session, accounts.by_name(session, NAME)).events >= 2
+        erasure.erase(session, accounts.by_name(session, NAME), now=db.now(session))
+        assert session.get_one(MergeOffer, offer).state == "withdrawn"
+    site.user("kim")
+    assert site.browser("kim").post(f"/competitions/{site.slug}/team/join/{secret}").status_code == 404
 
 
 def test_command_states_what_goes_and_stays_and_asks(site: Site) -> None:

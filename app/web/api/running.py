@@ -348,7 +348,9 @@ def any_team_rename(slug: str) -> models.TeamName:
         me, competition = organiser_of(session, now, slug)
         wanted = read_body(models.RenamedTeam)
         team = teams.by_name(session, competition, _plain(wanted.team))
-        teams.rename(session, competition, team, _plain(wanted.name), by=me.name, now=now, is_organiser=True)
+        teams.rename(
+            session, competition, team, _plain(wanted.name), by=me.name, now=now, is_organiser=me.is_organiser
+        )
         return models.TeamName(competition=slug, team=team.name)
 
 

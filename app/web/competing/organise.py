@@ -227,7 +227,9 @@ def team_rename(slug: str) -> ResponseReturnValue:
         now = db.now(session)
         me, competition = organiser_of(session, now, slug)
         team = teams.by_name(session, competition, field("team"))
-        teams.rename(session, competition, team, field("name"), by=me.name, now=now, is_organiser=True)
+        teams.rename(
+            session, competition, team, field("name"), by=me.name, now=now, is_organiser=me.is_organiser
+        )
     return _back(slug, f"The team {field('team')} is now called {team.name}.")
 
 
