@@ -90,6 +90,8 @@ class Plan:
     by_hand: Sequence[int] = ()
     """Added by hand and not in the roster: they stay."""
     problems: Sequence[Problem] = field(default=())
+    matched: Mapping[int, int] = field(default_factory=dict)
+    """The enrolment of each line that is a present student's."""
 
 
 def read(
@@ -268,7 +270,8 @@ def plan(roster: Roster, present: Iterable[Enrolment], *, only_add: bool = False
     absent = [one for one in students if one.id not in taken and one.left_at is None]
     gone = [one.id for one in absent if not one.is_by_hand and not only_add]
     by_hand = [one.id for one in absent if one.is_by_hand and not only_add]
-    return Plan(roster, new, same, changed, gone, by_hand, _in_order(problems))
+    matched = {line: enrolment_id for enrolment_id, line in taken.items()}
+    return Plan(roster, new, same, changed, gone, by_hand, _in_order(problems), matched)
 
 
 def _differences(enrolment: Enrolment, student: Student) -> dict[str, tuple[str | None, str | None]]:

@@ -23,6 +23,7 @@ from app.cli import (
     classes,
     competitions,
     extensions,
+    grading,
     hosts,
     installation,
     integrity,
@@ -68,6 +69,7 @@ def cli(context: click.Context, file: Path | None) -> None:
 challenges.challenge_group.add_command(tables.from_table)
 challenges.challenge_group.add_command(bundles.challenge_import)
 challenges.challenge_group.add_command(bundles.challenge_export)
+classes.class_group.add_command(grading.class_grades)
 for command in (
     serve.serve_command,
     serve.demo_command,
