@@ -129,3 +129,11 @@ def test_a_cohost_sees_the_data_before_the_opening_and_private_scores_before_the
     assert stranger.get("/competitions/biopsy/data/train.csv").status_code == 403
     assert "Doctor" not in cohost.get("/competitions/biopsy/organise").text
     assert competition(hosted).opens_at.year == 2040
+
+
+def test_a_co_host_gives_no_team_a_reserved_name(hosted: Site) -> None:
+    """Only an organiser of the installation passes for one."""
+    address = f"/competitions/{hosted.slug}/organise/team"
+    refused = hosted.browser("cohost").post(address, {"team": "ada", "name": "Administrator"})
+    assert (refused.status_code, "is reserved" in refused.text) == (422, True)
+    assert hosted.browser("grace").post(address, {"team": "ada", "name": "Administrator"}).status_code == 303
