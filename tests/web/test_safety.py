@@ -67,7 +67,7 @@ def test_every_answer_has_the_security_headers(site: Site) -> None:
             assert "default-src 'self'" in policy, address
             assert "unsafe" not in policy
             # Other sites frame the board without a viewer, and nothing else.
-            is_embed = address.endswith("/embed") or address.endswith("/badge.svg")
+            is_embed = address.endswith(("/embed", "/badge.svg"))
             ancestors = "*" if is_embed and browser.client.open(address).status_code == 200 else "'none'"
             assert f"frame-ancestors {ancestors}" in policy, address
             assert headers["X-Content-Type-Options"] == "nosniff"
