@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from app.base import events
 from app.base.errors import Conflict, NotFound, Refused
-from app.base.models import Competition, Membership, Submission, Team
+from app.base.models import Competition, Membership, PublicScore, Submission, Team
 from app.competing import evaluations, hosts, standings
 
 SHORTEST, LONGEST = 10, 500
@@ -62,8 +62,17 @@ def put_back_team(
 def take_off_file(
     session: Session, competition: Competition, submission_id: int, reason: str, *, by: str, now: datetime
 ) -> None:
-    """Take one file off the board; a final pick of it stays chosen and does not count."""
+    """Take one file off the board; a final pick of it stays chosen and does not count.
+
+    On the ladder not before the final results: files without improvement show the score of the file that they
+    were compared with, and would keep it on the board.
+    """
     reason = _reason(reason)
+    if competition.public_score == PublicScore.LADDER and not competition.is_settled(now):
+        raise Conflict(
+            "On the ladder later files show the score of the best one before them, so a single file can be "
+            "taken off only once the final results are shown. The whole team can be taken off now."
+        )
     submission = _locked(session, competition, submission_id)
     if submission.excluded_at is not None:
         raise Conflict(f"Submission {submission_id} is off the board already.")

@@ -386,7 +386,6 @@ def entrants(session: Session, claim: Claim) -> list[Entrant]:
             Submission.competition_id == claim.competition_id,
             Submission.is_ranked,
             ~Team.is_host,
-            Team.unranked_at.is_(None),
             Score.round_id == claim.round_id,
         )
         .order_by(Submission.received_at, Submission.id)

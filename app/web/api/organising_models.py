@@ -257,7 +257,9 @@ class NamedTeam(Request):
 class MoveReason(Request):
     """Why an organiser takes a team or a file off the board, or puts it back."""
 
-    reason: str = Field(min_length=10, max_length=500, description="The team reads it.")
+    reason: str = Field(
+        min_length=10, max_length=500, description="The team reads why it is off; the log holds both."
+    )
 
 
 class MovedTeam(NamedTeam, MoveReason):

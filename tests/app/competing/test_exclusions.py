@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import random
+from datetime import timedelta
 
 import pytest
 
 from app.base.errors import Conflict, NotFound, Refused
-from app.base.models import Standing, Submission
+from app.base.models import PublicScore, Standing, Submission
 from app.competing import competitions, exclusions, leaderboard, picks, positions, standings, teams
 from tests.app.conftest import NOON, World
 from tests.conftest import on_sqlite
@@ -71,6 +72,21 @@ def test_file_is_taken_off_the_board_and_put_back_with_its_pick(world: World) ->
         competition = competitions.by_slug(session, world.slug)
         team = teams.by_name(session, competition, "ada")
         assert session.get_one(Standing, (competition.id, team.id)).private_submission_id == best
+
+
+@on_sqlite
+def test_a_file_stays_on_the_ladder_until_the_final_results(world: World) -> None:
+    """Later files without improvement show its score."""
+    number = world.score(0.2, 0.9)
+    with world.database.begin() as session:
+        competitions.by_slug(session, world.slug).public_score = PublicScore.LADDER
+    with pytest.raises(Conflict, match="only once the final results are shown"):
+        move(world, "take_off_file", number)
+    with world.database.begin() as session:
+        competition = competitions.by_slug(session, world.slug)
+        competitions.close(session, competition, by="grace", now=NOON - timedelta(hours=1))
+    move(world, "take_off_file", number)
+    assert board(world) == []
 
 
 @on_sqlite
