@@ -76,7 +76,7 @@ def issue(
         waiting = [one for one in waiting if one.id in only]
         if len(waiting) != len(set(only)):
             raise Refused("A code is for an active member of the class.")
-        _refuse_powerful(session, waiting)
+        refuse_powerful(session, waiting)
     if again:
         rosters.revoke_codes(session, [one.id for one in waiting], now=now)
         session.flush()
@@ -127,7 +127,7 @@ def owner(session: Session, classroom: Classroom, text: str, *, key: str) -> tup
     return found[0], found[1]
 
 
-def _refuse_powerful(session: Session, chosen: Sequence[Enrolment]) -> None:
+def refuse_powerful(session: Session, chosen: Sequence[Enrolment]) -> None:
     """Refuse a code that would set the password of an organiser or a host."""
     ids = [one.user_id for one in chosen if one.user_id is not None]
     found = session.execute(select(User.name, User.is_organiser, accounts.hosted()).where(User.id.in_(ids)))

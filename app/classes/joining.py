@@ -36,6 +36,7 @@ def join(
     row, enrolment = codes.owner(session, classroom, code, key=key)
     if enrolment.user_id is not None:
         user = session.get_one(User, enrolment.user_id)
+        codes.refuse_powerful(session, [enrolment])  # it may have become an organiser since the code was made
         accounts.set_password(session, user.id, password_hash, now=now)
         action = "password set by code"
     else:

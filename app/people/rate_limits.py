@@ -33,7 +33,7 @@ PER_QUESTION = 6  # questions an hour
 PER_ADDRESS, IN_ALL = 120, 300  # attempts a minute; two addresses leave room for the others
 FREE_HERE, FREE_BROWSER, FREE_ACCOUNT = 5, 10, 30  # failures in an hour before the first wait
 SHORTEST_WAIT, LONGEST_WAIT = timedelta(seconds=30), timedelta(minutes=15)
-PER_ROOM, PER_CLASS = 60, 300  # codes that are not valid, in an hour, before the first wait
+PER_ROOM, PER_CLASS = 300, 1500  # codes that are not valid, in an hour, before the first wait
 PURGE_EVERY = 100  # rows
 _KNOWN = "A browser in which you have signed in before is not held up."
 _HELD = "here", "account", "address"  # and "all", which has no further word

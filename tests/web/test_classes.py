@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from sqlalchemy import select
+
 from app.base import config, db
-from app.base.models import Competition
+from app.base.models import Competition, SignInAttempt
 from app.classes import classes, codes, rosters
 from app.competing import competitions
-from app.people import accounts
+from app.people import accounts, rate_limits
 from tests.web.site import PASSWORD, Site
 
 ROSTER = b"ID number,Name,Section\nS1,Ada Lovelace,Monday\nS2,Grace Hopper,Tuesday\n"
@@ -122,7 +124,7 @@ def test_a_wrong_code_says_neither_whose_it_is_nor_why(site: Site) -> None:
 def test_a_room_behind_one_address_joins_though_one_guesses(site: Site) -> None:
     class_code, personal = make_class(site)
     guesser = site.visitor()
-    for _ in range(59):
+    for _ in range(rate_limits.PER_ROOM - 1):
         guesser.post("/join", {"class": class_code, "code": "0000000000", "password": PASSWORD})
     sent = {"class": class_code, "code": personal["S1"], "password": PASSWORD}
     assert site.visitor().post("/join", sent).status_code == 303
@@ -130,3 +132,25 @@ def test_a_room_behind_one_address_joins_though_one_guesses(site: Site) -> None:
     held = guesser.post("/join", {"class": class_code, "code": "0000000000", "password": PASSWORD})
     assert held.status_code == 429
     assert "Too many codes" in held.text
+
+
+def test_a_code_sets_no_password_of_an_account_that_became_an_organiser(site: Site) -> None:
+    class_code, personal = make_class(site)
+    sent = {"class": class_code, "code": personal["S1"], "name": "kim", "password": PASSWORD}
+    site.visitor().post("/join", sent)
+    (code,) = issue(site, only=[members(site)["S1"][0]], again=True).values()
+    with site.database.begin() as session:
+        accounts.by_name(session, "kim").is_organiser = True
+    answer = site.visitor().post("/join", {"class": class_code, "code": code, "password": "a new password"})
+    assert (answer.status_code, "kim organises competitions" in answer.text) == (422, True)
+    assert site.visitor().post("/sign-in", {"name": "kim", "password": PASSWORD}).status_code == 303
+
+
+def test_a_mistake_in_the_form_is_no_guess_of_a_code(site: Site) -> None:
+    class_code, personal = make_class(site)
+    sent = {"class": class_code, "code": personal["S1"]}
+    for _ in range(5):
+        assert site.visitor().post("/join", {**sent, "password": "short"}).status_code == 422
+    with site.database.read() as session:
+        keys = session.scalars(select(SignInAttempt.key).where(SignInAttempt.key.startswith("join "))).all()
+    assert keys == []

@@ -44,15 +44,17 @@ def _joined(me: Viewer | None) -> tuple[str, int, str]:
     with parts().database.read() as session:
         classroom_id = classes.by_code(session, codes.typed(field("class"))).id
     with sign_ins.attempt(rate_limits.to_join(classroom_id, request.remote_addr)) as counted:
-        # A code that is not valid costs no hash of a password.
+        # A code that is not valid costs no hash of a password; with a valid one only the form can be wrong,
+        # which is no guess.
         with parts().database.read() as session:
             codes.owner(session, classes.by_code(session, codes.typed(field("class"))), code, key=key)
+        with parts().database.begin() as session:
+            rate_limits.forget(session, counted)
         password_hash = "" if me else accounts.hash_password(request.form.get("password", ""))
     with parts().database.begin() as session:
         now = db.now(session)
         classroom = classes.by_code(session, codes.typed(field("class")))
         classes.lock(session, classroom)
-        rate_limits.forget(session, counted)
         if me is not None:
             joining.join_as(session, classroom, code, me, key=key, now=now)
             return classroom.slug, me.id, me.name
