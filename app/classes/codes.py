@@ -26,6 +26,7 @@ from app.people import accounts
 
 ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 """Crockford's base 32: no I, L, O and U."""
+NOT_VALID = "This code is not valid in this class, or it was used. Ask the instructor for a new one."
 CLASS_CODE_LENGTH, PERSONAL_LENGTH = 8, 10
 _LOOK_ALIKE = str.maketrans("ILO", "110")
 
@@ -121,10 +122,16 @@ def owner(session: Session, classroom: Classroom, text: str, *, key: str) -> tup
         )
     ).one_or_none()
     if found is None:
-        raise NotFound(
-            "This code is not valid in this class, or it was used. Ask the instructor for a new one."
-        )
+        raise NotFound(NOT_VALID)
     return found[0], found[1]
+
+
+def enrolment_of(session: Session, classroom_id: int, text: str, *, key: str) -> int | None:
+    """Return the member whose valid code this is; None if it is not valid."""
+    try:
+        return owner(session, session.get_one(Classroom, classroom_id), text, key=key)[1].id
+    except NotFound:
+        return None
 
 
 def refuse_powerful(session: Session, chosen: Sequence[Enrolment]) -> None:

@@ -57,6 +57,18 @@ _HEADERS = {
         github id|lms user id|root account|integration id|institution|department|institut|abteilung|status
         grade|maximum grade|availability|last access|end of line indicator|total score|max points""",
 }
+_WORKSHEET_IDS = ("identifier", "id", "identifiant", "identificador", "kennung")
+_WORKSHEET_GRADES = {
+    "full name",
+    "status",
+    "maximum grade",
+    "bewertung",
+    "hochste bewertung",
+    "note",
+    "calificacion",
+}
+"""Of a Moodle worksheet, with its first column in `_WORKSHEET_IDS`."""
+_LINES_ABOVE = 10
 _FIELD_OF = {
     header.strip(): field
     for field, listed in _HEADERS.items()
@@ -92,6 +104,23 @@ def folded(header: str) -> str:
     return " ".join(re.findall(r"[^\W_]+", letters))
 
 
+def header_of(rows: Sequence[Sequence[str]], chosen: Mapping[str, str]) -> int:
+    """Return which of the first rows is the header: 0, unless narrow lines stand above a known one.
+
+    Platforms and people write a title above the table.
+    """
+    wished = {folded(header) for header in chosen}
+    for at, cells in enumerate(rows[:_LINES_ABOVE]):
+        known = sum(folded(cell) in wished or folded(cell) in _FIELD_OF for cell in cells)
+        if at == 0 and known:
+            return 0
+        if known > 1:
+            return at
+        if sum(bool(cell.strip()) for cell in cells) > 2:
+            return 0
+    return 0
+
+
 def find(first: Sequence[str], chosen: Mapping[str, str]) -> Columns:
     """Return the columns of a table whose first row is given.
 
@@ -111,10 +140,8 @@ def find(first: Sequence[str], chosen: Mapping[str, str]) -> Columns:
     problems = []
     if missing:
         problems.append(f"There is no column {' and no column '.join(repr(one) for one in missing)}")
-    positions: dict[str, int] = {}
-    source = "table"
-    if not wished:
-        source, positions = _platform(keys)
+    source, positions = _platform(keys)
+    positions = {field: at for field, at in positions.items() if keys[at] not in wished}
     for position, field in enumerate(known):
         if field is None or field == "ignore" or position in positions.values():
             continue
@@ -138,23 +165,22 @@ def find(first: Sequence[str], chosen: Mapping[str, str]) -> Columns:
 def _platform(keys: Sequence[str]) -> tuple[str, dict[str, int]]:
     """Return the platform that a header is of, with the columns that only this platform names so."""
     at = {key: position for position, key in reversed([*enumerate(keys)])}
-    if "id" in at and "section" in at and keys[0] in ("student", "lastname firstname", "student name"):
-        found = {"canvas_id": at["id"], "name": 0}
-        return "Canvas", found
+    is_canvas = keys[0] in ("student", "lastname firstname", "student name") and "section" in at
+    if "id" in at and (is_canvas or at.keys() & {"sis user id", "sis login id"}):
+        return "Canvas", {"canvas_id": at["id"], "name": 0}
     if "orgdefinedid" in at:
         return "Brightspace", {}
     if "identifier" in at and "github username" in at:
         return "GitHub Classroom", {"external_id": at["identifier"]}
-    if "identifier" in at and ("full name" in at or "maximum grade" in at or "status" in at):
-        return "Moodle worksheet", {"worksheet_id": at["identifier"]}
+    if keys[0] in _WORKSHEET_IDS and at.keys() & _WORKSHEET_GRADES:
+        return "Moodle worksheet", {"worksheet_id": 0}
     if "last downloaded from this course" in at or ("id number" in at and "email address" in at):
         return "Moodle", {}
     if keys[:3] == ["last name", "first name", "username"]:
         return "Blackboard", {}
     if "sid" in at and "email" in at:
         return "Gradescope", {}
-    if keys[:1] == ["id"] and at.keys() & {"first name", "last name", "email", "lms user id"}:
-        return "nbgrader", {"external_id": 0}
-    if keys[:1] == ["id"]:
-        return "table", {"external_id": 0}
+    if keys[0] == "id" and not any(_FIELD_OF.get(key) == "external_id" for key in keys):
+        is_nbgrader = at.keys() & {"first name", "last name", "email", "lms user id"}
+        return "nbgrader" if is_nbgrader else "table", {"external_id": 0}
     return "table", {}

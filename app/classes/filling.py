@@ -7,7 +7,7 @@ were. Platforms match their own file best.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from app.base.errors import Refused
@@ -18,10 +18,11 @@ _MAXIMA = (
     re.compile(
         r"\[[^\]]*?(?:Total Pts|Puntos totales|Gesamtpunktzahl)[^\]0-9]*([0-9]+(?:[.,][0-9]+)?)", re.I
     ),
-    re.compile(r"MaxPoints:\s*([0-9]+(?:[.,][0-9]+)?)", re.I),
+    re.compile(r"MaxPoints:\s*([0-9][0-9.,]*)", re.I),
 )
 """The points that an item is worth, in the headers of Blackboard and Brightspace."""
 _DECIMAL_COMMA = re.compile(r"-?[0-9]+,[0-9]{1,4}")
+_GROUPED = re.compile(r"[0-9]{1,3}(,[0-9]{3})+(\.[0-9]+)?")
 _GRADE_HEADERS = ("grade", "bewertung", "calificacion", "note", "valutazione")
 """The column of a Moodle worksheet, folded."""
 
@@ -67,13 +68,14 @@ def fill(
         raise Refused(f"The file cannot be filled: {len(roster.problems)} problems.", roster.problems)
     sheet = sheets.read(content)
     text, encoding = sheets.decoded(content)
-    header = list(sheet.rows[0].cells)
-    at = _column(header, column, title)
+    header = list(sheet.rows[roster.header].cells)
+    names = set(roster.positions.values())
+    at = _column(header, column, title, names)
     plan = rosters.plan(roster, members, only_add=True)
     if plan.problems:
         raise Refused(f"The file cannot be filled: {len(plan.problems)} problems.", plan.problems)
-    total = _points(sheet.rows, header, at)
-    comma = _has_decimal_comma(text, sheet.delimiter)
+    total = _points(sheet.rows[roster.header :], header, at)
+    comma = _has_decimal_comma(sheet, roster.header, names)
     pieces, last, filled = [], 0, 0
     for line, cells in _cells(text, sheet.delimiter):
         enrolment_id = plan.matched.get(line)
@@ -103,11 +105,12 @@ def fill(
     )
 
 
-def _column(header: Sequence[str], wanted: str | None, title: str) -> int:
-    folded = [columns.folded(cell) for cell in header]
+def _column(header: Sequence[str], wanted: str | None, title: str, names: Collection[int]) -> int:
+    """Return the column to fill; never one that names students."""
+    folded = ["" if at in names else columns.folded(cell) for at, cell in enumerate(header)]
     key = columns.folded(wanted if wanted is not None else title)
-    exact = [at for at, name in enumerate(folded) if name == key]
-    parts = exact or [at for at, name in enumerate(folded) if key and key in name]
+    exact = [at for at, name in enumerate(folded) if key and name == key]
+    parts = exact or [at for at, name in enumerate(folded) if key and f" {key} " in f" {name} "]
     if wanted is None and not parts:
         parts = [at for at, name in enumerate(folded) if name in _GRADE_HEADERS]
     if len(parts) == 1:
@@ -124,28 +127,38 @@ def _points(rows: Sequence[sheets.Row], header: Sequence[str], at: int) -> float
     """Return the points that the column's item is worth, as the file states; 100 where it does not."""
     for pattern in _MAXIMA:
         if found := pattern.search(header[at]):
-            return float(found[1].replace(",", "."))
+            return _number(found[1], header[at])
     maxima = [
         n for n, name in enumerate(header) if columns.folded(name) in ("maximum grade", "hochste bewertung")
     ]
     for row in rows[1:4]:
         is_possible = row.cells and columns.folded(row.cells[0]) == "points possible"
         place = at if is_possible else maxima[0] if maxima else None
-        if place is not None and place < len(row.cells):
-            text = row.cells[place].strip().replace(",", ".")
-            if re.fullmatch(r"[0-9]+(\.[0-9]+)?", text) and float(text) > 0:
-                return float(text)
+        if place is not None and place < len(row.cells) and (text := row.cells[place].strip()):
+            return _number(text, header[at])
     return 100.0
 
 
-def _has_decimal_comma(text: str, delimiter: str) -> bool:
+def _number(text: str, header: str) -> float:
+    """Return the points that a text states: 100, 12.5, 12,5 or 1,000.00."""
+    text = text.rstrip(".,")
+    plain = text.replace(",", "") if _GROUPED.fullmatch(text) else text.replace(",", ".")
+    if not re.fullmatch(r"[0-9]+(\.[0-9]+)?", plain) or float(plain) <= 0:
+        raise Refused(f"The file states {text!r} as the points of {header!r}, which is no number above 0.")
+    return float(plain)
+
+
+def _has_decimal_comma(sheet: sheets.Sheet, header: int, names: Collection[int]) -> bool:
     """Whether the file writes numbers with a comma: by its own, else where a semicolon divides cells."""
     cells = [
-        text[cell.begin : cell.end].strip('"').strip() for _, row in _cells(text, delimiter) for cell in row
+        cell.strip()
+        for row in sheet.rows[header + 1 :]
+        for at, cell in enumerate(row.cells)
+        if at not in names
     ]
-    commas = any(_DECIMAL_COMMA.fullmatch(cell) for cell in cells)
-    points = any(re.fullmatch(r"-?[0-9]+\.[0-9]+", cell) for cell in cells)
-    return commas or (delimiter == ";" and not points)
+    if any(re.fullmatch(r"-?[0-9]+\.[0-9]+", cell) for cell in cells):
+        return False
+    return sheet.delimiter == ";" or any(_DECIMAL_COMMA.fullmatch(cell) for cell in cells)
 
 
 def _cells(text: str, delimiter: str) -> Iterator[tuple[int, list[_Cell]]]:

@@ -6,6 +6,7 @@ It is in percent, from 0 to 100, and never falls when the score gets better.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -76,6 +77,8 @@ def own_anchors(
         except ValueError:
             problems.append(f"{text!r} is neither a score nor a baseline; these are {', '.join(baselines)}")
             continue
+        if not math.isfinite(score):
+            problems.append(f"{text!r} is no finite score")
         if not 0 <= percent <= 100:
             problems.append(f"{percent:g} is not a percent from 0 to 100")
         found.append(Anchor(text, score, percent))

@@ -1,6 +1,6 @@
 """Join a class with a personal code, as a new account or as the one that is signed in.
 
-The code of a student who has joined sets a new password: the instructor issues one when a password is
+After that, a new code of the same student sets a new password: the instructor issues one when a password is
 forgotten.
 """
 

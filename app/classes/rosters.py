@@ -6,7 +6,7 @@ a problem is never applied. The gone become inactive and keep their files.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -30,6 +30,12 @@ LONGEST = dict.fromkeys(FACTS, 120) | {"email": 254}
 _LOWER = ("login", "email")
 """Compared without case."""
 _STORED = {"group": "team"}
+_INVISIBLE = dict.fromkeys(map(ord, "\u200b\ufeff\u00ad"))
+"""Removed: they are no part of a name."""
+_JOINERS = dict.fromkeys(map(ord, "\u200c\u200d"))
+"""Kept: Persian and Indic names need them."""
+_STRONG = ("external_id", "canvas_id")
+"""Ids that contradict a match by another one."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +74,10 @@ class Roster:
     skipped: Sequence[str]
     """Lines that are no students, in words."""
     problems: Sequence[Problem]
+    header: int = 0
+    """Which row of the sheet is the header."""
+    positions: Mapping[str, int] = field(default_factory=dict)
+    """Field to its column, from 0."""
 
 
 @dataclass(frozen=True)
@@ -105,14 +115,22 @@ def read(
     problems.
     """
     sheet = sheets.read(content)
-    first = sheet.rows[0].cells
+    begin = columns.header_of([row.cells for row in sheet.rows], {**(remembered or {}), **(chosen or {})})
+    first = sheet.rows[begin].cells
     present = {columns.folded(cell) for cell in first}
     known = {header: name for header, name in (remembered or {}).items() if columns.folded(header) in present}
     found = columns.find(first, {**known, **(chosen or {})})
-    body = sheet.rows[1:]
+    body = sheet.rows[begin + 1 :]
     if not found.header:  # a comma in a list of names divides a name
         body = [Row(row.line, [", ".join(row.cells)]) for row in sheet.rows]
-    skipped, students, problems = [], [], []
+        if wide := next((row for row in sheet.rows if sum(map(bool, row.cells)) > 2), None):
+            raise Refused(
+                f"The first row names no column that is known, and line {wide.line} has {len(wide.cells)} "
+                "cells: neither a table nor a list of names. Begin the file with its header, or map a column "
+                "with --map."
+            )
+    skipped = [f"Line {row.line}: above the header" for row in sheet.rows[:begin]]
+    students, problems = [], []
     for row in body:
         if (why := _no_student(row, found)) is not None:
             skipped.append(f"Line {row.line}: {why}")
@@ -124,7 +142,15 @@ def read(
         raise Refused("The file has a header and no student below it.")
     problems.extend(_repeated(students))
     return Roster(
-        found.source, sheet.encoding, sheet.delimiter, found.as_dict(), students, skipped, _in_order(problems)
+        source=found.source,
+        encoding=sheet.encoding,
+        delimiter=sheet.delimiter,
+        columns=found.as_dict(),
+        students=students,
+        skipped=skipped,
+        problems=_in_order(problems),
+        header=begin,
+        positions=found.positions,
     )
 
 
@@ -132,7 +158,7 @@ def _no_student(row: Row, found: Columns) -> str | None:
     """Return why a row is no student's, in words."""
     if found.source != "Canvas":
         return None
-    name = _cell(row, found.positions["name"])
+    name = _cell(row, found.positions.get("name", 0))
     texts = [cell.strip() for cell in row.cells]
     has_id = any(_cell(row, found.positions[field]) for field in IDS if field in found.positions)
     if not has_id and (name == "" or row.cells[0][:1].isspace()):
@@ -144,13 +170,15 @@ def _no_student(row: Row, found: Columns) -> str | None:
 
 def _student(row: Row, found: Columns) -> tuple[Student, list[Problem]]:
     """Return the student of a row, with what is wrong with it."""
-    values = {name: _cell(row, at) for name, at in found.positions.items()}
+    values = {name: _cell(row, at).translate(_INVISIBLE) for name, at in found.positions.items()}
     whole = values.pop("name", "")
+    for name in ("section", "group"):  # Gradescope joins several
+        values[name] = values.get(name, "")[: LONGEST[name]]
     if found.source == "Brightspace":  # it writes ids and names as `#123`, so that Excel keeps them
         for name in ("external_id", "login"):
             values[name] = values.get(name, "").removeprefix("#")
-    if whole and not (values.get("given") or values.get("family")):
-        values["given"], values["family"] = divided(whole)
+    if whole:
+        values["given"], values["family"] = _names(whole, values.get("given", ""), values.get("family", ""))
     problems = []
     for name, value in values.items():
         longest = LONGEST.get(name, sheets.MOST_CHARACTERS)
@@ -160,7 +188,7 @@ def _student(row: Row, found: Columns) -> tuple[Student, list[Problem]]:
                     "TOO_LONG", row.line, f"{name} has {len(value):,} characters; at most {longest} are kept."
                 )
             )
-        elif not value.isprintable():
+        elif not value.translate(_JOINERS).isprintable():
             problems.append(
                 _problem("CONTROL_CHARACTER", row.line, f"{name} holds a character without a form.")
             )
@@ -189,6 +217,21 @@ def _cell(row: Row, at: int | None) -> str:
     return " ".join(row.cells[at].split())
 
 
+def _names(whole: str, given: str, family: str) -> tuple[str, str]:
+    """Return given and family name of a column of names and those beside it.
+
+    `Name` beside `Vorname` is the family name, as in many German lists, unless it holds the given one too.
+    """
+    if given and family:
+        return given, family
+    if not given and not family:
+        return divided(whole)
+    other = given or family
+    if other.casefold() in whole.casefold():
+        return divided(whole)
+    return (given, whole) if given else (whole, family)
+
+
 def divided(whole: str) -> tuple[str, str]:
     """Return given and family name of a whole one; the last word is the family name without a comma."""
     family, comma, given = whole.partition(",")
@@ -201,15 +244,15 @@ def divided(whole: str) -> tuple[str, str]:
 def _repeated(students: Sequence[Student]) -> list[Problem]:
     """Return a problem for each student that the file names twice."""
     problems = []
-    told: set[tuple[int, ...]] = set()
+    listed: set[tuple[int, ...]] = set()
     lines: dict[tuple[str, str], list[int]] = defaultdict(list)
     for student in students:
         for key in student.ids() or [("name", student.name.casefold())]:
             lines[key].append(student.line)
     for (name, value), at in lines.items():
-        if len(at) < 2 or tuple(at) in told:
+        if len(at) < 2 or tuple(at) in listed:
             continue
-        told.add(tuple(at))
+        listed.add(tuple(at))
         what = (
             f"the same {columns.FIELDS[name]} {value!r}" if name in IDS else f"the name {value!r} and no id"
         )
@@ -226,8 +269,8 @@ def _repeated(students: Sequence[Student]) -> list[Problem]:
 def plan(roster: Roster, present: Iterable[Enrolment], *, only_add: bool = False) -> Plan:
     """Return what importing a roster would change of the present enrolments.
 
-    A row is a present student's if one of its ids is; without an id on both sides, if the name is. With
-    `only_add` none is gone: the file is of one section, or of those who came late.
+    A row is a present student's if one of its ids is; else if its name is the only such one on both sides and
+    no id differs. With `only_add` none is gone: the file is of one section, or of later students.
     """
     students = [one for one in present if one.role == Role.STUDENT]
     by_key: dict[tuple[str, str], list[Enrolment]] = defaultdict(list)
@@ -240,14 +283,19 @@ def plan(roster: Roster, present: Iterable[Enrolment], *, only_add: bool = False
     problems = list(roster.problems)
     new, changed, same = [], [], []
     taken: dict[int, int] = {}
+    by_ids = {
+        student.line: {one.id: one for key in student.ids() for one in by_key[key]}
+        for student in roster.students
+    }
+    matched_by_ids = {id_ for found in by_ids.values() for id_ in found}
+    named = Counter(student.name.casefold() for student in roster.students)
     for student in roster.students:
-        found = {one.id: one for key in student.ids() for one in by_key[key]}
-        if not found:
-            same_name = by_name[student.name.casefold()]
-            # A name alone decides nothing where both have an id: two students of one name.
-            found = {
-                one.id: one for one in same_name if not student.ids() or not any(getattr(one, n) for n in IDS)
-            }
+        found = by_ids[student.line]
+        if not found and named[student.name.casefold()] == 1:
+            others = [one for one in by_name[student.name.casefold()] if one.id not in matched_by_ids]
+            # A name decides only where it is the only one and no id differs: two students may have one name.
+            if len(others) == 1 and not _contradicts(others[0], student, IDS):
+                found = {others[0].id: others[0]}
         if len(found) > 1:
             names = " and ".join(sorted(one.name or f"number {one.id}" for one in found.values()))
             words = f"its ids are those of {len(found)} students of the class: {names}. Correct one of them."
@@ -257,6 +305,14 @@ def plan(roster: Roster, present: Iterable[Enrolment], *, only_add: bool = False
             new.append(student)
             continue
         ((enrolment_id, enrolment),) = found.items()
+        is_named_so = enrolment.name.casefold() == student.name.casefold()
+        if not is_named_so and _contradicts(enrolment, student, _STRONG):
+            words = (
+                f"an id is that of {enrolment.name or 'a student of the class'}, whose number and name are "
+                "others. Correct the row, or the student's entry in the platform."
+            )
+            problems.append(_problem("TWO_STUDENTS", student.line, words))
+            continue
         if enrolment_id in taken:
             words = f"{line_list([taken[enrolment_id], student.line])} are one student of the class."
             problems.append(_problem("REPEATED", student.line, words))
@@ -272,6 +328,15 @@ def plan(roster: Roster, present: Iterable[Enrolment], *, only_add: bool = False
     by_hand = [one.id for one in absent if one.is_by_hand and not only_add]
     matched = {line: enrolment_id for enrolment_id, line in taken.items()}
     return Plan(roster, new, same, changed, gone, by_hand, _in_order(problems), matched)
+
+
+def _contradicts(enrolment: Enrolment, student: Student, names: Iterable[str]) -> bool:
+    """Whether one of these ids is given on both sides and differs."""
+    for name in names:
+        before, after = getattr(enrolment, name), getattr(student, name)
+        if before and after and _same(name, before) != _same(name, after):
+            return True
+    return False
 
 
 def _differences(enrolment: Enrolment, student: Student) -> dict[str, tuple[str | None, str | None]]:
@@ -341,19 +406,22 @@ def revoke_codes(session: Session, enrolment_ids: Iterable[int], *, now: datetim
 
 
 def add(session: Session, classroom: Classroom, student: Student, *, by: str, now: datetime) -> Enrolment:
-    """Add one student by hand; a later roster with the same ids takes it over."""
-    present = members(session, classroom)
-    roster = Roster("by hand", "", "", {}, [student], [], ())
-    made = plan(roster, present, only_add=True)
-    if not student.ids() and not student.name:
-        raise Refused("Give the student's name, or an id: a student number, login or e-mail address.")
+    """Add one student by hand, or bring one back; a later roster with the same ids takes it over."""
+    row = Row(0, [getattr(student, name) or "" for name in FACTS])
+    student, wrong = _student(row, Columns("by hand", FACTS, {name: at for at, name in enumerate(FACTS)}))
+    if wrong:
+        words = " ".join(problem.message.removeprefix("Line 0: ") for problem in wrong)
+        raise Refused(f"No student was added: {words}")
+    made = plan(Roster("by hand", "", "", {}, [student], [], ()), members(session, classroom), only_add=True)
     if made.problems:
         raise Refused("No student was added.", made.problems)
-    if not made.new:
-        raise Refused("The student is in the class already; correct the entry instead of adding another.")
-    (added,) = apply(session, classroom, made, by=by, now=now)
-    added.is_by_hand = True
-    return added
+    back = [change.enrolment_id for change in made.changed if "state" in change.facts]
+    if not made.new and not back:
+        raise Refused("The student is in the class already.")
+    added = apply(session, classroom, made, by=by, now=now)
+    one = added[0] if added else session.get_one(Enrolment, back[0])
+    one.is_by_hand = True
+    return one
 
 
 def members(session: Session, classroom: Classroom) -> list[Enrolment]:

@@ -58,7 +58,7 @@ def read(content: bytes) -> Sheet:
     first = next((line for line in lines if line.strip()), "")
     if not first:
         raise Refused("The file is empty: it has no line with text.")
-    named = first.strip().lower().removeprefix('"').removesuffix('"')
+    named = first.strip('\r\n "').lower()  # not a tab, which may be the delimiter that it names
     if named.startswith("sep=") and len(named) == 5:  # a line for Excel alone
         delimiter, skipped = named[4], 1 + lines.index(first)
     else:

@@ -170,7 +170,7 @@ def class_codes(
 ) -> None:
     """Make personal codes for the students that have none, and print them once.
 
-    Only a hash of a code is stored. A student who lost the code gets another with --student NAME --again.
+    Only a hash of a code is stored. --student NAME --again replaces a code that is lost.
     """
     with installation.database.begin() as session:
         now = db.now(session)
@@ -182,6 +182,7 @@ def class_codes(
         waiting = sum(
             one.user_id is None and one.left_at is None for one in rosters.members(session, classroom)
         )
+        kept = waiting - sum(one.enrolment.user_id is None for one in issued)
         rows = [
             {
                 "code": codes.shown(one.code),
@@ -195,11 +196,11 @@ def class_codes(
         ]
         shown = codes.shown(classroom.code)
     if as_json:
-        print_json({"class": name, "code": shown, "codes": rows, "kept": waiting - len(rows)})
+        print_json({"class": name, "code": shown, "codes": rows, "kept": kept})
         return
     click.echo(f"Class code {shown}.", err=True)
-    if waiting > len(rows) and only is None:
-        click.echo(f"{waiting - len(rows)} students have a code already; --again replaces it.", err=True)
+    if kept and only is None:
+        click.echo(f"{kept} students have a code already; --again replaces it.", err=True)
     print_rows(rows, as_json=False)
 
 
@@ -232,7 +233,8 @@ def _one(members: Sequence[Enrolment], wanted: str) -> Enrolment:
     found = [
         one
         for one in members
-        if text in {str(value).casefold() for value in (one.name, *(getattr(one, n) for n in rosters.IDS))}
+        if text
+        in {value.casefold() for value in (one.name, *(getattr(one, n) for n in rosters.IDS)) if value}
     ]
     if len(found) != 1:
         raise Refused(f"{len(found)} students of the class are called {wanted!r}; give an id that one has.")

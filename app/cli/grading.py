@@ -73,9 +73,11 @@ def class_grades(
             title=competition.title,
             chosen=classroom.columns,
         )
-        if target.exists():
-            raise Refused(f"{target} exists; name a new file.")
-        target.write_bytes(filled.content)
+        try:
+            with target.open("xb") as made:
+                made.write(filled.content)
+        except FileExistsError:
+            raise Refused(f"{target} exists; name a new file.") from None
     rows = [
         {
             "name": one.enrolment.name,

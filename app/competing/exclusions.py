@@ -49,9 +49,7 @@ def put_back_team(
         raise Conflict(f"{team.name} was not taken off the board by hand.")
     members = session.scalars(select(Membership.user_id).where(Membership.team_id == team.id)).all()
     if team.is_host and members and hosts.hosts_among(session, competition, members) == set(members):
-        raise Conflict(
-            f"{team.name} is a team of organisers, who know what participants do not: it has no rank."
-        )
+        raise Conflict(f"{team.name} has only organisers, which know more than participants: it has no rank.")
     team.unranked_at = team.unranked_why = None
     team.is_host = False
     session.flush()

@@ -95,14 +95,17 @@ def place(session: Session, competition: Competition, team_id: int, *, now: date
     key, column = (
         (row.private_key, Standing.private_key) if is_private else (row.public_key, Standing.public_key)
     )
-    ranked = select(func.count()).where(
-        Standing.competition_id == competition.id, Standing.is_baseline.is_(False)
-    )
     return Place(
         rank=1 + _ahead(session, competition, team_id, column < key),
-        teams=session.scalar(ranked) or 0,
+        teams=ranked_teams(session, competition),
         score=-key if competition.greater_is_better else key,
     )
+
+
+def ranked_teams(session: Session, competition: Competition) -> int:
+    """Return how many teams have a rank."""
+    ranked = Standing.competition_id == competition.id, Standing.is_baseline.is_(False)
+    return session.scalar(select(func.count()).select_from(Standing).where(*ranked)) or 0
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,7 @@ PER_QUESTION = 6  # questions an hour
 PER_ADDRESS, IN_ALL = 120, 300  # attempts a minute; two addresses leave room for the others
 FREE_HERE, FREE_BROWSER, FREE_ACCOUNT = 5, 10, 30  # failures in an hour before the first wait
 SHORTEST_WAIT, LONGEST_WAIT = timedelta(seconds=30), timedelta(minutes=15)
+PER_CODE = 20  # forms with one valid code, in an hour, before the first wait
 PER_ROOM, PER_CLASS = 300, 1500  # codes that are not valid, in an hour, before the first wait
 PURGE_EVERY = 100  # rows
 _KNOWN = "A browser in which you have signed in before is not held up."
@@ -138,6 +139,12 @@ def to_ask(user_id: int) -> list[Limit]:
     """Return the limit of the questions of an account, over all competitions."""
     words = f"The limit of {PER_QUESTION} questions an hour is reached."
     return [Limit(f"question {user_id}", PER_QUESTION, HOUR, words)]
+
+
+def to_use_code(enrolment_id: int) -> list[Limit]:
+    """Return the limit of forms with a valid code: each costs a hash and tells whether a name is taken."""
+    words = "Too many attempts with this code."
+    return [Limit(f"join code {enrolment_id}", PER_CODE, HOUR, words, grows=True)]
 
 
 def network(address: str | None) -> str:

@@ -11,14 +11,28 @@ from xml.etree import ElementTree as ET
 import pytest
 from click.testing import CliRunner
 from icalendar import Calendar
+from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from app.base import db
 from app.base.installation import Installation
+from app.base.models import Competition, Standing
 from app.cli.verification import receipt_verify
 from app.competing import changes, competitions, teams
 from tests.web.site import PRIVATE_CANARY, Site
 
 AWAY = {"Cookie": "", "Origin": "https://elsewhere.example"}
+
+
+def test_a_badge_counts_teams_and_no_baselines(site: Site) -> None:
+    two_ranked(site)
+    with site.database.begin() as session:
+        competition = competitions.by_slug(session, site.slug)
+        for row in session.scalars(select(Standing).where(Standing.competition_id == competition.id)).all()[
+            :1
+        ]:
+            row.is_baseline = True
+    assert "1 team, open" in site.visitor().get(f"/competitions/{site.slug}/badge.svg").text
 
 
 def settle(site: Site) -> None:
@@ -137,7 +151,7 @@ def test_everybody_checks_a_certificate_and_sees_a_change(site: Site) -> None:
     settle(site)
     line, address = certificate(site, "ada")
     page = site.visitor().get(address.removeprefix("http://localhost")).text
-    assert "the final board says the same today" in page
+    assert "are the same on the final board today" in page
     for changed in (line.replace("rank=1", "rank=0"), line.replace("holder=ada", "holder=eve"), line[:-1]):
         refused = site.visitor().get("/certificate", query_string={"line": changed})
         assert refused.status_code == 422
@@ -151,13 +165,9 @@ def test_everybody_checks_a_certificate_and_sees_a_change(site: Site) -> None:
     assert "the team has rank 2 today" in page
 
 
-def site_rank(session: object, competition: object, team_id: int, private: float) -> None:
+def site_rank(session: Session, competition: Competition, team_id: int, private: float) -> None:
     """Give a team another private score, as a rescore does."""
-    from app.base.models import Competition, Standing
-
-    assert isinstance(competition, Competition)
-    row = session.get(Standing, (competition.id, team_id))  # type: ignore[attr-defined]
-    row.private_key = private
+    session.get_one(Standing, (competition.id, team_id)).private_key = private
 
 
 def test_the_command_checks_a_certificate_with_and_without_the_installation(site: Site) -> None:

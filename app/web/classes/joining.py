@@ -6,7 +6,7 @@ from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from app.base import config, db
-from app.base.errors import Refused
+from app.base.errors import NotFound, Refused
 from app.classes import classes, codes, joining
 from app.people import accounts, rate_limits
 from app.people.accounts import Viewer
@@ -43,18 +43,20 @@ def _joined(me: Viewer | None) -> tuple[str, int, str]:
     key, code = config.secret_key(parts().settings), field("code")
     with parts().database.read() as session:
         classroom_id = classes.by_code(session, codes.typed(field("class"))).id
-    with sign_ins.attempt(rate_limits.to_join(classroom_id, request.remote_addr)) as counted:
-        # A code that is not valid costs no hash of a password; with a valid one only the form can be wrong,
-        # which is no guess.
-        with parts().database.read() as session:
-            codes.owner(session, classes.by_code(session, codes.typed(field("class"))), code, key=key)
+        enrolment_id = codes.enrolment_of(session, classroom_id, code, key=key)
+    if enrolment_id is None:
+        # Only codes that are not valid count for the room: guesses of one student delay no other.
         with parts().database.begin() as session:
-            rate_limits.forget(session, counted)
+            guesses = rate_limits.to_join(classroom_id, request.remote_addr)
+            rate_limits.count(session, guesses, now=db.now(session))
+        raise NotFound(codes.NOT_VALID)
+    with sign_ins.attempt(rate_limits.to_use_code(enrolment_id)) as counted:
         password_hash = "" if me else accounts.hash_password(request.form.get("password", ""))
     with parts().database.begin() as session:
         now = db.now(session)
         classroom = classes.by_code(session, codes.typed(field("class")))
         classes.lock(session, classroom)
+        rate_limits.forget(session, counted)
         if me is not None:
             joining.join_as(session, classroom, code, me, key=key, now=now)
             return classroom.slug, me.id, me.name

@@ -52,7 +52,7 @@ def badge(slug: str) -> ResponseReturnValue:
         now = db.now(session)
         competition = competitions.by_slug(session, slug)
         if name is None:
-            count = leaderboard.board(session, competition, now=now, page_size=1).total
+            count = positions.ranked_teams(session, competition)
             left, right = (
                 competition.title,
                 f"{count} {'team' if count == 1 else 'teams'}, {competition.phase(now).value}",
@@ -84,6 +84,7 @@ def calendar(slug: str) -> ResponseReturnValue:
     answer.headers["Content-Disposition"] = f'inline; filename="{competition.slug}.ics"'
     answer.cache_control.public = True
     answer.cache_control.max_age = CALENDAR_SECONDS
+    answer.vary.add("Host")  # the entries name it
     return answer
 
 

@@ -20,7 +20,7 @@ from app.base.models_classes import Enrolment
 from app.classes import classes, filling, grades, rosters
 from app.classes.grades import Anchor
 from app.cli.grading import class_grades
-from app.competing import competitions, exclusions
+from app.competing import competitions, exclusions, teams
 from app.people import accounts
 from tests.app.classes import test_rosters as files
 from tests.app.conftest import NOON, World
@@ -57,6 +57,9 @@ def test_own_anchors_name_every_problem() -> None:
         grades.own_anchors([("tree", 1), ("0.5", 120)], baselines, greater_is_better=False)
     assert "'tree' is neither a score nor a baseline" in refused.value.message
     assert "120 is not a percent" in refused.value.message
+    for text in ("inf", "-inf", "nan"):
+        with pytest.raises(Refused, match="is no finite score"):
+            grades.own_anchors([(text, 0), ("0.2", 100)], baselines, greater_is_better=False)
     with pytest.raises(Refused, match="is worth less"):
         grades.own_anchors([("dummy", 50), ("boosting", 10)], baselines, greater_is_better=False)
 
@@ -139,13 +142,41 @@ def test_points_of_the_file_scale_the_grade() -> None:
     assert "#S1,#ada,Lovelace,Ada,72.5,#\r\n" in brightspace
 
 
+def test_points_with_thousands_and_unreadable_ones() -> None:
+    blackboard = files.BLACKBOARD.replace("Pts: 100", "Pts: 1,000").encode("utf-16")
+    assert '"725"' in filling.fill(blackboard, GRADES, CLASS, title="Coins").content.decode("utf-16")
+    canvas = files.CANVAS.replace("Points Possible,,,,,100", 'Points Possible,,,,,"1,000.00"')
+    assert ",725," in filling.fill(canvas.encode(), GRADES, CLASS, title="Coins").content.decode().replace(
+        '"', ""
+    )
+    with pytest.raises(Refused, match=r"states '\(read only\)' as the points of 'Coins \(1234\)'"):
+        filling.fill(canvas.replace('"1,000.00"', "(read only)").encode(), GRADES, CLASS, title="Coins")
+
+
+def test_a_comma_in_a_section_makes_no_decimal_comma() -> None:
+    roster = 'ID number,Section,Other,Coins\nS1,"1,2",85.5,\n'
+    assert filling.fill(roster.encode(), GRADES, CLASS, title="Coins").content.endswith(b",85.5,72.5\n")
+
+
+def test_a_file_with_a_title_above_its_header_is_filled() -> None:
+    text = "Course ML 2026\n\nID number,Name,Coins\nS1,Ada Lovelace,\n"
+    done = filling.fill(text.encode(), GRADES, CLASS, title="Coins")
+    assert done.content.decode() == text.replace("Lovelace,", "Lovelace,72.5")
+
+
 def test_a_column_that_is_not_clear_is_asked_for() -> None:
     with pytest.raises(Refused, match=r"no column with the title 'Iris'.*'Student', 'ID'"):
         filling.fill(files.CANVAS.encode(), GRADES, CLASS, title="Iris")
     done = filling.fill(files.CANVAS.encode(), GRADES, CLASS, title="Iris", column="Final Score")
     assert done.column == "Final Score"
-    with pytest.raises(Refused, match="2 columns named 'nam'"):
-        filling.fill(files.GERMAN.encode(), GRADES, CLASS, column="nam")
+    twice = files.MOODLE.replace("Institution,Department", "Coins one,Coins two").replace(
+        ",Coins,", ",Other,"
+    )
+    with pytest.raises(Refused, match="2 columns with the title 'Coins'"):
+        filling.fill(twice.encode(), GRADES, CLASS, title="Coins")
+    for title in ("Section", "Coin", "ID"):  # a column of names, a part of a word
+        with pytest.raises(Refused, match="no column"):
+            filling.fill(files.CANVAS.encode(), GRADES, CLASS, title=title)
 
 
 @given(
@@ -236,8 +267,6 @@ def test_class_is_graded_after_the_close_and_not_before(graded: World) -> None:
         wished = [("0.6", 0.0), ("0.2", 50.0)]
         _, own = grades.compute(session, classroom, competition, wished=wished, now=later)
         assert {one.enrolment.given: one.percent for one in own} == {"Ada": 25.0, "Bob": 50.0, "Cyd": 0.0}
-        from app.competing import teams
-
         team = teams.by_name(session, competition, "bob")
         exclusions.take_off_team(session, competition, team, "used the labels", by="prof", now=later)
         _, off = grades.compute(session, classroom, competition, now=later)

@@ -12,6 +12,7 @@ from app.base.db import Database
 from app.base.errors import Refused
 from app.base.models_classes import Classroom, Enrolment
 from app.classes import classes, codes, rosters
+from app.classes.pseudonyms import Free
 from app.classes.rosters import Plan, Roster
 from tests.app.conftest import NOON
 from tests.conftest import on_sqlite
@@ -164,6 +165,111 @@ def test_unknown_header_is_read_after_it_was_mapped() -> None:
     assert rosters.read(GERMAN.encode(), remembered=mapped).students[0].name == "Ada Lovelace"
     with pytest.raises(Refused, match="There is no column 'Kursteilnehmerin'"):
         rosters.read(GERMAN.encode(), mapped)
+
+
+def test_a_mapped_header_keeps_the_platform() -> None:
+    canvas = files_with(CANVAS, "Section", "Tutorgroup").encode()
+    roster = rosters.read(canvas, {"Tutorgroup": "group"})
+    assert roster.source == "Canvas"
+    assert [(one.name, one.canvas_id, one.group) for one in roster.students] == [
+        ("Ada Lovelace", "101", "Monday"),
+        ("Grace Hopper", "102", "Tuesday"),
+    ]
+    brightspace = rosters.read(
+        BRIGHTSPACE.encode(), remembered={"Last Name": "family", "Tutorgroup": "group"}
+    )
+    assert [one.external_id for one in brightspace.students] == ["S1", "S2"]
+
+
+def files_with(text: str, old: str, new: str) -> str:
+    assert old in text
+    return text.replace(old, new)
+
+
+def test_lines_above_the_header_are_skipped_and_named() -> None:
+    roster = rosters.read(b"Course ML 2026\n\nID number,Name\nS1,Ada Lovelace\n")
+    assert [(one.external_id, one.name) for one in roster.students] == [("S1", "Ada Lovelace")]
+    assert roster.skipped == ["Line 1: above the header"]
+    with pytest.raises(Refused, match="line 2 has 3 cells: neither a table nor a list"):
+        rosters.read(b"Course ML 2026\nS1,Ada,Lovelace\n")
+
+
+def test_excels_line_names_the_tab() -> None:
+    (ada,) = rosters.read(b"sep=\t\r\nID number\tName\r\nS1\tAda Lovelace\r\n").students
+    assert (ada.external_id, ada.name) == ("S1", "Ada Lovelace")
+
+
+LOCALISED = [
+    ("Name;Vorname;Matrikelnummer\nLovelace;Ada;S1\n", "S1", None),
+    ("Vollständiger Name;Vorname;Matrikelnummer\nAda Lovelace;Ada;S1\n", "S1", None),
+    (
+        "ID,Vollständiger Name,ID-Nummer,Bewertung\nTeilnehmer/in 12,Ada Lovelace,S1,\n",
+        "S1",
+        "Teilnehmer/in 12",
+    ),
+    ('Étudiant,ID,SIS User ID,SIS Login ID,Section\n    Points,,,,\n"Lovelace, Ada",1,S1,ada,\n', "S1", None),
+]
+
+
+@pytest.mark.parametrize(("text", "number", "worksheet"), LOCALISED)
+def test_localised_headers_name_the_student(text: str, number: str, worksheet: str | None) -> None:
+    (ada,) = rosters.read(text.encode()).students
+    assert (ada.given, ada.family, ada.external_id, ada.worksheet_id) == (
+        "Ada",
+        "Lovelace",
+        number,
+        worksheet,
+    )
+
+
+def test_names_with_joiners_and_long_sections_are_read() -> None:
+    (one,) = rosters.read(
+        f"ID number,Name,Sections\nS1,\u0645\u06cc\u200c\u0631 Ada\u200b,{'x' * 175}\n".encode()
+    ).students
+    assert one.name == "\u0645\u06cc\u200c\u0631 Ada"
+    assert one.section == "x" * 120
+
+
+@on_sqlite
+def test_rosters_without_a_common_id_are_matched_by_a_name_of_their_own(
+    database_of_a_class: Database,
+) -> None:
+    run(database_of_a_class, "Name,Email\nAda Lovelace,ada@uni.example\nKim Lee,kim1@uni.example\n")
+    later = CANVAS + '"Lee, Kim",104,S4,kim,Monday,,\n'
+    assert counts(run(database_of_a_class, later)) == (
+        1,
+        0,
+        2,
+        0,
+    )  # Grace is new, the others get their numbers
+
+
+@on_sqlite
+def test_an_address_of_one_student_beside_the_number_of_another_is_a_problem(
+    database_of_a_class: Database,
+) -> None:
+    run(database_of_a_class, MOODLE)
+    with pytest.raises(Refused) as refused:
+        run(database_of_a_class, "ID number,Name,Email\nS4,Mary Shelley,ada@uni.example\n", only_add=True)
+    assert "an id is that of Ada Lovelace" in refused.value.problems[0].message
+    corrected = "ID number,Name,Email\nS5,Ada Lovelace,ada@uni.example\n"
+    assert counts(run(database_of_a_class, corrected, only_add=True)) == (0, 0, 1, 0)
+
+
+@on_sqlite
+def test_student_who_left_is_brought_back_by_hand(database_of_a_class: Database) -> None:
+    run(database_of_a_class, MOODLE)
+    run(database_of_a_class, MOODLE.replace("Ada,Lovelace,S1,Uni,CS,ada@", "Eve,Moneypenny,S9,Uni,CS,eve@"))
+    assert "Ada Lovelace" not in active(database_of_a_class)
+    with database_of_a_class.begin() as session:
+        classroom = classes.by_slug(session, "ml")
+        row = rosters.Student(0, "Ada", "Lovelace", external_id=" S1 ")
+        rosters.add(session, classroom, row, by="prof", now=NOON)
+        for email in ("nowhere", "x" * 300 + "@uni.example"):
+            with pytest.raises(Refused, match="No student was added"):
+                wrong = rosters.Student(0, "Bob", "Noyce", email=email)
+                rosters.add(session, classroom, wrong, by="prof", now=NOON)
+    assert "Ada Lovelace" in active(database_of_a_class)
 
 
 WRONG = [
@@ -347,8 +453,6 @@ def test_delimiter_and_encoding_do_not_change_a_roster(names: list[str], delimit
 
 
 def test_pseudonyms_of_a_class_are_all_different() -> None:
-    from app.classes.pseudonyms import Free
-
     free = Free([])
     assert len({free.take() for _ in range(8000)}) == 8000
 
