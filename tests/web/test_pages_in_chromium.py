@@ -15,10 +15,15 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 from werkzeug.serving import make_server
 
+from app.base import db
+from app.competing import competitions, rescores, rules
 from app.integrity.inspections import Kind
 from scorer.report import Problem
+from tests.web.access_rules import ACCESS
 from tests.web.integrity_records import CONFUSION, OOF, TRAIN, audited, inspected, own_rows, report, suspected
-from tests.web.site import Site, build
+from tests.web.site import Site, build, routes
+from tests.web.test_access_rules import drafted
+from tests.web.test_classes import make_class
 
 expect.set_options(timeout=30_000)  # a busy machine takes its time to draw a page
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600), pytest.mark.xdist_group("chromium")]
@@ -35,6 +40,7 @@ FLAGS = [
 ]
 PHONE: Any = {"width": 320, "height": 720}
 BOARD_FITS = "(box => box.scrollWidth <= box.clientWidth)(document.querySelector('.board-scroll'))"
+WIDTH = "document.documentElement.scrollWidth"
 DESKTOP: Any = {"width": 1280, "height": 860}
 
 
@@ -242,6 +248,15 @@ PAGES = {
 }
 
 
+LOOKED_AT = {user: {path for one, path in PAGES.values() if one == user} for user in ("ada", "grace")}
+CLASS = ("GET", "classes.show", "/classes/ml")
+NOT_ANSWERED = {"static", "pages.readyz", "accounts.setup", "leaderboard.results", "certificates.show"}
+"""Files, a probe, the page of the first organiser, and the pages that the test of a closed board looks at."""
+WIDEST = """() => [...document.querySelectorAll("body *")].map(e => [e.getBoundingClientRect().right, e])
+  .filter(([right, e]) => right > innerWidth && !e.closest(".scroll, .tabs, pre"))
+  .map(([right, e]) => `${right} ${e.outerHTML.slice(0, 90)}`).slice(0, 3)"""
+
+
 @pytest.mark.parametrize("name", PAGES)
 def test_a_page_is_accessible_and_fits_a_phone(name: str, look: Callable[..., Page]) -> None:
     page = look(*PAGES[name])
@@ -252,7 +267,7 @@ def test_a_page_is_accessible_and_fits_a_phone(name: str, look: Callable[..., Pa
     assert serious(page, only=["color-contrast"]) == []
     page.set_viewport_size(PHONE)
     picture(page, f"{name}-dark-phone")
-    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    assert page.evaluate(WIDTH) <= PHONE["width"]
     small = page.eval_on_selector_all(
         "button, .button, summary, input:not([type=hidden]), nav a, label a",
         "all => all.filter(e => e.checkVisibility())"
@@ -453,6 +468,39 @@ def test_a_phone_shows_rank_team_and_score(visit: Callable[..., Page]) -> None:
     assert page.evaluate(BOARD_FITS)
 
 
+def test_each_page_of_the_access_table_fits_a_phone(busy: Site, look: Callable[..., Page]) -> None:
+    """No page is wider than 320 px, with all that it folds open, for a participant and for an organiser."""
+    drafted(busy)
+    busy.announce("First", "https://x.example/" + 60 * "long")
+    busy.announce("To all", to_all=True)
+    busy.ask("ada", "When is the end of the competition?", is_public=True)
+    ids = {"secret": busy.invite("ada"), "announcement_id": 1}
+    with busy.database.begin() as session:
+        competition = competitions.by_slug(session, busy.slug)
+        rules.publish(session, competition, "Be *fair*.", by="grace", now=db.now(session))
+        rescores.begin_rescore(session, competition, competition.version, reason="Again", now=db.now(session))
+    class_code, personal = make_class(busy)
+    busy.browser("ada").post("/join", {"class": class_code, "code": personal["S1"]})
+    answered: set[str] = set()
+    for name in ("ada", "grace"):
+        browser = busy.browser(name)
+        for method, endpoint, path in [*routes(busy, 72, **ids), CLASS]:
+            if method != "GET" or path.startswith(("/api/", "/static/")):
+                continue
+            answer = browser.get(path)
+            answered |= {endpoint} if answer.status_code == 200 else set()
+            if answer.status_code != 200 or answer.mimetype != "text/html" or path in LOOKED_AT[name]:
+                continue
+            page = look(name, path)
+            page.set_viewport_size(PHONE)
+            page.eval_on_selector_all("details:not(.account)", "all => all.forEach(e => { e.open = true })")
+            width = page.evaluate(WIDTH)
+            assert width <= PHONE["width"], (name, path, width, page.evaluate(WIDEST))
+    pages = {one.removeprefix("GET ") for one in ACCESS if one.startswith("GET ")}
+    missing = {one for one in pages - answered if not one.startswith(("api.", "kaggle_r", "kaggle_t"))}
+    assert missing == NOT_ANSWERED
+
+
 def test_a_closed_board_is_accessible(visit: Callable[..., Page], busy: Site) -> None:
     """Last in this file: afterwards uploads are refused."""
     busy.close()
@@ -464,10 +512,11 @@ def test_a_closed_board_is_accessible(visit: Callable[..., Page], busy: Site) ->
     page.set_viewport_size(PHONE)
     picture(page, "closed-board-dark-phone")
     assert page.evaluate(BOARD_FITS)
-    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
-    page.goto("/competitions/biopsy/results")
-    assert serious(page) == []
-    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    assert page.evaluate(WIDTH) <= PHONE["width"]
+    for path in ("/competitions/biopsy/results", "/competitions/biopsy/certificate"):
+        page.goto(path)
+        assert serious(page) == []
+        assert page.evaluate(WIDTH) <= PHONE["width"]
     page.goto("/competitions/biopsy/submissions")
     assert serious(page) == []
     picture(page, "closed-submissions-dark-phone")
