@@ -17,10 +17,10 @@ from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
 from app.base import queue
 from app.base.config import Settings
+from app.base.csv_cells import csv_cell
 from app.base.startup_checks import wide_modes
 from app.operating import doctor, serve
 from app.web import markdown
-from app.web.formats import csv_cell
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ from app.cli import (
     hosts,
     installation,
     integrity,
+    participants,
     rescores,
     serve,
     storage,
@@ -70,6 +71,8 @@ challenges.challenge_group.add_command(tables.from_table)
 challenges.challenge_group.add_command(bundles.challenge_import)
 challenges.challenge_group.add_command(bundles.challenge_export)
 classes.class_group.add_command(grading.class_grades)
+competitions.competition_group.add_command(participants.competition_participants)
+competitions.competition_group.add_command(participants.competition_submissions)
 for command in (
     serve.serve_command,
     serve.demo_command,

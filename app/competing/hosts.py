@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from sqlalchemy import exists, select
-from sqlalchemy.orm import Session
+from sqlalchemy import Select, exists, or_, select
+from sqlalchemy.orm import Session, aliased
 
 from app.base.errors import Forbidden
 from app.base.models import Competition, Membership, Standing, Team, User
@@ -38,6 +38,21 @@ def hosts_among(session: Session, competition: Competition, user_ids: Collection
     everywhere = select(User.id).where(User.id.in_(user_ids), User.is_organiser)
     here = select(Host.user_id).where(Host.user_id.in_(user_ids), Host.competition_id == competition.id)
     return {*session.scalars(everywhere), *session.scalars(here)}
+
+
+def teams_of_hosts(competition: Competition) -> Select[int]:
+    """Return the teams of a competition whose members all organise, or did."""
+    knows = select(User.id).where(User.is_organiser)
+    knows_too = select(Host.user_id).where(Host.competition_id == competition.id)
+    other = aliased(Membership)
+    participants = exists().where(
+        other.team_id == Membership.team_id, other.user_id.not_in(knows), other.user_id.not_in(knows_too)
+    )
+    return select(Membership.team_id).where(
+        Membership.competition_id == competition.id,
+        or_(Membership.user_id.in_(knows), Membership.user_id.in_(knows_too)),
+        ~participants,
+    )
 
 
 def ranked_teams(session: Session) -> list[tuple[str, str]]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import and_, func, or_, select
+from sqlalchemy import ColumnElement, and_, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from app.base.errors import NotFound
@@ -88,11 +88,14 @@ def statuses(
     for_organiser: bool = False,
     limit: int = 50,
     before_id: int | None = None,
+    after_id: int | None = None,
+    is_oldest_first: bool = False,
+    where: Sequence[ColumnElement[bool]] = (),
 ) -> list[Status]:
     """Return submissions with their state in the active round, newest first.
 
-    With `is_picked` only final picks. Private scores are filled in after the close, and for organisers
-    always; faults only for organisers.
+    With `is_picked` only final picks; `where` is what else holds of submission, team and evaluation. Private
+    scores are filled in after the close, and for organisers always; faults only for organisers.
     """
     query = (
         select(Submission, Team, Evaluation, Score, FinalPick.submission_id, User.name)
@@ -106,8 +109,8 @@ def statuses(
             FinalPick, and_(FinalPick.submission_id == Submission.id, FinalPick.team_id == Submission.team_id)
         )
         .outerjoin(User, User.id == Submission.user_id)
-        .where(Submission.competition_id == competition.id)
-        .order_by(Submission.id.desc())
+        .where(Submission.competition_id == competition.id, *where)
+        .order_by(Submission.id if is_oldest_first else Submission.id.desc())
         .limit(limit)
     )
     if team_id is not None:
@@ -122,6 +125,8 @@ def statuses(
         query = query.where(FinalPick.submission_id.is_not(None))
     if before_id is not None:
         query = query.where(Submission.id < before_id)
+    if after_id is not None:
+        query = query.where(Submission.id > after_id)
     shows_private = for_organiser or competition.is_settled(now)
     found = []
     for submission, team, evaluation, score, picked, sent_by in session.execute(query):

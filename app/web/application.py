@@ -41,6 +41,7 @@ from app.web.competing import (
     hosts,
     leaderboard,
     organise,
+    participants,
     rules,
     submissions,
     teams,
@@ -59,6 +60,7 @@ from app.web.operating import doctor, operate
 from app.web.page_cache import PageCache
 from app.web.people import accounts
 from app.web.sharing import certificates, embeds
+from app.web.streams import StreamSlots
 from app.web.upload_slots import UploadSlots
 
 A_YEAR_SECONDS = 365 * 86400
@@ -72,6 +74,7 @@ VIEWS = (
     submissions,
     leaderboard,
     organise,
+    participants,
     exclusions,
     changes,
     hosts,
@@ -131,6 +134,7 @@ def create_app(settings: Settings, *, database: Database | None = None) -> Flask
         storage=storage.open_(settings),
         hints=queue.open_(settings),
         upload_slots=UploadSlots(settings.web_threads),
+        streams=StreamSlots(settings.web_threads),
         requests=Requests(),
         totals=Totals(),
         signer=Signer(config.secret_key(settings)),

@@ -28,6 +28,7 @@ from app.people.accounts import Viewer
 from app.people.tokens import Grant, Scope
 from app.web.metrics import Requests
 from app.web.page_cache import PageCache
+from app.web.streams import StreamSlots
 from app.web.upload_slots import UploadSlots
 
 log = logging.getLogger(__name__)
@@ -42,6 +43,7 @@ class Parts:
     storage: Storage
     hints: Hints
     upload_slots: UploadSlots
+    streams: StreamSlots
     requests: Requests
     totals: Totals
     signer: Signer

@@ -14,8 +14,6 @@ from app.base.models import Competition, PublicScore
 
 THIN = "\u202f"  # narrow no-break space: groups digits without being read as a comma or a point
 MINUS = "\u2212"
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
-"""What spreadsheets read as the beginning of a formula, full-width forms included."""
 
 
 def number(x: float | None, step: float = 0.0) -> str:
@@ -97,20 +95,6 @@ def count(n: int) -> str:
 
 def plural(n: int, one: str, many: str | None = None) -> str:
     return f"{count(n)} {one if n == 1 else many or one + 's'}"
-
-
-def csv_cell(value: Any) -> Any:
-    """Return a cell that no spreadsheet computes: a text that begins like a formula gets an apostrophe.
-
-    Numbers stay numbers, also negative ones that are given as text.
-    """
-    if not isinstance(value, str) or not value.lstrip(" ").startswith(FORMULA_STARTS):
-        return value
-    try:
-        float(value)
-    except ValueError:
-        return f"'{value}"
-    return value
 
 
 def size(n_bytes: int) -> str:

@@ -111,11 +111,20 @@ class BufferedSocket(socket.socket):
 
     def sendall(self, data: Buffer, flags: int = 0, /) -> None:
         if len(self.rest) > MAX_REST_BYTES:
-            super().sendall(self.rest)
-            self.rest.clear()
+            self._send_paced()
         self.rest += data
         if self.file is None:
             self.send_rest(socket.MSG_DONTWAIT)
+
+    def _send_paced(self) -> None:
+        """Send what waits, from a thread; refuse a client that takes it slower than an upload may be."""
+        until = time.monotonic() + MAX_STALL_SECONDS
+        while self.rest:
+            count = self.send(self.rest[: 4 * CHUNK_BYTES])
+            del self.rest[:count]
+            until = extended(until, count)
+            if time.monotonic() >= until:
+                raise ConnectionAbortedError("the client takes the answer too slowly")
 
     def sendfile(self, file: Any, offset: int = 0, count: int | None = None) -> int:
         self.file, self.offset = os.dup(file.fileno()), offset

@@ -8,13 +8,13 @@ import io
 from flask import Response
 
 from app.base import db
+from app.base.csv_cells import csv_cell
 from app.competing import competitions, leaderboard
 from app.competing.leaderboard import Sort
 from app.integrity import inspections
 from app.web.api import board_models, cursors
 from app.web.api.operations import CSV, operation, read_query, revalidated
 from app.web.context import bearer, parts
-from app.web.formats import csv_cell
 from app.web.json_answers import time_text
 
 

@@ -28,6 +28,7 @@ from app.web.api import (
     models,
     operations,
     organising,
+    participants,
     questions,
     rules,
     running,
@@ -43,7 +44,7 @@ Json = dict[str, Any]
 blueprint = operations.blueprint
 ROOMS = (
     *(competitions, rules, teams, submissions, upload_tickets, checks, boards, certificates, account),
-    *(announcements, questions, organising, running, integrity, drafts),
+    *(announcements, questions, organising, running, participants, integrity, drafts),
 )
 """Importing them declares their operations."""
 

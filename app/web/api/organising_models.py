@@ -12,7 +12,7 @@ from app.competing.automatic_announcements import LONGEST_NOTE
 from app.competing.changes import LONGEST_SUMMARY, LONGEST_TITLE, RANGES
 from app.competing.extensions import MOST_EXTRA
 from app.integrity.cases import MAX_REASON, MIN_REASON, Action, CaseState
-from app.web.api.models import Absent, Answer, AnyObject, Request, SubmissionsQuery, Time
+from app.web.api.models import Absent, Answer, AnyObject, Request, Time
 
 
 def _whole(name: str) -> Any:
@@ -137,12 +137,6 @@ class Organised(Answer):
     open_cases: int
     isolation: str | None = Field(description="How an own metric was isolated when it last ran.")
     log: list[Logged] = Field(description="The latest entries, newest first.")
-
-
-class OrganisedQuery(SubmissionsQuery):
-    """Which page of all submissions."""
-
-    state: State | Absent = Field(None, description="Only those in this state.")
 
 
 class Closed(Answer):

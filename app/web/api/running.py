@@ -12,14 +12,11 @@ from app.base.models import Competition, Event
 from app.competing import competitions, evaluations, exclusions, extensions, rescores, statuses, teams
 from app.integrity import cases
 from app.people.tokens import Scope
-from app.web.api import cursors
-from app.web.api import models as shared
 from app.web.api import organising_models as models
 from app.web.api.access import organiser_of
-from app.web.api.operations import operation, read_body, read_query
-from app.web.api.submissions import submission_model
+from app.web.api.operations import operation, read_body
 from app.web.context import parts
-from app.web.json_answers import signatures, time_text
+from app.web.json_answers import time_text
 
 
 def logged(event: Event) -> models.Logged:
@@ -48,41 +45,6 @@ def organised_show(slug: str) -> models.Organised:
             isolation=statuses.latest_isolation(session, competition),
             log=[logged(event) for event in events.latest(session, slug)],
         )
-
-
-@operation(
-    "GET",
-    "/competitions/<slug:slug>/organise/submissions",
-    name="all_submissions",
-    says="Submissions of all teams",
-    answer=shared.Submissions,
-    refuses=(403, 404, 422),
-    query=models.OrganisedQuery,
-    scope=Scope.ORGANISE,
-)
-def organised_submissions(slug: str) -> shared.Submissions:
-    """List the submissions of all teams with private scores, newest first."""
-    with parts().database.read() as session:
-        now = db.now(session)
-        _, competition = organiser_of(session, now, slug)
-        wanted = read_query(models.OrganisedQuery)
-        before = wanted.before if wanted.cursor is None else cursors.read_id(wanted.cursor)
-        entries = statuses.statuses(
-            session,
-            competition,
-            now=now,
-            state=wanted.state,
-            for_organiser=True,
-            limit=wanted.limit + 1,
-            before_id=before,
-        )
-        following = str(entries[wanted.limit - 1].id) if len(entries) > wanted.limit else None
-        entries = entries[: wanted.limit]
-        signed = signatures(session, *(entry.id for entry in entries))
-    return shared.Submissions(
-        submissions=[submission_model(e, competition, None, signed.get(e.id)) for e in entries],
-        next_cursor=following,
-    )
 
 
 @operation(

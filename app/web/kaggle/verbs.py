@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response as BaseResponse
 
 from app.base import db
+from app.base.csv_cells import csv_cell
 from app.base.errors import Forbidden, NotFound, NotSignedIn, Refused
 from app.base.models import Competition, Phase, Team
 from app.competing import (
@@ -37,7 +38,7 @@ from app.people import accounts, tokens
 from app.people.accounts import Viewer
 from app.people.names import canonical
 from app.people.tokens import Scope
-from app.web import downloads, formats
+from app.web import downloads
 from app.web.context import parts
 from app.web.kaggle import wire
 
@@ -349,7 +350,7 @@ def _board_csv(rows: Sequence[leaderboard.Row]) -> str:
             [
                 row.rank,
                 row.team_id,
-                formats.csv_cell(row.team),
+                csv_cell(row.team),
                 wire.moment(row.last_at),
                 wire.score(row.score),
                 row.entries,

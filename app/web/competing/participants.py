@@ -1,0 +1,166 @@
+"""The tables of teams and of all submissions; only organisers see these pages."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any, TypeVar
+
+from flask import Blueprint, Response, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+
+from app.base import db
+from app.base.models import State
+from app.competing import all_submissions, participants
+from app.competing.all_submissions import Kind
+from app.competing.participants import MOST_SEARCH, Order, TeamPlace
+from app.web import streams
+from app.web.context import number_argument, organiser_of, parts
+
+blueprint = Blueprint("participants", __name__)
+
+PAGE_SIZE = 50
+
+_Choice = TypeVar("_Choice", bound=StrEnum)
+
+
+def _chosen(name: str, of: type[_Choice]) -> _Choice | None:
+    """Return a choice from the query string; an unknown one is none, as a typo shows all."""
+    given = request.args.get(name, "")
+    return of(given) if given in set(of) else None
+
+
+def _text(name: str) -> str:
+    return "".join(c for c in request.args.get(name, "") if c.isprintable())[:MOST_SEARCH]
+
+
+def teams_wanted() -> participants.Wanted:
+    """Return which teams the query string asks for."""
+    return participants.Wanted(
+        search=_text("q"),
+        place=_chosen("state", TeamPlace),
+        is_extended=request.args.get("extended") == "1",
+        order=_chosen("sort", Order) or Order.NAME,
+    )
+
+
+def submissions_wanted() -> all_submissions.Wanted:
+    """Return which submissions the query string asks for."""
+    return all_submissions.Wanted(
+        search=_text("q"),
+        state=_chosen("state", State),
+        kind=_chosen("kind", Kind),
+        code="".join(c for c in _text("code") if c.isalnum() or c == "_"),
+        team_id=number_argument("team", 0, largest=2**63 - 1) or None,
+        is_oldest_first=request.args.get("sort") == "oldest",
+    )
+
+
+@blueprint.get("/competitions/<slug:slug>/organise/participants")
+def index(slug: str) -> ResponseReturnValue:
+    """Show a page of the teams."""
+    wanted = teams_wanted()
+    with parts().database.read() as session:
+        now = db.now(session)
+        _, competition = organiser_of(session, now, slug)
+        page = participants.page(
+            session, competition, wanted, limit=PAGE_SIZE, cursor=request.args.get("after")
+        )
+    arguments: dict[str, Any] = {
+        "q": wanted.search or None,
+        "state": wanted.place and wanted.place.value,
+        "extended": "1" if wanted.is_extended else None,
+        "sort": wanted.order.value if wanted.order is not Order.NAME else None,
+    }
+    following = page.following and url_for("participants.index", slug=slug, after=page.following, **arguments)
+    return render_template(
+        "competing/participants/index.html",
+        competition=competition,
+        now=now,
+        wanted=wanted,
+        rows=page.rows,
+        following=following,
+        is_first=not request.args.get("after"),
+        places=list(TeamPlace),
+        orders=list(Order),
+        arguments=arguments,
+    )
+
+
+@blueprint.get("/competitions/<slug:slug>/organise/participants.csv")
+def index_csv(slug: str) -> Response:
+    """Send the teams as CSV."""
+    wanted = teams_wanted()
+    with parts().database.read() as session:
+        _, competition = organiser_of(session, db.now(session), slug)
+    return send_teams(slug, competition.id, wanted)
+
+
+@blueprint.get("/competitions/<slug:slug>/organise/submissions")
+def submissions(slug: str) -> ResponseReturnValue:
+    """Show a page of all submissions."""
+    wanted = submissions_wanted()
+    behind = number_argument("after", 0, largest=2**63 - 1) or None
+    with parts().database.read() as session:
+        now = db.now(session)
+        _, competition = organiser_of(session, now, slug)
+        found = all_submissions.page(
+            session, competition, wanted, now=now, limit=PAGE_SIZE + 1, behind_id=behind
+        )
+    arguments: dict[str, Any] = {
+        "q": wanted.search or None,
+        "state": wanted.state and wanted.state.value,
+        "kind": wanted.kind and wanted.kind.value,
+        "code": wanted.code or None,
+        "team": wanted.team_id,
+        "sort": "oldest" if wanted.is_oldest_first else None,
+    }
+    following = None
+    if len(found) > PAGE_SIZE:
+        last = found[PAGE_SIZE - 1].id
+        following = url_for("participants.submissions", slug=slug, after=last, **arguments)
+    return render_template(
+        "competing/participants/submissions.html",
+        competition=competition,
+        now=now,
+        wanted=wanted,
+        entries=found[:PAGE_SIZE],
+        codes=all_submissions.codes,
+        following=following,
+        is_first=behind is None,
+        states=list(State),
+        kinds=list(Kind),
+        arguments=arguments,
+    )
+
+
+@blueprint.get("/competitions/<slug:slug>/organise/submissions.csv")
+def submissions_csv(slug: str) -> Response:
+    """Send all submissions as CSV."""
+    wanted = submissions_wanted()
+    with parts().database.read() as session:
+        _, competition = organiser_of(session, db.now(session), slug)
+    return send_submissions(slug, competition.id, wanted)
+
+
+def send_teams(slug: str, competition_id: int, wanted: participants.Wanted) -> Response:
+    """Return the table of teams as an answer that is made while it is sent."""
+    found = participants.walk(parts().database.read, competition_id, wanted)
+    rows = map(participants.csv_row, found)
+    return streams.attachment(
+        parts().streams,
+        lambda: streams.csv_pieces(participants.COLUMNS, rows),
+        content_type="text/csv; charset=utf-8",
+        name=f"{slug}-participants.csv",
+    )
+
+
+def send_submissions(slug: str, competition_id: int, wanted: all_submissions.Wanted) -> Response:
+    """Return the table of submissions as an answer that is made while it is sent."""
+    found = all_submissions.walk(parts().database.read, competition_id, wanted)
+    rows = map(all_submissions.csv_row, found)
+    return streams.attachment(
+        parts().streams,
+        lambda: streams.csv_pieces(all_submissions.COLUMNS, rows),
+        content_type="text/csv; charset=utf-8",
+        name=f"{slug}-submissions.csv",
+    )
