@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from flask import Flask, Response, g, request
-from flask_wtf.csrf import CSRFProtect
 from jinja2 import StrictUndefined
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.routing import BaseConverter, IntegerConverter, Map
@@ -47,6 +46,7 @@ from app.web.competing import (
     teams,
 )
 from app.web.context import Parts
+from app.web.form_tokens import MaskedTokens
 from app.web.integrity import cases, reports, train_files
 from app.web.kaggle import recipe as kaggle_recipe
 from app.web.kaggle import rest as kaggle_rest
@@ -148,7 +148,7 @@ def create_app(settings: Settings, *, database: Database | None = None) -> Flask
 
     request_log.register(app)
     request_checks.register(app)
-    csrf = CSRFProtect(app)
+    csrf = MaskedTokens(app)
     for takes_tokens in (openapi, kaggle_rpc, kaggle_rest, kaggle_transfers, mcp_endpoint):
         csrf.exempt(takes_tokens.blueprint)  # in a header or the address, never cookies
     for takes_a_file in (submissions.create, train_files.create, drafts.create, drafts.upload):

@@ -88,9 +88,9 @@ def register(app: Flask) -> None:
 
 def refused(refusal: Refused) -> ResponseReturnValue:
     if isinstance(refusal, NotSignedIn) and not wants_json():
-        if "HX-Request" in request.headers:
+        if "X-Part" in request.headers:
             # A part that polls: reload the page, or the sign-in form would appear inside it.
-            return "", 401, {"HX-Refresh": "true"}
+            return "", 401, {"X-Reload": "true"}
         here = request.full_path.rstrip("?") if request.method == "GET" else None
         return redirect(url_for("accounts.sign_in", next=here), 303)
     answered = make_response(answer(refusal.status, refusal.message, refusal.problems))
@@ -150,7 +150,7 @@ def answer(status: int, message: str, problems: Sequence[Problem] = ()) -> Respo
         return cast("Response", form(status, message, problems))
     if wants_json():
         return problem_json(status, message, problems), status
-    if "HX-Request" in request.headers:
+    if "X-Part" in request.headers:
         return render_template("errors/_message.html", message=message, problems=problems), status
     back = _came_from()
     if back and status in BESIDE_THE_FORM and (shown := _page_again(back, message, problems)):

@@ -233,7 +233,7 @@ def test_visitors_are_redirected_to_sign_in(full: Site) -> None:
         answer = ask(visitor, method, address)
         assert answer.status_code == 303, (method, endpoint)
         assert answer.headers["Location"].startswith("/sign-in"), (method, endpoint)
-        part = ask(visitor, method, address, headers={"HX-Request": "true"})
+        part = ask(visitor, method, address, headers={"X-Part": "true"})
         assert (part.status_code, part.text) == (401, ""), (method, endpoint)
         program = ask(visitor, method, address, headers={"Accept": "application/json"})
         assert program.status_code == 401, (method, endpoint)

@@ -34,11 +34,11 @@ def test_a_table_is_walked_through_the_screens_and_no_row_of_it_is_shown(site: S
     assert (answer.status_code, answer.headers["Location"]) == (303, "/drafts/1?screen=data")
     pages = [grace.get("/drafts/1").text]
     assert "Waiting for a worker" in pages[0]
-    assert 'hx-get="/drafts/1?screen=data&amp;part=screen"' in pages[0]
+    assert 'data-part="/drafts/1?screen=data&amp;part=screen"' in pages[0]
     desk.work()
     pages.append(grace.get("/drafts/1?screen=data&part=screen").text)
     assert "<option selected>y</option>" in pages[-1]
-    assert "hx-get" not in pages[-1]
+    assert "data-every" not in pages[-1]
     data = {"screen": "data", "then": "split", "target": "y", "revision": revision(grace)}
     assert grace.post("/drafts/1/choices", data).headers["Location"] == "/drafts/1?screen=split"
     assert grace.post("/drafts/1/choices", data).status_code == 409, "of a page from before"
@@ -137,7 +137,7 @@ def test_given_parts_are_uploaded_one_by_one_and_checked_on_the_page(site: Site)
     desk.work()
     assert "The solution has no column Usage" in grace.get("/drafts/1?part=check").text
     uploaded(grace, solution, "/drafts/1/files?kind=solution", "solution.csv")
-    assert 'hx-get="/drafts/1?screen=data&amp;part=check"' in grace.get("/drafts/1").text
+    assert 'data-part="/drafts/1?screen=data&amp;part=check"' in grace.get("/drafts/1").text
     desk.work()
     page = grace.get("/drafts/1").text
     assert "as proposed: rmse" in page

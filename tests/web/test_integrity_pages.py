@@ -109,20 +109,20 @@ def test_costs_of_each_release_rule_are_listed_and_the_chosen_one_marked(site: S
 
 def test_an_inspection_is_started_and_shown_until_it_is_done(site: Site) -> None:
     grace = site.browser("grace")
-    assert 'hx-trigger="every 2s"' not in grace.get(PAGE).text
+    assert 'data-every="2"' not in grace.get(PAGE).text
     assert grace.post(f"{PAGE}/inspect", {"kind": "scan"}).status_code == 303
     waiting = grace.get(f"{PAGE}?part=pulse")
     assert "Waiting for a worker" in waiting.text
     assert "<html" not in waiting.text
-    assert 'hx-trigger="every 2s"' in waiting.text
-    assert "HX-Refresh" not in waiting.headers
+    assert 'data-every="2"' in waiting.text
+    assert "X-Reload" not in waiting.headers
     inspected(
         site,
         Kind.SCAN,
         {"seen": 2, "new": 1, "not_judged": ["Probing: too few files."], "looked_at": {"teams": 9}},
     )
     done = grace.get(f"{PAGE}?part=pulse")
-    assert done.headers["HX-Refresh"] == "true"
+    assert done.headers["X-Reload"] == "true"
     assert "9 teams: 2 suspicions found, 1 of them new." in done.text
     assert "Probing: too few files." in done.text
     assert grace.post(f"{PAGE}/inspect", {"kind": "train_files"}).status_code == 422
@@ -391,7 +391,7 @@ def test_a_train_file_is_stored_and_queued_for_scoring(site: Site) -> None:
     ada = site.browser("ada")
     part = ada.get(f"/submissions/{submission_id}?part=beside").text
     assert "waiting for its score" in part
-    assert 'hx-trigger="every 2s"' in part
+    assert 'data-every="2"' in part
     assert "<html" not in part
     kept = len(list(site.storage.folder.glob("??/*")))
     assert send(site, submission_id, "oof", CSV + b"3,0.5\n").status_code == 409

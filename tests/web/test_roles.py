@@ -122,7 +122,7 @@ def test_hosts_are_added_and_removed_on_the_page_and_over_the_api(hosted: Site) 
 
 def test_a_cohost_sees_the_data_before_the_opening_and_private_scores_before_the_close(hosted: Site) -> None:
     cohost, stranger = hosted.browser("cohost"), hosted.browser("stranger")
-    assert "0.123456789" in cohost.get("/competitions/biopsy/organise").text
+    assert "0.123456789" in cohost.get("/competitions/biopsy/organise?scores=hidden").text
     with hosted.database.read() as session:
         hosted.change(opens_at=db.now(session).replace(year=2040), closes_at=None)
     assert cohost.get("/competitions/biopsy/data/train.csv").status_code == 200

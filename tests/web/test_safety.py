@@ -287,10 +287,10 @@ def test_an_invalid_host_is_refused(host: str, site: Site) -> None:
 
 
 def test_a_polling_part_does_not_become_the_sign_in_form(site: Site) -> None:
-    """htmx would follow a redirect and insert the whole page."""
+    """Its script would follow a redirect and insert a piece of the form."""
     address = f"/submissions/{site.submit('ada')}?part=entry"
-    answer = site.visitor().get(address, headers={"HX-Request": "true"})
-    assert (answer.status_code, answer.headers["HX-Refresh"], answer.text) == (401, "true", "")
+    answer = site.visitor().get(address, headers={"X-Part": "true"})
+    assert (answer.status_code, answer.headers["X-Reload"], answer.text) == (401, "true", "")
     assert site.visitor().get(address).status_code == 303
 
 

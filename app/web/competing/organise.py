@@ -22,18 +22,19 @@ from app.competing import (
     teams,
 )
 from app.integrity import cases
+from app.web import compression
 from app.web.context import field, number_argument, organiser_of, parts
 
 blueprint = Blueprint("organise", __name__)
 
-PAGE_SIZE = 50
+PAGE_SIZE = 40
 
 
 @blueprint.get("/competitions/<slug:slug>/organise")
 def show(slug: str) -> ResponseReturnValue:
-    """Show the organiser's page; `?part=pulse` is the live part.
+    """Show the organiser's page; `?part=pulse` is the live part, `?scores=hidden` adds hidden scores.
 
-    That is the counts, the queue, the workers and the progress of a rescore.
+    The live part is the counts, the queue, the workers and the progress of a rescore.
     """
     requested = request.args.get("state", "")
     state = State(requested) if requested in set(State) else None
@@ -66,6 +67,9 @@ def show(slug: str) -> ResponseReturnValue:
             limit=PAGE_SIZE + 1,
             before_id=before_id or None,
         )
+        is_asked = request.args.get("scores") == "hidden"
+        if is_asked and not competition.is_settled(now):
+            compression.refuse()
         log = events.latest(session, competition.slug)
         granted = extensions.listed(session, competition)
         later = extensions.later_closes(session, competition, now=now)
@@ -76,6 +80,7 @@ def show(slug: str) -> ResponseReturnValue:
         entries=entries[:PAGE_SIZE],
         older=older,
         state=state,
+        shows_hidden=is_asked or competition.is_settled(now),
         log=log,
         granted=granted,
         later=later,

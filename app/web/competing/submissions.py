@@ -40,7 +40,7 @@ from app.competing import (
 from app.competing.statuses import Status
 from app.integrity import train_files
 from app.people.accounts import Viewer
-from app.web import charts, uploads
+from app.web import charts, compression, uploads
 from app.web.competing import results
 from app.web.context import note_messages, note_position, number_argument, parts, signed_in
 from app.web.downloads import refuse_before_opening, send_upload
@@ -198,6 +198,8 @@ def show(submission_id: int) -> ResponseReturnValue:
         past = statuses.statuses(session, competition, now=now, team_id=entry.team_id, limit=HISTORY)
         outcome = results.outcome(session, competition, entry, past, now=now)
         uncounted = positions.best_uncounted(session, competition, team.id, now=now) if own and team else None
+    if me.organises(competition.id):
+        compression.refuse()
     page: dict[str, Any] = {"outcome": outcome, "uncounted": uncounted, "best": _best(competition, past)}
     page["shows_private"] = competition.is_settled(now) or me.organises(competition.id)
     page |= {"competition": competition, "entry": entry, "team": team, "now": now, "place": place, "own": own}
@@ -213,7 +215,7 @@ def show(submission_id: int) -> ResponseReturnValue:
         return render_template("competing/submissions/show.html", **page)
     fragment = make_response(render_template(f"competing/submissions/_{part}.html", live=True, **page))
     if entry.state.is_final:
-        fragment.headers["HX-Trigger"] = "submission-finished"
+        fragment.headers["X-Announce"] = "submission-finished"
     return fragment
 
 

@@ -133,7 +133,7 @@ def _pulse(session: Session, competition: Competition, now: datetime) -> dict[st
 def _part(page: dict[str, Any]) -> Response:
     part = make_response(render_template("integrity/cases/_pulse.html", **page))
     if not page["is_running"]:
-        part.headers["HX-Refresh"] = "true"  # its findings are elsewhere on the page
+        part.headers["X-Reload"] = "true"  # its findings are elsewhere on the page
     return part
 
 

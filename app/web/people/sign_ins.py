@@ -6,13 +6,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 
-from flask import g, request
+from flask import request
 from flask import session as cookie
 from sqlalchemy.orm import Session
 
 from app.base import db
 from app.people import accounts, rate_limits
 from app.people.rate_limits import Limit
+from app.web import form_tokens
 from app.web.context import parts
 
 
@@ -40,7 +41,7 @@ def begin_browser(session: Session, user_id: int, now: datetime) -> None:
     if earlier := cookie.get("sign_in"):
         accounts.sign_out(session, earlier, now=now)
     cookie.clear()
-    g.pop("csrf_token", None)
+    form_tokens.forget()
     cookie.permanent = True
     cookie["sign_in"] = accounts.sign_in(
         session, user_id, now=now, days=days, browser=request.user_agent.string

@@ -99,15 +99,36 @@ const renew = async () => {
 };
 setInterval(renew, 500);
 
-// htmx exchanges the parts of a few pages; the others do not load its 50 kB. It starts only in a complete page.
-const exchange = () => {
-  const { script } = document.querySelector("[name=htmx-config]").dataset;
-  document.head.append(Object.assign(document.createElement("script"), { src: script }));
+// A part with an address of its own (data-part) is exchanged each data-every seconds, or on the event data-on.
+const due = new WeakMap();
+const exchange = async (part) => {
+  due.set(part, Infinity);
+  const answer = await fetch(part.dataset.part, { headers: { "X-Part": "1" } }).catch(() => null);
+  if (answer?.headers.has("X-Reload")) return location.reload();
+  if (!answer?.ok) return due.set(part, Date.now() + 5000);
+  const answered = document.createElement("template"); // parses rows of a table too
+  answered.innerHTML = await answer.text();
+  const words = answered.content.querySelector("#announce");
+  words?.remove();
+  const renewed = document.importNode(answered.content.firstElementChild, true);
+  const open = [...part.querySelectorAll("details")].map((one) => one.open);
+  renewed.querySelectorAll("details").forEach((one, i) => (one.open ||= open[i] ?? false));
+  const focused = part.contains(document.activeElement) ? document.activeElement.id : "";
+  part.replaceWith(renewed);
+  if (focused) document.getElementById(focused)?.focus();
+  if (words) document.getElementById("announce").textContent = words.textContent;
+  document.dispatchEvent(new Event("times"));
+  const name = answer.headers.get("X-Announce");
+  if (!name) return;
+  for (const other of document.querySelectorAll(`[data-on="${name}"]`)) exchange(other);
+  document.body.dispatchEvent(new Event(name));
 };
-if (document.querySelector("[hx-get]")) {
-  if (document.readyState === "complete") exchange();
-  else addEventListener("load", exchange);
-}
+setInterval(() => {
+  for (const part of document.querySelectorAll("[data-every]")) {
+    if (!due.has(part)) due.set(part, Date.now() + 1000 * part.dataset.every);
+    else if (Date.now() >= due.get(part)) exchange(part);
+  }
+}, 250);
 
 // A click elsewhere closes the account's menu.
 document.addEventListener("click", (event) => {
