@@ -19,6 +19,7 @@ from app.base.errors import Refused
 from app.base.installation import Installation
 from app.cli import (
     bundles,
+    catalogue,
     challenges,
     classes,
     competitions,
@@ -70,6 +71,8 @@ def cli(context: click.Context, file: Path | None) -> None:
 challenges.challenge_group.add_command(tables.from_table)
 challenges.challenge_group.add_command(bundles.challenge_import)
 challenges.challenge_group.add_command(bundles.challenge_export)
+challenges.challenge_group.add_command(catalogue.catalogue)
+challenges.challenge_group.add_command(catalogue.build)
 classes.class_group.add_command(grading.class_grades)
 competitions.competition_group.add_command(participants.competition_participants)
 competitions.competition_group.add_command(participants.competition_submissions)
