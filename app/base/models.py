@@ -369,6 +369,8 @@ class Team(Base):
     """What the team says of its method; the board shows it after the close."""
     method_link: Mapped[str | None] = mapped_column(String(300))
     """To code or a paper."""
+    method_removed_why: Mapped[str | None] = mapped_column(String(500))
+    """Why an organiser removed both; the team reads it until it describes its method again."""
     merged_into_id: Mapped[int | None] = mapped_column(Id, index=True)
     """The team that took its members and files; a merged team has none."""
     created_at: Mapped[datetime] = mapped_column(UtcTime)

@@ -63,6 +63,8 @@ class Question(Base):
     text: Mapped[str] = mapped_column(Text)
     is_public: Mapped[bool]
     asked_at: Mapped[datetime] = mapped_column(UtcTime)
+    edited_at: Mapped[datetime | None] = mapped_column(UtcTime)
+    """When the asker last changed its words."""
     is_open: Mapped[bool] = mapped_column(default=True, server_default=true())
     """Whether it waits for the organisers."""
     answer: Mapped[str | None] = mapped_column(Text)

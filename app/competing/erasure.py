@@ -226,7 +226,7 @@ def _rename_teams(
             team.captain_id = next((member for member in members if member != user.id), None)
         is_alone = set(members) == {user.id}
         if is_alone:
-            team.method = team.method_link = None
+            team.method = team.method_link = team.method_removed_why = None
             live = TeamInvite.team_id == team.id, TeamInvite.revoked_at.is_(None)
             session.execute(update(TeamInvite).where(*live).values(revoked_at=now))
             offers = or_(MergeOffer.team_id == team.id, MergeOffer.other_team_id == team.id)

@@ -25,7 +25,7 @@ def take_off_team(
     session: Session, competition: Competition, team: Team, reason: str, *, by: str, now: datetime
 ) -> None:
     """Take a team off the board; its files are scored as before."""
-    reason = _reason(reason)
+    reason = read_reason(reason)
     evaluations.lock(session, competition.id, team.id)
     session.refresh(team)
     if team.merged_into_id is not None or team.is_baseline:
@@ -42,7 +42,7 @@ def put_back_team(
     session: Session, competition: Competition, team: Team, reason: str, *, by: str, now: datetime
 ) -> None:
     """Put a team on the board again."""
-    reason = _reason(reason)
+    reason = read_reason(reason)
     evaluations.lock(session, competition.id, team.id)
     session.refresh(team)
     if team.unranked_at is None and not team.is_host:
@@ -65,7 +65,7 @@ def take_off_file(
     On the ladder not before the final results: files without improvement show the score of the file that they
     were compared with, and would keep it on the board.
     """
-    reason = _reason(reason)
+    reason = read_reason(reason)
     if competition.public_score == PublicScore.LADDER and not competition.is_settled(now):
         raise Conflict(
             "On the ladder later files show the score of the best one before them, so a single file can be "
@@ -84,7 +84,7 @@ def put_back_file(
     session: Session, competition: Competition, submission_id: int, reason: str, *, by: str, now: datetime
 ) -> None:
     """Let one file count again, also as the final pick that it was."""
-    reason = _reason(reason)
+    reason = read_reason(reason)
     submission = _locked(session, competition, submission_id)
     if submission.excluded_at is None:
         raise Conflict(f"Submission {submission_id} was not taken off the board.")
@@ -113,7 +113,8 @@ def _locked(session: Session, competition: Competition, submission_id: int) -> S
     return submission
 
 
-def _reason(text: str) -> str:
+def read_reason(text: str) -> str:
+    """Return the reason of an organiser in one line; refuse one that is too short or too long."""
     reason = " ".join(text.split())
     if not SHORTEST <= len(reason) <= LONGEST:
         raise Refused(

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import datetime
 from urllib.parse import urlsplit
 
 from sqlalchemy.orm import Session
 
 from app.base import events
-from app.base.errors import Refused
+from app.base.errors import Conflict, Refused
 from app.base.models import Competition, Team
+from app.competing.exclusions import read_reason
 
 LONGEST_TEXT = 500
 LONGEST_LINK = 300
@@ -29,7 +31,7 @@ def describe(
         wrong.append(f"a link is an address such as https://host/path, of at most {LONGEST_LINK} characters")
     if wrong:
         raise Refused(f"Nothing was changed: {'; '.join(wrong)}.")
-    team.method, team.method_link = text or None, link or None
+    team.method, team.method_link, team.method_removed_why = text or None, link or None, None
     session.flush()
     events.log(
         session,
@@ -41,6 +43,24 @@ def describe(
         text=team.method,
         link=team.method_link,
     )
+
+
+def remove(
+    session: Session, competition: Competition, team: Team, reason: str, *, by: str, now: datetime
+) -> None:
+    """Remove what a team says of its method, as an organiser; the team reads the reason and may write anew.
+
+    The log keeps a hash of what was removed: its words may be the reason.
+    """
+    reason = read_reason(reason)
+    if team.method is None and team.method_link is None:
+        raise Conflict(f"{team.name} has described no method.")
+    removed = hashlib.sha256(f"{team.method or ''}\n{team.method_link or ''}".encode()).hexdigest()
+    team.method = team.method_link = None
+    team.method_removed_why = reason
+    session.flush()
+    detail = {"team": team.id, "reason": reason, "sha256": removed}
+    events.log(session, by, "method removed", competition.slug, now=now, **detail)
 
 
 def _is_address(link: str) -> bool:

@@ -56,6 +56,7 @@ POSTS: dict[str, str] = {
     "organise.extension_revoke": "api.extension_revoke",
     "exclusions.move_team": "api.team_unrank",
     "exclusions.move_file": "api.submission_exclude",
+    "exclusions.remove_method": "api.method_remove",
     "organise.pause": "api.competition_change",
     "hosts.add": "api.host_add",
     "hosts.remove": "api.host_remove",

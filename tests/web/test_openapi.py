@@ -169,6 +169,7 @@ def test_answers_of_every_route_have_exactly_the_described_fields(site: Site) ->
         "/close",
         "/rescore/apply",
         "/rescore/discard",
+        "/method/remove",
         "/unrank",
         "/rank",
         "/exclude",

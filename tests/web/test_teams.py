@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 
+from sqlalchemy import select
+
 from app.base import db
+from app.base.models import Event
 from tests.web.site import CSV, Site
 
 TEAM = "/competitions/biopsy/team"
@@ -148,3 +151,44 @@ def test_method_with_a_link_that_leads_to_no_page_is_refused(site: Site) -> None
         refused = ada.post(f"{TEAM}/method", {"text": "x", "link": link})
         assert (refused.status_code, "a link is an address" in refused.text) == (422, True), link
     assert ada.post(f"{TEAM}/method", {"text": "x" * 501, "link": ""}).status_code == 422
+
+
+def test_the_team_page_is_a_tab_with_members_uploads_and_picks(site: Site) -> None:
+    site.score(site.submit("ada"), 0.5)
+    ada = site.browser("ada")
+    page = ada.get(TEAM).text
+    assert re.search(r'aria-current="page"[^>]*><svg.*?</svg>Team<', page, re.DOTALL)
+    left = re.search(r"Left today</dt><dd>(\d+) <small>of (\d+)</small>", page)
+    assert left is not None
+    assert int(left[1]) == int(left[2]) - 1
+    invited = ada.post(f"{TEAM}/invites", {"days": "7", "uses": "1"}).text
+    assert re.search(r'aria-current="page"[^>]*><svg.*?</svg>Team<', invited, re.DOTALL)
+    assert "Submissions</a>" in page
+    assert not re.search(r'aria-current="page"[^>]*><svg.*?</svg>Submissions<', page, re.DOTALL)
+    assert "Team</a>" not in site.visitor().get("/competitions/biopsy").text
+
+
+def test_an_organiser_removes_a_description_with_a_reason_that_the_team_reads(site: Site) -> None:
+    site.browser("ada").post(f"{TEAM}/method", {"text": "Buy my course", "link": "https://x.example/"})
+    grace = site.browser("grace")
+    sent = {"team": "ada", "reason": "An advertisement is no method."}
+    address = "/competitions/biopsy/organise/board/method"
+    assert grace.post(address, sent | {"reason": "short"}).status_code == 422
+    assert grace.post(address, sent).status_code == 303
+    assert "The organiser has removed your description: An advertisement is no method." in (
+        site.browser("ada").get(TEAM).text
+    )
+    assert grace.post(address, sent).status_code == 409, "there is none any more"
+    with site.database.read() as session:
+        [event] = session.scalars(select(Event).where(Event.action == "method removed"))
+    assert (event.actor, event.detail["reason"]) == ("grace", sent["reason"])
+    assert "Buy my course" not in str(event.detail)
+    site.browser("ada").post(f"{TEAM}/method", {"text": "Trees", "link": ""})
+    assert "has removed your description" not in site.browser("ada").get(TEAM).text
+    answer = site.visitor().client.post(
+        "/api/v1/competitions/biopsy/teams/method/remove", json=sent, headers=site.token("grace")
+    )
+    assert answer.json == {"competition": "biopsy", "team": "ada"}
+    shown = site.visitor().get("/api/v1/competitions/biopsy/team", headers=site.token("ada")).json
+    assert shown is not None
+    assert (shown["method"], shown["method_removed_why"]) == (None, sent["reason"])

@@ -9,7 +9,16 @@ from sqlalchemy.orm import Session
 from app.base import db, events
 from app.base.errors import Conflict, NotFound
 from app.base.models import Competition, Event
-from app.competing import competitions, evaluations, exclusions, extensions, rescores, statuses, teams
+from app.competing import (
+    competitions,
+    evaluations,
+    exclusions,
+    extensions,
+    methods,
+    rescores,
+    statuses,
+    teams,
+)
 from app.integrity import cases
 from app.people.tokens import Scope
 from app.web.api import organising_models as models
@@ -344,6 +353,21 @@ def team_unrank(slug: str) -> models.TeamName:
 def team_rank(slug: str) -> models.TeamName:
     """Put a team on the board again."""
     return _move_team(slug, exclusions.put_back_team)
+
+
+@operation(
+    "POST",
+    "/competitions/<slug:slug>/teams/method/remove",
+    name="remove_method",
+    says="The team",
+    answer=models.TeamName,
+    refuses=(403, 404, 409, 422),
+    body=models.MovedTeam,
+    scope=Scope.ORGANISE,
+)
+def method_remove(slug: str) -> models.TeamName:
+    """Remove what a team says of its method; the team reads the reason and may describe it again."""
+    return _move_team(slug, methods.remove)
 
 
 def _move_team(slug: str, move: Callable[..., None]) -> models.TeamName:

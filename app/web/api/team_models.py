@@ -62,6 +62,9 @@ class Team(Answer):
     most_picks: int
     method: str | None = Field(description="What the team says of its method; on the board after the close.")
     method_link: str | None = Field(description="To code or a paper.")
+    method_removed_why: str | None = Field(
+        description="Why an organiser removed the description, until you write another."
+    )
 
 
 class Method(Request):

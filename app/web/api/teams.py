@@ -328,6 +328,7 @@ def _facts(
         "most_picks": competition.final_picks,
         "method": team.method,
         "method_link": team.method_link,
+        "method_removed_why": team.method_removed_why,
     }
 
 

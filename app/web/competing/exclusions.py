@@ -1,4 +1,4 @@
-"""Take teams and files off the board, and put them back, from the page of organisers."""
+"""Take teams, files and descriptions of methods off the board, from the page of organisers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from flask.typing import ResponseReturnValue
 
 from app.base import db
 from app.base.errors import Refused
-from app.competing import exclusions, teams
+from app.competing import exclusions, methods, teams
 from app.web.context import field, organiser_of, parts
 
 blueprint = Blueprint("exclusions", __name__)
@@ -39,6 +39,17 @@ def move_file(slug: str) -> ResponseReturnValue:
             raise Refused(f"{text[:40]!r} is no number of a submission; the list above shows them.")
         move(session, competition, int(text), field("reason"), by=me.name, now=now)
     return _back(slug, f"Submission {text} {'counts again' if is_back else 'is off the board'}.")
+
+
+@blueprint.post("/competitions/<slug:slug>/organise/board/method")
+def remove_method(slug: str) -> ResponseReturnValue:
+    """Remove what a team says of its method."""
+    with parts().database.begin() as session:
+        now = db.now(session)
+        me, competition = organiser_of(session, now, slug)
+        team = teams.by_name(session, competition, field("team"))
+        methods.remove(session, competition, team, field("reason"), by=me.name, now=now)
+    return _back(slug, f"The description of {team.name} is removed.")
 
 
 def _back(slug: str, words: str) -> ResponseReturnValue:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from werkzeug.wrappers import Response
 
 from app.base import db
 from app.base.errors import Forbidden
-from app.competing import competitions, invites, merges, methods, rosters, rules, teams
+from app.competing import competitions, invites, merges, methods, picks, rosters, rules, submissions, teams
 from app.web.context import field, note_position, parts, safe_next, signed_in
 from app.web.json_answers import invite_link
 
@@ -195,12 +197,16 @@ def _page(slug: str, *, link: str | None = None) -> str:
         competition = competitions.by_slug(session, slug)
         team = teams.of(session, competition, me.id)
         note_position(session, competition, me, now)
-        roster = rosters.of(session, competition, team, me, now=now) if team is not None else None
+        own: dict[str, Any] = {}
+        if team is not None:
+            own["roster"] = rosters.of(session, competition, team, me, now=now)
+            own["allowance"] = submissions.allowance(session, competition, team, now=now)
+            own["picked"] = len(picks.of(session, team))
     return render_template(
         "competing/teams/show.html",
         competition=competition,
         team=team,
-        roster=roster,
+        **own,
         link=link,
         most_days=invites.MOST_DAYS,
         now=now,
