@@ -74,8 +74,12 @@ challenges.challenge_group.add_command(bundles.challenge_export)
 challenges.challenge_group.add_command(catalogue.catalogue)
 challenges.challenge_group.add_command(catalogue.build)
 classes.class_group.add_command(grading.class_grades)
-competitions.competition_group.add_command(participants.competition_participants)
-competitions.competition_group.add_command(participants.competition_submissions)
+for table in (
+    participants.competition_participants,
+    participants.competition_submissions,
+    participants.competition_files,
+):
+    competitions.competition_group.add_command(table)
 for command in (
     serve.serve_command,
     serve.demo_command,

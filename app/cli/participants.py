@@ -1,17 +1,19 @@
-"""`heldout competition participants` and `submissions`: the organisers' tables."""
+"""`heldout competition participants`, `submissions` and `files`: what the organisers' tables hold."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
 
 from app.base import db
 from app.base.csv_cells import csv_lines
+from app.base.errors import Refused
 from app.base.installation import Installation
 from app.base.models import State
 from app.cli.console import pass_installation, print_rows
-from app.competing import all_submissions, competitions, participants
+from app.competing import all_submissions, bulk_files, competitions, participants
 from app.competing.all_submissions import Kind
 from app.competing.participants import Order, TeamPlace
 
@@ -87,6 +89,45 @@ def competition_submissions(
         for one in found[:MOST_ROWS]
     ]
     _print(rows, is_cut=len(found) > MOST_ROWS, as_json=as_json)
+
+
+@click.command("files")
+@click.argument("slug")
+@click.option(
+    "--out", type=click.Path(dir_okay=False, writable=True, path_type=Path), required=True, help="The zip."
+)
+@click.option("--state", type=click.Choice([state.value for state in State]), help="Only these files.")
+@click.option("--kind", type=click.Choice([kind.value for kind in Kind]), help="Only these files.")
+@pass_installation
+def competition_files(
+    installation: Installation, slug: str, out: Path, state: str | None, kind: str | None
+) -> None:
+    """Write the files of all teams into one zip, with an index of team, sha256, state and scores.
+
+    A file that cannot be read is a line of the index with the reason.
+    """
+    if out.exists():
+        raise Refused(f"{out} exists; name another file.")
+    wanted = all_submissions.Wanted(state=State(state) if state else None, kind=Kind(kind) if kind else None)
+    partial = out.with_name(f"{out.name}.part")
+    with installation.database.begin() as session:
+        archive = bulk_files.begin(
+            session,
+            installation.storage,
+            competitions.by_slug(session, slug),
+            wanted,
+            read=installation.database.read,
+            by="command line",
+            now=db.now(session),
+        )
+    try:
+        with partial.open("wb") as target:
+            bulk_files.save(archive, target)
+        partial.replace(out)
+    finally:
+        partial.unlink(missing_ok=True)
+    unread = f"; {archive.missing} could not be read, see index.csv" if archive.missing else ""
+    click.echo(f"{slug}: {archive.files} files are in {out}{unread}.")
 
 
 def _print(rows: list[dict[str, Any]], *, is_cut: bool, as_json: bool) -> None:

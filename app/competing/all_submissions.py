@@ -9,11 +9,11 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, String, and_, cast, not_, or_, select
+from sqlalchemy import ColumnElement, String, and_, cast, func, not_, or_, select
 from sqlalchemy.orm import Session
 
 from app.base import db
-from app.base.models import Competition, Evaluation, Round, RoundState, State, Submission, Team
+from app.base.models import Competition, Evaluation, FinalPick, Round, RoundState, State, Submission, Team
 from app.competing import statuses
 from app.competing.participants import MOST_SEARCH
 from app.competing.statuses import Status
@@ -45,6 +45,8 @@ class Wanted:
     """Of a problem for which files were rejected."""
     team_id: int | None = None
     is_oldest_first: bool = False
+    through_id: int | None = None
+    """Only submissions up to this one."""
 
 
 COLUMNS = (
@@ -84,7 +86,6 @@ def page(
         competition,
         now=now,
         team_id=wanted.team_id,
-        is_picked=wanted.kind is Kind.PICKED,
         for_organiser=True,
         limit=limit,
         before_id=None if wanted.is_oldest_first else behind_id,
@@ -116,6 +117,23 @@ def walk(
         behind = found[-1].id
 
 
+def counted(session: Session, competition: Competition, wanted: Wanted) -> tuple[int, int, int | None]:
+    """Return how many submissions match, of how many teams, and the newest."""
+    query = (
+        select(func.count(), func.count(Submission.team_id.distinct()), func.max(Submission.id))
+        .join(Team, Team.id == Submission.team_id)
+        .join(
+            Round, and_(Round.competition_id == Submission.competition_id, Round.state == RoundState.ACTIVE)
+        )
+        .join(Evaluation, and_(Evaluation.submission_id == Submission.id, Evaluation.round_id == Round.id))
+        .where(Submission.competition_id == competition.id, *_conditions(competition, wanted))
+    )
+    if wanted.team_id is not None:
+        query = query.where(Submission.team_id == wanted.team_id)
+    files, of_teams, newest = session.execute(query).one()
+    return files, of_teams, newest
+
+
 def _conditions(competition: Competition, wanted: Wanted) -> list[ColumnElement[bool]]:
     found: list[ColumnElement[bool]] = []
     search = " ".join(wanted.search.split())[:MOST_SEARCH]
@@ -140,7 +158,12 @@ def _conditions(competition: Competition, wanted: Wanted) -> list[ColumnElement[
         named = f'"code": "{wanted.code[:MOST_SEARCH]}"'
         found.append(Evaluation.state == State.REJECTED)
         found.append(cast(Evaluation.problems, String).contains(named, autoescape=True))
+    if wanted.through_id is not None:
+        found.append(Submission.id <= wanted.through_id)
     match wanted.kind:
+        case Kind.PICKED:
+            picked = select(FinalPick.submission_id).where(FinalPick.team_id == Submission.team_id)
+            found.append(Submission.id.in_(picked.correlate(Submission)))
         case Kind.LATE:
             found.append(Submission.is_late.is_(True))
         case Kind.HOST:

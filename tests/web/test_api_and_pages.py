@@ -57,6 +57,7 @@ POSTS: dict[str, str] = {
     "exclusions.move_team": "api.team_unrank",
     "exclusions.move_file": "api.submission_exclude",
     "exclusions.remove_method": "api.method_remove",
+    "participants.files": "api.organised_files",
     "organise.pause": "api.competition_change",
     "hosts.add": "api.host_add",
     "hosts.remove": "api.host_remove",

@@ -25,6 +25,7 @@ blueprint = Blueprint("api", __name__, url_prefix=PREFIX)
 
 BYTES = "application/octet-stream"
 CSV = "text/csv"
+ZIP = "application/zip"
 
 _Model = TypeVar("_Model", bound=BaseModel)
 _View = TypeVar("_View", bound=Callable[..., Any])

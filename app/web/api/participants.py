@@ -11,9 +11,9 @@ from app.web.api import cursors
 from app.web.api import models as shared
 from app.web.api import participants_models as models
 from app.web.api.access import organiser_of
-from app.web.api.operations import CSV, operation, read_query
+from app.web.api.operations import CSV, ZIP, operation, read_query
 from app.web.api.submissions import submission_model
-from app.web.competing.participants import send_submissions, send_teams
+from app.web.competing.participants import send_files, send_submissions, send_teams
 from app.web.context import parts
 from app.web.json_answers import signatures, time_text
 
@@ -102,6 +102,24 @@ def organised_csv(slug: str) -> Response:
         _, competition = organiser_of(session, db.now(session), slug)
         asked = read_query(models.SubmissionsTable)
     return send_submissions(slug, competition.id, _submissions(asked))
+
+
+@operation(
+    "GET",
+    "/competitions/<slug:slug>/organise/files.zip",
+    name="files_of_all_teams",
+    says="A zip file",
+    answer=ZIP,
+    refuses=(403, 404, 422, 429),
+    query=models.SubmissionsTable,
+    scope=Scope.ORGANISE,
+)
+def organised_files(slug: str) -> Response:
+    """Download the files of all teams, or of those that match, as one zip with an index; it is logged."""
+    with parts().database.read() as session:
+        me, competition = organiser_of(session, db.now(session), slug)
+        asked = read_query(models.SubmissionsTable)
+    return send_files(slug, competition.id, _submissions(asked), by=me.name)
 
 
 def _teams(asked: models.ParticipantsTable) -> participants.Wanted:

@@ -9,12 +9,12 @@ from flask import Blueprint, Response, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from app.base import db
-from app.base.models import State
-from app.competing import all_submissions, participants
+from app.base.models import Competition, State
+from app.competing import all_submissions, bulk_files, participants
 from app.competing.all_submissions import Kind
 from app.competing.participants import MOST_SEARCH, Order, TeamPlace
 from app.web import streams
-from app.web.context import number_argument, organiser_of, parts
+from app.web.context import field, number_argument, organiser_of, parts
 
 blueprint = Blueprint("participants", __name__)
 
@@ -140,6 +140,42 @@ def submissions_csv(slug: str) -> Response:
     with parts().database.read() as session:
         _, competition = organiser_of(session, db.now(session), slug)
     return send_submissions(slug, competition.id, wanted)
+
+
+@blueprint.post("/competitions/<slug:slug>/organise/files")
+def files(slug: str) -> Response:
+    """Send all files that match as one zip with an index, and log it."""
+    wanted = all_submissions.Wanted(
+        search="".join(c for c in field("q"))[:MOST_SEARCH],
+        state=State(field("state")) if field("state") in set(State) else None,
+        kind=Kind(field("kind")) if field("kind") in set(Kind) else None,
+        code="".join(c for c in field("code") if c.isalnum() or c == "_"),
+        team_id=int(field("team")) if field("team").isascii() and field("team").isdigit() else None,
+    )
+    with parts().database.read() as session:
+        me, competition = organiser_of(session, db.now(session), slug)
+    return send_files(slug, competition.id, wanted, by=me.name)
+
+
+def send_files(slug: str, competition_id: int, wanted: all_submissions.Wanted, *, by: str) -> Response:
+    """Return the archive of files as an answer that is made while it is sent, and log it."""
+
+    def begun() -> bulk_files.Archive:
+        with parts().database.begin() as session:
+            competition = session.get_one(Competition, competition_id)
+            return bulk_files.begin(
+                session,
+                parts().storage,
+                competition,
+                wanted,
+                read=parts().database.read,
+                by=by,
+                now=db.now(session),
+            )
+
+    return streams.attachment(
+        parts().streams, begun, content_type="application/zip", name=f"{slug}-files.zip"
+    )
 
 
 def send_teams(slug: str, competition_id: int, wanted: participants.Wanted) -> Response:
