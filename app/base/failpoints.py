@@ -49,6 +49,12 @@ NAMES = (
     # an inspection
     "inspection.taken",
     "inspection.finished",
+    # a merge of two teams
+    "merge.offered",
+    "merge.accepted",
+    "merge.moved",
+    "merge.added",
+    "merge.ended",
     # a team's picks and train files, and the close
     "pick.written",
     "train_file.attached",

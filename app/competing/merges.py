@@ -24,7 +24,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import delete, func, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
-from app.base import events
+from app.base import events, failpoints
 from app.base.errors import Conflict, Forbidden, NotFound, QuotaExhausted
 from app.base.models import (
     Case,
@@ -104,6 +104,7 @@ def offer(
         team=team.id,
         other_team=other.id,
     )
+    failpoints.reach("merge.offered")
     return made
 
 
@@ -169,6 +170,7 @@ def accept(
     _refuse_too_many_files(session, competition, team, ending, now=now)
     made.state, made.decided_at = OfferState.ACCEPTED, now
     session.flush()
+    failpoints.reach("merge.accepted")
     keeps_picks = end(session, competition, ending, into=team, by=viewer.name, now=now)
     return Merged(team, keeps_picks)
 
@@ -199,7 +201,9 @@ def end(
         session.execute(earlier.values(merged_into_id=into.id))
         session.flush()
         files = _move_files(session, ending, into)
+    failpoints.reach("merge.moved")
     _add_quotas(session, ending, into)
+    failpoints.reach("merge.added")
     keeps_picks = _unite_picks(session, competition, ending, into)
     _unite_rungs(session, ending, into)
     into.has_coarse_feedback = into.has_coarse_feedback or ending.has_coarse_feedback
@@ -221,6 +225,7 @@ def end(
     )
     if not is_kept:
         _delete(session, ending)
+    failpoints.reach("merge.ended")
     return keeps_picks
 
 
