@@ -51,6 +51,7 @@ from app.base.models_messages import AnnouncementReading, Question
 from app.base.models_roles import Host
 from app.base.models_rules import RulesVersion
 from app.base.models_teams import MergeOffer, OfferState, TeamInvite
+from app.competing import roles
 from app.people import names
 
 FILENAME = "erased.csv"
@@ -123,6 +124,11 @@ def preview(session: Session, user: User) -> Preview:
             f"{user.name} has {_count(drafts, 'draft')} of competitions. Open or delete them first, at "
             "/organise/drafts."
         )
+    problems += [
+        f"{user.name} is the only owner of {slug}. Make another account an owner first: "
+        f"`heldout host add {slug} NAME --role owner`."
+        for slug in roles.only_owned(session, mine)
+    ]
     return Preview(
         name=user.name,
         sign_ins=count(SignIn.user_id == mine),
@@ -138,7 +144,8 @@ def preview(session: Session, user: User) -> Preview:
 def erase(session: Session, user: User, *, by: str | None = None, now: datetime) -> str:
     """Erase an account; return its random name. `by` is the operator, None for the account itself.
 
-    Refuses the only organiser, and an account with drafts. Files that wait are scored as usual.
+    Refuses the only organiser, the only owner of a competition, and an account with drafts. Files that wait
+    are scored as usual.
     """
     # Two last organisers, or a merge of the team, at the same time: one waits for the other.
     session.execute(select(User.id).where(or_(User.is_organiser, User.id == user.id)).with_for_update())

@@ -39,7 +39,7 @@ def collect(session: Session, viewer: Viewer, *, now: datetime) -> dict[str, Any
     user = session.get_one(User, viewer.id)
     mine = viewer.id
     slugs = {row.id: row.slug for row in session.execute(select(Competition.id, Competition.slug))}
-    joined = select(Membership, Team.name).join(Team, Team.id == Membership.team_id)
+    joined = select(Membership, Team).join(Team, Team.id == Membership.team_id)
     sign_ins = session.scalars(select(SignIn).where(SignIn.user_id == mine).order_by(SignIn.id))
     tokens = session.scalars(select(Token).where(Token.user_id == mine).order_by(Token.id))
     renames = select(FormerName).where(FormerName.user_id == mine).order_by(FormerName.until)
@@ -72,10 +72,15 @@ def collect(session: Session, viewer: Viewer, *, now: datetime) -> dict[str, Any
         "teams": [
             {
                 "competition": slugs[membership.competition_id],
-                "team": name,
+                "team": team.name,
                 "joined_at": membership.joined_at.isoformat(),
+                "off_the_board_since": _text(team.unranked_at),
+                "off_the_board_why": team.unranked_why,
+                "disqualified_at": _text(team.disqualified_at),
+                "disqualified_why": team.disqualified_why,
+                "method_removed_why": team.method_removed_why,
             }
-            for membership, name in session.execute(joined.where(Membership.user_id == mine))
+            for membership, team in session.execute(joined.where(Membership.user_id == mine))
         ],
         "classes": [
             {
@@ -115,6 +120,7 @@ def collect(session: Session, viewer: Viewer, *, now: datetime) -> dict[str, Any
                 "text": one.text,
                 "is_public": one.is_public,
                 "asked_at": one.asked_at.isoformat(),
+                "edited_at": _text(one.edited_at),
                 "answer": one.answer,
                 "answered_at": _text(one.answered_at),
                 "answer_read_at": _text(one.answer_read_at),
@@ -158,6 +164,8 @@ def _submissions(session: Session, viewer: Viewer, *, now: datetime) -> list[dic
             "state": entry.state.value,
             "public": entry.public,
             "private": entry.private,
+            "is_withdrawn": entry.is_withdrawn,
+            "off_the_board_why": entry.excluded_why,
         }
         for competition in competitions
         for entry in reversed(

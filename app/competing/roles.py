@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy import exists, select
+from sqlalchemy.orm import Session, aliased
 
 from app.base import events
 from app.base.errors import Conflict, Forbidden, NotFound, Refused
@@ -68,6 +68,8 @@ def add(
     if host is not None and host.removed_at is None and host.role == role:
         raise Conflict(f"{user.name} is {role} of {competition.slug} already.")
     before = host.role if host is not None and host.removed_at is None else None
+    if before == Role.OWNER:
+        _refuse_last_owner(session, competition, user)
     if host is None:
         host = Host(competition_id=competition.id, user_id=user.id)
         session.add(host)
@@ -94,9 +96,35 @@ def remove(session: Session, competition: Competition, name: str, *, by: str, no
     host = session.get(Host, (competition.id, user.id))
     if host is None or host.removed_at is not None:
         raise NotFound(f"{user.name} is no host of {competition.slug}.")
+    if host.role == Role.OWNER:
+        _refuse_last_owner(session, competition, user)
     host.removed_at = now
     session.flush()
     events.log(session, by, "host removed", competition.slug, now=now, user=user.name, role=host.role)
+
+
+def only_owned(session: Session, user_id: int) -> list[str]:
+    """Return the competitions that have this account as their only owner."""
+    others = aliased(Host)
+    is_another = exists().where(
+        others.competition_id == Host.competition_id,
+        others.user_id != Host.user_id,
+        others.role == Role.OWNER,
+        others.removed_at.is_(None),
+    )
+    mine = Host.user_id == user_id, Host.role == Role.OWNER, Host.removed_at.is_(None)
+    found = select(Competition.slug).join(Host, Host.competition_id == Competition.id)
+    return list(session.scalars(found.where(*mine, ~is_another).order_by(Competition.slug)))
+
+
+def _refuse_last_owner(session: Session, competition: Competition, user: User) -> None:
+    """Refuse to leave a competition without an owner; two that go at once wait for each other."""
+    session.execute(select(Competition.id).where(Competition.id == competition.id).with_for_update())
+    if competition.slug in only_owned(session, user.id):
+        raise Conflict(
+            f"{user.name} is the only owner of {competition.slug}, and only owners add and remove hosts. "
+            f"Make another account an owner first: `heldout host add {competition.slug} NAME --role owner`."
+        )
 
 
 def _unrank(session: Session, competition: Competition, user: User, *, now: datetime) -> str | None:

@@ -6,12 +6,13 @@ import logging
 import threading
 from urllib.parse import urlsplit
 
-from flask import Flask, Response, request
+from flask import Flask, Response, request, session
 from flask.typing import ResponseReturnValue
 
 from app.base.startup_checks import is_loopback
 from app.web import errors
 from app.web.context import parts
+from app.web.uploads import LARGE_FORM_BYTES, LARGE_FORMS
 
 PROBES = ("/healthz", "/readyz", "/metrics")  # requested by IP address, past any proxy
 PROXY_HEADERS = ("X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "Forwarded")
@@ -35,7 +36,7 @@ _warned = threading.Event()
 
 def register(app: Flask) -> None:
     """Run these checks before the CSRF check."""
-    for check in (check_host, check_proxy, check_origin, check_body):
+    for check in (check_host, check_proxy, check_origin, check_body, allow_large_form):
         app.before_request(check)
 
 
@@ -107,6 +108,12 @@ def check_body() -> ResponseReturnValue | None:
     if request.endpoint in FILE_ENDPOINTS or "Transfer-Encoding" not in request.headers:
         return None
     return errors.answer(411, "Send a Content-Length header; only file uploads may be chunked.")
+
+
+def allow_large_form() -> None:
+    """Let a signed-in sender fill in a draft's description, before the CSRF check reads the form."""
+    if request.endpoint in LARGE_FORMS and ("sign_in" in session or "Authorization" in request.headers):
+        request.max_content_length = request.max_form_memory_size = LARGE_FORM_BYTES
 
 
 def _is_same_origin() -> bool:

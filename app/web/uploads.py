@@ -17,6 +17,7 @@ from flask import Request, request
 from sqlalchemy.orm import Session
 from werkzeug.exceptions import RequestEntityTooLarge
 
+from app.authoring.draft_choices import MAX_DESCRIPTION
 from app.base import db, failpoints
 from app.base.errors import Conflict, NotFound, Refused, TooLarge
 from app.base.models import Competition, State, Submission, TrainFile
@@ -29,6 +30,9 @@ from app.people.accounts import Viewer
 from app.web.context import parts
 
 FORM_LIMIT_BYTES = 64 * 1024  # of every request except uploads, which set their own
+LARGE_FORM_BYTES = 2 * 12 * MAX_DESCRIPTION + FORM_LIMIT_BYTES
+"""Of a draft's form: a description and the drafted one, each character 4 bytes and a byte 3 letters."""
+LARGE_FORMS = ("drafts.choose", "api.draft_create", "api.draft_change")
 FORM_BYTES = 64 * 1024  # added to a file by its form: boundaries, headers, the message
 MAX_KEY_LENGTH = 120
 HEAD_AT = "heldout.head_at"

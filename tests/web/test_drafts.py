@@ -6,11 +6,13 @@ import io
 import re
 from typing import Any
 
+from app.authoring import draft_choices
 from app.authoring.draft_steps import Kind
 from app.base import db, inbox
 from app.base.installation import Installation
 from app.people.tokens import Scope
 from tests.web.site import Browser, Site
+from tests.web.test_access_rules import drafted
 from tests.worker.drafting import Desk, table
 
 CANARY = "XCANARYX"
@@ -77,10 +79,38 @@ def test_a_table_is_walked_through_the_screens_and_no_row_of_it_is_shown(site: S
     assert [path for path in stored if CANARY.encode() in path.read_bytes()] == []
 
 
-def revision(browser: Browser) -> str:
-    found = re.search(r'name="revision" value="(\d+)"', browser.get("/drafts/1").text)
+def revision(browser: Browser, screen: str = "data") -> str:
+    found = re.search(r'name="revision" value="(\d+)"', browser.get(f"/drafts/1?screen={screen}").text)
     assert found is not None
     return found[1]
+
+
+def test_a_description_may_be_as_long_as_the_page_says(site: Site) -> None:
+    """100,000 characters of German are 300 kB as a form; no other form may be larger than 64 kB."""
+    drafted(site)
+    text = ("Größe und Maß der Tüten übersät; " * 4000)[:99_990].rstrip() + " 数据 ß ."
+    text += "." * (draft_choices.MAX_DESCRIPTION - len(text))
+    grace = site.browser("grace")
+    form = {
+        "screen": "open",
+        "description": text,
+        "drafted_description": text[:-1],
+        "revision": revision(grace, "open"),
+    }
+    assert grace.post("/drafts/1/choices", form).status_code == 303
+    assert text in grace.get("/drafts/1?screen=open").text
+    answer = grace.post(
+        "/drafts/1/choices", {**form, "description": text + "x", "revision": revision(grace, "open")}
+    )
+    assert answer.status_code == 422
+    assert "100000 characters" in answer.text
+    client = site.visitor().client
+    sent = {"choices": {"description": text}}
+    api = client.patch("/api/v1/drafts/1", json=sent, headers=site.token("grace"))
+    assert api.status_code == 200
+    assert client.patch("/api/v1/drafts/1", json=sent).status_code == 401
+    assert client.post("/drafts/1/choices", data=form).status_code == 413
+    assert grace.post("/account/tokens", {"label": text}).status_code == 413
 
 
 def test_the_api_does_what_the_screens_do(site: Site) -> None:

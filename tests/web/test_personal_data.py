@@ -35,6 +35,25 @@ def test_data_of_an_account_has_its_own_files_and_actions_alone(site: Site) -> N
     assert {**over_api, "sign_ins": [], "tokens": []} == {**found, "sign_ins": [], "tokens": []}
 
 
+def test_data_of_an_account_state_why_a_team_or_a_file_does_not_count(site: Site) -> None:
+    first, second = site.submit("ada"), site.submit("ada", b"id,target\n1,0.1\n2,0.2\n")
+    for number in (first, second):
+        site.score(number, 0.3)
+    site.browser("ada").post(f"/submissions/{second}/withdraw")
+    grace = site.browser("grace")
+    form = {"submission": str(first), "team": "ada", "reason": "The labels are in it."}
+    grace.post("/competitions/biopsy/organise/board/file", form)
+    grace.post("/competitions/biopsy/organise/board/team", form)
+    found = site.browser("ada").get(ADDRESS).json
+    assert found is not None
+    sent = {one["id"]: (one["off_the_board_why"], one["is_withdrawn"]) for one in found["submissions"]}
+    assert sent == {first: ("The labels are in it.", False), second: (None, True)}
+    [team] = found["teams"]
+    assert team["off_the_board_why"] == "The labels are in it."
+    assert team["off_the_board_since"] is not None
+    assert team["disqualified_why"] is None
+
+
 def test_log_of_an_account_has_what_it_did_under_a_former_name_and_nothing_of_the_next_owner(
     site: Site,
 ) -> None:

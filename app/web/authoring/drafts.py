@@ -323,7 +323,11 @@ def _of_open(choices: draft_choices.DraftChoices) -> dict[str, Any]:
         text = "\n".join(request.form.get(name, "").splitlines()).strip()
         drafted = "\n".join(request.form.get(f"drafted_{name}", "").splitlines()).strip()
         own = None if text in ("", drafted) else text
-        found[name] = f"{own}\n" if own and name == "description" else own and " ".join(own.split())
+        if name == "description":
+            ends = len(own or "") < draft_choices.MAX_DESCRIPTION  # with a line end, if there is room for it
+            found[name] = f"{own}\n" if own and ends else own
+        else:
+            found[name] = own and " ".join(own.split())
     for name in WHOLE:
         text = field(name)
         if text and not (text.isascii() and text.isdigit() and len(text) < 10):

@@ -12,7 +12,8 @@ from app import migrations
 from app.base.errors import Conflict, Forbidden, NotFound, Refused
 from app.base.models import Event, Membership, Standing, Submission, Team
 from app.base.models_roles import Role
-from app.competing import competitions, hosts, roles, teams
+from app.competing import competitions, erasure, hosts, roles, teams
+from app.people import accounts
 from tests.app.conftest import NOON, World
 from tests.conftest import on_sqlite
 
@@ -103,10 +104,11 @@ def test_only_owners_and_organisers_change_the_hosts(world: World) -> None:
         add(world, "ada", Role.OWNER)
     with pytest.raises(NotFound, match="There is no user"):
         add(world, "nina")
+    add(world, "bob", Role.OWNER)
     add(world, "ada", Role.COHOST)
     with world.database.read() as session:
         listed = roles.listed(session, competitions.by_slug(session, world.slug))
-    assert [(entry.name, entry.role) for entry in listed] == [("ada", "co-host"), ("bob", "co-host")]
+    assert [(entry.name, entry.role) for entry in listed] == [("bob", "owner"), ("ada", "co-host")]
 
 
 def test_a_database_from_before_gets_the_table(world: World) -> None:
@@ -121,3 +123,21 @@ def test_a_database_from_before_gets_the_table(world: World) -> None:
         assert connection.execute(text("SELECT own_summary FROM competition")).scalars().all() == [None]
     add(world, "bob")
     assert on_board(world) == {"ada"}
+
+
+def test_the_only_owner_of_a_competition_stays(world: World) -> None:
+    """Neither removed nor made a co-host nor erased, until there is another owner."""
+    add(world, "ada", Role.OWNER)
+    with pytest.raises(
+        Conflict, match=r"ada is the only owner of biopsy.*heldout host add biopsy NAME --role owner"
+    ):
+        remove(world, "ada")
+    with pytest.raises(Conflict, match="only owner"):
+        add(world, "ada", Role.COHOST)
+    with world.database.begin() as session, pytest.raises(Conflict, match="ada is the only owner of biopsy"):
+        erasure.erase(session, accounts.by_name(session, "ada"), now=LATER)
+    add(world, "bob", Role.OWNER)
+    remove(world, "ada")
+    with world.database.read() as session:
+        assert erasure.preview(session, accounts.by_name(session, "ada")).problems == ()
+        assert roles.only_owned(session, accounts.by_name(session, "bob").id) == ["biopsy"]
