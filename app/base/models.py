@@ -60,6 +60,18 @@ class PublicScore(StrEnum):
     LADDER = "ladder"
 
 
+class Visibility(StrEnum):
+    """Who may see a competition; see app.competing.visibility."""
+
+    PUBLIC = "public"
+    UNLISTED = "unlisted"
+    """The accounts that opened its private link or are on its list."""
+    INVITED = "invited"
+    """The accounts on its list."""
+    HIDDEN = "hidden"
+    """Its organisers alone."""
+
+
 class State(StrEnum):
     """The states of an evaluation; only app.competing.evaluations moves it."""
 
@@ -227,6 +239,10 @@ class Competition(Base):
     """The board marks rows whose file an agent has sent."""
     allows_late: Mapped[bool] = mapped_column(default=False, server_default=false())
     """Files are accepted once private scores are shown; see app.competing.late."""
+    visibility: Mapped[str] = mapped_column(
+        String(10), default=Visibility.PUBLIC, server_default=Visibility.PUBLIC.value
+    )
+    """A Visibility."""
     is_paused: Mapped[bool] = mapped_column(default=False)
     grace_seconds: Mapped[int] = mapped_column(default=120)
     """Time after the close to complete an upload.

@@ -12,7 +12,7 @@ from app.authoring import challenges
 from app.base import db, events
 from app.base.errors import Refused
 from app.base.installation import Installation
-from app.base.models import Competition
+from app.base.models import Competition, Visibility
 from app.cli.console import pass_installation, print_json, print_rows
 from app.competing import changes, competitions, exclusions, rules
 from app.competing.term_words import word
@@ -29,6 +29,11 @@ def competition_group() -> None:
 @click.argument("challenge")
 @click.option("--slug", help="Name in the URL; default: the challenge's.")
 @click.option("--title", help="Shown on pages; default: the challenge's.")
+@click.option(
+    "--visibility",
+    type=click.Choice([one.value for one in Visibility]),
+    help="Who may see it: all, by private link or list, by list, or organisers alone.",
+)
 @click.option("--opens-at", type=TIME, help="Opening time with UTC offset, e.g. 2026-12-01T09:00+01:00.")
 @click.option("--closes-at", type=TIME, help="Closing time with UTC offset.")
 @click.option(
@@ -63,6 +68,7 @@ def competition_open(
     challenge: str,
     slug: str | None,
     title: str | None,
+    visibility: str | None,
     opens_at: datetime | None,
     closes_at: datetime | None,
     entry_closes_at: datetime | None,
@@ -85,6 +91,7 @@ def competition_open(
             slug=slug,
             changes={
                 "title": title,
+                "visibility": visibility,
                 "opens_at": opens_at,
                 "closes_at": closes_at,
                 "entry_closes_at": entry_closes_at,
@@ -111,6 +118,11 @@ def _whole(name: str) -> click.IntRange:
 @click.argument("slug")
 @click.option("--title", help="Shown on pages.")
 @click.option("--summary", help="One sentence in the list; empty: the challenge's own.")
+@click.option(
+    "--visibility",
+    type=click.Choice([one.value for one in Visibility]),
+    help="Who may see it: all, by private link or list, by list, or organisers alone.",
+)
 @click.option("--opens-at", type=TIME, help="Opening time with UTC offset, until it has opened.")
 @click.option("--closes-at", type=TIME, help="Closing time with UTC offset, e.g. 2026-12-01T18:00+01:00.")
 @click.option("--no-closes-at", is_flag=True, help="No closing date.")

@@ -18,6 +18,7 @@ from app.base import config
 from app.base.errors import Refused
 from app.base.installation import Installation
 from app.cli import (
+    access,
     bundles,
     catalogue,
     challenges,
@@ -96,6 +97,7 @@ for command in (
     classes.class_group,
     extensions.extension_group,
     hosts.host_group,
+    access.access_group,
     teams.team_group,  # the participants' verb `team` has the same name and is run before
     rescores.rescore_command,
     verification.verify_command,

@@ -18,7 +18,7 @@ from app.messages import announcements
 from app.messages.announcements import Words
 
 LONGEST_NOTE = 2000
-SILENT = ("title", "summary")
+SILENT = ("title", "summary", "visibility")
 """Terms whose change each page shows and no participant must know in time."""
 _ALONE = {
     ("paused", True): "Uploads are paused",

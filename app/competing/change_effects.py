@@ -20,6 +20,7 @@ from app.base.models import (
     State,
     Submission,
     Team,
+    Visibility,
 )
 from app.competing import extensions, standings
 from app.competing.term_words import when
@@ -35,6 +36,8 @@ def of(session: Session, competition: Competition, name: str, new: Any, *, now: 
             return "The list of competitions shows the challenge's own summary again.", teams
         case "summary":
             return "The list of competitions and the overview show this summary.", teams
+        case "visibility":
+            return _effect_of_visibility(Visibility(new), teams)
         case "opens_at" if new <= now:
             return "The data and uploads are available at once.", teams
         case "opens_at":
@@ -91,6 +94,23 @@ _RULE_WORDS = {
         "Scores that were shown stay as they are."
     ),
 }
+
+
+def _effect_of_visibility(new: Visibility, teams: int) -> tuple[str, int]:
+    """Return the effect of another visibility; only a hidden competition is lost to its teams."""
+    stay = f"{_teams(teams) if teams else 'No team'} that {'have' if teams > 1 else 'has'} joined"
+    closed = "Calendar, badge and embedded board end, and visitors without an account find no page"
+    match new:
+        case Visibility.PUBLIC:
+            return "All accounts and visitors see the competition.", 0
+        case Visibility.UNLISTED:
+            who = "accounts that open the private link, are on the list or are in a class that has it"
+            return f"Only {who} find the competition; {stay} still sees it. {closed}.", 0
+        case Visibility.INVITED:
+            who = "accounts on the list or in a class that has it"
+            return f"Only {who} find the competition; {stay} still sees it. {closed}.", 0
+        case Visibility.HIDDEN:
+            return f"Only organisers find the competition; {stay} no longer sees it or uploads.", teams
 
 
 def _effect_of_close(

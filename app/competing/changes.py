@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 
 from app.base import events, times
 from app.base.errors import Conflict, Refused
-from app.base.models import Competition, FinalPick, Membership, Phase, PublicScore, Team
+from app.base.models import Competition, FinalPick, Membership, Phase, PublicScore, Team, Visibility
 from app.competing import automatic_announcements, change_effects, competitions, score_release, standings
 from app.competing.term_words import word
 from app.messages.announcements import Words
@@ -41,6 +41,7 @@ DEADLINES = ("entry_closes_at", "teams_close_at")
 CHANGEABLE = (
     "title",
     "summary",
+    "visibility",
     "opens_at",
     "closes_at",
     *DEADLINES,
@@ -54,7 +55,7 @@ CHANGEABLE = (
 """What can change, named as in challenge.yaml; a time zone would make counted days wrong."""
 MAY_BE_NONE = ("summary", "closes_at", *DEADLINES, "total_limit")
 """None: the challenge's own summary, no closing date, no deadline but the close, no total limit."""
-ALWAYS = ("title", "summary", "late_submissions")
+ALWAYS = ("title", "summary", "visibility", "late_submissions")
 """What can still change when private scores are shown."""
 STRICTNESS = (PublicScore.EXACT, PublicScore.ROUNDED, PublicScore.LADDER)
 _COLUMNS = {
@@ -236,6 +237,8 @@ def _problems(
         text = given.get(name)
         if text is not None and not (0 < len(text) <= longest and text.isprintable()):
             refuse(name, f"a {name} has 1 to {longest} printable characters")
+    if "visibility" in given and given["visibility"] not in set(Visibility):
+        refuse("visibility", f"visibility is one of {', '.join(Visibility)}")
     for name, (least, most) in RANGES.items():
         if given.get(name) is not None and not least <= given[name] <= most:
             refuse(name, f"{name} is a whole number from {least} to {most}, not {given[name]}")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import exists, func, or_, select
+from sqlalchemy import ColumnElement, exists, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from app.base import failpoints, times
@@ -21,6 +21,7 @@ from app.base.models import (
     RoundState,
     Team,
     User,
+    Visibility,
 )
 from app.base.models_roles import Host
 from app.competing import automatic_announcements, extensions, score_release
@@ -69,6 +70,9 @@ def open_(
     late = [name for name, at in deadlines.items() if at and closes_at and at > closes_at]
     if late:
         raise Refused(f"{slug} would close on {closes_at:%Y-%m-%d %H:%M %Z}, before {' and '.join(late)}.")
+    visibility = defaults.get("visibility", Visibility.PUBLIC)
+    if visibility not in set(Visibility):
+        raise Refused(f"{str(visibility)[:20]!r} is no visibility; use one of {', '.join(Visibility)}.")
     mode = PublicScore(defaults.get("public_score", PublicScore.ROUNDED))
     score_release.refuse_impossible(version, mode)
     competition = Competition(
@@ -81,6 +85,7 @@ def open_(
         daily_limit=defaults["daily_limit"],
         total_limit=defaults.get("total_limit"),
         public_score=mode,
+        visibility=visibility,
         pending_limit=defaults["pending_limit"],
         rejected_limit=REJECTED_LIMIT,
         final_picks=defaults["final_picks"],
@@ -114,8 +119,8 @@ def by_slug(session: Session, slug: str) -> Competition:
     return competition
 
 
-def listed(session: Session) -> list[tuple[Competition, int]]:
-    """Return every competition with its number of teams, newest first.
+def listed(session: Session, *having: ColumnElement[bool]) -> list[tuple[Competition, int]]:
+    """Return the competitions that fulfil the conditions with their numbers of teams, newest first.
 
     Baselines and teams of organisers, whose files are not ranked, do not count.
     """
@@ -137,7 +142,7 @@ def listed(session: Session) -> list[tuple[Competition, int]]:
         .scalar_subquery()
     )
     found = session.execute(
-        select(Competition, teams).order_by(Competition.created_at.desc(), Competition.slug)
+        select(Competition, teams).where(*having).order_by(Competition.created_at.desc(), Competition.slug)
     )
     return [(competition, count) for competition, count in found]
 

@@ -51,6 +51,7 @@ from app.base.models_messages import AnnouncementReading, Question
 from app.base.models_roles import Host
 from app.base.models_rules import RulesVersion
 from app.base.models_teams import MergeOffer, OfferState, TeamInvite
+from app.base.models_visibility import Admission, PrivateLink
 from app.competing import roles
 from app.people import names
 
@@ -62,6 +63,8 @@ SIGNED: tuple[InstrumentedAttribute[Any], ...] = (
     RulesVersion.made_by,
     TeamInvite.made_by,
     MergeOffer.made_by,
+    PrivateLink.made_by,
+    Admission.admitted_by,
     Classroom.made_by,
     JoinCode.made_by,
 )
@@ -162,7 +165,7 @@ def erase(session: Session, user: User, *, by: str | None = None, now: datetime)
     user.password_hash, user.is_organiser = None, False
     session.flush()
     renamed = _rename_teams(session, user, old, pseudonym, now=now)
-    for table in (SignIn, Token, FormerName, AnnouncementReading, UploadTicket):
+    for table in (SignIn, Token, FormerName, AnnouncementReading, UploadTicket, Admission):
         session.execute(delete(table).where(table.user_id == user.id))
     for name in sorted(old):
         hashed = names.erased(name)

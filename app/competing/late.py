@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from sqlalchemy.orm import Session
 
 from app.base.errors import Closed
-from app.base.models import Competition, Phase
+from app.base.models import Competition, Phase, Visibility
 from app.competing import competitions
 from app.competing.extensions import Limits
 
@@ -65,8 +65,10 @@ def words(session: Session, competition: Competition, *, now: datetime) -> str:
     running = _running(session, competition, now=now)
     if running is None:
         return ""
+    is_public = running.visibility == Visibility.PUBLIC
+    name, comma = (f"{running.slug}, ", ",") if is_public else ("", "")
     return (
-        f" Late files are refused until {running.slug}, another competition of this challenge, is over: "
+        f" Late files are refused until {name}another competition of this challenge{comma} is over: "
         "their private scores would be of use there."
     )
 

@@ -29,6 +29,7 @@ from app.base.models import (
 from app.base.models_classes import Classroom, Enrolment
 from app.base.models_roles import Host
 from app.base.models_rules import RulesAcceptance
+from app.base.models_visibility import Admission
 from app.competing import statuses
 from app.messages import announcements, questions
 from app.people.accounts import Viewer
@@ -45,6 +46,7 @@ def collect(session: Session, viewer: Viewer, *, now: datetime) -> dict[str, Any
     renames = select(FormerName).where(FormerName.user_id == mine).order_by(FormerName.until)
     former = session.scalars(renames).all()
     acceptances = session.scalars(select(RulesAcceptance).where(RulesAcceptance.user_id == mine))
+    admissions = session.scalars(select(Admission).where(Admission.user_id == mine))
     roles = session.scalars(select(Host).where(Host.user_id == mine))
     enrolled = select(Enrolment, Classroom.slug).join(Classroom, Classroom.id == Enrolment.classroom_id)
     checks = session.scalars(
@@ -104,6 +106,15 @@ def collect(session: Session, viewer: Viewer, *, now: datetime) -> dict[str, Any
                 "accepted_at": one.accepted_at.isoformat(),
             }
             for one in acceptances
+        ],
+        "admissions": [
+            {
+                "competition": slugs[one.competition_id],
+                "way": one.way,
+                "admitted_at": one.admitted_at.isoformat(),
+                "removed_at": _text(one.removed_at),
+            }
+            for one in admissions
         ],
         "announcements_read": [
             {

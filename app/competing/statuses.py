@@ -24,6 +24,7 @@ from app.base.models import (
     Team,
     User,
 )
+from app.competing import visibility
 
 if TYPE_CHECKING:
     from app.people.accounts import Viewer
@@ -186,7 +187,9 @@ def visible(session: Session, viewer: Viewer, submission_id: int) -> tuple[Submi
             Membership.team_id == submission.team_id, Membership.user_id == viewer.id
         )
         if viewer.organises(submission.competition_id) or session.scalar(mine) is not None:
-            return submission, session.get_one(Competition, submission.competition_id)
+            competition = session.get_one(Competition, submission.competition_id)
+            if visibility.may_see(session, competition, viewer):
+                return submission, competition
     raise NotFound(f"There is no submission {submission_id} of yours.")
 
 

@@ -11,6 +11,7 @@ from app.base.models import Competition
 TERMS: Mapping[str, str] = {
     "title": "Title",
     "summary": "Summary",
+    "visibility": "Visibility",
     "opens_at": "Opens at",
     "closes_at": "Closes at",
     "entry_closes_at": "Can be joined until",

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from app.base.errors import NotFound, QuotaExhausted
 from app.base.models import Competition, FileCheck, Inspection, InspectionState, Membership, Team
 from app.base.storage import ORPHAN_AGE, Blob
-from app.competing import competitions, evaluations, rejections, submissions, upload_room
+from app.competing import competitions, evaluations, rejections, submissions, upload_room, visibility
 from app.integrity import inspections
 from app.integrity.inspections import Kind
 from app.people.accounts import Viewer
@@ -136,7 +136,7 @@ def get(session: Session, viewer: Viewer, check_id: int) -> Check:
         select(FileCheck, Inspection, Competition.slug)
         .join(Inspection, Inspection.id == FileCheck.inspection_id)
         .join(Competition, Competition.id == Inspection.competition_id)
-        .where(FileCheck.inspection_id == check_id)
+        .where(FileCheck.inspection_id == check_id, visibility.seen_by(viewer))
     ).one_or_none()
     if found is not None and not viewer.organises(found[1].competition_id):
         mine = Membership.team_id == found[0].team_id, Membership.user_id == viewer.id

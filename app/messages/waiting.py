@@ -33,9 +33,14 @@ class Waiting:
         return len(self.announcements) + self.questions
 
 
-def of(session: Session, slug: str | None, viewer: Viewer, *, now: datetime) -> Waiting:
-    """Return what waits, of the installation and of one competition, in one statement."""
-    here = select(Competition.id).where(Competition.slug == slug).scalar_subquery()
+def of(
+    session: Session, slug: str | None, viewer: Viewer, *, seen: ColumnElement[bool], now: datetime
+) -> Waiting:
+    """Return what waits, of the installation and of one competition, in one statement.
+
+    `seen` is the condition of the competitions that the viewer may see.
+    """
+    here = select(Competition.id).where(Competition.slug == slug, seen).scalar_subquery()
     of_questions = select(
         literal("question").label("kind"),
         Question.id.label("id"),

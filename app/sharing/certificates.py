@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from urllib.parse import quote, unquote
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.base.errors import NotFound, Refused
-from app.base.models import Competition, Team
-from app.competing import competitions, positions, receipts, teams
+from app.base.models import Competition, Team, Visibility
+from app.competing import positions, receipts, teams
 from app.people.accounts import Viewer
 
 KIND = "heldout-certificate-"
@@ -79,9 +80,9 @@ def of(session: Session, competition: Competition, viewer: Viewer, *, now: datet
 
 def check(session: Session, certificate: Certificate, *, now: datetime) -> Standing:
     """Compare a certificate, whose signature fits, with the board."""
-    try:
-        competition = competitions.by_slug(session, certificate.competition)
-    except NotFound:
+    its = Competition.slug == certificate.competition, Competition.visibility != Visibility.HIDDEN
+    competition = session.scalar(select(Competition).where(*its))
+    if competition is None:
         return Standing(certificate, None, None, is_same=False)
     team = session.get(Team, certificate.team_id)
     if team is None or team.competition_id != competition.id or not competition.is_settled(now):

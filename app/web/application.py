@@ -34,6 +34,7 @@ from app.web.api import openapi
 from app.web.authoring import drafts
 from app.web.classes import joining as classes
 from app.web.competing import (
+    admissions,
     changes,
     competitions,
     exclusions,
@@ -78,6 +79,7 @@ VIEWS = (
     exclusions,
     changes,
     hosts,
+    admissions,
     announcements,
     questions,
     drafts,

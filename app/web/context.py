@@ -19,7 +19,7 @@ from app.base.errors import NotFound, NotSignedIn
 from app.base.models import Competition
 from app.base.queue import Hints
 from app.base.storage import Storage
-from app.competing import competitions, positions
+from app.competing import positions, visibility
 from app.competing.receipts import Signer
 from app.messages import waiting
 from app.operating.statistics import Totals
@@ -86,7 +86,7 @@ def note_position(session: Session, competition: Competition, me: Viewer | None,
 
 def note_messages(session: Session, me: Viewer, slug: str | None, now: datetime) -> None:
     """Keep in `g` what waits for the viewer, of the installation and of a competition."""
-    g.waiting = waiting.of(session, slug, me, now=now)
+    g.waiting = waiting.of(session, slug, me, seen=visibility.seen_by(me), now=now)
 
 
 def organiser(session: Session, now: datetime) -> Viewer:
@@ -106,7 +106,7 @@ def organiser_of(session: Session, now: datetime, slug: str) -> tuple[Viewer, Co
 def organised(session: Session, account: Viewer | None, slug: str) -> Competition:
     """Return a competition that the account organises; to others there is no such page."""
     if account is not None and (account.is_organiser or account.hosted):
-        competition = competitions.by_slug(session, slug)
+        competition = visibility.find(session, slug, account)
         if account.organises(competition.id):
             return competition
     raise NotFound("There is no such page.")

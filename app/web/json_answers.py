@@ -100,5 +100,10 @@ def invite_link(slug: str, secret: str) -> str:
     return request.host_url.rstrip("/") + url_for("teams.invited", slug=slug, secret=secret)
 
 
+def private_link(slug: str, secret: str) -> str:
+    """Return the whole address of a private link."""
+    return request.host_url.rstrip("/") + url_for("admissions.entry", slug=slug, secret=secret)
+
+
 def time_text(at: datetime | None) -> str | None:
     return at.isoformat() if at else None

@@ -22,7 +22,7 @@ from app.base import db, failpoints
 from app.base.errors import Conflict, NotFound, Refused, TooLarge
 from app.base.models import Competition, State, Submission, TrainFile
 from app.base.storage import Incoming
-from app.competing import competitions, statuses, submissions, teams, upload_room
+from app.competing import statuses, submissions, teams, upload_room, visibility
 from app.competing.submissions import Receipt
 from app.integrity import file_checks, train_files
 from app.operating import health
@@ -175,7 +175,7 @@ def take(
     with parts().database.read() as session:
         received_at = db.now(session) - age()
         user = identify(session, received_at)
-        competition = competitions.by_slug(session, slug)
+        competition = visibility.find(session, slug, user)
         key = _idempotency_key()
         known = submissions.admit(
             session,
@@ -228,7 +228,7 @@ def take_check(slug: str, identify: Callable[[Session, datetime], Viewer]) -> in
     with parts().database.read() as session:
         received_at = db.now(session) - age()
         user = identify(session, received_at)
-        competition = competitions.by_slug(session, slug)
+        competition = visibility.find(session, slug, user)
         file_checks.admit(session, competition, user, received_at=received_at)
     with slot(user.id), receiving(parts().storage, competition.upload_limit_bytes) as upload:
         _refuse_beyond_room(competition, user, upload)

@@ -98,6 +98,13 @@ def _data(session: Session) -> int:
     return 0
 
 
+def _enter(session: Session) -> int:
+    found = session.participant().enter(session.options.link)
+    slug = found["competition"]
+    session.show(found, f"You see {found['title']} from now on. To take part: heldout join {slug}")
+    return 0
+
+
 def _join(session: Session) -> int:
     slug = session.options.competition
     team = session.participant().join(slug, accept_rules=session.options.accept_rules)
@@ -307,6 +314,12 @@ VERBS = (
     ),
     Verb("competitions", "List the competitions.", _competitions),
     Verb("my-data", "Print what the server keeps of your account, as JSON.", _data),
+    Verb(
+        "enter",
+        "Enter a competition that is not listed, by its private link.",
+        _enter,
+        (Argument(("link",), "The link that its organiser sent you."),),
+    ),
     Verb(
         "join",
         "Take part in a competition.",

@@ -392,6 +392,16 @@ class Participant:
         found: dict[str, Any] = self._connection.delete(path)
         return found
 
+    def enter(self, link: str) -> dict[str, Any]:
+        """Enter a competition that is not listed by its private link."""
+        slug, _, secret = link.strip().rstrip("/").partition("/competitions/")[2].partition("/enter/")
+        if not slug or not secret:
+            raise ClientError("A private link has the form ADDRESS/competitions/NAME/enter/SECRET.")
+        found: dict[str, Any] = self._connection.post(
+            f"/competitions/{quote(slug, safe='')}/enter", {"link": secret}
+        )
+        return found
+
     def join_team(self, slug: str, link: str) -> dict[str, Any]:
         """Join the team of an invite link."""
         return self._team(slug, "/join", {"link": link})

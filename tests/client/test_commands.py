@@ -17,7 +17,7 @@ import pytest
 from app.base import config, db
 from app.base.models import Submission
 from app.cli.main import cli, main
-from app.competing import competitions, rules
+from app.competing import admissions, competitions, rules
 from heldout_client import commands
 from tests.client.conftest import Served
 from tests.web.site import CSV, Site
@@ -336,3 +336,20 @@ def test_scored_submission_is_withdrawn_by_a_command(server: Served, read: Read)
     server.site.score(number, 0.3)
     assert server.heldout("withdraw", str(number), "--json") == 0
     assert read()[0]["is_withdrawn"]
+
+
+def test_an_unlisted_competition_is_entered_by_its_private_link(
+    server: Served, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.site.change(visibility="unlisted")
+    with server.site.database.begin() as session:
+        found = competitions.by_slug(session, server.site.slug)
+        secret = admissions.make_link(session, found, by="grace", now=db.now(session))
+    server.site.user("cyd")
+    token = server.token("cyd")
+    assert server.heldout("join", "biopsy", HELDOUT_TOKEN=token) != 0
+    assert server.heldout("enter", "http://there/teams/1", HELDOUT_TOKEN=token) != 0
+    link = f"http://there/competitions/biopsy/enter/{secret}"
+    assert server.heldout("enter", link, HELDOUT_TOKEN=token) == 0
+    assert "To take part: heldout join biopsy" in capsys.readouterr().out
+    assert server.heldout("join", "biopsy", HELDOUT_TOKEN=token) == 0

@@ -49,6 +49,8 @@ DECISIONS: dict[str, str] = {
     "join_code": "deleted",
     "extension": "the name that granted it is replaced; the reason is the organiser's",
     "merge_offer": "the name that made it is replaced",
+    "admission": "deleted; the name that admitted others is replaced",
+    "private_link": "the name that made it is replaced",
     "team_invite": "the name that made it is replaced",
     "rules_version": "the name that made it is replaced",
     "classroom": "the name that made it is replaced",

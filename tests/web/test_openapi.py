@@ -76,6 +76,7 @@ ANNOUNCEMENT = {"title": "News", "text": "Words.", "publish_at": "2026-01-01T00:
 BODIES: dict[str, Any] = {
     "change_competition": {"daily_limit": 100},
     "add_host": {"name": "bob"},
+    "admit": {"names": ["bob"]},
     "begin_rescore": {},
     "grant_extension": {"team": "Team of ada", "reason": "was ill for a week", "daily_extra": 1},
     "rename_any_team": {"team": "Team of ada", "name": "Team of ada"},
@@ -174,6 +175,9 @@ def test_answers_of_every_route_have_exactly_the_described_fields(site: Site) ->
         "/rank",
         "/exclude",
         "/include",
+        "/access/link",
+        "/access/accounts/{name}",
+        "/enter",
         "/rules",
         "/certificate",
         "/mend",

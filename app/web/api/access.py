@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from app.base.errors import Forbidden, NotFound
 from app.base.models import Competition, Team
-from app.competing import competitions, teams
+from app.competing import teams, visibility
 from app.people.accounts import Viewer
 from app.people.tokens import Grant, Scope
 from app.web.context import bearer, organised
@@ -44,7 +44,7 @@ def organiser_token(session: Session, now: datetime) -> Viewer:
 
 def entered(session: Session, slug: str, user: Viewer) -> tuple[Competition, Team]:
     """Return the competition and the viewer's team in it."""
-    competition = competitions.by_slug(session, slug)
+    competition = visibility.find(session, slug, user)
     team = teams.of(session, competition, user.id)
     if team is None:
         raise Forbidden(f"Join {competition.title} first.")

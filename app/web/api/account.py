@@ -27,6 +27,7 @@ class PersonalData(models.Answer):
     teams: list[models.AnyObject]
     classes: list[models.AnyObject] = Field(description="What rosters hold of the account.")
     rules: list[models.AnyObject] = Field(description="Accepted ones.")
+    admissions: list[models.AnyObject] = Field(description="To competitions that are not public.")
     announcements_read: list[models.AnyObject]
     questions: list[models.AnyObject]
     submissions: list[models.AnyObject]

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from app.base import db
 from app.base.models import Competition
-from app.competing import competitions
+from app.competing import visibility
 from app.messages import announcements
 from app.messages.announcements import LONGEST_TEXT, LONGEST_TITLE, AnnouncementState
 from app.people.accounts import Viewer
@@ -70,7 +70,7 @@ def announcement_index(slug: str) -> Announcements:
     with parts().database.read() as session:
         now = db.now(session)
         user = bearer(session, now)
-        return _listed(session, competitions.by_slug(session, slug), user, now)
+        return _listed(session, visibility.find(session, slug, user), user, now)
 
 
 @operation(
@@ -86,7 +86,7 @@ def announcement_read(slug: str) -> Read:
     with parts().database.begin() as session:
         now = db.now(session)
         user = sender(session, now)
-        competition = competitions.by_slug(session, slug)
+        competition = visibility.find(session, slug, user)
         return Read(read=announcements.mark_read(session, competition, user, now=now))
 
 

@@ -9,7 +9,7 @@ from flask import Response
 
 from app.base import db
 from app.base.csv_cells import csv_cell
-from app.competing import competitions, leaderboard
+from app.competing import leaderboard, visibility
 from app.competing.leaderboard import Sort
 from app.integrity import inspections
 from app.web.api import board_models, cursors
@@ -35,7 +35,7 @@ def board(slug: str) -> board_models.Board:
     with parts().database.read() as session:
         now = db.now(session)
         user = bearer(session, now)
-        competition = competitions.by_slug(session, slug)
+        competition = visibility.find(session, slug, user)
         view = leaderboard.board(
             session,
             competition,
@@ -73,8 +73,8 @@ def board_csv(slug: str) -> Response:
     """Download the whole leaderboard as CSV."""
     with parts().database.read() as session:
         now = db.now(session)
-        bearer(session, now)
-        competition = competitions.by_slug(session, slug)
+        user = bearer(session, now)
+        competition = visibility.find(session, slug, user)
         rows, _ = leaderboard.whole(session, competition, now=now)
     also = sorted({name for row in rows for name in row.also})
     text = io.StringIO()
@@ -104,8 +104,8 @@ def report(slug: str) -> board_models.Report:
     """Get the close report, once there is one."""
     with parts().database.read() as session:
         now = db.now(session)
-        bearer(session, now)
-        competition = competitions.by_slug(session, slug)
+        user = bearer(session, now)
+        competition = visibility.find(session, slug, user)
         inspection = inspections.report(session, competition, for_organiser=False, now=now)
     result = inspection.result or {}
     return board_models.Report(

@@ -6,7 +6,7 @@ from flask import url_for
 from pydantic import Field
 
 from app.base import db
-from app.competing import competitions
+from app.competing import visibility
 from app.sharing import certificates
 from app.web.api.models import Answer, Time
 from app.web.api.operations import operation
@@ -41,7 +41,7 @@ def certificate_show(slug: str) -> Certificate:
     with parts().database.read() as session:
         now = db.now(session)
         user = bearer(session, now)
-        made = certificates.of(session, competitions.by_slug(session, slug), user, now=now)
+        made = certificates.of(session, visibility.find(session, slug, user), user, now=now)
     line = parts().signer.sign(made)
     return Certificate(
         competition=made.competition,

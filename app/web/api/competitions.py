@@ -9,7 +9,7 @@ from flask import Response, request, url_for
 
 from app.base import db
 from app.base.models import Competition
-from app.competing import competitions, teams
+from app.competing import competitions, teams, visibility
 from app.web import downloads
 from app.web.api import models
 from app.web.api.operations import BYTES, operation
@@ -20,11 +20,11 @@ from app.web.json_answers import schema_json, time_text
 
 @operation("GET", "/competitions", name="competitions", says="Competitions", answer=models.Competitions)
 def competition_index() -> models.Competitions:
-    """List all competitions."""
+    """List the competitions that you may see."""
     with parts().database.read() as session:
         now = db.now(session)
-        bearer(session, now)
-        listed = competitions.listed(session)
+        user = bearer(session, now)
+        listed = competitions.listed(session, visibility.seen_by(user))
     return models.Competitions(
         competitions=[models.ListedCompetition(**_facts(c, now), teams=count) for c, count in listed]
     )
@@ -44,7 +44,7 @@ def competition_show(slug: str) -> models.Competition:
     with parts().database.read() as session:
         now = db.now(session)
         user = bearer(session, now)
-        competition = competitions.by_slug(session, slug)
+        competition = visibility.find(session, slug, user)
         team = teams.of(session, competition, user.id)
     manifest = competition.version.manifest
     submission = {key: value for key, value in manifest.get("submission", {}).items() if key != "schema"}
@@ -162,7 +162,7 @@ def _opened(slug: str) -> Competition:
     with parts().database.read() as session:
         now = db.now(session)
         user = bearer(session, now)
-        competition = competitions.by_slug(session, slug)
+        competition = visibility.find(session, slug, user)
         downloads.refuse_before_opening(competition, user, now)
     return competition
 

@@ -18,6 +18,7 @@ from app.integrity.train_files import KINDS
 from app.people.tokens import Scope
 from app.web.api import (
     account,
+    admissions,
     announcements,
     boards,
     certificates,
@@ -44,7 +45,7 @@ Json = dict[str, Any]
 blueprint = operations.blueprint
 ROOMS = (
     *(competitions, rules, teams, submissions, upload_tickets, checks, boards, certificates, account),
-    *(announcements, questions, organising, running, participants, integrity, drafts),
+    *(announcements, questions, organising, admissions, running, participants, integrity, drafts),
 )
 """Importing them declares their operations."""
 

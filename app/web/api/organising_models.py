@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, ConfigDict, Field
 
-from app.base.models import InspectionState, PublicScore, State
+from app.base.models import InspectionState, PublicScore, State, Visibility
 from app.base.models_roles import Role
 from app.competing.automatic_announcements import LONGEST_NOTE
 from app.competing.changes import LONGEST_SUMMARY, LONGEST_TITLE, RANGES
@@ -28,6 +28,9 @@ class Changes(Request):
     title: Annotated[str, Field(min_length=1, max_length=LONGEST_TITLE)] | Absent = None
     summary: Annotated[str, Field(max_length=LONGEST_SUMMARY)] | None = Field(
         None, description="Null: the challenge's own."
+    )
+    visibility: Visibility | Absent = Field(
+        None, description="Unlisted: by private link or list. Invited: by list. Hidden: organisers alone."
     )
     opens_at: AwareDatetime | Absent = Field(
         None, description="Until it has opened; a time that is past: now."

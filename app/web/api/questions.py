@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from app.base import db
 from app.base.models import Competition
-from app.competing import competitions
+from app.competing import visibility
 from app.messages import questions
 from app.messages.questions import (
     LONGEST_ANSWER,
@@ -135,7 +135,7 @@ def question_index(slug: str) -> Questions:
     with parts().database.read() as session:
         now = db.now(session)
         user = bearer(session, now)
-        return _listed(session, competitions.by_slug(session, slug), user, now)
+        return _listed(session, visibility.find(session, slug, user), user, now)
 
 
 @operation(
@@ -153,7 +153,7 @@ def question_ask(slug: str) -> Questions:
     with parts().database.begin() as session:
         now = db.now(session)
         user = sender(session, now)
-        competition = competitions.by_slug(session, slug)
+        competition = visibility.find(session, slug, user)
         wanted = read_body(NewQuestion)
         questions.ask(
             session, competition, user, wanted.title, wanted.text, is_public=wanted.is_public, now=now
@@ -174,7 +174,7 @@ def question_read(slug: str) -> ReadAnswers:
     with parts().database.begin() as session:
         now = db.now(session)
         user = sender(session, now)
-        competition = competitions.by_slug(session, slug)
+        competition = visibility.find(session, slug, user)
         return ReadAnswers(read=questions.mark_read(session, competition, user, now=now))
 
 

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from app.base import db
 from app.base.errors import NotFound
 from app.base.models import Competition
-from app.competing import competitions, rules
+from app.competing import rules, visibility
 from app.people.accounts import Viewer
 from app.web.api.access import sender
 from app.web.api.models import Answer, Request, Time
@@ -40,7 +40,7 @@ def rules_show(slug: str) -> Rules:
     """Get the newest rules of a competition, and when you accepted them."""
     with parts().database.read() as session:
         user = bearer(session, db.now(session))
-        return _rules(session, competitions.by_slug(session, slug), user)
+        return _rules(session, visibility.find(session, slug, user), user)
 
 
 @operation(
@@ -57,7 +57,7 @@ def rules_accept(slug: str) -> Rules:
     with parts().database.begin() as session:
         now = db.now(session)
         user = sender(session, now)
-        competition = competitions.by_slug(session, slug)
+        competition = visibility.find(session, slug, user)
         rules.accept(session, competition, user, read_body(AcceptedRules).version, now=now)
         return _rules(session, competition, user)
 

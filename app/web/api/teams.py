@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from app.base import db
 from app.base.models import Competition, Team
 from app.base.models_teams import TeamInvite
-from app.competing import competitions, invites, merges, methods, picks, rosters, statuses, teams
+from app.competing import invites, merges, methods, picks, rosters, statuses, teams, visibility
 from app.people.accounts import Viewer
 from app.web.api import team_models
 from app.web.api.access import entered, sender
@@ -34,7 +34,7 @@ def join(slug: str) -> team_models.Joined:
     with parts().database.begin() as session:
         now = db.now(session)
         user = sender(session, now)
-        competition = competitions.by_slug(session, slug)
+        competition = visibility.find(session, slug, user)
         team = teams.join(session, competition, user, now=now, accepts_rules=read)
     return team_models.Joined(competition=slug, team=team.name)
 
@@ -109,7 +109,7 @@ def team_leave(slug: str) -> team_models.Team:
     with parts().database.begin() as session:
         now = db.now(session)
         user = sender(session, now)
-        competition = competitions.by_slug(session, slug)
+        competition = visibility.find(session, slug, user)
         team = teams.leave(session, competition, user, now=now)
         return _team(session, competition, team, user, now)
 
@@ -128,7 +128,7 @@ def team_remove(slug: str) -> team_models.Team:
     with parts().database.begin() as session:
         now = db.now(session)
         user = sender(session, now)
-        competition = competitions.by_slug(session, slug)
+        competition = visibility.find(session, slug, user)
         team = teams.remove(session, competition, user, read_body(team_models.Member).member, now=now)
         return _team(session, competition, team, user, now)
 
@@ -147,7 +147,7 @@ def team_hand_over(slug: str) -> team_models.Team:
     with parts().database.begin() as session:
         now = db.now(session)
         user = sender(session, now)
-        competition = competitions.by_slug(session, slug)
+        competition = visibility.find(session, slug, user)
         team = teams.hand_over(session, competition, user, read_body(team_models.Member).member, now=now)
         return _team(session, competition, team, user, now)
 
@@ -167,7 +167,7 @@ def invite_create(slug: str) -> team_models.MadeInvite:
     with parts().database.begin() as session:
         now = db.now(session)
         user = sender(session, now)
-        competition = competitions.by_slug(session, slug)
+        competition = visibility.find(session, slug, user)
         wanted = read_body(team_models.NewInvite)
         made, secret = invites.make(session, competition, user, days=wanted.days, uses=wanted.uses, now=now)
         return team_models.MadeInvite(link=invite_link(slug, secret), invite=_invite(made))
@@ -186,7 +186,7 @@ def invite_revoke(slug: str, invite_id: int) -> team_models.Team:
     with parts().database.begin() as session:
         now = db.now(session)
         user = sender(session, now)
-        competition = competitions.by_slug(session, slug)
+        competition = visibility.find(session, slug, user)
         invites.revoke(session, competition, user, invite_id, now=now)
         return _own(session, competition, user, now)
 
@@ -205,7 +205,7 @@ def invite_accept(slug: str) -> team_models.Team:
     with parts().database.begin() as session:
         now = db.now(session)
         user = sender(session, now)
-        competition = competitions.by_slug(session, slug)
+        competition = visibility.find(session, slug, user)
         secret = read_body(team_models.InviteLink).link.strip().rstrip("/").rpartition("/")[2]
         team = invites.accept(session, competition, user, secret, now=now)
         return _team(session, competition, team, user, now)
@@ -225,7 +225,7 @@ def offer_create(slug: str) -> team_models.Team:
     with parts().database.begin() as session:
         now = db.now(session)
         user = sender(session, now)
-        competition = competitions.by_slug(session, slug)
+        competition = visibility.find(session, slug, user)
         merges.offer(session, competition, user, read_body(team_models.OtherTeam).team, now=now)
         return _own(session, competition, user, now)
 
@@ -243,7 +243,7 @@ def offer_accept(slug: str, offer_id: int) -> team_models.Merged:
     with parts().database.begin() as session:
         now = db.now(session)
         user = sender(session, now)
-        competition = competitions.by_slug(session, slug)
+        competition = visibility.find(session, slug, user)
         merged = merges.accept(session, competition, user, offer_id, now=now)
         facts = _facts(session, competition, merged.team, user, now)
         return team_models.Merged(**facts, keeps_picks=merged.keeps_picks)
@@ -262,7 +262,7 @@ def offer_decline(slug: str, offer_id: int) -> team_models.Team:
     with parts().database.begin() as session:
         now = db.now(session)
         user = sender(session, now)
-        competition = competitions.by_slug(session, slug)
+        competition = visibility.find(session, slug, user)
         merges.decline(session, competition, user, offer_id, now=now)
         return _own(session, competition, user, now)
 

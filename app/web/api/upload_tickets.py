@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import request, url_for
 
 from app.base import db
-from app.competing import competitions, upload_tickets
+from app.competing import upload_tickets, visibility
 from app.web.api import models
 from app.web.api.access import sender
 from app.web.api.operations import operation, read_body
@@ -29,7 +29,7 @@ def upload_begin(slug: str) -> models.Upload:
     with parts().database.begin() as session:
         now = db.now(session)
         user = sender(session, now)
-        competition = competitions.by_slug(session, slug)
+        competition = visibility.find(session, slug, user)
         wanted = read_body(models.NewUpload)
         secret = upload_tickets.issue(
             session,
@@ -63,7 +63,7 @@ def upload_submit(slug: str) -> tuple[models.Receipt, dict[str, str]]:
     with parts().database.begin() as session:
         now = db.now(session)
         user = sender(session, now)
-        competition = competitions.by_slug(session, slug)
+        competition = visibility.find(session, slug, user)
         sent = read_body(models.SentUpload)
         receipt = upload_tickets.submit(
             session,

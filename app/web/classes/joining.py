@@ -8,6 +8,7 @@ from flask.typing import ResponseReturnValue
 from app.base import config, db
 from app.base.errors import NotFound, Refused
 from app.classes import classes, codes, joining
+from app.competing import visibility
 from app.people import accounts, rate_limits
 from app.people.accounts import Viewer
 from app.web.context import field, parts, signed_in, viewer
@@ -74,7 +75,9 @@ def show(slug: str) -> ResponseReturnValue:
         now = db.now(session)
         me = signed_in(session, now)
         classroom, mine = classes.seen_by(session, slug, me.id, is_organiser=me.is_organiser)
-        its = classes.competitions_of(session, classroom)
+        its = [
+            one for one in classes.competitions_of(session, classroom) if visibility.may_see(session, one, me)
+        ]
     return render_template(
         "classes/joining/show.html", now=now, classroom=classroom, mine=mine, competitions=its
     )

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from app.base import db
 from app.base.models import Competition, Phase
-from app.competing import competitions, leaderboard, positions, rules, teams
+from app.competing import competitions, leaderboard, positions, rules, teams, visibility
 from app.competing.positions import Position
 from app.messages import waiting
 from app.people.accounts import Viewer
@@ -30,7 +30,7 @@ def index() -> ResponseReturnValue:
     with parts().database.read() as session:
         now = db.now(session)
         me = viewer(session, now)
-        listed = competitions.listed(session)
+        listed = competitions.listed(session, visibility.seen_by(me))
         mine = _mine(session, listed, me, now) if me else []
         unread = waiting.by_competition(session, me, now=now) if me and mine else {}
     # Open competitions come first; within a phase, the newest first.
@@ -61,7 +61,7 @@ def show(slug: str) -> ResponseReturnValue:
     with parts().database.read() as session:
         now = db.now(session)
         me = viewer(session, now)
-        competition = competitions.by_slug(session, slug)
+        competition = visibility.find(session, slug, me)
         team = teams.of(session, competition, me.id) if me else None
         note_position(session, competition, me, now)
         baselines = leaderboard.baselines(session, competition, now=now)
@@ -81,7 +81,7 @@ def data(slug: str) -> ResponseReturnValue:
     with parts().database.read() as session:
         now = db.now(session)
         me = viewer(session, now)
-        competition = competitions.by_slug(session, slug)
+        competition = visibility.find(session, slug, me)
         team = teams.of(session, competition, me.id) if me else None
         note_position(session, competition, me, now)
     return render_template(
@@ -98,7 +98,7 @@ def download(slug: str, name: str) -> ResponseReturnValue:
     with parts().database.read() as session:
         now = db.now(session)
         me = viewer(session, now)
-        competition = competitions.by_slug(session, slug)
+        competition = visibility.find(session, slug, me)
         downloads.refuse_before_opening(competition, me, now)
     return downloads.send_public(competition, name)
 
@@ -108,7 +108,7 @@ def folds(slug: str) -> ResponseReturnValue:
     with parts().database.read() as session:
         now = db.now(session)
         me = viewer(session, now)
-        competition = competitions.by_slug(session, slug)
+        competition = visibility.find(session, slug, me)
         downloads.refuse_before_opening(competition, me, now)
     return downloads.send_folds(competition)
 
@@ -118,6 +118,6 @@ def bundle(slug: str) -> ResponseReturnValue:
     with parts().database.read() as session:
         now = db.now(session)
         me = viewer(session, now)
-        competition = competitions.by_slug(session, slug)
+        competition = visibility.find(session, slug, me)
         downloads.refuse_before_opening(competition, me, now)
     return downloads.send_bundle(competition)

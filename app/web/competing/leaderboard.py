@@ -15,8 +15,8 @@ from sqlalchemy.orm import Session
 
 from app.base import db
 from app.base.errors import NotFound
-from app.base.models import Competition
-from app.competing import competitions, leaderboard, positions, teams
+from app.base.models import Competition, Visibility
+from app.competing import competitions, leaderboard, positions, teams, visibility
 from app.competing.leaderboard import BoardView, Shift, Sort
 from app.integrity import inspections
 from app.web import charts, compression
@@ -52,7 +52,7 @@ def show(slug: str) -> ResponseReturnValue:
     with parts().database.read() as session:
         now = db.now(session)
         me = viewer(session, now)
-        competition = competitions.by_slug(session, slug)
+        competition = visibility.find(session, slug, me)
         if request.args.get("part") == "mine":
             note_position(session, competition, me, now)
             return render_template("_strip.html", competition=competition, now=now)
@@ -79,7 +79,7 @@ def results(slug: str) -> ResponseReturnValue:
     with parts().database.read() as session:
         now = db.now(session)
         me = viewer(session, now)
-        competition = competitions.by_slug(session, slug)
+        competition = visibility.find(session, slug, me)
         if not competition.is_settled(now):
             return redirect(url_for("leaderboard.show", slug=slug))
         note_position(session, competition, me, now)
@@ -127,6 +127,8 @@ def _live(slug: str, wanted: Wanted) -> ResponseReturnValue:
     with parts().database.read() as session:
         now = db.now(session)
         competition = competitions.by_slug(session, slug)
+        if competition.visibility != Visibility.PUBLIC:  # of the others no poll looks for a viewer
+            competition = visibility.find(session, slug, viewer(session, now))
         key = (competition.id, competition.phase(now), competition.is_settled(now), wanted)
         made = parts().live_boards.get(key)
         if made is None:

@@ -6,7 +6,7 @@ from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from app.base import db
-from app.competing import competitions, rules, teams
+from app.competing import rules, teams, visibility
 from app.web.context import note_position, parts, safe_next, signed_in, viewer
 
 blueprint = Blueprint("rules", __name__)
@@ -18,7 +18,7 @@ def show(slug: str) -> ResponseReturnValue:
     with parts().database.read() as session:
         now = db.now(session)
         me = viewer(session, now)
-        competition = competitions.by_slug(session, slug)
+        competition = visibility.find(session, slug, me)
         version = rules.current(session, competition)
         team = teams.of(session, competition, me.id) if me else None
         note_position(session, competition, me, now)
@@ -41,7 +41,7 @@ def accept(slug: str) -> ResponseReturnValue:
     with parts().database.begin() as session:
         now = db.now(session)
         me = signed_in(session, now)
-        competition = competitions.by_slug(session, slug)
+        competition = visibility.find(session, slug, me)
         version = rules.accept(session, competition, me, request.form.get("version", 0, type=int), now=now)
     flash(f"You have accepted version {version.number} of the rules.")
     otherwise = url_for("rules.show", slug=slug)

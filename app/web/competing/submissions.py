@@ -25,7 +25,6 @@ from app.base.errors import NotFound
 from app.base.models import Competition, Phase, State, Team
 from app.competing import (
     cancellations,
-    competitions,
     extensions,
     late,
     leaderboard,
@@ -35,6 +34,7 @@ from app.competing import (
     statuses,
     submissions,
     teams,
+    visibility,
     withdrawals,
 )
 from app.competing.statuses import Status
@@ -65,7 +65,7 @@ def new(slug: str) -> ResponseReturnValue:
     with parts().database.read() as session:
         now = db.now(session)
         me = signed_in(session, now)
-        competition = competitions.by_slug(session, slug)
+        competition = visibility.find(session, slug, me)
         team = teams.of(session, competition, me.id)
         note_position(session, competition, me, now)
         if team is not None and rules.due(session, competition, me.id) is not None:
@@ -91,7 +91,7 @@ def schema(slug: str) -> ResponseReturnValue:
     with parts().database.read() as session:
         now = db.now(session)
         me = signed_in(session, now)
-        competition = competitions.by_slug(session, slug)
+        competition = visibility.find(session, slug, me)
         refuse_before_opening(competition, me, now)
         team = teams.of(session, competition, me.id)
         sent = statuses.files_sent(session, team, most=HISTORY) if team else []
@@ -127,7 +127,7 @@ def index(slug: str) -> ResponseReturnValue:
     with parts().database.read() as session:
         now = db.now(session)
         me = signed_in(session, now)
-        competition = competitions.by_slug(session, slug)
+        competition = visibility.find(session, slug, me)
         team = teams.of(session, competition, me.id)
         if team is None:
             return render_template(

@@ -10,7 +10,7 @@ from werkzeug.wrappers import Response
 
 from app.base import db
 from app.base.errors import Forbidden
-from app.competing import competitions, invites, merges, methods, picks, rosters, rules, submissions, teams
+from app.competing import invites, merges, methods, picks, rosters, rules, submissions, teams, visibility
 from app.web.context import field, note_position, parts, safe_next, signed_in
 from app.web.json_answers import invite_link
 
@@ -22,7 +22,7 @@ def join(slug: str) -> ResponseReturnValue:
     with parts().database.begin() as session:
         now = db.now(session)
         me = signed_in(session, now)
-        competition = competitions.by_slug(session, slug)
+        competition = visibility.find(session, slug, me)
         read = request.form.get("rules", type=int)
         if read is None and rules.due(session, competition, me.id) is not None:
             return redirect(url_for("rules.show", slug=slug, next=request.form.get("next")), 303)
@@ -41,7 +41,7 @@ def rename(slug: str) -> ResponseReturnValue:
     with parts().database.begin() as session:
         now = db.now(session)
         me = signed_in(session, now)
-        competition = competitions.by_slug(session, slug)
+        competition = visibility.find(session, slug, me)
         team = teams.of(session, competition, me.id)
         if team is None:
             raise Forbidden(f"Join {competition.title} first.")
@@ -55,7 +55,7 @@ def describe(slug: str) -> ResponseReturnValue:
     with parts().database.begin() as session:
         now = db.now(session)
         me = signed_in(session, now)
-        competition = competitions.by_slug(session, slug)
+        competition = visibility.find(session, slug, me)
         team = teams.of(session, competition, me.id)
         if team is None:
             raise Forbidden(f"Join {competition.title} first.")
@@ -69,7 +69,7 @@ def leave(slug: str) -> ResponseReturnValue:
     with parts().database.begin() as session:
         now = db.now(session)
         me = signed_in(session, now)
-        team = teams.leave(session, competitions.by_slug(session, slug), me, now=now)
+        team = teams.leave(session, visibility.find(session, slug, me), me, now=now)
     flash(f"You have left the team and take part alone, as {team.name}.")
     return _back(slug)
 
@@ -80,7 +80,7 @@ def remove(slug: str) -> ResponseReturnValue:
     with parts().database.begin() as session:
         now = db.now(session)
         me = signed_in(session, now)
-        teams.remove(session, competitions.by_slug(session, slug), me, member, now=now)
+        teams.remove(session, visibility.find(session, slug, me), me, member, now=now)
     flash(f"{member} is no longer in your team.")
     return _back(slug)
 
@@ -91,7 +91,7 @@ def hand_over(slug: str) -> ResponseReturnValue:
     with parts().database.begin() as session:
         now = db.now(session)
         me = signed_in(session, now)
-        teams.hand_over(session, competitions.by_slug(session, slug), me, member, now=now)
+        teams.hand_over(session, visibility.find(session, slug, me), me, member, now=now)
     flash(f"{member} is now the captain.")
     return _back(slug)
 
@@ -104,7 +104,7 @@ def invite(slug: str) -> ResponseReturnValue:
         me = signed_in(session, now)
         _, secret = invites.make(
             session,
-            competitions.by_slug(session, slug),
+            visibility.find(session, slug, me),
             me,
             days=request.form.get("days", 0, type=int),
             uses=request.form.get("uses", 0, type=int),
@@ -118,7 +118,7 @@ def revoke_invite(slug: str, invite_id: int) -> ResponseReturnValue:
     with parts().database.begin() as session:
         now = db.now(session)
         me = signed_in(session, now)
-        invites.revoke(session, competitions.by_slug(session, slug), me, invite_id, now=now)
+        invites.revoke(session, visibility.find(session, slug, me), me, invite_id, now=now)
     flash("The invite link is revoked.")
     return _back(slug)
 
@@ -129,7 +129,7 @@ def invited(slug: str, secret: str) -> ResponseReturnValue:
     with parts().database.read() as session:
         now = db.now(session)
         me = signed_in(session, now)
-        competition = competitions.by_slug(session, slug)
+        competition = visibility.find(session, slug, me)
         team = invites.team_behind(session, competition, secret, now=now)
         members = teams.members(session, team)
         own = teams.of(session, competition, me.id)
@@ -153,7 +153,7 @@ def accept_invite(slug: str, secret: str) -> ResponseReturnValue:
     with parts().database.begin() as session:
         now = db.now(session)
         me = signed_in(session, now)
-        team = invites.accept(session, competitions.by_slug(session, slug), me, secret, now=now)
+        team = invites.accept(session, visibility.find(session, slug, me), me, secret, now=now)
     flash(f"You are in the team {team.name}.")
     return _back(slug)
 
@@ -164,7 +164,7 @@ def offer_merge(slug: str) -> ResponseReturnValue:
     with parts().database.begin() as session:
         now = db.now(session)
         me = signed_in(session, now)
-        merges.offer(session, competitions.by_slug(session, slug), me, name, now=now)
+        merges.offer(session, visibility.find(session, slug, me), me, name, now=now)
     flash(f"The captain of {name} sees your offer on the page of that team.")
     return _back(slug)
 
@@ -174,7 +174,7 @@ def accept_merge(slug: str, offer_id: int) -> ResponseReturnValue:
     with parts().database.begin() as session:
         now = db.now(session)
         me = signed_in(session, now)
-        merged = merges.accept(session, competitions.by_slug(session, slug), me, offer_id, now=now)
+        merged = merges.accept(session, visibility.find(session, slug, me), me, offer_id, now=now)
     picks = "" if merged.keeps_picks else " All final picks were taken back, as they were more than allowed."
     flash(f"The teams are one now, {merged.team.name}.{picks}")
     return _back(slug)
@@ -185,7 +185,7 @@ def decline_merge(slug: str, offer_id: int) -> ResponseReturnValue:
     with parts().database.begin() as session:
         now = db.now(session)
         me = signed_in(session, now)
-        merges.decline(session, competitions.by_slug(session, slug), me, offer_id, now=now)
+        merges.decline(session, visibility.find(session, slug, me), me, offer_id, now=now)
     flash("The offer to merge has ended.")
     return _back(slug)
 
@@ -194,7 +194,7 @@ def _page(slug: str, *, link: str | None = None) -> str:
     with parts().database.read() as session:
         now = db.now(session)
         me = signed_in(session, now)
-        competition = competitions.by_slug(session, slug)
+        competition = visibility.find(session, slug, me)
         team = teams.of(session, competition, me.id)
         note_position(session, competition, me, now)
         own: dict[str, Any] = {}

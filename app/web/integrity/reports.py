@@ -9,7 +9,7 @@ from flask import Blueprint, render_template
 from flask.typing import ResponseReturnValue
 
 from app.base import db
-from app.competing import competitions
+from app.competing import visibility
 from app.integrity import cases, inspections
 from app.web import charts
 from app.web.charts import Plot
@@ -25,7 +25,7 @@ def show(slug: str) -> ResponseReturnValue:
     with parts().database.read() as session:
         now = db.now(session)
         me = viewer(session, now)
-        competition = competitions.by_slug(session, slug)
+        competition = visibility.find(session, slug, me)
         note_position(session, competition, me, now)
         is_organiser = me is not None and me.organises(competition.id)
         inspection = inspections.report(session, competition, for_organiser=is_organiser, now=now)

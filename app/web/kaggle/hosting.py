@@ -20,7 +20,7 @@ from app.base import db
 from app.base.errors import Conflict, NotFound, Refused
 from app.base.models import Competition, Phase
 from app.base.models_drafts import Draft, DraftState
-from app.competing import changes, competitions, roles
+from app.competing import changes, competitions, roles, visibility
 from app.people import accounts
 from app.people.accounts import Viewer
 from app.people.tokens import Grant, Scope
@@ -382,7 +382,7 @@ def pages(slug: str, name: str) -> dict[str, Any]:
         if draft is not None:
             content = draft_choices.read(draft.choices).description or ""
         else:
-            content = competitions.by_slug(session, slug).version.manifest.get("description", "")
+            content = visibility.find(session, slug, me).version.manifest.get("description", "")
     if name not in ("", DESCRIPTION):
         raise NotFound(f"{slug} has one page, {DESCRIPTION}.")
     return {"pages": [_page(content)]}

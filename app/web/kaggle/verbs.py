@@ -33,6 +33,7 @@ from app.competing import (
     submissions,
     teams,
     upload_tickets,
+    visibility,
 )
 from app.people import accounts, tokens
 from app.people.accounts import Viewer
@@ -97,7 +98,7 @@ def competition_list(
         entered = teams.of_user(session, me.id)
         found = [
             (competition, count)
-            for competition, count in competitions.listed(session)
+            for competition, count in competitions.listed(session, visibility.seen_by(me))
             if _is_in_group(competition, _plain(group), me, now, entered)
             and _plain(category) in ("", "unspecified", "all", "community")
             and search.casefold() in f"{competition.title} {competition.slug}".casefold()
@@ -145,7 +146,7 @@ def start_upload(slug: str, *, filename: str, size_bytes: int) -> dict[str, Any]
         me = viewer(session, Scope.SUBMIT)
         secret = upload_tickets.issue(
             session,
-            competitions.by_slug(session, slug),
+            visibility.find(session, slug, me),
             me,
             filename=filename,
             size_bytes=size_bytes,
@@ -159,7 +160,7 @@ def create_submission(slug: str, *, token: str, message: str, sandbox: bool) -> 
     """Submit an uploaded file; only this charges it."""
     with parts().database.begin() as session:
         me = viewer(session, Scope.SUBMIT)
-        competition = competitions.by_slug(session, slug)
+        competition = visibility.find(session, slug, me)
         receipt = upload_tickets.submit(
             session,
             competition,
@@ -232,8 +233,8 @@ def board(slug: str, *, page_token: str) -> tuple[list[dict[str, Any]], str]:
     """Return a page of ranked teams; baselines have no rank and are left out."""
     page = min(wire.number_of(page_token, 1), 1_000_000)
     with parts().database.read() as session:
-        viewer(session)
-        competition = competitions.by_slug(session, slug)
+        me = viewer(session)
+        competition = visibility.find(session, slug, me)
         view = leaderboard.board(session, competition, now=db.now(session), page=page)
     following = str(page + 1) if page < view.pages else ""
     return [wire.row_json(row) for row in view.rows if not row.is_baseline], following
@@ -242,8 +243,8 @@ def board(slug: str, *, page_token: str) -> tuple[list[dict[str, Any]], str]:
 def download_board(slug: str) -> Response:
     """Return the whole board as a CSV inside a zip, as the clients expect without a redirect."""
     with parts().database.read() as session:
-        viewer(session)
-        competition = competitions.by_slug(session, slug)
+        me = viewer(session)
+        competition = visibility.find(session, slug, me)
         now = db.now(session)
         rows, is_private = leaderboard.whole(session, competition, now=now)
     packed = io.BytesIO()
@@ -263,6 +264,8 @@ def team_submissions(team_id: int) -> list[dict[str, Any]]:
         me = viewer(session)
         team = session.get(Team, team_id)
         competition = session.get_one(Competition, team.competition_id) if team else None
+        if competition is not None and not visibility.may_see(session, competition, me):
+            competition = None
         mine = teams.of(session, competition, me.id) if competition else None
         is_mine = mine is not None and mine.id == team_id
         if competition is None or not (is_mine or me.organises(competition.id)):
@@ -279,7 +282,7 @@ def team_submissions(team_id: int) -> list[dict[str, Any]]:
 
 def _entered(session: Session, slug: str) -> tuple[Viewer, Competition, Team]:
     me = viewer(session)
-    competition = competitions.by_slug(session, slug)
+    competition = visibility.find(session, slug, me)
     team = teams.of(session, competition, me.id)
     if team is None:
         raise Forbidden(f"Join {competition.title} first: open {wire.page(slug)} of this site in a browser.")
@@ -289,7 +292,7 @@ def _entered(session: Session, slug: str) -> tuple[Viewer, Competition, Team]:
 def _available(session: Session, slug: str) -> tuple[Viewer, Competition, datetime]:
     now = db.now(session)
     me = viewer(session)
-    competition = competitions.by_slug(session, slug)
+    competition = visibility.find(session, slug, me)
     downloads.refuse_before_opening(competition, me, now)
     return me, competition, now
 

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from app.base import db
 from app.base.errors import Refused
 from app.base.models import Competition
-from app.competing import competitions, statuses
+from app.competing import statuses, visibility
 from app.messages import announcements, waiting
 from app.messages.announcements import AnnouncementState, Entry, Words
 from app.messages.waiting import Waiting
@@ -55,7 +55,7 @@ def index(slug: str | None = None) -> ResponseReturnValue:
     with parts().database.read() as session:
         now = db.now(session)
         me = viewer(session, now)
-        competition = competitions.by_slug(session, slug) if slug is not None else None
+        competition = visibility.find(session, slug, me) if slug is not None else None
         if competition is not None:
             note_position(session, competition, me, now)
         may_write = _may_write(me, competition)
@@ -138,8 +138,10 @@ def _pulse(slug: str | None) -> ResponseReturnValue:
     with parts().database.read() as session:
         now = db.now(session)
         me = viewer(session, now)
-        competition = competitions.by_slug(session, slug) if slug is not None else None
-        found = waiting.of(session, slug, me, now=now) if me is not None else Waiting()
+        competition = visibility.find(session, slug, me) if slug is not None else None
+        found = Waiting()
+        if me is not None:
+            found = waiting.of(session, slug, me, seen=visibility.seen_by(me), now=now)
         done = []
         if competition is not None and me is not None and "results" in request.args:
             done = _results(session, competition, me, now)

@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from app.base import db
 from app.base.errors import Refused
 from app.base.models import Competition
-from app.competing import competitions, teams
+from app.competing import teams, visibility
 from app.messages import questions
 from app.messages.questions import Settings
 from app.people.accounts import Viewer
@@ -43,7 +43,7 @@ def ask(slug: str) -> ResponseReturnValue:
     with parts().database.begin() as session:
         now = db.now(session)
         me = signed_in(session, now)
-        competition = competitions.by_slug(session, slug)
+        competition = visibility.find(session, slug, me)
         questions.ask(
             session, competition, me, field("title"), text_field("text"), is_public=is_public, now=now
         )
@@ -125,7 +125,7 @@ def _page(slug: str, given: dict[str, Any] | None = None) -> str:
     with parts().database.read() as session:
         now = db.now(session)
         me = viewer(session, now)
-        competition = competitions.by_slug(session, slug)
+        competition = visibility.find(session, slug, me)
         note_position(session, competition, me, now)
         if me is not None and request.method == "POST":
             note_messages(session, me, slug, now)

@@ -8,7 +8,7 @@ from flask.typing import ResponseReturnValue
 
 from app.base import db
 from app.base.errors import Refused
-from app.competing import competitions
+from app.competing import visibility
 from app.sharing import certificates
 from app.web.context import note_position, parts, signed_in, viewer
 
@@ -23,7 +23,7 @@ def show(slug: str) -> ResponseReturnValue:
     with parts().database.read() as session:
         now = db.now(session)
         me = signed_in(session, now)
-        competition = competitions.by_slug(session, slug)
+        competition = visibility.find(session, slug, me)
         note_position(session, competition, me, now)
         made = certificates.of(session, competition, me, now=now)
     line = parts().signer.sign(made)

@@ -12,7 +12,7 @@ from flask.typing import ResponseReturnValue
 
 from app.base import db
 from app.base.errors import NotFound
-from app.competing import competitions, leaderboard, positions, teams
+from app.competing import leaderboard, positions, teams, visibility
 from app.sharing import calendars
 from app.web.context import number_argument, parts
 
@@ -32,7 +32,7 @@ def board(slug: str) -> ResponseReturnValue:
     theme = request.args.get("theme")
     with parts().database.read() as session:
         now = db.now(session)
-        competition = competitions.by_slug(session, slug)
+        competition = visibility.find(session, slug, None)
         view = leaderboard.board(session, competition, now=now, page_size=rows)
     page = render_template(
         "sharing/embeds/board.html",
@@ -50,7 +50,7 @@ def badge(slug: str) -> ResponseReturnValue:
     name = request.args.get("team")
     with parts().database.read() as session:
         now = db.now(session)
-        competition = competitions.by_slug(session, slug)
+        competition = visibility.find(session, slug, None)
         if name is None:
             count = positions.ranked_teams(session, competition)
             left, right = (
@@ -75,7 +75,7 @@ def calendar(slug: str) -> ResponseReturnValue:
     """Return the dates of the competition for calendars, which ask again by themselves."""
     with parts().database.read() as session:
         now = db.now(session)
-        competition = competitions.by_slug(session, slug)
+        competition = visibility.find(session, slug, None)
         address = url_for("competitions.show", slug=competition.slug, _external=True)
         changed = calendars.changes(session, competition)
         host = urlsplit(address).hostname or "heldout"

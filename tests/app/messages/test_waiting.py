@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, true
 
 from app.base.models_messages import Announcement, AnnouncementReading, Question
 from app.competing import competitions, teams
@@ -28,7 +28,7 @@ def viewer(world: World, name: str, *, hosts: bool = False) -> Viewer:
 
 def waits(world: World, of: Viewer) -> Waiting:
     with world.database.read() as session:
-        return waiting.of(session, world.slug, of, now=NOON)
+        return waiting.of(session, world.slug, of, seen=true(), now=NOON)
 
 
 def everywhere(world: World, of: Viewer) -> int:
