@@ -244,6 +244,8 @@ class Competition(Base):
     )
     """A Visibility."""
     is_paused: Mapped[bool] = mapped_column(default=False)
+    is_archived: Mapped[bool] = mapped_column(default=False, server_default=false())
+    """Listed as past; takes nothing from participants until it is brought back."""
     grace_seconds: Mapped[int] = mapped_column(default=120)
     """Time after the close to complete an upload.
 
@@ -303,7 +305,7 @@ class Competition(Base):
         return (at := self.settles_at) is not None and now >= at
 
     def takes_late(self, now: datetime) -> bool:
-        return self.allows_late and self.is_settled(now)
+        return self.allows_late and not self.is_archived and self.is_settled(now)
 
     @property
     def zone(self) -> ZoneInfo:

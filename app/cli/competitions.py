@@ -159,6 +159,12 @@ def _whole(name: str) -> click.IntRange:
     help="Accept files after the end, which are scored and not ranked.",
 )
 @click.option("--pause/--resume", "paused", default=None, help="Refuse uploads until you resume.")
+@click.option(
+    "--archive/--bring-back",
+    "archived",
+    default=None,
+    help="List it under Past; it takes no late files and questions.",
+)
 @click.option("--note", default="", help="Your words to the announcement of the change, in Markdown.")
 @click.option("--dry-run", is_flag=True, help="Only show what would change and what participants would see.")
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")

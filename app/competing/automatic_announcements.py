@@ -23,6 +23,8 @@ SILENT = ("title", "summary", "visibility")
 _ALONE = {
     ("paused", True): "Uploads are paused",
     ("paused", False): "Uploads are accepted again",
+    ("archived", True): "The competition is archived",
+    ("archived", False): "The competition is no longer archived",
     ("late_submissions", True): "Late files are accepted",
     ("late_submissions", False): "Late files are no longer accepted",
 }

@@ -72,6 +72,11 @@ def of(session: Session, competition: Competition, name: str, new: Any, *, now: 
             return _LATE, teams if competition.is_settled(now) else 0
         case "late_submissions":
             return "No late file is accepted. Those that were sent keep their scores.", teams
+        case "archived" if new:
+            return _ARCHIVED, teams
+        case "archived":
+            words = "late files and questions are accepted where these are allowed"
+            return f"It is listed with the others again, and {words}.", teams
         case _ if new:
             return _PAUSED, teams
         case _:
@@ -81,6 +86,10 @@ def of(session: Session, competition: Competition, name: str, new: Any, *, now: 
 _LATE = (
     "Once private scores are shown, teams may send files that are scored and never ranked, within the daily "
     "limit, and see both scores of them."
+)
+_ARCHIVED = (
+    "Its pages, board and data stay, and the first page lists it under Past. Late files, train files, "
+    "questions and descriptions of methods are refused until it is brought back."
 )
 _PAUSED = (
     "Uploads are refused with the words that the organiser has paused it. Waiting files are scored, and the "

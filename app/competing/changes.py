@@ -51,11 +51,12 @@ CHANGEABLE = (
     "mark_agents",
     "late_submissions",
     "paused",
+    "archived",
 )
 """What can change, named as in challenge.yaml; a time zone would make counted days wrong."""
 MAY_BE_NONE = ("summary", "closes_at", *DEADLINES, "total_limit")
 """None: the challenge's own summary, no closing date, no deadline but the close, no total limit."""
-ALWAYS = ("title", "summary", "visibility", "late_submissions")
+ALWAYS = ("title", "summary", "visibility", "late_submissions", "archived")
 """What can still change when private scores are shown."""
 STRICTNESS = (PublicScore.EXACT, PublicScore.ROUNDED, PublicScore.LADDER)
 _COLUMNS = {
@@ -63,6 +64,7 @@ _COLUMNS = {
     "mark_agents": "marks_agents",
     "late_submissions": "allows_late",
     "paused": "is_paused",
+    "archived": "is_archived",
 }
 
 
@@ -248,6 +250,8 @@ def _problems(
             f"max_upload_mb is 0.001 at least and {most_upload_mb:g} at most, the HELDOUT_MAX_UPLOAD_MB of "
             "this installation",
         )
+    if given.get("archived") and not competition.is_settled(now):
+        refuse("archived", "its private scores are not shown yet; it can be archived once they are")
     _refuse_times(competition, given, refuse, now=now)
     _refuse_contradictions(session, competition, given, refuse)
     return found

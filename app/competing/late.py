@@ -56,6 +56,8 @@ def limits(of_team: Limits) -> Limits:
 
 def words(session: Session, competition: Competition, *, now: datetime) -> str:
     """Return when late files are accepted, to follow the words of a close; "" if they are not allowed."""
+    if competition.is_archived:
+        return " It is archived."
     if not competition.allows_late:
         return ""
     if not competition.is_settled(now):

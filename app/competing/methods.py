@@ -29,6 +29,8 @@ def describe(
         )
     if link and not _is_address(link):
         wrong.append(f"a link is an address such as https://host/path, of at most {LONGEST_LINK} characters")
+    if competition.is_archived:
+        wrong.append(f"{competition.title} is archived")
     if wrong:
         raise Refused(f"Nothing was changed: {'; '.join(wrong)}.")
     team.method, team.method_link, team.method_removed_why = text or None, link or None, None

@@ -26,6 +26,7 @@ TERMS: Mapping[str, str] = {
     "mark_agents": "Mark files of agents on the board",
     "late_submissions": "Late files are accepted",
     "paused": "Uploads are paused",
+    "archived": "The competition is archived",
 }
 _NONE = {
     "closes_at": "no closing date",

@@ -14,7 +14,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from app.base import failpoints
-from app.base.errors import Conflict, NotFound, QuotaExhausted, Refused
+from app.base.errors import Closed, Conflict, NotFound, QuotaExhausted, Refused
 from app.base.models import (
     Competition,
     Evaluation,
@@ -48,6 +48,8 @@ def admit(
     session: Session, competition: Competition, submission: Submission, kind: str, *, now: datetime
 ) -> None:
     """Refuse before the file is received."""
+    if competition.is_archived:
+        raise Closed(f"{competition.title} is archived and takes no files.")
     refuse_impossible(competition, kind)
     _refuse_rejected(session, submission)
     _refuse_too_many(session, submission, now)

@@ -48,7 +48,8 @@ class Settings:
 
     def are_taken(self, competition: Competition, now: datetime) -> bool:
         """Return whether questions can be asked now."""
-        return not (self.ends_with_competition and competition.phase(now) is Phase.CLOSED)
+        is_over = self.ends_with_competition and competition.phase(now) is Phase.CLOSED
+        return not (is_over or competition.is_archived)
 
 
 @dataclass(frozen=True)

@@ -203,7 +203,7 @@ def test_a_backup_during_uploads_holds_every_file_that_its_rows_name(
 LATER = {  # columns that later revisions added to 0002
     "competition": {
         *("extended_until", "marks_agents", "own_summary", "entry_closes_at", "teams_close_at"),
-        *("allows_late", "visibility"),
+        *("allows_late", "visibility", "is_archived"),
     },
     "round": {"repeat_of", "applies_itself", "served_at"},
     "event": {"seq", "hash"},

@@ -175,6 +175,7 @@ def _facts(competition: Competition, now: datetime) -> dict[str, Any]:
         "summary": competition.summary,
         "phase": competition.phase(now),
         "is_paused": competition.is_paused,
+        "is_archived": competition.is_archived,
         "opens_at": time_text(competition.opens_at),
         "closes_at": time_text(competition.closes_at),
         "settles_at": time_text(competition.settles_at),

@@ -137,6 +137,7 @@ class ListedCompetition(Answer):
     summary: str
     phase: Phase
     is_paused: bool
+    is_archived: bool = Field(description="Listed as past; takes nothing from participants.")
     opens_at: Time
     closes_at: Time | None
     settles_at: Time | None = Field(
@@ -182,6 +183,7 @@ class Competition(Answer):
     summary: str
     phase: Phase
     is_paused: bool
+    is_archived: bool = Field(description="Listed as past; takes nothing from participants.")
     opens_at: Time
     closes_at: Time | None
     settles_at: Time | None = Field(

@@ -56,6 +56,10 @@ class Changes(Request):
         None, description="Accept files after the end, which are scored and never ranked."
     )
     paused: bool | Absent = None
+    archived: bool | Absent = Field(
+        None,
+        description="Once private scores are shown: it is listed as past and takes no files and questions.",
+    )
     note: Annotated[str, Field(max_length=LONGEST_NOTE)] | Absent = Field(
         None, description="Your words to the announcement of the change, in Markdown."
     )

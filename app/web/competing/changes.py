@@ -160,6 +160,6 @@ def _read(competition: Competition, name: str, text: str) -> Any:
         return int(text)
     if name == "max_upload_mb":
         return float(text)
-    if name in ("mark_agents", "late_submissions", "paused"):
+    if name in ("mark_agents", "late_submissions", "paused", "archived"):
         return text == "1"
     return text

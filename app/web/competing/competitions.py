@@ -36,7 +36,12 @@ def index() -> ResponseReturnValue:
     # Open competitions come first; within a phase, the newest first.
     listed.sort(key=lambda found: PHASES.index(found[0].phase(now)))
     return render_template(
-        "competing/competitions/index.html", listed=listed, mine=mine, unread=unread, now=now
+        "competing/competitions/index.html",
+        listed=[found for found in listed if not found[0].is_archived],
+        past=[found for found in listed if found[0].is_archived],
+        mine=mine,
+        unread=unread,
+        now=now,
     )
 
 

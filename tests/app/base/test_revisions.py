@@ -94,6 +94,7 @@ def test_database_of_an_early_commit_is_mended_by_the_upgrade(early: Database) -
         assert session.scalars(select(Submission.is_late)).all() == [False] * 4
         assert session.scalars(select(Competition.allows_late)).all() == [False]
         assert session.scalars(select(Competition.visibility)).all() == ["public"]
+        assert session.scalars(select(Competition.is_archived)).all() == [False]
         states = select(Evaluation.state).order_by(Evaluation.submission_id)
         assert session.scalars(states).all() == ["scored", "scored", "rejected", "queued"]
         heartbeats.beat(session, "host/1", "worker", now=NOON, detail={"isolation": "strong"})

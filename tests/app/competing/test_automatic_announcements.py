@@ -50,6 +50,7 @@ CASES: dict[str, tuple[Any, str, str]] = {
     "mark_agents": (True, "yes", "no"),
     "late_submissions": (True, "yes", "no"),
     "paused": (True, "yes", "no"),
+    "archived": (True, "yes", "no"),
 }
 
 
@@ -64,10 +65,14 @@ def test_each_changed_term_is_announced_with_both_values(world: World, name: str
     if name == "opens_at":
         world.change(opens_at=NOON + 17 * DAY)
     world.change(public_score="exact")
+    if name == "archived":
+        world.change(closes_at=NOON - DAY)
     change(world, **{name: new})
     [(title, text)] = announced(world)
     assert f"**{after}** from now on, {before} until now." in text
-    assert after in title or title.startswith(("Uploads are paused", "Late files are"))
+    assert after in title or title.startswith(
+        ("Uploads are paused", "Late files are", "The competition is archived")
+    )
     change(world, **{name: new})
     assert len(announced(world)) == 1, "nothing changed"
 

@@ -149,7 +149,9 @@ def test_what_contradicts_the_past_is_refused_with_every_reason(world: World) ->
 def test_a_settled_competition_changes_its_words_and_is_not_opened_again(world: World) -> None:
     world.change(closes_at=NOON - timedelta(seconds=121))
     for wished in ({"closes_at": NOON + DAY}, {"paused": True}, {"final_picks": 5}, {"closes_at": None}):
-        with pytest.raises(Refused, match="only title, summary, visibility and late_submissions can"):
+        with pytest.raises(
+            Refused, match="only title, summary, visibility, late_submissions and archived can"
+        ):
             change(world, **wished)
     assert change(world, title="Other words").changes
     late = [(one.effect, one.teams) for one in change(world, late_submissions=True).changes]
