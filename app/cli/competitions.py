@@ -14,8 +14,8 @@ from app.base.errors import Refused
 from app.base.installation import Installation
 from app.base.models import Competition, Visibility
 from app.cli.console import pass_installation, print_json, print_rows
-from app.competing import changes, competitions, exclusions, rules
-from app.competing.term_words import word
+from app.competing import changes, cloning, competitions, exclusions, rules
+from app.competing.term_words import when, word
 
 TIME = click.DateTime(["%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M%z"])
 
@@ -219,6 +219,38 @@ def competition_change(
         click.echo(f"{slug}: {done}: {found.announcement.title}\n{found.announcement.text}")
     if not found.changes:
         click.echo(f"{slug}: nothing changes; it has these values already")
+
+
+@competition_group.command("clone")
+@click.argument("slug")
+@click.argument("name")
+@click.option("--opens-at", type=TIME, required=True, help="Opening of the clone, with UTC offset.")
+@click.option("--title", default="", help="Shown on pages; default: the same.")
+@click.option("--dry-run", is_flag=True, help="Only show what the clone would be.")
+@pass_installation
+def competition_clone(
+    installation: Installation, slug: str, name: str, opens_at: datetime, title: str, dry_run: bool
+) -> None:
+    """Clone a competition for the next term as NAME, without teams and files.
+
+    All dates move by as much as the opening. The clone is hidden until you change its visibility.
+    """
+    with installation.database.begin() as session:
+        found = competitions.by_slug(session, slug)
+        now = db.now(session)
+        plan = cloning.plan(session, found, name, opens_at=opens_at, title=title, now=now)
+        if not dry_run:
+            cloning.clone(session, found, name, opens_at=opens_at, title=title, by="command line", now=now)
+        for date, _, after in plan.dates:
+            shown = "none" if after is None else when(found, after)
+            click.echo(f"{name}: {date} {'would be' if dry_run else 'is'} {shown}")
+    click.echo(
+        f"{name}: hosts {', '.join(plan.hosts) or 'none'}; rules {'yes' if plan.has_rules else 'none'}"
+    )
+    for note in plan.notes:
+        click.echo(f"{name}: {note}")
+    if not dry_run:
+        click.echo(f"{name} is hidden: heldout competition change {name} --visibility public")
 
 
 @competition_group.command("rules")

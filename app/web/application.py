@@ -36,6 +36,7 @@ from app.web.classes import joining as classes
 from app.web.competing import (
     admissions,
     changes,
+    cloning,
     competitions,
     exclusions,
     hosts,
@@ -80,6 +81,7 @@ VIEWS = (
     changes,
     hosts,
     admissions,
+    cloning,
     announcements,
     questions,
     drafts,

@@ -77,6 +77,7 @@ BODIES: dict[str, Any] = {
     "change_competition": {"daily_limit": 100},
     "add_host": {"name": "bob"},
     "admit": {"names": ["bob"]},
+    "clone": {"name": "next-term", "opens_at": "2999-01-01T00:00:00Z"},
     "begin_rescore": {},
     "grant_extension": {"team": "Team of ada", "reason": "was ill for a week", "daily_extra": 1},
     "rename_any_team": {"team": "Team of ada", "name": "Team of ada"},

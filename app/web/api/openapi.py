@@ -23,6 +23,7 @@ from app.web.api import (
     boards,
     certificates,
     checks,
+    cloning,
     competitions,
     drafts,
     integrity,
@@ -45,7 +46,7 @@ Json = dict[str, Any]
 blueprint = operations.blueprint
 ROOMS = (
     *(competitions, rules, teams, submissions, upload_tickets, checks, boards, certificates, account),
-    *(announcements, questions, organising, admissions, running, participants, integrity, drafts),
+    *(announcements, questions, organising, admissions, cloning, running, participants, integrity, drafts),
 )
 """Importing them declares their operations."""
 
