@@ -24,7 +24,7 @@ from scorer.importing.account import Account, CannotImport, Incomplete
 from scorer.importing.equals import Candidate, candidates
 from scorer.importing.foreign import Foreign, Wishes
 from scorer.importing.forms import Columns
-from scorer.importing.probes import probes
+from scorer.importing.probes import MIX, probes
 from scorer.metrics import METRICS
 from scorer.report import ScoringFailed
 from scorer.wording import LISTED, show
@@ -277,8 +277,9 @@ def _chosen(
                 f"{TOLERANCE:g} on {kinds}."
             )
             return metric
-    own["greater_is_better"] = higher = _own_direction(foreign, account, theirs)
-    mixed = theirs[1] if len(theirs) > 1 and files[1][0].startswith("a mix") else ""
+    of_mix = (scores for (kind, _), scores in zip(files, theirs, strict=True) if kind == MIX)
+    mixed = next(of_mix, "")
+    own["greater_is_better"] = higher = _own_direction(foreign, account, theirs[0], mixed)
     if not isinstance(mixed, str) and (sum(mixed) - sum(theirs[0])) * (1 if higher else -1) < 0:
         account.guessed.append(
             f"The bundle states that {'higher' if higher else 'lower'} is better, but a file with "
@@ -293,12 +294,12 @@ def _direction(foreign: Foreign, metric: Any) -> bool:
     return metric.greater_is_better if foreign.greater_is_better is None else foreign.greater_is_better
 
 
-def _own_direction(foreign: Foreign, account: Account, theirs: Sequence[Any]) -> bool:
+def _own_direction(foreign: Foreign, account: Account, of_sample: Any, mixed: Any) -> bool:
+    """Return whether higher is better; a file that only differs from the sample tells nothing of it."""
     if foreign.greater_is_better is not None:
         return foreign.greater_is_better
-    mixed = theirs[1] if len(theirs) > 1 else ""
-    if not isinstance(mixed, str) and mixed != theirs[0]:
-        higher = bool(sum(mixed) > sum(theirs[0]))
+    if not isinstance(mixed, str) and mixed != of_sample:
+        higher = bool(sum(mixed) > sum(of_sample))
         account.guessed.append(
             f"The bundle does not state the metric's direction. A file with half of the truth scores "
             f"{'higher' if higher else 'lower'} than the sample, so {'higher' if higher else 'lower'} is "

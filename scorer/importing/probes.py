@@ -10,6 +10,7 @@ from scorer.importing.forms import Columns
 from scorer.reading.cells import NUMBER
 
 _SEED = 17
+MIX = "a mix of it and the truth"
 
 
 def probes(
@@ -17,7 +18,8 @@ def probes(
 ) -> list[tuple[str, Columns]]:
     """Return named submissions: the sample, and others that differ from it in every way that they can.
 
-    In these, half of the rows hold the truth, or numbers of the sample's range that follow the truth.
+    In these, half of the rows hold the truth, or numbers of the sample's range that follow the truth. The
+    last ones hold the ends of that range and numbers beyond it, where metrics clip: a metric may refuse them.
     """
     n_rows = len(sample[id_column])
     found = [("the sample submission", sample)]
@@ -36,16 +38,35 @@ def probes(
             ]
             for name in names
         }
-        found.append(("a mix of it and the truth", {id_column: sample[id_column], **mixed}))
+        found.append((MIX, {id_column: sample[id_column], **mixed}))
+    elif (classes := _classes(truth, id_column, names)) is not None:
+        half = random.permutation(n_rows) % 2 == 0
+        certain = {
+            name: [
+                ("1.0" if classes[row] == name else "0.0") if take else cell
+                for take, row, cell in zip(half, rows, sample[name], strict=True)
+            ]
+            for name in names
+        }
+        found.append((MIX, {id_column: sample[id_column], **certain}))
     if all(_are_numbers(sample[name]) for name in names):
-        found.append(
-            ("numbers between", {id_column: sample[id_column], **_drawn(truth, sample, rows, names, random)})
-        )
+        drawn = _drawn(truth, sample, rows, names, random)
+        found.append(("numbers between", {id_column: sample[id_column], **drawn}))
+        for kind, cells in _extremes(truth, drawn, sample, names, random):
+            found.append((kind, {id_column: sample[id_column], **cells}))
     elif len(known) == len(names):
         shuffled = {name: [truth[name][row] for row in random.permutation(rows)] for name in names}
         if all(all(cells) for cells in shuffled.values()):
             found.append(("the truth in another order", {id_column: sample[id_column], **shuffled}))
     return found
+
+
+def _classes(truth: Columns, id_column: str, names: Sequence[str]) -> Sequence[str] | None:
+    """Return the true class of each row where the predicted columns are the classes of one true column."""
+    others = [name for name in truth if name != id_column]
+    if len(others) != 1 or not set(truth[others[0]]) <= set(names):
+        return None
+    return truth[others[0]]
 
 
 def _drawn(
@@ -74,6 +95,23 @@ def _drawn(
         moved = np.abs(around + random.normal(0, scale, len(rows)))
         drawn[name] = [repr(float(x)) for x in moved]
     return drawn
+
+
+def _extremes(
+    truth: Columns, drawn: Columns, sample: Columns, names: Sequence[str], random: np.random.Generator
+) -> list[tuple[str, Columns]]:
+    """Return files of certain probabilities and of numbers below zero; none where numbers are classes."""
+    cells = [cell for name in names for cell in (*sample[name], *truth.get(name, []))]
+    if not any("." in cell or "e" in cell.lower() for cell in cells):
+        return []
+    n_rows = len(sample[names[0]])
+    chosen = random.integers(max(2, len(names)), size=n_rows)
+    certain = {name: np.where(chosen == place, "1.0", "0.0").tolist() for place, name in enumerate(names)}
+    below = {
+        name: [repr(-float(cell)) if row % 3 == 0 else cell for row, cell in enumerate(drawn[name])]
+        for name in names
+    }
+    return [("zeros and ones", certain), ("numbers below zero", below)]
 
 
 def _are_numbers(cells: Sequence[str]) -> bool:
