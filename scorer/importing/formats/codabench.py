@@ -73,6 +73,13 @@ def read(bundle: Bundle, account: Account, wishes: Wishes) -> Foreign:
     files = program_files(program.bundle, program.folder)
     main, arguments = _command(files, account)
     text = "\n".join(each for name, each in files.items() if name.endswith(".py"))
+    programs = {str(task.get("scoring_program")) for _, task in used}
+    if len(programs) > 1:
+        account.cannot.append(
+            f"Other scoring programs of earlier phases: both boards are scored by "
+            f"{show(str(used[-1][1].get('scoring_program')))}, that of the last one."
+        )
+    hidden = _references(bundle, home, used)
     found: list[Phase] = []
     digests = []
     for phase, task in used:
@@ -82,7 +89,7 @@ def read(bundle: Bundle, account: Account, wishes: Wishes) -> Foreign:
         if digest in digests:
             continue
         digests.append(digest)
-        sample = _sample(bundle, home, content, task, phase, table, text)
+        sample = _sample(bundle, home, content, task, phase, table, text, hidden)
         found.append(Phase(str(phase.get("name") or f"phase {len(found) + 1}"), table, sample))
     if len(found) > 2:
         account.cannot.append(
@@ -252,8 +259,9 @@ def _sample(
     phase: Mapping[str, Any],
     reference: Rows,
     program: str,
+    hidden: set[bytes],
 ) -> Rows | None:
-    """Return a sample submission that fits the reference."""
+    """Return a sample submission that fits the reference and is not reference data itself."""
     index = str(task.get("index", ""))
     stated = []
     for solution in _entries(content.get("solutions")):
@@ -267,7 +275,7 @@ def _sample(
     parts += [_found(bundle, home, phase.get("starting_kit")), _found(bundle, home, "starting_kit")]
     archives = bundle.find(r"(.*/)?[^/]*(submission|solution)[^/]*\.zip")
     parts += [Part(bundle, name) for name in archives[:5]]
-    fitting = [rows for part in parts if part is not None for rows in _tables(part, reference)]
+    fitting = [rows for part in parts if part is not None for rows in _tables(part, reference, hidden)]
     stem = reference.file.partition(".")[0]
     ordered = sorted(
         fitting,
@@ -280,11 +288,13 @@ def _sample(
     return ordered[0] if ordered else None
 
 
-def _tables(part: Part, reference: Rows) -> Iterator[Rows]:
+def _tables(part: Part, reference: Rows, hidden: set[bytes]) -> Iterator[Rows]:
     if part.folder.endswith(".zip"):
         part = Part(part.bundle.inner(part.folder), "")
     for name in part.names[:50]:
         if _NO_DATA.fullmatch(name.rpartition("/")[2]) or name.endswith(".zip"):
+            continue
+        if _digest(part, name) in hidden:
             continue
         try:
             rows = read_rows(part.bundle, name)
@@ -364,8 +374,7 @@ def _add_public(
     used: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]],
     account: Account,
 ) -> None:
-    references = [_found(bundle, home, task["reference_data"]) for _, task in used]
-    hidden = {_digest(part, name) for part in references if part is not None for name in part.names}
+    hidden = _references(bundle, home, used)
     given, kept = {}, []
     for stated in dict.fromkeys(str(phase.get("public_data") or "") for phase, _ in used):
         part = _found(bundle, home, stated)
@@ -387,6 +396,14 @@ def _add_public(
         account.cannot.append(
             "input_data, which only the ingestion program reads: put what participants need into public/."
         )
+
+
+def _references(
+    bundle: Bundle, home: str, used: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]
+) -> set[bytes]:
+    """Return the digests of all files of reference data, which must not be published."""
+    parts = [_found(bundle, home, task["reference_data"]) for _, task in used]
+    return {_digest(part, name) for part in parts if part is not None for name in part.names}
 
 
 def _digest(part: Part, name: str) -> bytes:

@@ -231,3 +231,43 @@ def test_program_cannot_leave_the_sandbox(tmp_path: Path) -> None:
     bundle = by_lines(tmp_path / "bundle", **{"scoring_program.zip": zipped({"scoring.py": program})})
     with pytest.raises(Incomplete, match="PermissionError"):
         imported(bundle, tmp_path / "challenge")
+
+
+def test_reference_data_are_no_sample_submission(tmp_path: Path) -> None:
+    """A folder of reference data with "solution" in its name was published as the sample: all labels."""
+    truth = rows()[1]["target"]
+    names = {
+        "dev/reference": "solution_dev",
+        "final/reference.zip": "solution_final.zip",
+        ": solution/": ": none/",
+    }
+    definition = DEFINITION
+    for before, after in names.items():
+        definition = definition.replace(before, after)
+    program = PROGRAM.replace("'prediction')", "'testing_label')")
+    bundle = by_lines(
+        tmp_path / "bundle",
+        **{
+            "competition.yaml": definition,
+            "scoring_program.zip": zipped({"metadata": "command: python3 s.py\n", "s.py": program}),
+            "dev/reference/testing_label": None,
+            "final/reference.zip": None,
+            "solution/dev/prediction": None,
+            "solution/final/prediction": None,
+            "solution_dev/testing_label": lines(truth[:25]),
+            "solution_final.zip": zipped({"testing_label": lines(truth[25:])}),
+        },
+    )
+    made = imported(bundle, tmp_path / "challenge")
+    sample = pd.read_csv(made.folder / "public/sample_submission.csv")
+    assert sample["value"].nunique() == 1
+    assert any("no sample submission" in words for words in made.account.guessed)
+
+
+def test_other_scoring_program_of_an_earlier_phase_is_named(tmp_path: Path) -> None:
+    definition = DEFINITION.replace(
+        "scoring_program: &program scoring_program.zip", "scoring_program: other.zip"
+    )
+    definition = definition.replace("*program", "scoring_program.zip")
+    made = imported(by_lines(tmp_path / "bundle", **{"competition.yaml": definition}), tmp_path / "challenge")
+    assert any("Other scoring programs" in words for words in made.account.cannot)
