@@ -50,7 +50,8 @@ class Bundle:
     """Of the files, relative to the root with / between folders, sorted."""
     left: list[str] = field(default_factory=list)
     """What was passed over, one sentence each."""
-    n_inner: int = 0
+    opened_inner: dict[str, Bundle] = field(default_factory=dict)
+    """Archives in it that are unpacked already, by name."""
     bytes_left: int = MAX_BYTES
 
     def path(self, name: str) -> Path:
@@ -110,14 +111,15 @@ class Bundle:
 
     def inner(self, name: str) -> Bundle:
         """Return an archive of the bundle as a bundle of its own."""
-        self.n_inner += 1
-        if self.n_inner > MAX_INNER:
+        if name in self.opened_inner:
+            return self.opened_inner[name]
+        if len(self.opened_inner) >= MAX_INNER:
             raise CannotImport(f"The bundle has more than {MAX_INNER} archives in it.")
-        folder = self.aside / str(self.n_inner)
-        folder.mkdir()
+        folder = Path(tempfile.mkdtemp(dir=self.aside))
         self.bytes_left -= _unpack(self.path(name), folder, name, self.bytes_left)
         names, left = _walk(folder)
-        return Bundle(folder, self.aside, names, left)
+        self.opened_inner[name] = inner = Bundle(folder, self.aside, names, left)
+        return inner
 
 
 @contextmanager

@@ -50,12 +50,15 @@ class Rows:
         return list(self.columns)
 
 
-def read_rows(bundle: Bundle, name: str) -> Rows:
-    """Return the rows of a file; raises CannotImport, with the reason, where it is no table."""
+def read_rows(bundle: Bundle, name: str, *, header: bool | None = None) -> Rows:
+    """Return the rows of a file; raises CannotImport, with the reason, where it is no table.
+
+    `header` states whether the first line of a text names the columns; None: its cells show it.
+    """
     content = bundle.read(name, MAX_TABLE_BYTES)
     file = name.rpartition("/")[2]
     try:
-        columns, form = _parsed(content, file)
+        columns, form = _parsed(content, file, header)
     except (ValueError, csv.Error, RecursionError) as error:
         words = " ".join(str(error).split())[:160]
         raise CannotImport(f"{show(name)} is no table that can be taken: {words}.") from None
@@ -64,7 +67,7 @@ def read_rows(bundle: Bundle, name: str) -> Rows:
 
 def read_csv(bundle: Bundle, name: str) -> Columns:
     """Return the columns of a CSV file with a header; raises CannotImport."""
-    rows = read_rows(bundle, name)
+    rows = read_rows(bundle, name, header=True)
     if rows.form["kind"] != "csv":
         raise CannotImport(f"{show(name)} has no header with the names of its columns.")
     return rows.columns
@@ -81,7 +84,7 @@ def header_of(bundle: Bundle, name: str) -> list[str]:
         return []
 
 
-def _parsed(content: bytes, file: str) -> tuple[Columns, Form]:
+def _parsed(content: bytes, file: str, header: bool | None) -> tuple[Columns, Form]:
     suffix = file.rpartition(".")[2].lower()
     if content.startswith(b"\x93NUMPY"):
         return _array(content)
@@ -90,9 +93,9 @@ def _parsed(content: bytes, file: str) -> tuple[Columns, Form]:
     text = content.removeprefix(b"\xef\xbb\xbf").decode("utf-8")
     if not text.strip():
         raise ValueError("it is empty")
-    if suffix in ("json", "jsonl") or text.lstrip()[0] in "[{":
+    if suffix in ("json", "jsonl") or (text.lstrip()[0] in "[{" and not header):
         return _json(text)
-    return _lines(text, header=None if suffix in ("csv", "tsv") else False)
+    return _lines(text, header=header, is_csv=suffix in ("csv", "tsv"))
 
 
 def _array(content: bytes) -> tuple[Columns, Form]:
@@ -106,7 +109,7 @@ def _array(content: bytes) -> tuple[Columns, Form]:
     return columns, {"kind": "npy", "columns": names, "dtype": values.dtype.str, "flat": flat}
 
 
-def _lines(text: str, *, header: bool | None) -> tuple[Columns, Form]:
+def _lines(text: str, *, header: bool | None, is_csv: bool) -> tuple[Columns, Form]:
     head = text[: 1 << 16].splitlines()[:100]
     separator = _separator(head)
     if separator == " ":
@@ -120,12 +123,17 @@ def _lines(text: str, *, header: bool | None) -> tuple[Columns, Form]:
     if uneven is not None:
         raise ValueError(f"row {uneven} has {len(rows[uneven - 1])} cells and the first one {width}")
     first = rows[0]
-    if header is None or width > 1:
+    if header is None and (is_csv or width > 1):
         # Names are words, each another, and the column below is often of another kind.
         looks = all(first) and not any(map(_is_number, first)) and len(set(first)) == width
-        header = looks and (header is None or any(map(_is_number, rows[1] if len(rows) > 1 else [])))
+        header = looks and (is_csv or any(map(_is_number, rows[1] if len(rows) > 1 else [])))
     if header:
         names = [name.strip() for name in first]
+        if (empty := next((place for place, name in enumerate(names, 1) if not name), None)) is not None:
+            raise ValueError(f"column {empty} has no name (pandas writes row numbers so): name or remove it")
+        if len(set(names)) < width:
+            twice = next(name for name in names if names.count(name) > 1)
+            raise ValueError(f"two columns have the name {show(twice)}")
         rows = rows[1:]
         if not rows:
             raise ValueError("it has no rows")

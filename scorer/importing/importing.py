@@ -52,10 +52,22 @@ def import_challenge(
 
 
 def recognised(bundle: Bundle) -> tuple[Format, Account]:
-    """Return the format of a bundle and what shows it; raises CannotImport."""
+    """Return the format of a bundle and what shows it; raises CannotImport.
+
+    A file that cannot be read is the reason only if no format is recognised: bundles hold a config.yaml of
+    other programs too.
+    """
+    broken = None
     for form in FORMATS:
-        if (because := form.recognise(bundle)) is not None:
+        try:
+            because = form.recognise(bundle)
+        except CannotImport as error:
+            broken = broken or error
+            continue
+        if because is not None:
             return form, Account(form.NAME, because)
+    if broken is not None:
+        raise broken
     names = ", ".join(form.NAME for form in FORMATS)
     listed = ", ".join(map(show, bundle.names[:5])) or "no file"
     raise CannotImport(f"No known format was recognised ({names}). The bundle has {listed}.")

@@ -93,6 +93,17 @@ def read(bundle: Bundle, account: Account, wishes: Wishes) -> Foreign:
     rows = joined(found, account)
     keys, greater = _leading(config, account)
     codename = str(used[-1][0].get("codename") or "test")
+    others = [str(phase.get("codename")) for phase, _ in annotated if str(phase.get("codename")) != codename]
+    if others:
+        account.guessed.append(
+            f"evaluate() gets the codename {show(codename)} for both boards. If it scores "
+            f"{', '.join(map(show, dict.fromkeys(others)))} in another way, the public scores differ."
+        )
+    splits = config.get("dataset_splits")
+    if isinstance(splits, list) and len(splits) > 1:
+        account.guessed.append(
+            f"The first split of the result counts, of {len(splits)} that the configuration has."
+        )
     settings = rows.settings | {
         "module": "evaluation_script." + module.removesuffix(".py").replace("/", "."),
         "codename": codename,

@@ -15,6 +15,7 @@ from typing import Any
 from scorer.importing.account import Account, CannotImport, Incomplete
 from scorer.importing.bundle import Bundle
 from scorer.importing.foreign import Foreign, Wishes
+from scorer.importing.formats.kaggle import HIDDEN
 from scorer.importing.forms import read_csv
 from scorer.importing.own_code import composed_metric
 from scorer.wording import show
@@ -87,7 +88,11 @@ def read(bundle: Bundle, account: Account, wishes: Wishes) -> Foreign:
     )
     for name in bundle.names:
         match = re.fullmatch(r"(?:.*/)?((?:train|test)[^/]*)", name, re.IGNORECASE)
-        if match and "label" not in name.lower() and "solution" not in name.lower():
+        if match is None or match[1] in foreign.public:
+            continue
+        if re.fullmatch(HIDDEN, name, re.IGNORECASE):
+            account.cannot.append(f"{show(name)} may hold answers and was left out of public/.")
+        else:
             foreign.public = {**foreign.public, match[1]: bundle.path(name)}
     if foreign.public:
         account.taken.append(f"For download: {', '.join(map(show, foreign.public))}.")

@@ -29,7 +29,8 @@ NAME = "Kaggle"
 METADATA = "competition-metadata.json"
 _SAMPLE = r"(.*/)?[^/]*(sample|gender)[^/]*submission[^/]*\.csv"
 _DATA = r"(.*/)?(train|test|unlabell?ed)[^/]*(/.*)?"
-_HIDDEN = r"(.*/)?[^/]*(solution|label|answer|truth|private|hidden|metric)[^/]*(/.*)?"
+HIDDEN = r"(.*/)?[^/]*(solution|label|answer|truth|private|hidden|metric)[^/]*(/.*)?"
+"""Names of files that may hold the answers."""
 
 
 def recognise(bundle: Bundle) -> str | None:
@@ -146,6 +147,11 @@ def _add_metric(foreign: Foreign, bundle: Bundle, account: Account) -> None:
         if _defines_score(text):
             foreign.metric, foreign.code = text, [text]
             account.taken.append(f"{name}: the metric's score().")
+            if more := _parameters(text):
+                account.guessed.append(
+                    f"score() has the parameters {', '.join(map(show, more))}, which a host sets on Kaggle "
+                    "and no file states; their defaults are taken."
+                )
             return
 
 
@@ -164,6 +170,13 @@ def notebook_code(text: str) -> str:
             continue
         kept.append("\n".join(line for line in cell.splitlines() if not re.match(r"\s*[%!?]", line)))
     return "\n\n".join(kept) + "\n"
+
+
+def _parameters(text: str) -> list[str]:
+    """Return the names of what score() takes beside the two tables and the name of the id."""
+    functions = [node for node in ast.parse(text).body if isinstance(node, ast.FunctionDef)]
+    arguments = next(node.args for node in functions if node.name == "score")
+    return [each.arg for each in (*arguments.args[3:], *arguments.kwonlyargs)]
 
 
 def _defines_score(text: str) -> bool:
@@ -186,7 +199,7 @@ def _add_files(foreign: Foreign, bundle: Bundle, account: Account, used: set[str
             continue
         inside = re.match(r"(?:.*/)?(?:public|data|input)/(.+)", name)
         plain = inside[1] if inside else name
-        if re.fullmatch(_DATA, plain, re.IGNORECASE) and not re.fullmatch(_HIDDEN, name, re.IGNORECASE):
+        if re.fullmatch(_DATA, plain, re.IGNORECASE) and not re.fullmatch(HIDDEN, name, re.IGNORECASE):
             foreign.public = {**foreign.public, plain: bundle.path(name)}
         else:
             left.append(name)

@@ -146,3 +146,11 @@ def test_adapters_are_never_loaded_by_this_program() -> None:
         and re.search(r"^\s*(from|import) scorer\.importing\.adapters", path.read_text(), re.MULTILINE)
     ]
     assert loading == []
+
+
+def test_archive_in_the_archive_is_unpacked_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each phase and each search for a sample unpacked it again, until the limits refused the bundle."""
+    zipped(tmp_path / "inner.zip", {"a.csv": b"id\n1\n"})
+    monkeypatch.setattr(bundles, "MAX_INNER", 1)
+    with opened(tmp_path) as bundle:
+        assert bundle.inner("inner.zip").names == bundle.inner("inner.zip").names == ["a.csv"]

@@ -165,3 +165,14 @@ def test_what_cannot_be_taken_is_said_in_words(
 ) -> None:
     with pytest.raises(kind, match=words):
         imported(evalai(tmp_path / "bundle", **changes), tmp_path / "challenge")
+
+
+def test_one_codename_and_the_first_split_are_guesses(tmp_path: Path) -> None:
+    config = (
+        CONFIG.replace("FORM", "csv")
+        + "dataset_splits:\n  - {id: 1, codename: a}\n  - {id: 2, codename: b}\n"
+    )
+    made = imported(evalai(tmp_path / "bundle", **{"challenge_config.yaml": config}), tmp_path / "challenge")
+    guessed = " ".join(made.account.guessed)
+    assert "codename test for both boards. If it scores dev" in guessed
+    assert "first split of the result counts, of 2" in guessed

@@ -111,3 +111,14 @@ def test_own_metric_gives_the_score_that_ranks(tmp_path: Path) -> None:
     assert report.private == pytest.approx(errors[~mask].mean(), abs=1e-12)
     assert any("END_DATE" in words for words in made.account.cannot)
     assert any("teams" in words for words in made.account.cannot)
+
+
+def test_files_that_may_hold_answers_are_left_out(tmp_path: Path) -> None:
+    """private/test.csv was published, in the place of the test table of the same name."""
+    bundle = huggingface(tmp_path / "bundle", "target", EVAL_METRIC="roc_auc_score")
+    test = rows()[1].drop(columns="size")
+    put(bundle, {"private/test.csv": test, "test.csv": test.drop(columns="target"), "test_answers.csv": test})
+    made = imported(bundle, tmp_path / "challenge")
+    assert {path.name for path in (made.folder / "public").iterdir()} == {"test.csv", "sample_submission.csv"}
+    assert (made.folder / "public/test.csv").read_bytes() == (bundle / "test.csv").read_bytes()
+    assert sum("may hold answers" in words for words in made.account.cannot) == 2

@@ -155,3 +155,82 @@ def test_notebook_is_read_as_its_code(tmp_path: Path) -> None:
 
     assert "pip" not in notebook_code(json.dumps(NOTEBOOK))
     assert notebook_code("{") == ""
+
+
+CLIPPED = """import numpy as np
+from sklearn.metrics import log_loss
+
+
+def score(solution, submission, row_id_column_name):
+    sent = submission[["0", "1"]].to_numpy()
+    sent = np.clip(sent / sent.sum(axis=1, keepdims=True), 1e-7, 1 - 1e-7)
+    return float(-np.log(sent[np.arange(len(sent)), solution["target"]]).mean())
+"""
+FLOORED = """import numpy as np
+from sklearn.metrics import mean_absolute_error
+
+
+def score(solution, submission, row_id_column_name):
+    return float(mean_absolute_error(solution["size"], np.maximum(submission["size"], 0)))
+"""
+
+
+@pytest.mark.parametrize("metric", [CLIPPED, FLOORED])
+def test_metric_that_clips_is_not_taken_for_one_of_ours(tmp_path: Path, metric: str) -> None:
+    """Both agreed with ours on the files compared, which held no number that is clipped; and the lower log
+    loss, of columns that the solution lacks, was taken for the worse one."""
+    test = rows()[1]
+    wide = metric == CLIPPED
+    sample = test[["id"]].assign(**({"0": 0.5, "1": 0.5} if wide else {"size": 1.5}))
+    bundle = kaggle(
+        tmp_path / "bundle",
+        metric__py=metric,
+        solution__csv=test[["id", "target" if wide else "size"]].assign(Usage=usages()),
+        sample_submission__csv=sample,
+    )
+    made = imported(bundle, tmp_path / "challenge")
+    challenge = scorer.load(made.folder)
+    assert (made.metric, challenge.greater_is_better) == ("metric.py", False)
+    assert any("with half of the truth scores lower" in words for words in made.account.guessed)
+
+
+def test_direction_is_asked_for_where_no_file_tells_it(tmp_path: Path) -> None:
+    """A file that only differed from the sample was called one with half of the truth."""
+    sample = rows()[1][["id"]].assign(low=0.5, high=0.7)
+    metric = FLOORED.replace('submission["size"]', 'submission["low"] + submission["high"]')
+    bundle = kaggle(
+        tmp_path / "bundle",
+        metric__py=metric,
+        solution__csv=rows()[1][["id", "size"]].assign(Usage=usages()),
+        sample_submission__csv=sample,
+    )
+    with pytest.raises(Incomplete, match="state it with --better"):
+        imported(bundle, tmp_path / "challenge")
+    made = imported(bundle, tmp_path / "challenge", greater_is_better=False)
+    assert not scorer.load(made.folder).greater_is_better
+
+
+def test_parameters_of_score_are_a_guess(tmp_path: Path) -> None:
+    metric = AUC.replace("row_id_column_name: str)", "row_id_column_name: str, beta: float = 2.0)")
+    made = imported(kaggle(tmp_path / "bundle", metric__py=metric), tmp_path / "challenge")
+    assert any("beta" in words and "defaults" in words for words in made.account.guessed)
+
+
+def test_file_of_another_program_does_not_hide_the_format(tmp_path: Path) -> None:
+    """A config.yaml with the marks of a template ended the import: "is not YAML"."""
+    bundle = put(kaggle(tmp_path / "bundle"), {"src/config.yaml": "a: {{ x }}\n- b\n"})
+    assert imported(bundle, tmp_path / "challenge").account.format == "Kaggle"
+
+
+@pytest.mark.parametrize(
+    ("header", "words"),
+    [
+        ("id,target,target,Usage", "two columns have the name target"),
+        (",id,target,Usage", "column 1 has no name"),
+    ],
+)
+def test_header_that_names_no_columns_is_refused_in_words(tmp_path: Path, header: str, words: str) -> None:
+    lines = "".join(f"{key},1,1,Public\n" for key in rows()[1]["id"])
+    bundle = kaggle(tmp_path / "bundle", solution__csv=f"{header}\n{lines}")
+    with pytest.raises(CannotImport, match=words):
+        imported(bundle, tmp_path / "challenge")
