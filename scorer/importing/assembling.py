@@ -132,6 +132,13 @@ def _completed(foreign: Foreign, account: Account, wishes: Wishes) -> Foreign:
             account.asked.append("The bundle has no sample submission: give one with --sample FILE.")
             raise Incomplete(account)
     assert foreign.sample is not None
+    lacking = [name for name in (foreign.id, *foreign.columns) if name not in foreign.sample]
+    if lacking:
+        raise CannotImport(
+            f"The sample submission has no column {', '.join(map(show, lacking[:LISTED]))}; it has "
+            f"{', '.join(map(show, list(foreign.sample)[:LISTED]))}.",
+            account,
+        )
     lost = [key for key in foreign.sample[foreign.id] if key not in counts]
     if lost and not foreign.complete:
         raise CannotImport(

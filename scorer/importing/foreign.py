@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -56,6 +57,12 @@ class Foreign:
     """Files for public/, by their names there."""
     competition: Mapping[str, Any] = field(default_factory=dict)
     source: Mapping[str, str] | None = None
+
+
+def limit_of(value: Any, most: int) -> int | None:
+    """Return a stated limit of submissions or picks; None where it is none from 1 to `most`."""
+    text = str(value or "")
+    return int(text) if re.fullmatch(r"[1-9][0-9]{0,8}", text) and int(text) <= most else None
 
 
 class Format(Protocol):

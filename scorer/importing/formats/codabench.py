@@ -23,7 +23,7 @@ from typing import Any
 
 from scorer.importing.account import Account, CannotImport, Incomplete
 from scorer.importing.bundle import Bundle
-from scorer.importing.foreign import Foreign, Wishes
+from scorer.importing.foreign import Foreign, Wishes, limit_of
 from scorer.importing.forms import Rows, read_rows
 from scorer.importing.own_code import composed_metric, program_files
 from scorer.importing.pages import joined_pages
@@ -69,6 +69,10 @@ def read(bundle: Bundle, account: Account, wishes: Wishes) -> Foreign:
     if not used:
         account.asked.append("No task names reference data, which hold the truth.")
         raise Incomplete(account)
+    without = [phase for phase, task in zip(phases, scored, strict=True) if not task.get("reference_data")]
+    if without:
+        names = ", ".join(show(str(phase.get("name"))) for phase in without[:5])
+        account.cannot.append(f"The phases {names}: no task of theirs names reference data.")
     program = _part(bundle, home, used[-1][1].get("scoring_program"), "scoring program", account)
     files = program_files(program.bundle, program.folder)
     main, arguments = _command(files, account)
@@ -359,12 +363,8 @@ def _leading(content: Mapping[str, Any], account: Account) -> tuple[str, bool | 
 
 
 def _limits(phase: Mapping[str, Any]) -> dict[str, int]:
-    value = str(phase.get("max_submissions_per_day") or "")
-    return (
-        {"daily_limit": int(value)}
-        if value.isascii() and value.isdecimal() and 1 <= int(value) <= 10_000
-        else {}
-    )
+    limit = limit_of(phase.get("max_submissions_per_day"), 10_000)
+    return {} if limit is None else {"daily_limit": limit}
 
 
 def _add_public(

@@ -19,7 +19,7 @@ from typing import Any
 
 from scorer.importing.account import Account, CannotImport, Incomplete
 from scorer.importing.bundle import Bundle
-from scorer.importing.foreign import Foreign, Wishes
+from scorer.importing.foreign import Foreign, Wishes, limit_of
 from scorer.importing.forms import Columns, Rows, read_rows
 from scorer.importing.own_code import composed_metric, program_files
 from scorer.importing.pages import joined_pages
@@ -255,5 +255,5 @@ def _leading(config: Mapping[str, Any], account: Account) -> tuple[list[str], bo
 
 
 def _limits(phase: Mapping[str, Any]) -> dict[str, int]:
-    value = str(phase.get("max_submissions_per_day") or "")
-    return {"daily_limit": int(value)} if re.fullmatch(r"[1-9][0-9]{0,3}", value) else {}
+    limit = limit_of(phase.get("max_submissions_per_day"), 9999)
+    return {} if limit is None else {"daily_limit": limit}

@@ -14,7 +14,7 @@ from typing import Any
 
 from scorer.importing.account import Account, CannotImport, Incomplete
 from scorer.importing.bundle import Bundle
-from scorer.importing.foreign import Foreign, Wishes
+from scorer.importing.foreign import Foreign, Wishes, limit_of
 from scorer.importing.formats.kaggle import HIDDEN
 from scorer.importing.forms import read_csv
 from scorer.importing.own_code import composed_metric
@@ -65,7 +65,9 @@ def read(bundle: Bundle, account: Account, wishes: Wishes) -> Foreign:
         raise CannotImport(f"{show(solution)} has no column {show(id_column)}.", account)
     samples = bundle.find(r"(.*/)?[^/]*sample[^/]*\.csv")
     sample = read_csv(bundle, samples[0]) if samples and wishes.sample is None else None
-    stated = [name.strip() for name in str(conf.get("SUBMISSION_COLUMNS") or "").split(",") if name.strip()]
+    given = conf.get("SUBMISSION_COLUMNS") or ""
+    listed = given if isinstance(given, list) else str(given).split(",")
+    stated = [name for each in listed if (name := str(each).strip())]
     columns = [name for name in stated or list(sample or truth) if name != id_column]
     settings: dict[str, Any] = {"metric": metric_name, "submission_columns": [id_column, *columns]}
     settings["key"] = conf.get("SCORING_METRIC") if metric_name == "custom" else None
@@ -136,9 +138,8 @@ def _flag(value: Any) -> bool | None:
 def _limits(conf: dict[str, Any], account: Account) -> dict[str, Any]:
     limits = {}
     for theirs, ours in (("SUBMISSION_LIMIT", "daily_limit"), ("SELECTION_LIMIT", "final_picks")):
-        value = str(conf.get(theirs) or "")
-        if value.isascii() and value.isdecimal() and 1 <= int(value) <= 100:
-            limits[ours] = int(value)
+        if (limit := limit_of(conf.get(theirs), 100)) is not None:
+            limits[ours] = limit
     if limits:
         account.taken.append(
             "conf.json: " + ", ".join(f"{name} {value}" for name, value in limits.items()) + "."

@@ -191,11 +191,18 @@ def _test_rows(
     rows = set(known)
     if splits is not None:
         firsts = [name for name in ("repeat", "fold") if name in splits]
-        found = {
-            int(float(rowid))
-            for i, (kind, rowid) in enumerate(zip(splits["type"], splits["rowid"], strict=True))
-            if kind.upper() == "TEST" and all(float(splits[name][i] or 0) == 0 for name in firsts)
-        }
+        found = set()
+        for place, (kind, rowid) in enumerate(zip(splits["type"], splits["rowid"], strict=True)):
+            numbers = [rowid, *(splits[name][place] or "0" for name in firsts)]
+            if not all(re.fullmatch(r"[0-9]{1,12}(\.0+)?", number) for number in numbers):
+                raise CannotImport(
+                    f"The splits have {', '.join(map(show, numbers))} in row {place + 1}, which are no whole "
+                    "numbers: rowid, repeat and fold must be.",
+                    account,
+                )
+            row, *drawn = (int(number.partition(".")[0]) for number in numbers)
+            if kind.upper() == "TEST" and not any(drawn):
+                found.add(row)
         account.taken.append("The test rows are those of the first repeat and fold of the splits.")
         return found & rows
     account.guessed.append(f"There are no splits; {TEST_SHARE:.0%} of the rows were drawn as the test.")

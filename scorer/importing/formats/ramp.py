@@ -18,7 +18,7 @@ from scorer.importing.bundle import Bundle
 from scorer.importing.foreign import Foreign, Wishes
 from scorer.importing.forms import MAX_TABLE_BYTES, Columns, read_csv
 from scorer.importing.labelled import Score, labelled
-from scorer.wording import show
+from scorer.wording import megabytes, show
 
 NAME = "RAMP"
 _SCORES = {
@@ -157,10 +157,13 @@ def _table(bundle: Bundle, home: str, part: str) -> Columns | None:
             return read_csv(bundle, path)
         if f"{path}.bz2" in bundle:
             unpacked = bundle.aside / f"{part}.csv"
-            with bz2.open(bundle.path(f"{path}.bz2")) as stream:
-                content = stream.read(MAX_TABLE_BYTES + 1)
+            try:
+                with bz2.open(bundle.path(f"{path}.bz2")) as stream:
+                    content = stream.read(MAX_TABLE_BYTES + 1)
+            except (OSError, EOFError) as error:
+                raise CannotImport(f"{path}.bz2 cannot be unpacked: {error}.") from None
             if len(content) > MAX_TABLE_BYTES:
-                raise CannotImport(f"{path}.bz2 unpacks to more than the limit.")
+                raise CannotImport(f"{path}.bz2 unpacks to more than {megabytes(MAX_TABLE_BYTES)}.")
             unpacked.write_bytes(content)
             return read_csv(Bundle(bundle.aside, bundle.aside, [unpacked.name]), unpacked.name)
     return None

@@ -271,3 +271,10 @@ def test_other_scoring_program_of_an_earlier_phase_is_named(tmp_path: Path) -> N
     definition = definition.replace("*program", "scoring_program.zip")
     made = imported(by_lines(tmp_path / "bundle", **{"competition.yaml": definition}), tmp_path / "challenge")
     assert any("Other scoring programs" in words for words in made.account.cannot)
+
+
+def test_phase_without_reference_data_is_named(tmp_path: Path) -> None:
+    """It was passed over without a word, and the rows of the other phase were divided at random."""
+    definition = DEFINITION.replace("tasks: [0], public", "tasks: [9], public")
+    made = imported(by_lines(tmp_path / "bundle", **{"competition.yaml": definition}), tmp_path / "challenge")
+    assert any("The phases Feedback" in words for words in made.account.cannot)

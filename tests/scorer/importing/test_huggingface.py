@@ -10,7 +10,7 @@ import pytest
 from sklearn import metrics
 
 import scorer
-from scorer.importing.account import Incomplete
+from scorer.importing.account import CannotImport, Incomplete
 from tests.scorer.importing.bundles import imported, predictions, put, rows, usages
 
 CUSTOM = """import pandas as pd
@@ -122,3 +122,16 @@ def test_files_that_may_hold_answers_are_left_out(tmp_path: Path) -> None:
     assert {path.name for path in (made.folder / "public").iterdir()} == {"test.csv", "sample_submission.csv"}
     assert (made.folder / "public/test.csv").read_bytes() == (bundle / "test.csv").read_bytes()
     assert sum("may hold answers" in words for words in made.account.cannot) == 2
+
+
+def test_odd_configuration_is_read_or_refused_in_words(tmp_path: Path) -> None:
+    """A list of columns, a missing one and a number of 5,000 digits ended in an exception."""
+    odd = {"SUBMISSION_COLUMNS": ["id", "pred"], "SUBMISSION_LIMIT": "9" * 5000}
+    bundle = huggingface(tmp_path / "list", "target", EVAL_METRIC="roc_auc_score", **odd)
+    challenge = scorer.load(imported(bundle, tmp_path / "challenge").folder)
+    assert challenge.columns == ("pred",)
+    bundle = huggingface(
+        tmp_path / "lacks", "target", EVAL_METRIC="roc_auc_score", SUBMISSION_COLUMNS="id,other"
+    )
+    with pytest.raises(CannotImport, match="has no column other; it has id, pred"):
+        imported(bundle, tmp_path / "second")

@@ -178,3 +178,24 @@ def test_xml_with_entities_is_no_task(tmp_path: Path) -> None:
     bundle = put(tmp_path / "bundle", {"task.xml": '<!DOCTYPE a [<!ENTITY b "c">]>' + TASK})
     with pytest.raises(CannotImport, match="No known format"):
         imported(bundle, tmp_path / "challenge")
+
+
+@pytest.mark.parametrize("cell", ["x", "1e999", "nan", "-1"])
+def test_splits_that_name_no_row_are_refused_in_words(tmp_path: Path, cell: str) -> None:
+    """They ended in a ValueError or OverflowError."""
+    splits = "@relation s\n@attribute type {TRAIN,TEST}\n@attribute rowid integer\n"
+    splits += "@attribute fold integer\n@data\n"
+    data = "@relation d\n@attribute a numeric\n@attribute target {0,1}\n@data\n" + "1,0\n2,1\n" * 30
+    task = TASK.replace("TARGET", "target").replace("MEASURE", "predictive_accuracy")
+    files = {"task.xml": task, "data.arff": data, "splits.arff": f"{splits}TEST,{cell},0\n"}
+    with pytest.raises(CannotImport, match="are no whole numbers"):
+        imported(put(tmp_path / "bundle", files), tmp_path / "challenge")
+
+
+@pytest.mark.parametrize("content", [b"no bz2", b"BZh91AY&SY"])
+def test_packed_table_that_is_broken_is_refused_in_words(tmp_path: Path, content: bytes) -> None:
+    bundle = ramp(tmp_path / "bundle", "Accuracy()", "target", CLASSES)
+    (bundle / "data/test.csv").unlink()
+    put(bundle, {"data/test.csv.bz2": content})
+    with pytest.raises(CannotImport, match="cannot be unpacked"):
+        imported(bundle, tmp_path / "challenge")
