@@ -246,6 +246,8 @@ class Competition(Base):
     is_paused: Mapped[bool] = mapped_column(default=False)
     is_archived: Mapped[bool] = mapped_column(default=False, server_default=false())
     """Listed as past; takes nothing from participants until it is brought back."""
+    board_frozen_at: Mapped[datetime | None] = mapped_column(UtcTime)
+    """From when to the final results the board shows only earlier files; None: never."""
     grace_seconds: Mapped[int] = mapped_column(default=120)
     """Time after the close to complete an upload.
 

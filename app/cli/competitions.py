@@ -126,6 +126,10 @@ def _whole(name: str) -> click.IntRange:
 @click.option("--opens-at", type=TIME, help="Opening time with UTC offset, until it has opened.")
 @click.option("--closes-at", type=TIME, help="Closing time with UTC offset, e.g. 2026-12-01T18:00+01:00.")
 @click.option("--no-closes-at", is_flag=True, help="No closing date.")
+@click.option(
+    "--board-frozen-at", type=TIME, help="From when the board shows only earlier files, until the results."
+)
+@click.option("--no-board-frozen-at", is_flag=True, help="The board is not frozen.")
 @click.option("--entry-closes-at", type=TIME, help="Until when participants may join, with UTC offset.")
 @click.option("--no-entry-closes-at", is_flag=True, help="Participants may join until the close.")
 @click.option("--teams-close-at", type=TIME, help="Until when teams may change and merge, with UTC offset.")

@@ -44,6 +44,10 @@ def of(session: Session, competition: Competition, name: str, new: Any, *, now: 
             return f"The data and uploads are available from {when(competition, new)} on.", teams
         case "closes_at":
             return _effect_of_close(session, competition, new, now=now), teams
+        case "board_frozen_at" if new is None:
+            return "The board shows all files again.", teams
+        case "board_frozen_at":
+            return f"From {when(competition, new)} {_FROZEN}", teams
         case "entry_closes_at":
             return f"The competition can be joined until {_until(competition, new)}.", 0
         case "teams_close_at":
@@ -86,6 +90,10 @@ def of(session: Session, competition: Competition, name: str, new: Any, *, now: 
 _LATE = (
     "Once private scores are shown, teams may send files that are scored and never ranked, within the daily "
     "limit, and see both scores of them."
+)
+_FROZEN = (
+    "to the final results the board, ranks and badges show only the files that arrived before. A team still "
+    "sees the scores of its own files."
 )
 _ARCHIVED = (
     "Its pages, board and data stay, and the first page lists it under Past. Late files, train files, "

@@ -44,6 +44,7 @@ CHANGEABLE = (
     "visibility",
     "opens_at",
     "closes_at",
+    "board_frozen_at",
     *DEADLINES,
     *RANGES,
     "max_upload_mb",
@@ -54,10 +55,12 @@ CHANGEABLE = (
     "archived",
 )
 """What can change, named as in challenge.yaml; a time zone would make counted days wrong."""
-MAY_BE_NONE = ("summary", "closes_at", *DEADLINES, "total_limit")
-"""None: the challenge's own summary, no closing date, no deadline but the close, no total limit."""
+MAY_BE_NONE = ("summary", "closes_at", "board_frozen_at", *DEADLINES, "total_limit")
+"""None: the challenge's own summary, no closing date, no freeze, no deadline, no total limit."""
 ALWAYS = ("title", "summary", "visibility", "late_submissions", "archived")
 """What can still change when private scores are shown."""
+FROM_NOW = ("opens_at", "board_frozen_at")
+"""Times that are now if they are past: what was shown is not taken back."""
 STRICTNESS = (PublicScore.EXACT, PublicScore.ROUNDED, PublicScore.LADDER)
 _COLUMNS = {
     "summary": "own_summary",
@@ -111,7 +114,7 @@ def plan(
     `wished` is by name, as in challenge.yaml, with times as datetimes. `most_upload_mb` is the installation's
     limit of an upload. `note` is what the organiser adds to the announcement.
     """
-    wished = _clamped(wished, now)
+    wished = _clamped(competition, wished, now)
     problems = _problems(session, competition, wished, now=now, most_upload_mb=most_upload_mb)
     if problems:
         words = "; ".join(problem.message for problem in problems)
@@ -150,7 +153,7 @@ def apply(
             f"{competition.slug} has changed since the preview was made. Nothing was changed; look at the "
             "new preview."
         )
-    wished = _clamped(wished, now)
+    wished = _clamped(competition, wished, now)
     for change in preview.changes:
         new = wished[change.name]
         if change.name == "max_upload_mb":
@@ -163,6 +166,8 @@ def apply(
         score_release.begin_ladder(session, competition)
     if "final_picks" in changed:
         standings.refresh_all(session, competition)
+    if "board_frozen_at" in changed:
+        standings.refresh_frozen(session, competition)
     if preview.changes:
         logged = {change.name: [change.before, change.after] for change in preview.changes}
         events.log(session, by, _action(logged), competition.slug, now=now, **logged)
@@ -190,16 +195,19 @@ def _as_written(given: Any) -> Any:
     return given.isoformat() if isinstance(given, datetime) else given
 
 
-def _clamped(wished: Mapping[str, Any], now: datetime) -> dict[str, Any]:
-    """Return the wishes with an opening that is past set to now, and texts without blanks around them."""
+def _clamped(competition: Competition, wished: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+    """Return the wishes without blanks around texts, and with a past opening or freeze set to now.
+
+    A freeze that stays as it is is none of these: sent again, it must not show later files.
+    """
     done = {name: " ".join(v.split()) if isinstance(v, str) else v for name, v in wished.items()}
     if done.get("summary") == "":
         done["summary"] = None
     for name, at in done.items():
         if isinstance(at, datetime) and times.is_possible(at):  # the others are refused
-            done[name] = (
-                max(at.astimezone(now.tzinfo), now) if name == "opens_at" else at.astimezone(now.tzinfo)
-            )
+            stays = at == getattr(competition, name, None)
+            at = at.astimezone(now.tzinfo)
+            done[name] = max(at, now) if name in FROM_NOW and not stays else at
     return done
 
 
@@ -268,6 +276,9 @@ def _refuse_times(
         refuse("closes_at", f"closes_at, {word(closes_at)}, is not after opens_at, {word(opens_at)}")
     if given.get("closes_at") is not None and closes_at <= now:
         refuse("closes_at", "closes_at is not in the future; `heldout competition close` closes at once")
+    frozen_at = given.get("board_frozen_at")
+    if frozen_at is not None and closes_at is not None and frozen_at >= closes_at:
+        refuse("board_frozen_at", f"board_frozen_at, {word(frozen_at)}, is not before closes_at")
     for name in DEADLINES:
         deadline = given.get(name)
         if deadline is not None and closes_at is not None and deadline > closes_at:

@@ -27,7 +27,7 @@ from app.competing import competitions, rules
 from scorer.report import Problem
 
 NAME = re.compile("[A-Za-z0-9][A-Za-z0-9._-]{0,59}")
-DATES = ("opens_at", "closes_at", "entry_closes_at", "teams_close_at")
+DATES = ("opens_at", "closes_at", "entry_closes_at", "teams_close_at", "board_frozen_at")
 KEPT = (
     "own_summary",
     "version_id",

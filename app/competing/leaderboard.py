@@ -39,7 +39,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 from app.base.db import UtcTime
 from app.base.errors import Refused
 from app.base.models import Competition, Membership, Standing, Submission, Team
-from app.competing import teams
+from app.competing import freezing, teams
 
 PAGE_SIZE = 50
 MAX_PAGE_SIZE = 200
@@ -152,6 +152,7 @@ def board(
     found = session.execute(
         _statement(
             sort,
+            table=freezing.table(competition, now),
             is_private=is_private,
             is_search=bool(search.strip()),
             has_viewer=viewer_id is not None,
@@ -245,43 +246,50 @@ def shake_up(session: Session, competition: Competition, *, now: datetime) -> li
     return [Shift(id_, name, before, rank, sign * key) for id_, name, before, rank, key in found]
 
 
-# There are at most 80 statements, and building one costs more than running it.
-@lru_cache(maxsize=80)
+# There are at most 160 statements, and building one costs more than running it.
+@lru_cache(maxsize=160)
 def _statement(
-    sort: Sort, *, is_private: bool, is_search: bool, has_viewer: bool, descending: bool, is_behind: bool
+    sort: Sort,
+    *,
+    table: freezing.Table,
+    is_private: bool,
+    is_search: bool,
+    has_viewer: bool,
+    descending: bool,
+    is_behind: bool,
 ) -> Select[Any]:
-    here = Standing.competition_id == _COMPETITION
+    here = table.competition_id == _COMPETITION
     # Only ids are sorted; the other columns are read for one page. Names are joined only to search or sort.
-    picked = select(Standing.team_id).where(here)
-    count = select(func.count()).select_from(Standing).where(here)
+    picked = select(table.team_id).where(here)
+    count = select(func.count()).select_from(table).where(here)
     if is_search or sort is Sort.TEAM:
-        picked = picked.join(Team, Team.id == Standing.team_id)
+        picked = picked.join(Team, Team.id == table.team_id)
     if is_search:
         matches = Team.name.icontains(bindparam("search", type_=String), escape="/")
         picked = picked.where(matches)
-        count = count.join(Team, Team.id == Standing.team_id).where(matches)
+        count = count.join(Team, Team.id == table.team_id).where(matches)
     if is_behind:
-        picked = picked.where(_is_behind(is_private=is_private))
-    picked = picked.order_by(*_order(sort, is_private=is_private, descending=descending))
+        picked = picked.where(_is_behind(table=table, is_private=is_private))
+    picked = picked.order_by(*_order(sort, table=table, is_private=is_private, descending=descending))
     limit, offset = (bindparam(name, type_=Integer) for name in ("limit", "offset"))
     wanted = picked.limit(limit).offset(offset).subquery()
     rows: Select[Any] | CompoundSelect[Any] = (
-        _rows(is_private=is_private, is_own=False)
+        _rows(table=table, is_private=is_private, is_own=False)
         .where(here)
-        .join(wanted, wanted.c.team_id == Standing.team_id)
+        .join(wanted, wanted.c.team_id == table.team_id)
     )
     if has_viewer:
         my_team = select(Membership.team_id).where(
             Membership.competition_id == _COMPETITION,
             Membership.user_id == bindparam("viewer", type_=BigInteger),
         )
-        own = _rows(is_private=is_private, is_own=True).where(
-            here, Standing.team_id == my_team.scalar_subquery()
+        own = _rows(table=table, is_private=is_private, is_own=True).where(
+            here, table.team_id == my_team.scalar_subquery()
         )
         rows = union_all(rows, own)
     shown = rows.cte("shown")
 
-    ranks = _ranks(shown, "key", is_private=is_private)
+    ranks = _ranks(shown, "key", table=table, is_private=is_private)
     statement: Select[Any] = (
         select(
             shown,
@@ -295,7 +303,7 @@ def _statement(
         .join(ranks, ranks.c.value == shown.c.key)
     )
     if is_private:
-        public_ranks = _ranks(shown, "public_key", is_private=False)
+        public_ranks = _ranks(shown, "public_key", table=table, is_private=False)
         statement = statement.add_columns(public_ranks.c.rank.label("public_rank")).join(
             public_ranks, public_ranks.c.value == shown.c.public_key
         )
@@ -304,51 +312,50 @@ def _statement(
 
 def baselines(session: Session, competition: Competition, *, now: datetime) -> list[tuple[str, float]]:
     """Return the baselines' names and scores on the board, best first."""
-    key = Standing.private_key if competition.is_settled(now) else Standing.public_key
+    table = freezing.table(competition, now)
+    key = table.private_key if competition.is_settled(now) else table.public_key
     found = session.execute(
         select(Team.name, key)
-        .join(Team, Team.id == Standing.team_id)
-        .where(Standing.competition_id == competition.id, Standing.is_baseline)
+        .join(Team, Team.id == table.team_id)
+        .where(table.competition_id == competition.id, table.is_baseline)
         .order_by(key)
     )
     sign = -1 if competition.greater_is_better else 1
     return [(name, sign * value) for name, value in found]
 
 
-def _rows(*, is_private: bool, is_own: bool) -> Select[Any]:
+def _rows(*, table: freezing.Table, is_private: bool, is_own: bool) -> Select[Any]:
     """Select the board's rows, with the position of the own row."""
-    key, at = _keys(Standing, is_private=is_private)
+    key, at = _keys(table, is_private=is_private)
     place: ColumnElement[int] = literal(0)
     if is_own:
-        other = aliased(Standing)
+        other = aliased(table)
         other_key, other_at = _keys(other, is_private=is_private)
         stands_before = or_(
-            other_key < key, other_at < at, and_(other_at == at, other.team_id <= Standing.team_id)
+            other_key < key, other_at < at, and_(other_at == at, other.team_id <= table.team_id)
         )
         place = (
             select(func.count())
-            .where(other.competition_id == Standing.competition_id, other_key <= key, stands_before)
+            .where(other.competition_id == table.competition_id, other_key <= key, stands_before)
             .scalar_subquery()
         )
     columns: tuple[ColumnElement[Any] | InstrumentedAttribute[Any], ...] = (
-        Standing.team_id,
-        Standing.is_baseline,
-        Standing.entries,
-        Standing.last_at,
+        table.team_id,
+        table.is_baseline,
+        table.entries,
+        table.last_at,
         key.label("key"),
         at.label("at"),
-        Standing.public_key.label("public_key"),
-        (Standing.private_also if is_private else Standing.public_also).label("also"),
-        (Standing.private_submission_id if is_private else Standing.public_submission_id).label(
-            "submission_id"
-        ),
+        table.public_key.label("public_key"),
+        (table.private_also if is_private else table.public_also).label("also"),
+        (table.private_submission_id if is_private else table.public_submission_id).label("submission_id"),
         literal(is_own).label("is_own"),
         place.label("place"),
     )
     return select(*columns)
 
 
-def _ranks(shown: CTE, column: str, *, is_private: bool) -> Subquery:
+def _ranks(shown: CTE, column: str, *, table: freezing.Table, is_private: bool) -> Subquery:
     """Rank every key of the shown rows.
 
     The rank is one more than the number of teams before it. Baselines are not counted. Teams are counted from
@@ -357,9 +364,9 @@ def _ranks(shown: CTE, column: str, *, is_private: bool) -> Subquery:
     distinct = select(shown.c[column].label("value")).distinct().subquery()
     before = func.lag(distinct.c.value).over(order_by=distinct.c.value)
     steps = select(distinct.c.value, before.label("before")).subquery()
-    key, _ = _keys(Standing, is_private=is_private)
+    key, _ = _keys(table, is_private=is_private)
     teams = select(func.count()).where(
-        Standing.competition_id == _COMPETITION, Standing.is_baseline.is_(False), key < steps.c.value
+        table.competition_id == _COMPETITION, table.is_baseline.is_(False), key < steps.c.value
     )
     between = case(
         (steps.c.before.is_(None), teams.scalar_subquery()),
@@ -371,7 +378,7 @@ def _ranks(shown: CTE, column: str, *, is_private: bool) -> Subquery:
 
 
 def _keys(
-    table: type[Standing], *, is_private: bool
+    table: freezing.Table, *, is_private: bool
 ) -> tuple[InstrumentedAttribute[float], InstrumentedAttribute[datetime]]:
     """Return the columns that order the board: score key, then time.
 
@@ -382,22 +389,24 @@ def _keys(
     return table.public_key, table.public_at
 
 
-def _is_behind(*, is_private: bool) -> ColumnElement[bool]:
+def _is_behind(*, table: freezing.Table, is_private: bool) -> ColumnElement[bool]:
     """Select what comes after a place in the order of ranks."""
-    key, at = _keys(Standing, is_private=is_private)
+    key, at = _keys(table, is_private=is_private)
     after_key, after_at = bindparam("after_key", type_=Float), bindparam("after_at", type_=UtcTime)
     after_id = bindparam("after_id", type_=BigInteger)
-    later = or_(at > after_at, and_(at == after_at, Standing.team_id > after_id))
+    later = or_(at > after_at, and_(at == after_at, table.team_id > after_id))
     return or_(key > after_key, and_(key == after_key, later))
 
 
-def _order(sort: Sort, *, is_private: bool, descending: bool) -> list[ColumnElement[Any]]:
-    by_rank = (*_keys(Standing, is_private=is_private), Standing.team_id)
+def _order(
+    sort: Sort, *, table: freezing.Table, is_private: bool, descending: bool
+) -> list[ColumnElement[Any]]:
+    by_rank = (*_keys(table, is_private=is_private), table.team_id)
     first: dict[Sort, tuple[Any, ...]] = {
         Sort.RANK: (),
         Sort.TEAM: (func.lower(Team.name),),
-        Sort.ENTRIES: (Standing.entries,),
-        Sort.LAST: (Standing.last_at,),
+        Sort.ENTRIES: (table.entries,),
+        Sort.LAST: (table.last_at,),
     }
     return [column.desc() if descending else column.asc() for column in (*first[sort], *by_rank)]
 

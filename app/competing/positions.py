@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import BigInteger, ColumnElement, Date, Select, and_, bindparam, func, select
 from sqlalchemy.orm import Session, aliased
@@ -22,6 +22,7 @@ from app.base.models import (
     Submission,
     Team,
 )
+from app.competing import freezing
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def of(session: Session, competition: Competition, user_id: int, *, now: datetim
     """
     is_private = competition.is_settled(now)
     values = {"competition": competition.id, "user": user_id, "day": competition.day(now)}
-    found = session.execute(_statement(is_private), values).one_or_none()
+    found = session.execute(_statement(is_private, freezing.table(competition, now)), values).one_or_none()
     if found is None:
         return None
     limit = competition.daily_limit + (found.extra or 0)
@@ -71,10 +72,11 @@ def of(session: Session, competition: Competition, user_id: int, *, now: datetim
     )
 
 
-def rank_of(session: Session, competition: Competition, team_id: int, score: float) -> int:
+def rank_of(session: Session, competition: Competition, team_id: int, score: float, *, now: datetime) -> int:
     """Return the public rank that a team would have now with this public score."""
+    table = freezing.table(competition, now)
     key = -score if competition.greater_is_better else score
-    return 1 + _ahead(session, competition, team_id, Standing.public_key < key)
+    return 1 + _ahead(session, competition, team_id, table.public_key < key, table)
 
 
 @dataclass(frozen=True)
@@ -89,23 +91,23 @@ class Place:
 def place(session: Session, competition: Competition, team_id: int, *, now: datetime) -> Place | None:
     """Return a team's place, public until it is settled and then final; None without a row on the board."""
     is_private = competition.is_settled(now)
-    row = session.get(Standing, (competition.id, team_id))
+    table = freezing.table(competition, now)
+    row = cast("freezing.Row | None", session.get(table, (competition.id, team_id)))
     if row is None or row.is_baseline:
         return None
-    key, column = (
-        (row.private_key, Standing.private_key) if is_private else (row.public_key, Standing.public_key)
-    )
+    key, column = (row.private_key, table.private_key) if is_private else (row.public_key, table.public_key)
     return Place(
-        rank=1 + _ahead(session, competition, team_id, column < key),
-        teams=ranked_teams(session, competition),
+        rank=1 + _ahead(session, competition, team_id, column < key, table),
+        teams=ranked_teams(session, competition, now=now),
         score=-key if competition.greater_is_better else key,
     )
 
 
-def ranked_teams(session: Session, competition: Competition) -> int:
-    """Return how many teams have a rank."""
-    ranked = Standing.competition_id == competition.id, Standing.is_baseline.is_(False)
-    return session.scalar(select(func.count()).select_from(Standing).where(*ranked)) or 0
+def ranked_teams(session: Session, competition: Competition, *, now: datetime) -> int:
+    """Return how many teams have a rank on the board that all may see."""
+    table = freezing.table(competition, now)
+    ranked = table.competition_id == competition.id, table.is_baseline.is_(False)
+    return session.scalar(select(func.count()).select_from(table).where(*ranked)) or 0
 
 
 @dataclass(frozen=True)
@@ -146,28 +148,30 @@ def best_uncounted(
     ).one_or_none()
     if best is None:
         return None
-    rank = 1 + _ahead(session, competition, team_id, Standing.private_key < best.key)
+    rank = 1 + _ahead(session, competition, team_id, Standing.private_key < best.key, Standing)
     return Uncounted(best.submission_id, best.private, rank)
 
 
-def _ahead(session: Session, competition: Competition, team_id: int, is_better: ColumnElement[bool]) -> int:
-    others = (
-        Standing.competition_id == competition.id,
-        Standing.is_baseline.is_(False),
-        Standing.team_id != team_id,
-    )
-    return session.scalar(select(func.count()).select_from(Standing).where(*others, is_better)) or 0
+def _ahead(
+    session: Session,
+    competition: Competition,
+    team_id: int,
+    is_better: ColumnElement[bool],
+    table: freezing.Table,
+) -> int:
+    others = (table.competition_id == competition.id, table.is_baseline.is_(False), table.team_id != team_id)
+    return session.scalar(select(func.count()).select_from(table).where(*others, is_better)) or 0
 
 
-@lru_cache(maxsize=2)  # building it costs more than running it
-def _statement(is_private: bool) -> Select[Any]:
+@lru_cache(maxsize=3)  # building it costs more than running it
+def _statement(is_private: bool, table: freezing.Table) -> Select[Any]:
     key = "private_key" if is_private else "public_key"
     competition = bindparam("competition", type_=BigInteger)
-    mine, other, before = Standing, aliased(Standing), aliased(Standing)
-    my_key, other_key, before_key = (getattr(table, key) for table in (mine, other, before))
+    mine, other, before = table, aliased(table), aliased(table)
+    my_key, other_key, before_key = (getattr(one, key) for one in (mine, other, before))
 
-    def ranked(table: Any) -> Any:
-        return and_(table.competition_id == competition, table.is_baseline.is_(False))
+    def ranked(one: Any) -> Any:
+        return and_(one.competition_id == competition, one.is_baseline.is_(False))
 
     next_key = (
         select(func.max(other_key)).where(ranked(other), other_key < my_key).correlate(mine).scalar_subquery()

@@ -10,6 +10,7 @@ from sqlalchemy import Select, and_, delete, select
 from sqlalchemy.orm import Session
 
 from app.base.models import Competition, FinalPick, Round, RoundState, Rung, Score, Standing, Submission, Team
+from app.base.models_frozen import FrozenStanding
 
 
 def refresh(session: Session, team_id: int) -> None:
@@ -23,17 +24,12 @@ def refresh(session: Session, team_id: int) -> None:
     session.execute(
         delete(Standing).where(Standing.competition_id == competition.id, Standing.team_id == team_id)
     )
+    mine = FrozenStanding.competition_id == competition.id, FrozenStanding.team_id == team_id
+    session.execute(delete(FrozenStanding).where(*mine))
     entries = session.execute(_entries(competition).where(Submission.team_id == team_id)).all()
     if entries and not team.is_off_the_board:
-        session.add(
-            _standing(
-                competition,
-                team,
-                entries,
-                greater_is_better=competition.greater_is_better,
-                picks=competition.final_picks,
-            )
-        )
+        session.add(_present(competition, team, entries))
+        session.add_all(_frozen(competition, team, entries))
     session.flush()
 
 
@@ -43,6 +39,24 @@ def refresh_all(session: Session, competition: Competition) -> None:
     session.expire_all()
     session.add_all(compute(session, competition, greater_is_better=competition.greater_is_better))
     session.flush()
+    refresh_frozen(session, competition)
+
+
+def refresh_frozen(session: Session, competition: Competition) -> None:
+    """Rewrite the frozen board, after its time or all scores changed."""
+    session.execute(delete(FrozenStanding).where(FrozenStanding.competition_id == competition.id))
+    session.expire_all()
+    session.add_all(compute_frozen(session, competition))
+    session.flush()
+
+
+def compute_frozen(session: Session, competition: Competition) -> list[FrozenStanding]:
+    """Compute the frozen board without storing it; empty without a time of the freeze."""
+    if competition.board_frozen_at is None:
+        return []
+    return [
+        row for team, entries in _by_team(session, competition) for row in _frozen(competition, team, entries)
+    ]
 
 
 def compute(
@@ -58,17 +72,46 @@ def compute(
     The default is the active round, with as many final picks as the competition has.
     """
     picks = competition.final_picks if final_picks is None else final_picks
+    return [
+        _standing(competition, team, entries, greater_is_better=greater_is_better, picks=picks)
+        for team, entries in _by_team(session, competition, round_id)
+    ]
+
+
+def _by_team(
+    session: Session, competition: Competition, round_id: int | None = None
+) -> list[tuple[Team, list[Any]]]:
+    """Return the teams on the board with their entries, in the order of time."""
     teams = {
         team.id: team for team in session.scalars(select(Team).where(Team.competition_id == competition.id))
     }
     by_team: dict[int, list[Any]] = {}
     for entry in session.execute(_entries(competition, round_id)):
         by_team.setdefault(entry.team_id, []).append(entry)
-    return [
-        _standing(competition, teams[team_id], entries, greater_is_better=greater_is_better, picks=picks)
-        for team_id, entries in by_team.items()
-        if not teams[team_id].is_off_the_board
-    ]
+    return [(teams[id_], entries) for id_, entries in by_team.items() if not teams[id_].is_off_the_board]
+
+
+def _present(competition: Competition, team: Team, entries: Sequence[Any]) -> Standing:
+    return _standing(
+        competition,
+        team,
+        entries,
+        greater_is_better=competition.greater_is_better,
+        picks=competition.final_picks,
+    )
+
+
+def _frozen(competition: Competition, team: Team, entries: Sequence[Any]) -> list[FrozenStanding]:
+    """Return the team's row of the frozen board, of the entries that arrived before the freeze."""
+    frozen_at = competition.board_frozen_at
+    if frozen_at is None:
+        return []
+    earlier = [entry for entry in entries if entry.received_at < frozen_at]
+    if not earlier:
+        return []
+    row = _present(competition, team, earlier)
+    names = [column.key for column in Standing.__table__.columns]
+    return [FrozenStanding(**{name: getattr(row, name) for name in names})]
 
 
 def _entries(

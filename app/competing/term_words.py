@@ -14,6 +14,7 @@ TERMS: Mapping[str, str] = {
     "visibility": "Visibility",
     "opens_at": "Opens at",
     "closes_at": "Closes at",
+    "board_frozen_at": "The board is frozen from",
     "entry_closes_at": "Can be joined until",
     "teams_close_at": "Teams can change until",
     "daily_limit": "Uploads of a team a day",
@@ -30,6 +31,7 @@ TERMS: Mapping[str, str] = {
 }
 _NONE = {
     "closes_at": "no closing date",
+    "board_frozen_at": "never",
     "entry_closes_at": "the close",
     "teams_close_at": "the close",
     "total_limit": "no limit",

@@ -33,6 +33,7 @@ from app.base.models import (
     Submission,
     Team,
 )
+from app.base.models_frozen import FrozenStanding
 from app.base.storage import Storage
 from app.competing import hosts, standings
 from app.operating import audit_log
@@ -318,6 +319,11 @@ def _board_is_its_scores(session: Session, _now: datetime) -> Check:
         stored = session.scalars(select(Standing).where(Standing.competition_id == competition.id))
         if {_row(s) for s in fresh} != {_row(s) for s in stored}:
             wrong.append(f"the board of {competition.slug} differs from its scores")
+        frozen = session.scalars(
+            select(FrozenStanding).where(FrozenStanding.competition_id == competition.id)
+        )
+        if {_row(s) for s in standings.compute_frozen(session, competition)} != {_row(s) for s in frozen}:
+            wrong.append(f"the frozen board of {competition.slug} differs from its scores")
     return _check(
         "Boards match their scores",
         wrong,
@@ -327,7 +333,7 @@ def _board_is_its_scores(session: Session, _now: datetime) -> Check:
     )
 
 
-def _row(s: Standing) -> tuple[object, ...]:
+def _row(s: Standing | FrozenStanding) -> tuple[object, ...]:
     return (
         s.team_id,
         s.entries,

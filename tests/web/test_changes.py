@@ -180,7 +180,7 @@ def test_participants_see_the_new_words_and_times(site: Site) -> None:
     with site.database.read() as session:
         site.change(closes_at=db.now(session) - timedelta(hours=1))
     settled = site.browser("grace").get(PAGE).text
-    assert "only title, summary and late files can change" in settled
+    assert "late files and the archive can change" in settled
     assert 'name="closes_at"' not in settled
 
 

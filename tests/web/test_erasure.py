@@ -64,6 +64,7 @@ WITHOUT_PEOPLE = {
     "evaluation",
     "score",
     "standing",
+    "frozen_standing",
     "quota",
     "train_file",
     "worker",

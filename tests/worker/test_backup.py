@@ -203,7 +203,7 @@ def test_a_backup_during_uploads_holds_every_file_that_its_rows_name(
 LATER = {  # columns that later revisions added to 0002
     "competition": {
         *("extended_until", "marks_agents", "own_summary", "entry_closes_at", "teams_close_at"),
-        *("allows_late", "visibility", "is_archived"),
+        *("allows_late", "visibility", "is_archived", "board_frozen_at"),
     },
     "round": {"repeat_of", "applies_itself", "served_at"},
     "event": {"seq", "hash"},
@@ -217,6 +217,7 @@ LATER_TABLES = (
     *("draft_step", "draft_upload", "competition_host", "team_invite", "merge_offer", "rules_version"),
     *("rules_acceptance", "announcement", "announcement_reading", "classroom", "enrolment", "join_code"),
     *("class_competition", "question", "canned_answer", "question_settings", "private_link", "admission"),
+    "frozen_standing",
 )
 
 

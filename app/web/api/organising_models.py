@@ -42,6 +42,9 @@ class Changes(Request):
     teams_close_at: AwareDatetime | None = Field(
         None, description="Until when teams change and merge. Null: until the close."
     )
+    board_frozen_at: AwareDatetime | None = Field(
+        None, description="From when to the final results the board shows only earlier files. Null: never."
+    )
     daily_limit: Annotated[int, _whole("daily_limit")] | Absent = None
     total_limit: Annotated[int, _whole("total_limit")] | None = Field(
         None, description="Null: no limit but the daily one."

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from app.base import db
 from app.base.errors import NotFound
 from app.base.models import Competition, Visibility
-from app.competing import competitions, leaderboard, positions, teams, visibility
+from app.competing import competitions, freezing, leaderboard, positions, teams, visibility
 from app.competing.leaderboard import BoardView, Shift, Sort
 from app.integrity import inspections
 from app.web import charts, compression
@@ -57,7 +57,13 @@ def show(slug: str) -> ResponseReturnValue:
             note_position(session, competition, me, now)
             return render_template("_strip.html", competition=competition, now=now)
         # The phase decides what may be shown, so a cached page of one phase is never used in the next.
-        key = (competition.id, competition.phase(now), competition.is_settled(now), wanted)
+        key = (
+            competition.id,
+            competition.phase(now),
+            competition.is_settled(now),
+            freezing.is_frozen(competition, now),
+            wanted,
+        )
         is_shared = me is None and not cookie.get("_flashes")
         if is_shared and (cached := parts().boards.get(key)):
             return _shared(cached)
@@ -129,7 +135,13 @@ def _live(slug: str, wanted: Wanted) -> ResponseReturnValue:
         competition = competitions.by_slug(session, slug)
         if competition.visibility != Visibility.PUBLIC:  # of the others no poll looks for a viewer
             competition = visibility.find(session, slug, viewer(session, now))
-        key = (competition.id, competition.phase(now), competition.is_settled(now), wanted)
+        key = (
+            competition.id,
+            competition.phase(now),
+            competition.is_settled(now),
+            freezing.is_frozen(competition, now),
+            wanted,
+        )
         made = parts().live_boards.get(key)
         if made is None:
             board = _board(session, competition, wanted, now)
@@ -143,6 +155,12 @@ def _live(slug: str, wanted: Wanted) -> ResponseReturnValue:
     answer.set_etag(tag)
     compression.allow()
     return answer.make_conditional(request)
+
+
+def _shown(competition: Competition, wanted: Wanted, now: datetime) -> tuple[Any, ...]:
+    """Return what decides which board is shown, as the key of its cached page."""
+    is_frozen = freezing.is_frozen(competition, now)
+    return competition.id, competition.phase(now), competition.is_settled(now), is_frozen, wanted
 
 
 def _board(

@@ -9,7 +9,7 @@ from datetime import datetime
 from sqlalchemy.orm import Session
 
 from app.base.models import Competition, Team
-from app.competing import leaderboard, positions
+from app.competing import freezing, leaderboard, positions
 from app.competing.statuses import Status
 
 
@@ -60,6 +60,7 @@ def outcome(
     is_off = session.get_one(Team, entry.team_id).is_off_the_board
     if (
         not is_private
+        and not freezing.is_frozen(competition, now)
         and _counts(entry)
         and not is_off
         and not entry.is_baseline
@@ -67,9 +68,9 @@ def outcome(
     ):
         shown = [entry.public] + ([best.public] if best is not None and best.public is not None else [])
         better = max(shown, key=lambda value: sign * value)
-        rank = positions.rank_of(session, competition, entry.team_id, better)
+        rank = positions.rank_of(session, competition, entry.team_id, better, now=now)
         if len(shown) > 1:
-            rank_before = positions.rank_of(session, competition, entry.team_id, shown[1])
+            rank_before = positions.rank_of(session, competition, entry.team_id, shown[1], now=now)
     distances = [
         Distance(name, value, sign * (score - value))
         for name, value in leaderboard.baselines(session, competition, now=now)

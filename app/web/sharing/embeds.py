@@ -52,7 +52,7 @@ def badge(slug: str) -> ResponseReturnValue:
         now = db.now(session)
         competition = visibility.find(session, slug, None)
         if name is None:
-            count = positions.ranked_teams(session, competition)
+            count = positions.ranked_teams(session, competition, now=now)
             left, right = (
                 competition.title,
                 f"{count} {'team' if count == 1 else 'teams'}, {competition.phase(now).value}",

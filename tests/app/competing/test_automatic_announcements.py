@@ -38,6 +38,7 @@ def change(world: World, note: str = "", **wished: Any) -> None:
 CASES: dict[str, tuple[Any, str, str]] = {
     "opens_at": (NOON + DAY, "2026-03-29 14:00 Europe/Berlin", "2026-04-14 14:00 Europe/Berlin"),
     "closes_at": (NOON + 2 * DAY, "2026-03-30 14:00 Europe/Berlin", "no closing date"),
+    "board_frozen_at": (NOON + DAY, "2026-03-29 14:00 Europe/Berlin", "never"),
     "entry_closes_at": (NOON + DAY, "2026-03-29 14:00 Europe/Berlin", "the close"),
     "teams_close_at": (NOON + DAY, "2026-03-29 14:00 Europe/Berlin", "the close"),
     "daily_limit": (9, "9", "5"),

@@ -81,7 +81,7 @@ def test_private_ranks_wait_until_the_competition_is_settled(world: World) -> No
         running = of(session, world)
         assert positions.best_uncounted(session, running, team_id, now=LATER) is None
         assert leaderboard.shake_up(session, running, now=LATER) == []
-        assert positions.rank_of(session, running, team_id, 0.25) == 2
+        assert positions.rank_of(session, running, team_id, 0.25, now=LATER) == 2
     ada = position(world, "ada", is_closed=True)
     assert ada is not None
     assert (ada.rank, ada.score, ada.is_private, ada.next_rank) == (2, 0.9, True, 1)
