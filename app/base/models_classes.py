@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 from sqlalchemy import JSON, ForeignKey, Index, LargeBinary, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
@@ -20,6 +21,15 @@ class Role(StrEnum):
     INSTRUCTOR = "instructor"
 
 
+class BoardNames(StrEnum):
+    """Under which names the students of a class sign in and stand on boards."""
+
+    FREE = "free"
+    """Each student chooses one when joining, or leaves it to the pseudonym."""
+    PSEUDONYM = "pseudonym"
+    """The pseudonym, always."""
+
+
 class Classroom(Base):
     """A class of a course, with its students. Python has the word `class` for itself."""
 
@@ -32,6 +42,10 @@ class Classroom(Base):
     """The class code, on the projector: it leads to the page to join and permits nothing alone."""
     columns: Mapped[dict[str, str]] = mapped_column(JSON, default=dict)
     """Headers of rosters to fields, as an instructor has mapped them."""
+    names: Mapped[str] = mapped_column(
+        String(10), default=BoardNames.FREE.value, server_default=BoardNames.FREE.value
+    )
+    """See BoardNames; for accounts that are made from now on."""
     made_by: Mapped[str] = mapped_column(String(60))
     created_at: Mapped[datetime] = mapped_column(UtcTime)
     archived_at: Mapped[datetime | None] = mapped_column(UtcTime)
@@ -99,4 +113,6 @@ class ClassCompetition(Base):
     id: Mapped[int] = mapped_column(Id, primary_key=True)
     classroom_id: Mapped[int] = mapped_column(ForeignKey("classroom.id"))
     competition_id: Mapped[int] = mapped_column(ForeignKey("competition.id"), index=True)
+    grade_rule: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    """See app.classes.grade_rules; None: the default."""
     created_at: Mapped[datetime] = mapped_column(UtcTime)

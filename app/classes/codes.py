@@ -14,13 +14,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
 from app.base import events
 from app.base.errors import NotFound, Refused
 from app.base.models import User
-from app.base.models_classes import Classroom, Enrolment, JoinCode
+from app.base.models_classes import Classroom, Enrolment, JoinCode, Role
 from app.classes import rosters
 from app.people import accounts
 
@@ -65,18 +65,20 @@ def issue(
     only: Sequence[int] | None = None,
     again: bool = False,
 ) -> list[Issued]:
-    """Make personal codes for the active members that have neither joined nor an unused code.
+    """Make personal codes for the active students that have neither joined nor an unused code.
 
-    `only` names members by their ids; one that has joined gets a code that sets a new password. With `again`
+    `only` names students by their ids; one that has joined gets a code that sets a new password. With `again`
     an unused code is replaced, for strips that were lost; the old one ends.
     """
-    waiting = [one for one in rosters.members(session, classroom) if one.left_at is None]
+    waiting = [
+        one for one in rosters.members(session, classroom) if one.left_at is None and one.role == Role.STUDENT
+    ]
     if only is None:
         waiting = [one for one in waiting if one.user_id is None]
     else:
         waiting = [one for one in waiting if one.id in only]
         if len(waiting) != len(set(only)):
-            raise Refused("A code is for an active member of the class.")
+            raise Refused("A code is for an active student of the class.")
         refuse_powerful(session, waiting)
     if again:
         rosters.revoke_codes(session, [one.id for one in waiting], now=now)
@@ -135,13 +137,18 @@ def enrolment_of(session: Session, classroom_id: int, text: str, *, key: str) ->
 
 
 def refuse_powerful(session: Session, chosen: Sequence[Enrolment]) -> None:
-    """Refuse a code that would set the password of an organiser or a host."""
+    """Refuse a code that would set the password of an organiser, a host or the staff of a class."""
     ids = [one.user_id for one in chosen if one.user_id is not None]
-    found = session.execute(select(User.name, User.is_organiser, accounts.hosted()).where(User.id.in_(ids)))
-    if names := [row.name for row in found if row.is_organiser or row[2]]:
+    teaches = exists().where(
+        Enrolment.user_id == User.id, Enrolment.role != Role.STUDENT.value, Enrolment.left_at.is_(None)
+    )
+    found = session.execute(
+        select(User.name, User.is_organiser, accounts.hosted(), teaches).where(User.id.in_(ids))
+    )
+    if names := [row.name for row in found if row.is_organiser or row[2] or row[3]]:
         raise Refused(
-            f"{', '.join(names)} organises competitions; a class sets no password of such an account. "
-            "The operator does, with `heldout user password NAME`."
+            f"{', '.join(names)} organises competitions or teaches a class; a class sets no password of such "
+            "an account. The operator does, with `heldout user password NAME`."
         )
 
 

@@ -69,6 +69,7 @@ _WORKSHEET_GRADES = {
 }
 """Of a Moodle worksheet, with its first column in `_WORKSHEET_IDS`."""
 _LINES_ABOVE = 10
+_MOST_MAPPED = 100
 _FIELD_OF = {
     header.strip(): field
     for field, listed in _HEADERS.items()
@@ -76,6 +77,10 @@ _FIELD_OF = {
     for header in line.split("|")
     if header.strip()
 }
+
+
+class NotMapped(Refused):
+    """No column of the table is known to name a student; a person can say what the columns hold."""
 
 
 @dataclass(frozen=True)
@@ -156,10 +161,28 @@ def find(first: Sequence[str], chosen: Mapping[str, str]) -> Columns:
         problems.append(f"No column of the file is known to name a student. Its first row is {headers}")
     if problems:
         fields = ", ".join(FIELDS)
-        raise Refused(
+        raise NotMapped(
             f"{'. '.join(problems)}. Map a column with --map 'HEADER=FIELD'; the fields are {fields}."
         )
     return Columns(source, list(first), positions)
+
+
+def checked(mapping: Mapping[str, str]) -> dict[str, str]:
+    """Return headers to fields, as a person gives them; refuse fields that there are not."""
+    wrong = sorted({field for field in mapping.values() if field not in FIELDS})
+    if wrong or len(mapping) > _MOST_MAPPED or any(not header.strip() for header in mapping):
+        raise Refused(
+            f"{', '.join(repr(one[:40]) for one in wrong[:5]) or 'A header'} cannot be used: map at most "
+            f"{_MOST_MAPPED} headers to the fields {', '.join(FIELDS)}."
+        )
+    return {header.strip()[:200]: field for header, field in mapping.items()}
+
+
+def known(first: Sequence[str]) -> list[str]:
+    """Return the field of each known header of a first row, and "" of the others."""
+    _, positions = _platform([folded(cell) for cell in first])
+    by_position = {at: field for field, at in positions.items()}
+    return [by_position.get(at) or _FIELD_OF.get(folded(cell), "") for at, cell in enumerate(first)]
 
 
 def _platform(keys: Sequence[str]) -> tuple[str, dict[str, int]]:

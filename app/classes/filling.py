@@ -47,11 +47,13 @@ class Filled:
     """Students of the file that are not in the class."""
     absent: Sequence[str]
     """Students with a grade that are not in the file."""
+    kept: int = 0
+    """Students without a grade, whose cell is as it was."""
 
 
 def fill(
     content: bytes,
-    grades: Mapping[int, float],
+    grades: Mapping[int, float | None],
     members: Sequence[Enrolment],
     *,
     column: str | None = None,
@@ -59,6 +61,8 @@ def fill(
     chosen: Mapping[str, str] | None = None,
 ) -> Filled:
     """Return the file with the percent of each enrolment's id in one column, in the item's points.
+
+    A student whose percent is None keeps the cell that the file has.
 
     The column is named by its header or a part of it that only one has; without a name it is the one with the
     competition's title, or the column *Grade* of a Moodle worksheet.
@@ -79,13 +83,14 @@ def fill(
     pieces, last, filled = [], 0, 0
     for line, cells in _cells(text, sheet.delimiter):
         enrolment_id = plan.matched.get(line)
-        if enrolment_id is None or enrolment_id not in grades:
+        value_of = None if enrolment_id is None else grades.get(enrolment_id)
+        if value_of is None:
             continue
         if at >= len(cells):
             raise Refused(
                 f"Line {line} has {len(cells)} cells, and the column {header[at]!r} is number {at + 1}."
             )
-        value = f"{grades[enrolment_id] * total / 100:.2f}".rstrip("0").rstrip(".")
+        value = f"{value_of * total / 100:.2f}".rstrip("0").rstrip(".")
         if comma:
             value = value.replace(".", ",")
         was = text[cells[at].begin : cells[at].end]
@@ -101,7 +106,8 @@ def fill(
         column=header[at],
         filled=filled,
         without=[one.name or str(one.ids()[0][1]) for one in plan.new],
-        absent=[one.name for one in members if one.id in grades and one.id not in found],
+        absent=[one.name for one in members if grades.get(one.id) is not None and one.id not in found],
+        kept=sum(one in grades and grades[one] is None for one in found),
     )
 
 
@@ -118,7 +124,7 @@ def _column(header: Sequence[str], wanted: str | None, title: str, names: Collec
     what = f"named {wanted!r}" if wanted is not None else f"with the title {title!r}"
     count = "no column" if not parts else f"{len(parts)} columns"
     raise Refused(
-        f"The file has {count} {what}. Name one with --column; its columns are "
+        f"The file has {count} {what}. Name the column to fill (--column); the columns are "
         f"{', '.join(repr(cell[:60]) for cell in header if cell.strip())}."
     )
 

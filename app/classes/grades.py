@@ -18,7 +18,8 @@ from sqlalchemy.orm import Session
 from app.base.errors import Closed, Refused
 from app.base.models import Competition, Membership, Standing, Team
 from app.base.models_classes import Classroom, Enrolment, Role
-from app.classes import rosters
+from app.classes import grade_rules, rosters
+from app.classes.grade_rules import Missing, Rule
 from app.competing import leaderboard
 
 WORST, MIDDLE, BEST, TOP = 0.0, 60.0, 85.0, 100.0
@@ -42,8 +43,19 @@ class Grade:
     team: str | None
     score: float | None
     """The private score that counted; None without a rank."""
-    percent: float
+    percent: float | None
+    """None: left empty, as the rule says of students without a score."""
     why: str
+
+
+@dataclass(frozen=True)
+class Grading:
+    """The grades of a class in one competition."""
+
+    anchors: Sequence[Anchor]
+    grades: Sequence[Grade]
+    is_preview: bool
+    """Of the public scores that the board shows; the final grades are of private ones."""
 
 
 def default_anchors(
@@ -54,8 +66,8 @@ def default_anchors(
     by_score = sorted({score: name for name, score in baselines}.items(), key=lambda one: sign * one[0])
     if len(by_score) < 2:
         raise Refused(
-            "Grades need at least two baselines with different scores, or anchors of your own: "
-            "--anchor SCORE=PERCENT, two or more."
+            "Grades need at least two baselines with different scores, or two or more anchors of your own "
+            "(SCORE=PERCENT)."
         )
     percents = {0: WORST, len(by_score) - 1: BEST}
     if len(by_score) > 2:
@@ -116,19 +128,25 @@ def compute(
     classroom: Classroom,
     competition: Competition,
     *,
-    wished: Sequence[tuple[str, float]] = (),
+    rule: Rule | None = None,
     now: datetime,
-) -> tuple[list[Anchor], list[Grade]]:
-    """Return anchors and grades of the active students; refuse before the final results."""
-    if not competition.is_settled(now):
+    may_preview: bool = False,
+) -> Grading:
+    """Return the grades of the active students under a rule, or the stored one.
+
+    Before the final results it refuses, or with `may_preview` grades the public scores that the board shows.
+    """
+    is_preview = not competition.is_settled(now)
+    if is_preview and not may_preview:
         raise Closed(f"{competition.title} has no final results yet, and grades are of private scores.")
+    rule = rule if rule is not None else grade_rules.of(session, classroom, competition)
     upward = competition.greater_is_better
     sign = 1.0 if upward else -1.0
     students = [
         one for one in rosters.members(session, classroom) if one.role == Role.STUDENT and one.left_at is None
     ]
     rows = session.execute(
-        select(Membership.user_id, Team, Standing.private_key)
+        select(Membership.user_id, Team, Standing.public_key if is_preview else Standing.private_key)
         .join(Team, Team.id == Membership.team_id)
         .outerjoin(Standing, Standing.team_id == Team.id)
         .where(Membership.competition_id == competition.id)
@@ -138,28 +156,38 @@ def compute(
         score for one in students if (score := teams.get(one.user_id or 0, (None, None))[1]) is not None
     ]
     baselines = leaderboard.baselines(session, competition, now=now)
-    if wished:
-        anchors = own_anchors(wished, dict(baselines), greater_is_better=upward)
+    if rule.anchors:
+        anchors = own_anchors(rule.anchors, dict(baselines), greater_is_better=upward)
     else:
         best = max(reached, key=lambda score: sign * score, default=None)
         anchors = default_anchors(baselines, best, greater_is_better=upward)
-    return anchors, [_grade(one, teams, anchors, greater_is_better=upward) for one in students]
+    without = 0.0 if rule.missing is Missing.ZERO else None
+    graded = [_grade(one, teams, anchors, without, greater_is_better=upward) for one in students]
+    return Grading(anchors, graded, is_preview)
+
+
+def try_rule(session: Session, competition: Competition, rule: Rule, *, now: datetime) -> None:
+    """Refuse a rule whose anchors the competition's baselines cannot carry."""
+    if rule.anchors:
+        baselines = dict(leaderboard.baselines(session, competition, now=now))
+        own_anchors(rule.anchors, baselines, greater_is_better=competition.greater_is_better)
 
 
 def _grade(
     student: Enrolment,
     teams: Mapping[int, tuple[Team, float | None]],
     anchors: Sequence[Anchor],
+    without: float | None,
     *,
     greater_is_better: bool,
 ) -> Grade:
     if student.user_id is None:
-        return Grade(student, None, None, 0.0, "has not joined the class")
+        return Grade(student, None, None, without, "has not joined the class")
     if student.user_id not in teams:
-        return Grade(student, None, None, 0.0, "has not joined the competition")
+        return Grade(student, None, None, without, "has not joined the competition")
     team, score = teams[student.user_id]
     if score is None:
         why = "the team is off the board" if team.is_off_the_board else "no scored submission"
-        return Grade(student, team.name, None, 0.0, why)
+        return Grade(student, team.name, None, without, why)
     value, why = percent(score, anchors, greater_is_better=greater_is_better)
     return Grade(student, team.name, score, value, why)

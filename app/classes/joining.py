@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from app.base import events
 from app.base.errors import Conflict, Refused
 from app.base.models import User
-from app.base.models_classes import Classroom, Enrolment
+from app.base.models_classes import BoardNames, Classroom, Enrolment
 from app.classes import codes, pseudonyms, rosters
 from app.people import accounts
 from app.people.accounts import Viewer
@@ -31,7 +31,7 @@ def join(
 ) -> User:
     """Use a personal code up; return the student's account, a new one or the own one with a new password.
 
-    Without a name the account has the student's pseudonym.
+    Without a name, and in a class of pseudonyms, the account has the student's pseudonym.
     """
     row, enrolment = codes.owner(session, classroom, code, key=key)
     if enrolment.user_id is not None:
@@ -40,7 +40,7 @@ def join(
         accounts.set_password(session, user.id, password_hash, now=now)
         action = "password set by code"
     else:
-        name = name.strip()
+        name = "" if classroom.names == BoardNames.PSEUDONYM else name.strip()
         user = (
             accounts.register(session, name, password_hash, now=now)
             if name

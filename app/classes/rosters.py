@@ -16,10 +16,10 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.base import events
-from app.base.errors import Refused
+from app.base.errors import NotFound, Refused
 from app.base.models_classes import Classroom, Enrolment, JoinCode, Role
 from app.classes import columns, pseudonyms, sheets
-from app.classes.columns import Columns
+from app.classes.columns import Columns, NotMapped
 from app.classes.sheets import Row, line_list
 from scorer.report import Problem
 
@@ -124,7 +124,7 @@ def read(
     if not found.header:  # a comma in a list of names divides a name
         body = [Row(row.line, [", ".join(row.cells)]) for row in sheet.rows]
         if wide := next((row for row in sheet.rows if sum(map(bool, row.cells)) > 2), None):
-            raise Refused(
+            raise NotMapped(
                 f"The first row names no column that is known, and line {wide.line} has {len(wide.cells)} "
                 "cells: neither a table nor a list of names. Begin the file with its header, or map a column "
                 "with --map."
@@ -422,6 +422,45 @@ def add(session: Session, classroom: Classroom, student: Student, *, by: str, no
     one = added[0] if added else session.get_one(Enrolment, back[0])
     one.is_by_hand = True
     return one
+
+
+def set_active(
+    session: Session, classroom: Classroom, enrolment_id: int, *, is_active: bool, by: str, now: datetime
+) -> Enrolment:
+    """Set a student inactive, which ends unused codes, or active again; files stay in both cases."""
+    one = student_of(session, classroom, enrolment_id)
+    if (one.left_at is None) == is_active:
+        return one
+    one.left_at = None if is_active else now
+    if not is_active:
+        revoke_codes(session, [one.id], now=now)
+    session.flush()
+    action = "student set active" if is_active else "student set inactive"
+    events.log(session, by, action, f"class {classroom.slug}", now=now, enrolment=one.id)
+    return one
+
+
+def student_of(session: Session, classroom: Classroom, enrolment_id: int) -> Enrolment:
+    """Return a student of the class, also an inactive one."""
+    one = session.get(Enrolment, enrolment_id)
+    if one is None or one.classroom_id != classroom.id or one.role != Role.STUDENT:
+        raise NotFound(f"The class has no student {enrolment_id}.")
+    return one
+
+
+def headers(content: bytes) -> list[tuple[str, list[str], str]]:
+    """Return of each column of a table its header, its first values and the field it is known to hold.
+
+    For a person who says what the columns hold; the field is "" where it is not known.
+    """
+    sheet = sheets.read(content)
+    begin = columns.header_of([row.cells for row in sheet.rows], {})
+    first, body = sheet.rows[begin].cells, sheet.rows[begin + 1 : begin + 4]
+    known = columns.known(first)
+    return [
+        (header, [row.cells[at][:60] for row in body if at < len(row.cells)], known[at])
+        for at, header in enumerate(first)
+    ]
 
 
 def members(session: Session, classroom: Classroom) -> list[Enrolment]:

@@ -11,10 +11,11 @@ import click
 from app.base import config, db
 from app.base.errors import Refused
 from app.base.installation import Installation
-from app.base.models_classes import Enrolment
-from app.classes import classes, codes, rosters, sheets
+from app.base.models_classes import BoardNames, Enrolment
+from app.classes import classes, codes, rosters, sheets, staff
 from app.classes.columns import FIELDS
 from app.classes.rosters import Plan, Student
+from app.classes.staff import ROLES
 from app.cli.console import err, out, pass_installation, print_json, print_problems, print_rows
 from app.competing import competitions
 from scorer.wording import printable
@@ -214,6 +215,60 @@ def class_add_competition(installation: Installation, name: str, competition: st
         found = competitions.by_slug(session, competition)
         classes.add_competition(session, classes.by_slug(session, name), found, by=BY, now=db.now(session))
     click.echo(f"{found.slug} is a competition of the class {name}.")
+
+
+@class_group.command("staff")
+@click.argument("name", metavar="CLASS")
+@click.argument("account")
+@click.option("--role", type=click.Choice([*ROLES, "none"]), default="instructor", help="none ends the role.")
+@pass_installation
+def class_staff(installation: Installation, name: str, account: str, role: str) -> None:
+    """Give an account the role of an instructor or assistant, or end it.
+
+    An instructor may do everything in the class; an assistant sees how far students are and issues codes.
+    """
+    with installation.database.begin() as session:
+        now = db.now(session)
+        classroom = classes.by_slug(session, name)
+        classes.lock(session, classroom)
+        if role == "none":
+            found = [one.id for one, its in staff.listed(session, classroom) if its == account]
+            staff.dismiss(session, classroom, found[0] if found else 0, by=BY, now=now)
+        else:
+            staff.appoint(session, classroom, account, role, by=BY, now=now)
+    click.echo(f"{account}: {'no role' if role == 'none' else role} in the class {name}.")
+
+
+@class_group.command("change")
+@click.argument("name", metavar="CLASS")
+@click.option("--title", help="Title of the class.")
+@click.option("--names", type=click.Choice([*BoardNames]), help="Names of new accounts on the board.")
+@click.option("--archive/--no-archive", default=None, help="End all its codes; its pages stay.")
+@pass_installation
+def class_change(
+    installation: Installation, name: str, title: str | None, names: str | None, archive: bool | None
+) -> None:
+    """Change or archive a class."""
+    with installation.database.begin() as session:
+        now = db.now(session)
+        classroom = classes.by_slug(session, name)
+        classes.change(session, classroom, title=title, names=names, is_archived=archive, by=BY, now=now)
+    click.echo(f"Changed the class {name}.")
+
+
+@class_group.command("copy")
+@click.argument("name", metavar="CLASS")
+@click.argument("new_name", metavar="NEW")
+@click.option("--title", default="", help="Title of the new class. Default: the same.")
+@pass_installation
+def class_copy(installation: Installation, name: str, new_name: str, title: str) -> None:
+    """Make a class for the next term: the same staff and columns, no students, no competitions."""
+    with installation.database.begin() as session:
+        now = db.now(session)
+        classroom = classes.by_slug(session, name)
+        made = classes.copied(session, classroom, new_name, title=title, by=BY, now=now)
+        shown = codes.shown(made.code)
+    click.echo(f"Made the class {new_name}. Its class code is {shown}.")
 
 
 def _mapping(text: str) -> tuple[str, str]:

@@ -12,7 +12,8 @@ from app.base.errors import Refused
 from app.base.installation import Installation
 from app.base.models import Competition
 from app.base.models_classes import Classroom
-from app.classes import classes, filling, grades, rosters, sheets
+from app.classes import classes, filling, grade_rules, grades, rosters, sheets
+from app.classes.grade_rules import Missing, Rule
 from app.cli.console import out, pass_installation, print_json, print_rows
 from scorer.wording import printable
 
@@ -34,6 +35,11 @@ from scorer.wording import printable
 )
 @click.option("--column", help="The header of the column to fill, or a part of it. Default: by the title.")
 @click.option("--out", "target", type=click.Path(path_type=Path), help="Where the filled file is written.")
+@click.option(
+    "--missing",
+    type=click.Choice([one.value for one in Missing]),
+    help="The grade of students without a score: empty, or zero. Default: as set for the class, else empty.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
 @pass_installation
 def class_grades(
@@ -44,12 +50,14 @@ def class_grades(
     fill: Path | None,
     column: str | None,
     target: Path | None,
+    missing: str | None,
     as_json: bool,
 ) -> None:
     """Grade a class by its final private scores, in percent.
 
     Between anchors a grade is linear. By default the worst baseline is worth 0, the middle one 60, the best
-    one 85, and the best score of the class above it 100. With --fill the platform's own export comes back
+    one 85, and the best score of the class above it 100. A rule that the class has set on its page is used
+    where no option is given. With --fill the platform's own export comes back
     with one column filled, in the points that it states, and every other byte as it was.
     """
     if (fill is None) != (target is None):
@@ -59,7 +67,10 @@ def class_grades(
         now = db.now(session)
         classroom = classes.by_slug(session, name)
         competition = _competition(classes.competitions_of(session, classroom), classroom, slug)
-        used, graded = grades.compute(session, classroom, competition, wished=wished, now=now)
+        stored = grade_rules.of(session, classroom, competition)
+        rule = Rule(wished or stored.anchors, Missing(missing) if missing else stored.missing)
+        grading = grades.compute(session, classroom, competition, rule=rule, now=now)
+        used, graded = grading.anchors, grading.grades
         members = rosters.members(session, classroom)
     filled = None
     if fill is not None and target is not None:
@@ -103,6 +114,7 @@ def class_grades(
                     "file": str(target),
                     "column": filled.column,
                     "filled": filled.filled,
+                    "without_grade": filled.kept,
                     "not_in_class": list(filled.without),
                     "not_in_file": list(filled.absent),
                 },

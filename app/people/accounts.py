@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session
 from app.base import events
 from app.base.errors import Conflict, NotFound, NotSignedIn, RateLimited, Refused
 from app.base.models import FormerName, SignIn, Token, User
+from app.base.models_classes import Enrolment, Role
 from app.base.models_roles import Host
 from app.people.names import canonical, refuse_reserved, refuse_taken, stored
 
@@ -212,6 +213,12 @@ def hosted() -> ScalarSelect[str | None]:
     its = Host.user_id == User.id, Host.removed_at.is_(None)
     listed = func.aggregate_strings(cast(Host.competition_id, String), ",")
     return select(listed).where(*its).correlate(User).scalar_subquery()
+
+
+def teaches(session: Session, user_id: int) -> bool:
+    """Return whether an account is an instructor or assistant of a class."""
+    its = Enrolment.user_id == user_id, Enrolment.left_at.is_(None), Enrolment.role != Role.STUDENT.value
+    return session.scalar(select(Enrolment.id).where(*its).limit(1)) is not None
 
 
 def ids(listed: str | None) -> frozenset[int]:

@@ -32,6 +32,7 @@ from app.web import (
 )
 from app.web.api import openapi
 from app.web.authoring import drafts
+from app.web.classes import grading, importing, managing, strips, students
 from app.web.classes import joining as classes
 from app.web.competing import (
     admissions,
@@ -86,6 +87,11 @@ VIEWS = (
     questions,
     drafts,
     classes,
+    managing,
+    students,
+    importing,
+    strips,
+    grading,
     embeds,
     certificates,
     train_files,
@@ -155,7 +161,10 @@ def create_app(settings: Settings, *, database: Database | None = None) -> Flask
     csrf = MaskedTokens(app)
     for takes_tokens in (openapi, kaggle_rpc, kaggle_rest, kaggle_transfers, mcp_endpoint):
         csrf.exempt(takes_tokens.blueprint)  # in a header or the address, never cookies
-    for takes_a_file in (submissions.create, train_files.create, drafts.create, drafts.upload):
+    for takes_a_file in (
+        *(submissions.create, train_files.create, drafts.create, drafts.upload),
+        *(importing.take, grading.fill),
+    ):
         csrf.exempt(takes_a_file)  # checks the token itself, after the file has gone to storage
     app.url_map.converters.update(slug=SlugConverter, id=IdConverter, service=ServiceConverter)
     for module in VIEWS:

@@ -52,7 +52,8 @@ _LENGTH = re.compile(rb"\r\ncontent-length[ \t]*:[ \t]*0*([0-9]{1,18})[ \t]*\r\n
 _EXPECT = re.compile(rb"\r\nexpect[ \t]*:[ \t]*100-continue[ \t]*\r\n", re.IGNORECASE)
 # Addresses of uploads. A wrong guess is only slower: other large bodies are refused unread (request_checks).
 _UPLOAD = re.compile(
-    rb"(POST [^ ?#]*/(submissions|check|mcp|train-files/[a-z]+|drafts|drafts/[0-9]+/files)"
+    rb"(POST [^ ?#]*/(submissions|check|mcp|train-files/[a-z]+|drafts|drafts/[0-9]+/files"
+    rb"|classes/[A-Za-z0-9._-]+/(import|roster|grades/fill))"
     rb"|PUT [^ ?#]*/(uploads|blobs)/[A-Za-z0-9_-]+)[? ]"
 )
 

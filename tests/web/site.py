@@ -454,6 +454,7 @@ def routes(site: Site, submission_id: int, **ids: Any) -> list[tuple[str, str, s
         "invite_id": 1,
         "offer_id": 1,
         "draft_id": 1,
+        "enrolment_id": 1,
         "file_id": 1,
         "announcement_id": 1,
         "question_id": 1,

@@ -11,6 +11,9 @@ from werkzeug.test import TestResponse
 
 from app.authoring import drafts
 from app.base import db, inbox, vault
+from app.classes import classes, rosters
+from app.classes.rosters import Student
+from app.competing import competitions
 from app.integrity.inspections import Kind
 from app.people import accounts
 from app.people.accounts import Viewer
@@ -47,6 +50,7 @@ def full(site: Site) -> Site:
     assert (site.announce("First"), site.announce("To all", to_all=True)) == (1, 2)
     audited(site)
     drafted(site)
+    taught(site)
     own_rows(site, submission_id, oof=OOF)
     assert suspected(site, ("probing", "ada", None)) == [1]
     return site
@@ -60,6 +64,19 @@ def drafted(site: Site) -> None:
         grace = accounts.by_name(session, "grace")
         draft = drafts.create(session, Viewer(grace.id, "grace", True), drafts.Source.TABLE, now=now)
     assert draft.id == 1
+
+
+def taught(site: Site) -> None:
+    """Make a class with the competition's name in addresses, which has Ada as a student, and its code."""
+    with site.database.begin() as session:
+        now = db.now(session)
+        classroom = classes.make(session, site.slug, title="Class", by="grace", now=now)
+        classes.add_competition(
+            session, classroom, competitions.by_slug(session, site.slug), by="grace", now=now
+        )
+        one = rosters.add(session, classroom, Student(0, "Ada", "Lovelace", "S1"), by="grace", now=now)
+        one.user_id = accounts.by_name(session, "ada").id
+    assert one.id == 1
 
 
 def of(site: Site, *rules: Access, **ids: int) -> list[tuple[str, str, str]]:

@@ -15,6 +15,7 @@ from app.people.tokens import Scope
 from app.web.api.openapi import document
 from tests.web.integrity_records import suspected
 from tests.web.site import CSV, Site
+from tests.web.test_access_rules import taught
 
 DOCUMENT = document()
 
@@ -95,6 +96,15 @@ BODIES: dict[str, Any] = {
     "edit_announcement": ANNOUNCEMENT,
     "edit_site_announcement": ANNOUNCEMENT,
     "mend_draft": {"code": "x", "change": {}},
+    "make_class": {"title": "Another", "names": "pseudonym"},
+    "change_class": {"title": "Class", "columns": {"Sec": "section"}},
+    "copy_class": {"title": "Next"},
+    "add_class_competition": {"competition": "biopsy"},
+    "appoint": {"account": "bob", "role": "assistant"},
+    "add_student": {"name": "Kim Lee"},
+    "change_student": {"active": True},
+    "make_codes": {},
+    "set_grade_rule": {"anchors": [{"anchor": "0.7", "percent": 0}, {"anchor": "0.1", "percent": 100}]},
 }
 """Of operations that take no other field, or a value of its own."""
 CLOSED = _closed(copy.deepcopy(DOCUMENT))
@@ -128,6 +138,7 @@ def test_answers_of_every_route_have_exactly_the_described_fields(site: Site) ->
         inbox.ensure_key(session, vault.open_(site.settings), now=db.now(session))
     site.token("ada", Scope.READ)  # number 2, which is revoked
     assert suspected(site, ("probing", "ada", None)) == [1]
+    taught(site)
     seen = set()
     for name in ("ada", "bob", "grace", None):
         token = site.token(name) if name else {}
@@ -150,6 +161,7 @@ def test_answers_of_every_route_have_exactly_the_described_fields(site: Site) ->
                     .replace("{case_id}", "1")
                     .replace("{question_id}", "1")
                     .replace("{canned_id}", "1")
+                    .replace("{enrolment_id}", "3" if operation["operationId"] == "dismiss" else "1")
                     .replace("{announcement_id}", "1" if "{slug}" in path else "2")
                 )
                 if operation["operationId"] == "send_draft_file":
@@ -183,6 +195,7 @@ def test_answers_of_every_route_have_exactly_the_described_fields(site: Site) ->
         "/certificate",
         "/mend",
         "/open",
+        "/grades/fill",
     }
     there = {(p, m) for p, m, _ in operations() if not p.endswith(tuple(others)) and "/team/" not in p}
     assert there <= fine

@@ -10,7 +10,7 @@ import pytest
 
 from app.web import markdown
 from tests.web.site import CSV, PRIVATE_CANARY, TOKEN_ONLY, Site, addresses
-from tests.web.test_access_rules import drafted
+from tests.web.test_access_rules import drafted, taught
 
 CANARY = str(PRIVATE_CANARY)[:9]
 
@@ -18,11 +18,12 @@ CANARY = str(PRIVATE_CANARY)[:9]
 def test_every_unsafe_route_needs_the_csrf_token(site: Site) -> None:
     submission_id = site.submit("ada")
     drafted(site)
+    taught(site)
     asked = [a for a in addresses(site, submission_id) if a[0] != "GET" and not a[1].startswith(TOKEN_ONLY)]
     assert len(asked) >= 15
     for method, address in asked:
         # The token is behind the file, and a file is received only from an account that may send it.
-        browser = site.browser("grace" if address.startswith("/drafts") else "ada")
+        browser = site.browser("grace" if address.startswith(("/drafts", "/classes")) else "ada")
         answer = browser.client.open(
             address,
             method=method,

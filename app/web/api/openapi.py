@@ -23,6 +23,7 @@ from app.web.api import (
     boards,
     certificates,
     checks,
+    classes,
     cloning,
     competitions,
     drafts,
@@ -47,6 +48,7 @@ blueprint = operations.blueprint
 ROOMS = (
     *(competitions, rules, teams, submissions, upload_tickets, checks, boards, certificates, account),
     *(announcements, questions, organising, admissions, cloning, running, participants, integrity, drafts),
+    *(classes,),
 )
 """Importing them declares their operations."""
 

@@ -7,6 +7,7 @@ from flask.typing import ResponseReturnValue
 
 from app.base import config, db
 from app.base.errors import NotFound, Refused
+from app.base.models_classes import Role
 from app.classes import classes, codes, joining
 from app.competing import visibility
 from app.people import accounts, rate_limits
@@ -70,11 +71,13 @@ def _joined(me: Viewer | None) -> tuple[str, int, str]:
 
 @blueprint.get("/classes/<slug:slug>")
 def show(slug: str) -> ResponseReturnValue:
-    """Show a class to its members: its competitions and the name that others see."""
+    """Show a class to a student: its competitions; its staff go on to the students."""
     with parts().database.read() as session:
         now = db.now(session)
         me = signed_in(session, now)
         classroom, mine = classes.seen_by(session, slug, me.id, is_organiser=me.is_organiser)
+        if mine is None or mine.role != Role.STUDENT:
+            return redirect(url_for("students.show", slug=slug), 303)
         its = [
             one for one in classes.competitions_of(session, classroom) if visibility.may_see(session, one, me)
         ]

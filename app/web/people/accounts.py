@@ -217,11 +217,16 @@ def _account(session: Session, me: Viewer, now: datetime, new_token: str | None 
         scopes={
             Scope.READ: "read",
             Scope.SUBMIT: "read and submit",
-            **({Scope.ORGANISE: "everything, as organiser"} if me.is_organiser or me.hosted else {}),
+            **({Scope.ORGANISE: "everything that you may do"} if _may_more(session, me) else {}),
         },
         most_tokens=tokens.MOST_TOKENS,
         new_token=new_token,
     )
+
+
+def _may_more(session: Session, me: Viewer) -> bool:
+    """Return whether a token of the account may do more than take part."""
+    return me.is_organiser or bool(me.hosted) or accounts.teaches(session, me.id)
 
 
 def _form(template: str, refusal: Refused | None = None, **more: str) -> ResponseReturnValue:

@@ -139,3 +139,16 @@ document.addEventListener("click", (event) => {
 // On a phone the tabs scroll: bring the current tab into view.
 const tab = document.querySelector(".tabs [aria-current]");
 if (tab) tab.parentElement.scrollLeft = tab.offsetLeft - tab.parentElement.clientWidth / 2 + tab.offsetWidth / 2;
+
+// The QR code of a strip has the personal code behind the #, which browsers do not send.
+const personal = document.querySelector("input[data-from-fragment]");
+const fragment = location.hash.slice(1);
+if (personal && /^[0-9A-Za-z-]{8,14}$/.test(fragment)) {
+  personal.value = fragment;
+  history.replaceState(null, "", location.pathname + location.search);
+}
+
+for (const button of document.querySelectorAll("[data-print]")) {
+  button.hidden = false;
+  button.addEventListener("click", () => print());
+}

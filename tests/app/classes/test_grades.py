@@ -18,6 +18,7 @@ from app.base.installation import Installation
 from app.base.models import Standing, Team
 from app.base.models_classes import Enrolment
 from app.classes import classes, filling, grades, rosters
+from app.classes.grade_rules import Missing, Rule
 from app.classes.grades import Anchor
 from app.cli.grading import class_grades
 from app.competing import competitions, exclusions, teams
@@ -255,21 +256,21 @@ def test_class_is_graded_after_the_close_and_not_before(graded: World) -> None:
         with pytest.raises(Closed, match="no final results yet"):
             grades.compute(session, classroom, competition, now=NOON)
         competitions.close(session, competition, by="prof", now=NOON)
-        _, found = grades.compute(session, classroom, competition, now=later)
+        found = grades.compute(session, classroom, competition, now=later).grades
         shown = {one.enrolment.given: (one.percent, one.why) for one in found}
         assert shown == {
             "Ada": (56.67, "between dummy and boosting"),
             "Bob": (100.0, "as good as best of the class"),
-            "Cyd": (0.0, "has not joined the class"),
+            "Cyd": (None, "has not joined the class"),
         }
-        again = grades.compute(session, classroom, competition, now=later)[1]
+        again = grades.compute(session, classroom, competition, now=later).grades
         assert [one.percent for one in again] == [one.percent for one in found]
-        wished = [("0.6", 0.0), ("0.2", 50.0)]
-        _, own = grades.compute(session, classroom, competition, wished=wished, now=later)
+        rule = Rule((("0.6", 0.0), ("0.2", 50.0)), Missing.ZERO)
+        own = grades.compute(session, classroom, competition, rule=rule, now=later).grades
         assert {one.enrolment.given: one.percent for one in own} == {"Ada": 25.0, "Bob": 50.0, "Cyd": 0.0}
         team = teams.by_name(session, competition, "bob")
         exclusions.take_off_team(session, competition, team, "used the labels", by="prof", now=later)
-        _, off = grades.compute(session, classroom, competition, now=later)
+        off = grades.compute(session, classroom, competition, now=later).grades
         assert {one.enrolment.given: one.why for one in off}["Bob"] == "the team is off the board"
 
 
@@ -292,5 +293,5 @@ def test_command_fills_the_platforms_file(graded: World, tmp_path: Path) -> None
     told = json.loads(done.stdout)
     assert told["filled"]["filled"] == 1
     assert told["filled"]["not_in_class"] == ["Eve Smith"]
-    assert told["filled"]["not_in_file"] == ["Cyd Charisse", "Bob Noyce"]
+    assert told["filled"]["not_in_file"] == ["Bob Noyce"]
     assert out.read_bytes() == export.read_bytes().replace(b"Lovelace,", b"Lovelace,50")
