@@ -464,6 +464,7 @@ def _built(given: Given) -> Built:
         proposed.target,
         proposed.choices,
         given.folder / "challenge" / proposed.choices.slug,
+        accepted=given.choices.overrides,
         allow_weak_sandbox=given.runner.settings.allow_weak_sandbox,
         progress=given.steps(0.1, 0.7, 30),
     )

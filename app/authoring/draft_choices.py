@@ -85,7 +85,7 @@ class DraftChoices(BaseModel):
     columns: Annotated[list[Column], Field(max_length=1000)] | None = None
     """Of given parts: what is predicted. None: the columns of the sample, or of the solution."""
     overrides: dict[str, Annotated[str, Field(min_length=10, max_length=500)]] = {}
-    """Of given parts: by code of a blocking finding, the reason to open in spite of it, which is logged."""
+    """By code of a blocking finding, the reason to open in spite of it, which is logged."""
     metric: Annotated[str, Field(max_length=100)] | None = None
     metric_parameters: dict[str, bool | str | Annotated[float, Field(allow_inf_nan=False)]] = {}
     """Of given parts; an own metric needs greater_is_better."""

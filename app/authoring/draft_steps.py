@@ -118,12 +118,20 @@ def needed(draft: Draft, files: Sequence[DraftFile], rows: Sequence[DraftStep]) 
     metric = choices.metric if choices.predicted is None else None
     wanted[Kind.AUDIT] = draft_choices.digest(choices, draft_choices.SPLIT, given, task, metric)
     audit = result_of(done.get((Kind.AUDIT, wanted[Kind.AUDIT])))
-    if audit is None or not audit["ok"]:
+    if audit is None or reveals(audit, choices):
         return wanted
     wanted[Kind.TRAIN] = draft_choices.digest(choices, draft_choices.METRIC, wanted[Kind.AUDIT])
     if draft.state == DraftState.OPENING and (Kind.TRAIN, wanted[Kind.TRAIN]) in ended:
         wanted[Kind.BUILD] = build
     return wanted
+
+
+def reveals(audit: Mapping[str, Any], choices: DraftChoices) -> bool:
+    """Return whether the audit of a table stops the draft: a finding that no reason accepts, or a problem."""
+    if audit["ok"]:
+        return False
+    blocking = {finding["code"] for finding in audit["findings"] if finding["severity"] == "block"}
+    return bool(audit["problems"]) or not blocking <= choices.overrides.keys()
 
 
 def result_of(row: DraftStep | None) -> Mapping[str, Any] | None:

@@ -124,7 +124,9 @@ class View:
         if self.source is Source.PARTS:
             return bool((self.result(Kind.CHECK) or {}).get("ready"))
         audit, train = self.result(Kind.AUDIT), self.steps.get(Kind.TRAIN)
-        return bool(audit and audit["ok"]) and not (train is not None and train.refused)
+        return bool(audit and not draft_steps.reveals(audit, self.choices)) and not (
+            train is not None and train.refused
+        )
 
 
 def create(
@@ -383,8 +385,8 @@ def _not_ready(seen: View) -> str:
         check = seen.result(Kind.CHECK)
         return "The solution is not ready." if check else "The solution is not checked yet."
     audit = seen.result(Kind.AUDIT)
-    if audit is not None and not audit["ok"]:
-        return "The data reveal the labels; mend the findings of the audit."
+    if audit is not None and draft_steps.reveals(audit, seen.choices):
+        return "The data reveal the labels; mend the findings of the audit, or accept each with a reason."
     refused = [step.refused for step in seen.steps.values() if step.refused and step.kind is not Kind.BUILD]
     return refused[0] if refused else "The table is not divided and audited yet."
 

@@ -230,10 +230,15 @@ def _override_reasons(checked: scorer.CheckResult, overrides: Mapping[str, str])
     unknown = sorted(set(overrides) - set(blocking))
     if unknown:
         raise Refused(f"There is no blocking finding {', '.join(unknown)} to override.")
+    refuse_short(overrides)
+    return {code: " ".join(reason.split())[:500] for code, reason in overrides.items()}
+
+
+def refuse_short(overrides: Mapping[str, str]) -> None:
+    """Refuse reasons that state nothing."""
     short = sorted(code for code, reason in overrides.items() if len(" ".join(reason.split())) < MIN_REASON)
     if short:
         raise Refused(f"The reason for {', '.join(short)} is shorter than {MIN_REASON} characters.")
-    return {code: " ".join(reason.split())[:500] for code, reason in overrides.items()}
 
 
 def _audit(checked: scorer.CheckResult, reasons: Mapping[str, str]) -> dict[str, Any]:

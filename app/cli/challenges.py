@@ -132,7 +132,7 @@ def challenge_publish(
     Opens a competition unless the challenge already has one.
     """
     installation.database.ping()  # refuse a wrong database before the long check
-    reasons = dict(_override(text) for text in overrides)
+    reasons = override_reasons(overrides)
     result = check_folder(folder)
     if result.problems:
         print_problems(result.problems)
@@ -178,11 +178,15 @@ def challenge_publish(
     return 0
 
 
-def _override(text: str) -> tuple[str, str]:
-    code, separator, reason = text.partition("=")
-    if not separator:
-        raise click.BadParameter(f'"{text}" is not CODE=REASON', param_hint="--override")
-    return code.strip(), reason.strip()
+def override_reasons(texts: Sequence[str]) -> dict[str, str]:
+    """Return the reasons of `--override CODE=REASON` by code."""
+    reasons = {}
+    for text in texts:
+        code, separator, reason = text.partition("=")
+        if not separator:
+            raise click.BadParameter(f'"{text}" is not CODE=REASON', param_hint="--override")
+        reasons[code.strip()] = reason.strip()
+    return reasons
 
 
 @challenge_group.command("refresh")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -19,8 +19,9 @@ from app.authoring.baselines import BaselineFile
 from app.base import config
 from app.base.errors import Refused
 from app.base.installation import Installation
-from app.cli.challenges import print_findings
+from app.cli.challenges import override_reasons, print_findings
 from app.cli.console import err, out, print_json, print_problems
+from scorer.wording import printable
 
 if TYPE_CHECKING:
     from scorer.authoring.building import Built
@@ -66,6 +67,13 @@ if TYPE_CHECKING:
 @click.option("--without-rare", is_flag=True, help="Leave out classes with too few rows for every part.")
 @click.option("--mend", is_flag=True, help="Make every change that the audit proposes.")
 @click.option(
+    "--override",
+    "overrides",
+    multiple=True,
+    metavar="CODE=REASON",
+    help="Write it although the finding CODE blocks; with --open the reason is kept in the log.",
+)
+@click.option(
     "--seed",
     type=click.IntRange(0, 2**63 - 1),
     help="Of all draws, and secret: with the table it gives the split away. Default: drawn.",
@@ -96,6 +104,7 @@ def from_table(
     without_duplicates: bool,
     without_rare: bool,
     mend: bool,
+    overrides: Sequence[str],
     seed: int | None,
     title: str | None,
     slug: str | None,
@@ -108,7 +117,7 @@ def from_table(
 
     Reads CSV, TSV, Excel or Parquet; several tables with the same columns are one. Proposes the split and the
     metric with their reasons, writes every file, audits the data, trains baselines and prints their scores.
-    A folder with a blocking finding is not written.
+    A folder with a blocking finding is not written, unless it is accepted with a reason (--override).
     """
     from scorer.authoring.building import build, build_mended, refuse_occupied
     from scorer.authoring.columns import profile
@@ -119,6 +128,8 @@ def from_table(
     ways = [option for option, value in chosen.items() if value]
     if len(ways) > 1:
         raise click.UsageError(f"{' and '.join(ways)} exclude each other: a table is split in one way.")
+    reasons = override_reasons(overrides)
+    publishing.refuse_short(reasons)
     installation: Installation = context.obj
     if opens:
         installation.database.ping()  # refuse a wrong database before the long work
@@ -156,6 +167,7 @@ def from_table(
                 proposed.target,
                 proposed.choices,
                 folder,
+                accepted=reasons.keys(),
                 allow_weak_sandbox=weak,
                 progress=status.update if err.is_terminal else None,
             )
@@ -163,10 +175,10 @@ def from_table(
     except Unusable as reason:
         raise Refused(str(reason)) from None
     built, mended = made if isinstance(made, tuple) else (made, ())
-    answer = _Answer(folder, table, described, proposed, built, mended)
+    answer = _Answer(folder, table, described, proposed, built, mended, reasons)
     if not as_json:
         _print_made(answer)
-    if not built.result.ok:
+    if not built.is_made:
         return _blocked(answer, as_json=as_json)
     challenge = scorer.load(folder)
     answer.judge(challenge, [] if no_baselines else _trained(challenge, installation, quiet=as_json))
@@ -177,7 +189,8 @@ def from_table(
     if as_json:
         print_json(answer.as_dict())
     elif answer.published is None:
-        out.print(f"Wrote {folder}. Next: heldout challenge publish {folder}", markup=False)
+        again = "".join(f' --override {code}="…"' for code in built.accepted)
+        out.print(f"Wrote {folder}. Next: heldout challenge publish {folder}{again}", markup=False)
     for address in () if answer.published is None or as_json else answer.published.competitions:
         out.print(f"Wrote {folder}; open at /competitions/{address}", markup=False)
     return 0
@@ -193,6 +206,8 @@ class _Answer:
     proposed: Proposed
     built: Built
     mended: Sequence[Mend]
+    reasons: Mapping[str, str]
+    """Of accepted findings, by code."""
     files: Sequence[BaselineFile] = ()
     trials: Sequence[Trial] = ()
     spread: Spread | None = None
@@ -208,9 +223,14 @@ class _Answer:
 
     def open(self, installation: Installation, challenge: scorer.Challenge) -> None:
         self.published = publishing.publish(
-            installation, challenge, actor="command line", checked=self.built.result
+            installation, challenge, actor="command line", checked=self.built.result, overrides=self.accepted
         )
         publishing.post_baselines(installation, challenge, self.published.competitions, files=self.files)
+
+    @property
+    def accepted(self) -> dict[str, str]:
+        """Return the reasons for the blocking findings that were accepted."""
+        return {code: self.reasons[code] for code in self.built.accepted}
 
     @property
     def understood(self) -> list[str]:
@@ -224,7 +244,7 @@ class _Answer:
         choices = self.built.choices.model_dump()
         del choices["seed"]  # it lies in the folder; a log of this output must not hold it
         return {
-            "folder": str(self.folder) if self.built.result.ok else None,
+            "folder": str(self.folder) if self.built.is_made else None,
             "notes": [*self.table.notes, *self.understood],
             "choices": choices,
             "reasons": self.proposed.reasons,
@@ -232,6 +252,7 @@ class _Answer:
             "mended": [mend.words for mend in self.mended],
             "problems": [problem.as_dict() for problem in self.built.result.problems],
             "findings": [finding.as_dict() for finding in self.built.result.findings],
+            "accepted": self.accepted,
             "mends": [{"code": m.code, "words": m.words, "option": m.option} for m in self.built.mends],
             "baselines": [asdict(one) for one in self.trials],
             "spread": None if self.spread is None else asdict(self.spread) | {"words": self.spread.words},
@@ -289,6 +310,10 @@ def _print_made(answer: _Answer) -> None:
     print_findings(telling)
     if quiet := len(built.result.findings) - len(telling):
         out.print(f"audit    {quiet} more for information; heldout challenge check shows them", markup=False)
+    for code, reason in answer.accepted.items():
+        out.print(f"accepted {code}: {printable(reason)}", markup=False)
+    for code in sorted(set(answer.reasons) - set(built.accepted)):
+        out.print(f"accepted nothing: no finding {printable(code)} blocks", markup=False)
     for mend in built.mends:
         out.print(f"mend with {mend.option}: {mend.words} ({mend.code})", markup=False)
 
@@ -301,9 +326,11 @@ def _blocked(answer: _Answer, *, as_json: bool) -> int:
     if result.problems:
         print_problems(result.problems)
     else:
-        count = len(result.blockers)
+        blockers = [finding for finding in result.blockers if finding.code not in answer.reasons]
+        count = len(blockers)
         does = "findings reveal" if count != 1 else "finding reveals"
-        way = "Repeat with the options above, or with --mend." if answer.built.mends else "Correct the table."
+        way = "Repeat with the options above, or with --mend" if answer.built.mends else "Correct the table"
+        way += f', or accept it with a reason: --override {blockers[0].code}="…".'
         err.print(f"{count} {does} the labels; nothing was written. {way}", markup=False)
     return 2
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -30,9 +30,16 @@ class Built:
     choices: Choices
     written: Written
     result: CheckResult
-    """Of the check; unless it is ok, no folder was written."""
+    """Of the check."""
     mends: tuple[Mend, ...]
     """Changes of the choices that answer findings of the audit."""
+    accepted: tuple[str, ...] = ()
+    """Codes of blocking findings in spite of which it is made."""
+
+    @property
+    def is_made(self) -> bool:
+        """Return whether the folder was written."""
+        return not self.result.problems and all(f.code in self.accepted for f in self.result.blockers)
 
 
 def build(
@@ -42,12 +49,14 @@ def build(
     choices: Choices,
     folder: Path,
     *,
+    accepted: Collection[str] = (),
     allow_weak_sandbox: bool = False,
     progress: Callable[[str], None] | None = None,
 ) -> Built:
     """Make the challenge aside, check it as `challenge check` does, and put it at `folder` if it is sound.
 
-    Raises Unusable where the choices do not fit the table.
+    `accepted` has codes of blocking findings that do not stop it, and that no change answers. Raises
+    Unusable where the choices do not fit the table.
     """
     refuse_occupied(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -56,11 +65,19 @@ def build(
         inner = aside / folder.name
         written = make(table, profile, target, choices, inner, progress=progress)
         result = scorer.check(_loaded(inner), progress=progress, allow_weak_sandbox=allow_weak_sandbox)
-        if result.ok:
+        changes = mends(result, choices, table.frame.names)
+        built = Built(
+            choices,
+            replace(written, folder=folder),
+            result,
+            tuple(mend for mend in changes if mend.code not in accepted),
+            tuple(sorted({finding.code for finding in result.blockers} & set(accepted))),
+        )
+        if built.is_made:
             _put(inner, folder)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
-    return Built(choices, replace(written, folder=folder), result, mends(result, choices, table.frame.names))
+    return built
 
 
 def make(
@@ -102,6 +119,7 @@ def build_mended(
     choices: Choices,
     folder: Path,
     *,
+    accepted: Collection[str] = (),
     allow_weak_sandbox: bool = False,
     progress: Callable[[str], None] | None = None,
 ) -> tuple[Built, tuple[Mend, ...]]:
@@ -118,6 +136,7 @@ def build_mended(
                 target,
                 choices,
                 Path(aside) / str(number) / folder.name,
+                accepted=accepted,
                 allow_weak_sandbox=allow_weak_sandbox,
                 progress=progress,
             )
@@ -127,7 +146,7 @@ def build_mended(
             for mend in new:
                 choices = mend.applied(choices)
             made += new
-        if built.result.ok:
+        if built.is_made:
             folder.parent.mkdir(parents=True, exist_ok=True)
             _put(built.written.folder, folder)
     return replace(built, written=replace(built.written, folder=folder)), tuple(made)

@@ -6,6 +6,8 @@ import io
 import re
 from typing import Any
 
+import pandas as pd
+
 from app.authoring import draft_choices
 from app.authoring.draft_steps import Kind
 from app.base import db, inbox
@@ -194,3 +196,28 @@ def test_drafts_of_others_and_tables_before_a_worker_started_are_refused(site: S
         assert site.browser("heidi").get(path).status_code == 404
     assert site.browser("heidi").post(f"/drafts/{draft_id}/delete").status_code == 404
     assert Kind.PROFILE not in desk.view(draft_id).steps
+
+
+def test_a_finding_is_accepted_with_a_reason_and_taken_back(site: Site) -> None:
+    desk, grace = desk_of(site), site.browser("grace")
+    frame = pd.read_csv(io.BytesIO(table()))
+    frame.insert(0, "copy", (frame.y == "ja").astype(int))
+    uploaded(grace, frame.to_csv(index=False).encode())
+    desk.work()
+    desk.change(1, target="y")
+    desk.work(most=1)
+    page = grace.get("/drafts/1?screen=split").text
+    assert "The data reveal the labels" in page
+    codes = re.findall(r'name="override:(\w+)"', page)
+    split = {"screen": "split", "then": "split", "test_share": "30", "public_share": "30"}
+    short = grace.post("/drafts/1/choices", split | {f"override:{codes[0]}": "<b>no"})
+    assert (short.status_code, "at least 10 characters" in short.text) == (422, True)
+    assert 'value="&lt;b&gt;no"' in short.text, "what was written stays"
+    reasons = {f"override:{code}": "known before the fact" for code in codes}
+    assert grace.post("/drafts/1/choices", split | reasons).status_code == 303
+    page = grace.get("/drafts/1?screen=split").text
+    assert page.count("Accepted: <q>known before the fact</q>") >= len(codes) > 0
+    assert "Keep this split, choose the metric" in page
+    assert desk.view(1).choices.overrides == dict.fromkeys(codes, "known before the fact")
+    assert grace.post("/drafts/1/choices", split | dict.fromkeys(reasons, "")).status_code == 303
+    assert "The data reveal the labels" in grace.get("/drafts/1?screen=split").text

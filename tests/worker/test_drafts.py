@@ -25,7 +25,7 @@ from app.base import db, inbox
 from app.base.config import Settings
 from app.base.errors import Conflict, NotFound, QuotaExhausted, Refused, TooLarge
 from app.base.installation import Installation
-from app.base.models import ChallengeVersion, Competition, Submission, Team
+from app.base.models import ChallengeVersion, Competition, Event, Submission, Team
 from app.base.models_drafts import DraftFile, DraftState, DraftStep
 from app.base.storage import referenced
 from app.competing import competitions
@@ -283,6 +283,15 @@ def test_a_leak_blocks_the_opening_until_its_mend_is_made(desk: Desk) -> None:
     assert Kind.TRAIN not in seen.steps
     with pytest.raises(Refused, match="reveal the labels"):
         desk.open(draft_id)
+    codes = {finding["code"] for finding in audit["findings"] if finding["severity"] == "block"}
+    first, *_ = sorted(codes)
+    desk.change(draft_id, overrides={first: "known before the fact"})
+    assert desk.view(draft_id).is_ready is (len(codes) == 1)
+    desk.change(draft_id, overrides=dict.fromkeys(codes, "known before the fact"))
+    assert desk.view(draft_id).is_ready
+    assert Kind.TRAIN in desk.view(draft_id).steps
+    desk.change(draft_id, overrides={})
+    assert not desk.view(draft_id).is_ready
     (mend,) = [each for each in audit["mends"] if each["change"] == {"drop": ["copy"]}]
     desk.mend(draft_id, mend)
     assert desk.view(draft_id).choices.drop == ["copy"]
@@ -290,6 +299,27 @@ def test_a_leak_blocks_the_opening_until_its_mend_is_made(desk: Desk) -> None:
         desk.mend(draft_id, mend)
     desk.work(most=1)
     assert desk.view(draft_id).is_ready
+
+
+@on_sqlite
+def test_a_leak_that_is_accepted_is_opened_with_its_reason(desk: Desk) -> None:
+    frame = pd.read_csv(io.BytesIO(table()))
+    frame.insert(0, "copy", (frame.y == "ja").astype(int))
+    draft_id = desk.create()
+    desk.upload(draft_id, FileKind.TABLE, frame.to_csv(index=False).encode(), "t.csv")
+    desk.change(draft_id, target="y", title="Leaky", slug="leaky")
+    desk.work()
+    audit = desk.view(draft_id).result(Kind.AUDIT)
+    assert audit is not None
+    codes = {finding["code"] for finding in audit["findings"] if finding["severity"] == "block"}
+    desk.change(draft_id, overrides=dict.fromkeys([*codes, "post_outcome"], "known before the fact"))
+    desk.work()
+    desk.open(draft_id)
+    desk.work()
+    assert desk.view(draft_id).competition == "leaky"
+    with desk.installation.database.read() as session:
+        logged = session.scalars(select(Event).where(Event.action == "finding overridden")).all()
+    assert {event.detail["code"] for event in logged} == codes
 
 
 @on_sqlite

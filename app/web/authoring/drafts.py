@@ -27,6 +27,8 @@ from app.web.context import field, organiser, parts
 
 blueprint = Blueprint("drafts", __name__)
 
+OVERRIDE = "override:"
+"""Of a field with the reason to accept a finding, before its code."""
 SCREENS = {"data": "Data", "split": "Split", "metric": "Metric", "open": "Open"}
 OF_PARTS = {"data": "Files", "open": "Open"}
 """The screens of a draft from given parts."""
@@ -90,6 +92,8 @@ def _page(
     part = request.args.get("part", "")
     template = f"_{part}.html" if part in ("screen", "ladder", "check") else "show.html"
     profile, audit = seen.result(Kind.PROFILE), seen.result(Kind.AUDIT)
+    if audit is not None:
+        audit = {**audit, "ok": not draft_steps.reveals(audit, seen.choices)}
     return render_template(
         f"authoring/drafts/{template}",
         draft=seen,
@@ -277,7 +281,10 @@ def _of_data(choices: draft_choices.DraftChoices) -> dict[str, Any]:
     return {"target": target} | again
 
 
-def _of_split(_: draft_choices.DraftChoices) -> dict[str, Any]:
+def _of_split(choices: draft_choices.DraftChoices) -> dict[str, Any]:
+    """Return the split, with the reasons for accepted findings; an empty reason takes its one back."""
+    named = {name: " ".join(text.split()) for name, text in request.form.items() if name.startswith(OVERRIDE)}
+    reasons = choices.overrides | {name.removeprefix(OVERRIDE): text for name, text in named.items()}
     strategy = request.form.get("strategy") or None
     return {
         "strategy": strategy,
@@ -289,6 +296,7 @@ def _of_split(_: draft_choices.DraftChoices) -> dict[str, Any]:
         "drop": request.form.getlist("drop"),
         "without_duplicates": request.form.get("without_duplicates") == "1",
         "without_rare": request.form.get("without_rare") == "1",
+        "overrides": {code: reason for code, reason in reasons.items() if reason},
     }
 
 

@@ -209,7 +209,11 @@ def test_each_row_is_in_one_part_and_the_split_is_what_it_says(
         assert abs(share - np.mean(columns["y"] == "a")) <= 1.5 / len(parts.test)
 
 
-def test_findings_of_the_audit_are_mended(tmp_path: Path) -> None:
+def blocked_codes(built: Built) -> tuple[str, ...]:
+    return tuple(sorted({finding.code for finding in built.result.blockers}))
+
+
+def test_findings_of_the_audit_are_mended_or_accepted(tmp_path: Path) -> None:
     people = TABLES["people"]
     leaky = {**people, "after": np.asarray(people["y"]) * 10 + RNG.normal(size=N) * 0.01}
     table = table_of(leaky, tmp_path)
@@ -219,6 +223,11 @@ def test_findings_of_the_audit_are_mended(tmp_path: Path) -> None:
     assert not blocked.result.ok
     assert not (tmp_path / "blocked").exists()
     assert [mend.option for mend in blocked.mends] == ["--drop after"]
+    accepted = build(*arguments, tmp_path / "accepted", accepted=["target_copy", *blocked_codes(blocked)])
+    assert accepted.is_made
+    assert accepted.accepted == blocked_codes(blocked)
+    assert accepted.mends == ()
+    assert "after" in (tmp_path / "accepted/public/train.csv").read_text().splitlines()[0]
     mended, made = build_mended(*arguments, tmp_path / "made")
     assert mended.result.ok
     assert made == blocked.mends
