@@ -200,8 +200,8 @@ def _test_rows(
                     "numbers: rowid, repeat and fold must be.",
                     account,
                 )
-            row, *drawn = (int(number.partition(".")[0]) for number in numbers)
-            if kind.upper() == "TEST" and not any(drawn):
+            row, *place_of_fold = (int(number.partition(".")[0]) for number in numbers)
+            if kind.upper() == "TEST" and not any(place_of_fold):
                 found.add(row)
         account.taken.append("The test rows are those of the first repeat and fold of the splits.")
         return found & rows
