@@ -171,7 +171,7 @@ def test_each_page_marks_its_tab(site: Site) -> None:
         "/data": "Data",
         "/submit": "Submit",
         "/submissions": "Submissions",
-        "/team": "Submissions",
+        "/team": "Team",
         "/leaderboard": "Leaderboard",
     }
     addresses = {f"/competitions/biopsy{path}": label for path, label in tabs.items()}

@@ -16,7 +16,7 @@ from app.classes.codes import Issued
 from app.classes.grade_rules import Rule
 from app.classes.rosters import Student
 from app.classes.staff import Right
-from app.competing import competitions
+from app.competing import visibility
 from app.people.accounts import Viewer
 from app.people.tokens import Grant, Scope
 from app.web.api import classes_models as models
@@ -110,7 +110,7 @@ def class_create() -> models.ClassShown:
             slug=wanted.name,
             names=wanted.names,
             version=challenges.latest(session, wanted.challenge) if wanted.challenge else None,
-            competition=competitions.by_slug(session, wanted.competition) if wanted.competition else None,
+            competition=visibility.find(session, wanted.competition, me) if wanted.competition else None,
             closes_at=_moment(wanted.closes_at),
             max_upload_bytes=parts().settings.max_upload_mb * 1_000_000,
             now=now,

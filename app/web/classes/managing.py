@@ -15,7 +15,8 @@ from app.base.models import ChallengeVersion, Competition
 from app.base.models_classes import BoardNames
 from app.classes import classes, codes, opening, staff
 from app.classes.staff import Right
-from app.competing import competitions, visibility
+from app.competing import visibility
+from app.people.accounts import Viewer
 from app.web.classes.taught import taught
 from app.web.context import field, organiser, parts, signed_in
 
@@ -60,7 +61,7 @@ def create() -> ResponseReturnValue:
     with parts().database.begin() as session:
         now = db.now(session)
         me = organiser(session, now)
-        version, competition = chosen(session, field("competition"))
+        version, competition = chosen(session, me, field("competition"))
         made = opening.begin(
             session,
             me,
@@ -77,7 +78,7 @@ def create() -> ResponseReturnValue:
     return redirect(url_for("importing.show", slug=slug), 303)
 
 
-def chosen(session: Session, choice: str) -> tuple[ChallengeVersion | None, Competition | None]:
+def chosen(session: Session, me: Viewer, choice: str) -> tuple[ChallengeVersion | None, Competition | None]:
     """Return what `challenge:NAME` or `competition:NAME` names; nothing for an empty choice."""
     kind, _, name = choice.partition(":")
     if not choice:
@@ -85,7 +86,7 @@ def chosen(session: Session, choice: str) -> tuple[ChallengeVersion | None, Comp
     if kind == "challenge":
         return challenges.latest(session, name[:60]), None
     if kind == "competition":
-        return None, competitions.by_slug(session, name[:60])
+        return None, visibility.find(session, name[:60], me)
     raise Refused("Choose a challenge or a competition of the list.")
 
 
