@@ -212,6 +212,9 @@ def test_a_student_is_stuck_from_two_refused_files_until_one_is_scored(classed: 
     assert "<code>abc</code> is no number" in page
     assert "Kim Lee" not in page
     assert "Kim Lee" in classed.browser("tess").get(f"{HOME}/students?section=Tue").text
+    live = classed.browser("tess").get(f"{HOME}/students?live=1&part=list").text
+    assert ("<html" in live, "<form" in live, 'data-every="5"' in live) == (False, False, True)
+    assert "<code>NOT_A_NUMBER</code> 1 student" in live
 
 
 def test_a_student_is_added_by_hand_set_inactive_and_gets_a_new_password(classed: Site) -> None:

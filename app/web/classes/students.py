@@ -21,7 +21,10 @@ FIELDS = ("external_id", "login", "email", "section")
 
 @blueprint.get("/classes/<slug:slug>/students")
 def show(slug: str) -> ResponseReturnValue:
-    """List the students with their state; `?section=` and `?state=` show a part of them."""
+    """List the students with their state; `?section=` and `?state=` show a part of them.
+
+    With `?live=1` the list, which `&part=list` answers alone, is renewed and has no forms.
+    """
     section, state = request.args.get("section", ""), request.args.get("state", "")
     with parts().database.read() as session:
         now = db.now(session)
@@ -33,8 +36,11 @@ def show(slug: str) -> ResponseReturnValue:
     of_section = [one for one in every if not section or one.enrolment.section == section]
     active = [one for one in of_section if one.stage is not Stage.INACTIVE]
     listed = [one for one in of_section if one.stage == state] if state else of_section
+    template = "_list.html" if request.args.get("part") == "list" else "show.html"
     return render_template(
-        "classes/students/show.html",
+        f"classes/students/{template}",
+        is_live=request.args.get("live") == "1",
+        held=progress.by_refusal(of_section),
         classroom=classroom,
         competition=competition,
         competitions=its,
