@@ -65,7 +65,7 @@ def assemble(
     folder.parent.mkdir(parents=True, exist_ok=True)
     aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
-        inner = aside / folder.name
+        inner = aside / (folder.name or folder.resolve().name)
         report("writing the files")
         _write_data(foreign, inner)
         report("comparing the metric")
@@ -74,13 +74,20 @@ def assemble(
         if not is_own:
             (inner / "private/metric.py").unlink(missing_ok=True)
         scores = _write_examples(foreign, metric, inner, allow_weak=allow_weak_sandbox)
-        if folder.exists():
-            folder.rmdir()
-        shutil.move(inner, folder)
+        put(inner, folder)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
     name = "metric.py" if is_own else _words_of(metric)
     return Imported(folder, account, name, is_own, scores)
+
+
+def put(made: Path, folder: Path) -> None:
+    """Move a folder to its place; into an empty one that exists, which may be the one of a shell."""
+    if not folder.exists():
+        shutil.move(made, folder)
+        return
+    for path in sorted(made.iterdir()):
+        shutil.move(path, folder / path.name)
 
 
 def refuse_occupied(folder: Path) -> None:

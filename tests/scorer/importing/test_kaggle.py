@@ -210,6 +210,15 @@ def test_direction_is_asked_for_where_no_file_tells_it(tmp_path: Path) -> None:
     assert not scorer.load(made.folder).greater_is_better
 
 
+def test_the_folder_of_the_shell_can_be_the_target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`--out .` ended in an OSError, because a folder cannot be replaced by the name "."."""
+    bundle = kaggle(tmp_path / "bundle")
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    imported(bundle, Path())
+    assert scorer.load(Path.cwd()).title == "Coin, again"
+
+
 def test_parameters_of_score_are_a_guess(tmp_path: Path) -> None:
     metric = AUC.replace("row_id_column_name: str)", "row_id_column_name: str, beta: float = 2.0)")
     made = imported(kaggle(tmp_path / "bundle", metric__py=metric), tmp_path / "challenge")
