@@ -73,6 +73,10 @@ class Entry:
     is_new: bool
     """Whether it is new to this viewer: the answer for the asker, an open question for organisers."""
     shown_as: str | None
+    edited_at: datetime | None
+    """When its asker changed it; None for those that do not see its words."""
+    is_editable: bool
+    """Whether the viewer may change it."""
     hidden_why: str | None
     """Why it is hidden, for its asker and organisers; None if it is not."""
     is_pinned: bool
@@ -156,6 +160,46 @@ def ask(
     session.flush()
     _log(session, "question asked", made, competition, viewer.name, now, public=is_public)
     return made.id
+
+
+def own(session: Session, competition: Competition, viewer: Viewer, question_id: int) -> Question:
+    """Return a question that the viewer has asked, locked: an answer waits until it has changed."""
+    mine = Question.id == question_id, Question.competition_id == competition.id
+    row = session.scalar(select(Question).where(*mine, Question.user_id == viewer.id).with_for_update())
+    if row is None:
+        raise NotFound(f"There is no question {question_id} here.")
+    return row
+
+
+def edit(
+    session: Session,
+    competition: Competition,
+    viewer: Viewer,
+    row: Question,
+    title: str,
+    text: str,
+    *,
+    now: datetime,
+) -> None:
+    """Change the words of one's own question while it waits for its answer; it is marked as edited.
+
+    Afterwards an answer would stand below words that it does not answer.
+    """
+    if not is_editable(row):
+        raise Conflict("The organisers have answered or hidden this question: ask another one.")
+    title, text = " ".join(title.split()), _lines(text)
+    _refuse_lengths(("title", title, 1, LONGEST_TITLE, True), ("text", text, 0, LONGEST_TEXT, False))
+    if (title, text) == (row.title, row.text):
+        return
+    rate_limits.count(session, rate_limits.to_ask(viewer.id), now=now)
+    row.title, row.text, row.edited_at = title, text, now
+    session.flush()
+    _log(session, "question edited", row, competition, viewer.name, now, public=row.is_public)
+
+
+def is_editable(row: Question) -> bool:
+    """Return whether a question still waits for its answer."""
+    return row.answer is None and row.is_open and row.hidden_at is None
 
 
 def answer(
@@ -334,6 +378,8 @@ def _entry(row: Question, account: str, author: str, viewer: Viewer | None, *, o
         answered_at=row.answered_at,
         is_new=waits_for_reading or waits_for_answer,
         shown_as=row.shown_as if organises or is_own else None,
+        edited_at=row.edited_at if sees_words else None,
+        is_editable=is_own and is_editable(row),
         hidden_why=row.hidden_why if organises or is_own else None,
         is_pinned=row.pinned_at is not None,
     )

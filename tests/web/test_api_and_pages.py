@@ -83,6 +83,7 @@ POSTS: dict[str, str] = {
     "changes.preview": "api.competition_change",
     "changes.apply": "api.competition_change",
     "questions.ask": "api.question_ask",
+    "questions.edit": "api.question_edit",
     "questions.answer": "api.question_answer",
     "questions.mark": "api.question_mark",
     "questions.save_canned": "api.canned_save",

@@ -298,3 +298,32 @@ def test_names_are_those_of_now(peopled: Site) -> None:
     assert ada.post("/competitions/biopsy/team", {"name": "The Adas"}).status_code == 303
     assert "asked by The Adas" in site.visitor().get(PAGE).text
     assert "asked by The Adas (ada)" in site.browser("cohost").get(PAGE).text
+
+
+def test_a_question_is_changed_by_its_asker_until_it_is_answered(peopled: Site) -> None:
+    number = peopled.ask("bob", "Whne is it?", is_public=True)
+    edit = f"{PAGE}/{number}/edit"
+    bob = peopled.browser("bob")
+    assert f'action="{edit}"' in bob.get(PAGE).text
+    assert bob.post(edit, {"title": "When is it?", "text": "The end"}).status_code == 303
+    page = peopled.browser("ada").get(PAGE).text
+    assert "When is it?" in page
+    assert ">edited</span>" in page
+    assert f'action="{edit}"' not in page
+    assert peopled.browser("ada").post(edit, {"title": "Mine"}).status_code == 404
+    words = {"title": "When is the end?", "text": ""}
+    assert call(peopled, "PUT", f"{API}/{number}/words", "ada", json=words).status_code == 404
+    changed = call(peopled, "PUT", f"{API}/{number}/words", "bob", json=words).json["questions"]
+    [mine] = [one for one in changed if one["id"] == number]
+    assert (mine["title"], mine["is_editable"], mine["edited_at"] is None) == (
+        "When is the end?",
+        True,
+        False,
+    )
+    assert bob.post(edit, {"title": ""}).status_code == 422
+    peopled.browser("grace").post(f"{PAGE}/{number}/answer", {"text": "In May."})
+    assert bob.post(edit, {"title": "Another question"}).status_code == 409
+    assert f'action="{edit}"' not in bob.get(PAGE).text
+    with peopled.database.read() as session:
+        found = session.scalars(select(Event).where(Event.action == "question edited")).all()
+    assert [event.detail for event in found] == 2 * [{"question": number, "public": True}]

@@ -46,6 +46,8 @@ class Question(Answer):
     answered_at: Time | None
     is_new: bool = Field(description="An answer that you have not read; for organisers an open question.")
     shown_as: str | None = Field(description="The words below which all see the answer to a private one.")
+    edited_at: Time | None = Field(description="When its asker changed its words.")
+    is_editable: bool = Field(description="Whether you may change its words: your own, until it is answered.")
     hidden_why: str | None
     is_pinned: bool
 
@@ -65,6 +67,13 @@ class NewQuestion(Request):
     title: str = Field(min_length=1, max_length=LONGEST_TITLE)
     text: str = Field("", max_length=LONGEST_TEXT, description="Plain text.")
     is_public: bool = Field(description="False: only you and the organisers see it, not even your team.")
+
+
+class QuestionWords(Request):
+    """Other words of your own question."""
+
+    title: str = Field(min_length=1, max_length=LONGEST_TITLE)
+    text: str = Field("", max_length=LONGEST_TEXT, description="Plain text.")
 
 
 class ReadAnswers(Answer):
@@ -158,6 +167,27 @@ def question_ask(slug: str) -> Questions:
         questions.ask(
             session, competition, user, wanted.title, wanted.text, is_public=wanted.is_public, now=now
         )
+        return _listed(session, competition, user, now)
+
+
+@operation(
+    "PUT",
+    "/competitions/<slug:slug>/questions/<id:question_id>/words",
+    name="edit_question",
+    says="The questions",
+    answer=Questions,
+    refuses=(403, 404, 409, 422, 429),
+    body=QuestionWords,
+)
+def question_edit(slug: str, question_id: int) -> Questions:
+    """Change the words of your question until it is answered; it is marked as edited."""
+    with parts().database.begin() as session:
+        now = db.now(session)
+        user = sender(session, now)
+        competition = visibility.find(session, slug, user)
+        row = questions.own(session, competition, user, question_id)
+        wanted = read_body(QuestionWords)
+        questions.edit(session, competition, user, row, wanted.title, wanted.text, now=now)
         return _listed(session, competition, user, now)
 
 
@@ -305,7 +335,14 @@ def _listed(session: Session, competition: Competition, user: Viewer, now: datet
     return Questions(
         competition=competition.slug,
         questions=[
-            Question(**{**vars(one), "at": one.at.isoformat(), "answered_at": time_text(one.answered_at)})
+            Question(
+                **{
+                    **vars(one),
+                    "at": one.at.isoformat(),
+                    "answered_at": time_text(one.answered_at),
+                    "edited_at": time_text(one.edited_at),
+                }
+            )
             for one in questions.listed(session, competition, user)
         ],
         allows_public=settings.allows_public,

@@ -50,6 +50,18 @@ def ask(slug: str) -> ResponseReturnValue:
     return _back(slug, f"Your question is with {'all' if is_public else 'the organisers'}.")
 
 
+@blueprint.post("/competitions/<slug:slug>/questions/<id:question_id>/edit")
+def edit(slug: str, question_id: int) -> ResponseReturnValue:
+    """Change the words of one's own question until it is answered."""
+    with parts().database.begin() as session:
+        now = db.now(session)
+        me = signed_in(session, now)
+        competition = visibility.find(session, slug, me)
+        row = questions.own(session, competition, me, question_id)
+        questions.edit(session, competition, me, row, field("title"), text_field("text"), now=now)
+    return _back(slug, "Your question is changed.", question_id)
+
+
 @blueprint.post("/competitions/<slug:slug>/questions/<id:question_id>/answer")
 def answer(slug: str, question_id: int) -> ResponseReturnValue:
     """Answer a question, or show the form again with a canned answer in it."""
