@@ -17,6 +17,8 @@ class Role(StrEnum):
 
     OWNER = "owner"
     COHOST = "co-host"
+    ASSISTANT = "assistant"
+    JUDGE = "judge"
 
 
 class Host(Base):

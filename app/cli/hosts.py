@@ -24,7 +24,7 @@ def host_group() -> None:
     type=click.Choice([role.value for role in Role]),
     default=Role.COHOST.value,
     show_default=True,
-    help="An owner also adds and removes hosts.",
+    help="An owner also adds hosts; an assistant sees and answers; a judge sees the final files.",
 )
 @pass_installation
 def host_add(installation: Installation, competition: str, name: str, role: str) -> None:

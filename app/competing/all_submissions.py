@@ -13,7 +13,17 @@ from sqlalchemy import ColumnElement, String, and_, cast, func, not_, or_, selec
 from sqlalchemy.orm import Session
 
 from app.base import db
-from app.base.models import Competition, Evaluation, FinalPick, Round, RoundState, State, Submission, Team
+from app.base.models import (
+    Competition,
+    Evaluation,
+    FinalPick,
+    Round,
+    RoundState,
+    Standing,
+    State,
+    Submission,
+    Team,
+)
 from app.competing import statuses
 from app.competing.participants import MOST_SEARCH
 from app.competing.statuses import Status
@@ -23,6 +33,8 @@ class Kind(StrEnum):
     """What is special about a submission."""
 
     PICKED = "picked"
+    FINAL = "final"
+    """The file of a team that counts in the final ranking."""
     LATE = "late"
     HOST = "host"
     """Of a host, so not ranked."""
@@ -45,6 +57,8 @@ class Wanted:
     """Of a problem for which files were rejected."""
     team_id: int | None = None
     is_oldest_first: bool = False
+    shows_private: bool = True
+    """Whether the viewer may see private and exact scores before the end."""
     through_id: int | None = None
     """Only submissions up to this one."""
 
@@ -86,7 +100,7 @@ def page(
         competition,
         now=now,
         team_id=wanted.team_id,
-        for_organiser=True,
+        for_organiser=wanted.shows_private,
         limit=limit,
         before_id=None if wanted.is_oldest_first else behind_id,
         after_id=behind_id if wanted.is_oldest_first else None,
@@ -164,6 +178,9 @@ def _conditions(competition: Competition, wanted: Wanted) -> list[ColumnElement[
         case Kind.PICKED:
             picked = select(FinalPick.submission_id).where(FinalPick.team_id == Submission.team_id)
             found.append(Submission.id.in_(picked.correlate(Submission)))
+        case Kind.FINAL:
+            counting = select(Standing.private_submission_id)
+            found.append(Submission.id.in_(counting.where(Standing.competition_id == competition.id)))
         case Kind.LATE:
             found.append(Submission.is_late.is_(True))
         case Kind.HOST:

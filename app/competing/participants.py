@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -119,6 +119,8 @@ class Wanted:
     place: TeamPlace | None = None
     is_extended: bool = False
     order: Order = Order.NAME
+    shows_private: bool = True
+    """Whether the viewer may see private scores."""
 
 
 @dataclass(frozen=True)
@@ -152,7 +154,10 @@ def page(
     if len(found) > limit:
         team_id, key = shown[-1]
         following = _Cursor(wanted.order, team_id, key, is_rest=is_by_board and limit > cut).text
-    return Page(_described(session, competition, [team_id for team_id, _ in shown]), following)
+    rows = _described(session, competition, [team_id for team_id, _ in shown])
+    if not wanted.shows_private:
+        rows = [replace(row, private=None) for row in rows]
+    return Page(rows, following)
 
 
 def walk(

@@ -1,7 +1,10 @@
 """Roles: the accounts that organise one competition beside the organisers of the installation.
 
 A co-host may do on the pages and addresses of its competition what an organiser may, and nothing elsewhere:
-no other competition, no page about the installation, no solution. An owner also adds and removes hosts.
+no other competition, no page about the installation, no solution. An owner also adds and removes hosts. An
+assistant sees teams, submissions and their problems, without private scores before the end, and answers
+questions. A judge sees, after the end, the files that count in the final ranking. Neither changes anything
+else.
 """
 
 from __future__ import annotations
@@ -9,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import exists, select
+from sqlalchemy import case, exists, select
 from sqlalchemy.orm import Session, aliased
 
 from app.base import events
@@ -19,6 +22,9 @@ from app.base.models_roles import Host, Role
 from app.competing import competitions, evaluations, hosts, standings, teams
 from app.people import accounts
 from app.people.accounts import Viewer
+
+_RANK = case({role.value: n for n, role in enumerate(Role)}, value=Host.role)
+"""Owners come first, then the roles that may do less."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +44,7 @@ def listed(session: Session, competition: Competition) -> list[Entry]:
         select(Host, User.name)
         .join(User, User.id == Host.user_id)
         .where(Host.competition_id == competition.id, Host.removed_at.is_(None))
-        .order_by(Host.role.desc(), Host.added_at, Host.user_id)
+        .order_by(_RANK, Host.added_at, Host.user_id)
     )
     return [Entry(host.user_id, name, Role(host.role), host.added_by, host.added_at) for host, name in found]
 
@@ -62,7 +68,7 @@ def add(
     scores. After the private scores are shown the team keeps its place, since it did not know them before.
     """
     if role not in set(Role):
-        raise Refused(f"{role[:20]!r} is not a role: use {' or '.join(Role)}.")
+        raise Refused(f"{role[:20]!r} is not a role: use {', '.join(Role)}.")
     user = accounts.by_name(session, name)
     host = session.get(Host, (competition.id, user.id))
     if host is not None and host.removed_at is None and host.role == role:

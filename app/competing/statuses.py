@@ -19,6 +19,7 @@ from app.base.models import (
     Round,
     RoundState,
     Score,
+    Standing,
     State,
     Submission,
     Team,
@@ -176,20 +177,27 @@ def statuses(
     return found
 
 
-def visible(session: Session, viewer: Viewer, submission_id: int) -> tuple[Submission, Competition]:
-    """Return a submission of the viewer's team, or any for organisers.
+def visible(
+    session: Session, viewer: Viewer, submission_id: int, *, now: datetime | None = None
+) -> tuple[Submission, Competition]:
+    """Return a submission of the viewer's team, or any for organisers and assistants.
 
-    Else NotFound, as for one that does not exist.
+    With `now` also a final one for judges, after the end. Else NotFound, as for one that does not exist.
     """
     submission = session.get(Submission, submission_id)
     if submission is not None:
         mine = select(Membership.user_id).where(
             Membership.team_id == submission.team_id, Membership.user_id == viewer.id
         )
-        if viewer.organises(submission.competition_id) or session.scalar(mine) is not None:
-            competition = session.get_one(Competition, submission.competition_id)
-            if visibility.may_see(session, competition, viewer):
-                return submission, competition
+        competition = session.get_one(Competition, submission.competition_id)
+        is_shown = viewer.assists(competition.id) or session.scalar(mine) is not None
+        if not is_shown and now is not None and viewer.has_role(competition.id):
+            final = select(Standing.team_id).where(
+                Standing.competition_id == competition.id, Standing.private_submission_id == submission_id
+            )
+            is_shown = competition.is_settled(now) and session.scalar(final) is not None
+        if is_shown and visibility.may_see(session, competition, viewer):
+            return submission, competition
     raise NotFound(f"There is no submission {submission_id} of yours.")
 
 

@@ -58,5 +58,5 @@ def seen_by(viewer: Viewer | None) -> ColumnElement[bool]:
         Enrolment.left_at.is_(None),
     )
     is_shared = Competition.visibility.in_((Visibility.UNLISTED, Visibility.INVITED))
-    hosts = Competition.id.in_(viewer.hosted)
+    hosts = Competition.id.in_(viewer.hosted | viewer.assisted | viewer.judged)
     return or_(is_public, hosts, and_(is_shared, or_(joined, admitted, enrolled)))

@@ -138,7 +138,7 @@ def get(session: Session, viewer: Viewer, check_id: int) -> Check:
         .join(Competition, Competition.id == Inspection.competition_id)
         .where(FileCheck.inspection_id == check_id, visibility.seen_by(viewer))
     ).one_or_none()
-    if found is not None and not viewer.organises(found[1].competition_id):
+    if found is not None and not viewer.assists(found[1].competition_id):
         mine = Membership.team_id == found[0].team_id, Membership.user_id == viewer.id
         if session.scalar(select(Membership.user_id).where(*mine)) is None:
             found = None

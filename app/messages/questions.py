@@ -101,7 +101,7 @@ def set_settings(
 
 def listed(session: Session, competition: Competition, viewer: Viewer | None) -> list[Entry]:
     """Return the questions that a viewer may see: pinned ones first, then by time, the newest first."""
-    organises = viewer is not None and viewer.organises(competition.id)
+    organises = viewer is not None and viewer.assists(competition.id)
     its_team = and_(
         Membership.user_id == Question.user_id, Membership.competition_id == Question.competition_id
     )
@@ -135,7 +135,7 @@ def ask(
 ) -> int:
     """Ask a question, and return its id; refuse with every problem."""
     taken = settings(session, competition)
-    if session.get(Membership, (competition.id, viewer.id)) is None and not viewer.organises(competition.id):
+    if session.get(Membership, (competition.id, viewer.id)) is None and not viewer.assists(competition.id):
         raise Forbidden(f"Join {competition.title} first: questions are for participants.")
     if not taken.are_taken(competition, now):
         raise Closed(f"{competition.title} takes no questions any more: they ended with the competition.")

@@ -70,5 +70,7 @@ def by_competition(session: Session, viewer: Viewer, *, now: datetime) -> dict[i
 
 def _waits(viewer: Viewer) -> ColumnElement[bool]:
     """Return the condition of questions that wait for a viewer: to be read, or to be answered."""
-    organised = or_(literal(viewer.is_organiser), Question.competition_id.in_(viewer.hosted))
+    organised = or_(
+        literal(viewer.is_organiser), Question.competition_id.in_(viewer.hosted | viewer.assisted)
+    )
     return or_(and_(*questions.unread_answers(viewer)), and_(organised, questions.is_waiting()))

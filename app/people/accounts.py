@@ -20,8 +20,9 @@ from sqlalchemy.orm import Session
 from app.base import events
 from app.base.errors import Conflict, NotFound, NotSignedIn, RateLimited, Refused
 from app.base.models import FormerName, SignIn, Token, User
-from app.base.models_classes import Enrolment, Role
-from app.base.models_roles import Host
+from app.base.models_classes import Enrolment
+from app.base.models_classes import Role as ClassRole
+from app.base.models_roles import Host, Role
 from app.people.names import canonical, refuse_reserved, refuse_taken, stored
 
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,38}[a-z0-9])?")
@@ -46,11 +47,28 @@ class Viewer:
     is_organiser: bool
     """Of the whole installation."""
     hosted: frozenset[int] = frozenset()
-    """The competitions in which it has a role; see app.competing.roles."""
+    """The competitions of which it is owner or co-host; see app.competing.roles."""
+    assisted: frozenset[int] = frozenset()
+    """Those of which it is an assistant."""
+    judged: frozenset[int] = frozenset()
+    """Those of which it is a judge."""
 
     def organises(self, competition_id: int) -> bool:
         """Return whether the user may do what organisers do in this competition."""
         return self.is_organiser or competition_id in self.hosted
+
+    def assists(self, competition_id: int) -> bool:
+        """Return whether the user may see the tables of this competition and answer questions."""
+        return self.organises(competition_id) or competition_id in self.assisted
+
+    def has_role(self, competition_id: int) -> bool:
+        """Return whether the user has any role in this competition; its files are then not ranked."""
+        return self.assists(competition_id) or competition_id in self.judged
+
+    @property
+    def has_roles(self) -> bool:
+        """Return whether the user has a role anywhere."""
+        return self.is_organiser or bool(self.hosted or self.assisted or self.judged)
 
 
 def hash_password(password: str) -> str:
@@ -205,25 +223,30 @@ def by_sign_in(session: Session, secret: str, *, now: datetime) -> Viewer | None
         .join(SignIn, SignIn.user_id == User.id)
         .where(SignIn.token_hash == _digest(secret), SignIn.revoked_at.is_(None), SignIn.expires_at > now)
     ).one_or_none()
-    return Viewer(*found[:3], ids(found[3])) if found else None
+    return Viewer(*found[:3], *by_role(found[3])) if found else None
 
 
 def hosted() -> ScalarSelect[str | None]:
-    """Return the competitions that a selected user hosts, as a column: ids with commas between them."""
+    """Return the roles of a selected user as a column: `id:role` with commas between them."""
     its = Host.user_id == User.id, Host.removed_at.is_(None)
-    listed = func.aggregate_strings(cast(Host.competition_id, String), ",")
+    listed = func.aggregate_strings(cast(Host.competition_id, String) + ":" + Host.role, ",")
     return select(listed).where(*its).correlate(User).scalar_subquery()
 
 
 def teaches(session: Session, user_id: int) -> bool:
     """Return whether an account is an instructor or assistant of a class."""
-    its = Enrolment.user_id == user_id, Enrolment.left_at.is_(None), Enrolment.role != Role.STUDENT.value
+    its = Enrolment.user_id == user_id, Enrolment.left_at.is_(None), Enrolment.role != ClassRole.STUDENT.value
     return session.scalar(select(Enrolment.id).where(*its).limit(1)) is not None
 
 
-def ids(listed: str | None) -> frozenset[int]:
-    """Return the ids of the column `hosted`."""
-    return frozenset(map(int, listed.split(","))) if listed else frozenset()
+def by_role(listed: str | None) -> tuple[frozenset[int], frozenset[int], frozenset[int]]:
+    """Return the competitions of the column `hosted`: those hosted, assisted and judged."""
+    roles = [one.split(":", 1) for one in listed.split(",")] if listed else []
+
+    def having(*wanted: Role) -> frozenset[int]:
+        return frozenset(int(number) for number, role in roles if role in wanted)
+
+    return having(Role.OWNER, Role.COHOST), having(Role.ASSISTANT), having(Role.JUDGE)
 
 
 def sign_ins(session: Session, user_id: int, *, now: datetime) -> list[SignIn]:

@@ -130,7 +130,7 @@ def check(session: Session, secret: str, *, now: datetime) -> Grant:
     if found is None:
         raise NotSignedIn("There is no such token. Make one on your account page.")
     token, user, hosted = found
-    owner = Viewer(user.id, user.name, user.is_organiser, accounts.ids(hosted))
+    owner = Viewer(user.id, user.name, user.is_organiser, *accounts.by_role(hosted))
     named = f"The token {token.hint}... ({token.label})"
     if token.revoked_at is not None:
         raise NotSignedIn(f"{named} was revoked on {_time(token.revoked_at)}. Make one on your account page.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import cast
@@ -103,12 +104,37 @@ def organiser_of(session: Session, now: datetime, slug: str) -> tuple[Viewer, Co
     return cast("Viewer", found), organised(session, found, slug)
 
 
-def organised(session: Session, account: Viewer | None, slug: str) -> Competition:
-    """Return a competition that the account organises; to others there is no such page."""
-    if account is not None and (account.is_organiser or account.hosted):
+def assistant_of(session: Session, now: datetime, slug: str) -> tuple[Viewer, Competition]:
+    """Return as `organiser_of`, for assistants of the competition too."""
+    found = viewer(session, now)
+    return cast("Viewer", found), organised(session, found, slug, Viewer.assists)
+
+
+def reviewer_of(session: Session, now: datetime, slug: str) -> tuple[Viewer, Competition]:
+    """Return as `assistant_of`, after the end for judges of the competition too."""
+    found = viewer(session, now)
+    return cast("Viewer", found), reviewed(session, found, slug, now)
+
+
+def organised(
+    session: Session, account: Viewer | None, slug: str, may: Callable[[Viewer, int], bool] = Viewer.organises
+) -> Competition:
+    """Return a competition that the account organises; to others there is no such page.
+
+    With `may` for accounts of narrower roles too.
+    """
+    if account is not None and account.has_roles:
         competition = visibility.find(session, slug, account)
-        if account.organises(competition.id):
+        if may(account, competition.id):
             return competition
+    raise NotFound("There is no such page.")
+
+
+def reviewed(session: Session, account: Viewer | None, slug: str, now: datetime) -> Competition:
+    """Return a competition that the account assists, or judges once it is over."""
+    competition = organised(session, account, slug, Viewer.has_role)
+    if account is not None and (account.assists(competition.id) or competition.is_settled(now)):
+        return competition
     raise NotFound("There is no such page.")
 
 

@@ -75,11 +75,11 @@ def test_page_api_and_command_give_the_same_zip_with_safe_names_and_a_true_index
     vars(installation).update(database=sent.database, storage=sent.storage)
     done = CliRunner().invoke(competition_files, ["biopsy", "--out", str(out)], obj=installation)
     assert done.output == f"biopsy: 6 files are in {out}; 2 could not be read, see index.csv.\n"
-    address, token = f"/api/v1{PATH}/files.zip", sent.token("grace")
+    address, token = f"/api/v1{PATH}/files", sent.token("grace")
     for content in (
         out.read_bytes(),
         sent.browser("grace").post(f"{PATH}/files").data,
-        sent.visitor().client.get(address, headers=token).data,
+        sent.visitor().client.post(address, headers=token).data,
     ):
         archive, index = opened(content)
         assert [int(line["submission"]) for line in index] == [row.id for row in rows(sent)]
@@ -98,7 +98,7 @@ def test_page_api_and_command_give_the_same_zip_with_safe_names_and_a_true_index
     taken = events_of(sent)
     assert [actor for actor, _ in taken] == ["command line", "grace", "grace"]
     assert all(detail == {"files": 6, "teams": 2, "through": 6} for _, detail in taken)
-    one = sent.visitor().client.get(f"{address}?team={rows(sent)[0].team_id}&state=scored", headers=token)
+    one = sent.visitor().client.post(f"{address}?team={rows(sent)[0].team_id}&state=scored", headers=token)
     assert [line["submission"] for line in opened(one.data)[1]] == ["1", "3", "5"]
     assert events_of(sent)[-1][1] == {"files": 3, "teams": 1, "through": 5, "state": "scored"} | {
         "team": str(rows(sent)[0].team_id)

@@ -12,7 +12,7 @@ from app.base.models import Competition, Team
 from app.competing import teams, visibility
 from app.people.accounts import Viewer
 from app.people.tokens import Grant, Scope
-from app.web.context import bearer, organised
+from app.web.context import bearer, organised, reviewed
 
 
 def sender(session: Session, now: datetime) -> Viewer:
@@ -28,6 +28,24 @@ def organiser_of(session: Session, now: datetime, slug: str) -> tuple[Viewer, Co
     viewer = bearer(session, now)
     grant: Grant = g.grant
     competition = organised(session, grant.owner, slug)
+    grant.require(Scope.ORGANISE)
+    return viewer, competition
+
+
+def assistant_of(session: Session, now: datetime, slug: str) -> tuple[Viewer, Competition]:
+    """Return as `organiser_of`, for assistants of the competition too."""
+    viewer = bearer(session, now)
+    grant: Grant = g.grant
+    competition = organised(session, grant.owner, slug, Viewer.assists)
+    grant.require(Scope.ORGANISE)
+    return viewer, competition
+
+
+def reviewer_of(session: Session, now: datetime, slug: str) -> tuple[Viewer, Competition]:
+    """Return as `assistant_of`, after the end for judges of the competition too."""
+    viewer = bearer(session, now)
+    grant: Grant = g.grant
+    competition = reviewed(session, grant.owner, slug, now)
     grant.require(Scope.ORGANISE)
     return viewer, competition
 

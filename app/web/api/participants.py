@@ -10,10 +10,10 @@ from app.people.tokens import Scope
 from app.web.api import cursors
 from app.web.api import models as shared
 from app.web.api import participants_models as models
-from app.web.api.access import organiser_of
+from app.web.api.access import assistant_of, reviewer_of
 from app.web.api.operations import CSV, ZIP, operation, read_query
 from app.web.api.submissions import submission_model
-from app.web.competing.participants import send_files, send_submissions, send_teams
+from app.web.competing.participants import permitted, refuse_files, send_files, send_submissions, send_teams
 from app.web.context import parts
 from app.web.json_answers import signatures, time_text
 
@@ -31,9 +31,11 @@ from app.web.json_answers import signatures, time_text
 def participant_index(slug: str) -> models.Participants:
     """List the teams of a competition with their members, files and scores."""
     with parts().database.read() as session:
-        _, competition = organiser_of(session, db.now(session), slug)
+        now = db.now(session)
+        me, competition = assistant_of(session, now, slug)
         asked = read_query(models.ParticipantsQuery)
-        page = participants.page(session, competition, _teams(asked), limit=asked.limit, cursor=asked.cursor)
+        wanted = _teams(asked, shows_private=me.organises(competition.id) or competition.is_settled(now))
+        page = participants.page(session, competition, wanted, limit=asked.limit, cursor=asked.cursor)
     return models.Participants(
         competition=slug, participants=[_participant(row) for row in page.rows], next_cursor=page.following
     )
@@ -52,9 +54,11 @@ def participant_index(slug: str) -> models.Participants:
 def participant_csv(slug: str) -> Response:
     """Download the teams of a competition as CSV."""
     with parts().database.read() as session:
-        _, competition = organiser_of(session, db.now(session), slug)
+        now = db.now(session)
+        me, competition = assistant_of(session, now, slug)
         asked = read_query(models.ParticipantsTable)
-    return send_teams(slug, competition.id, _teams(asked))
+    shows_private = me.organises(competition.id) or competition.is_settled(now)
+    return send_teams(slug, competition.id, _teams(asked, shows_private=shows_private))
 
 
 @operation(
@@ -71,11 +75,12 @@ def organised_submissions(slug: str) -> shared.Submissions:
     """List the submissions of all teams with private scores, newest first or oldest first."""
     with parts().database.read() as session:
         now = db.now(session)
-        _, competition = organiser_of(session, now, slug)
+        me, competition = reviewer_of(session, now, slug)
         asked = read_query(models.OrganisedQuery)
+        wanted = permitted(_submissions(asked), me, competition)
         behind = asked.before if asked.cursor is None else cursors.read_id(asked.cursor)
         entries = all_submissions.page(
-            session, competition, _submissions(asked), now=now, limit=asked.limit + 1, behind_id=behind
+            session, competition, wanted, now=now, limit=asked.limit + 1, behind_id=behind
         )
         following = str(entries[asked.limit - 1].id) if len(entries) > asked.limit else None
         entries = entries[: asked.limit]
@@ -99,14 +104,14 @@ def organised_submissions(slug: str) -> shared.Submissions:
 def organised_csv(slug: str) -> Response:
     """Download the submissions of all teams as CSV."""
     with parts().database.read() as session:
-        _, competition = organiser_of(session, db.now(session), slug)
+        me, competition = reviewer_of(session, db.now(session), slug)
         asked = read_query(models.SubmissionsTable)
-    return send_submissions(slug, competition.id, _submissions(asked))
+    return send_submissions(slug, competition.id, permitted(_submissions(asked), me, competition))
 
 
 @operation(
-    "GET",
-    "/competitions/<slug:slug>/organise/files.zip",
+    "POST",
+    "/competitions/<slug:slug>/organise/files",
     name="files_of_all_teams",
     says="A zip file",
     answer=ZIP,
@@ -115,19 +120,24 @@ def organised_csv(slug: str) -> Response:
     scope=Scope.ORGANISE,
 )
 def organised_files(slug: str) -> Response:
-    """Download the files of all teams, or of those that match, as one zip with an index; it is logged."""
+    """Download the files of all teams, or of those that match, as one zip with an index.
+
+    A POST, since the log keeps who has taken them.
+    """
     with parts().database.read() as session:
-        me, competition = organiser_of(session, db.now(session), slug)
+        me, competition = reviewer_of(session, db.now(session), slug)
+        refuse_files(me, competition)
         asked = read_query(models.SubmissionsTable)
-    return send_files(slug, competition.id, _submissions(asked), by=me.name)
+    return send_files(slug, competition.id, permitted(_submissions(asked), me, competition), by=me.name)
 
 
-def _teams(asked: models.ParticipantsTable) -> participants.Wanted:
+def _teams(asked: models.ParticipantsTable, *, shows_private: bool) -> participants.Wanted:
     return participants.Wanted(
         search="".join(c for c in asked.search if c.isprintable()),
         place=asked.state,
         is_extended=asked.extended,
         order=participants.Order(asked.sort),
+        shows_private=shows_private,
     )
 
 

@@ -69,7 +69,9 @@ class SubmissionsTable(Request):
     )
     state: State | Absent = Field(None, description="Only those in this state.")
     kind: (
-        Literal["picked", "late", "host", "off the board", "withdrawn", "cancelled", "baseline", "agent"]
+        Literal[
+            "picked", "final", "late", "host", "off the board", "withdrawn", "cancelled", "baseline", "agent"
+        ]
         | Absent
     ) = None
     code: str = Field("", max_length=60, pattern="^[A-Za-z0-9_]*$", description="Of a problem.")

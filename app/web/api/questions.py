@@ -21,7 +21,7 @@ from app.messages.questions import (
 )
 from app.people.accounts import Viewer
 from app.people.tokens import Scope
-from app.web.api.access import organiser_of, sender
+from app.web.api.access import assistant_of, organiser_of, sender
 from app.web.api.models import Absent, Answer, Request, Time
 from app.web.api.operations import operation, read_body
 from app.web.context import bearer, parts
@@ -222,7 +222,7 @@ def question_answer(slug: str, question_id: int) -> Questions:
     """Answer a question, or change its answer."""
     with parts().database.begin() as session:
         now = db.now(session)
-        me, competition = organiser_of(session, now, slug)
+        me, competition = assistant_of(session, now, slug)
         wanted = read_body(NewAnswer)
         text, shown_as = wanted.answer, wanted.shown_as
         questions.answer(session, competition, question_id, text, shown_as=shown_as, by=me.name, now=now)
@@ -243,7 +243,7 @@ def question_mark(slug: str, question_id: int) -> Questions:
     """Mark a question as answered or open, pin it, or hide it with a reason."""
     with parts().database.begin() as session:
         now = db.now(session)
-        me, competition = organiser_of(session, now, slug)
+        me, competition = assistant_of(session, now, slug)
         wanted = read_body(QuestionMarks)
         if "hidden_why" in wanted.model_fields_set and wanted.hidden_why is not None:
             questions.hide(session, competition, question_id, wanted.hidden_why, by=me.name, now=now)
@@ -288,7 +288,7 @@ def question_settings(slug: str) -> Questions:
 def canned_index(slug: str) -> CannedAnswers:
     """List the texts that organisers insert into answers."""
     with parts().database.read() as session:
-        _, competition = organiser_of(session, db.now(session), slug)
+        _, competition = assistant_of(session, db.now(session), slug)
         return _canned(session, competition)
 
 
@@ -306,7 +306,7 @@ def canned_save(slug: str) -> CannedAnswers:
     """Save a text that organisers insert into answers."""
     with parts().database.begin() as session:
         now = db.now(session)
-        me, competition = organiser_of(session, now, slug)
+        me, competition = assistant_of(session, now, slug)
         wanted = read_body(NewCannedAnswer)
         questions.save_canned(session, competition, wanted.title, wanted.text, by=me.name, now=now)
         return _canned(session, competition)
@@ -325,7 +325,7 @@ def canned_delete(slug: str, canned_id: int) -> CannedAnswers:
     """Delete a text that organisers insert into answers."""
     with parts().database.begin() as session:
         now = db.now(session)
-        me, competition = organiser_of(session, now, slug)
+        me, competition = assistant_of(session, now, slug)
         questions.delete_canned(session, competition, canned_id, by=me.name, now=now)
         return _canned(session, competition)
 

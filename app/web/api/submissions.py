@@ -111,7 +111,7 @@ def submission_show(submission_id: int) -> models.Submission:
     with parts().database.read() as session:
         now = db.now(session)
         user = bearer(session, now)
-        _, competition = statuses.visible(session, user, submission_id)
+        _, competition = statuses.visible(session, user, submission_id, now=now)
         found = statuses.statuses(
             session,
             competition,
@@ -175,7 +175,8 @@ def withdraw(submission_id: int) -> models.Submission:
 def submission_file(submission_id: int) -> Response:
     """Download the uploaded file."""
     with parts().database.read() as session:
-        submission, _ = statuses.visible(session, bearer(session, db.now(session)), submission_id)
+        now = db.now(session)
+        submission, _ = statuses.visible(session, bearer(session, now), submission_id, now=now)
     return downloads.send_upload(submission)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from enum import StrEnum
 from typing import Any, TypeVar
 
@@ -9,12 +10,14 @@ from flask import Blueprint, Response, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from app.base import db
+from app.base.errors import NotFound
 from app.base.models import Competition, State
 from app.competing import all_submissions, bulk_files, participants
 from app.competing.all_submissions import Kind
 from app.competing.participants import MOST_SEARCH, Order, TeamPlace
+from app.people.accounts import Viewer
 from app.web import streams
-from app.web.context import field, number_argument, organiser_of, parts
+from app.web.context import assistant_of, field, number_argument, parts, reviewer_of
 
 blueprint = Blueprint("participants", __name__)
 
@@ -55,13 +58,26 @@ def submissions_wanted() -> all_submissions.Wanted:
     )
 
 
+def permitted(wanted: all_submissions.Wanted, me: Viewer, competition: Competition) -> all_submissions.Wanted:
+    """Return what of the wanted submissions the viewer may see: a judge only those of the final ranking."""
+    wanted = replace(wanted, shows_private=me.organises(competition.id))
+    return wanted if me.assists(competition.id) else replace(wanted, kind=Kind.FINAL)
+
+
+def refuse_files(me: Viewer, competition: Competition) -> None:
+    """Refuse an assistant all files at once: these are for organisers and, after the end, for judges."""
+    if me.assists(competition.id) and not me.organises(competition.id):
+        raise NotFound("There is no such page.")
+
+
 @blueprint.get("/competitions/<slug:slug>/organise/participants")
 def index(slug: str) -> ResponseReturnValue:
     """Show a page of the teams."""
     wanted = teams_wanted()
     with parts().database.read() as session:
         now = db.now(session)
-        _, competition = organiser_of(session, now, slug)
+        me, competition = assistant_of(session, now, slug)
+        wanted = replace(wanted, shows_private=me.organises(competition.id) or competition.is_settled(now))
         page = participants.page(
             session, competition, wanted, limit=PAGE_SIZE, cursor=request.args.get("after")
         )
@@ -91,8 +107,10 @@ def index_csv(slug: str) -> Response:
     """Send the teams as CSV."""
     wanted = teams_wanted()
     with parts().database.read() as session:
-        _, competition = organiser_of(session, db.now(session), slug)
-    return send_teams(slug, competition.id, wanted)
+        now = db.now(session)
+        me, competition = assistant_of(session, now, slug)
+    shows_private = me.organises(competition.id) or competition.is_settled(now)
+    return send_teams(slug, competition.id, replace(wanted, shows_private=shows_private))
 
 
 @blueprint.get("/competitions/<slug:slug>/organise/submissions")
@@ -102,7 +120,8 @@ def submissions(slug: str) -> ResponseReturnValue:
     behind = number_argument("after", 0, largest=2**63 - 1) or None
     with parts().database.read() as session:
         now = db.now(session)
-        _, competition = organiser_of(session, now, slug)
+        me, competition = reviewer_of(session, now, slug)
+        wanted = permitted(wanted, me, competition)
         found = all_submissions.page(
             session, competition, wanted, now=now, limit=PAGE_SIZE + 1, behind_id=behind
         )
@@ -138,8 +157,8 @@ def submissions_csv(slug: str) -> Response:
     """Send all submissions as CSV."""
     wanted = submissions_wanted()
     with parts().database.read() as session:
-        _, competition = organiser_of(session, db.now(session), slug)
-    return send_submissions(slug, competition.id, wanted)
+        me, competition = reviewer_of(session, db.now(session), slug)
+    return send_submissions(slug, competition.id, permitted(wanted, me, competition))
 
 
 @blueprint.post("/competitions/<slug:slug>/organise/files")
@@ -153,8 +172,9 @@ def files(slug: str) -> Response:
         team_id=int(field("team")) if field("team").isascii() and field("team").isdigit() else None,
     )
     with parts().database.read() as session:
-        me, competition = organiser_of(session, db.now(session), slug)
-    return send_files(slug, competition.id, wanted, by=me.name)
+        me, competition = reviewer_of(session, db.now(session), slug)
+    refuse_files(me, competition)
+    return send_files(slug, competition.id, permitted(wanted, me, competition), by=me.name)
 
 
 def send_files(slug: str, competition_id: int, wanted: all_submissions.Wanted, *, by: str) -> Response:

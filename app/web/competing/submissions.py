@@ -222,8 +222,9 @@ def show(submission_id: int) -> ResponseReturnValue:
 @blueprint.get("/submissions/<id:submission_id>/file")
 def download(submission_id: int) -> ResponseReturnValue:
     with parts().database.read() as session:
-        me = signed_in(session, db.now(session))
-        submission, _ = statuses.visible(session, me, submission_id)
+        now = db.now(session)
+        me = signed_in(session, now)
+        submission, _ = statuses.visible(session, me, submission_id, now=now)
     return send_upload(submission)
 
 
@@ -265,7 +266,7 @@ def withdraw(submission_id: int) -> ResponseReturnValue:
 
 
 def _visible(session: Session, me: Viewer, submission_id: int, now: datetime) -> tuple[Competition, Status]:
-    _, competition = statuses.visible(session, me, submission_id)
+    _, competition = statuses.visible(session, me, submission_id, now=now)
     found = statuses.statuses(
         session, competition, now=now, submission_id=submission_id, for_organiser=me.organises(competition.id)
     )

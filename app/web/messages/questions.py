@@ -17,6 +17,7 @@ from app.messages import questions
 from app.messages.questions import Settings
 from app.people.accounts import Viewer
 from app.web.context import (
+    assistant_of,
     field,
     note_messages,
     note_position,
@@ -68,13 +69,13 @@ def answer(slug: str, question_id: int) -> ResponseReturnValue:
     insert = request.form.get("insert", type=int)
     if insert is not None:
         with parts().database.read() as session:
-            _, competition = organiser_of(session, db.now(session), slug)
+            _, competition = assistant_of(session, db.now(session), slug)
             text = questions.inserted(session, competition, insert, text_field("text"))
         given = {"id": question_id, "text": text, "shown_as": field("shown_as")}
         return _page(slug, given)
     with parts().database.begin() as session:
         now = db.now(session)
-        me, competition = organiser_of(session, now, slug)
+        me, competition = assistant_of(session, now, slug)
         text, shown_as = text_field("text"), field("shown_as")
         questions.answer(session, competition, question_id, text, shown_as=shown_as, by=me.name, now=now)
     return _back(slug, "The question is answered.", question_id)
@@ -86,7 +87,7 @@ def mark(slug: str, question_id: int) -> ResponseReturnValue:
     act = field("act")
     with parts().database.begin() as session:
         now = db.now(session)
-        me, competition = organiser_of(session, now, slug)
+        me, competition = assistant_of(session, now, slug)
         if act in ("answered", "reopen"):
             is_open = act == "reopen"
             questions.mark(session, competition, question_id, is_open=is_open, by=me.name, now=now)
@@ -106,7 +107,7 @@ def mark(slug: str, question_id: int) -> ResponseReturnValue:
 def save_canned(slug: str) -> ResponseReturnValue:
     with parts().database.begin() as session:
         now = db.now(session)
-        me, competition = organiser_of(session, now, slug)
+        me, competition = assistant_of(session, now, slug)
         questions.save_canned(session, competition, field("title"), text_field("text"), by=me.name, now=now)
     return _back(slug, f"The canned answer {field('title')} is saved.")
 
@@ -115,7 +116,7 @@ def save_canned(slug: str) -> ResponseReturnValue:
 def delete_canned(slug: str, canned_id: int) -> ResponseReturnValue:
     with parts().database.begin() as session:
         now = db.now(session)
-        me, competition = organiser_of(session, now, slug)
+        me, competition = assistant_of(session, now, slug)
         questions.delete_canned(session, competition, canned_id, by=me.name, now=now)
     return _back(slug, "The canned answer is deleted.")
 
@@ -141,7 +142,7 @@ def _page(slug: str, given: dict[str, Any] | None = None) -> str:
         note_position(session, competition, me, now)
         if me is not None and request.method == "POST":
             note_messages(session, me, slug, now)
-        organises = me is not None and me.organises(competition.id)
+        organises = me is not None and me.assists(competition.id)
         listed = questions.listed(session, competition, me)
         taken = questions.settings(session, competition)
         team = teams.of(session, competition, me.id) if me else None
@@ -153,6 +154,7 @@ def _page(slug: str, given: dict[str, Any] | None = None) -> str:
         listed=listed,
         taken=taken,
         organises=organises,
+        may_set=me is not None and me.organises(competition.id),
         team=team,
         is_taken=taken.are_taken(competition, now),
         canned=canned,

@@ -226,7 +226,7 @@ def _account(session: Session, me: Viewer, now: datetime, new_token: str | None 
 
 def _may_more(session: Session, me: Viewer) -> bool:
     """Return whether a token of the account may do more than take part."""
-    return me.is_organiser or bool(me.hosted) or accounts.teaches(session, me.id)
+    return me.has_roles or accounts.teaches(session, me.id)
 
 
 def _form(template: str, refusal: Refused | None = None, **more: str) -> ResponseReturnValue:
