@@ -24,6 +24,8 @@ MAY_CONNECT = {
     "app/demo.py": "the demo asks the server it has just started",
     "app/base/processes.py": "the name of this machine",
     "app/base/queue.py": "hints go to Redis",
+    "app/delivery/smtp.py": "letters go to the operator's mail server",
+    "worker/postman.py": "passes the certificates that a test gives to the mail server's connection",
     "app/operating/serve.py": "takes the port, and watches its own Valkey",
     "app/base/storage.py": "uploads in a bucket, where the operator's setting names one",
     "app/web/mcp/server.py": "runs the SDK of MCP in a loop of its own, which opens nothing",

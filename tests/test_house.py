@@ -23,7 +23,7 @@ FLOORS = (
     {"people"},
     {"messages"},
     {"competing"},
-    {"integrity", "authoring", "operating", "classes", "sharing"},
+    {"integrity", "authoring", "operating", "classes", "sharing", "delivery"},
     {"web"},
     {"demo"},
     {"cli"},

@@ -23,6 +23,7 @@ from app.base.queue import Hints
 from app.competing import evaluations, rescores
 from app.integrity import inspections
 from app.operating import audit_log, startup_wait
+from worker import postman
 from worker.stopping import Stop
 
 ENOUGH_HINTS = 50
@@ -209,6 +210,7 @@ def main() -> int:
         return refusal.exit_code
     stop = Stop()
     stop.listen()
+    postman.start(settings, database, stop)
     run(settings, database, hints, stop)
     return 0
 

@@ -22,7 +22,7 @@ from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from app.base import data_origin
+from app.base import data_origin, mail_settings
 from app.base.errors import Misconfigured
 from scorer.report import Problem
 
@@ -114,6 +114,16 @@ class Settings:
         1000, "Total size of the files of one draft of a competition, in MB; the smallest is 1."
     )
 
+    public_url: str = _setting(
+        "", "Address at which people open this server, https://HOST, for links in mail; empty: no mail."
+    )
+    mail_host: str = _setting("", "Mail server (SMTP) for outgoing mail; empty: no mail.")
+    mail_port: int = _setting(587, "Port of the mail server.")
+    mail_security: str = _setting("starttls", "Encryption to the mail server: starttls, tls or none.")
+    mail_user: str = _setting("", "Name at the mail server; empty: no sign-in.")
+    mail_password: str = _setting("", "Password at the mail server.", secret=True)
+    mail_from: str = _setting("", "Sender of mail, such as Heldout <heldout@example.org>.")
+
     workers_per_competition: int = _setting(0, "Workers that one competition may occupy at once; 0: all.")
 
     vault_url: str = _setting(
@@ -166,6 +176,10 @@ class Settings:
         return max(1, self.draft_mb) * 1_000_000
 
     @property
+    def sends_mail(self) -> bool:
+        return bool(self.mail_host)
+
+    @property
     def uses_redis(self) -> bool:
         return self.redis_url != "none"
 
@@ -192,6 +206,7 @@ class Settings:
 
 CONFIG_VARIABLE, DATA_VARIABLE, FILE_NAME = "HELDOUT_CONFIG", "HELDOUT_DATA_DIR", "heldout.toml"
 LEAD_OUT = (
+    *("public_url", "mail_host"),
     *("database_url", "redis_url", "storage_url", "s3_endpoint", "vault_url", "vault_endpoint", "vault_dir"),
     *("host", "insecure_http", "allow_weak_sandbox", "secret_key", "metrics_token"),
 )
@@ -395,6 +410,7 @@ def _check(settings: Settings) -> None:
         problems.append("HELDOUT_TEAM_MB: must be 0 or more")
     if settings.workers_per_competition < 0:
         problems.append("HELDOUT_WORKERS_PER_COMPETITION: must be 0 or more")
+    problems += mail_settings.problems(settings)
     if problems:
         raise Misconfigured("; ".join(problems), [Problem("BAD_SETTING", p) for p in problems])
 

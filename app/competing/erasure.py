@@ -47,6 +47,7 @@ from app.base.models import (
 )
 from app.base.models_classes import Classroom, Enrolment, JoinCode
 from app.base.models_drafts import Draft, DraftState
+from app.base.models_mail import Letter, MailAddress, PasswordLink
 from app.base.models_messages import AnnouncementReading, Question
 from app.base.models_roles import Host
 from app.base.models_rules import RulesVersion
@@ -91,7 +92,8 @@ class Preview:
         """Return what happens, in words."""
         files = _count(self.submissions, "submission")
         secrets_ = f"{_count(self.sign_ins, 'signed-in browser')}, {_count(self.tokens, 'token')}"
-        deleted = f"password, {secrets_}, former names, questions, and the names and messages of {files}"
+        texts = f"former names, questions, and the names and messages of {files}"
+        deleted = f"password, e-mail address, {secrets_}, {texts}"
         in_classes = _count(self.classes, "class", "classes")
         in_teams = _count(self.teams, "team")
         of_log = _count(self.events, "event")
@@ -165,7 +167,17 @@ def erase(session: Session, user: User, *, by: str | None = None, now: datetime)
     user.password_hash, user.is_organiser = None, False
     session.flush()
     renamed = _rename_teams(session, user, old, pseudonym, now=now)
-    for table in (SignIn, Token, FormerName, AnnouncementReading, UploadTicket, Admission):
+    for table in (
+        SignIn,
+        Token,
+        FormerName,
+        AnnouncementReading,
+        UploadTicket,
+        Admission,
+        Letter,
+        PasswordLink,
+        MailAddress,
+    ):
         session.execute(delete(table).where(table.user_id == user.id))
     for name in sorted(old):
         hashed = names.erased(name)

@@ -27,6 +27,7 @@ from app.base.models import (
     User,
 )
 from app.base.models_classes import Classroom, Enrolment
+from app.base.models_mail import Letter, MailAddress
 from app.base.models_roles import Host
 from app.base.models_rules import RulesAcceptance
 from app.base.models_visibility import Admission
@@ -49,6 +50,8 @@ def collect(session: Session, viewer: Viewer, *, now: datetime) -> dict[str, Any
     admissions = session.scalars(select(Admission).where(Admission.user_id == mine))
     roles = session.scalars(select(Host).where(Host.user_id == mine))
     enrolled = select(Enrolment, Classroom.slug).join(Classroom, Classroom.id == Enrolment.classroom_id)
+    mail = session.get(MailAddress, mine)
+    letters = session.scalars(select(Letter).where(Letter.user_id == mine).order_by(Letter.id))
     checks = session.scalars(
         select(FileCheck).where(FileCheck.user_id == mine).order_by(FileCheck.inspection_id)
     )
@@ -69,6 +72,17 @@ def collect(session: Session, viewer: Viewer, *, now: datetime) -> dict[str, Any
                 "last_used_at": _text(one.last_used_at),
             }
             for one in tokens
+        ],
+        "mail": mail
+        and {
+            "address": mail.address,
+            "set_at": mail.set_at.isoformat(),
+            "confirmed_at": _text(mail.confirmed_at),
+            "kinds": mail.kinds,
+        },
+        "letters": [
+            {"kind": one.kind, "written_at": one.created_at.isoformat(), "ended_at": _text(one.ended_at)}
+            for one in letters
         ],
         "roles": [{"competition": slugs[one.competition_id], "role": one.role} for one in roles],
         "teams": [

@@ -34,6 +34,7 @@ from app.base.models import (
     Team,
 )
 from app.base.models_frozen import FrozenStanding
+from app.base.models_mail import Letter
 from app.base.storage import Storage
 from app.competing import hosts, standings
 from app.operating import audit_log
@@ -71,6 +72,7 @@ def check_database(session: Session, *, now: datetime) -> list[Check]:
         _board_is_its_scores,
         _log_is_whole,
         _processes_run,
+        _letters_are_sent,
         _clock_was_not_set,
         _names_differ,
         _names_are_not_reserved,
@@ -364,6 +366,23 @@ def _processes_run(session: Session, now: datetime) -> Check:
         missing,
         f"{kinds.count('worker')} workers, {kinds.count('sweeper')} sweepers",
         "`heldout serve` runs all processes; or start `heldout worker` and `heldout sweep` separately.",
+    )
+
+
+def _letters_are_sent(session: Session, now: datetime) -> Check:
+    """Report letters that the mail server did not take."""
+    hour_ago = now - timedelta(hours=1)
+    late = Letter.ended_at.is_(None), Letter.attempts > 1, Letter.created_at < hour_ago
+    given_up = Letter.ended_at > now - timedelta(days=1), Letter.fault.is_not(None), Letter.attempts > 1
+    faults = session.execute(
+        select(Letter.id, Letter.kind, Letter.fault).where(or_(and_(*late), and_(*given_up))).limit(20)
+    )
+    return _check(
+        "mail",
+        [f"letter {row.id} ({row.kind}): {row.fault}" for row in faults],
+        "no letter is late or given up",
+        "Compare the settings HELDOUT_MAIL_* with those of the mail server; `heldout mail test ADDRESS` "
+        "tries them.",
     )
 
 

@@ -13,6 +13,7 @@ block them.
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 import math
 from collections.abc import Sequence
@@ -30,6 +31,7 @@ from app.people import names
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 PER_PASSWORD_CHANGE = 5  # attempts a minute
 PER_QUESTION = 6  # questions an hour
+PER_ADDRESS_SET, PER_FORGOTTEN, PER_NETWORK_FORGOTTEN = 5, 3, 60  # letters an hour
 PER_ADDRESS, IN_ALL = 120, 300  # attempts a minute; two addresses leave room for the others
 FREE_HERE, FREE_BROWSER, FREE_ACCOUNT = 5, 10, 30  # failures in an hour before the first wait
 SHORTEST_WAIT, LONGEST_WAIT = timedelta(seconds=30), timedelta(minutes=15)
@@ -139,6 +141,25 @@ def to_ask(user_id: int) -> list[Limit]:
     """Return the limit of the questions of an account, over all competitions."""
     words = f"The limit of {PER_QUESTION} questions an hour is reached."
     return [Limit(f"question {user_id}", PER_QUESTION, HOUR, words)]
+
+
+def to_set_address(user_id: int) -> list[Limit]:
+    """Return the limit of the letters with which an account confirms addresses."""
+    words = f"The limit of {PER_ADDRESS_SET} letters an hour to confirm an address is reached."
+    return [Limit(f"mail {user_id}", PER_ADDRESS_SET, HOUR, words)]
+
+
+def to_forget(mail_address: str, address: str | None) -> list[Limit]:
+    """Return the limits of asking for a new password: by the address in the letter, and by network.
+
+    The same for an address that no account has.
+    """
+    words = "Too many letters for a new password were asked for."
+    digest = hashlib.sha256(mail_address.strip().lower().encode()).hexdigest()[:24]
+    return [
+        Limit(f"forgot {digest}", PER_FORGOTTEN, HOUR, words),
+        Limit(f"forgot from {network(address)}", PER_NETWORK_FORGOTTEN, HOUR, words),
+    ]
 
 
 def to_use_code(enrolment_id: int) -> list[Limit]:

@@ -61,7 +61,7 @@ from app.web.messages import announcements, questions
 from app.web.metrics import Requests
 from app.web.operating import doctor, operate
 from app.web.page_cache import PageCache
-from app.web.people import accounts
+from app.web.people import accounts, mail
 from app.web.sharing import certificates, embeds
 from app.web.streams import StreamSlots
 from app.web.upload_slots import UploadSlots
@@ -71,6 +71,7 @@ A_YEAR_SECONDS = 365 * 86400
 VIEWS = (
     pages,
     accounts,
+    mail,
     competitions,
     teams,
     rules,

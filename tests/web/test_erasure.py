@@ -45,6 +45,9 @@ DECISIONS: dict[str, str] = {
     "announcement": "names no account",
     "announcement_reading": "deleted",
     "question": "deleted, or its words erased where all see its answer",
+    "mail_address": "deleted",
+    "letter": "deleted",
+    "password_link": "deleted",
     "enrolment": "emptied; the pseudonym stays for grades",
     "join_code": "deleted",
     "extension": "the name that granted it is replaced; the reason is the organiser's",
@@ -73,6 +76,7 @@ WITHOUT_PEOPLE = {
     "draft_file",
     "draft_step",
     "canned_answer",
+    "letters_written",
     "alembic_version",
 }
 

@@ -218,6 +218,7 @@ LATER_TABLES = (
     *("rules_acceptance", "announcement", "announcement_reading", "classroom", "enrolment", "join_code"),
     *("class_competition", "question", "canned_answer", "question_settings", "private_link", "admission"),
     "frozen_standing",
+    *("mail_address", "letter", "letters_written", "password_link"),
 )
 
 

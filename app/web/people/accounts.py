@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from app.base import config, db
 from app.base.errors import NotFound, NotSignedIn, Refused
 from app.competing import erasure, personal_data
+from app.delivery import addresses
 from app.people import accounts, first_organiser, rate_limits, tokens
 from app.people.accounts import Viewer
 from app.people.tokens import Scope
@@ -220,6 +221,13 @@ def _account(session: Session, me: Viewer, now: datetime, new_token: str | None 
             **({Scope.ORGANISE: "everything that you may do"} if _may_more(session, me) else {}),
         },
         most_tokens=tokens.MOST_TOKENS,
+        sends_mail=parts().settings.sends_mail,
+        mail=addresses.of(session, me.id),
+        mail_kinds={
+            addresses.Kind.ANNOUNCEMENT: "announcements of organisers",
+            addresses.Kind.ANSWER: "answers to my questions",
+            addresses.Kind.RESULTS: "final results of my competitions",
+        },
         new_token=new_token,
     )
 
