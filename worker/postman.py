@@ -9,8 +9,9 @@ from __future__ import annotations
 import logging
 import ssl
 import threading
+from enum import Enum, auto
 
-from app.base import db
+from app.base import config, db
 from app.base.config import Settings
 from app.base.db import Database
 from app.delivery import letters, outbox, smtp
@@ -19,6 +20,15 @@ from worker.stopping import Stop
 PAUSE_SECONDS = 2.0
 
 log = logging.getLogger("worker.postman")
+
+
+class Outcome(Enum):
+    """What became of the letter that was due longest."""
+
+    NONE_DUE = auto()
+    SENT = auto()
+    DELAYED = auto()
+    GIVEN_UP = auto()
 
 
 def start(settings: Settings, database: Database, stop: Stop) -> threading.Thread | None:
@@ -50,39 +60,41 @@ def post_all(
         outbox.forget(session, now=now)
     sent = 0
     while stop is None or not stop.is_asked:
-        taken = post(settings, database, context=context)
-        if taken is None:
+        outcome = post(settings, database, context=context)
+        sent += outcome is Outcome.SENT
+        if outcome in (
+            Outcome.NONE_DUE,
+            Outcome.DELAYED,
+        ):  # a server that is away would delay each by as much
             break
-        sent += taken
     return sent
 
 
-def post(settings: Settings, database: Database, *, context: ssl.SSLContext | None = None) -> bool | None:
-    """Claim one letter and send it; return whether it was sent, None if none is due."""
+def post(settings: Settings, database: Database, *, context: ssl.SSLContext | None = None) -> Outcome:
+    """Claim the letter that is due longest, and send it."""
+    url, key = settings.public_url.rstrip("/"), config.secret_key(settings)
     with database.begin() as session:
         now = db.now(session)
         letter = outbox.claim(session, now=now)
         if letter is None:
-            return None
-        id_, kind = letter.id, letter.kind
+            return Outcome.NONE_DUE
+        id_, kind, attempt = letter.id, letter.kind, letter.attempts
         try:
-            composed = letters.compose(session, letter, url=settings.public_url.rstrip("/"), now=now)
+            composed = letters.compose(session, letter, url=url, key=key, now=now)
         except letters.Dropped as reason:
-            outbox.end(session, id_, fault=f"not sent: {reason}", now=now)
-            return False
+            outbox.end(session, id_, attempt, fault=f"not sent: {reason}", now=now)
+            return Outcome.GIVEN_UP
     try:
-        smtp.send(settings, composed, key=f"{settings.public_url} letter {id_}", context=context)
+        smtp.send(settings, composed, key=f"{url} letter {id_}", context=context)
     except smtp.NotSent as fault:
         with database.begin() as session:
             now = db.now(session)
             if fault.is_final:
-                outbox.end(session, id_, fault=str(fault), now=now)
-                is_last = True
-            else:
-                is_last = not outbox.put_back(session, id_, fault=str(fault), now=now)
-        words = "given up" if is_last else "tried again later"
+                outbox.end(session, id_, attempt, fault=str(fault), now=now)
+            waits = not fault.is_final and outbox.put_back(session, id_, attempt, fault=str(fault), now=now)
+        words = "tried again later" if waits else "given up"
         log.warning("letter %s (%s) was not sent and is %s: %s", id_, kind, words, fault)
-        return False
+        return Outcome.DELAYED if waits else Outcome.GIVEN_UP
     with database.begin() as session:
-        outbox.end(session, id_, fault=None, now=db.now(session))
-    return True
+        outbox.end(session, id_, attempt, fault=None, now=db.now(session))
+    return Outcome.SENT

@@ -21,15 +21,17 @@ class MailAddress(Base):
     __tablename__ = "mail_address"
 
     user_id: Mapped[int] = mapped_column(ForeignKey(User.id), primary_key=True, autoincrement=False)
-    address: Mapped[str] = mapped_column(String(254), index=True)
-    """In lower case."""
+    address: Mapped[str | None] = mapped_column(String(254), index=True)
+    """The confirmed one, in lower case."""
+    wanted: Mapped[str | None] = mapped_column(String(254))
+    """Set and not confirmed yet; until then the one before stays."""
     kinds: Mapped[list[str]] = mapped_column(JSON)
     link_hash: Mapped[bytes | None] = mapped_column(LargeBinary(32))
     """Of the link that confirms the address."""
     link_until: Mapped[datetime | None] = mapped_column(UtcTime)
     set_at: Mapped[datetime] = mapped_column(UtcTime)
     confirmed_at: Mapped[datetime | None] = mapped_column(UtcTime)
-    """Nothing but the link to confirm is sent before."""
+    """Nothing but the link to confirm is sent to an address before."""
 
 
 class Letter(Base):
@@ -77,4 +79,4 @@ class PasswordLink(Base):
     token_hash: Mapped[bytes] = mapped_column(LargeBinary(32), unique=True)
     until: Mapped[datetime] = mapped_column(UtcTime)
     ended_at: Mapped[datetime | None] = mapped_column(UtcTime)
-    """When it was used, or a newer one replaced it."""
+    """When a link of the account was used, or its password changed otherwise."""

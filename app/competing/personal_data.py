@@ -76,6 +76,7 @@ def collect(session: Session, viewer: Viewer, *, now: datetime) -> dict[str, Any
         "mail": mail
         and {
             "address": mail.address,
+            "wanted": mail.wanted,
             "set_at": mail.set_at.isoformat(),
             "confirmed_at": _text(mail.confirmed_at),
             "kinds": mail.kinds,

@@ -17,6 +17,7 @@ from app.base.errors import Conflict, NotFound, Refused
 from app.base.models import User
 from app.base.models_mail import Letter, MailAddress, PasswordLink
 from app.delivery import outbox
+from app.people import accounts
 
 LINK_LIFE = timedelta(hours=24)
 _FORM = re.compile(
@@ -53,42 +54,47 @@ def of(session: Session, user_id: int) -> MailAddress | None:
     return session.get(MailAddress, user_id)
 
 
-def set_(session: Session, user: User, address: str, *, now: datetime) -> MailAddress:
-    """Give an account an address, and write the letter with the link that confirms it."""
+def set_(session: Session, user: User, address: str, *, now: datetime) -> str:
+    """Set the address that an account wants, and write the letter with the link that confirms it.
+
+    A confirmed one stays until then: a wrong letter in the new one takes no way back from its owner.
+    """
     address = valid(address)
     row = session.get(MailAddress, user.id, with_for_update=True)
-    if row is not None and row.address == address and row.confirmed_at is not None:
+    if row is not None and row.address == address:
         raise Conflict(f"{address} is already your confirmed address.")
     if row is None:
-        row = MailAddress(user_id=user.id, kinds=[kind.value for kind in CHOSEN], address=address, set_at=now)
+        row = MailAddress(user_id=user.id, kinds=[kind.value for kind in CHOSEN], set_at=now)
         session.add(row)
-    # A link to a former address confirms nothing, and one for a new password, sent there, ends.
-    row.address, row.set_at, row.confirmed_at, row.link_hash = address, now, None, None
-    _end_password_links(session, user.id, now)
+    row.wanted, row.set_at, row.link_hash, row.link_until = address, now, None, None
     session.flush()
     outbox.write(session, user.id, Kind.CONFIRM, secrets.token_hex(8), now=now)
     events.log(session, user.name, "mail address set", user.name, now=now, user=user.id)
-    return row
+    return address
 
 
-def new_link(session: Session, row: MailAddress, *, now: datetime) -> str:
-    """Return the secret of a fresh link, which ends the one before."""
-    secret = secrets.token_urlsafe(24)
-    row.link_hash, row.link_until = _hash(secret), now + LINK_LIFE
-    session.flush()
-    return secret
+def link(session: Session, row: MailAddress, secret: str, *, now: datetime) -> None:
+    """Let a secret confirm the wanted address; one of an earlier letter no longer does."""
+    if row.link_hash != _hash(secret):
+        row.link_hash, row.link_until = _hash(secret), now + LINK_LIFE
+        session.flush()
 
 
 def confirm(session: Session, secret: str, *, now: datetime) -> str:
-    """Confirm the address of a link; return it. NotFound if the link is unknown, used or too old."""
+    """Confirm the address of a link; return it. NotFound if the link is unknown, used or too old.
+
+    Links for a new password that went to the address before end.
+    """
     live = MailAddress.link_hash == _hash(secret), MailAddress.link_until > now
     row = session.scalar(select(MailAddress).where(*live).with_for_update())
-    if row is None:
+    if row is None or row.wanted is None:
         raise NotFound("This link is unknown, used, or older than a day. Your account page sends a new one.")
-    row.confirmed_at, row.link_hash, row.link_until = now, None, None
+    address = row.wanted
+    row.address, row.wanted, row.confirmed_at, row.link_hash, row.link_until = address, None, now, None, None
+    accounts.end_password_links(session, row.user_id, now=now)
     user = session.get_one(User, row.user_id)
     events.log(session, user.name, "mail address confirmed", user.name, now=now, user=user.id)
-    return row.address
+    return address
 
 
 def choose(session: Session, user_id: int, kinds: Collection[str]) -> None:
@@ -111,12 +117,6 @@ def erase(session: Session, user_id: int) -> None:
     """Delete everything about mail of an account."""
     for table in (Letter, PasswordLink, MailAddress):
         session.execute(delete(table).where(table.user_id == user_id))
-
-
-def _end_password_links(session: Session, user_id: int, now: datetime) -> None:
-    live = PasswordLink.user_id == user_id, PasswordLink.ended_at.is_(None)
-    for link in session.scalars(select(PasswordLink).where(*live)):
-        link.ended_at = now
 
 
 def _hash(secret: str) -> bytes:

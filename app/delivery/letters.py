@@ -5,6 +5,8 @@ No letter holds a score, the words of another participant, or a secret other tha
 
 from __future__ import annotations
 
+import base64
+import hmac
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -36,10 +38,11 @@ class Dropped(Exception):
     """There is nothing to send any more; the text is the reason."""
 
 
-def compose(session: Session, letter: Letter, *, url: str, now: datetime) -> Composed:
+def compose(session: Session, letter: Letter, *, url: str, key: str, now: datetime) -> Composed:
     """Return the text of a letter; raises Dropped. `url` is this server's, without a slash at its end.
 
-    Of a link only the hash is stored, so a repeated attempt makes a new one and ends the one before.
+    The secret of a link follows from the letter and the server's key, of which no table holds it: a repeated
+    attempt sends the same link.
     """
     if letter.user_id is None:
         raise Dropped("no account has confirmed this address")
@@ -47,41 +50,51 @@ def compose(session: Session, letter: Letter, *, url: str, now: datetime) -> Com
     if row is None:
         raise Dropped("the address was removed")
     if letter.kind == Kind.CONFIRM:
-        return _confirmation(session, user, row, url, now)
-    if row.confirmed_at is None:
+        return _confirmation(session, user, row, url, _secret(letter, key), now)
+    if row.address is None:
         raise Dropped("the address is not confirmed")
     if letter.kind == Kind.PASSWORD:
-        return _password(session, user, row, url, now)
+        return _password(session, user, row.address, url, _secret(letter, key), now)
     if letter.kind not in row.kinds:
         raise Dropped("the account does not want this kind of mail")
-    return _news(session, letter, row, url, now)
+    return _news(session, letter, row.address, url, now)
 
 
-def _confirmation(session: Session, user: User, row: MailAddress, url: str, now: datetime) -> Composed:
-    if row.confirmed_at is not None:
+def _secret(letter: Letter, key: str) -> str:
+    """Return 256 bits that the letter's random reference and the key determine."""
+    about = f"letter {letter.kind} {letter.user_id} {letter.reference}"
+    digest = hmac.digest(key.encode(), about.encode(), "sha256")
+    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+
+
+def _confirmation(
+    session: Session, user: User, row: MailAddress, url: str, secret: str, now: datetime
+) -> Composed:
+    if row.wanted is None:
         raise Dropped("the address is confirmed")
-    link = f"{url}/account/mail/confirm?token={addresses.new_link(session, row, now=now)}"
+    addresses.link(session, row, secret, now=now)
     return Composed(
-        row.address,
+        row.wanted,
         "Confirm your e-mail address",
         f"The account {user.name} at {url} gave this address.\n\n"
-        f"If it is yours, confirm it within a day:\n{link}\n\n"
+        f"If it is yours, confirm it within a day:\n{url}/account/mail/confirm?token={secret}\n\n"
         "If you do not know the account, do nothing: no other mail is sent.\n",
     )
 
 
-def _password(session: Session, user: User, row: MailAddress, url: str, now: datetime) -> Composed:
-    link = f"{url}/reset?token={passwords.new_link(session, user.id, now=now)}"
+def _password(session: Session, user: User, address: str, url: str, secret: str, now: datetime) -> Composed:
+    if not passwords.link(session, user.id, secret, now=now):
+        raise Dropped("its link has ended")
     return Composed(
-        row.address,
+        address,
         "Set a new password",
         f"A new password was asked for the account {user.name} at {url}.\n\n"
-        f"Set it within half an hour:\n{link}\n\n"
+        f"Set it within half an hour:\n{url}/reset?token={secret}\n\n"
         "The link works once. If you did not ask, do nothing: your password stays.\n",
     )
 
 
-def _news(session: Session, letter: Letter, row: MailAddress, url: str, now: datetime) -> Composed:
+def _news(session: Session, letter: Letter, address: str, url: str, now: datetime) -> Composed:
     footer = f"\n-- \nYou get this because of your choice at {url}/account.\n"
     if letter.kind == Kind.ANNOUNCEMENT:
         one = session.get(Announcement, int(letter.reference))
@@ -92,14 +105,14 @@ def _news(session: Session, letter: Letter, row: MailAddress, url: str, now: dat
             f"{url}/competitions/{competition.slug}/announcements" if competition else f"{url}/announcements"
         )
         about = competition.title if competition else url
-        return Composed(row.address, f"{one.title} ({about})", f"{one.text}\n\n{place}\n{footer}")
+        return Composed(address, f"{one.title} ({about})", f"{one.text}\n\n{place}\n{footer}")
     if letter.kind == Kind.ANSWER:
         question = session.get(Question, int(letter.reference))
         if question is None or question.answer is None:
             raise Dropped("the question or its answer was removed")
         asked_in = session.get_one(Competition, question.competition_id)
         return Composed(
-            row.address,
+            address,
             f"Your question was answered ({asked_in.title})",
             f"The organisers of {asked_in.title} answered your question “{question.title}”.\n\n"
             f"{url}/competitions/{asked_in.slug}/questions\n{footer}",
@@ -108,7 +121,7 @@ def _news(session: Session, letter: Letter, row: MailAddress, url: str, now: dat
     if finished is None or not finished.is_settled(now):
         raise Dropped("the results are not final")
     return Composed(
-        row.address,
+        address,
         f"Final results ({finished.title})",
         f"{finished.title} is closed, and its final results are on the board.\n\n"
         f"{url}/competitions/{finished.slug}/leaderboard\n{footer}",

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import ColumnElement, delete, func, select, update
 from sqlalchemy.orm import Session
 
 from app.base.models_mail import Letter
@@ -40,21 +41,23 @@ def claim(session: Session, *, now: datetime) -> Letter | None:
     return session.scalar(taken)
 
 
-def end(session: Session, letter_id: int, *, fault: str | None, now: datetime) -> None:
-    """Note that a letter was sent, or with a fault that it never will be."""
+def end(session: Session, letter_id: int, attempt: int, *, fault: str | None, now: datetime) -> None:
+    """Note that a letter was sent, or with a fault that it never will be; only by its newest attempt."""
     values = {"ended_at": now, "fault": fault and fault[:300]}
-    session.execute(update(Letter).where(Letter.id == letter_id).values(**values))
+    session.execute(update(Letter).where(*_is(letter_id, attempt)).values(**values))
 
 
-def put_back(session: Session, letter_id: int, *, fault: str, now: datetime) -> bool:
+def put_back(session: Session, letter_id: int, attempt: int, *, fault: str, now: datetime) -> bool:
     """Let a letter wait after a failed attempt; return False where it was the last one."""
-    letter = session.get_one(Letter, letter_id)
-    letter.fault = fault[:300]
-    if letter.attempts > len(PAUSES):
-        letter.ended_at = now
-        return False
-    letter.next_try_at = now + PAUSES[letter.attempts - 1]
-    return True
+    is_last = attempt > len(PAUSES)
+    values: dict[str, Any] = {"fault": fault[:300]}
+    values |= {"ended_at": now} if is_last else {"next_try_at": now + PAUSES[attempt - 1]}
+    session.execute(update(Letter).where(*_is(letter_id, attempt)).values(**values))
+    return not is_last
+
+
+def _is(letter_id: int, attempt: int) -> tuple[ColumnElement[bool], ...]:
+    return Letter.id == letter_id, Letter.attempts == attempt, Letter.ended_at.is_(None)
 
 
 def counts(session: Session, *, now: datetime) -> tuple[int, int]:

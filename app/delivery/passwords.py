@@ -35,14 +35,17 @@ def ask(session: Session, address: str, *, now: datetime) -> None:
         outbox.write(session, user_id, Kind.PASSWORD, secrets.token_hex(8), now=now)
 
 
-def new_link(session: Session, user_id: int, *, now: datetime) -> str:
-    """Return the secret of a fresh link, which ends those before."""
-    live = PasswordLink.user_id == user_id, PasswordLink.ended_at.is_(None)
-    session.execute(update(PasswordLink).where(*live).values(ended_at=now))
-    secret = secrets.token_urlsafe(32)
+def link(session: Session, user_id: int, secret: str, *, now: datetime) -> bool:
+    """Let a secret set a new password once; return whether it still can, on a repeated attempt.
+
+    Earlier links stay valid until one is used: requests of others take no link away from the owner.
+    """
+    known = session.scalar(select(PasswordLink).where(PasswordLink.token_hash == _hash(secret)))
+    if known is not None:
+        return known.ended_at is None and known.until > now
     session.add(PasswordLink(user_id=user_id, token_hash=_hash(secret), until=now + LINK_LIFE))
     session.flush()
-    return secret
+    return True
 
 
 def account_of(session: Session, secret: str, *, now: datetime, locked: bool = False) -> User:

@@ -22,6 +22,7 @@ from app.base.errors import Conflict, NotFound, NotSignedIn, RateLimited, Refuse
 from app.base.models import FormerName, SignIn, Token, User
 from app.base.models_classes import Enrolment
 from app.base.models_classes import Role as ClassRole
+from app.base.models_mail import PasswordLink
 from app.base.models_roles import Host, Role
 from app.people.names import canonical, refuse_reserved, refuse_taken, stored
 
@@ -276,9 +277,16 @@ def set_password(
 ) -> None:
     """Change the password, sign out every browser and revoke the tokens unless they are kept."""
     session.execute(update(User).where(User.id == user_id).values(password_hash=password_hash))
+    end_password_links(session, user_id, now=now)
     for secret in (SignIn,) if keep_tokens else (SignIn, Token):
         live = secret.user_id == user_id, secret.revoked_at.is_(None)
         session.execute(update(secret).where(*live).values(revoked_at=now))
+
+
+def end_password_links(session: Session, user_id: int, *, now: datetime) -> None:
+    """End every link with which the account could set a new password."""
+    live = PasswordLink.user_id == user_id, PasswordLink.ended_at.is_(None)
+    session.execute(update(PasswordLink).where(*live).values(ended_at=now))
 
 
 def _digest(secret: str) -> bytes:

@@ -143,23 +143,29 @@ def to_ask(user_id: int) -> list[Limit]:
     return [Limit(f"question {user_id}", PER_QUESTION, HOUR, words)]
 
 
-def to_set_address(user_id: int) -> list[Limit]:
-    """Return the limit of the letters with which an account confirms addresses."""
-    words = f"The limit of {PER_ADDRESS_SET} letters an hour to confirm an address is reached."
-    return [Limit(f"mail {user_id}", PER_ADDRESS_SET, HOUR, words)]
+def to_set_address(user_id: int, mail_address: str) -> list[Limit]:
+    """Return the limits of letters that confirm addresses: of an account, and to one address."""
+    words = "Too many letters to confirm an address were asked for."
+    return [
+        Limit(f"mail {user_id}", PER_ADDRESS_SET, HOUR, words),
+        Limit(f"mail to {_hashed(mail_address)}", PER_FORGOTTEN, HOUR, words),
+    ]
 
 
 def to_forget(mail_address: str, address: str | None) -> list[Limit]:
-    """Return the limits of asking for a new password: by the address in the letter, and by network.
+    """Return the limits of asking for a new password: for an address from one network, and of a network.
 
-    The same for an address that no account has.
+    The same for an address that no account has. Another network's requests do not count.
     """
     words = "Too many letters for a new password were asked for."
-    digest = hashlib.sha256(mail_address.strip().lower().encode()).hexdigest()[:24]
     return [
-        Limit(f"forgot {digest}", PER_FORGOTTEN, HOUR, words),
+        Limit(f"forgot {_hashed(mail_address)} {network(address)}", PER_FORGOTTEN, HOUR, words),
         Limit(f"forgot from {network(address)}", PER_NETWORK_FORGOTTEN, HOUR, words),
     ]
+
+
+def _hashed(mail_address: str) -> str:
+    return hashlib.sha256(mail_address.strip().lower().encode()).hexdigest()[:24]
 
 
 def to_use_code(enrolment_id: int) -> list[Limit]:

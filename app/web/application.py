@@ -241,7 +241,7 @@ def _secure(response: Response) -> Response:
         headers["X-Frame-Options"] = "DENY"
     headers["Content-Security-Policy"] = "; ".join(f"{name} {sources}" for name, sources in policy.items())
     headers["X-Content-Type-Options"] = "nosniff"
-    headers["Referrer-Policy"] = "same-origin"
+    headers["Referrer-Policy"] = "no-referrer" if g.get("holds_secret") else "same-origin"
     headers["Cross-Origin-Opener-Policy"] = "same-origin"
     headers["Cross-Origin-Resource-Policy"] = "cross-origin" if g.get("is_for_other_sites") else "same-origin"
     return response

@@ -135,7 +135,7 @@ def test_a_forgotten_password_is_set_by_the_link_once_and_ends_every_session(
     assert post_all(mailing) == 0
 
 
-def test_a_link_ends_after_half_an_hour_and_by_a_newer_one(mailing: Site, server: MailServer) -> None:
+def test_a_link_ends_after_half_an_hour_and_when_another_was_used(mailing: Site, server: MailServer) -> None:
     confirmed(mailing, server)
     secrets = []
     for _ in range(2):
@@ -143,10 +143,29 @@ def test_a_link_ends_after_half_an_hour_and_by_a_newer_one(mailing: Site, server
         post_all(mailing)
         secrets.append(link_of(server.to(ADA)[-1]).split("token=")[1])
     first, second = secrets
-    assert mailing.visitor().get(f"/reset?token={first}").status_code == 404
-    assert mailing.visitor().get(f"/reset?token={second}").status_code == 200
-    later(mailing, minutes=31)
+    assert [mailing.visitor().get(f"/reset?token={secret}").status_code for secret in secrets] == [200, 200]
+    assert mailing.visitor().post("/reset", {"token": first, "password": NEW}).status_code == 303
     assert mailing.visitor().post("/reset", {"token": second, "password": NEW}).status_code == 404
+    mailing.visitor().post("/forgot", {"address": ADA})
+    post_all(mailing)
+    third = link_of(server.to(ADA)[-1]).split("token=")[1]
+    later(mailing, minutes=31)
+    assert mailing.visitor().post("/reset", {"token": third, "password": NEW}).status_code == 404
+
+
+def test_a_change_of_the_password_ends_links_of_letters(mailing: Site, server: MailServer) -> None:
+    confirmed(mailing, server)
+    mailing.visitor().post("/forgot", {"address": ADA})
+    post_all(mailing)
+    secret = link_of(server.to(ADA)[-1]).split("token=")[1]
+    form = {"current": PASSWORD, "password": NEW}
+    assert mailing.browser("ada").post("/account/password", form).status_code == 303
+    assert mailing.visitor().get(f"/reset?token={secret}").status_code == 404
+
+
+def test_pages_with_a_secret_in_their_address_are_sent_to_no_other_page(mailing: Site) -> None:
+    for path in ("/account/mail/confirm?token=x", "/reset?token=x"):
+        assert mailing.visitor().get(path).headers["Referrer-Policy"] == "no-referrer"
 
 
 def test_no_secret_of_a_link_is_in_the_database(mailing: Site, server: MailServer) -> None:
@@ -167,13 +186,45 @@ def test_an_unconfirmed_address_gets_no_link_for_a_password(mailing: Site, serve
     assert [mail["Subject"] for mail in server.taken] == ["Confirm your e-mail address"]
 
 
-def test_a_changed_address_ends_links_that_went_to_the_former_one(mailing: Site, server: MailServer) -> None:
+def test_a_new_address_takes_the_place_of_the_confirmed_one_only_when_it_is_confirmed(
+    mailing: Site, server: MailServer
+) -> None:
     confirmed(mailing, server)
     mailing.visitor().post("/forgot", {"address": ADA})
     post_all(mailing)
     secret = link_of(server.to(ADA)[-1]).split("token=")[1]
     assert set_address(mailing, address="ada@new.example") == 303
+    assert mailing.visitor().get(f"/reset?token={secret}").status_code == 200
+    post_all(mailing)
+    token = link_of(server.to("ada@new.example")[-1]).split("token=")[1]
+    assert mailing.visitor().post("/account/mail/confirm", {"token": token}).status_code == 303
     assert mailing.visitor().get(f"/reset?token={secret}").status_code == 404
+    mailing.visitor().post("/forgot", {"address": ADA})
+    assert post_all(mailing) == 0, "the former address"
+
+
+def test_removing_the_address_needs_the_password(mailing: Site, server: MailServer) -> None:
+    confirmed(mailing, server)
+    ada = mailing.browser("ada")
+    assert ada.post("/account/mail/remove", {"current": "wrong"}).status_code == 422
+    assert ADA in ada.get("/account").text
+    assert ada.post("/account/mail/remove", {"current": PASSWORD}).status_code == 303
+    assert ADA not in ada.get("/account").text
+
+
+def test_a_late_attempt_does_not_change_what_a_newer_one_noted(mailing: Site) -> None:
+    set_address(mailing)
+    with mailing.database.begin() as session:
+        first = outbox.claim(session, now=db.now(session))
+        assert first is not None
+        id_ = first.id
+    later(mailing, minutes=4)
+    with mailing.database.begin() as session:
+        now = db.now(session)
+        outbox.claim(session, now=now)
+        outbox.end(session, id_, 2, fault=None, now=now)
+        outbox.put_back(session, id_, 1, fault="late", now=now)
+    assert waiting(mailing) == 0
 
 
 def test_requests_for_links_are_limited_by_address_and_say_nothing_about_accounts(mailing: Site) -> None:
@@ -388,6 +439,7 @@ def test_a_sender_killed_after_the_server_took_the_letter_sends_it_again_as_the_
     assert post_all(mailing) == 1
     first, second = server.taken
     assert first["Message-ID"] == second["Message-ID"]
+    assert link_of(first) == link_of(second)
 
 
 def test_two_senders_send_a_letter_once(mailing: Site, server: MailServer) -> None:

@@ -250,8 +250,11 @@ PAGES = {
 
 LOOKED_AT = {user: {path for one, path in PAGES.values() if one == user} for user in ("ada", "grace")}
 CLASS = ("GET", "classes.show", "/classes/ml")
-NOT_ANSWERED = {"static", "pages.readyz", "accounts.setup", "leaderboard.results", "certificates.show"}
-"""Files, a probe, the page of the first organiser, and the pages that the test of a closed board looks at."""
+NOT_ANSWERED = {
+    *("static", "pages.readyz", "accounts.setup", "leaderboard.results", "certificates.show"),
+    *("admissions.entry", "mail.reset"),
+}
+"""Files, a probe, pages behind secret links, and the pages that the test of a closed board looks at."""
 WIDEST = """() => [...document.querySelectorAll("body *")].map(e => [e.getBoundingClientRect().right, e])
   .filter(([right, e]) => right > innerWidth && !e.closest(".scroll, .tabs, pre"))
   .map(([right, e]) => `${right} ${e.outerHTML.slice(0, 90)}`).slice(0, 3)"""

@@ -22,7 +22,8 @@ def upgrade() -> None:
     op.create_table(
         "mail_address",
         sa.Column("user_id", _ID, autoincrement=False, nullable=False),
-        sa.Column("address", sa.String(254), nullable=False),
+        sa.Column("address", sa.String(254), nullable=True),
+        sa.Column("wanted", sa.String(254), nullable=True),
         sa.Column("kinds", sa.JSON(), nullable=False),
         sa.Column("link_hash", sa.LargeBinary(32), nullable=True),
         sa.Column("link_until", UtcTime(), nullable=True),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, flash, redirect, render_template, request, url_for
+from flask import Blueprint, flash, g, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from app.base import db
@@ -35,7 +35,7 @@ def forgot() -> ResponseReturnValue:
 @blueprint.route("/reset", methods=["GET", "POST"])
 def reset() -> ResponseReturnValue:
     """Set a new password with the link of a letter."""
-    compression.refuse()  # the page holds the secret of its address
+    _hide_address()
     secret = request.values.get("token", "")
     with parts().database.read() as session:
         name = passwords.account_of(session, secret, now=db.now(session)).name
@@ -57,23 +57,15 @@ def reset() -> ResponseReturnValue:
 def set_address() -> ResponseReturnValue:
     """Set the address of the account; needs the password, since the address can set a new one."""
     _refuse_without_mail()
-    with parts().database.read() as session:
-        me = signed_in(session, db.now(session))
-        candidate = accounts.candidate(session, me.name)
-    addresses.valid(field("address"))
-    with sign_ins.attempt(rate_limits.to_change_password(me.id)) as counted:
-        try:
-            accounts.verify(candidate, request.form.get("current", ""))
-        except NotSignedIn:
-            raise Refused("The password is wrong. Nothing was changed.") from None
+    wanted = addresses.valid(field("address"))
+    name = _with_password()
     with parts().database.begin() as session:
         now = db.now(session)
-        rate_limits.forget(session, counted)
-        limits = rate_limits.to_set_address(me.id)
+        user = accounts.by_name(session, name)
+        limits = rate_limits.to_set_address(user.id, wanted)
         rate_limits.refuse(session, limits, now=now)
         rate_limits.count(session, limits, now=now)
-        row = addresses.set_(session, accounts.by_name(session, me.name), field("address"), now=now)
-        address = row.address
+        address = addresses.set_(session, user, wanted, now=now)
     flash(f"A letter with a link is on its way to {address}. Open the link to confirm the address.")
     return redirect(url_for("accounts.show"), 303)
 
@@ -84,7 +76,7 @@ def confirm() -> ResponseReturnValue:
 
     The link shows a button: programs that open links of mails to look at them confirm nothing.
     """
-    compression.refuse()
+    _hide_address()
     secret = request.values.get("token", "")
     if request.method == "GET":
         return _page("people/mail/confirm.html", token=secret)
@@ -105,12 +97,33 @@ def choose() -> ResponseReturnValue:
 
 @blueprint.post("/account/mail/remove")
 def remove() -> ResponseReturnValue:
+    """Remove the address; needs the password, since it may be the only way back into the account."""
+    name = _with_password()
     with parts().database.begin() as session:
-        now = db.now(session)
-        me = signed_in(session, now)
-        addresses.remove(session, accounts.by_name(session, me.name), now=now)
+        addresses.remove(session, accounts.by_name(session, name), now=db.now(session))
     flash("Your address is removed.")
     return redirect(url_for("accounts.show"), 303)
+
+
+def _with_password() -> str:
+    """Return the name of the account, whose password the form has to hold."""
+    with parts().database.read() as session:
+        me = signed_in(session, db.now(session))
+        candidate = accounts.candidate(session, me.name)
+    with sign_ins.attempt(rate_limits.to_change_password(me.id)) as counted:
+        try:
+            accounts.verify(candidate, request.form.get("current", ""))
+        except NotSignedIn:
+            raise Refused("The password is wrong. Nothing was changed.") from None
+    with parts().database.begin() as session:
+        rate_limits.forget(session, counted)
+    return me.name
+
+
+def _hide_address() -> None:
+    """Keep the secret in the address of this page from other pages, proxies and the length of the answer."""
+    g.holds_secret = True
+    compression.refuse()
 
 
 def _refuse_without_mail() -> None:
