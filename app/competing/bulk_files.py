@@ -50,6 +50,7 @@ class Archive:
     wanted: Wanted
     files: int
     """That it begins with; later uploads are not in it."""
+    begun_at: datetime
     missing: int = 0
 
     def __iter__(self) -> Iterator[bytes]:
@@ -69,7 +70,7 @@ class Archive:
                 self.missing += bool(problem)
                 index.write(csv_lines([_line(one, path, " ".join(problem))]).encode())
             index.seek(0)
-            with archive.open(_entry(INDEX, datetime.now(UTC)), "w", force_zip64=True) as target:
+            with archive.open(_entry(INDEX, self.begun_at), "w", force_zip64=True) as target:
                 while piece := index.read(PIECE_BYTES):
                     target.write(piece)
                     if pipe.size >= PIECE_BYTES:
@@ -128,7 +129,7 @@ def begin(
         through=newest or 0,
         **only,
     )
-    return Archive(read, storage, competition.id, wanted, files)
+    return Archive(read, storage, competition.id, wanted, files, now)
 
 
 def safe_path(one: Status) -> str:

@@ -62,7 +62,7 @@ def build(
     folder.parent.mkdir(parents=True, exist_ok=True)
     aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
-        inner = aside / folder.name
+        inner = aside / (folder.name or folder.resolve().name)
         written = make(table, profile, target, choices, inner, progress=progress)
         result = scorer.check(_loaded(inner), progress=progress, allow_weak_sandbox=allow_weak_sandbox)
         changes = mends(result, choices, table.frame.names)
@@ -74,7 +74,7 @@ def build(
             tuple(sorted({finding.code for finding in result.blockers} & set(accepted))),
         )
         if built.is_made:
-            _put(inner, folder)
+            put(inner, folder)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
     return built
@@ -135,7 +135,7 @@ def build_mended(
                 profile,
                 target,
                 choices,
-                Path(aside) / str(number) / folder.name,
+                Path(aside) / str(number) / (folder.name or folder.resolve().name),
                 accepted=accepted,
                 allow_weak_sandbox=allow_weak_sandbox,
                 progress=progress,
@@ -148,7 +148,7 @@ def build_mended(
             made += new
         if built.is_made:
             folder.parent.mkdir(parents=True, exist_ok=True)
-            _put(built.written.folder, folder)
+            put(built.written.folder, folder)
     return replace(built, written=replace(built.written, folder=folder)), tuple(made)
 
 
@@ -158,10 +158,13 @@ def refuse_occupied(folder: Path) -> None:
         raise Unusable(f"{folder} is not an empty folder; nothing was written. Name another with --out.")
 
 
-def _put(made: Path, folder: Path) -> None:
-    if folder.exists():
-        folder.rmdir()  # it was empty
-    shutil.move(made, folder)
+def put(made: Path, folder: Path) -> None:
+    """Move a folder to its place; into an empty one that exists, which may be the one of a shell."""
+    if not folder.exists():
+        shutil.move(made, folder)
+        return
+    for path in sorted(made.iterdir()):
+        shutil.move(path, folder / path.name)
 
 
 def _of_rows(target: Target, rows: NDArray[np.int64]) -> Target:

@@ -18,6 +18,7 @@ import numpy as np
 import yaml
 
 import scorer
+from scorer.authoring.building import put
 from scorer.challenges.definition import DEFINITION_FILE
 from scorer.custom import MetricFailed
 from scorer.importing.account import Account, CannotImport, Incomplete
@@ -79,15 +80,6 @@ def assemble(
         shutil.rmtree(aside, ignore_errors=True)
     name = "metric.py" if is_own else _words_of(metric)
     return Imported(folder, account, name, is_own, scores)
-
-
-def put(made: Path, folder: Path) -> None:
-    """Move a folder to its place; into an empty one that exists, which may be the one of a shell."""
-    if not folder.exists():
-        shutil.move(made, folder)
-        return
-    for path in sorted(made.iterdir()):
-        shutil.move(path, folder / path.name)
 
 
 def refuse_occupied(folder: Path) -> None:

@@ -106,8 +106,8 @@ def test_a_new_participant_needs_only_the_keyboard(
 
     press(page, "link", "Submit")
     page.wait_for_url("**/submit")
-    tab_to(page, page.locator("#file"))
-    with page.expect_file_chooser() as chosen:
+    with page.expect_file_chooser() as chosen:  # around both: the browser is slow to listen for choosers
+        tab_to(page, page.locator("#file"))
         page.keyboard.press("Enter")
     chosen.value.set_files(file)
     expect(page.locator("[data-chosen]")).to_contain_text("mine.csv")

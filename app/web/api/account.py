@@ -23,6 +23,8 @@ class PersonalData(models.Answer):
     account: models.AnyObject
     sign_ins: list[models.AnyObject]
     tokens: list[models.AnyObject]
+    mail: models.AnyObject | None = Field(description="The e-mail address; null without one.")
+    letters: list[models.AnyObject] = Field(description="Mail to the account, without its text.")
     roles: list[models.AnyObject] = Field(description="In single competitions.")
     teams: list[models.AnyObject]
     classes: list[models.AnyObject] = Field(description="What rosters hold of the account.")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, flash, redirect, render_template, url_for
+from flask import Blueprint, flash, g, redirect, render_template, url_for
 from flask.typing import ResponseReturnValue
 
 from app.base import db
 from app.competing import admissions
+from app.web import compression
 from app.web.context import field, organiser_of, parts, signed_in, text_field
 from app.web.json_answers import private_link
 
@@ -66,6 +67,8 @@ def entry(slug: str, secret: str) -> ResponseReturnValue:
         now = db.now(session)
         me = signed_in(session, now)
         competition = admissions.behind(session, slug, me, secret)
+    g.holds_secret = True
+    compression.refuse()
     return render_template("competing/admissions/entry.html", competition=competition, secret=secret, now=now)
 
 

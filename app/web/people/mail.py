@@ -56,6 +56,8 @@ def reset() -> ResponseReturnValue:
 @blueprint.post("/account/mail")
 def set_address() -> ResponseReturnValue:
     """Set the address of the account; needs the password, since the address can set a new one."""
+    with parts().database.read() as session:
+        signed_in(session, db.now(session))
     _refuse_without_mail()
     wanted = addresses.valid(field("address"))
     name = _with_password()

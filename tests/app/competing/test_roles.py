@@ -98,8 +98,8 @@ def test_only_owners_and_organisers_change_the_hosts(world: World) -> None:
                 continue
             with pytest.raises(Forbidden, match="Only an owner of biopsy"):
                 roles.refuse_unless_owner(session, competition, viewer)
-    with pytest.raises(Refused, match="'judge' is not a role"):
-        add(world, "ada", "judge")
+    with pytest.raises(Refused, match="'referee' is not a role"):
+        add(world, "ada", "referee")
     with pytest.raises(Conflict, match="ada is owner of biopsy already"):
         add(world, "ada", Role.OWNER)
     with pytest.raises(NotFound, match="There is no user"):

@@ -290,6 +290,14 @@ def test_an_occupied_folder_is_left_alone(tmp_path: Path) -> None:
     assert [p.name for p in (tmp_path / "made").iterdir()] == ["mine.txt"]
 
 
+def test_the_folder_of_the_shell_can_be_the_target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`--out .` ended in an OSError, because a folder cannot be replaced by the name "."."""
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert built(table_of(TABLES["flags"], tmp_path), Path()).result.ok
+    assert sorted(path.name for path in Path.cwd().iterdir())[:2] == ["baselines", "challenge.yaml"]
+
+
 def test_one_large_group_does_not_fill_the_public_board(tmp_path: Path) -> None:
     """Groups were taken in the order of their first row, so the largest came first."""
     sizes = [400, *[4] * 100]
