@@ -61,7 +61,7 @@ class PublicScore(StrEnum):
 
 
 class Visibility(StrEnum):
-    """Who may see a competition; see app.competing.visibility."""
+    """Which accounts see a competition; see app.competing.visibility."""
 
     PUBLIC = "public"
     UNLISTED = "unlisted"

@@ -451,7 +451,7 @@ def student_of(session: Session, classroom: Classroom, enrolment_id: int) -> Enr
 def headers(content: bytes) -> list[tuple[str, list[str], str]]:
     """Return of each column of a table its header, its first values and the field it is known to hold.
 
-    For a person who says what the columns hold; the field is "" where it is not known.
+    A person confirms what each column holds; the field is "" where it is unknown.
     """
     sheet = sheets.read(content)
     begin = columns.header_of([row.cells for row in sheet.rows], {})

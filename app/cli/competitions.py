@@ -32,7 +32,7 @@ def competition_group() -> None:
 @click.option(
     "--visibility",
     type=click.Choice([one.value for one in Visibility]),
-    help="Who may see it: all, by private link or list, by list, or organisers alone.",
+    help="Which accounts see it: all, those of its private link or list, those of its list, or organisers.",
 )
 @click.option("--opens-at", type=TIME, help="Opening time with UTC offset, e.g. 2026-12-01T09:00+01:00.")
 @click.option("--closes-at", type=TIME, help="Closing time with UTC offset.")
@@ -121,7 +121,7 @@ def _whole(name: str) -> click.IntRange:
 @click.option(
     "--visibility",
     type=click.Choice([one.value for one in Visibility]),
-    help="Who may see it: all, by private link or list, by list, or organisers alone.",
+    help="Which accounts see it: all, those of its private link or list, those of its list, or organisers.",
 )
 @click.option("--opens-at", type=TIME, help="Opening time with UTC offset, until it has opened.")
 @click.option("--closes-at", type=TIME, help="Closing time with UTC offset, e.g. 2026-12-01T18:00+01:00.")

@@ -1,4 +1,4 @@
-"""Who may see a competition: one condition, for pages, programs and lists.
+"""Which accounts see a competition: one condition, for pages, programs and lists.
 
 To an account that may not see a competition there is none of this name: the refusal equals that of an unknown
 name, so that names cannot be guessed. Organisers and hosts see every competition of theirs. A hidden one is

@@ -14,7 +14,6 @@ import yaml
 
 import scorer
 from scorer.authoring.building import make, refuse_occupied
-from scorer.authoring.choices import Choices
 from scorer.authoring.columns import profile
 from scorer.authoring.proposal import Wishes, propose
 from scorer.authoring.splitting import split
@@ -105,7 +104,7 @@ def build(
             recipe.group,
         )
         measured = recipe.trap(lesson)
-    _state_source(recipe, choices, folder)
+    _state_source(recipe, folder)
     _write(folder / NOTES_FILE, notes(recipe, measured, best))
     return BuiltRecipe(folder, written.n_train, written.n_public, written.n_private, best, tuple(measured))
 
@@ -121,7 +120,7 @@ def _with_missing(table: pd.DataFrame) -> pd.DataFrame:
     return table.astype(dict.fromkeys(nullable, "float64"))
 
 
-def _state_source(recipe: Recipe, choices: Choices, folder: Path) -> None:
+def _state_source(recipe: Recipe, folder: Path) -> None:
     """Add the source to the definition, and the card's text before the drafted description."""
     path = folder / DEFINITION_FILE
     definition = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -136,7 +135,6 @@ def _state_source(recipe: Recipe, choices: Choices, folder: Path) -> None:
     drafted = description.read_text(encoding="utf-8")
     practice = "" if recipe.is_simulated else f"\n{_PRACTICE}\n"
     _write(description, f"{recipe.card.about.strip()}\n{practice}\n{drafted}")
-    assert choices.description is None
 
 
 _PRACTICE = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from importlib.resources import files
@@ -77,15 +77,3 @@ def _remedy(package: Package) -> str:
         f"run: pip install --no-deps --target packages {package.name}=={package.version}, "
         "and add --packages packages"
     )
-
-
-def missing(packages: Packages, wanted: Sequence[Package]) -> list[str]:
-    """Return why each package cannot be read, one sentence each."""
-    reasons = []
-    for package in wanted:
-        try:
-            for path in package.files:
-                packages.file(package, path)
-        except NoData as reason:
-            reasons.append(str(reason))
-    return reasons

@@ -1,4 +1,4 @@
-"""Who may see a competition that is not public: its list, its private link, and the page behind the link."""
+"""The accounts that see a competition which is not public: its list, and its private link with its page."""
 
 from __future__ import annotations
 

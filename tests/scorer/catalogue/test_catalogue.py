@@ -18,7 +18,7 @@ from scorer.catalogue import coupons, wards
 from scorer.catalogue.building import CEILING_FILE, NOTES_FILE, build
 from scorer.catalogue.catalogue import READY, RECIPES
 from scorer.catalogue.ceiling import ceiling
-from scorer.catalogue.packages import NoData, Package, Packages, missing
+from scorer.catalogue.packages import NoData, Package, Packages
 
 SIMULATORS = {"coupon-drift": coupons.simulate, "ward-readmission": wards.simulate}
 
@@ -150,7 +150,8 @@ def test_data_of_a_package_that_is_missing_or_changed_are_refused_with_the_comma
     data = tmp_path / "palmerpenguins/data/penguins.csv"
     data.parent.mkdir(parents=True)
     data.write_text("species\nAdelie\n")
-    (reason,) = missing(Packages(tmp_path), [*penguins.packages])
-    assert "is not the file that the recipe was written for" in reason
+    with pytest.raises(NoData, match="is not the file that the recipe was written for"):
+        Packages(tmp_path).file(penguins.packages[0], "palmerpenguins/data/penguins.csv")
     unknown = Package("no-such-package-of-data", "1", ("a.csv",))
-    assert "is not installed" in missing(Packages(), [unknown])[0]
+    with pytest.raises(NoData, match="is not installed"):
+        Packages().file(unknown, "a.csv")
