@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import tempfile
 from contextlib import suppress
 from pathlib import Path
 
@@ -25,9 +26,11 @@ _MACHINE_ID = Path("/etc/machine-id")
 def mark(folder: Path) -> None:
     """Note in a data folder that it is used on purpose: it was empty, or it was named."""
     if not is_marked(folder):
-        draft = folder / f"{_MARK}.{os.getpid()}"
-        draft.write_text(_expected(folder), encoding="ascii")
-        draft.replace(folder / _MARK)  # never half a mark, which another process would refuse
+        # A name of its own: threads share a process id, and so may processes of two containers on one volume.
+        draft, name = tempfile.mkstemp(prefix=f"{_MARK.name}.", dir=folder / _MARK.parent)
+        with os.fdopen(draft, "w", encoding="ascii") as file:
+            file.write(_expected(folder))
+        Path(name).replace(folder / _MARK)  # never half a mark, which another process would refuse
 
 
 def is_marked(folder: Path) -> bool:

@@ -198,6 +198,7 @@ def test_processes_that_start_together_prepare_one_folder(tmp_path: Path) -> Non
         for start in starts:
             start.result()
     assert not list(tmp_path.glob(".*"))
+    assert [path.name for path in (tmp_path / "run").glob("made_here*")] == ["made_here"]
 
 
 def test_a_long_data_folder_has_a_socket_path_that_the_kernel_accepts(tmp_path: Path) -> None:
