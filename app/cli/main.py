@@ -19,6 +19,7 @@ from app.base.errors import Refused
 from app.base.installation import Installation
 from app.cli import (
     access,
+    announcements,
     bundles,
     catalogue,
     challenges,
@@ -99,6 +100,7 @@ for command in (
     extensions.extension_group,
     hosts.host_group,
     access.access_group,
+    announcements.announcement_group,
     teams.team_group,  # the participants' verb `team` has the same name and is run before
     rescores.rescore_command,
     verification.verify_command,

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
 import pytest
+from click.testing import CliRunner, Result
 from sqlalchemy import select
 
 from app.base import db
+from app.base.errors import Refused
+from app.base.installation import Installation
 from app.base.models import Event
 from app.base.models_messages import Announcement
 from app.base.models_roles import Role
+from app.cli.announcements import announcement_group
 from app.competing import competitions, roles
 from tests.web.site import PRIVATE_CANARY, Browser, Site
 
@@ -210,3 +215,53 @@ def test_pulse_of_an_open_page_has_what_is_new_to_its_viewer_and_no_private_scor
     assert bob.get(address).json == {"unread": 1, "news": announced}
     assert site.browser("grace").get(address).json == {"unread": 2, "news": announced}, "with the question"
     assert str(PRIVATE_CANARY) not in ada.get(address).text
+
+
+def command(site: Site, *arguments: str, text: str = "") -> Result:
+    installation = Installation(site.settings)
+    installation.__dict__["database"] = site.database  # its tables were made without revisions
+    return CliRunner().invoke(announcement_group, arguments, obj=installation, input=text)
+
+
+def test_the_command_announces_schedules_edits_and_withdraws(site: Site) -> None:
+    here = ("--competition", "biopsy")
+    assert (
+        command(site, "add", "Data", "-", *here, text="Read *this*.").stdout
+        == "Announcement 1 is published.\n"
+    )
+    assert "<em>this</em>" in site.visitor().get(PAGE).text
+    later = ("--at", "2093-01-01T08:00+01:00")
+    planned = command(site, "add", "Later", "-", *here, *later, text="Soon.")
+    assert planned.stdout == "Announcement 2 is scheduled for 2093-01-01T07:00:00+00:00.\n"
+    kept = command(site, "edit", "2", "Later", "-", *here, text="Very soon.")
+    assert kept.stdout == planned.stdout
+    assert "Very soon" not in site.visitor().get(PAGE).text
+    assert command(site, "edit", "2", "Now", "-", *here, "--now", text="Here.").stdout.endswith(
+        "published.\n"
+    )
+    assert command(site, "edit", "1", "Data", "-", *here, text="Other.").stdout.endswith("published.\n")
+    assert command(site, "add", "Draft", "-", "--draft", text="x").stdout == "Announcement 3 is draft.\n"
+    assert command(site, "withdraw", "3").stdout == "Announcement 3 is deleted.\n"
+    assert command(site, "withdraw", "1", *here).stdout == "Announcement 1 is withdrawn.\n"
+    listed = command(site, "list", *here, "--json").stdout
+    assert [(one["id"], one["state"]) for one in json.loads(listed)] == [(2, "published"), (1, "withdrawn")]
+    assert "announcement edited" in actions(site)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text", "words"),
+    [
+        (("add", "", "-"), "", "a title has 1 to 120"),
+        (("add", "x", "-", "--draft", "--at", "2093-01-01T08:00+01:00"), "x", "--at and --draft contradict"),
+        (("add", "x", "-", "--competition", "nowhere"), "x", "nowhere"),
+        (("edit", "9", "x", "-"), "x", "There is no announcement 9 here"),
+        (("withdraw", "9"), "", "There is no announcement 9 here"),
+    ],
+)
+def test_the_command_refuses_what_it_cannot_announce(
+    site: Site, arguments: tuple[str, ...], text: str, words: str
+) -> None:
+    refused = command(site, *arguments, text=text)
+    assert isinstance(refused.exception, Refused)
+    assert words in refused.exception.message
+    assert actions(site) == []
